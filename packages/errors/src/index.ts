@@ -1,0 +1,41 @@
+/** What kind of failure it is; each maps to one gRPC status. */
+export type ErrorCode =
+  | "invalid_argument"
+  | "not_found"
+  | "already_exists"
+  | "permission_denied"
+  | "failed_precondition"
+  | "resource_exhausted"
+  | "aborted"
+  | "cancelled"
+  | "unavailable"
+  | "deadline_exceeded"
+  | "unimplemented"
+  | "data_loss"
+  | "internal";
+
+/**
+ * An expected failure. The message is one line for the person who runs gradpool: what is wrong, and
+ * what to do about it. Broken invariants throw plain errors instead and crash.
+ */
+export class GradpoolError extends Error {
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.name = "GradpoolError";
+    this.code = code;
+  }
+
+  /** Any thrown value as a GradpoolError; what is not one already becomes `internal`. */
+  static from(reason: unknown): GradpoolError {
+    if (reason instanceof GradpoolError) return reason;
+    if (isAbort(reason)) return new GradpoolError("cancelled", "cancelled", { cause: reason });
+    const message = reason instanceof Error ? reason.message : String(reason);
+    return new GradpoolError("internal", message, { cause: reason });
+  }
+}
+
+function isAbort(reason: unknown): boolean {
+  return reason instanceof Error && (reason.name === "AbortError" || reason.name === "TimeoutError");
+}

@@ -1,0 +1,11 @@
+export * from "./gen/gradpool/v1/recipe.js";
+export * from "./gen/gradpool/v1/tokenizer.js";
+export * from "./gen/gradpool/v1/data_stream.js";
+export * from "./gen/gradpool/v1/trainer_gateway.js";
+export * from "./gen/gradpool/v1/coordinator.js";
+export * from "./gen/gradpool/v1/checkpoint_store.js";
+export type { CallContext, CallOptions, Client, Handlers } from "./methods.js";
+export { createClient } from "./client.js";
+export { service, startServer, type RunningServer, type ServedService, type ServerOptions } from "./server.js";
+export { fromStatus } from "./status.js";
+export { CHUNK_BYTES, chunks, concat } from "./streams.js";

@@ -1,0 +1,146 @@
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { loadSync } from "@grpc/proto-loader";
+import { ReflectionService } from "@grpc/reflection";
+import {
+  Server as GrpcServer,
+  ServerCredentials,
+  type ServerDuplexStream,
+  type ServerReadableStream,
+  type ServerUnaryCall,
+  type ServerWritableStream,
+  type UntypedHandleCall,
+  type sendUnaryData,
+} from "@grpc/grpc-js";
+import { GradpoolError } from "@gradpool/errors";
+import { HealthImplementation } from "grpc-health-check";
+import type { AnyMethod, CallContext, Definition, Handlers } from "./methods.js";
+import { toStatus } from "./status.js";
+import { writeAll } from "./streams.js";
+
+export interface ServedService {
+  /** The generated definition, such as `TokenizerServiceService`. */
+  definition: Definition;
+  handlers: Record<string, unknown>;
+}
+
+/** Ties handlers to their definition, with types. */
+export function service<S extends Definition>(definition: S, handlers: Handlers<S>): ServedService {
+  return { definition, handlers };
+}
+
+export interface ServerOptions {
+  /** "host:port"; port 0 takes any free one. */
+  listen: string;
+  services: ServedService[];
+  /** Told of errors that are the server's own fault. */
+  onInternalError: (error: unknown, method: string) => void;
+}
+
+export interface RunningServer extends AsyncDisposable {
+  /** "host:port" with the real port. */
+  address: string;
+}
+
+/** How long open calls may go on after shutdown began, in milliseconds. */
+const SHUTDOWN_GRACE_MS = 2_000;
+
+/** The contracts lie in the repository's proto folder, and beside the code in the published package. */
+function protoRoot(): string {
+  const published = fileURLToPath(new URL("../../proto", import.meta.url));
+  return existsSync(published) ? published : fileURLToPath(new URL("../../../../proto", import.meta.url));
+}
+
+const PROTO_FILES = [
+  "tokenizer",
+  "data_stream",
+  "trainer_gateway",
+  "coordinator",
+  "checkpoint_store",
+].map((name) => `gradpool/v1/${name}.proto`);
+
+/** Starts a gRPC server with health checks and reflection. Errors: `unavailable` when the port is taken. */
+export async function startServer(options: ServerOptions): Promise<RunningServer> {
+  const server = new GrpcServer({ "grpc-node.flow_control_window": 16 * 1024 * 1024 });
+  const names = new Set<string>();
+  for (const { definition, handlers } of options.services) {
+    const implementation: Record<string, UntypedHandleCall> = {};
+    for (const [name, method] of Object.entries(definition)) {
+      names.add(method.path.split("/")[1] ?? "");
+      const onInternal = (error: unknown) => options.onInternalError(error, method.path);
+      implementation[name] = adapt(method as AnyMethod, handlers[name], onInternal);
+    }
+    server.addService(definition, implementation);
+  }
+  const health = new HealthImplementation(Object.fromEntries([...names, ""].map((name) => [name, "SERVING"])));
+  health.addToServer(server);
+  const reflection = new ReflectionService(loadSync(PROTO_FILES, { includeDirs: [protoRoot()] }), {
+    services: [...names],
+  });
+  reflection.addToServer(server);
+  const port = await bind(server, options.listen);
+  const host = options.listen.slice(0, options.listen.lastIndexOf(":"));
+  return {
+    address: `${host}:${port}`,
+    async [Symbol.asyncDispose]() {
+      for (const name of names) health.setStatus(name, "NOT_SERVING");
+      const force = setTimeout(() => server.forceShutdown(), SHUTDOWN_GRACE_MS);
+      await new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
+      clearTimeout(force);
+    },
+  };
+}
+
+function bind(server: GrpcServer, listen: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.bindAsync(listen, ServerCredentials.createInsecure(), (error, port) => {
+      if (!error) return resolve(port);
+      const message = `cannot listen on ${listen}: ${reasonOf(error)}; choose another port, or end the process that has it`;
+      reject(new GradpoolError("unavailable", message, { cause: error }));
+    });
+  });
+}
+
+function reasonOf(error: Error): string {
+  if (/EADDRINUSE/.test(error.message)) return "the port is taken";
+  if (/EACCES/.test(error.message)) return "this user may not use that port";
+  return error.message;
+}
+
+/** Turns a handler of async functions and iterables into what grpc-js calls. The one place that maps errors to status. */
+function adapt(method: AnyMethod, handler: unknown, onInternal: (error: unknown) => void): UntypedHandleCall {
+  const handle = handler as (input: unknown, context: CallContext) => unknown;
+  if (method.responseStream) {
+    return (call: ServerWritableStream<unknown, unknown> | ServerDuplexStream<unknown, unknown>) => {
+      const context = contextOf(call);
+      // A broken connection shows as the signal's abort and as the reader's error; without this listener it would crash.
+      call.on("error", () => {});
+      const input = method.requestStream ? call : (call as ServerWritableStream<unknown, unknown>).request;
+      writeAll(call, handle(input, context) as AsyncIterable<unknown>, context.signal).then(
+        () => call.end(),
+        (error: unknown) => {
+          if (!context.signal.aborted) call.emit("error", toStatus(error, onInternal));
+        },
+      );
+    };
+  }
+  return (
+    call: ServerUnaryCall<unknown, unknown> | ServerReadableStream<unknown, unknown>,
+    respond: sendUnaryData<unknown>,
+  ) => {
+    const context = contextOf(call);
+    call.on("error", () => {});
+    const input = method.requestStream ? call : (call as ServerUnaryCall<unknown, unknown>).request;
+    (async () => handle(input, context))().then(
+      (response) => respond(null, response),
+      (error: unknown) => respond(toStatus(error, onInternal), null),
+    );
+  };
+}
+
+function contextOf(call: { metadata: CallContext["metadata"]; cancelled: boolean; on(event: "cancelled", listener: () => void): unknown }): CallContext {
+  const controller = new AbortController();
+  call.on("cancelled", () => controller.abort());
+  if (call.cancelled) controller.abort();
+  return { signal: controller.signal, metadata: call.metadata };
+}

@@ -1,0 +1,23 @@
+import { GradpoolError } from "@gradpool/errors";
+import { z } from "zod";
+
+/** "host:port" to listen on; port 0 takes any free one. */
+export const listenAddress = z
+  .string()
+  .regex(/^[^\s]+:\d{1,5}$/, "must look like 127.0.0.1:7070")
+  .default("127.0.0.1:0");
+
+/** "host:port" of another service. */
+export const serviceAddress = z.string().regex(/^[^\s]+:\d{1,5}$/, "must look like 127.0.0.1:7070");
+
+/**
+ * Reads the environment into a typed config. Each service calls this once, in its own config file;
+ * nothing else reads the environment. Errors: `invalid_argument`, naming the variable.
+ */
+export function readConfig<S extends z.ZodObject>(schema: S, env: NodeJS.ProcessEnv): z.infer<S> {
+  const result = schema.safeParse(env);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0];
+  const variable = issue?.path.join(".") ?? "the environment";
+  throw new GradpoolError("invalid_argument", `${variable}: ${issue?.message ?? "is wrong"}; set it and start again`);
+}

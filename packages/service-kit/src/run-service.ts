@@ -1,0 +1,59 @@
+import { GradpoolError } from "@gradpool/errors";
+import { pino, type Logger } from "pino";
+
+export type { Logger } from "pino";
+
+/** What a service looks like from outside: it has begun when created, and ends when disposed. */
+export interface Service extends AsyncDisposable {
+  /** "host:port" of its gRPC server. */
+  address: string;
+}
+
+/** What a service tells the process that started it, over Node's IPC channel. */
+export type ServiceMessage = { type: "ready"; address: string } | { type: "failed"; code: string; message: string };
+
+/** Creates a logger that writes JSON lines to standard error, so that standard output stays free. */
+export function createLogger(name: string, env: NodeJS.ProcessEnv): Logger {
+  const level = env["GRADPOOL_LOG_LEVEL"] ?? "info";
+  return pino({ name, level }, pino.destination({ dest: 2, sync: true }));
+}
+
+/**
+ * Runs a service as this process: creates it, says where it listens, and disposes it on SIGTERM,
+ * SIGINT, or when the process that started it is gone. Exit code 0 after a clean end, 1 after an error.
+ */
+export async function runService(
+  name: string,
+  create: (env: NodeJS.ProcessEnv, log: Logger) => Promise<Service>,
+): Promise<void> {
+  const log = createLogger(name, process.env);
+  let service: Service;
+  try {
+    service = await create(process.env, log);
+  } catch (reason) {
+    const error = GradpoolError.from(reason);
+    log.fatal(error.code === "internal" ? { err: reason } : { code: error.code }, error.message);
+    tellParent({ type: "failed", code: error.code, message: error.message });
+    process.exitCode = 1;
+    if (process.connected) process.disconnect();
+    return;
+  }
+  log.info({ address: service.address, pid: process.pid }, "ready");
+  tellParent({ type: "ready", address: service.address });
+  const why = await endRequested();
+  log.info({ why }, "stopping");
+  await service[Symbol.asyncDispose]();
+  process.exit(0);
+}
+
+function tellParent(message: ServiceMessage): void {
+  process.send?.(message);
+}
+
+function endRequested(): Promise<string> {
+  return new Promise((resolve) => {
+    process.once("SIGTERM", () => resolve("SIGTERM"));
+    process.once("SIGINT", () => resolve("SIGINT"));
+    if (process.channel) process.once("disconnect", () => resolve("the parent process is gone"));
+  });
+}
