@@ -119,8 +119,16 @@ export interface Cursor {
   line: number;
   /** Rows of the shuffle block consumed so far; its order follows from seed, epoch and block. */
   blockRows: number;
-  /** Tokens that packing carries over, int32 little-endian. */
-  carryOver: Uint8Array;
+  /**
+   * Tokens of the next row that packing has delivered already: the row is split over blocks, and its
+   * rest opens the next one.
+   */
+  rowTokens: number;
+  /**
+   * DescribeDatasetResponse.dataset_hash of the data it points into; on other data it is refused
+   * with FAILED_PRECONDITION.
+   */
+  datasetHash: string;
 }
 
 function createBaseDatasetSpec(): DatasetSpec {
@@ -1037,7 +1045,8 @@ function createBaseCursor(): Cursor {
     byteOffset: 0,
     line: 0,
     blockRows: 0,
-    carryOver: new Uint8Array(0),
+    rowTokens: 0,
+    datasetHash: "",
   };
 }
 
@@ -1064,8 +1073,11 @@ export const Cursor: MessageFns<Cursor> = {
     if (message.blockRows !== 0) {
       writer.uint32(56).uint32(message.blockRows);
     }
-    if (message.carryOver.length !== 0) {
-      writer.uint32(66).bytes(message.carryOver);
+    if (message.rowTokens !== 0) {
+      writer.uint32(64).uint32(message.rowTokens);
+    }
+    if (message.datasetHash !== "") {
+      writer.uint32(74).string(message.datasetHash);
     }
     return writer;
   },
@@ -1140,11 +1152,19 @@ export const Cursor: MessageFns<Cursor> = {
             continue;
           }
           case 8: {
-            if (tag !== 66) {
+            if (tag !== 64) {
               break;
             }
 
-            message.carryOver = reader.bytes();
+            message.rowTokens = reader.uint32();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.datasetHash = reader.string();
             continue;
           }
         }
@@ -1180,11 +1200,16 @@ export const Cursor: MessageFns<Cursor> = {
         : isSet(object.block_rows)
         ? globalThis.Number(object.block_rows)
         : 0,
-      carryOver: isSet(object.carryOver)
-        ? bytesFromBase64(object.carryOver)
-        : isSet(object.carry_over)
-        ? bytesFromBase64(object.carry_over)
-        : new Uint8Array(0),
+      rowTokens: isSet(object.rowTokens)
+        ? globalThis.Number(object.rowTokens)
+        : isSet(object.row_tokens)
+        ? globalThis.Number(object.row_tokens)
+        : 0,
+      datasetHash: isSet(object.datasetHash)
+        ? globalThis.String(object.datasetHash)
+        : isSet(object.dataset_hash)
+        ? globalThis.String(object.dataset_hash)
+        : "",
     };
   },
 
@@ -1211,8 +1236,11 @@ export const Cursor: MessageFns<Cursor> = {
     if (message.blockRows !== 0) {
       obj.blockRows = Math.round(message.blockRows);
     }
-    if (message.carryOver.length !== 0) {
-      obj.carryOver = base64FromBytes(message.carryOver);
+    if (message.rowTokens !== 0) {
+      obj.rowTokens = Math.round(message.rowTokens);
+    }
+    if (message.datasetHash !== "") {
+      obj.datasetHash = message.datasetHash;
     }
     return obj;
   },
@@ -1229,7 +1257,8 @@ export const Cursor: MessageFns<Cursor> = {
     message.byteOffset = object.byteOffset ?? 0;
     message.line = object.line ?? 0;
     message.blockRows = object.blockRows ?? 0;
-    message.carryOver = object.carryOver ?? new Uint8Array(0);
+    message.rowTokens = object.rowTokens ?? 0;
+    message.datasetHash = object.datasetHash ?? "";
     return message;
   },
 };
@@ -1255,7 +1284,8 @@ export const DataStreamServiceService = {
   },
   /**
    * Streams micro-batches in training order, over all epochs. The server prepares a few ahead and
-   * waits while they are not taken. Errors as for DescribeDataset.
+   * waits while they are not taken. Errors as for DescribeDataset, and FAILED_PRECONDITION when a file
+   * changes while it is read.
    */
   openStream: {
     path: "/gradpool.v1.DataStreamService/OpenStream" as const,
@@ -1277,7 +1307,8 @@ export interface DataStreamServiceServer extends UntypedServiceImplementation {
   describeDataset: handleServerStreamingCall<DescribeDatasetRequest, DescribeDatasetResponse>;
   /**
    * Streams micro-batches in training order, over all epochs. The server prepares a few ahead and
-   * waits while they are not taken. Errors as for DescribeDataset.
+   * waits while they are not taken. Errors as for DescribeDataset, and FAILED_PRECONDITION when a file
+   * changes while it is read.
    */
   openStream: handleServerStreamingCall<OpenStreamRequest, OpenStreamResponse>;
 }
@@ -1299,7 +1330,8 @@ export interface DataStreamServiceClient extends Client {
   ): ClientReadableStream<DescribeDatasetResponse>;
   /**
    * Streams micro-batches in training order, over all epochs. The server prepares a few ahead and
-   * waits while they are not taken. Errors as for DescribeDataset.
+   * waits while they are not taken. Errors as for DescribeDataset, and FAILED_PRECONDITION when a file
+   * changes while it is read.
    */
   openStream(request: OpenStreamRequest, options?: Partial<CallOptions>): ClientReadableStream<OpenStreamResponse>;
   openStream(
