@@ -1,1 +1,11 @@
-export {};
+export { evaluateDim, type Dim, type Shape } from "./dims.js";
+export { Graph, type Dtype, type FileSlice, type Node, type TensorType, type Value } from "./graph.js";
+export * from "./functional.js";
+export { attention } from "./groups/attention.js";
+export { linearCrossEntropy } from "./groups/cross-entropy.js";
+export { linear, loraLinear, type Linear, type LoraBranch } from "./groups/lora-linear.js";
+export { backward } from "./backward.js";
+export { verify } from "./verify.js";
+export { print } from "./print.js";
+export { toModelProto, usedInputs } from "./model-proto.js";
+export { OPS, type OpType } from "./ops/table.js";

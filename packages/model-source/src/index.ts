@@ -1,1 +1,2 @@
-export {};
+export { openModel, type ModelSource } from "./model-source.js";
+export { meanRow } from "./mean-row.js";

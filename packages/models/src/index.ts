@@ -1,1 +1,17 @@
-export {};
+export {
+  selectTargets,
+  type LinearModule,
+  type Model,
+  type ModelDescription,
+  type TokenTables,
+} from "./description.js";
+export { openFamily } from "./families.js";
+export {
+  buildLogitsGraph,
+  buildLossGraph,
+  buildTrainingGraph,
+  gradientName,
+  loraNames,
+  maskName,
+  type GraphOptions,
+} from "./graphs.js";

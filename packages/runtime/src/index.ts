@@ -1,1 +1,13 @@
-export {};
+export type { Batch } from "./batch.js";
+export {
+  LogitsSession,
+  LossSession,
+  TrainingSession,
+  type Adapter,
+  type AdapterTensors,
+  type Base,
+  type DropoutKey,
+  type LossResult,
+  type TrainingResult,
+} from "./training-session.js";
+export type { SessionOptions } from "./session.js";

@@ -1,0 +1,73 @@
+/**
+ * Symbolic dimensions. A dimension is a whole number or a product of symbols, written "B*S" or
+ * "3*B": enough for every shape here, and two are equal exactly when they are written the same.
+ */
+export type Dim = number | string;
+export type Shape = readonly Dim[];
+
+interface Product {
+  factor: number;
+  symbols: string[];
+}
+
+function parse(dim: Dim): Product {
+  if (typeof dim === "number") return { factor: dim, symbols: [] };
+  const parts = dim.split("*");
+  const factor = Number(parts[0]);
+  return Number.isNaN(factor) ? { factor: 1, symbols: parts } : { factor, symbols: parts.slice(1) };
+}
+
+function write({ factor, symbols }: Product): Dim {
+  if (symbols.length === 0 || factor === 0) return factor;
+  const product = [...symbols].sort().join("*");
+  return factor === 1 ? product : `${factor}*${product}`;
+}
+
+/** The number of elements of a shape. */
+export function sizeOf(shape: Shape): Dim {
+  const products = shape.map(parse);
+  return write({
+    factor: products.reduce((product, { factor }) => product * factor, 1),
+    symbols: products.flatMap(({ symbols }) => symbols),
+  });
+}
+
+/** a / b where b divides a. Throws otherwise: a shape that does not add up is a bug in a model. */
+export function divideDims(a: Dim, b: Dim): Dim {
+  const numerator = parse(a);
+  const { factor, symbols } = parse(b);
+  const left = [...numerator.symbols];
+  for (const symbol of symbols) {
+    const at = left.indexOf(symbol);
+    if (at < 0) throw new Error(`dimension ${a} is not divisible by ${b}`);
+    left.splice(at, 1);
+  }
+  if (factor === 0 || numerator.factor % factor !== 0) throw new Error(`dimension ${a} is not divisible by ${b}`);
+  return write({ factor: numerator.factor / factor, symbols: left });
+}
+
+/** The number that a dimension stands for. */
+export function evaluateDim(dim: Dim, symbols: Readonly<Record<string, number>>): number {
+  const { factor, symbols: names } = parse(dim);
+  return names.reduce((product, name) => {
+    const value = symbols[name];
+    if (value === undefined) throw new Error(`dimension ${name} has no value`);
+    return product * value;
+  }, factor);
+}
+
+export function sameShape(a: Shape, b: Shape): boolean {
+  return a.length === b.length && a.every((dim, axis) => dim === b[axis]);
+}
+
+/** NumPy's broadcasting of two shapes. */
+export function broadcast(a: Shape, b: Shape): Dim[] {
+  const rank = Math.max(a.length, b.length);
+  return Array.from({ length: rank }, (_, axis) => {
+    const x = a[axis - rank + a.length] ?? 1;
+    const y = b[axis - rank + b.length] ?? 1;
+    if (x === y || y === 1) return x;
+    if (x === 1) return y;
+    throw new Error(`shapes [${a.join(", ")}] and [${b.join(", ")}] do not broadcast`);
+  });
+}

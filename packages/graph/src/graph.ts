@@ -1,0 +1,161 @@
+/**
+ * The graph under construction: values in single assignment form, nodes in order of execution, and
+ * the tape that `backward` walks. A node applies one entry of the ops table; a group (`withGradient`)
+ * is a run of nodes that is differentiated as one, by a rule of its own.
+ */
+import type { Dim, Shape } from "./dims.js";
+import { sameShape } from "./dims.js";
+import { OPS, type OpType } from "./ops/table.js";
+
+export type Dtype = "float32" | "float16" | "bfloat16" | "int64" | "bool";
+
+export interface TensorType {
+  readonly dtype: Dtype;
+  readonly shape: Shape;
+}
+
+export interface Value extends TensorType {
+  readonly graph: Graph;
+  readonly name: string;
+  /** Some trainable input leads to this value. */
+  readonly needsGradient: boolean;
+}
+
+export type Attribute = number | string | readonly number[];
+export type Attributes = Readonly<Record<string, Attribute>>;
+
+export interface Node {
+  readonly op: OpType;
+  readonly inputs: readonly Value[];
+  readonly attributes: Attributes;
+  readonly outputs: readonly Value[];
+}
+
+/** Where a weight's bytes lie in the weights file. */
+export interface FileSlice {
+  offset: number;
+  length: number;
+}
+
+export type Literal = Float32Array | BigInt64Array;
+
+/** What `backward` needs of a node or group: gradients of the outputs to gradients of the inputs. */
+export interface TapeEntry {
+  readonly inputs: readonly Value[];
+  readonly outputs: readonly Value[];
+  vjp(outputGradients: readonly (Value | undefined)[]): readonly (Value | undefined)[];
+}
+
+export class Graph {
+  readonly inputs: Value[] = [];
+  /** Weights that stay in their file. */
+  readonly weights = new Map<Value, FileSlice>();
+  /** Small values written into the graph itself. */
+  readonly literals = new Map<Value, Literal>();
+  /** Inputs that carry a shape: what a runtime feeds once it knows the symbols' values. */
+  readonly shapeInputs = new Map<Value, Shape>();
+  readonly nodes: Node[] = [];
+  readonly outputs = new Map<string, Value>();
+  readonly tape: TapeEntry[] = [];
+  #names = 0;
+  #recording = true;
+
+  /** An input that the runtime feeds; gradients are taken with respect to trainable ones. */
+  input(name: string, dtype: Dtype, shape: Shape, options: { trainable?: boolean } = {}): Value {
+    const value = this.#value(name, { dtype, shape }, options.trainable ?? false);
+    this.inputs.push(value);
+    return value;
+  }
+
+  /** A frozen weight, read from the weights file where it lies. */
+  weight(name: string, dtype: Dtype, shape: Shape, slice: FileSlice): Value {
+    const value = this.#value(name, { dtype, shape }, false);
+    this.weights.set(value, slice);
+    return value;
+  }
+
+  /** A small constant. Equal scalars and vectors share one. */
+  literal(data: Literal, shape: readonly number[] = []): Value {
+    const dtype = data instanceof Float32Array ? "float32" : "int64";
+    for (const [value, known] of this.literals) {
+      const same =
+        value.dtype === dtype && sameShape(value.shape, shape) && known.every((x, i) => Object.is(x, data[i]));
+      if (same) return value;
+    }
+    const value = this.#value(`literal${this.literals.size}`, { dtype, shape }, false);
+    this.literals.set(value, data);
+    return value;
+  }
+
+  scalar(value: number): Value {
+    return this.literal(Float32Array.of(value));
+  }
+
+  /** The given dimensions as an int64 vector, for Reshape: a literal if all are known, else an input. */
+  shapeVector(dims: readonly Dim[]): Value {
+    if (dims.every((dim) => typeof dim === "number"))
+      return this.literal(BigInt64Array.from(dims, BigInt), [dims.length]);
+    for (const [value, known] of this.shapeInputs) if (sameShape(known, dims)) return value;
+    const value = this.input(`shape[${dims.join(",")}]`, "int64", [dims.length]);
+    this.shapeInputs.set(value, dims);
+    return value;
+  }
+
+  /** Applies an op of the table and records it on the tape. */
+  apply(op: OpType, inputs: readonly Value[], attributes: Attributes = {}): Value[] {
+    const rule = OPS[op];
+    const needsGradient = this.#recording && inputs.some((input) => input.needsGradient);
+    for (const [i, input] of inputs.entries()) {
+      if (this.#recording && input.needsGradient && !rule.vjp[i])
+        throw new Error(`${op} has no gradient for input ${i}`);
+    }
+    const outputs = rule
+      .infer(inputs, attributes)
+      .map((type) => this.#value(`${op}_${this.#names++}`, type, needsGradient));
+    const node: Node = { op, inputs, attributes, outputs };
+    this.nodes.push(node);
+    if (needsGradient) {
+      const vjp: TapeEntry["vjp"] = (gradients) =>
+        inputs.map((input, i) => (input.needsGradient ? rule.vjp[i]?.(node, gradients) : undefined));
+      this.tape.push({ inputs, outputs, vjp });
+    }
+    return outputs;
+  }
+
+  /**
+   * Builds `forward`'s nodes as one group whose gradient is `vjp`, not the chain rule through its
+   * parts: for where mathematics knows a cheaper way (jax.custom_vjp, torch.autograd.Function).
+   * `vjp` is called at most once, only if the result is used, and gives one gradient per input
+   * (undefined where `needsGradient` is false).
+   */
+  withGradient(inputs: readonly Value[], forward: () => Value, vjp: (gradient: Value) => (Value | undefined)[]): Value {
+    const wasRecording = this.#recording;
+    this.#recording = false;
+    const inner = forward();
+    this.#recording = wasRecording;
+    if (!wasRecording || !inputs.some((input) => input.needsGradient)) return inner;
+    const output: Value = { ...inner, needsGradient: true };
+    this.tape.push({ inputs, outputs: [output], vjp: ([gradient]) => (gradient ? vjp(gradient) : []) });
+    return output;
+  }
+
+  /** Runs `build` without recording: for gradients, which are not differentiated again. */
+  withoutTape<T>(build: () => T): T {
+    const wasRecording = this.#recording;
+    this.#recording = false;
+    try {
+      return build();
+    } finally {
+      this.#recording = wasRecording;
+    }
+  }
+
+  output(name: string, value: Value): void {
+    if (this.outputs.has(name)) throw new Error(`output ${name} is defined twice`);
+    this.outputs.set(name, value);
+  }
+
+  #value(name: string, type: TensorType, needsGradient: boolean): Value {
+    return { graph: this, name, dtype: type.dtype, shape: [...type.shape], needsGradient };
+  }
+}

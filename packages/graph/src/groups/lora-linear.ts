@@ -1,0 +1,51 @@
+import { gemm, matmul, mul } from "../functional.js";
+import type { Value } from "../graph.js";
+
+export interface Linear {
+  /** [in, out] as in GPT-2's Conv1D, or [out, in] as in torch.nn.Linear. */
+  weight: Value;
+  transposed: boolean;
+  /** [out]. */
+  bias?: Value;
+}
+
+export interface LoraBranch {
+  /** [r, in]. */
+  a: Value;
+  /** [out, r]. */
+  b: Value;
+  /** alpha / r, or alpha / sqrt(r). */
+  scaling: Value;
+  /** [N, in], 0 or 1 / (1 − p); undefined without dropout. */
+  mask?: Value;
+}
+
+/** x·W + bias for x [N, in]: [N, out]. */
+export function linear(x: Value, { weight, transposed, bias }: Linear): Value {
+  return bias ? gemm(x, weight, bias, { transB: transposed }) : matmul(x, weight, { transB: transposed });
+}
+
+/**
+ * x·W + bias + scaling · (x∘mask)·Aᵀ·Bᵀ for x [N, in]: [N, out] (Hu et al. 2021; peft's lora.Linear).
+ *
+ * As a group, so that both additions, forwards y and backwards dx, ride on a matrix product.
+ */
+export function loraLinear(x: Value, base: Linear, { a, b, scaling, mask }: LoraBranch): Value {
+  const { graph } = x;
+  let dropped: Value;
+  let z: Value;
+  const forward = () => {
+    dropped = mask ? mul(x, mask) : x;
+    z = mul(matmul(dropped, a, { transB: true }), scaling);
+    return gemm(z, b, linear(x, base), { transB: true });
+  };
+  return graph.withGradient([x, a, b], forward, (dY) => {
+    const dZ = mul(matmul(dY, b), scaling);
+    const dA = matmul(dZ, dropped, { transA: true });
+    const dB = matmul(dY, z, { transA: true });
+    if (!x.needsGradient) return [undefined, dA, dB];
+    const through = matmul(dZ, a);
+    const dX = gemm(dY, base.weight, mask ? mul(through, mask) : through, { transB: !base.transposed });
+    return [dX, dA, dB];
+  });
+}

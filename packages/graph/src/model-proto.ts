@@ -1,0 +1,140 @@
+/** The one file that knows the ONNX format (onnx/onnx-ml.proto, IR 10, opset 20). */
+import type { Dim } from "./dims.js";
+import {
+  AttributeProto,
+  AttributeProto_AttributeType,
+  ModelProto,
+  NodeProto,
+  TensorProto,
+  TensorProto_DataLocation,
+  TensorProto_DataType,
+  ValueInfoProto,
+} from "./gen/onnx-ml.js";
+import type { Attribute, Dtype, FileSlice, Graph, Literal, Node, TensorType, Value } from "./graph.js";
+import { OPS } from "./ops/table.js";
+
+const IR_VERSION = 10n;
+const OPSET = 20n;
+
+const DATA_TYPES: Record<Dtype, TensorProto_DataType> = {
+  float32: TensorProto_DataType.FLOAT,
+  float16: TensorProto_DataType.FLOAT16,
+  bfloat16: TensorProto_DataType.BFLOAT16,
+  int64: TensorProto_DataType.INT64,
+  bool: TensorProto_DataType.BOOL,
+};
+
+/**
+ * The graph as an ONNX model, without what no output needs. Weights refer to `weightsFile`, a name in
+ * the folder that the runtime is told of.
+ */
+export function toModelProto(graph: Graph, weightsFile: string): Uint8Array<ArrayBuffer> {
+  const { nodes, used } = reachable(graph);
+  const initializer = [
+    ...[...graph.weights]
+      .filter(([{ name }]) => used.has(name))
+      .map(([value, slice]) => weight(value, slice, weightsFile)),
+    ...[...graph.literals].filter(([{ name }]) => used.has(name)).map(([value, data]) => literal(value, data)),
+  ];
+  // An output is a value's own name in ONNX; Identity gives it the one that the caller asked for.
+  const outputs = [...graph.outputs].map(([name, value]) => ({ name, value }));
+  const model = ModelProto.fromPartial({
+    irVersion: IR_VERSION,
+    producerName: "gradpool",
+    opsetImport: [
+      { domain: "", version: OPSET },
+      { domain: "com.microsoft", version: 1n },
+    ],
+    graph: {
+      name: "gradpool",
+      node: [
+        ...nodes.map(nodeProto),
+        ...outputs.map(({ name, value }) =>
+          NodeProto.fromPartial({ opType: "Identity", input: [value.name], output: [name] }),
+        ),
+      ],
+      initializer,
+      input: graph.inputs.filter(({ name }) => used.has(name)).map((value) => valueInfo(value.name, value)),
+      output: outputs.map(({ name, value }) => valueInfo(name, value)),
+    },
+  });
+  return new Uint8Array(ModelProto.encode(model).finish());
+}
+
+/** Names of the inputs that the outputs depend on: exactly these must be fed. */
+export function usedInputs(graph: Graph): Value[] {
+  const { used } = reachable(graph);
+  return graph.inputs.filter(({ name }) => used.has(name));
+}
+
+function reachable(graph: Graph): { nodes: Node[]; used: Set<string> } {
+  const used = new Set([...graph.outputs.values()].map(({ name }) => name));
+  const nodes: Node[] = [];
+  for (const node of [...graph.nodes].reverse()) {
+    if (!node.outputs.some(({ name }) => used.has(name))) continue;
+    nodes.push(node);
+    for (const { name } of node.inputs) used.add(name);
+  }
+  return { nodes: nodes.reverse(), used };
+}
+
+function nodeProto({ op, inputs, attributes, outputs }: Node): NodeProto {
+  const rule = OPS[op];
+  return NodeProto.fromPartial({
+    opType: op,
+    domain: rule.domain,
+    name: outputs[0]?.name ?? op,
+    input: inputs.map(({ name }) => name),
+    output: outputs.map(({ name }) => name),
+    attribute: Object.entries(attributes).map(([name, value]) => attribute(name, rule.attributes[name], value)),
+  });
+}
+
+function attribute(name: string, type: string | undefined, value: Attribute): AttributeProto {
+  const is = AttributeProto_AttributeType;
+  if (name === "to") return AttributeProto.fromPartial({ name, type: is.INT, i: BigInt(DATA_TYPES[value as Dtype]) });
+  switch (type) {
+    case "int":
+      return AttributeProto.fromPartial({ name, type: is.INT, i: BigInt(value as number) });
+    case "float":
+      return AttributeProto.fromPartial({ name, type: is.FLOAT, f: value as number });
+    case "ints":
+      return AttributeProto.fromPartial({ name, type: is.INTS, ints: (value as readonly number[]).map(BigInt) });
+    default:
+      return AttributeProto.fromPartial({ name, type: is.STRING, s: new TextEncoder().encode(value as string) });
+  }
+}
+
+const knownDims = ({ shape }: TensorType) => shape.map((dim) => BigInt(dim));
+
+function weight(value: Value, { offset, length }: FileSlice, location: string): TensorProto {
+  return TensorProto.fromPartial({
+    name: value.name,
+    dataType: DATA_TYPES[value.dtype],
+    dims: knownDims(value),
+    dataLocation: TensorProto_DataLocation.EXTERNAL,
+    externalData: [
+      { key: "location", value: location },
+      { key: "offset", value: String(offset) },
+      { key: "length", value: String(length) },
+    ],
+  });
+}
+
+function literal(value: Value, data: Literal): TensorProto {
+  return TensorProto.fromPartial({
+    name: value.name,
+    dataType: DATA_TYPES[value.dtype],
+    dims: knownDims(value),
+    rawData: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+  });
+}
+
+const dimension = (dim: Dim) => (typeof dim === "number" ? { dimValue: BigInt(dim) } : { dimParam: dim });
+
+function valueInfo(name: string, { dtype, shape }: TensorType): ValueInfoProto {
+  return ValueInfoProto.fromPartial({
+    name,
+    type: { tensorType: { elemType: DATA_TYPES[dtype], shape: { dim: shape.map(dimension) } } },
+  });
+}

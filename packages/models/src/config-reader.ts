@@ -1,0 +1,37 @@
+import { GradpoolError } from "@gradpool/errors";
+
+/** Typed access to config.json. Errors: `failed_precondition`, naming the field. */
+export class ConfigReader {
+  constructor(private readonly config: Readonly<Record<string, unknown>>) {}
+
+  /** A whole number of at least 1. */
+  count(name: string, fallback: number): number {
+    const value = this.config[name] ?? fallback;
+    if (typeof value === "number" && Number.isSafeInteger(value) && value >= 1) return value;
+    throw wrong(name, value, "a whole number of at least 1");
+  }
+
+  positive(name: string, fallback: number): number {
+    const value = this.config[name] ?? fallback;
+    if (typeof value === "number" && Number.isFinite(value) && value > 0) return value;
+    throw wrong(name, value, "a number above 0");
+  }
+
+  flag(name: string, fallback: boolean): boolean {
+    const value = this.config[name] ?? fallback;
+    if (typeof value === "boolean") return value;
+    throw wrong(name, value, "true or false");
+  }
+
+  oneOf<T extends string>(name: string, fallback: T, choices: readonly T[]): T {
+    const value = this.config[name] ?? fallback;
+    const choice = choices.find((candidate) => candidate === value);
+    if (choice !== undefined) return choice;
+    throw wrong(name, value, `one of ${choices.join(", ")}`);
+  }
+}
+
+function wrong(name: string, value: unknown, expected: string): GradpoolError {
+  const message = `config.json: ${name} is ${JSON.stringify(value)}, but gradpool supports ${expected}`;
+  return new GradpoolError("failed_precondition", message);
+}

@@ -1,0 +1,87 @@
+import { GradpoolError } from "@gradpool/errors";
+import type { SafetensorsHeader } from "@gradpool/safetensors";
+import type { Graph, LoraBranch, Value } from "@gradpool/graph";
+
+/** A linear layer that LoRA can adapt. */
+export interface LinearModule {
+  /** Full name as PEFT sees it, such as "transformer.h.0.attn.c_attn". */
+  name: string;
+  inFeatures: number;
+  outFeatures: number;
+}
+
+/** What the rest of gradpool needs to know of a model. */
+export interface ModelDescription {
+  /** config.json's model_type. */
+  modelType: string;
+  /** All linear layers, in the order of the forward pass. */
+  modules: LinearModule[];
+  /** Rows of the embedding. */
+  vocabSize: number;
+  /** Longest sequence. */
+  maxPositions: number;
+  /** Parameters, shared ones counted once. */
+  parameters: number;
+  /** Parameters that one more token would add: an embedding row, and one of an untied head. */
+  parametersPerToken: number;
+  /** Linear weights are stored [in, out] (GPT-2's Conv1D), PEFT's fan_in_fan_out. */
+  fanInFanOut: boolean;
+}
+
+/** Tensors of the embedding and of the head, whose mean rows an added pad token takes. */
+export interface TokenTables {
+  embedding: string;
+  /** Equal to `embedding` when tied. */
+  head: string;
+}
+
+/** What a family builds its layers from. */
+export interface ForwardContext {
+  graph: Graph;
+  /** A weight of the file as float32, by its name there. */
+  weight(name: string): Value;
+  /** The embedding or head [V, C], with the pad token's row where one was added. */
+  tokenTable(name: string): Value;
+  /** LoRA of a module; undefined where it is not adapted. */
+  lora(module: string): LoraBranch | undefined;
+  /** Token ids [B, S]. */
+  ids: Value;
+  /** 0 … S − 1 [S]. */
+  positions: Value;
+  /** Additive causal mask [S, S]. */
+  causalMask: Value;
+}
+
+/** A model read from config.json and the weights' header; holds no weights. */
+export interface Model {
+  description: ModelDescription;
+  tokenTables: TokenTables;
+  /** Hidden states [N, C] before the head. */
+  forward(context: ForwardContext): Value;
+}
+
+/** An architecture family: one file each. Errors: `failed_precondition` for what it does not cover. */
+export interface Family {
+  modelTypes: readonly string[];
+  open(config: Readonly<Record<string, unknown>>, header: SafetensorsHeader): Model;
+}
+
+/**
+ * The modules that PEFT would adapt: those whose name is a pattern or ends in "." + pattern
+ * (peft.tuners.tuners_utils.check_target_module_exists), sorted by name.
+ * Errors: `invalid_argument` when a pattern matches nothing, listing what there is.
+ */
+export function selectTargets(description: ModelDescription, patterns: readonly string[]): LinearModule[] {
+  const matches = (name: string, pattern: string) => name === pattern || name.endsWith(`.${pattern}`);
+  for (const pattern of patterns) {
+    if (description.modules.some(({ name }) => matches(name, pattern))) continue;
+    const kinds = [...new Set(description.modules.map(({ name }) => name.replace(/^.*\.\d+\./, "")))].join(", ");
+    throw new GradpoolError(
+      "invalid_argument",
+      `target_modules: nothing is called ${pattern}; this model has ${kinds}`,
+    );
+  }
+  return description.modules
+    .filter(({ name }) => patterns.some((pattern) => matches(name, pattern)))
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+}

@@ -1,0 +1,34 @@
+import { GradpoolError } from "@gradpool/errors";
+import type { SafetensorsHeader } from "@gradpool/safetensors";
+import type { Family, Model } from "./description.js";
+import { gpt2 } from "./gpt2.js";
+
+/** Every supported architecture. Adding one is one file and one entry here. */
+const FAMILIES: readonly Family[] = [gpt2];
+
+/**
+ * Reads a model from its config.json and the header of its weights.
+ * Errors: `failed_precondition` for an architecture or option that is not supported (naming it),
+ * `data_loss` for weights that do not fit the config.
+ */
+export function openFamily(config: unknown, header: SafetensorsHeader): Model {
+  if (typeof config !== "object" || config === null || Array.isArray(config)) {
+    throw new GradpoolError("failed_precondition", "config.json is not a JSON object; get the model again");
+  }
+  const fields = config as Readonly<Record<string, unknown>>;
+  if (fields["auto_map"] !== undefined) {
+    const message =
+      "config.json asks for the model's own code (auto_map), which gradpool never runs; use a standard architecture";
+    throw new GradpoolError("failed_precondition", message);
+  }
+  const modelType = fields["model_type"];
+  const family = FAMILIES.find(({ modelTypes }) => modelTypes.includes(String(modelType)));
+  if (!family) {
+    const supported = FAMILIES.flatMap(({ modelTypes }) => modelTypes).join(", ");
+    throw new GradpoolError(
+      "failed_precondition",
+      `architecture ${JSON.stringify(modelType ?? null)} is not supported; supported: ${supported}`,
+    );
+  }
+  return family.open(fields, header);
+}

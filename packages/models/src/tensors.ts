@@ -1,0 +1,22 @@
+import { GradpoolError } from "@gradpool/errors";
+import type { SafetensorsHeader, TensorEntry } from "@gradpool/safetensors";
+
+/** Dtypes of weights that the runtime reads; other than float32 they are widened when a session is made. */
+export const WEIGHT_DTYPES = { F32: "float32", F16: "float16", BF16: "bfloat16" } as const;
+export type WeightDtype = keyof typeof WEIGHT_DTYPES;
+
+/** A weight by name and expected shape. Errors: `data_loss` when missing or of another shape or type. */
+export function requireTensor(header: SafetensorsHeader, name: string, shape: readonly number[]): TensorEntry {
+  const entry = header.tensors.get(name);
+  const refuse = (problem: string) =>
+    new GradpoolError("data_loss", `the model's weights do not fit its config.json: ${problem}; get the model again`);
+  if (!entry) throw refuse(`${name} is missing`);
+  if (entry.shape.join() !== shape.join()) {
+    throw refuse(`${name} is [${entry.shape.join(", ")}] instead of [${shape.join(", ")}]`);
+  }
+  if (!(entry.dtype in WEIGHT_DTYPES)) {
+    const known = Object.keys(WEIGHT_DTYPES).join(", ");
+    throw new GradpoolError("failed_precondition", `${name} is stored as ${entry.dtype}; gradpool reads ${known}`);
+  }
+  return entry;
+}

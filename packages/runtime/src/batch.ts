@@ -1,0 +1,45 @@
+import type { TensorData } from "./session.js";
+
+/** A micro-batch: B rows of up to S tokens, right-padded. */
+export interface Batch {
+  rows: number;
+  rowLength: number;
+  /** [B, S]. */
+  ids: Int32Array;
+  /** Tokens of each row without padding [B]. */
+  lengths: readonly number[];
+}
+
+/**
+ * What the loss graphs take for a micro-batch: each position predicts the next, so inputs and targets
+ * are the ids without the last and without the first position; weights leave out padding.
+ */
+export function lossFeeds({ rows, rowLength, ids, lengths }: Batch) {
+  const positions = Math.max(1, rowLength - 1);
+  const size = rows * positions;
+  const inputs = new BigInt64Array(size);
+  const targets = new BigInt64Array(size);
+  const weights = new Float32Array(size);
+  let targetTokens = 0;
+  for (let row = 0; row < rows; row++) {
+    const counted = Math.max(0, (lengths[row] ?? 0) - 1);
+    targetTokens += counted;
+    for (let position = 0; position < positions; position++) {
+      const at = row * positions + position;
+      inputs[at] = BigInt(ids[row * rowLength + position] ?? 0);
+      if (position >= counted) continue;
+      targets[at] = BigInt(ids[row * rowLength + position + 1] ?? 0);
+      weights[at] = 1;
+    }
+  }
+  const feeds = new Map<string, TensorData>([
+    ["ids", inputs],
+    ["positions", range(positions)],
+    ["targets", targets],
+    ["weights", weights],
+  ]);
+  return { feeds, symbols: { B: rows, S: positions }, targetTokens };
+}
+
+/** 0 … length − 1. */
+export const range = (length: number) => BigInt64Array.from({ length }, (_, i) => BigInt(i));

@@ -1,0 +1,89 @@
+/** The one file that talks to ONNX Runtime. */
+import { createRequire } from "node:module";
+import { evaluateDim, toModelProto, usedInputs, type Graph, type Value } from "@gradpool/graph";
+import { GradpoolError } from "@gradpool/errors";
+import type * as Ort from "onnxruntime-node";
+
+const ort = createRequire(import.meta.url)("onnxruntime-node") as typeof Ort;
+
+/** The weights file that a graph's weights lie in. */
+export interface WeightsLocation {
+  /** Absolute folder. */
+  dir: string;
+  weightsFile: string;
+}
+
+export interface SessionOptions {
+  /** Threads that compute. */
+  threads: number;
+}
+
+export type TensorData = Float32Array | BigInt64Array;
+
+/** A compiled graph over a model's weights, which ONNX Runtime maps from their file. */
+export class Session {
+  readonly #session: Ort.InferenceSession;
+  readonly #inputs: readonly Value[];
+  readonly #shapeInputs: Graph["shapeInputs"];
+
+  private constructor(session: Ort.InferenceSession, graph: Graph) {
+    this.#session = session;
+    this.#inputs = usedInputs(graph);
+    this.#shapeInputs = graph.shapeInputs;
+  }
+
+  static async create(graph: Graph, weights: WeightsLocation, options: SessionOptions): Promise<Session> {
+    const model = toModelProto(graph, weights.weightsFile);
+    const session = await ort.InferenceSession.create(model, {
+      executionProviders: ["cpu"],
+      intraOpNumThreads: options.threads,
+      interOpNumThreads: 1,
+      graphOptimizationLevel: "all",
+      logSeverityLevel: 3,
+      extra: {
+        session: {
+          model_external_initializers_file_folder_path: weights.dir,
+          // Waiting threads sleep: trainers share the machine with others.
+          intra_op: { allow_spinning: "0" },
+          set_denormal_as_zero: "0",
+        },
+      },
+    });
+    return new Session(session, graph);
+  }
+
+  /**
+   * Runs the graph. `symbols` gives the sizes that B, S, r … stand for, `feeds` every input but the
+   * shapes. Synchronous inside: call it where no event loop is needed (I10).
+   */
+  async run(
+    symbols: Readonly<Record<string, number>>,
+    feeds: ReadonlyMap<string, TensorData>,
+  ): Promise<Map<string, Ort.Tensor>> {
+    const tensors: Record<string, Ort.Tensor> = {};
+    for (const value of this.#inputs) {
+      const shape = this.#shapeInputs.get(value);
+      const data = shape
+        ? BigInt64Array.from(shape, (dim) => BigInt(evaluateDim(dim, symbols)))
+        : feeds.get(value.name);
+      if (!data) throw new Error(`input ${value.name} is not fed`);
+      const dims = value.shape.map((dim) => evaluateDim(dim, symbols));
+      tensors[value.name] = new ort.Tensor(data instanceof Float32Array ? "float32" : "int64", data, dims);
+    }
+    try {
+      return new Map(Object.entries(await this.#session.run(tensors))) as Map<string, Ort.Tensor>;
+    } catch (cause) {
+      throw asGradpoolError(cause);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#session.release();
+  }
+}
+
+function asGradpoolError(cause: unknown): unknown {
+  const message = cause instanceof Error ? cause.message : String(cause);
+  if (!/alloc|memory/i.test(message)) return cause;
+  return new GradpoolError("resource_exhausted", "out of memory; lower batch_size or max_length", { cause });
+}

@@ -1,0 +1,159 @@
+import { meanRow, type ModelSource } from "@gradpool/model-source";
+import {
+  buildLogitsGraph,
+  buildLossGraph,
+  buildTrainingGraph,
+  gradientName,
+  loraNames,
+  maskName,
+  type GraphOptions,
+  type LinearModule,
+} from "@gradpool/models";
+import type { FloatTensor } from "@gradpool/safetensors";
+import { lossFeeds, range, type Batch } from "./batch.js";
+import { dropoutMasks } from "./dropout-masks.js";
+import { Session, type SessionOptions, type TensorData } from "./session.js";
+
+/** A base and what is adapted: runs with equal bases share a session (I9). */
+export interface Base {
+  source: ModelSource;
+  targets: readonly LinearModule[];
+  /** The embedding has grown by one row, the mean of the others. */
+  padRow: boolean;
+}
+
+/** LoRA tensors by PEFT's names: A [r, in], B [out, r]. */
+export type AdapterTensors = Map<string, FloatTensor>;
+
+export interface Adapter {
+  tensors: AdapterTensors;
+  r: number;
+  /** alpha / r, or alpha / sqrt(r). */
+  scaling: number;
+}
+
+/** What the dropout masks of a micro-batch follow from, besides the module (I2). */
+export interface DropoutKey {
+  probability: number;
+  seed: number;
+  step: number;
+  microBatch: number;
+}
+
+export interface LossResult {
+  /** Sum of the targets' negative log likelihoods, in nats. */
+  lossSum: number;
+  targetTokens: number;
+}
+
+export interface TrainingResult extends LossResult {
+  /** d lossSum / d tensor, under the adapter's names. */
+  gradients: AdapterTensors;
+}
+
+/** Loss and gradients of micro-batches, of any rows, length and rank. */
+export class TrainingSession {
+  private constructor(
+    private readonly session: Session,
+    private readonly base: Base,
+    private readonly dropout: boolean,
+  ) {}
+
+  /** `dropout`: masks are applied, and every `run` must give a key for them. */
+  static async create(base: Base, options: SessionOptions & { dropout: boolean }): Promise<TrainingSession> {
+    const graph = buildTrainingGraph({ ...(await graphOptions(base)), dropout: options.dropout });
+    return new TrainingSession(await Session.create(graph, base.source, options), base, options.dropout);
+  }
+
+  async run(batch: Batch, adapter: Adapter, dropout?: DropoutKey): Promise<TrainingResult> {
+    const { feeds, symbols, targetTokens } = lossFeeds(batch);
+    feedAdapter(feeds, adapter);
+    if (this.dropout) {
+      if (!dropout) throw new Error("a session with dropout needs the key of its masks");
+      const masks = dropoutMasks(this.base.targets, symbols.B * symbols.S, dropout);
+      for (const [module, mask] of masks) feeds.set(maskName(module), mask);
+    }
+    const outputs = await this.session.run({ ...symbols, r: adapter.r }, feeds);
+    const gradients: AdapterTensors = new Map();
+    for (const { name } of this.base.targets) {
+      for (const tensor of Object.values(loraNames(name))) {
+        const output = outputs.get(gradientName(tensor));
+        if (!output) throw new Error(`the graph gave no gradient of ${tensor}`);
+        gradients.set(tensor, { shape: [...output.dims], data: output.data as Float32Array });
+      }
+    }
+    return { lossSum: scalarOf(outputs.get("loss_sum")), targetTokens, gradients };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.session[Symbol.asyncDispose]();
+  }
+}
+
+/** Loss without gradients or dropout: for held-out data. */
+export class LossSession {
+  private constructor(private readonly session: Session) {}
+
+  static async create(base: Base, options: SessionOptions): Promise<LossSession> {
+    return new LossSession(await Session.create(buildLossGraph(await graphOptions(base)), base.source, options));
+  }
+
+  async run(batch: Batch, adapter?: Adapter): Promise<LossResult> {
+    const { feeds, symbols, targetTokens } = lossFeeds(batch);
+    const outputs = await this.session.run({ ...symbols, ...feedAdapter(feeds, adapter) }, feeds);
+    return { lossSum: scalarOf(outputs.get("loss_sum")), targetTokens };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.session[Symbol.asyncDispose]();
+  }
+}
+
+/** Logits of chosen positions: for sampling. */
+export class LogitsSession {
+  private constructor(private readonly session: Session) {}
+
+  static async create(base: Base, options: SessionOptions): Promise<LogitsSession> {
+    return new LogitsSession(await Session.create(buildLogitsGraph(await graphOptions(base)), base.source, options));
+  }
+
+  /** Logits [K, V] behind the given positions [K] of one sequence. */
+  async run(ids: readonly number[], positions: readonly number[], adapter?: Adapter): Promise<FloatTensor> {
+    const feeds = new Map<string, TensorData>([
+      ["ids", BigInt64Array.from(ids, BigInt)],
+      ["positions", range(ids.length)],
+      ["rows", BigInt64Array.from(positions, BigInt)],
+    ]);
+    const symbols = { B: 1, S: ids.length, K: positions.length, ...feedAdapter(feeds, adapter) };
+    const logits = (await this.session.run(symbols, feeds)).get("logits");
+    if (!logits) throw new Error("the graph gave no logits");
+    return { shape: [...logits.dims], data: logits.data as Float32Array };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.session[Symbol.asyncDispose]();
+  }
+}
+
+async function graphOptions({ source, targets, padRow }: Base): Promise<GraphOptions> {
+  const options = { model: source.model, header: source.header, targets };
+  if (!padRow) return options;
+  const { embedding, head } = source.model.tokenTables;
+  const padRows = new Map<string, Float32Array>();
+  for (const table of new Set([embedding, head])) padRows.set(table, await meanRow(source, table));
+  return { ...options, padRows };
+}
+
+/** Feeds the adapter and gives the rank that it stands for. */
+function feedAdapter(feeds: Map<string, TensorData>, adapter?: Adapter): { r: number } | undefined {
+  if (!adapter) return undefined;
+  for (const [name, { data }] of adapter.tensors) feeds.set(name, data);
+  feeds.set("lora_scaling", Float32Array.of(adapter.scaling));
+  return { r: adapter.r };
+}
+
+function scalarOf(tensor: { data: unknown } | undefined): number {
+  const value = (tensor?.data as Float32Array | undefined)?.[0];
+  if (value === undefined) throw new Error("the graph gave no loss");
+  return value;
+}
