@@ -1,0 +1,157 @@
+/**
+ * From a data set to micro-batches, over all epochs.
+ *
+ * - Every row of every epoch (with packing: every token) is delivered exactly once, in an order that
+ *   depends on data, recipe and seed alone.
+ * - A stream opened with the cursor of any micro-batch gives exactly the micro-batches behind it, and
+ *   reads at most one shuffle block, or one row, again.
+ * - Memory does not grow with the data: see limits.ts.
+ */
+import { GradpoolError } from "@gradpool/errors";
+import { DATASET_START, type Dataset, type DatasetPlace } from "./dataset.js";
+import { epochRows } from "./epoch-rows.js";
+import { MAX_MICRO_BATCH_TOKENS } from "./limits.js";
+import { checkDataRecipe, type DataRecipe, type Encoder } from "./recipe.js";
+import { cutSequences, packedSequences, type Sequence, type SequencePlace } from "./sequences.js";
+
+/** A place between two micro-batches; small whatever the data. */
+export interface Cursor extends DatasetPlace {
+  epoch: number;
+  /** Micro-batches delivered so far, over all epochs. */
+  microBatches: number;
+  /** Rows of this epoch consumed so far. */
+  rows: number;
+  /** Rows of the shuffle block consumed so far. */
+  blockRows: number;
+  /** Tokens of the next row that packing has delivered already. */
+  rowTokens: number;
+  /** Hash of the data set that it points into. */
+  datasetHash: string;
+}
+
+/** B rows of up to S tokens, right-padded. */
+export interface MicroBatch {
+  /** Position in the stream, from 0, over all epochs. */
+  index: number;
+  epoch: number;
+  lastOfEpoch: boolean;
+  /** B. */
+  rows: number;
+  /** S, the longest row's tokens; 1 when all rows are empty. */
+  rowLength: number;
+  /** [B, S] */
+  ids: Int32Array;
+  /** [B] */
+  lengths: number[];
+  /** Σ over rows of max(0, length - 1). */
+  targetTokens: number;
+  cursorAfter: Cursor;
+}
+
+export interface StreamOptions {
+  /** Passes over the data. */
+  epochs: number;
+  /** Go on behind the micro-batch that had this cursor. */
+  cursor?: Cursor;
+  signal: AbortSignal;
+}
+
+/**
+ * The micro-batches of all epochs, in order. Errors: `invalid_argument` for a recipe or row that
+ * cannot be used, `failed_precondition` for a data set without rows, a cursor of other data, or a file
+ * that changed; and the encoder's own.
+ */
+export async function* microBatches(
+  dataset: Dataset,
+  recipe: DataRecipe,
+  encoder: Encoder,
+  { epochs, cursor, signal }: StreamOptions,
+): AsyncGenerator<MicroBatch> {
+  checkDataRecipe(recipe);
+  if (epochs < 1) throw new GradpoolError("invalid_argument", `epochs is ${epochs}, but must be at least 1`);
+  if (cursor && cursor.datasetHash !== dataset.hash) {
+    const advice = "go on with the data as it was, or start a new run";
+    throw new GradpoolError(
+      "failed_precondition",
+      `the data set is not the one that the cursor was made from; ${advice}`,
+    );
+  }
+  let index = cursor?.microBatches ?? 0;
+  for (let epoch = cursor?.epoch ?? 0; epoch < epochs; epoch++) {
+    const from = epoch === cursor?.epoch ? placeOf(cursor) : SEQUENCES_START;
+    const sequences = epochSequences(dataset, recipe, encoder, epoch, from, signal);
+    for await (const { members, last } of groups(sequences, recipe.batchSize)) {
+      const place = last ? SEQUENCES_START : members.at(-1)!.after;
+      const cursorAfter = cursorAt(last ? epoch + 1 : epoch, index + 1, place, dataset.hash);
+      yield { index, epoch, lastOfEpoch: last, ...pad(members, encoder.padId), cursorAfter };
+      index++;
+    }
+    if (index === 0) throw noRows();
+  }
+}
+
+export function noRows(): GradpoolError {
+  return new GradpoolError(
+    "failed_precondition",
+    "the data set has no rows; its files are empty, or hold blank lines alone",
+  );
+}
+
+const SEQUENCES_START: SequencePlace = { rows: 0, place: DATASET_START, blockRows: 0, rowTokens: 0 };
+
+function placeOf({ rows, file, byteOffset, line, blockRows, rowTokens }: Cursor): SequencePlace {
+  return { rows, place: { file, byteOffset, line }, blockRows, rowTokens };
+}
+
+function cursorAt(epoch: number, microBatches: number, at: SequencePlace, datasetHash: string): Cursor {
+  const { rows, place, blockRows, rowTokens } = at;
+  return { epoch, microBatches, rows, ...place, blockRows, rowTokens, datasetHash };
+}
+
+function epochSequences(
+  dataset: Dataset,
+  recipe: DataRecipe,
+  encoder: Encoder,
+  epoch: number,
+  from: SequencePlace,
+  signal: AbortSignal,
+): AsyncGenerator<Sequence> {
+  const rows = epochRows(dataset, recipe, epoch, from, signal);
+  if (recipe.packing) return packedSequences(rows, recipe, encoder, from.rowTokens, signal);
+  return cutSequences(rows, recipe, encoder, signal);
+}
+
+/** Consecutive sequences, `size` at a time, the last group smaller; looks one sequence ahead to know the last. */
+async function* groups(
+  sequences: AsyncIterable<Sequence>,
+  size: number,
+): AsyncGenerator<{ members: Sequence[]; last: boolean }> {
+  let members: Sequence[] = [];
+  let longest = 1;
+  for await (const sequence of sequences) {
+    if (members.length === size) {
+      yield { members, last: false };
+      members = [];
+      longest = 1;
+    }
+    members.push(sequence);
+    longest = Math.max(longest, sequence.tokens.length);
+    if (members.length * (longest + 1) > MAX_MICRO_BATCH_TOKENS) throw tooLarge(members.length, longest);
+  }
+  if (members.length > 0) yield { members, last: true };
+}
+
+function tooLarge(rows: number, rowLength: number): GradpoolError {
+  const what = `a micro-batch of ${rows} or more rows of ${rowLength} tokens`;
+  const advice = "lower batch_size (and raise gradient_accumulation instead) or max_length";
+  return new GradpoolError("invalid_argument", `${what} is above ${MAX_MICRO_BATCH_TOKENS} tokens; ${advice}`);
+}
+
+function pad(members: Sequence[], padId: number) {
+  const lengths = members.map(({ tokens }) => tokens.length);
+  const rowLength = lengths.reduce((longest, length) => Math.max(longest, length), 1);
+  const ids = new Int32Array(members.length * rowLength).fill(padId);
+  for (const [row, { tokens }] of members.entries()) ids.set(tokens, row * rowLength);
+  const targetTokens = lengths.reduce((sum, length) => sum + Math.max(0, length - 1), 0);
+  return { rows: members.length, rowLength, ids, lengths, targetTokens };
+}

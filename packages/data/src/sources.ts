@@ -1,0 +1,140 @@
+import { readdir, stat } from "node:fs/promises";
+import { isAbsolute, join } from "node:path";
+import { GradpoolError } from "@gradpool/errors";
+import { glob } from "tinyglobby";
+import { isSearchedFor, readerOf } from "./formats.js";
+import { documentReader, isBinary } from "./readers/document.js";
+import { OpenFile, type SourceFile } from "./readers/reader.js";
+import { SYNTHETIC_SOURCE } from "./readers/synthetic.js";
+
+/** Folders that a search does not enter, besides hidden ones; a glob that names one does. */
+const SKIPPED_FOLDERS = ["node_modules", "dist"];
+
+const GLOB_CHARACTERS = /[*?[\]{}()!]/;
+
+/**
+ * The files of a data set: sources in the order given, the files of a folder or glob sorted by the
+ * bytes of their paths. Errors: `not_found` for a source without files, `invalid_argument` for one
+ * that cannot be read as text.
+ */
+export async function resolveSources(sources: readonly string[], signal: AbortSignal): Promise<SourceFile[]> {
+  if (sources.length === 0) {
+    throw new GradpoolError(
+      "invalid_argument",
+      "the data set names no source; give files, folders, globs or synthetic",
+    );
+  }
+  const files: SourceFile[] = [];
+  for (const source of sources) {
+    signal.throwIfAborted();
+    for (const file of await resolveSource(source, signal)) files.push(file);
+  }
+  return files;
+}
+
+async function resolveSource(source: string, signal: AbortSignal): Promise<SourceFile[]> {
+  if (source === "synthetic") return [SYNTHETIC_SOURCE];
+  const found = await stat(source).catch((error: unknown) => {
+    if (isMissing(error)) return undefined;
+    throw unreadable(source, error);
+  });
+  if (found?.isDirectory()) return folderFiles(source, signal);
+  if (found?.isFile()) return [await namedFile(source)];
+  if (found)
+    throw new GradpoolError("invalid_argument", `${source} is neither a file nor a folder; name a regular file`);
+  if (source !== "" && GLOB_CHARACTERS.test(source)) return globFiles(source, signal);
+  const from = isAbsolute(source) ? "" : ` (looked in ${process.cwd()})`;
+  throw new GradpoolError("not_found", `no file or folder ${JSON.stringify(source)}${from}; check the data set's path`);
+}
+
+/** A file that the user names is read whatever its extension, as long as it is text. */
+async function namedFile(name: string): Promise<SourceFile> {
+  const file = await sourceFile(name);
+  if (file === undefined) throw unsupported(name);
+  if (file.reader !== documentReader) return file;
+  const opened = await OpenFile.open(file);
+  try {
+    if (!(await isBinary(opened))) return file;
+  } finally {
+    await opened[Symbol.asyncDispose]();
+  }
+  throw new GradpoolError("invalid_argument", `${name} is a binary file; a data set needs text`);
+}
+
+function unsupported(name: string): GradpoolError {
+  const advice = "supported are .jsonl, .txt and source or text files; convert it to .jsonl";
+  return new GradpoolError("invalid_argument", `${name}: files of this kind are not supported; ${advice}`);
+}
+
+async function folderFiles(folder: string, signal: AbortSignal): Promise<SourceFile[]> {
+  const files = await describeFiles(await walk(folder, signal), signal);
+  if (files.length > 0) return files;
+  throw new GradpoolError("not_found", `${folder} holds no source or text files; name another folder, or the files`);
+}
+
+/** Paths of a folder's source and text files. Linked files count, linked folders are not entered. */
+async function walk(folder: string, signal: AbortSignal): Promise<string[]> {
+  const paths: string[] = [];
+  const folders = [folder];
+  for (let next = folders.pop(); next !== undefined; next = folders.pop()) {
+    signal.throwIfAborted();
+    const entries = await readdir(next, { withFileTypes: true }).catch((error: unknown) => {
+      throw unreadable(next, error);
+    });
+    for (const entry of entries) {
+      const path = join(next, entry.name);
+      if (entry.isDirectory()) {
+        if (!entry.name.startsWith(".") && !SKIPPED_FOLDERS.includes(entry.name)) folders.push(path);
+      } else if ((entry.isFile() || entry.isSymbolicLink()) && isSearchedFor(path)) {
+        paths.push(path);
+      }
+    }
+  }
+  return paths;
+}
+
+async function globFiles(pattern: string, signal: AbortSignal): Promise<SourceFile[]> {
+  const named = pattern.split("/");
+  const ignore = SKIPPED_FOLDERS.filter((folder) => !named.includes(folder)).map((folder) => `**/${folder}/**`);
+  const paths = await glob(pattern, { ignore, expandDirectories: false, followSymbolicLinks: false, signal });
+  const files = await describeFiles(paths, signal);
+  if (files.length > 0) return files;
+  if (paths[0] !== undefined) throw unsupported(paths[0]);
+  throw new GradpoolError("not_found", `no file matches ${JSON.stringify(pattern)}; check the data set's glob`);
+}
+
+/** Sorted; what is no regular file (any more) or of a kind that is not supported is left out. */
+async function describeFiles(paths: string[], signal: AbortSignal): Promise<SourceFile[]> {
+  const sorted = paths.map((path) => ({ path, bytes: Buffer.from(path) }));
+  sorted.sort((one, other) => Buffer.compare(one.bytes, other.bytes));
+  const files: SourceFile[] = [];
+  for (const { path } of sorted) {
+    signal.throwIfAborted();
+    const file = await sourceFile(path).catch((error: unknown) => {
+      // A link that leads nowhere.
+      if (error instanceof GradpoolError && isMissing(error.cause)) return undefined;
+      throw error;
+    });
+    if (file) files.push(file);
+  }
+  return files;
+}
+
+async function sourceFile(path: string): Promise<SourceFile | undefined> {
+  const reader = readerOf(path);
+  if (reader === undefined) return undefined;
+  const stats = await stat(path, { bigint: true }).catch((error: unknown) => {
+    throw unreadable(path, error);
+  });
+  if (!stats.isFile()) return undefined;
+  return { name: path, path, sizeBytes: Number(stats.size), mtimeNs: stats.mtimeNs, reader };
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR");
+}
+
+function unreadable(path: string, error: unknown): GradpoolError {
+  const reason = error instanceof Error ? error.message : String(error);
+  return new GradpoolError("permission_denied", `cannot read ${path}: ${reason}`, { cause: error });
+}
