@@ -1,0 +1,20 @@
+import { listenAddress, readConfig, serviceAddress } from "@gradpool/service-kit";
+import { z } from "zod";
+
+const schema = z.object({
+  GRADPOOL_LISTEN: listenAddress,
+  GRADPOOL_TOKENIZER_ADDRESS: serviceAddress,
+});
+
+export interface DataStreamConfig {
+  /** "host:port" to listen on. */
+  listen: string;
+  /** "host:port" of the tokenizer service. */
+  tokenizerAddress: string;
+}
+
+/** Errors: `invalid_argument`, naming the variable. */
+export function readDataStreamConfig(env: NodeJS.ProcessEnv): DataStreamConfig {
+  const { GRADPOOL_LISTEN, GRADPOOL_TOKENIZER_ADDRESS } = readConfig(schema, env);
+  return { listen: GRADPOOL_LISTEN, tokenizerAddress: GRADPOOL_TOKENIZER_ADDRESS };
+}

@@ -1,0 +1,54 @@
+import {
+  createClient,
+  DataStreamServiceService,
+  service,
+  startServer,
+  TokenizerServiceService,
+  type Client,
+  type RunningServer,
+} from "@gradpool/rpc";
+import type { Logger, Service } from "@gradpool/service-kit";
+import type { DataStreamConfig } from "./config.js";
+import { describeDatasetHandler } from "./describe-dataset.js";
+import { openStreamHandler } from "./open-stream.js";
+
+/** The data-stream service. Keeps nothing between calls: a cursor says all that is needed to go on. */
+export class DataStream implements Service {
+  readonly address: string;
+  readonly #server: RunningServer;
+  readonly #tokenizer: Client<TokenizerServiceService>;
+  readonly #stopping: AbortController;
+
+  private constructor(server: RunningServer, tokenizer: Client<TokenizerServiceService>, stopping: AbortController) {
+    this.address = server.address;
+    this.#server = server;
+    this.#tokenizer = tokenizer;
+    this.#stopping = stopping;
+  }
+
+  /** Errors: `unavailable` when the port is taken. */
+  static async create(config: DataStreamConfig, log: Logger): Promise<DataStream> {
+    const tokenizer = createClient(TokenizerServiceService, config.tokenizerAddress);
+    const stopping = new AbortController();
+    const server = await startServer({
+      listen: config.listen,
+      services: [
+        service(DataStreamServiceService, {
+          describeDataset: describeDatasetHandler(tokenizer, stopping.signal),
+          openStream: openStreamHandler(tokenizer, stopping.signal),
+        }),
+      ],
+      onInternalError: (error, method) => log.error({ err: error, method }, "internal error"),
+    }).catch((error: unknown) => {
+      tokenizer.close();
+      throw error;
+    });
+    return new DataStream(server, tokenizer, stopping);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopping.abort();
+    await this.#server[Symbol.asyncDispose]();
+    this.#tokenizer.close();
+  }
+}

@@ -1,0 +1,47 @@
+import { Dataset, describeDataset, type DatasetSize } from "@gradpool/data";
+import type {
+  Client,
+  DataStreamServiceService,
+  DescribeDatasetRequest,
+  DescribeDatasetResponse,
+  Handlers,
+  TokenizerServiceService,
+} from "@gradpool/rpc";
+import { TokenizerEncoder } from "./tokenizer-encoder.js";
+import { requestedDataset } from "./translate.js";
+import { untilStopping } from "./until-stopping.js";
+
+/** Least time between two reports of progress. */
+const PROGRESS_INTERVAL_MS = 250;
+
+export function describeDatasetHandler(
+  tokenizer: Client<TokenizerServiceService>,
+  stopping: AbortSignal,
+): Handlers<DataStreamServiceService>["describeDataset"] {
+  return (request, context) =>
+    untilStopping(context.signal, stopping, (signal) => describe(request, tokenizer, signal));
+}
+
+async function* describe(
+  request: DescribeDatasetRequest,
+  tokenizer: Client<TokenizerServiceService>,
+  signal: AbortSignal,
+): AsyncGenerator<DescribeDatasetResponse> {
+  const { sources, recipe, tokenizer: ref } = requestedDataset(request.dataset);
+  const dataset = await Dataset.open(sources, signal);
+  const encoder = recipe.packing ? await TokenizerEncoder.create(tokenizer, ref, signal) : undefined;
+  const progress = (size: DatasetSize): DescribeDatasetResponse => ({
+    ...size,
+    bytesTotal: dataset.bytesTotal,
+    complete: false,
+    datasetHash: "",
+  });
+  let size: DatasetSize = { rows: 0, microBatchesPerEpoch: 0, bytesRead: 0 };
+  let reportedAt = performance.now();
+  for await (size of describeDataset(dataset, recipe, encoder, signal)) {
+    if (performance.now() - reportedAt < PROGRESS_INTERVAL_MS) continue;
+    reportedAt = performance.now();
+    yield progress(size);
+  }
+  yield { ...progress(size), complete: true, datasetHash: dataset.hash };
+}

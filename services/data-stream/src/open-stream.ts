@@ -1,0 +1,39 @@
+import { Dataset, microBatches, type StreamOptions } from "@gradpool/data";
+import type {
+  Client,
+  Handlers,
+  DataStreamServiceService,
+  OpenStreamRequest,
+  OpenStreamResponse,
+  TokenizerServiceService,
+} from "@gradpool/rpc";
+import { ahead } from "./ahead.js";
+import { TokenizerEncoder } from "./tokenizer-encoder.js";
+import { microBatchMessage, requestedDataset } from "./translate.js";
+import { untilStopping } from "./until-stopping.js";
+
+/** Micro-batches of a stream that are prepared before the client takes them, besides what gRPC's window holds. */
+const PREPARED_MICRO_BATCHES = 8;
+
+export function openStreamHandler(
+  tokenizer: Client<TokenizerServiceService>,
+  stopping: AbortSignal,
+): Handlers<DataStreamServiceService>["openStream"] {
+  return (request, context) =>
+    untilStopping(context.signal, stopping, (signal) => openStream(request, tokenizer, signal));
+}
+
+async function* openStream(
+  request: OpenStreamRequest,
+  tokenizer: Client<TokenizerServiceService>,
+  signal: AbortSignal,
+): AsyncGenerator<OpenStreamResponse> {
+  const { sources, recipe, tokenizer: ref } = requestedDataset(request.dataset);
+  const dataset = await Dataset.open(sources, signal);
+  const encoder = await TokenizerEncoder.create(tokenizer, ref, signal);
+  const { epochs, cursor } = request;
+  const options: StreamOptions = { epochs, signal, ...(cursor && { cursor }) };
+  for await (const microBatch of ahead(microBatches(dataset, recipe, encoder, options), PREPARED_MICRO_BATCHES)) {
+    yield { microBatch: microBatchMessage(microBatch) };
+  }
+}

@@ -1,0 +1,117 @@
+import { setTimeout as wait } from "node:timers/promises";
+import type { Encoder } from "@gradpool/data";
+import { GradpoolError } from "@gradpool/errors";
+import type { Client, EncodeResponse, TokenizerInfo, TokenizerRef, TokenizerServiceService } from "@gradpool/rpc";
+import { EncodeRequests } from "./encode-requests.js";
+
+/** How long the tokenizer service may be away before a stream fails. */
+const RETRY_MS = 30_000;
+const FIRST_BACKOFF_MS = 50;
+const MAX_BACKOFF_MS = 1_000;
+
+/**
+ * Encodes by the tokenizer service: one Encode call per batch. Calls run side by side over one
+ * connection, which keeps all of the service's workers busy, and a batch whose call breaks is simply
+ * sent again: its ids come back once or not at all.
+ */
+export class TokenizerEncoder implements Encoder {
+  readonly eosId: number;
+  readonly padId: number;
+  readonly #client: Client<TokenizerServiceService>;
+  readonly #ref: TokenizerRef;
+  readonly #retryMs: number;
+
+  private constructor(
+    client: Client<TokenizerServiceService>,
+    ref: TokenizerRef,
+    info: TokenizerInfo,
+    retryMs: number,
+  ) {
+    this.eosId = info.eosId;
+    this.padId = info.padId;
+    this.#client = client;
+    // With its hash: a tokenizer that changes while the stream is open is refused.
+    this.#ref = { ...ref, tokenizerHash: info.tokenizerHash };
+    this.#retryMs = retryMs;
+  }
+
+  /** Errors: those of GetTokenizer; `unavailable` when the service stays away for `retryMs`. */
+  static async create(
+    client: Client<TokenizerServiceService>,
+    ref: TokenizerRef,
+    signal: AbortSignal,
+    retryMs = RETRY_MS,
+  ): Promise<TokenizerEncoder> {
+    const { info } = await retrying(() => client.getTokenizer({ tokenizer: ref }, { signal }), retryMs, signal);
+    if (!info) throw new Error("GetTokenizer answered without a tokenizer");
+    return new TokenizerEncoder(client, ref, info, retryMs);
+  }
+
+  /** Errors: those of Encode; `unavailable` when the service stays away. */
+  async encode(texts: readonly string[], maxTokens: number, signal: AbortSignal): Promise<Int32Array[]> {
+    return retrying(() => this.#encodeOnce(texts, maxTokens, signal), this.#retryMs, signal);
+  }
+
+  async #encodeOnce(texts: readonly string[], maxTokens: number, signal: AbortSignal): Promise<Int32Array[]> {
+    const requests = new EncodeRequests(this.#ref, texts, maxTokens);
+    const encoded: Int32Array[] = [];
+    let parts: Int32Array[] = [];
+    try {
+      for await (const response of this.#client.encode(requests.messages(), { signal })) {
+        const idsOfTexts = split(response);
+        for (const [index, ids] of idsOfTexts.entries()) {
+          parts.push(ids);
+          if (response.continues && index === idsOfTexts.length - 1) continue;
+          encoded.push(join(parts, maxTokens));
+          parts = [];
+        }
+        requests.answered(parts.reduce((sum, ids) => sum + ids.length, 0));
+      }
+    } finally {
+      requests.close();
+    }
+    if (encoded.length === texts.length) return encoded;
+    throw new GradpoolError("unavailable", "the tokenizer service ended a call before its end");
+  }
+}
+
+/** The ids of each text of a response. */
+function split({ ids, lengths }: EncodeResponse): Int32Array[] {
+  // A message's bytes may begin anywhere; the copy is aligned.
+  const all = new Int32Array(ids.slice().buffer);
+  let start = 0;
+  return lengths.map((length) => all.subarray(start, (start += length)));
+}
+
+function join(parts: Int32Array[], maxTokens: number): Int32Array {
+  const [first] = parts;
+  const limit = maxTokens === 0 ? Infinity : maxTokens;
+  if (first && parts.length === 1) return first.subarray(0, limit);
+  const whole = new Int32Array(parts.reduce((sum, ids) => sum + ids.length, 0));
+  let start = 0;
+  for (const ids of parts) {
+    whole.set(ids, start);
+    start += ids.length;
+  }
+  return whole.subarray(0, limit);
+}
+
+/** Calls until it succeeds, while the service is away; other errors pass at once. */
+async function retrying<T>(call: () => Promise<T>, retryMs: number, signal: AbortSignal): Promise<T> {
+  const start = performance.now();
+  for (let backoffMs = FIRST_BACKOFF_MS; ; backoffMs = Math.min(2 * backoffMs, MAX_BACKOFF_MS)) {
+    try {
+      return await call();
+    } catch (reason) {
+      const error = GradpoolError.from(reason);
+      signal.throwIfAborted();
+      // A service that is shutting down cancels its calls.
+      if (error.code !== "unavailable" && error.code !== "cancelled") throw error;
+      if (performance.now() - start + backoffMs > retryMs) {
+        const message = `the tokenizer service cannot be reached (${error.message}); start it, then resume`;
+        throw new GradpoolError("unavailable", message, { cause: error });
+      }
+    }
+    await wait(backoffMs, undefined, { signal });
+  }
+}
