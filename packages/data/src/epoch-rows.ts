@@ -70,13 +70,11 @@ async function* shuffledRows(
   let block: EpochPlace = { rows: from.rows - from.blockRows, place: from.place, blockRows: 0 };
   let consumed = from.blockRows;
   const options = { textColumn: recipe.textColumn, signal };
+  const blocks = blocksOf(dataset.rows(block.place, rowLimit(recipe) - block.rows, options), recipe.shuffleBuffer);
   const reread = new RowReReader(dataset, recipe.textColumn, signal);
   try {
-    for (;;) {
-      const size = Math.min(recipe.shuffleBuffer, rowLimit(recipe) - block.rows);
-      const rows = await readBlock(dataset.rows(block.place, size, options));
-      const last = rows.at(-1);
-      if (last === undefined) return;
+    for await (const rows of blocks) {
+      const last = rows.at(-1)!;
       const order = permutation(rows.length, [recipe.seed, epoch, Math.floor(block.rows / recipe.shuffleBuffer)]);
       const next = { rows: block.rows + rows.length, place: placeOf(last, last.end), blockRows: 0 };
       for (; consumed < rows.length; consumed++) {
@@ -94,16 +92,21 @@ async function* shuffledRows(
   }
 }
 
-async function readBlock(pieces: AsyncIterable<DatasetRow[]>): Promise<BlockRow[]> {
-  const block: BlockRow[] = [];
+/** `size` rows at a time, the last block smaller. */
+async function* blocksOf(pieces: AsyncIterable<DatasetRow[]>, size: number): AsyncGenerator<BlockRow[]> {
+  let block: BlockRow[] = [];
   let textBytes = 0;
   for await (const rows of pieces) {
     for (const row of rows) {
       textBytes += bytesOf(row);
       block.push(textBytes <= SHUFFLE_TEXT_BYTES ? row : { ...row, text: undefined });
+      if (block.length < size) continue;
+      yield block;
+      block = [];
+      textBytes = 0;
     }
   }
-  return block;
+  if (block.length > 0) yield block;
 }
 
 /** Reads single rows again, in any order; keeps the file of the last one open. */

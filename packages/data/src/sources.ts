@@ -94,9 +94,14 @@ async function walk(folder: string, signal: AbortSignal): Promise<string[]> {
 }
 
 async function globFiles(pattern: string, signal: AbortSignal): Promise<SourceFile[]> {
-  const named = pattern.split("/");
-  const ignore = SKIPPED_FOLDERS.filter((folder) => !named.includes(folder)).map((folder) => `**/${folder}/**`);
-  const paths = await glob(pattern, { ignore, expandDirectories: false, followSymbolicLinks: false, signal });
+  // The search begins behind the folders that are spelled out, which may be hidden or lie anywhere.
+  const segments = pattern.split("/");
+  const literal = segments.findIndex((segment) => GLOB_CHARACTERS.test(segment));
+  const base = segments.slice(0, literal).join("/") || (literal > 0 ? "/" : ".");
+  const ignore = SKIPPED_FOLDERS.filter((folder) => !segments.includes(folder)).map((folder) => `**/${folder}/**`);
+  const options = { cwd: base, ignore, expandDirectories: false, followSymbolicLinks: false, signal };
+  const found = await glob(segments.slice(literal).join("/"), options);
+  const paths = found.map((path) => join(base, path));
   const files = await describeFiles(paths, signal);
   if (files.length > 0) return files;
   if (paths[0] !== undefined) throw unsupported(paths[0]);

@@ -10,11 +10,19 @@ export const jsonlReader: RowReader = {
   async *rows(file: OpenFile, from: Place, options: ReadOptions): AsyncGenerator<Row[]> {
     for await (const found of lines(file, from, options)) {
       const rows: Row[] = [];
+      let failure: { error: unknown } | undefined;
       for (const line of found) {
-        const text = textOf(line, file.source.name, options.textColumn);
-        if (text !== undefined) rows.push({ text, start: line.start, end: line.end });
+        try {
+          const text = textOf(line, file.source.name, options.textColumn);
+          if (text !== undefined) rows.push({ text, start: line.start, end: line.end });
+        } catch (error) {
+          failure = { error };
+          break;
+        }
       }
       if (rows.length > 0) yield rows;
+      // Only now: who wants no more than the rows before it never meets it.
+      if (failure) throw failure.error;
     }
   },
 };
