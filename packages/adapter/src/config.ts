@@ -1,0 +1,145 @@
+import { GradpoolError } from "@gradpool/errors";
+
+export interface LoraSettings {
+  r: number;
+  alpha: number;
+  /** Probability, 0 up to but not including 1. */
+  dropout: number;
+  /** Module names or their last parts, such as "c_attn". */
+  targetModules: string[];
+  /** Scaling is alpha / √r instead of alpha / r. */
+  useRslora: boolean;
+}
+
+export interface AdapterConfig extends LoraSettings {
+  /** Folder or hub id of the base model; undefined when the file does not say. */
+  baseModel: string | undefined;
+}
+
+/**
+ * adapter_config.json as PEFT 0.21 writes it, less the keys that came late or differ between versions:
+ * PEFT before 0.14 fails on keys it does not know, and every version fills in those that are absent.
+ */
+export function adapterConfigJson(options: {
+  /** Folder or hub id of the base model. */
+  baseModel: string;
+  lora: Omit<LoraSettings, "targetModules">;
+  targetModules: readonly string[];
+  /** The model stores its linear weights [in, out] (GPT-2's Conv1D). */
+  fanInFanOut: boolean;
+}): string {
+  const { baseModel, lora, targetModules, fanInFanOut } = options;
+  const config = {
+    alpha_pattern: {},
+    auto_mapping: null,
+    base_model_name_or_path: baseModel,
+    bias: "none",
+    fan_in_fan_out: fanInFanOut,
+    inference_mode: true,
+    init_lora_weights: true,
+    layers_pattern: null,
+    layers_to_transform: null,
+    lora_alpha: lora.alpha,
+    lora_dropout: lora.dropout,
+    modules_to_save: null,
+    peft_type: "LORA",
+    r: lora.r,
+    rank_pattern: {},
+    revision: null,
+    target_modules: [...targetModules].sort(),
+    task_type: "CAUSAL_LM",
+    use_dora: false,
+    use_rslora: lora.useRslora,
+  };
+  return `${JSON.stringify(config, null, 2)}\n`;
+}
+
+/** Keys that say where an adapter comes from or how it was initialized, not what it computes. */
+const WITHOUT_EFFECT = new Set([
+  "auto_mapping",
+  "corda_config",
+  "eva_config",
+  "fan_in_fan_out",
+  "inference_mode",
+  "loftq_config",
+  "lora_ga_config",
+  "megatron_core",
+  "peft_version",
+  "qalora_group_size",
+  "revision",
+  "runtime_config",
+]);
+
+/** Initializations that leave the base's weights alone. */
+const PLAIN_INITIALIZATIONS: readonly unknown[] = [undefined, null, true, false, "gaussian", "eva", "orthogonal"];
+
+/**
+ * What gradpool needs of an adapter_config.json. Errors: `data_loss` when it is no such file,
+ * `unimplemented` naming the first setting that gradpool does not build, so that nothing is left out silently.
+ */
+export function parseAdapterConfig(json: unknown): AdapterConfig {
+  if (typeof json !== "object" || json === null || Array.isArray(json)) throw malformed("it is not a JSON object");
+  const { peft_type, task_type, bias, init_lora_weights, ...rest } = json as Record<string, unknown>;
+  const { base_model_name_or_path, r, lora_alpha, lora_dropout, target_modules, use_rslora, ...others } = rest;
+  if (peft_type === undefined) throw malformed("it has no peft_type");
+  if (peft_type !== "LORA") throw unsupported("peft_type", peft_type, "LORA");
+  if (task_type !== "CAUSAL_LM" && !isNeutral(task_type)) throw unsupported("task_type", task_type, "CAUSAL_LM");
+  if (bias !== "none" && bias !== undefined) throw unsupported("bias", bias, "none");
+  if (!PLAIN_INITIALIZATIONS.includes(init_lora_weights)) {
+    throw unsupported("init_lora_weights", init_lora_weights, "an initialization that leaves the base model as it is");
+  }
+  for (const [key, value] of Object.entries(others)) {
+    if (!WITHOUT_EFFECT.has(key) && !isNeutral(value)) throw unsupported(key, value, "an adapter without it");
+  }
+  return {
+    r: positiveInteger("r", r ?? 8),
+    alpha: numberIn("lora_alpha", lora_alpha ?? 8, (value) => value > 0, "above 0"),
+    dropout: numberIn("lora_dropout", lora_dropout ?? 0, (value) => value >= 0 && value < 1, "from 0 to below 1"),
+    targetModules: moduleNames(target_modules),
+    useRslora: flag("use_rslora", use_rslora ?? false),
+    baseModel: typeof base_model_name_or_path === "string" ? base_model_name_or_path : undefined,
+  };
+}
+
+/** The values by which PEFT says "not used". */
+function isNeutral(value: unknown): boolean {
+  if (value === undefined || value === null || value === false || value === "") return true;
+  return typeof value === "object" && Object.keys(value).length === 0;
+}
+
+function moduleNames(value: unknown): string[] {
+  if (typeof value === "string") throw unsupported("target_modules", value, "a list of module names");
+  const isList = Array.isArray(value) && value.length > 0;
+  if (!isList || !value.every((name) => typeof name === "string" && name !== "")) {
+    throw malformed("target_modules is not a list of names");
+  }
+  return value as string[];
+}
+
+function positiveInteger(key: string, value: unknown): number {
+  return numberIn(key, value, (number) => Number.isSafeInteger(number) && number >= 1, "a whole number of at least 1");
+}
+
+function numberIn(key: string, value: unknown, holds: (value: number) => boolean, bound: string): number {
+  if (typeof value === "number" && Number.isFinite(value) && holds(value)) return value;
+  throw malformed(`${key} is ${shown(value)}, but must be ${bound}`);
+}
+
+function flag(key: string, value: unknown): boolean {
+  if (typeof value === "boolean") return value;
+  throw malformed(`${key} is ${shown(value)}, but must be true or false`);
+}
+
+function shown(value: unknown): string {
+  const text = JSON.stringify(value);
+  return text.length > 100 ? `${text.slice(0, 100)}…` : text;
+}
+
+function unsupported(key: string, value: unknown, supported: string): GradpoolError {
+  const message = `adapter_config.json: ${shown(key).slice(1, -1)} is ${shown(value)}, which gradpool does not support`;
+  return new GradpoolError("unimplemented", `${message}; use ${supported}`);
+}
+
+function malformed(what: string): GradpoolError {
+  return new GradpoolError("data_loss", `adapter_config.json is damaged: ${what}; copy the adapter again`);
+}
