@@ -16,6 +16,7 @@ export const sub = (a: Value, b: Value) => one("Sub", [a, b]);
 export const mul = (a: Value, b: Value) => one("Mul", [a, b]);
 export const div = (a: Value, b: Value) => one("Div", [a, b]);
 export const exp = (x: Value) => one("Exp", [x]);
+export const log = (x: Value) => one("Log", [x]);
 export const erf = (x: Value) => one("Erf", [x]);
 export const tanh = (x: Value) => one("Tanh", [x]);
 export const sigmoid = (x: Value) => one("Sigmoid", [x]);
@@ -49,10 +50,15 @@ export const softmax = (x: Value) => one("Softmax", [x], { axis: -1 });
 export const logSoftmax = (x: Value) => one("LogSoftmax", [x], { axis: -1 });
 
 export function reduceSum(x: Value, axes: readonly number[], keepdims = true): Value {
-  return one("ReduceSum", [x, x.graph.literal(BigInt64Array.from(axes, BigInt), [axes.length])], {
-    keepdims: Number(keepdims),
-  });
+  return one("ReduceSum", [x, axesLiteral(x, axes)], { keepdims: Number(keepdims) });
 }
+
+export function reduceMax(x: Value, axes: readonly number[], keepdims = true): Value {
+  return one("ReduceMax", [x, axesLiteral(x, axes)], { keepdims: Number(keepdims) });
+}
+
+const axesLiteral = (x: Value, axes: readonly number[]) =>
+  x.graph.literal(BigInt64Array.from(axes, BigInt), [axes.length]);
 
 /** The same elements in another shape; "rest" stands for what the other dimensions leave. */
 export function reshape(x: Value, shape: readonly (Dim | "rest")[]): Value {

@@ -1,6 +1,35 @@
 export { evaluateDim, type Dim, type Shape } from "./dims.js";
 export { Graph, type Dtype, type FileSlice, type Node, type TensorType, type Value } from "./graph.js";
-export * from "./functional.js";
+export {
+  add,
+  cast,
+  concat,
+  div,
+  erf,
+  exp,
+  gather,
+  gatherElements,
+  gemm,
+  greater,
+  layerNorm,
+  log,
+  logSoftmax,
+  matmul,
+  mul,
+  reduceMax,
+  reduceSum,
+  relu,
+  reshape,
+  scale,
+  sigmoid,
+  softmax,
+  split,
+  sub,
+  tanh,
+  transpose,
+  where,
+} from "./functional.js";
+export { gelu } from "./groups/activations.js";
 export { attention } from "./groups/attention.js";
 export { linearCrossEntropy } from "./groups/cross-entropy.js";
 export { linear, loraLinear, type Linear, type LoraBranch } from "./groups/lora-linear.js";

@@ -17,6 +17,7 @@ import {
   Graph,
   greater,
   layerNorm,
+  log,
   linearCrossEntropy,
   logSoftmax,
   loraLinear,
@@ -125,10 +126,11 @@ const CASES: Record<OpType, Case[]> = {
   Div: [of("broadcast", [[2, 3], [3]], div, [0.5, 1.5])],
   Exp: [of("", [[2, 3]], exp)],
   Erf: [of("", [[2, 5]], erf, [-2, 2])],
+  Log: [of("", [[2, 3]], log, [0.5, 2])],
   Tanh: [of("", [[2, 5]], tanh, [-2, 2])],
   Sigmoid: [of("", [[2, 5]], sigmoid, [-3, 3])],
-  Relu: [of("", [[2, 5]], relu, [-2, 2])],
-  Gelu: [of("exact", [[3, 5]], (x) => gelu(x, "none"), [-3, 3]), of("tanh", [[3, 5]], (x) => gelu(x, "tanh"), [-3, 3])],
+  Relu: [of("", [[2, 5]], relu, [-2, 2.3])],
+  Gelu: [],
   Greater: [],
   Where: [of("", [[2, 3], [3]], (a, b) => where(greater(frozen(a.graph, [2, 3]), a.graph.scalar(0)), a, b))],
   Cast: [of("", [[2, 3]], (x) => mul(cast(cast(x, "float32"), "float32"), x))],
@@ -172,6 +174,7 @@ const CASES: Record<OpType, Case[]> = {
     of("last axis", [[2, 3]], (x) => reduceSum(mul(x, x), [-1])),
     of("two axes, dropped", [[2, 3, 4]], (x) => reduceSum(mul(x, x), [0, 2], false)),
   ],
+  ReduceMax: [],
   Reshape: [of("", [[2, 6]], (x) => reshape(mul(x, x), [3, "rest"]))],
   Transpose: [of("", [[2, 3, 4]], (x) => transpose(x, [2, 0, 1]))],
   Split: [
@@ -186,6 +189,8 @@ const CASES: Record<OpType, Case[]> = {
 };
 
 const GROUPS: Case[] = [
+  of("gelu, exact", [[3, 5]], (x) => gelu(x, "none"), [-3, 3]),
+  of("gelu, tanh", [[3, 5]], (x) => gelu(x, "tanh"), [-3, 3]),
   of(
     "attention",
     [

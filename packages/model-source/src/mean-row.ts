@@ -22,7 +22,7 @@ export async function meanRow(source: ModelSource, tensor: string): Promise<Floa
       const count = Math.min(ROWS_PER_READ, rows - row);
       const data = new Uint8Array(count * rowBytes);
       await file.read(data, 0, data.byteLength, entry.begin + row * rowBytes);
-      const values = toFloat32({ dtype: entry.dtype, shape: [count, width], data });
+      const values = toFloat32({ dtype: entry.dtype, data });
       for (let i = 0; i < values.length; i++) sums[i % width]! += values[i]!;
     }
   } finally {

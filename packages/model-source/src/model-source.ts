@@ -5,7 +5,7 @@ import { access, open, readFile, stat, type FileHandle } from "node:fs/promises"
 import { join, resolve } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
 import { openFamily, type Model } from "@gradpool/models";
-import { headerLength, parseHeader, type SafetensorsHeader } from "@gradpool/safetensors";
+import { headerLength, LENGTH_BYTES, parseHeader, type SafetensorsHeader } from "@gradpool/safetensors";
 
 const CONFIG_FILE = "config.json";
 const WEIGHTS_FILE = "model.safetensors";
@@ -84,22 +84,15 @@ async function readHeader(modelId: string, path: string): Promise<{ header: Safe
   }
   try {
     const { size } = await file.stat();
-    const first8 = await readExactly(file, 8, path);
-    const bytes = await readExactly(file, headerLength(first8), path);
-    return { header: parseHeader(bytes, size), bytes };
-  } catch (error) {
-    const { code, message } = GradpoolError.from(error);
-    throw new GradpoolError(code, `model_id: ${path}: ${message}`, { cause: error });
+    const first8 = await readStart(file, Math.min(LENGTH_BYTES, size));
+    const bytes = await readStart(file, Math.min(LENGTH_BYTES + headerLength(first8, path), size));
+    return { header: parseHeader(bytes, size, path), bytes };
   } finally {
     await file.close();
   }
 }
 
-async function readExactly(file: FileHandle, length: number, path: string): Promise<Uint8Array> {
+async function readStart(file: FileHandle, length: number): Promise<Uint8Array> {
   const { bytesRead, buffer } = await file.read(Buffer.alloc(length), 0, length, 0);
-  if (bytesRead === length) return buffer;
-  throw new GradpoolError(
-    "data_loss",
-    `${path} ends after ${bytesRead} bytes of a header of ${length}; get the model again`,
-  );
+  return buffer.subarray(0, bytesRead);
 }

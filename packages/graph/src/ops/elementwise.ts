@@ -40,7 +40,7 @@ const x = (node: Node) => input(node.inputs, 0);
 const y = (node: Node) => output(node);
 
 export type ElementwiseOp =
-  "Add" | "Sub" | "Mul" | "Div" | "Exp" | "Erf" | "Tanh" | "Sigmoid" | "Relu" | "Gelu" | "Greater" | "Where" | "Cast";
+  "Add" | "Sub" | "Mul" | "Div" | "Exp" | "Log" | "Erf" | "Tanh" | "Sigmoid" | "Relu" | "Gelu" | "Greater" | "Where" | "Cast";
 
 export const elementwiseOps: Record<ElementwiseOp, OpRule> = {
   Add: binary(
@@ -59,12 +59,14 @@ export const elementwiseOps: Record<ElementwiseOp, OpRule> = {
     (node, g) => div(g, input(node.inputs, 1)),
     (node, g) => scale(div(mul(g, y(node)), input(node.inputs, 1)), -1),
   ),
+  Log: unary((node, g) => div(g, x(node))),
   Exp: unary((node, g) => mul(g, y(node))),
   Erf: unary((node, g) => mul(g, scale(exp(scale(mul(x(node), x(node)), -1)), 2 / Math.sqrt(Math.PI)))),
   Tanh: unary((node, g) => mul(g, sub(g.graph.scalar(1), mul(y(node), y(node))))),
   Sigmoid: unary((node, g) => mul(g, mul(y(node), sub(g.graph.scalar(1), y(node))))),
   Relu: unary((node, g) => where(greater(x(node), g.graph.scalar(0)), g, g.graph.scalar(0))),
-  Gelu: unary(geluGradient, { approximate: "string" }),
+  /** For where no gradient is needed; groups/activations.ts has the other form. */
+  Gelu: { domain: "", attributes: { approximate: "string" }, infer: sameType, vjp: [null] },
   Greater: {
     domain: "",
     attributes: {},
@@ -99,22 +101,3 @@ export const elementwiseOps: Record<ElementwiseOp, OpRule> = {
     vjp: [(node, gradients) => cast(outputGradient(gradients), x(node).dtype)],
   },
 };
-
-/**
- * Gelu'(x)·g. Exact: Φ(x) + x·φ(x). Tanh form, with s = σ(2u) and u = √(2/π)(x + 0.044715 x³): the
- * function is x·s, and since x·s·(1 − s) = s·(x − y) its derivative is s·(1 + 2u'·(x − y)).
- */
-function geluGradient(node: Node, g: Value): Value {
-  const v = x(node);
-  const one = g.graph.scalar(1);
-  if (node.attributes["approximate"] === "tanh") {
-    const k = Math.sqrt(2 / Math.PI);
-    const square = mul(v, v);
-    const s = sigmoid(mul(v, add(scale(square, 2 * k * 0.044715), g.graph.scalar(2 * k))));
-    const slope = add(scale(square, 6 * k * 0.044715), g.graph.scalar(2 * k));
-    return mul(g, mul(s, add(mul(slope, sub(v, y(node))), one)));
-  }
-  const phi = scale(exp(scale(mul(v, v), -0.5)), 1 / Math.sqrt(2 * Math.PI));
-  const cumulative = scale(add(erf(scale(v, Math.SQRT1_2)), one), 0.5);
-  return mul(g, add(cumulative, mul(v, phi)));
-}

@@ -20,7 +20,7 @@ function reduced(x: TensorType, axes: readonly number[], keepdims: boolean): Dim
 
 const keeps = (attributes: Attributes) => attributes["keepdims"] === 1;
 
-export type ReductionOp = "ReduceSum";
+export type ReductionOp = "ReduceSum" | "ReduceMax";
 
 export const reductionOps: Record<ReductionOp, OpRule> = {
   /** Second input: the axes, a literal. */
@@ -39,5 +39,12 @@ export const reductionOps: Record<ReductionOp, OpRule> = {
       },
       null,
     ],
+  },
+  /** Second input: the axes, a literal. No gradient: it only keeps exponentials in range. */
+  ReduceMax: {
+    domain: "",
+    attributes: { keepdims: "int" },
+    infer: (inputs, attributes) => reductionOps.ReduceSum.infer(inputs, attributes),
+    vjp: [null, null],
   },
 };
