@@ -51,13 +51,9 @@ function protoRoot(): string {
   return existsSync(published) ? published : fileURLToPath(new URL("../../../../proto", import.meta.url));
 }
 
-const PROTO_FILES = [
-  "tokenizer",
-  "data_stream",
-  "trainer_gateway",
-  "coordinator",
-  "checkpoint_store",
-].map((name) => `gradpool/v1/${name}.proto`);
+const PROTO_FILES = ["tokenizer", "data_stream", "trainer_gateway", "coordinator", "checkpoint_store"].map(
+  (name) => `gradpool/v1/${name}.proto`,
+);
 
 /** Starts a gRPC server with health checks and reflection. Errors: `unavailable` when the port is taken. */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
@@ -115,7 +111,7 @@ function adapt(method: AnyMethod, handler: unknown, onInternal: (error: unknown)
       const context = contextOf(call);
       // A broken connection shows as the signal's abort and as the reader's error; without this listener it would crash.
       call.on("error", () => {});
-      const input = method.requestStream ? call : (call as ServerWritableStream<unknown, unknown>).request;
+      const input = "request" in call ? call.request : requestsOf(call);
       writeAll(call, handle(input, context) as AsyncIterable<unknown>, context.signal).then(
         () => call.end(),
         (error: unknown) => {
@@ -130,7 +126,7 @@ function adapt(method: AnyMethod, handler: unknown, onInternal: (error: unknown)
   ) => {
     const context = contextOf(call);
     call.on("error", () => {});
-    const input = method.requestStream ? call : (call as ServerUnaryCall<unknown, unknown>).request;
+    const input = "request" in call ? call.request : requestsOf(call);
     (async () => handle(input, context))().then(
       (response) => respond(null, response),
       (error: unknown) => respond(toStatus(error, onInternal), null),
@@ -138,7 +134,16 @@ function adapt(method: AnyMethod, handler: unknown, onInternal: (error: unknown)
   };
 }
 
-function contextOf(call: { metadata: CallContext["metadata"]; cancelled: boolean; on(event: "cancelled", listener: () => void): unknown }): CallContext {
+/** The requests of a stream. A handler that stops reading them must not destroy the call: its status has yet to be sent. */
+function requestsOf(call: ServerReadableStream<unknown, unknown> | ServerDuplexStream<unknown, unknown>) {
+  return call.iterator({ destroyOnReturn: false }) as AsyncIterable<unknown>;
+}
+
+function contextOf(call: {
+  metadata: CallContext["metadata"];
+  cancelled: boolean;
+  on(event: "cancelled", listener: () => void): unknown;
+}): CallContext {
   const controller = new AbortController();
   call.on("cancelled", () => controller.abort());
   if (call.cancelled) controller.abort();
