@@ -1,1 +1,3 @@
-export {};
+export { AdamW, type AdamWOptions, type AdamWState, type Moments, type NamedTensors } from "./adamw.js";
+export { clipGradNorm } from "./clip.js";
+export { learningRate } from "./schedule.js";
