@@ -104,8 +104,8 @@ function update(parameter: Float32Array, gradient: Float32Array, moments: Moment
   const decay = fround(scalars.decay);
   const weight = fround(1 - scalars.beta1);
   // lerp_ starts from the nearer end: from the gradient when its weight is a half or more.
-  const nearAverage = weight < 0.5;
-  const coefficient = nearAverage ? weight : fround(weight - 1);
+  const origin = weight < 0.5 ? expAvg : gradient;
+  const coefficient = weight < 0.5 ? weight : fround(weight - 1);
   const beta2 = fround(scalars.beta2);
   const oneMinusBeta2 = fround(1 - scalars.beta2);
   const negativeStepSize = fround(-scalars.stepSize);
@@ -113,8 +113,7 @@ function update(parameter: Float32Array, gradient: Float32Array, moments: Moment
   const epsilon = fround(scalars.epsilon);
   for (let i = 0; i < parameter.length; i++) {
     const g = gradient[i] as number;
-    const m0 = expAvg[i] as number;
-    const m = fround((nearAverage ? m0 : g) + coefficient * fround(g - m0));
+    const m = fround((origin[i] as number) + coefficient * fround(g - (expAvg[i] as number)));
     const v = fround(fround(beta2 * (expAvgSq[i] as number)) + fround(oneMinusBeta2 * g) * g);
     expAvg[i] = m;
     expAvgSq[i] = v;
