@@ -1,4 +1,4 @@
-import { ENCODE_AHEAD_BYTES, ENCODE_BATCH_BYTES, ENCODE_BATCH_ROWS } from "./limits.js";
+import { ENCODE_AHEAD_BATCHES, ENCODE_AHEAD_BYTES, ENCODE_BATCH_BYTES, ENCODE_BATCH_ROWS } from "./limits.js";
 import type { Encoder } from "./recipe.js";
 
 interface TextRow {
@@ -14,7 +14,7 @@ interface Batch<R> {
 
 /**
  * Encodes rows in order: in batches, several of them at a time, so that reading, encoding and the
- * use of the tokens overlap. At most ENCODE_AHEAD_BYTES of text are under way.
+ * use of the tokens overlap. What is under way is bounded by ENCODE_AHEAD_….
  */
 export async function* encodedRows<R extends TextRow>(
   rows: AsyncIterable<R>,
@@ -28,7 +28,7 @@ export async function* encodedRows<R extends TextRow>(
   let exhausted = false;
   try {
     for (;;) {
-      while (!exhausted && (underWay.length === 0 || bytesUnderWay < ENCODE_AHEAD_BYTES)) {
+      while (!exhausted && hasRoom(underWay.length, bytesUnderWay)) {
         const batch = await batches.next();
         if (batch.done) {
           exhausted = true;
@@ -50,6 +50,10 @@ export async function* encodedRows<R extends TextRow>(
   } finally {
     await batches.return(undefined);
   }
+}
+
+function hasRoom(batches: number, bytes: number): boolean {
+  return batches === 0 || (batches < ENCODE_AHEAD_BATCHES && bytes < ENCODE_AHEAD_BYTES);
 }
 
 async function* batched<R extends TextRow>(rows: AsyncIterable<R>): AsyncGenerator<Batch<R>> {

@@ -14,8 +14,9 @@ export const SHUFFLE_TEXT_BYTES = 64 * 1024 * 1024;
 export const ENCODE_BATCH_BYTES = 128 * 1024;
 export const ENCODE_BATCH_ROWS = 1024;
 
-/** Text being encoded at any time, in bytes of its files; a single larger row goes alone. */
+/** What is being encoded at any time: text in bytes of its files (a single larger row goes alone), and batches. */
 export const ENCODE_AHEAD_BYTES = 1024 * 1024;
+export const ENCODE_AHEAD_BATCHES = 16;
 
 /** Largest micro-batch, counted as rows × (row length + 1): its message must fit into gRPC's 4 MiB. */
 export const MAX_MICRO_BATCH_TOKENS = 1_000_000;

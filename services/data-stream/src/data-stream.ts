@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import {
   createClient,
   DataStreamServiceService,
@@ -30,6 +31,8 @@ export class DataStream implements Service {
   static async create(config: DataStreamConfig, log: Logger): Promise<DataStream> {
     const tokenizer = createClient(TokenizerServiceService, config.tokenizerAddress);
     const stopping = new AbortController();
+    // One listener for each open call.
+    setMaxListeners(0, stopping.signal);
     const server = await startServer({
       listen: config.listen,
       services: [

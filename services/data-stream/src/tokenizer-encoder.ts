@@ -77,8 +77,8 @@ export class TokenizerEncoder implements Encoder {
 
 /** The ids of each text of a response. */
 function split({ ids, lengths }: EncodeResponse): Int32Array[] {
-  // A message's bytes may begin anywhere; the copy is aligned.
-  const all = new Int32Array(ids.slice().buffer);
+  // A message's bytes may begin anywhere in their buffer; a copy is aligned. (A Buffer's slice() would be no copy.)
+  const all = new Int32Array(new Uint8Array(ids).buffer);
   let start = 0;
   return lengths.map((length) => all.subarray(start, (start += length)));
 }

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { GradpoolError } from "@gradpool/errors";
 
 /**
@@ -11,6 +12,8 @@ export async function* untilStopping<T>(
 ): AsyncGenerator<T> {
   // Own listeners, removed at the end: the service's signal outlives every call.
   const controller = new AbortController();
+  // One listener for each Encode call under way: more than Node expects.
+  setMaxListeners(0, controller.signal);
   const abort = () => controller.abort();
   callSignal.addEventListener("abort", abort);
   stopping.addEventListener("abort", abort);

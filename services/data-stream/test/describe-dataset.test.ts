@@ -1,0 +1,49 @@
+import assert from "node:assert/strict";
+import { appendFile } from "node:fs/promises";
+import { describe, it } from "node:test";
+import { collect, numbered, onStage, SPEC, streamOf } from "./helpers.js";
+
+describe("DescribeDataset", () => {
+  it("counts without the tokenizer service unless packing needs it", () =>
+    onStage(async ({ client, dataset, tokenizer }) => {
+      const spec = await dataset(numbered(10));
+      await tokenizer.stop();
+      const [last] = (await collect(client.describeDataset({ dataset: spec }))).slice(-1);
+      assert.equal(last?.complete, true);
+      assert.equal(last.rows, 10);
+      assert.equal(last.microBatchesPerEpoch, 3);
+      assert.equal(last.bytesRead, last.bytesTotal);
+      assert.match(last.datasetHash, /^[0-9a-f]{64}$/);
+
+      await tokenizer.listen();
+      const packed = { ...spec, packing: true, maxLength: 9, batchSize: 2 };
+      const [blocks] = (await collect(client.describeDataset({ dataset: packed }))).slice(-1);
+      const all = await streamOf(client, { dataset: packed });
+      assert.equal(blocks?.microBatchesPerEpoch, all.length);
+      assert.equal(blocks.datasetHash, all[0]?.cursorAfter?.datasetHash);
+    }));
+
+  it("reports progress, a few times a second", () =>
+    onStage(async ({ client, dataset }) => {
+      const spec = await dataset(numbered(100_000, "x".repeat(300)));
+      const begin = performance.now();
+      const all = await collect(client.describeDataset({ dataset: spec }));
+      const seconds = (performance.now() - begin) / 1000;
+      assert.ok(all.length <= 2 + 4 * seconds, `${all.length} reports in ${seconds} s`);
+      for (const [index, { complete, bytesRead, bytesTotal, rows }] of all.entries()) {
+        assert.equal(complete, index === all.length - 1);
+        assert.ok(bytesRead <= bytesTotal && rows <= 100_000);
+      }
+      assert.equal(all.at(-1)?.rows, 100_000);
+    }));
+
+  it("passes on what is wrong with the data", () =>
+    onStage(async ({ client, dataset }) => {
+      const describeAll = (spec: typeof SPEC) => collect(client.describeDataset({ dataset: spec }));
+      const bad = await dataset(["fine"]);
+      await appendFile(bad.sources[0]!, "nonsense\n");
+      await assert.rejects(describeAll(bad), { code: "invalid_argument", message: /d\.jsonl:2: not JSON/ });
+      await assert.rejects(describeAll(await dataset([])), { code: "failed_precondition" });
+      await assert.rejects(describeAll({ ...SPEC, batchSize: 0 }), { code: "invalid_argument", message: /batch_size/ });
+    }));
+});

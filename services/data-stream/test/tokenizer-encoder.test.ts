@@ -1,0 +1,80 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { GradpoolError } from "@gradpool/errors";
+import { createClient, TokenizerServiceService } from "@gradpool/rpc";
+import { TokenizerEncoder } from "../src/tokenizer-encoder.js";
+import { ByteTokenizer } from "./byte-tokenizer.js";
+
+const REF = { modelId: "bytes", padToken: "", tokenizerHash: "" };
+const RETRY_MS = 200;
+const neverAborted = new AbortController().signal;
+
+async function withTokenizer(
+  use: (tokenizer: ByteTokenizer, create: () => Promise<TokenizerEncoder>) => Promise<void>,
+): Promise<void> {
+  const tokenizer = await ByteTokenizer.start();
+  const client = createClient(TokenizerServiceService, tokenizer.address);
+  try {
+    await use(tokenizer, () => TokenizerEncoder.create(client, REF, neverAborted, RETRY_MS));
+  } finally {
+    client.close();
+    await tokenizer[Symbol.asyncDispose]();
+  }
+}
+
+describe("TokenizerEncoder", () => {
+  it("gives up on a service that stays away", () =>
+    withTokenizer(async (tokenizer, create) => {
+      const encoder = await create();
+      await tokenizer.stop();
+      const away = { code: "unavailable", message: /tokenizer service cannot be reached .*start it, then resume/ };
+      await assert.rejects(encoder.encode(["x"], 0, neverAborted), away);
+      await assert.rejects(create(), away);
+    }));
+
+  it("sends a batch again until it is answered", () =>
+    withTokenizer(async (tokenizer, create) => {
+      const encoder = await create();
+      let failures = 2;
+      tokenizer.beforeAnswer = async () => {
+        if (failures-- > 0) throw new GradpoolError("unavailable", "overloaded");
+      };
+      const [ids] = await encoder.encode(["ab"], 0, neverAborted);
+      assert.deepEqual(Array.from(ids!), [97, 98]);
+    }));
+
+  it("passes other errors on at once", () =>
+    withTokenizer(async (tokenizer, create) => {
+      const encoder = await create();
+      tokenizer.beforeAnswer = () => Promise.reject(new GradpoolError("invalid_argument", "such texts are refused"));
+      await assert.rejects(encoder.encode(["x"], 0, neverAborted), { code: "invalid_argument" });
+      assert.equal(tokenizer.requestBytes.length, 1);
+    }));
+
+  it("stops waiting when it is told to", () =>
+    withTokenizer(async (tokenizer, create) => {
+      const encoder = await create();
+      await tokenizer.stop();
+      const controller = new AbortController();
+      const result = assert.rejects(encoder.encode(["x"], 0, controller.signal), { name: "AbortError" });
+      controller.abort();
+      await result;
+    }));
+
+  it("cuts each text, also one that is sent in pieces", () =>
+    withTokenizer(async (_tokenizer, create) => {
+      const encoder = await create();
+      const texts = ["abcdef", "", "x".repeat(2_000_000), "abc", "y".repeat(1_000_000)];
+      const ids = await encoder.encode(texts, 5, neverAborted);
+      assert.deepEqual(
+        ids.map((text) => Buffer.from(text).toString()),
+        ["abcde", "", "xxxxx", "abc", "yyyyy"],
+      );
+      const whole = await encoder.encode(texts, 0, neverAborted);
+      assert.deepEqual(
+        whole.map(({ length }) => length),
+        texts.map(({ length }) => length),
+      );
+      assert.deepEqual(await encoder.encode([], 5, neverAborted), []);
+    }));
+});
