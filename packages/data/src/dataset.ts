@@ -63,6 +63,11 @@ export class Dataset {
           left -= rows.length;
           if (left <= 0) break;
         }
+        await opened.checkUnchanged();
+      } catch (error) {
+        // A row that broke because its file changed is no bad row.
+        await opened.checkUnchanged();
+        throw error;
       } finally {
         await opened[Symbol.asyncDispose]();
       }

@@ -4,7 +4,7 @@ import { GradpoolError } from "@gradpool/errors";
 import { glob } from "tinyglobby";
 import { isSearchedFor, readerOf } from "./formats.js";
 import { documentReader, isBinary } from "./readers/document.js";
-import { OpenFile, type SourceFile } from "./readers/reader.js";
+import { isMissing, OpenFile, unreadable, type SourceFile } from "./readers/reader.js";
 import { SYNTHETIC_SOURCE } from "./readers/synthetic.js";
 
 /** Folders that a search does not enter, besides hidden ones; a glob that names one does. */
@@ -133,13 +133,4 @@ async function sourceFile(path: string): Promise<SourceFile | undefined> {
   });
   if (!stats.isFile()) return undefined;
   return { name: path, path, sizeBytes: Number(stats.size), mtimeNs: stats.mtimeNs, reader };
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR");
-}
-
-function unreadable(path: string, error: unknown): GradpoolError {
-  const reason = error instanceof Error ? error.message : String(error);
-  return new GradpoolError("permission_denied", `cannot read ${path}: ${reason}`, { cause: error });
 }

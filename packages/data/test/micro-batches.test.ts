@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { appendFile } from "node:fs/promises";
+import { appendFile, rm, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { Dataset, MAX_SHUFFLE_ROWS, microBatches } from "../src/index.js";
@@ -222,12 +222,34 @@ describe("a stream that cannot go on", () => {
     );
   });
 
-  it("notices a file that changes between epochs, and one that is gone", async () => {
+  it("notices a file that changes between epochs", async () => {
     await withTexts(letters(4), async (source) => {
       const dataset = await Dataset.open([source], neverAborted);
       const stream = microBatches(dataset, RECIPE, new ByteEncoder(), { epochs: 2, signal: neverAborted });
       await stream.next();
       await appendFile(source, jsonl(["new"]));
+      await assert.rejects(collect(stream), { code: "failed_precondition", message: /d\.jsonl changed/ });
+    });
+  });
+
+  it("notices a file that is cut short while it is read", async () => {
+    await withTexts(
+      Array.from({ length: 30_000 }, (_, i) => `row ${i} ${"x".repeat(100)}`),
+      async (source) => {
+        const dataset = await Dataset.open([source], neverAborted);
+        const stream = microBatches(dataset, RECIPE, new ByteEncoder(), { epochs: 1, signal: neverAborted });
+        await stream.next();
+        await truncate(source, dataset.bytesTotal - 10);
+        await assert.rejects(collect(stream), { code: "failed_precondition", message: /d\.jsonl changed/ });
+      },
+    );
+  });
+
+  it("notices a file that is gone", async () => {
+    await withTexts(letters(4), async (source) => {
+      const dataset = await Dataset.open([source], neverAborted);
+      await rm(source);
+      const stream = microBatches(dataset, RECIPE, new ByteEncoder(), { epochs: 1, signal: neverAborted });
       await assert.rejects(collect(stream), { code: "failed_precondition", message: /d\.jsonl changed/ });
     });
   });

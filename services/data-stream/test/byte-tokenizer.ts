@@ -22,8 +22,9 @@ export class ByteTokenizer implements AsyncDisposable {
   #server: RunningServer | undefined;
   #address = "127.0.0.1:0";
 
-  static async start(): Promise<ByteTokenizer> {
+  static async start(listen = "127.0.0.1:0"): Promise<ByteTokenizer> {
     const tokenizer = new ByteTokenizer();
+    tokenizer.#address = listen;
     await tokenizer.listen();
     return tokenizer;
   }

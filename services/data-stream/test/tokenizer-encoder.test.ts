@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
+import { fork } from "node:child_process";
+import { once } from "node:events";
 import { describe, it } from "node:test";
+import { fileURLToPath } from "node:url";
 import { GradpoolError } from "@gradpool/errors";
 import { createClient, TokenizerServiceService } from "@gradpool/rpc";
 import { TokenizerEncoder } from "../src/tokenizer-encoder.js";
@@ -77,4 +80,26 @@ describe("TokenizerEncoder", () => {
       );
       assert.deepEqual(await encoder.encode([], 5, neverAborted), []);
     }));
+
+  it("outlives kill -9 of the service", async () => {
+    const start = (listen: string, diesAt: number) => {
+      const env = { ...process.env, GRADPOOL_LISTEN: listen, DIES_AT: String(diesAt) };
+      return fork(fileURLToPath(new URL("./byte-tokenizer-process.js", import.meta.url)), { env });
+    };
+    const first = start("127.0.0.1:0", 3);
+    const [address] = (await once(first, "message")) as [string];
+    const client = createClient(TokenizerServiceService, address);
+    const encoder = await TokenizerEncoder.create(client, REF, neverAborted);
+    const second = once(first, "exit").then(() => start(address, 0));
+    const texts = Array.from({ length: 8 }, (_, i) => `text ${i}`);
+    const ids = await Promise.all(texts.map((text) => encoder.encode([text], 0, neverAborted)));
+    assert.deepEqual(
+      ids.map(([text]) => Buffer.from(text!).toString()),
+      texts,
+    );
+    assert.equal(first.signalCode, "SIGKILL");
+    client.close();
+    (await second).disconnect();
+    await once(await second, "exit");
+  });
 });

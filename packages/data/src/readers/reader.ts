@@ -56,20 +56,31 @@ export class OpenFile implements AsyncDisposable {
     this.#handle = handle;
   }
 
-  /** Errors: `failed_precondition` when the file is gone or not as it was when the data set was opened. */
+  /**
+   * Errors: `failed_precondition` when the file is gone or not as it was when the data set was opened,
+   * `permission_denied` when it cannot be read.
+   */
   static async open(source: SourceFile): Promise<OpenFile> {
     if (source.path === "") return new OpenFile(source, undefined);
-    const changed = `${source.name} changed while the data set was in use; put it back, or start a new run`;
-    let handle: FileHandle;
+    const handle = await open(source.path, "r").catch((error: unknown) => {
+      throw isMissing(error) ? changed(source) : unreadable(source.name, error);
+    });
+    const file = new OpenFile(source, handle);
     try {
-      handle = await open(source.path, "r");
+      await file.checkUnchanged();
+      return file;
     } catch (error) {
-      throw new GradpoolError("failed_precondition", changed, { cause: error });
+      await file[Symbol.asyncDispose]();
+      throw error;
     }
-    const { size, mtimeNs } = await handle.stat({ bigint: true });
-    if (Number(size) === source.sizeBytes && mtimeNs === source.mtimeNs) return new OpenFile(source, handle);
-    await handle.close();
-    throw new GradpoolError("failed_precondition", changed);
+  }
+
+  /** Errors: `failed_precondition` when the file is not as it was when the data set was opened. */
+  async checkUnchanged(): Promise<void> {
+    const now = await this.#handle?.stat({ bigint: true });
+    if (!now) return;
+    const { sizeBytes, mtimeNs } = this.source;
+    if (Number(now.size) !== sizeBytes || now.mtimeNs !== mtimeNs) throw changed(this.source);
   }
 
   /** Fills `buffer` from `byteOffset` on; fewer bytes only at the file's end. Returns how many. */
@@ -86,4 +97,19 @@ export class OpenFile implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#handle?.close();
   }
+}
+
+function changed({ name }: SourceFile): GradpoolError {
+  const advice = "put it back as it was, or start a new run";
+  return new GradpoolError("failed_precondition", `${name} changed while the data set was in use; ${advice}`);
+}
+
+/** Whether a failed file operation means that there is no such file. */
+export function isMissing(error: unknown): boolean {
+  return error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR");
+}
+
+export function unreadable(path: string, error: unknown): GradpoolError {
+  const reason = error instanceof Error ? error.message : String(error);
+  return new GradpoolError("permission_denied", `cannot read ${path}: ${reason}`, { cause: error });
 }

@@ -35,9 +35,12 @@ export interface DatasetSpec {
   batchSize: number;
   /** Append the end-of-sequence token to each row before cutting. */
   appendEos: boolean;
-  /** Join rows, split by the end-of-sequence token, into full blocks. */
+  /**
+   * Join rows, split by the end-of-sequence token (whatever append_eos says), into full blocks. A row may
+   * spread over blocks; an epoch's last block may be shorter, so that no token is dropped.
+   */
   packing: boolean;
-  /** Rows shuffled together; 0 keeps the order. */
+  /** Rows shuffled together, at most 1,048,576; 0 keeps the order. */
   shuffleBuffer: number;
   /** Seed of the shuffling. */
   seed: number;
@@ -91,7 +94,7 @@ export interface MicroBatch {
   lastOfEpoch: boolean;
   /** B. */
   rows: number;
-  /** S, the longest row's tokens. */
+  /** S, the longest row's tokens; 1 when all rows are empty. */
   rowLength: number;
   /** Token ids [B, S], int32 little-endian. */
   ids: Uint8Array;
