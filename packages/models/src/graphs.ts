@@ -42,7 +42,7 @@ export const gradientName = (tensor: string) => `gradient.${tensor}`;
 
 /**
  * Inputs: ids [B, S], positions [S], targets and weights [B·S], lora_scaling, the LoRA tensors, with
- * dropout a mask [B·S, in] per module. Outputs: loss_sum, and one gradient per LoRA tensor.
+ * dropout a bool mask [B·S, in] per module (1 keeps; the factor 1 / (1 − p) belongs into lora_scaling). Outputs: loss_sum, and one gradient per LoRA tensor.
  */
 export function buildTrainingGraph(options: GraphOptions & { dropout: boolean }): Graph {
   const { graph, hidden, head, trainables } = buildForward(options, options.dropout);
@@ -119,10 +119,7 @@ function loraBranches(graph: Graph, targets: readonly LinearModule[], dropout: b
       const b = graph.input(names.b, "float32", [outFeatures, "r"], { trainable: true });
       trainables.push(a, b);
       const branch = { a, b, scaling };
-      return [
-        name,
-        dropout ? { ...branch, mask: graph.input(maskName(name), "float32", ["B*S", inFeatures]) } : branch,
-      ];
+      return [name, dropout ? { ...branch, mask: graph.input(maskName(name), "bool", ["B*S", inFeatures]) } : branch];
     }),
   );
 }

@@ -6,8 +6,8 @@ export {
   type Adapter,
   type AdapterTensors,
   type Base,
-  type DropoutKey,
   type LossResult,
   type TrainingResult,
 } from "./training-session.js";
 export type { SessionOptions } from "./session.js";
+export { dropoutMask, dropoutMasks, type DropoutKey } from "./dropout-masks.js";

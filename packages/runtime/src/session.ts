@@ -18,7 +18,7 @@ export interface SessionOptions {
   threads: number;
 }
 
-export type TensorData = Float32Array | BigInt64Array;
+export type TensorData = Float32Array | BigInt64Array | Uint8Array;
 
 /** A compiled graph over a model's weights, which ONNX Runtime maps from their file. */
 export class Session {
@@ -63,7 +63,7 @@ export class Session {
         : feeds.get(value.name);
       if (!data) throw new Error(`input ${value.name} is not fed`);
       const dims = value.shape.map((dim) => evaluateDim(dim, symbols));
-      tensors[value.name] = new ort.Tensor(data instanceof Float32Array ? "float32" : "int64", data, dims);
+      tensors[value.name] = tensorOf(data, dims);
     }
     try {
       return new Map(Object.entries(await this.#session.run(tensors))) as Map<string, Ort.Tensor>;
@@ -75,6 +75,12 @@ export class Session {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#session.release();
   }
+}
+
+function tensorOf(data: TensorData, dims: number[]): Ort.Tensor {
+  if (data instanceof Float32Array) return new ort.Tensor("float32", data, dims);
+  if (data instanceof BigInt64Array) return new ort.Tensor("int64", data, dims);
+  return new ort.Tensor("bool", data, dims);
 }
 
 function asGradpoolError(cause: unknown): unknown {

@@ -11,7 +11,7 @@ import {
 } from "@gradpool/models";
 import type { FloatTensor } from "@gradpool/safetensors";
 import { lossFeeds, range, type Batch } from "./batch.js";
-import { dropoutMasks } from "./dropout-masks.js";
+import { dropoutMasks, type DropoutKey } from "./dropout-masks.js";
 import { Session, type SessionOptions, type TensorData } from "./session.js";
 
 /** A base and what is adapted: runs with equal bases share a session (I9). */
@@ -30,14 +30,6 @@ export interface Adapter {
   r: number;
   /** alpha / r, or alpha / sqrt(r). */
   scaling: number;
-}
-
-/** What the dropout masks of a micro-batch follow from, besides the module (I2). */
-export interface DropoutKey {
-  probability: number;
-  seed: number;
-  step: number;
-  microBatch: number;
 }
 
 export interface LossResult {
@@ -67,11 +59,14 @@ export class TrainingSession {
 
   async run(batch: Batch, adapter: Adapter, dropout?: DropoutKey): Promise<TrainingResult> {
     const { feeds, symbols, targetTokens } = lossFeeds(batch);
-    feedAdapter(feeds, adapter);
     if (this.dropout) {
       if (!dropout) throw new Error("a session with dropout needs the key of its masks");
       const masks = dropoutMasks(this.base.targets, symbols.B * symbols.S, dropout);
       for (const [module, mask] of masks) feeds.set(maskName(module), mask);
+      // The masks are 0 and 1: what dropout adds to the kept elements rides on the scaling.
+      feedAdapter(feeds, { ...adapter, scaling: adapter.scaling / (1 - dropout.probability) });
+    } else {
+      feedAdapter(feeds, adapter);
     }
     const outputs = await this.session.run({ ...symbols, r: adapter.r }, feeds);
     const gradients: AdapterTensors = new Map();

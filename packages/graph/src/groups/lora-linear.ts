@@ -1,4 +1,4 @@
-import { gemm, matmul, mul } from "../functional.js";
+import { cast, gemm, matmul, mul } from "../functional.js";
 import type { Value } from "../graph.js";
 
 export interface Linear {
@@ -16,7 +16,7 @@ export interface LoraBranch {
   b: Value;
   /** alpha / r, or alpha / sqrt(r). */
   scaling: Value;
-  /** [N, in], 0 or 1 / (1 − p); undefined without dropout. */
+  /** bool [N, in]: false drops an element of x; undefined without dropout. */
   mask?: Value;
 }
 
@@ -35,7 +35,7 @@ export function loraLinear(x: Value, base: Linear, { a, b, scaling, mask }: Lora
   let dropped: Value;
   let z: Value;
   const forward = () => {
-    dropped = mask ? mul(x, mask) : x;
+    dropped = mask ? mul(x, cast(mask, x.dtype)) : x;
     z = mul(matmul(dropped, a, { transB: true }), scaling);
     return gemm(z, b, linear(x, base), { transB: true });
   };
@@ -45,7 +45,9 @@ export function loraLinear(x: Value, base: Linear, { a, b, scaling, mask }: Lora
     const dB = matmul(dY, z, { transA: true });
     if (!x.needsGradient) return [undefined, dA, dB];
     const through = matmul(dZ, a);
-    const dX = gemm(dY, base.weight, mask ? mul(through, mask) : through, { transB: !base.transposed });
+    const dX = gemm(dY, base.weight, mask ? mul(through, cast(mask, through.dtype)) : through, {
+      transB: !base.transposed,
+    });
     return [dX, dA, dB];
   });
 }

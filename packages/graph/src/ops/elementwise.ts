@@ -40,7 +40,20 @@ const x = (node: Node) => input(node.inputs, 0);
 const y = (node: Node) => output(node);
 
 export type ElementwiseOp =
-  "Add" | "Sub" | "Mul" | "Div" | "Exp" | "Log" | "Erf" | "Tanh" | "Sigmoid" | "Relu" | "Gelu" | "Greater" | "Where" | "Cast";
+  | "Add"
+  | "Sub"
+  | "Mul"
+  | "Div"
+  | "Exp"
+  | "Log"
+  | "Erf"
+  | "Tanh"
+  | "Sigmoid"
+  | "Relu"
+  | "Gelu"
+  | "Greater"
+  | "Where"
+  | "Cast";
 
 export const elementwiseOps: Record<ElementwiseOp, OpRule> = {
   Add: binary(
