@@ -3,6 +3,7 @@
  * (`buildLossGraph`), and logits (`buildLogitsGraph`). Rows B, positions S and rank r are symbols, the
  * LoRA scaling an input: one session of each serves every run on its base and targets (I9).
  */
+import { loraNames } from "@gradpool/adapter";
 import {
   backward,
   cast,
@@ -29,12 +30,6 @@ export interface GraphOptions {
   /** Row [C] that an added pad token gets, by table; without one the tables stay as they are. */
   padRows?: ReadonlyMap<string, Float32Array>;
 }
-
-/** Names of a module's LoRA tensors: PEFT's own. A is [r, in], B [out, r]. */
-export const loraNames = (module: string) => ({
-  a: `base_model.model.${module}.lora_A.weight`,
-  b: `base_model.model.${module}.lora_B.weight`,
-});
 
 /** Names of the graphs' inputs and outputs. */
 export const maskName = (module: string) => `dropout_mask.${module}`;

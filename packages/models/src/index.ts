@@ -11,7 +11,6 @@ export {
   buildLossGraph,
   buildTrainingGraph,
   gradientName,
-  loraNames,
   maskName,
   type GraphOptions,
 } from "./graphs.js";

@@ -4,7 +4,6 @@ export {
   LossSession,
   TrainingSession,
   type Adapter,
-  type AdapterTensors,
   type Base,
   type LossResult,
   type TrainingResult,

@@ -1,10 +1,10 @@
+import { loraTensorNames, type AdapterTensors } from "@gradpool/adapter";
 import { meanRow, type ModelSource } from "@gradpool/model-source";
 import {
   buildLogitsGraph,
   buildLossGraph,
   buildTrainingGraph,
   gradientName,
-  loraNames,
   maskName,
   type GraphOptions,
   type LinearModule,
@@ -21,9 +21,6 @@ export interface Base {
   /** The embedding has grown by one row, the mean of the others. */
   padRow: boolean;
 }
-
-/** LoRA tensors by PEFT's names: A [r, in], B [out, r]. */
-export type AdapterTensors = Map<string, FloatTensor>;
 
 export interface Adapter {
   tensors: AdapterTensors;
@@ -70,12 +67,10 @@ export class TrainingSession {
     }
     const outputs = await this.session.run({ ...symbols, r: adapter.r }, feeds);
     const gradients: AdapterTensors = new Map();
-    for (const { name } of this.base.targets) {
-      for (const tensor of Object.values(loraNames(name))) {
-        const output = outputs.get(gradientName(tensor));
-        if (!output) throw new Error(`the graph gave no gradient of ${tensor}`);
-        gradients.set(tensor, { shape: [...output.dims], data: output.data as Float32Array });
-      }
+    for (const name of loraTensorNames(this.base.targets)) {
+      const output = outputs.get(gradientName(name));
+      if (!output) throw new Error(`the graph gave no gradient of ${name}`);
+      gradients.set(name, { shape: [...output.dims], data: output.data as Float32Array });
     }
     return { lossSum: scalarOf(outputs.get("loss_sum")), targetTokens, gradients };
   }
