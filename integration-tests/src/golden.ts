@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { readSafetensors, toFloat32, type FloatTensor, type Tensor } from "@gradpool/safetensors";
 
-export const GOLDEN_CASES = ["gpt2-plain", "gpt2-codeparrot"] as const;
+export const GOLDEN_CASES = ["gpt2-plain", "gpt2-codeparrot", "gpt2-odd", "gpt2-unscaled"] as const;
 
 /** DESIGN tolerances for float32 against PyTorch, all relative. */
 export const TOLERANCE = { loss: 1e-5, gradient: 1e-5, logits: 1e-5, adapter: 1e-4 };

@@ -8,6 +8,7 @@ import { Golden, GOLDEN_CASES, relativeError, adapterError, TOLERANCE } from "@g
 import { openModel, type ModelSource } from "@gradpool/model-source";
 import { selectTargets } from "@gradpool/models";
 import { AdamW, clipGradNorm, learningRate } from "@gradpool/optim";
+import { loraScaling } from "@gradpool/recipe";
 import { LogitsSession, TrainingSession, type Batch } from "@gradpool/runtime";
 import { toFloat32 } from "@gradpool/safetensors";
 
@@ -38,7 +39,8 @@ for (const name of GOLDEN_CASES) {
       const targets = selectTargets(source.model.description, recipe.lora.target_modules);
       const base = { source, targets, padRow: recipe.pad_token === null };
       await using session = await TrainingSession.create(base, { threads: THREADS, dropout: false });
-      const { r, lora_alpha: alpha } = recipe.lora;
+      const { r } = recipe.lora;
+      const scaling = loraScaling({ r, alpha: recipe.lora.lora_alpha, useRslora: recipe.lora.use_rslora ?? false });
       const tensors = readAdapter(readFileSync(`${golden.dir}init_adapter/adapter_model.safetensors`), targets, r);
       const optimizer = new AdamW(tensors, {
         beta1: 0.9,
@@ -54,7 +56,7 @@ for (const name of GOLDEN_CASES) {
         let lossSum = 0;
         let targetTokens = 0;
         for (const batch of group) {
-          const result = await session.run(batch, { tensors, r, scaling: alpha / r });
+          const result = await session.run(batch, { tensors, r, scaling });
           lossSum += result.lossSum;
           targetTokens += result.targetTokens;
           for (const [key, { data }] of result.gradients)
