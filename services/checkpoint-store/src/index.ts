@@ -1,1 +1,1 @@
-export {};
+export { CheckpointStore } from "./checkpoint-store.js";

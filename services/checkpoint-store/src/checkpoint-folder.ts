@@ -1,0 +1,86 @@
+import { createHash } from "node:crypto";
+import { GradpoolError } from "@gradpool/errors";
+import { CHUNK_BYTES } from "@gradpool/rpc";
+import { errnoOf, readSmallFile, type FileSystem, type OpenFile } from "./file-system.js";
+import { MAX_MANIFEST_BYTES, parseManifest, type Manifest, type ManifestFile } from "./manifest.js";
+import { MANIFEST } from "./names.js";
+
+/** The manifest of a checkpoint's folder, or what is wrong with the checkpoint. */
+export async function readManifest(fs: FileSystem, folder: string): Promise<Manifest | string> {
+  try {
+    const bytes = await readSmallFile(fs, `${folder}/${MANIFEST}`, MAX_MANIFEST_BYTES);
+    return bytes ? parseManifest(bytes) : `${MANIFEST} is too large`;
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return `${MANIFEST} is missing`;
+    throw error;
+  }
+}
+
+/** What is wrong with the files by their sizes alone; empty: nothing. */
+export async function shallowDamage(fs: FileSystem, folder: string, files: readonly ManifestFile[]): Promise<string> {
+  for (const file of files) {
+    const opened = await openListed(fs, folder, file);
+    if (typeof opened === "string") return opened;
+    await opened.close();
+  }
+  return "";
+}
+
+/** What is wrong with the files by their content; empty: nothing. Stops when `signal` aborts. */
+export async function deepDamage(
+  fs: FileSystem,
+  folder: string,
+  files: readonly ManifestFile[],
+  signal: AbortSignal,
+): Promise<string> {
+  for (const file of files) {
+    const opened = await openListed(fs, folder, file);
+    if (typeof opened === "string") return opened;
+    try {
+      for await (const piece of verifiedPieces(opened, file)) {
+        signal.throwIfAborted();
+        if (typeof piece === "string") return piece;
+      }
+    } finally {
+      await opened.close();
+    }
+  }
+  return "";
+}
+
+/** Opens a file of the manifest, or says what is wrong with it. */
+export async function openListed(fs: FileSystem, folder: string, file: ManifestFile): Promise<OpenFile | string> {
+  const path = `${folder}/${file.path}`;
+  // Asked before opening: links and pipes are damage, however opening them would end.
+  if ((await fs.kind(path)) !== "file") return `file ${file.path} is missing`;
+  const opened = await fs.open(path);
+  if (opened.sizeBytes === file.sizeBytes) return opened;
+  await opened.close();
+  return `file ${file.path} has ${opened.sizeBytes} bytes instead of ${file.sizeBytes}`;
+}
+
+/**
+ * A file in pieces of at most CHUNK_BYTES, at least one. The last piece comes only when the whole
+ * file has its SHA-256; otherwise the last thing that comes is what is wrong.
+ */
+export async function* verifiedPieces(opened: OpenFile, file: ManifestFile): AsyncGenerator<Uint8Array | string> {
+  const hash = createHash("sha256");
+  let position = 0;
+  do {
+    // A fresh buffer for each piece: the one before may still be on its way to the client.
+    const buffer = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, file.sizeBytes - position));
+    const bytes = await opened.read(buffer, position);
+    if (bytes < buffer.byteLength) return yield `file ${file.path} ends early`;
+    hash.update(buffer);
+    position += bytes;
+    if (position === file.sizeBytes && hash.digest("hex") !== file.sha256) {
+      return yield `file ${file.path} does not match its SHA-256`;
+    }
+    yield buffer;
+  } while (position < file.sizeBytes);
+}
+
+export function damaged(folder: string, damage: string): GradpoolError {
+  const advice = "load an older checkpoint, or copy this one again";
+  return new GradpoolError("data_loss", `checkpoint ${folder} is damaged: ${damage}; ${advice}`);
+}

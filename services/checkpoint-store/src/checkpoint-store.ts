@@ -1,0 +1,65 @@
+import { CheckpointStoreServiceService, service, startServer, type RunningServer } from "@gradpool/rpc";
+import type { Logger, Service } from "@gradpool/service-kit";
+import type { ArtifactStore, LoadedPiece } from "./artifact-store.js";
+import type { CheckpointStoreConfig } from "./config.js";
+import { nodeFileSystem } from "./file-system.js";
+import { FolderStore } from "./folder-store.js";
+import { saveHandler } from "./save.js";
+
+/** The checkpoint-store service. */
+export class CheckpointStore implements Service {
+  readonly address: string;
+  readonly #server: RunningServer;
+  readonly #store: ArtifactStore;
+
+  private constructor(server: RunningServer, store: ArtifactStore) {
+    this.address = server.address;
+    this.#server = server;
+    this.#store = store;
+  }
+
+  /** Errors: `unavailable` when the port is taken. */
+  static async create(
+    config: CheckpointStoreConfig,
+    log: Logger,
+    store: ArtifactStore = new FolderStore(nodeFileSystem, () => new Date(), log),
+  ): Promise<CheckpointStore> {
+    const server = await startServer({
+      listen: config.listen,
+      services: [
+        service(CheckpointStoreServiceService, {
+          claim: async ({ outputDir, runId }) => ({ outputDir: await store.claim(outputDir, runId) }),
+          release: async ({ outputDir, runId }) => {
+            await store.release(outputDir, runId);
+            return {};
+          },
+          save: saveHandler(store),
+          load: ({ outputDir, name, paths }) => loadResponses(store.load(outputDir, name, paths)),
+          list: async ({ outputDir }) => ({ checkpoints: await store.list(outputDir) }),
+          verify: async ({ outputDir, name }, { signal }) => ({
+            checkpoints: await store.verify(outputDir, name, signal),
+          }),
+          delete: async ({ outputDir, name }) => {
+            await store.remove(outputDir, name);
+            return {};
+          },
+        }),
+      ],
+      onInternalError: (error, method) => log.error({ err: error, method }, "internal error"),
+    });
+    return new CheckpointStore(server, store);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#server[Symbol.asyncDispose]();
+    await this.#store[Symbol.asyncDispose]();
+  }
+}
+
+async function* loadResponses(pieces: AsyncIterable<LoadedPiece>) {
+  let name: string | undefined;
+  for await (const { checkpoint, path, data } of pieces) {
+    yield { name: name === undefined ? checkpoint : "", path, data };
+    name = checkpoint;
+  }
+}

@@ -1,0 +1,156 @@
+import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { hostname } from "node:os";
+import { GradpoolError } from "@gradpool/errors";
+import { z } from "zod";
+import { errnoOf, readSmallFile, writeFileSynced, type FileSystem } from "./file-system.js";
+import { LOCK, stageName } from "./names.js";
+
+const MAX_LOCK_BYTES = 64 << 10;
+
+const schema = z.object({
+  run_id: z.string(),
+  pid: z.int().positive(),
+  /** Ticks since boot at which the process started; absent where the system does not say. */
+  start_ticks: z.string().optional(),
+  host: z.string(),
+  /** Tells two stores of one process apart. */
+  owner: z.string(),
+});
+type Lock = z.infer<typeof schema>;
+
+/**
+ * Which run has an output folder: a lock file in it, made with O_EXCL, names run and process. The lock
+ * of a process that is gone is taken over, so a crash leaves nothing to clean up by hand.
+ */
+export class Claims {
+  readonly #fs: FileSystem;
+  readonly #owner = randomUUID();
+  /** Run by folder. */
+  readonly #held = new Map<string, string>();
+
+  constructor(fs: FileSystem) {
+    this.#fs = fs;
+  }
+
+  /**
+   * Takes `folder` for a run; the same run may take it again, from a restarted store too. Returns
+   * whether the run had it before. Errors: `failed_precondition` when another living run has it.
+   */
+  async take(folder: string, runId: string): Promise<{ again: boolean }> {
+    let again = false;
+    for (;;) {
+      const text = await this.#read(folder);
+      const lock = text === undefined ? undefined : parse(text);
+      if (lock?.owner === this.#owner && lock.run_id === runId) {
+        this.#held.set(folder, runId);
+        return { again: true };
+      }
+      if (lock && lock.run_id !== runId && isAlive(lock)) throw inUse(folder, lock);
+      if (text !== undefined) {
+        again ||= lock?.run_id === runId;
+        await this.#takeAway(folder, text);
+        continue;
+      }
+      const mine: Lock = { run_id: runId, ...thisProcess(), host: hostname(), owner: this.#owner };
+      try {
+        await writeFileSynced(this.#fs, `${folder}/${LOCK}`, new TextEncoder().encode(`${JSON.stringify(mine)}\n`));
+      } catch (error) {
+        if (errnoOf(error) !== "EEXIST") throw error;
+        continue;
+      }
+      // Whoever found the file while it was still empty took it away: the next round sees whose it is.
+      if ((await this.#lock(folder))?.owner !== this.#owner) continue;
+      this.#held.set(folder, runId);
+      return { again };
+    }
+  }
+
+  /** Gives `folder` back when the run has it through this store; otherwise there is nothing to do. */
+  async release(folder: string, runId: string): Promise<void> {
+    if (this.#held.get(folder) !== runId) return;
+    this.#held.delete(folder);
+    const lock = await this.#lock(folder);
+    if (lock?.owner === this.#owner && lock.run_id === runId) await this.#fs.unlink(`${folder}/${LOCK}`);
+  }
+
+  get held(): [folder: string, runId: string][] {
+    return [...this.#held];
+  }
+
+  /** Removes the lock file with that text, and no other that came in its place meanwhile. */
+  async #takeAway(folder: string, text: string): Promise<void> {
+    const aside = `${folder}/${stageName("lock", "removing")}`;
+    try {
+      await this.#fs.rename(`${folder}/${LOCK}`, aside);
+    } catch (error) {
+      if (errnoOf(error) === "ENOENT") return;
+      throw error;
+    }
+    if ((await this.#readFile(aside)) === text) await this.#fs.unlink(aside);
+    else await this.#fs.rename(aside, `${folder}/${LOCK}`);
+  }
+
+  async #lock(folder: string): Promise<Lock | undefined> {
+    const text = await this.#read(folder);
+    return text === undefined ? undefined : parse(text);
+  }
+
+  #read(folder: string): Promise<string | undefined> {
+    return this.#readFile(`${folder}/${LOCK}`);
+  }
+
+  async #readFile(path: string): Promise<string | undefined> {
+    try {
+      return new TextDecoder().decode(await readSmallFile(this.#fs, path, MAX_LOCK_BYTES));
+    } catch (error) {
+      if (errnoOf(error) === "ENOENT") return undefined;
+      throw error;
+    }
+  }
+}
+
+/** Undefined when the text is no lock: its writer died while writing it. */
+function parse(text: string): Lock | undefined {
+  try {
+    return schema.safeParse(JSON.parse(text)).data;
+  } catch {
+    return undefined;
+  }
+}
+
+function isAlive(lock: Lock): boolean {
+  // Nobody can look into another machine: its locks are believed.
+  if (lock.host !== hostname()) return true;
+  try {
+    process.kill(lock.pid, 0);
+  } catch (error) {
+    if (errnoOf(error) === "ESRCH") return false;
+  }
+  const found = processStat(lock.pid);
+  // A zombie has ended; a process of the same number that started at another time is another process.
+  return found?.state !== "Z" && (!found || !lock.start_ticks || found.startTicks === lock.start_ticks);
+}
+
+function thisProcess(): Pick<Lock, "pid" | "start_ticks"> {
+  const startTicks = processStat(process.pid)?.startTicks;
+  return { pid: process.pid, ...(startTicks ? { start_ticks: startTicks } : {}) };
+}
+
+/** Fields 3 and 22 of /proc/PID/stat, see proc(5); undefined where there is no /proc. */
+function processStat(pid: number): { state: string | undefined; startTicks: string | undefined } | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    // The second field is the program's name in parentheses and may hold anything.
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return { state: fields[0], startTicks: fields[19] };
+  } catch {
+    return undefined;
+  }
+}
+
+function inUse(folder: string, { run_id, pid, host }: Lock): GradpoolError {
+  const elsewhere = host === hostname() ? "" : ` on ${host}; if that machine is gone, remove ${folder}/${LOCK}`;
+  const message = `output_dir ${folder} is in use by run ${run_id} (process ${pid}${elsewhere})`;
+  return new GradpoolError("failed_precondition", `${message}; choose another --output_dir or cancel that run`);
+}

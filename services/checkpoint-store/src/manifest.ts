@@ -1,0 +1,94 @@
+import { createHash } from "node:crypto";
+import { z } from "zod";
+import { checkFileName, MANIFEST } from "./names.js";
+
+/** Version of the checkpoint folder's format. */
+const FORMAT_VERSION = 1;
+/** More than any manifest of MAX_FILES files has. */
+export const MAX_MANIFEST_BYTES = 4 << 20;
+export const MAX_FILES = 1000;
+
+const file = z.strictObject({
+  path: z.string(),
+  size_bytes: z.int().nonnegative(),
+  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+});
+const body = z.strictObject({
+  format: z.literal("gradpool-checkpoint"),
+  version: z.literal(FORMAT_VERSION),
+  run_id: z.string(),
+  epoch: z.int().nonnegative(),
+  step: z.int().nonnegative(),
+  saved_at: z.iso.datetime(),
+  files: z.array(file).max(MAX_FILES),
+});
+const schema = body.extend({ manifest_sha256: z.string() });
+
+export interface ManifestFile {
+  path: string;
+  sizeBytes: number;
+  /** In hexadecimal. */
+  sha256: string;
+}
+
+/** What a checkpoint holds. */
+export interface Manifest {
+  runId: string;
+  epoch: number;
+  step: number;
+  savedAt: Date;
+  files: ManifestFile[];
+}
+
+/** The bytes of manifest.json; its last field is the SHA-256 of all others, so that it guards itself too. */
+export function manifestBytes(manifest: Manifest): Uint8Array {
+  const fields = fieldsOf(manifest);
+  return new TextEncoder().encode(`${JSON.stringify({ ...fields, manifest_sha256: digest(fields) }, null, 2)}\n`);
+}
+
+/** Reads manifest.json, or says what is wrong with it. */
+export function parseManifest(bytes: Uint8Array): Manifest | string {
+  let json: unknown;
+  try {
+    json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch {
+    return `${MANIFEST} is not valid JSON`;
+  }
+  const parsed = schema.safeParse(json);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    return `${MANIFEST} is wrong at ${issue?.path.join(".") || "its top"}: ${issue?.message}`;
+  }
+  const { run_id, epoch, step, saved_at, files, manifest_sha256 } = parsed.data;
+  const manifest = {
+    runId: run_id,
+    epoch,
+    step,
+    savedAt: new Date(saved_at),
+    files: files.map(({ path, size_bytes, sha256 }) => ({ path, sizeBytes: size_bytes, sha256 })),
+  };
+  if (digest(fieldsOf(manifest)) !== manifest_sha256) return `${MANIFEST} does not match its own SHA-256`;
+  try {
+    files.forEach(({ path }) => checkFileName(path));
+  } catch {
+    return `${MANIFEST} names a file outside of the checkpoint`;
+  }
+  return manifest;
+}
+
+/** The fields in the one order that the digest takes them. */
+function fieldsOf({ runId, epoch, step, savedAt, files }: Manifest): z.infer<typeof body> {
+  return {
+    format: "gradpool-checkpoint",
+    version: FORMAT_VERSION,
+    run_id: runId,
+    epoch,
+    step,
+    saved_at: savedAt.toISOString(),
+    files: files.map(({ path, sizeBytes, sha256 }) => ({ path, size_bytes: sizeBytes, sha256 })),
+  };
+}
+
+function digest(fields: z.infer<typeof body>): string {
+  return createHash("sha256").update(JSON.stringify(fields)).digest("hex");
+}

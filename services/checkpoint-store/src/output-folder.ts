@@ -1,0 +1,70 @@
+/**
+ * An output folder and what may lie in it. I5: a checkpoint exists when its manifest does.
+ *
+ *   checkpoint-epoch0-step10/                 a checkpoint
+ *   .checkpoint-epoch0-step10.saving-…/       being written; leftover after a crash
+ *   .checkpoint-epoch0-step10.replaced-…/     the old one while a new one of its name moves in. While
+ *                                             the name itself is free, this is the checkpoint
+ *   .checkpoint-epoch0-step10.removing-…/     being removed
+ *   .result.saving-…/                         result files before they move into the output folder
+ *   .gradpool.lock                            which run has the folder
+ *
+ * Every change of what exists is one rename, and each is on disk before the next begins. So after a
+ * crash between any two operations, readers find the old checkpoint or the new one.
+ */
+import { removeTree, type FileSystem } from "./file-system.js";
+import { isCheckpointName, parseStageName, stageName } from "./names.js";
+
+/** Where each checkpoint lies, by its name. */
+export async function locateCheckpoints(fs: FileSystem, folder: string): Promise<Map<string, string>> {
+  const located = new Map<string, string>();
+  const entries = await fs.entries(folder);
+  for (const entry of entries) {
+    const stage = parseStageName(entry);
+    if (stage?.stage === "replaced") located.set(stage.of, `${folder}/${entry}`);
+  }
+  for (const entry of entries) {
+    if (isCheckpointName(entry) && (await fs.kind(`${folder}/${entry}`)) === "folder") {
+      located.set(entry, `${folder}/${entry}`);
+    }
+  }
+  return located;
+}
+
+/** Makes the complete folder `staged` the checkpoint `name`. Returns once it is on disk. */
+export async function publish(fs: FileSystem, folder: string, name: string, staged: string): Promise<void> {
+  const target = `${folder}/${name}`;
+  await fs.syncFolder(staged);
+  if ((await fs.kind(target)) !== undefined) {
+    await fs.rename(target, `${folder}/${stageName(name, "replaced")}`);
+    await fs.syncFolder(folder);
+  }
+  await fs.rename(staged, target);
+  await fs.syncFolder(folder);
+}
+
+/** Removes the checkpoint that lies at `path`; it is gone at once, its files follow. */
+export async function removeCheckpoint(fs: FileSystem, folder: string, name: string, path: string): Promise<void> {
+  const aside = `${folder}/${stageName(name, "removing")}`;
+  await fs.rename(path, aside);
+  await fs.syncFolder(folder);
+  await removeTree(fs, aside);
+}
+
+/**
+ * Clears up what a crash left behind; `active` are the stages of calls in progress. An interrupted
+ * replacement is undone.
+ */
+export async function clearLeftovers(fs: FileSystem, folder: string, active: ReadonlySet<string>): Promise<void> {
+  for (const entry of await fs.entries(folder)) {
+    const path = `${folder}/${entry}`;
+    const stage = parseStageName(entry);
+    if (!stage || active.has(path)) continue;
+    if (stage.stage === "replaced" && (await fs.kind(`${folder}/${stage.of}`)) === undefined) {
+      await fs.rename(path, `${folder}/${stage.of}`);
+      await fs.syncFolder(folder);
+    } else {
+      await removeTree(fs, path);
+    }
+  }
+}

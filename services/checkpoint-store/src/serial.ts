@@ -1,0 +1,20 @@
+/** Runs what concerns one key one after the other, and different keys side by side. */
+export class Serial {
+  readonly #tails = new Map<string, Promise<void>>();
+
+  async run<T>(key: string, work: () => Promise<T>): Promise<T> {
+    const before = this.#tails.get(key);
+    let done = () => {};
+    const tail = new Promise<void>((resolve) => {
+      done = resolve;
+    });
+    this.#tails.set(key, tail);
+    await before;
+    try {
+      return await work();
+    } finally {
+      done();
+      if (this.#tails.get(key) === tail) this.#tails.delete(key);
+    }
+  }
+}

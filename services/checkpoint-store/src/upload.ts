@@ -1,0 +1,72 @@
+import { createHash } from "node:crypto";
+import { GradpoolError } from "@gradpool/errors";
+import type { SaveFile } from "@gradpool/rpc";
+import type { FileSystem } from "./file-system.js";
+import type { ManifestFile } from "./manifest.js";
+
+/**
+ * Writes the files that `data` holds one after the other into `folder`, each synced, in constant
+ * memory. Errors: `data_loss` when the bytes are fewer or more than the files' sizes; `cancelled`.
+ */
+export async function writeUpload(
+  fs: FileSystem,
+  folder: string,
+  files: readonly SaveFile[],
+  data: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+): Promise<ManifestFile[]> {
+  const pieces = new Pieces(data, signal);
+  const written: ManifestFile[] = [];
+  for (const { path, sizeBytes } of files) {
+    const hash = createHash("sha256");
+    const file = await fs.create(`${folder}/${path}`);
+    try {
+      for (let missing = sizeBytes; missing > 0;) {
+        const piece = await pieces.next(missing);
+        if (!piece) {
+          throw new GradpoolError(
+            "data_loss",
+            `file ${path} ended ${missing} bytes before its ${sizeBytes}; send it whole`,
+          );
+        }
+        hash.update(piece);
+        await file.write(piece);
+        missing -= piece.byteLength;
+      }
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    written.push({ path, sizeBytes, sha256: hash.digest("hex") });
+  }
+  if (await pieces.next(1)) {
+    throw new GradpoolError("data_loss", "more bytes came than the files' sizes add up to; announce the right sizes");
+  }
+  return written;
+}
+
+/** A stream of bytes, cut where the reader wants. */
+class Pieces {
+  readonly #data: AsyncIterator<Uint8Array>;
+  readonly #signal: AbortSignal;
+  #rest: Uint8Array = new Uint8Array();
+
+  constructor(data: AsyncIterable<Uint8Array>, signal: AbortSignal) {
+    this.#data = data[Symbol.asyncIterator]();
+    this.#signal = signal;
+  }
+
+  /** Up to `maxBytes` bytes, at least one; undefined at the end. */
+  async next(maxBytes: number): Promise<Uint8Array | undefined> {
+    while (this.#rest.byteLength === 0) {
+      const result = await this.#data.next();
+      // A call that was cancelled ends like one that is complete.
+      this.#signal.throwIfAborted();
+      if (result.done) return undefined;
+      this.#rest = result.value;
+    }
+    const piece = this.#rest.subarray(0, maxBytes);
+    this.#rest = this.#rest.subarray(piece.byteLength);
+    return piece;
+  }
+}
