@@ -38,3 +38,36 @@ export function concat(pieces: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   }
   return whole;
 }
+
+/** Messages on their way into a stream: pushed at any time, read once, in order. */
+export class MessageQueue<T> implements AsyncIterable<T> {
+  readonly #messages: T[] = [];
+  #ended = false;
+  #wake = () => {};
+
+  /** Messages not yet taken. */
+  get length(): number {
+    return this.#messages.length;
+  }
+
+  /** Without effect after `end`. */
+  push(message: T): void {
+    if (this.#ended) return;
+    this.#messages.push(message);
+    this.#wake();
+  }
+
+  /** Lets the reader finish behind the last message. */
+  end(): void {
+    this.#ended = true;
+    this.#wake();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<T> {
+    for (;;) {
+      while (this.#messages.length > 0) yield this.#messages.shift() as T;
+      if (this.#ended) return;
+      await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+  }
+}

@@ -8,5 +8,5 @@ export {
   type LossResult,
   type TrainingResult,
 } from "./training-session.js";
-export type { SessionOptions } from "./session.js";
+export { onnxRuntimeVersion, type SessionOptions } from "./session.js";
 export { dropoutMask, dropoutMasks, type DropoutKey } from "./dropout-masks.js";

@@ -6,6 +6,9 @@ import type * as Ort from "onnxruntime-node";
 
 const ort = createRequire(import.meta.url)("onnxruntime-node") as typeof Ort;
 
+/** Version of ONNX Runtime: another one may round differently. */
+export const onnxRuntimeVersion: string = ort.env.versions.node ?? ort.env.versions.common;
+
 /** The weights file that a graph's weights lie in. */
 export interface WeightsLocation {
   /** Absolute folder. */
