@@ -31,6 +31,7 @@ export class FolderStore implements ArtifactStore {
   readonly #serial = new Serial();
   /** Stages that running calls write to. */
   readonly #active = new Set<string>();
+  readonly #saves = new Set<Promise<unknown>>();
 
   constructor(fs: FileSystem, now: () => Date, log: Logger) {
     this.#fs = fs;
@@ -60,7 +61,21 @@ export class FolderStore implements ArtifactStore {
     data: AsyncIterable<Uint8Array>,
     signal: AbortSignal,
   ): Promise<{ path: string; removed: string[] }> {
-    const folder = checkHeader(header);
+    const saving = this.#save(checkHeader(header), header, data, signal);
+    this.#saves.add(saving);
+    try {
+      return await saving;
+    } finally {
+      this.#saves.delete(saving);
+    }
+  }
+
+  async #save(
+    folder: string,
+    header: SaveHeader,
+    data: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<{ path: string; removed: string[] }> {
     const stage = `${folder}/${stageName(header.name || "result", "saving")}`;
     const again = await this.#alone(folder, async () => {
       await ensureFolder(this.#fs, folder);
@@ -92,6 +107,7 @@ export class FolderStore implements ArtifactStore {
   ): Promise<{ path: string; removed: string[] }> {
     const { name, runId, epoch, step } = header;
     const files = await writeUpload(this.#fs, stage, header.files, data, signal);
+    signal.throwIfAborted();
     if (name === "") {
       await this.#alone(folder, async () => {
         for (const { path } of files) await this.#fs.rename(`${stage}/${path}`, `${folder}/${path}`);
@@ -175,8 +191,9 @@ export class FolderStore implements ArtifactStore {
     });
   }
 
-  /** Gives back all folders. */
+  /** Waits for the saves whose calls have ended to clear up, then gives back all folders. */
   async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.allSettled(this.#saves);
     for (const [folder, runId] of this.#claims.held) await this.#tidy(folder, () => this.release(folder, runId));
   }
 
