@@ -40,7 +40,7 @@ export const gradientName = (tensor: string) => `gradient.${tensor}`;
  * dropout a bool mask [B·S, in] per module (1 keeps; the factor 1 / (1 − p) belongs into lora_scaling). Outputs: loss_sum, and one gradient per LoRA tensor.
  */
 export function buildTrainingGraph(options: GraphOptions & { dropout: boolean }): Graph {
-  const { graph, hidden, head, trainables } = buildForward(options, options.dropout);
+  const { graph, hidden, head, trainables } = buildForward(options, { training: true, dropout: options.dropout });
   const loss = linearCrossEntropy(hidden, head(), ...lossInputs(graph));
   graph.output("loss_sum", loss);
   for (const [i, gradient] of backward(loss, trainables).entries()) {
@@ -52,7 +52,7 @@ export function buildTrainingGraph(options: GraphOptions & { dropout: boolean })
 
 /** As `buildTrainingGraph`, without dropout and gradients. */
 export function buildLossGraph(options: GraphOptions): Graph {
-  const { graph, hidden, head } = buildForward(options, false);
+  const { graph, hidden, head } = buildForward(options, { training: false, dropout: false });
   graph.output("loss_sum", linearCrossEntropy(hidden, head(), ...lossInputs(graph)));
   verify(graph);
   return graph;
@@ -60,7 +60,7 @@ export function buildLossGraph(options: GraphOptions): Graph {
 
 /** Inputs: ids [B, S], positions [S], rows [K] of the B·S positions. Output: logits [K, V]. */
 export function buildLogitsGraph(options: GraphOptions): Graph {
-  const { graph, hidden, head } = buildForward(options, false);
+  const { graph, hidden, head } = buildForward(options, { training: false, dropout: false });
   const rows = graph.input("rows", "int64", ["K"]);
   graph.output("logits", matmul(gather(hidden, rows), head(), { transB: true }));
   verify(graph);
@@ -81,7 +81,13 @@ interface Forward {
   trainables: Value[];
 }
 
-function buildForward({ model, header, targets, padRows }: GraphOptions, dropout: boolean): Forward {
+interface Mode {
+  /** Gradients of the adapter will be asked for. */
+  training: boolean;
+  dropout: boolean;
+}
+
+function buildForward({ model, header, targets, padRows }: GraphOptions, mode: Mode): Forward {
   const graph = new Graph();
   const ids = graph.input("ids", "int64", ["B", "S"]);
   const positions = graph.input("positions", "int64", ["S"]);
@@ -91,8 +97,7 @@ function buildForward({ model, header, targets, padRows }: GraphOptions, dropout
     return row ? concat(weights(name), graph.literal(row, [1, row.length]), 0) : weights(name);
   });
   const trainables: Value[] = [];
-  const branches =
-    targets.length > 0 ? loraBranches(graph, targets, dropout, trainables) : new Map<string, LoraBranch>();
+  const branches = targets.length > 0 ? loraBranches(graph, targets, mode, trainables) : new Map<string, LoraBranch>();
   const hidden = model.forward({
     graph,
     ids,
@@ -105,16 +110,18 @@ function buildForward({ model, header, targets, padRows }: GraphOptions, dropout
   return { graph, hidden, trainables, head: () => tokenTable(model.tokenTables.head) };
 }
 
-function loraBranches(graph: Graph, targets: readonly LinearModule[], dropout: boolean, trainables: Value[]) {
+function loraBranches(graph: Graph, targets: readonly LinearModule[], mode: Mode, trainables: Value[]) {
   const scaling = graph.input("lora_scaling", "float32", []);
+  const trainable = { trainable: mode.training };
   return new Map(
     targets.map(({ name, inFeatures, outFeatures }): [string, LoraBranch] => {
       const names = loraNames(name);
-      const a = graph.input(names.a, "float32", ["r", inFeatures], { trainable: true });
-      const b = graph.input(names.b, "float32", [outFeatures, "r"], { trainable: true });
+      const a = graph.input(names.a, "float32", ["r", inFeatures], trainable);
+      const b = graph.input(names.b, "float32", [outFeatures, "r"], trainable);
       trainables.push(a, b);
       const branch = { a, b, scaling };
-      return [name, dropout ? { ...branch, mask: graph.input(maskName(name), "bool", ["B*S", inFeatures]) } : branch];
+      if (!mode.dropout) return [name, branch];
+      return [name, { ...branch, mask: graph.input(maskName(name), "bool", ["B*S", inFeatures]) }];
     }),
   );
 }

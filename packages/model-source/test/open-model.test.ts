@@ -1,0 +1,130 @@
+/** What users bring instead of a model gets one line that says what to do. */
+import assert from "node:assert/strict";
+import { cp, mkdtemp, readFile, rm, truncate, unlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { GradpoolError, type ErrorCode } from "@gradpool/errors";
+import { meanRow, openModel } from "@gradpool/model-source";
+import { readSafetensors, toFloat32, writeSafetensors } from "@gradpool/safetensors";
+
+const MODEL = fileURLToPath(new URL("../../../../integration-tests/fixtures/golden/gpt2-plain/model", import.meta.url));
+
+let dir: string;
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), "gradpool-model-"));
+  await cp(MODEL, dir, { recursive: true });
+});
+afterEach(() => rm(dir, { recursive: true, force: true }));
+
+async function refuses(code: ErrorCode, message: RegExp, modelId = dir): Promise<void> {
+  await assert.rejects(openModel(modelId), (error: unknown) => {
+    assert.ok(error instanceof GradpoolError, String(error));
+    assert.equal(error.code, code);
+    assert.match(error.message, message);
+    assert.doesNotMatch(error.message, /\n/);
+    return true;
+  });
+}
+
+async function editConfig(changes: Record<string, unknown>): Promise<void> {
+  const config = JSON.parse(await readFile(join(dir, "config.json"), "utf8")) as object;
+  await writeFile(join(dir, "config.json"), JSON.stringify({ ...config, ...changes }));
+}
+
+async function editWeights(edit: (tensors: ReturnType<typeof readSafetensors>["tensors"]) => void): Promise<void> {
+  const { tensors } = readSafetensors(await readFile(join(dir, "model.safetensors")));
+  edit(tensors);
+  await writeFile(join(dir, "model.safetensors"), writeSafetensors(tensors));
+}
+
+test("a good model opens", async () => {
+  const { model, modelHash } = await openModel(dir);
+  assert.equal(model.description.vocabSize, 512);
+  assert.equal(model.description.maxPositions, 128);
+  assert.equal(model.description.parameters, 512 * 64 + 128 * 64 + 2 * 64 + 2 * (12 * 64 * 64 + 13 * 64));
+  assert.match(modelHash, /^[0-9a-f]{64}$/);
+});
+
+test("no such folder", () => refuses("not_found", /does not exist; give a folder/, join(dir, "nowhere")));
+test("a file instead of a folder", () => refuses("not_found", /is a file/, join(dir, "config.json")));
+test("no config.json", async () => {
+  await unlink(join(dir, "config.json"));
+  await refuses("not_found", /has no config\.json/);
+});
+test("no weights", async () => {
+  await unlink(join(dir, "model.safetensors"));
+  await refuses("not_found", /has no model\.safetensors/);
+});
+test("config.json is not JSON", async () => {
+  await writeFile(join(dir, "config.json"), "{ vocab");
+  await refuses("data_loss", /not valid JSON/);
+});
+test("an unsupported architecture is named, with those supported", async () => {
+  await editConfig({ model_type: "bert" });
+  await refuses("failed_precondition", /"bert" is not supported; supported: gpt2/);
+});
+test("the model's own code is refused", async () => {
+  await editConfig({ auto_map: { AutoModel: "modeling.Custom" } });
+  await refuses("failed_precondition", /auto_map/);
+});
+for (const [field, value] of [
+  ["n_head", 7],
+  ["n_layer", -1],
+  ["activation_function", "quick_gelu"],
+  ["layer_norm_epsilon", "x"],
+  ["add_cross_attention", true],
+] as const) {
+  // prettier-ignore
+  test(`config.json with ${field} ${String(value)}`, async () => {
+    await editConfig({ [field]: value });
+    await refuses("failed_precondition", new RegExp(field));
+  });
+}
+test("weights of another shape than config.json says", async () => {
+  await editConfig({ vocab_size: 513 });
+  await refuses("data_loss", /wte\.weight is \[512, 64\] instead of \[513, 64\]/);
+});
+test("a missing tensor", async () => {
+  await editWeights((tensors) => tensors.delete("transformer.h.1.mlp.c_fc.weight"));
+  await refuses("data_loss", /transformer\.h\.1\.mlp\.c_fc\.weight is missing/);
+});
+test("an untied head that is not there", async () => {
+  await editConfig({ tie_word_embeddings: false });
+  await refuses("data_loss", /lm_head\.weight is missing/);
+});
+test("a float64 tensor", async () => {
+  await editWeights((tensors) =>
+    tensors.set("transformer.ln_f.bias", { dtype: "F64", shape: [64], data: new Uint8Array(512) }),
+  );
+  await refuses("failed_precondition", /ln_f\.bias is stored as F64/);
+});
+test("truncated weights, wherever they end", async () => {
+  const { length } = await readFile(join(dir, "model.safetensors"));
+  for (const size of [length - 1, length >> 1, 2000, 9, 8, 7, 0]) {
+    await truncate(join(dir, "model.safetensors"), size);
+    await refuses("data_loss", /damaged/);
+  }
+});
+test("a header that claims more than there is", async () => {
+  const bytes = await readFile(join(dir, "model.safetensors"));
+  for (const claim of [99_999_999n, 2n ** 63n]) {
+    bytes.writeBigUInt64LE(claim);
+    await writeFile(join(dir, "model.safetensors"), bytes);
+    await refuses("data_loss", /claims/);
+  }
+});
+
+test("the mean row is the mean of all rows", async () => {
+  const source = await openModel(dir);
+  const mean = await meanRow(source, source.model.tokenTables.embedding);
+  const table = readSafetensors(await readFile(join(dir, "model.safetensors"))).tensors.get("transformer.wte.weight");
+  assert.ok(table);
+  const values = toFloat32(table);
+  for (let column = 0; column < 64; column++) {
+    let sum = 0;
+    for (let row = 0; row < 512; row++) sum += values[row * 64 + column]!;
+    assert.equal(mean[column], Math.fround(sum / 512));
+  }
+});

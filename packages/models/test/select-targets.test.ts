@@ -1,0 +1,35 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { selectTargets, type ModelDescription } from "@gradpool/models";
+
+const names = ["attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"];
+const description: ModelDescription = {
+  modelType: "gpt2",
+  modules: Array.from({ length: 11 }, (_, layer) =>
+    names.map((name) => ({ name: `transformer.h.${layer}.${name}`, inFeatures: 4, outFeatures: 4 })),
+  ).flat(),
+  vocabSize: 10,
+  maxPositions: 10,
+  parameters: 100,
+  parametersPerToken: 4,
+  fanInFanOut: true,
+};
+const select = (...patterns: string[]) => selectTargets(description, patterns).map(({ name }) => name);
+
+test("a pattern is a name or its last parts", () => {
+  assert.equal(select("c_proj").length, 22);
+  assert.equal(select("mlp.c_proj").length, 11);
+  assert.deepEqual(select("transformer.h.3.mlp.c_fc"), ["transformer.h.3.mlp.c_fc"]);
+});
+test("overlapping patterns select a module once, sorted by name", () => {
+  const selected = select("c_proj", "mlp.c_proj", "c_attn");
+  assert.equal(new Set(selected).size, selected.length);
+  assert.deepEqual(selected, [...selected].sort());
+});
+test("part of a word is no match, and what exists is listed", () => {
+  assert.throws(
+    () => select("proj"),
+    /nothing is called proj; this model has attn\.c_attn, attn\.c_proj, mlp\.c_fc, mlp\.c_proj/,
+  );
+  assert.throws(() => select("c_attn", "q_proj"), /q_proj/);
+});
