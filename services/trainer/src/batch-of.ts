@@ -1,0 +1,44 @@
+import { GradpoolError } from "@gradpool/errors";
+import type { ModelDescription } from "@gradpool/models";
+import type { Batch } from "@gradpool/runtime";
+import type { ComputeTask } from "./compute-messages.js";
+
+type BatchTask = Pick<ComputeTask, "rows" | "rowLength" | "ids" | "lengths" | "loraR" | "loraScaling" | "loraDropout">;
+
+/**
+ * A task's micro-batch, checked against the model: what ONNX Runtime would read out of bounds or answer
+ * with NaN is refused here. Errors: `invalid_argument`.
+ */
+export function batchOf(
+  task: BatchTask,
+  model: Pick<ModelDescription, "vocabSize" | "maxPositions">,
+  padRow: boolean,
+): Batch {
+  const { rows, rowLength, ids: bytes, lengths, loraR, loraScaling, loraDropout } = task;
+  check(rows >= 1 && rowLength >= 1, `it has ${rows} rows of ${rowLength} tokens`);
+  check(
+    bytes.byteLength === rows * rowLength * Int32Array.BYTES_PER_ELEMENT,
+    `it has ${bytes.byteLength} bytes of ids`,
+  );
+  check(
+    rowLength <= model.maxPositions,
+    `rows of ${rowLength} tokens exceed the model's ${model.maxPositions} positions`,
+  );
+  check(lengths.length === rows, `it has ${lengths.length} lengths for ${rows} rows`);
+  const longest = Math.max(...lengths);
+  check(longest <= rowLength, `a length of ${longest} exceeds the rows' ${rowLength} tokens`);
+  const ids = new Int32Array(bytes.buffer, bytes.byteOffset, rows * rowLength);
+  const vocabSize = model.vocabSize + (padRow ? 1 : 0);
+  const stray = ids.find((id) => id < 0 || id >= vocabSize);
+  check(stray === undefined, `token id ${stray} lies outside of the model's ${vocabSize}`);
+  check(loraR >= 1, "its LoRA rank is 0");
+  check(loraDropout >= 0 && loraDropout < 1, `its LoRA dropout is ${loraDropout}`);
+  check(Number.isFinite(loraScaling), `its LoRA scaling is ${loraScaling}`);
+  return { rows, rowLength, ids, lengths };
+}
+
+function check(holds: boolean, problem: string): void {
+  if (holds) return;
+  const advice = "check that coordinator and trainer have the same version, and submit the run again";
+  throw new GradpoolError("invalid_argument", `the micro-batch cannot be computed: ${problem}; ${advice}`);
+}

@@ -1,0 +1,73 @@
+/**
+ * The compute thread: ONNX Runtime's run() blocks the thread that calls it, so everything that touches it
+ * lives here, and the main thread's heartbeats keep going (I10). An error that is not a task's own ends
+ * the thread, and with it the trainer.
+ */
+import { parentPort, workerData } from "node:worker_threads";
+import { GradpoolError } from "@gradpool/errors";
+import { onnxRuntimeVersion } from "@gradpool/runtime";
+import { writeSafetensors } from "@gradpool/safetensors";
+import { AdapterShelf } from "./adapter-shelf.js";
+import { batchOf } from "./batch-of.js";
+import {
+  post,
+  type ComputeOptions,
+  type ComputeRequest,
+  type ComputeResult,
+  type ComputeTask,
+} from "./compute-messages.js";
+import { SessionCache } from "./session-cache.js";
+
+if (!parentPort) throw new Error("compute-worker runs as a worker thread only");
+const port = parentPort;
+const { threads } = workerData as ComputeOptions;
+const adapters = new AdapterShelf();
+const sessions = new SessionCache({
+  threads,
+  onLoading: (modelId) => post(port, { type: "loading", modelId }),
+  onLoaded: (modelId, seconds) => post(port, { type: "loaded", modelId, seconds }),
+});
+
+async function compute(task: ComputeTask): Promise<ComputeResult> {
+  const { session, source, targets } = await sessions.get(task.base, task.loraDropout > 0);
+  const batch = batchOf(task, source.model.description, task.base.padRow);
+  const tensors = adapters.get(task.adapterId, targets, task.loraR);
+  const { loraR: r, loraScaling: scaling, loraDropout: probability, seed, step, microBatch } = task;
+  const startedAt = performance.now();
+  const dropout = probability > 0 ? { probability, seed, step, microBatch } : undefined;
+  const { lossSum, targetTokens, gradients } = await session.run(batch, { tensors, r, scaling }, dropout);
+  const computeMs = performance.now() - startedAt;
+  return { lossSum, targetTokens, gradients: writeSafetensors(gradients), computeMs };
+}
+
+async function run(requestId: number, task: ComputeTask): Promise<void> {
+  let result: ComputeResult;
+  try {
+    result = await compute(task);
+  } catch (reason) {
+    const { code, message } = GradpoolError.from(reason);
+    const stack = code === "internal" && reason instanceof Error ? reason.stack : undefined;
+    return post(port, { type: "failed", requestId, code, message, stack });
+  }
+  post(port, { type: "done", requestId, result });
+}
+
+async function handle(request: ComputeRequest): Promise<void> {
+  switch (request.type) {
+    case "adapter":
+      return adapters.put(request.adapterId, request.file);
+    case "drop-adapter":
+      return adapters.drop(request.adapterId);
+    case "run":
+      return run(request.requestId, request.task);
+    case "close":
+      await sessions[Symbol.asyncDispose]();
+      return port.close();
+  }
+}
+
+let previous = Promise.resolve();
+port.on("message", (request: ComputeRequest) => {
+  previous = previous.then(() => handle(request));
+});
+post(port, { type: "ready", onnxRuntimeVersion });

@@ -1,0 +1,40 @@
+import { availableParallelism, hostname } from "node:os";
+import { listenAddress, readConfig, serviceAddress } from "@gradpool/service-kit";
+import { z } from "zod";
+
+const schema = z.object({
+  GRADPOOL_LISTEN: listenAddress,
+  GRADPOOL_COORDINATOR_ADDRESS: serviceAddress,
+  GRADPOOL_TRAINER_ID: z
+    .string()
+    .regex(/^[\w.:-]{1,200}$/, "must be 1 to 200 letters, digits, dots, colons, dashes or underscores")
+    .default(() => `${hostname()}-${process.pid}`),
+  GRADPOOL_THREADS: z.coerce
+    .number("must be a number of threads from 1 to 1024")
+    .int("must be a whole number of threads")
+    .min(1, "must be at least 1 thread")
+    .max(1024, "must be at most 1024 threads")
+    .default(() => availableParallelism()),
+});
+
+export interface TrainerConfig {
+  /** "host:port" to listen on, for health checks. */
+  listen: string;
+  /** "host:port" of the coordinator. */
+  coordinatorAddress: string;
+  /** Unique in the pool, stable as long as the process lives. */
+  trainerId: string;
+  /** Threads that compute. */
+  threads: number;
+}
+
+/** Errors: `invalid_argument`, naming the variable. */
+export function readTrainerConfig(env: NodeJS.ProcessEnv): TrainerConfig {
+  const values = readConfig(schema, env);
+  return {
+    listen: values.GRADPOOL_LISTEN,
+    coordinatorAddress: values.GRADPOOL_COORDINATOR_ADDRESS,
+    trainerId: values.GRADPOOL_TRAINER_ID,
+    threads: values.GRADPOOL_THREADS,
+  };
+}

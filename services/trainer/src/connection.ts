@@ -1,0 +1,40 @@
+import { setTimeout as after } from "node:timers/promises";
+import { GradpoolError } from "@gradpool/errors";
+import type { Logger } from "@gradpool/service-kit";
+
+const FIRST_RETRY_MS = 100;
+const LAST_RETRY_MS = 2_000;
+
+export interface ConnectionOptions {
+  /** "host:port" of the coordinator, for messages. */
+  address: string;
+  log: Logger;
+  /** Talks until the conversation ends; calls `onWelcome` when the coordinator answers. */
+  converse: (onWelcome: () => void) => Promise<void>;
+  stopping: AbortSignal;
+}
+
+/** Converses with the coordinator again and again, however long it is away, until `stopping`. */
+export async function keepConnected({ address, log, converse, stopping }: ConnectionOptions): Promise<void> {
+  let retryMs = FIRST_RETRY_MS;
+  // One line an outage, unless its reason changes.
+  let logged: string | undefined;
+  const onWelcome = () => {
+    log.info({ coordinator: address }, "connected to the coordinator");
+    retryMs = FIRST_RETRY_MS;
+    logged = undefined;
+  };
+  while (!stopping.aborted) {
+    const failure = await converse(onWelcome).catch((error: unknown) => GradpoolError.from(error));
+    if (stopping.aborted) return;
+    const reason = failure?.code ?? "ended";
+    if (reason !== logged) {
+      const why = failure ? `does not answer (${failure.message})` : "ended the conversation";
+      const fault = failure?.code === "internal" ? { err: failure } : { code: reason };
+      log.warn(fault, `the coordinator at ${address} ${why}; trying again until it is there`);
+    }
+    logged = reason;
+    await after(retryMs, undefined, { signal: stopping }).catch(() => {});
+    retryMs = Math.min(2 * retryMs, LAST_RETRY_MS);
+  }
+}

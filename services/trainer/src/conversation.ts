@@ -1,0 +1,120 @@
+import { setTimeout as after } from "node:timers/promises";
+import { GradpoolError } from "@gradpool/errors";
+import {
+  createClient,
+  MessageQueue,
+  TrainerGatewayServiceService,
+  type TrainerHello,
+  type Welcome,
+  type WorkRequest,
+  type WorkResponse,
+} from "@gradpool/rpc";
+import type { Logger } from "@gradpool/service-kit";
+import { AdapterCache, type AdapterHolder } from "./adapter-cache.js";
+import { fetchAdapter, pushResult } from "./bulk-transfers.js";
+import type { ComputeResult, ComputeTask } from "./compute-messages.js";
+import { TaskPipeline } from "./task-pipeline.js";
+
+/** How long the micro-batch that computes may take to end when the trainer stops. */
+const FINISH_MS = 5_000;
+/** How long the coordinator may take to end its side after the trainer's goodbye. */
+const GOODBYE_MS = 1_000;
+/** Heartbeats come this much more often than they must, since timers are late when the machine is busy. */
+const HEARTBEAT_SHARE = 0.75;
+
+export interface ConversationOptions {
+  log: Logger;
+  hello: TrainerHello;
+  compute: AdapterHolder & { run(task: ComputeTask): Promise<ComputeResult> };
+  onWelcome: () => void;
+  /** Ask for an end: finish the micro-batch that computes, push it, say goodbye. */
+  stopping: AbortSignal;
+}
+
+/**
+ * One conversation with the coordinator at `address`, from hello to its end. What it knows of tasks and
+ * adapters ends with it: a coordinator that starts anew knows of none. Errors: the call's.
+ */
+export async function converse(address: string, options: ConversationOptions): Promise<void> {
+  const { hello, stopping } = options;
+  const control = createClient(TrainerGatewayServiceService, address);
+  const bulk = createClient(TrainerGatewayServiceService, address);
+  const ended = new AbortController();
+  const outbox = new MessageQueue<WorkRequest>();
+  outbox.push({ message: { $case: "hello", value: hello } });
+  const conversation = new Conversation(options, outbox, bulk, ended.signal);
+  const stop = () => void conversation.stop().then(() => ended.abort());
+  stopping.addEventListener("abort", stop, { once: true });
+  try {
+    for await (const response of control.work(outbox, { signal: ended.signal })) conversation.hear(response);
+  } catch (error) {
+    if (!stopping.aborted) throw error;
+  } finally {
+    stopping.removeEventListener("abort", stop);
+    ended.abort();
+    conversation.end();
+    control.close();
+    bulk.close();
+  }
+}
+
+class Conversation {
+  /** From the welcome on. */
+  #tasks: TaskPipeline | undefined;
+  #heartbeats: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly options: ConversationOptions,
+    private readonly outbox: MessageQueue<WorkRequest>,
+    private readonly bulk: ReturnType<typeof createClient<TrainerGatewayServiceService>>,
+    private readonly ended: AbortSignal,
+  ) {}
+
+  hear({ message }: WorkResponse): void {
+    if (message?.$case === "welcome") return this.#begin(message.value);
+    if (!this.#tasks) throw new GradpoolError("failed_precondition", "the coordinator sent work before its welcome");
+    if (message?.$case === "task") this.#tasks.accept(message.value);
+    if (message?.$case === "cancel") this.#tasks.cancel(message.value.taskId);
+    if (message?.$case === "endRun") this.#tasks.endRun(message.value.runId);
+  }
+
+  #begin({ heartbeatMs }: Welcome): void {
+    if (this.#tasks) throw new GradpoolError("failed_precondition", "the coordinator welcomed this trainer twice");
+    const { log, hello, compute, onWelcome } = this.options;
+    const { bulk, ended, outbox } = this;
+    onWelcome();
+    this.#heartbeats = setInterval(() => this.#beat(), Math.max(1, heartbeatMs * HEARTBEAT_SHARE));
+    this.#tasks = new TaskPipeline({
+      log,
+      adapters: new AdapterCache(compute, (runId, version) => fetchAdapter(bulk, runId, version, ended)),
+      compute: (task) => compute.run(task),
+      push: (result, gradients) => pushResult(bulk, { trainerId: hello.trainerId, ...result }, gradients, ended),
+      pull: (tasks) => outbox.push({ message: { $case: "pull", value: { tasks } } }),
+      fail: (failure) => outbox.push({ message: { $case: "failed", value: failure } }),
+    });
+  }
+
+  #beat(): void {
+    // While the connection takes nothing, heartbeats must not pile up.
+    if (this.outbox.length > 0) return;
+    const taskId = this.#tasks?.computingTaskId ?? "";
+    this.outbox.push({ message: { $case: "heartbeat", value: { taskId, residentBytes: process.memoryUsage.rss() } } });
+  }
+
+  /** Finishes what computes if that does not take long, then says goodbye by ending the stream. */
+  async stop(): Promise<void> {
+    const late = after(FINISH_MS, "late", { signal: this.ended, ref: false }).catch(() => "ended");
+    if ((await Promise.race([this.#tasks?.finish(), late])) === "late") {
+      this.options.log.warn(`a micro-batch was not done within ${FINISH_MS} ms; another trainer will compute it`);
+    }
+    this.outbox.end();
+    await after(GOODBYE_MS, undefined, { signal: this.ended, ref: false }).catch(() => {});
+  }
+
+  /** The conversation is over: nobody waits for what is under way. */
+  end(): void {
+    clearInterval(this.#heartbeats);
+    this.#tasks?.abandon();
+    this.outbox.end();
+  }
+}

@@ -1,0 +1,93 @@
+import { GradpoolError } from "@gradpool/errors";
+import { openModel, type ModelSource } from "@gradpool/model-source";
+import type { LinearModule } from "@gradpool/models";
+import type { BaseModel } from "@gradpool/rpc";
+import { TrainingSession } from "@gradpool/runtime";
+
+/** Sessions kept, each with a copy of its base's weights; the least recently used goes first. */
+export const MAX_SESSIONS = 2;
+
+export interface LoadedBase {
+  session: TrainingSession;
+  source: ModelSource;
+  targets: LinearModule[];
+}
+
+export interface SessionCacheOptions {
+  /** Threads that compute. */
+  threads: number;
+  onLoading: (modelId: string) => void;
+  onLoaded: (modelId: string, seconds: number) => void;
+}
+
+/**
+ * One session per base, targets, pad row and dropout on or off, for every run, rank, batch size and
+ * length (I9). Use it from one caller at a time: a session may be released by the next `get`.
+ */
+export class SessionCache implements AsyncDisposable {
+  /** By key, least recently used first. */
+  readonly #loaded = new Map<string, LoadedBase>();
+
+  constructor(private readonly options: SessionCacheOptions) {}
+
+  /**
+   * Errors: those of openModel; `failed_precondition` when the folder holds another model than `base` names
+   * or lacks one of its modules; `resource_exhausted` when memory is short.
+   */
+  async get(base: BaseModel, dropout: boolean): Promise<LoadedBase> {
+    const key = JSON.stringify([base.modelId, base.modelHash, base.targetModules, base.padRow, dropout]);
+    const known = this.#loaded.get(key);
+    if (known) {
+      this.#loaded.delete(key);
+      this.#loaded.set(key, known);
+      return known;
+    }
+    const source = await openModel(base.modelId);
+    checkHash(base, source);
+    const targets = modulesOf(base, source);
+    // Before the new one takes memory.
+    while (this.#loaded.size >= MAX_SESSIONS) await this.#releaseOldest();
+    this.options.onLoading(base.modelId);
+    const startedAt = performance.now();
+    const session = await TrainingSession.create(
+      { source, targets, padRow: base.padRow },
+      { threads: this.options.threads, dropout },
+    );
+    this.options.onLoaded(base.modelId, (performance.now() - startedAt) / 1000);
+    const loaded = { session, source, targets };
+    this.#loaded.set(key, loaded);
+    return loaded;
+  }
+
+  async #releaseOldest(): Promise<void> {
+    for (const [key, { session }] of this.#loaded) {
+      this.#loaded.delete(key);
+      return session[Symbol.asyncDispose]();
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    while (this.#loaded.size > 0) await this.#releaseOldest();
+  }
+}
+
+function checkHash({ modelId, modelHash }: BaseModel, source: ModelSource): void {
+  if (source.modelHash === modelHash) return;
+  const what = `${modelId} changed since the run was submitted, or is another model on the trainer's machine`;
+  throw new GradpoolError(
+    "failed_precondition",
+    `model_id: ${what}; put the same files there, or submit the run again`,
+  );
+}
+
+function modulesOf({ modelId, targetModules }: BaseModel, source: ModelSource): LinearModule[] {
+  if (targetModules.length === 0) {
+    throw new GradpoolError("invalid_argument", "target_modules: there are none; name at least one");
+  }
+  const modules = new Map(source.model.description.modules.map((module) => [module.name, module]));
+  return targetModules.map((name) => {
+    const module = modules.get(name);
+    if (module) return module;
+    throw new GradpoolError("failed_precondition", `target_modules: ${modelId} has no ${name}; submit the run again`);
+  });
+}

@@ -1,0 +1,157 @@
+/**
+ * The tasks of one conversation with the coordinator. One computes while the next one's adapter is
+ * fetched and the previous one's result is pushed, so that transfers overlap computing.
+ */
+import { GradpoolError } from "@gradpool/errors";
+import type { MicroBatchTask, ResultHeader, TaskFailed } from "@gradpool/rpc";
+import type { Logger } from "@gradpool/service-kit";
+import type { AdapterCache } from "./adapter-cache.js";
+import type { ComputeResult, ComputeTask } from "./compute-messages.js";
+import { isPermanent, taskFailure } from "./task-failure.js";
+
+/** Tasks held at a time: one that computes and one that waits. */
+export const MAX_TASKS = 2;
+
+export type Result = Omit<ResultHeader, "trainerId" | "gradientBytes">;
+
+export interface PipelineOptions {
+  log: Logger;
+  adapters: AdapterCache;
+  compute: (task: ComputeTask) => Promise<ComputeResult>;
+  /** True when the result counted. */
+  push: (result: Result, gradients: Uint8Array) => Promise<boolean>;
+  /** There is room for so many more tasks. */
+  pull: (tasks: number) => void;
+  fail: (failure: TaskFailed) => void;
+}
+
+interface Held {
+  task: MicroBatchTask;
+  arrivedAt: number;
+  /** Its adapter's id in the compute thread. */
+  adapterId: Promise<number>;
+  /** Cancelled: neither computed nor pushed. */
+  dropped: boolean;
+}
+
+export class TaskPipeline {
+  #waiting: Held[] = [];
+  #current: Held | undefined;
+  #isComputing = false;
+  #working: Promise<void> = Promise.resolve();
+  /** The result on its way; the next one waits for it, so that no more than two are in memory. Never rejects. */
+  #pushing: Promise<void> = Promise.resolve();
+  #stopped = false;
+
+  constructor(private readonly options: PipelineOptions) {
+    options.pull(MAX_TASKS);
+  }
+
+  /** Task that computes now; empty: none. */
+  get computingTaskId(): string {
+    return this.#isComputing ? (this.#current?.task.taskId ?? "") : "";
+  }
+
+  accept(task: MicroBatchTask): void {
+    if (this.#stopped) return;
+    if (this.#waiting.length + (this.#current ? 1 : 0) >= MAX_TASKS) {
+      const message = `the trainer was sent more than the ${MAX_TASKS} tasks that it has room for; hand it to another`;
+      return this.options.fail(taskFailure(task.taskId, new GradpoolError("resource_exhausted", message), false));
+    }
+    const adapterId = this.options.adapters.get(task.runId, task.adapterVersion);
+    // Looked at when it is the task's turn, which may be later than the failure.
+    adapterId.catch(() => {});
+    this.#waiting.push({ task, arrivedAt: performance.now(), adapterId, dropped: false });
+    if (!this.#current) this.#working = this.#work();
+  }
+
+  /** Drops a task that waits; of one that computes, the result. */
+  cancel(taskId: string): void {
+    this.#drop(({ task }) => task.taskId === taskId);
+  }
+
+  /** Drops a run's tasks and adapters. */
+  endRun(runId: string): void {
+    this.#drop(({ task }) => task.runId === runId);
+    this.options.adapters.dropRun(runId);
+  }
+
+  /** Takes no further tasks and drops the one that waits; resolves when the last result is pushed. */
+  async finish(): Promise<void> {
+    this.#stopped = true;
+    this.#waiting = [];
+    await this.#working;
+    await this.#pushing;
+  }
+
+  /** Drops everything: nobody waits for the results any more. */
+  abandon(): void {
+    this.#stopped = true;
+    this.#drop(() => true);
+    this.options.adapters.clear();
+  }
+
+  #drop(matches: (held: Held) => boolean): void {
+    if (this.#current && matches(this.#current)) this.#current.dropped = true;
+    const kept = this.#waiting.filter((held) => !matches(held));
+    const room = this.#waiting.length - kept.length;
+    this.#waiting = kept;
+    if (room > 0) this.#pull(room);
+  }
+
+  async #work(): Promise<void> {
+    while ((this.#current = this.#waiting.shift())) {
+      const held = this.#current;
+      try {
+        await this.#process(held);
+      } catch (error) {
+        this.#report(held, GradpoolError.from(error), isPermanent(error));
+      }
+      this.#isComputing = false;
+      this.#pull(1);
+    }
+  }
+
+  async #process(held: Held): Promise<void> {
+    const { task, arrivedAt } = held;
+    const adapterId = await held.adapterId.catch((error: unknown) => {
+      this.#report(held, GradpoolError.from(error), false);
+    });
+    if (adapterId === undefined || held.dropped) return;
+    this.#isComputing = true;
+    const result = await this.options.compute(computeTask(task, adapterId));
+    this.#isComputing = false;
+    const waitMs = performance.now() - arrivedAt - result.computeMs;
+    await this.#pushing;
+    if (!held.dropped) this.#pushing = this.#push(held, result, waitMs);
+  }
+
+  async #push(held: Held, { gradients, ...numbers }: ComputeResult, waitMs: number): Promise<void> {
+    const { taskId, runId, step, microBatch } = held.task;
+    try {
+      const accepted = await this.options.push({ taskId, runId, step, microBatch, ...numbers, waitMs }, gradients);
+      this.options.log.debug({ taskId, runId, step, microBatch, accepted, ...numbers, waitMs }, "result pushed");
+    } catch (error) {
+      this.#report(held, GradpoolError.from(error), false);
+    }
+  }
+
+  #report({ task, dropped }: Held, error: GradpoolError, permanent: boolean): void {
+    if (dropped) return;
+    const { taskId, runId, step, microBatch } = task;
+    this.options.log.warn({ taskId, runId, step, microBatch, code: error.code }, `task failed: ${error.message}`);
+    this.options.fail(taskFailure(taskId, error, permanent));
+  }
+
+  #pull(tasks: number): void {
+    if (!this.#stopped) this.options.pull(tasks);
+  }
+}
+
+function computeTask(task: MicroBatchTask, adapterId: number): ComputeTask {
+  const { base, loraR, loraScaling, loraDropout, seed, step, microBatch, rows, rowLength, lengths } = task;
+  if (!base) throw new GradpoolError("invalid_argument", "the task names no base model; submit the run again");
+  // A buffer of its own, which can be given away.
+  const ids = new Uint8Array(task.ids);
+  return { base, adapterId, loraR, loraScaling, loraDropout, seed, step, microBatch, rows, rowLength, ids, lengths };
+}

@@ -1,0 +1,95 @@
+import { readFile } from "node:fs/promises";
+import { hostname } from "node:os";
+import { startServer, type RunningServer, type TrainerHello } from "@gradpool/rpc";
+import type { Logger, Service } from "@gradpool/service-kit";
+import { ComputeThread } from "./compute.js";
+import type { TrainerConfig } from "./config.js";
+import { keepConnected } from "./connection.js";
+import { converse } from "./conversation.js";
+import { cpuDevice } from "./device.js";
+
+/**
+ * A trainer: dials the coordinator, so that it works behind NAT, and computes micro-batches. Stateless: what
+ * it keeps can be fetched again. Serves nothing but health checks.
+ */
+export class Trainer implements Service {
+  readonly address: string;
+  readonly #server: RunningServer;
+  readonly #compute: ComputeThread;
+  readonly #stopping: AbortController;
+  readonly #connected: Promise<void>;
+
+  private constructor(
+    server: RunningServer,
+    compute: ComputeThread,
+    stopping: AbortController,
+    connected: Promise<void>,
+  ) {
+    this.address = server.address;
+    this.#server = server;
+    this.#compute = compute;
+    this.#stopping = stopping;
+    this.#connected = connected;
+  }
+
+  /**
+   * Starts to compute and to dial; the coordinator may come later. `onCrash` is called when the compute
+   * thread dies; `computeModule` is what that thread runs, if not the real thing.
+   * Errors: `unavailable` when the port is taken.
+   */
+  static async create(config: TrainerConfig, log: Logger, onCrash: () => void, computeModule?: URL): Promise<Trainer> {
+    const server = await startServer({
+      listen: config.listen,
+      services: [],
+      onInternalError: (error, method) => log.error({ err: error, method }, "internal error"),
+    });
+    let compute: ComputeThread;
+    let hello: TrainerHello;
+    try {
+      compute = await ComputeThread.create({
+        threads: config.threads,
+        log,
+        onCrash,
+        module: computeModule,
+      });
+      hello = await describe(config, compute.onnxRuntimeVersion);
+    } catch (error) {
+      await server[Symbol.asyncDispose]();
+      throw error;
+    }
+    const { device, deviceClass, threads, version } = hello;
+    log.info({ device, deviceClass, threads, version, trainerId: config.trainerId }, "this trainer's device");
+    const stopping = new AbortController();
+    const connected = keepConnected({
+      address: config.coordinatorAddress,
+      log,
+      stopping: stopping.signal,
+      converse: (onWelcome) =>
+        converse(config.coordinatorAddress, { log, hello, compute, onWelcome, stopping: stopping.signal }),
+    });
+    return new Trainer(server, compute, stopping, connected);
+  }
+
+  /** Finishes the micro-batch that computes if it ends within 5 s, pushes it, and says goodbye. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopping.abort();
+    await this.#connected;
+    await Promise.all([this.#server[Symbol.asyncDispose](), this.#compute[Symbol.asyncDispose]()]);
+  }
+}
+
+async function describe(config: TrainerConfig, onnxRuntimeVersion: string): Promise<TrainerHello> {
+  return {
+    trainerId: config.trainerId,
+    ...(await cpuDevice()),
+    host: hostname(),
+    pid: process.pid,
+    threads: config.threads,
+    version: `gradpool ${await gradpoolVersion()}, onnxruntime ${onnxRuntimeVersion}`,
+  };
+}
+
+async function gradpoolVersion(): Promise<string> {
+  const manifest: unknown = JSON.parse(await readFile(new URL("../../package.json", import.meta.url), "utf8"));
+  return (manifest as { version: string }).version;
+}

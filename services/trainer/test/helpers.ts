@@ -1,0 +1,72 @@
+import { fileURLToPath } from "node:url";
+import { initAdapter, writeAdapter } from "@gradpool/adapter";
+import { openModel } from "@gradpool/model-source";
+import { selectTargets, type LinearModule } from "@gradpool/models";
+import type { MicroBatchTask } from "@gradpool/rpc";
+import { createLogger } from "@gradpool/service-kit";
+import { Trainer } from "../src/trainer.js";
+
+export const TINY_CODER = fileURLToPath(new URL("../../../../models/tiny-coder", import.meta.url));
+export const GOLDEN = fileURLToPath(new URL("../../../../integration-tests/fixtures/golden", import.meta.url));
+
+export const quiet = createLogger("trainer", { GRADPOOL_LOG_LEVEL: "silent" });
+
+const source = await openModel(TINY_CODER);
+export const targets: LinearModule[] = selectTargets(source.model.description, ["c_attn", "c_proj"]);
+
+export const base = {
+  modelId: TINY_CODER,
+  modelHash: source.modelHash,
+  targetModules: targets.map(({ name }) => name),
+  padRow: false,
+};
+
+/** An adapter whose B is not zero, so that all gradients are not. */
+export function adapterFile(r: number, seed: number): Uint8Array<ArrayBuffer> {
+  const tensors = initAdapter(targets, r, seed);
+  for (const [name, { data }] of tensors) {
+    if (name.includes("lora_B")) data.forEach((_, i) => (data[i] = Math.sin(i + seed) / 50));
+  }
+  return writeAdapter(tensors);
+}
+
+/** A micro-batch of rows with falling lengths. */
+export function taskOf(taskId: string, changes: Partial<MicroBatchTask> = {}): MicroBatchTask {
+  const { rows = 2, rowLength = 16 } = changes;
+  const ids = Int32Array.from({ length: rows * rowLength }, (_, i) => (i * 37 + 11) % 4096);
+  return {
+    taskId,
+    runId: "run",
+    step: 1,
+    microBatch: 0,
+    adapterVersion: 0,
+    base,
+    loraScaling: 4,
+    loraR: 8,
+    loraDropout: 0,
+    seed: 7,
+    rows,
+    rowLength,
+    ids: new Uint8Array(ids.buffer),
+    lengths: Array.from({ length: rows }, (_, row) => Math.max(1, rowLength - row)),
+    ...changes,
+  };
+}
+
+export interface StartOptions {
+  threads?: number;
+  computeModule?: URL;
+  onCrash?: () => void;
+  trainerId?: string;
+  log?: typeof quiet;
+}
+
+/** A trainer in this process, dialling `coordinatorAddress`. */
+export function startTrainer(coordinatorAddress: string, options: StartOptions = {}): Promise<Trainer> {
+  const { threads = 1, trainerId = "trainer-1", log = quiet, computeModule } = options;
+  const crash = () => {
+    throw new Error("the compute thread died");
+  };
+  const config = { listen: "127.0.0.1:0", coordinatorAddress, trainerId, threads };
+  return Trainer.create(config, log, options.onCrash ?? crash, computeModule);
+}

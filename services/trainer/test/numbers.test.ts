@@ -1,0 +1,44 @@
+/** The numbers, with the real runtime and a real model. */
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { loraShapes } from "@gradpool/adapter";
+import { readSafetensors, toFloat32 } from "@gradpool/safetensors";
+import { TestGateway } from "./gateway.js";
+import { adapterFile, startTrainer, targets, taskOf } from "./helpers.js";
+
+describe("a trainer's numbers", () => {
+  it("gives finite gradients of all LoRA tensors, and the same bits for the same task and any thread count", async () => {
+    const results = new Map<string, Uint8Array>();
+    for (const threads of [1, 2]) {
+      await using gateway = await TestGateway.start();
+      gateway.adapters.set("run/0", adapterFile(8, 1));
+      await using trainer = await startTrainer(gateway.address, { threads });
+      assert.match(trainer.address, /:\d+$/);
+      for (const loraDropout of [0, 0.1]) {
+        for (const attempt of ["first", "second"]) {
+          await gateway.until(() => gateway.room > 0);
+          const taskId = `${loraDropout} ${attempt} ${threads}`;
+          gateway.sendTask(taskOf(taskId, { rows: 4, rowLength: 64, loraDropout }));
+          const { header, gradients } = await gateway.resultOf(taskId);
+          assert.equal(header.targetTokens, 63 + 62 + 61 + 60);
+          assert.ok(header.lossSum > header.targetTokens && header.lossSum < 20 * header.targetTokens);
+          results.set(taskId, Buffer.concat([new Uint8Array(Float64Array.of(header.lossSum).buffer), gradients]));
+          const { tensors } = readSafetensors(gradients);
+          assert.equal(tensors.size, 2 * targets.length);
+          for (const [name, shape] of loraShapes(targets, 8)) {
+            const tensor = tensors.get(name);
+            assert.deepEqual(tensor?.shape, shape);
+            const values = toFloat32(tensor);
+            assert.ok(values.every(Number.isFinite) && values.some((value) => value !== 0), name);
+          }
+        }
+      }
+    }
+    for (const dropout of [0, 0.1]) {
+      const ofDropout = [...results].filter(([taskId]) => taskId.startsWith(`${dropout} `)).map(([, bytes]) => bytes);
+      assert.equal(ofDropout.length, 4);
+      for (const bytes of ofDropout) assert.deepEqual(bytes, ofDropout[0]);
+    }
+    assert.notDeepEqual(results.get("0 first 1"), results.get("0.1 first 1"));
+  });
+});
