@@ -29,9 +29,12 @@ export async function keepConnected({ address, log, converse, stopping }: Connec
     if (stopping.aborted) return;
     const reason = failure?.code ?? "ended";
     if (reason !== logged) {
-      const why = failure ? `does not answer (${failure.message})` : "ended the conversation";
-      const fault = failure?.code === "internal" ? { err: failure } : { code: reason };
-      log.warn(fault, `the coordinator at ${address} ${why}; trying again until it is there`);
+      const why =
+        reason === "unavailable" ? "cannot be reached" : `ended the conversation (${failure?.message ?? "it left"})`;
+      log.warn(
+        { reason, detail: failure?.message },
+        `the coordinator at ${address} ${why}; trying again until it answers`,
+      );
     }
     logged = reason;
     await after(retryMs, undefined, { signal: stopping }).catch(() => {});

@@ -1,0 +1,47 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { initAdapter } from "@gradpool/adapter";
+import { MAX_SESSIONS, SessionCache } from "../src/session-cache.js";
+import { base, targets } from "./helpers.js";
+
+describe("the sessions of a compute thread", () => {
+  it("keep one for all ranks, batch sizes and lengths (I9)", async () => {
+    const loaded: string[] = [];
+    await using sessions = new SessionCache({ threads: 1, onLoading: (id) => loaded.push(id), onLoaded: () => {} });
+    for (const [r, rows, rowLength] of [
+      [8, 2, 16],
+      [3, 1, 40],
+      [64, 5, 7],
+      [8, 2, 16],
+    ] as const) {
+      const { session } = await sessions.get(structuredClone(base), false);
+      const ids = new Int32Array(rows * rowLength).fill(5);
+      const lengths = Array.from({ length: rows }, () => rowLength);
+      const adapter = { tensors: initAdapter(targets, r, 1), r, scaling: 2 };
+      const { lossSum, targetTokens } = await session.run({ rows, rowLength, ids, lengths }, adapter);
+      assert.ok(Number.isFinite(lossSum));
+      assert.equal(targetTokens, rows * (rowLength - 1));
+    }
+    assert.deepEqual(loaded, [base.modelId]);
+  });
+
+  it("release the least recently used one beyond the bound", async () => {
+    let loads = 0;
+    await using sessions = new SessionCache({ threads: 1, onLoading: () => loads++, onLoaded: () => {} });
+    const loadsBy = async (...key: Parameters<SessionCache["get"]>) => {
+      const before = loads;
+      await sessions.get(...key);
+      return loads - before;
+    };
+    const fewer = { ...base, targetModules: base.targetModules.slice(0, 1) };
+    assert.equal(MAX_SESSIONS, 2);
+    assert.equal(await loadsBy(base, false), 1);
+    assert.equal(await loadsBy(base, true), 1);
+    assert.equal(await loadsBy(base, false), 0);
+    assert.equal(await loadsBy(fewer, false), 1);
+    assert.equal(await loadsBy(base, false), 0);
+    assert.equal(await loadsBy(base, true), 1);
+    assert.equal(await loadsBy(base, false), 0);
+    assert.equal(await loadsBy({ ...base, padRow: true }, false), 1);
+  });
+});
