@@ -1,1 +1,1 @@
-export {};
+export { renderLossPlot, PLOT_HEIGHT, PLOT_WIDTH, type LossPlot, type PlottedStep } from "./loss-plot.js";
