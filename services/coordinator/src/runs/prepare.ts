@@ -1,0 +1,150 @@
+/** A run's PREPARING: everything is examined before the first step, so that what cannot work fails with one clear line. */
+import { readFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { initAdapter, parseAdapterConfig, readAdapter, type AdapterTensors } from "@gradpool/adapter";
+import { GradpoolError } from "@gradpool/errors";
+import { openModel, type ModelSource } from "@gradpool/model-source";
+import { selectTargets, type LinearModule } from "@gradpool/models";
+import { DRY_RUN_ROWS, DRY_RUN_STEPS } from "@gradpool/recipe";
+import type {
+  BaseModel,
+  DatasetSpec,
+  DescribeDatasetResponse,
+  LoraRecipe,
+  Recipe,
+  RunSpec,
+  TokenizerInfo,
+} from "@gradpool/rpc";
+import { whileAway, type Services } from "../services.js";
+
+/** A recipe with its adapter's part, as checkRecipe guarantees it. */
+export type CompleteRecipe = Recipe & { lora: LoraRecipe };
+
+export interface PreparedRun {
+  recipe: CompleteRecipe;
+  source: ModelSource;
+  targets: LinearModule[];
+  tokenizer: TokenizerInfo;
+  dataset: DatasetSpec;
+  datasetHash: string;
+  rows: number;
+  totalSteps: number;
+  base: BaseModel;
+  adapter: AdapterTensors;
+  /** Absolute folder, claimed for the run. */
+  outputDir: string;
+  trainableParameters: number;
+  allParameters: number;
+}
+
+/** `report` tells people what is being done. Errors: as the refusals below, and those of the services. */
+export async function prepareRun(
+  runId: string,
+  spec: RunSpec,
+  recipe: CompleteRecipe,
+  services: Services,
+  report: (doing: string) => void,
+  signal: AbortSignal,
+): Promise<PreparedRun> {
+  report("opening the model");
+  const source = await openModel(spec.modelId);
+  const { description } = source.model;
+  const targets = selectTargets(description, recipe.lora.targetModules);
+  if (recipe.maxLength > description.maxPositions) {
+    refuse(`max_length ${recipe.maxLength} is beyond the model's ${description.maxPositions} positions; lower it`);
+  }
+  report("loading the tokenizer");
+  const tokenizer = await loadTokenizer(spec.modelId, recipe.padToken, services, signal);
+  const padRow = needsPadRow(tokenizer, description.vocabSize);
+  const adapter = await startingAdapter(recipe, targets);
+  const trainableParameters = [...adapter.values()].reduce((sum, { data }) => sum + data.length, 0);
+
+  report("claiming the output folder");
+  const claim = { outputDir: resolve(spec.outputDir), runId };
+  const { outputDir } = await whileAway(() => services.checkpointStore.claim(claim, { signal }), signal);
+  const dataset: DatasetSpec = {
+    sources: spec.dataset,
+    textColumn: recipe.textColumn,
+    tokenizer: { modelId: spec.modelId, padToken: recipe.padToken, tokenizerHash: tokenizer.tokenizerHash },
+    maxLength: recipe.maxLength,
+    batchSize: recipe.batchSize,
+    appendEos: recipe.appendEos,
+    packing: recipe.packing,
+    shuffleBuffer: recipe.shuffleBuffer,
+    seed: recipe.seed,
+    maxRows: recipe.dryRun ? DRY_RUN_ROWS : 0,
+  };
+  const size = await whileAway(() => measure(dataset, services, report, signal), signal);
+  const wholeSteps = Math.ceil(size.microBatchesPerEpoch / recipe.gradientAccumulation) * recipe.epochs;
+  return {
+    recipe,
+    source,
+    targets,
+    tokenizer,
+    dataset,
+    datasetHash: size.datasetHash,
+    rows: size.rows,
+    totalSteps: recipe.dryRun ? Math.min(wholeSteps, DRY_RUN_STEPS) : wholeSteps,
+    base: { modelId: source.dir, modelHash: source.modelHash, targetModules: targets.map(({ name }) => name), padRow },
+    adapter,
+    outputDir,
+    trainableParameters,
+    allParameters: description.parameters + (padRow ? description.parametersPerToken : 0) + trainableParameters,
+  };
+}
+
+function refuse(message: string): never {
+  throw new GradpoolError("invalid_argument", message);
+}
+
+async function loadTokenizer(modelId: string, padToken: string, services: Services, signal: AbortSignal) {
+  const request = { tokenizer: { modelId, padToken, tokenizerHash: "" } };
+  const { info } = await whileAway(() => services.tokenizer.getTokenizer(request, { signal }), signal);
+  if (!info) throw new Error("the tokenizer service gave no description");
+  return info;
+}
+
+/** Whether the embedding grows by a row for an added pad token; a row to spare is used as it is. */
+function needsPadRow({ vocabSize: tokens, padTokenAdded }: TokenizerInfo, embeddingRows: number): boolean {
+  const own = padTokenAdded ? tokens - 1 : tokens;
+  if (own > embeddingRows) {
+    refuse(
+      `the tokenizer has ${own} tokens, but the model's embedding only ${embeddingRows}; use the model's own tokenizer`,
+    );
+  }
+  return tokens > embeddingRows;
+}
+
+async function startingAdapter(recipe: CompleteRecipe, targets: LinearModule[]): Promise<AdapterTensors> {
+  const { r, initAdapter: folder } = recipe.lora;
+  if (!folder) return initAdapter(targets, r, recipe.seed);
+  const config = parseAdapterConfig(
+    JSON.parse((await readAdapterFile(folder, "adapter_config.json")).toString("utf8")),
+  );
+  if (config.r !== r) refuse(`init_adapter has rank ${config.r}, but lora_r is ${r}; give --lora_r ${config.r}`);
+  return readAdapter(await readAdapterFile(folder, "adapter_model.safetensors"), targets, r);
+}
+
+async function readAdapterFile(folder: string, file: string): Promise<Buffer> {
+  try {
+    return await readFile(join(folder, file));
+  } catch (cause) {
+    const message = `init_adapter: ${join(folder, file)} cannot be read; give a folder that PEFT or gradpool saved`;
+    throw new GradpoolError("not_found", message, { cause });
+  }
+}
+
+async function measure(
+  dataset: DatasetSpec,
+  services: Services,
+  report: (doing: string) => void,
+  signal: AbortSignal,
+): Promise<DescribeDatasetResponse> {
+  report("reading the data set");
+  for await (const size of services.dataStream.describeDataset({ dataset }, { signal })) {
+    if (size.complete) return size;
+    const share = size.bytesTotal > 0 ? ` (${Math.floor((100 * size.bytesRead) / size.bytesTotal)} %)` : "";
+    report(`reading the data set: ${size.rows.toLocaleString("en")} rows${share}`);
+  }
+  throw new GradpoolError("unavailable", "the data-stream service ended before the data set was read");
+}

@@ -1,0 +1,129 @@
+import { checkAdapter, loraTensorNames, type AdapterTensors } from "@gradpool/adapter";
+import { GradpoolError } from "@gradpool/errors";
+import { AdamW, clipGradNorm, learningRate } from "@gradpool/optim";
+import type { StepMetrics } from "@gradpool/rpc";
+import { readSafetensors, toFloat32 } from "@gradpool/safetensors";
+import { writeAdapter } from "@gradpool/adapter";
+import type { PreparedRun } from "./prepare.js";
+
+/** A micro-batch's result: its loss sum, its targets, and the gradients' safetensors file. */
+export interface MicroBatchResult {
+  lossSum: number;
+  targetTokens: number;
+  gradients: AdapterTensors;
+}
+
+/**
+ * A run's numbers: adapter, optimizer, and the sum of the step that is being made. Results are added in
+ * the order of micro-batches, whenever they come (I1), in float32; nothing else decides a bit (I2).
+ */
+export class Training {
+  readonly #run: PreparedRun;
+  readonly #optimizer: AdamW;
+  readonly #sums = new Map<string, { data: Float32Array }>();
+  /** Results that wait for an earlier one, by micro-batch. */
+  readonly #early = new Map<number, MicroBatchResult>();
+  #nextMicroBatch = 0;
+  #lossSum = 0;
+  #targetTokens = 0;
+  #version = 0;
+  #adapterFile: Uint8Array | undefined;
+
+  constructor(run: PreparedRun) {
+    this.#run = run;
+    const { adamBeta1: beta1, adamBeta2: beta2, adamEpsilon: epsilon, weightDecay } = run.recipe;
+    this.#optimizer = new AdamW(run.adapter, { beta1, beta2, epsilon, weightDecay });
+    for (const name of loraTensorNames(run.targets)) {
+      this.#sums.set(name, { data: new Float32Array(run.adapter.get(name)?.data.length ?? 0) });
+    }
+  }
+
+  /** Optimizer steps behind the adapter as it is. */
+  get version(): number {
+    return this.#version;
+  }
+
+  get adapter(): AdapterTensors {
+    return this.#run.adapter;
+  }
+
+  get optimizerState(): AdamW["state"] {
+    return this.#optimizer.state;
+  }
+
+  /** adapter_model.safetensors of the adapter as it is. */
+  adapterFile(): Uint8Array {
+    this.#adapterFile ??= writeAdapter(this.#run.adapter);
+    return this.#adapterFile;
+  }
+
+  /** Reads a result's gradients. Errors: `data_loss` and `failed_precondition` when they are not this adapter's. */
+  readGradients(file: Uint8Array): AdapterTensors {
+    const gradients: AdapterTensors = new Map();
+    for (const [name, tensor] of readSafetensors(file, "the trainer's result").tensors) {
+      gradients.set(name, { shape: tensor.shape, data: toFloat32(tensor) });
+    }
+    checkAdapter(gradients, this.#run.targets, this.#run.recipe.lora.r);
+    return gradients;
+  }
+
+  accept(microBatch: number, result: MicroBatchResult): void {
+    this.#early.set(microBatch, result);
+    for (;;) {
+      const next = this.#early.get(this.#nextMicroBatch);
+      if (!next) return;
+      this.#early.delete(this.#nextMicroBatch);
+      this.#nextMicroBatch += 1;
+      this.#add(next);
+    }
+  }
+
+  #add({ lossSum, targetTokens, gradients }: MicroBatchResult): void {
+    this.#lossSum += lossSum;
+    this.#targetTokens += targetTokens;
+    for (const [name, { data: sum }] of this.#sums) {
+      const gradient = gradients.get(name)?.data as Float32Array;
+      for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] as number) + (gradient[i] as number);
+    }
+  }
+
+  /**
+   * Makes the step: mean gradient over its target tokens, clipped, then AdamW. A step without targets
+   * has a gradient of zero. Errors: `failed_precondition` when loss or gradient is not finite.
+   */
+  applyStep(epoch: number, seconds: number): StepMetrics {
+    const { recipe, totalSteps } = this.#run;
+    const tokens = this.#targetTokens;
+    const step = this.#version + 1;
+    const divisor = Math.max(1, tokens);
+    for (const { data } of this.#sums.values()) {
+      for (let i = 0; i < data.length; i++) data[i] = (data[i] as number) / divisor;
+    }
+    const loss = this.#lossSum / divisor;
+    const gradNorm = clipGradNorm(this.#sums, recipe.maxGradNorm);
+    if (!Number.isFinite(loss) || !Number.isFinite(gradNorm)) {
+      const what = Number.isFinite(loss) ? `gradient norm is ${gradNorm}` : `loss is ${loss}`;
+      throw new GradpoolError(
+        "failed_precondition",
+        `step ${step}: ${what}; lower learning_rate, or set max_grad_norm`,
+      );
+    }
+    const rate = learningRate(recipe.lrScheduler, this.#version, {
+      base: recipe.learningRate,
+      warmupSteps: recipe.warmupSteps,
+      totalSteps,
+    });
+    this.#optimizer.step(this.#sums, rate);
+    this.#beginStep(step);
+    return { step, epoch, loss, gradNorm, learningRate: rate, tokens, seconds };
+  }
+
+  #beginStep(version: number): void {
+    this.#version = version;
+    this.#adapterFile = undefined;
+    this.#nextMicroBatch = 0;
+    this.#lossSum = 0;
+    this.#targetTokens = 0;
+    for (const { data } of this.#sums.values()) data.fill(0);
+  }
+}

@@ -1,0 +1,123 @@
+/**
+ * Transcripts of the core: commands, one a line, then "----" and what came of them, up to an empty line.
+ *
+ *   submit RUN · prepared RUN accumulation=N steps=N · arrived RUN [COUNT] [last] · applied RUN · finished RUN
+ *   failed RUN CODE MESSAGE · cancel RUN
+ *   join TRAINER [CLASS] [at=MS] · pull TRAINER N [at=MS] · heard TRAINER at=MS · left TRAINER · time MS lease=MS
+ *   result TASK · fail TASK [permanent] MESSAGE
+ *   state: prints what the core knows
+ */
+import { emptyPool, type Effect, type Event, type PoolState } from "../src/core/state.js";
+import { step } from "../src/core/step.js";
+
+/** The transcript with its outcomes as they are now. */
+export function replay(transcript: string): string {
+  let state = emptyPool();
+  const blocks = transcript.trimEnd().split(/\n\n+/);
+  const replayed = blocks.map((block) => {
+    const [commands = ""] = block.split("\n----");
+    const lines: string[] = [];
+    for (const line of commands.split("\n").filter((text) => text !== "" && !text.startsWith("#"))) {
+      if (line === "state") {
+        lines.push(...describe(state));
+        continue;
+      }
+      for (const event of eventsOf(line)) {
+        const [next, effects] = step(state, event);
+        state = next;
+        lines.push(...effects.map(effectText));
+      }
+    }
+    return lines.length === 0 && commands.startsWith("#") && !commands.includes("\n")
+      ? commands
+      : [commands, "----", ...(lines.length > 0 ? lines : ["nothing"])].join("\n");
+  });
+  return `${replayed.join("\n\n")}\n`;
+}
+
+function eventsOf(line: string): Event[] {
+  const words = line.split(" ");
+  const named = new Map(words.filter((word) => word.includes("=")).map((word) => word.split("=") as [string, string]));
+  const number = (name: string) => Number(named.get(name) ?? 0);
+  const [command, subject = "", ...rest] = words.filter((word) => !word.includes("="));
+  switch (command) {
+    case "submit":
+      return [{ type: "run-submitted", runId: subject }];
+    case "prepared": {
+      const gradientAccumulation = number("accumulation");
+      return [{ type: "run-prepared", runId: subject, gradientAccumulation, totalSteps: number("steps") }];
+    }
+    case "arrived": {
+      const count = Number(rest.find((word) => word !== "last") ?? 1);
+      const last = rest.includes("last");
+      return Array.from({ length: count }, (_, i) => {
+        return { type: "micro-batch-arrived", runId: subject, lastOfEpoch: last && i === count - 1 };
+      });
+    }
+    case "join":
+      return [{ type: "trainer-joined", trainerId: subject, deviceClass: rest[0] ?? "cpu", nowMs: number("at") }];
+    case "pull":
+      return [{ type: "trainer-pulled", trainerId: subject, tasks: Number(rest[0]), nowMs: number("at") }];
+    case "heard":
+      return [{ type: "trainer-heard", trainerId: subject, nowMs: number("at") }];
+    case "left":
+      return [{ type: "trainer-left", trainerId: subject }];
+    case "time":
+      return [{ type: "time-passed", nowMs: Number(subject), leaseMs: number("lease") }];
+    case "result": {
+      const [runId = "", stepNumber, microBatch] = subject.split("/");
+      const place = { runId, step: Number(stepNumber), microBatch: Number(microBatch) };
+      return [{ type: "result-arrived", taskId: subject, ...place }];
+    }
+    case "fail": {
+      const permanent = rest[0] === "permanent";
+      const message = rest.slice(permanent ? 1 : 0).join(" ");
+      return [{ type: "task-failed", taskId: subject, permanent, code: "internal", message }];
+    }
+    case "applied":
+      return [{ type: "step-applied", runId: subject }];
+    case "finished":
+      return [{ type: "run-finished", runId: subject }];
+    case "failed":
+      return [{ type: "run-failed", runId: subject, code: rest[0] ?? "", message: rest.slice(1).join(" ") }];
+    case "cancel":
+      return [{ type: "run-cancelled", runId: subject }];
+    default:
+      throw new Error(`a transcript has no command ${JSON.stringify(line)}`);
+  }
+}
+
+function effectText(effect: Effect): string {
+  switch (effect.type) {
+    case "assign":
+      return `assign ${effect.task.taskId} to ${effect.trainerId}`;
+    case "cancel-task":
+      return `cancel-task ${effect.taskId} of ${effect.trainerId}`;
+    case "accept-result":
+    case "drop-result":
+      return `${effect.type} ${effect.runId}/${effect.step}/${effect.microBatch}`;
+    case "apply-step":
+      return `apply-step ${effect.runId}/${effect.step}`;
+    case "end-run":
+      return `end-run ${effect.runId}: ${effect.outcome}${effect.outcome === "failed" ? ` (${effect.code}: ${effect.message})` : ""}`;
+    case "disconnect":
+      return `disconnect ${effect.trainerId}`;
+    case "prepare":
+    case "open-stream":
+    case "finish":
+      return `${effect.type} ${effect.runId}`;
+  }
+}
+
+function describe({ runs, trainers, tasks }: PoolState): string[] {
+  return [
+    ...runs.map((run) => {
+      const group = run.group.map(({ status }) => status).join(" ");
+      return `run ${run.runId}: ${run.phase}, step ${run.step} of ${run.totalSteps} [${group}], ${run.ahead.length} ahead`;
+    }),
+    ...trainers.map(
+      ({ trainerId, deviceClass, credits }) => `trainer ${trainerId} (${deviceClass}): room for ${credits}`,
+    ),
+    ...tasks.map(({ taskId, trainerId }) => `task ${taskId} at ${trainerId}`),
+  ];
+}
