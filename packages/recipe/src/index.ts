@@ -75,7 +75,9 @@ export function checkRecipe(recipe: Recipe): void {
   finite("adam_beta2", recipe.adamBeta2, recipe.adamBeta2 >= 0 && recipe.adamBeta2 < 1, "at least 0 and below 1");
   finite("adam_epsilon", recipe.adamEpsilon, recipe.adamEpsilon > 0, "greater than 0");
   const schedulers: readonly string[] = LR_SCHEDULERS;
-  require(schedulers.includes(recipe.lrScheduler), "lr_scheduler", recipe.lrScheduler, `one of ${schedulers.join(", ")}`);
+  require(schedulers.includes(
+    recipe.lrScheduler,
+  ), "lr_scheduler", recipe.lrScheduler, `one of ${schedulers.join(", ")}`);
   atLeast("lora_r", lora.r, 1);
   finite("lora_alpha", lora.alpha, lora.alpha > 0, "greater than 0");
   finite("lora_dropout", lora.dropout, lora.dropout >= 0 && lora.dropout < 1, "at least 0 and below 1");

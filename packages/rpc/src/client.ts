@@ -33,7 +33,13 @@ function callOf(grpc: GrpcClient, method: AnyMethod): unknown {
   const { path, requestSerialize: serialize, responseDeserialize: deserialize } = method;
   if (method.requestStream && method.responseStream) {
     return (requests: AsyncIterable<unknown>, options: CallOptions = {}) => {
-      const stream = grpc.makeBidiStreamRequest(path, serialize, deserialize, metadataOf(options), grpcOptions(options));
+      const stream = grpc.makeBidiStreamRequest(
+        path,
+        serialize,
+        deserialize,
+        metadataOf(options),
+        grpcOptions(options),
+      );
       return answers(stream, options, (signal) => sendAll(stream, requests, signal));
     };
   }

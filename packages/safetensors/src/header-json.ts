@@ -1,4 +1,4 @@
-import { GradpoolError } from "@gradpool/errors";
+import { type GradpoolError } from "@gradpool/errors";
 
 /** One entry of the header as it is written, checked for form only. */
 export interface RawEntry {

@@ -1,5 +1,5 @@
 import { broadcast } from "../dims.js";
-import { add, cast, div, erf, exp, greater, mul, scale, sigmoid, sub, unbroadcast, where } from "../functional.js";
+import { cast, div, exp, greater, mul, scale, sub, unbroadcast, where } from "../functional.js";
 import type { Attributes, Dtype, Node, TensorType, Value } from "../graph.js";
 import { input, output, outputGradient } from "./node-parts.js";
 import type { OpRule, Vjp } from "./table.js";

@@ -82,6 +82,9 @@ async function listen(
         engine.taskFailed(taskId, permanent, code, text);
         break;
       }
+      case "hello":
+      case undefined:
+        throw new GradpoolError("invalid_argument", "a trainer says hello once, and then only what this version knows");
     }
   }
 }

@@ -1,0 +1,38 @@
+# Everything here needs Node >= 20 and npm, nothing else.
+export ONNXRUNTIME_NODE_INSTALL_CUDA = skip
+
+.DEFAULT_GOAL := help
+.PHONY: help install build test demo lint format generate bench clean
+
+help: ## Show what can be made
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+node_modules/.package-lock.json: package-lock.json $(wildcard */*/package.json) package.json
+	npm ci --no-fund --no-audit
+	@touch $@
+
+install: node_modules/.package-lock.json ## Install dependencies, if they changed
+
+build: install ## Compile all packages and services
+	npx tsc -b
+
+test: build ## Run all tests
+	node scripts/run-tests.mjs
+
+demo: build ## Fine-tune the small model in models/tiny-coder on this project's own source
+	node scripts/demo.mjs
+
+lint: install ## Check style, types, contracts and generated code
+	npm run --silent lint
+
+format: install ## Format all files
+	npm run --silent format
+
+generate: install ## Generate TypeScript from the contracts
+	npm run --silent generate
+
+bench: build ## Measure speed and memory; PYTHON names an interpreter with torch, transformers and peft
+	node bench/dist/src/against-peft.js
+
+clean: ## Remove what was built
+	rm -rf node_modules packages/*/dist services/*/dist integration-tests/dist bench/dist
