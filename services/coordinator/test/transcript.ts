@@ -64,11 +64,8 @@ function eventsOf(line: string): Event[] {
       return [{ type: "trainer-left", trainerId: subject }];
     case "time":
       return [{ type: "time-passed", nowMs: Number(subject), leaseMs: number("lease") }];
-    case "result": {
-      const [runId = "", stepNumber, microBatch] = subject.split("/");
-      const place = { runId, step: Number(stepNumber), microBatch: Number(microBatch) };
-      return [{ type: "result-arrived", taskId: subject, ...place }];
-    }
+    case "result":
+      return [{ type: "result-arrived", taskId: subject }];
     case "fail": {
       const permanent = rest[0] === "permanent";
       const message = rest.slice(permanent ? 1 : 0).join(" ");
@@ -94,12 +91,15 @@ function effectText(effect: Effect): string {
     case "cancel-task":
       return `cancel-task ${effect.taskId} of ${effect.trainerId}`;
     case "accept-result":
+      return `accept-result ${effect.task.taskId}`;
     case "drop-result":
-      return `${effect.type} ${effect.runId}/${effect.step}/${effect.microBatch}`;
+      return `drop-result ${effect.taskId}`;
     case "apply-step":
       return `apply-step ${effect.runId}/${effect.step}`;
-    case "end-run":
-      return `end-run ${effect.runId}: ${effect.outcome}${effect.outcome === "failed" ? ` (${effect.code}: ${effect.message})` : ""}`;
+    case "end-run": {
+      const why = effect.outcome === "failed" ? ` (${effect.code}: ${effect.message})` : "";
+      return `end-run ${effect.runId}: ${effect.outcome}${why}`;
+    }
     case "disconnect":
       return `disconnect ${effect.trainerId}`;
     case "prepare":

@@ -3,13 +3,18 @@
 /** A micro-batch of the step that a run is making. */
 export interface MicroBatchState {
   status: "waiting" | "assigned" | "done";
-  /** Assignments so far, failed ones included. */
+  /** Assignments so far. */
   attempts: number;
+  /** Of these, how many a trainer reported as failed. */
+  failures: number;
+  /** Of these, how many ended with the loss of the trainer that computed it. */
+  losses: number;
 }
 
 export interface RunState {
   runId: string;
-  phase: "preparing" | "running" | "finishing" | "ended";
+  /** A run that has ended is not here any more. */
+  phase: "preparing" | "running" | "finishing";
   gradientAccumulation: number;
   totalSteps: number;
   /** Step being made, from 1. */
@@ -22,8 +27,10 @@ export interface RunState {
   stepping: boolean;
   /** Micro-batches that arrived for later steps: whether each ends its epoch. */
   ahead: boolean[];
-  /** Class of the trainers that serve this run, once one has (I2). */
+  /** Class of the trainers that serve this run (I2); undefined while it has neither tasks nor results. */
   deviceClass: string | undefined;
+  /** A result was accepted: the class stays. */
+  hasResults: boolean;
   /** Value of `PoolState.assignments` when the run was last given a trainer. */
   lastServed: number;
 }
@@ -49,7 +56,7 @@ export interface PoolState {
   runs: RunState[];
   /** In order of joining. */
   trainers: TrainerState[];
-  /** Micro-batches in trainers' hands. */
+  /** Micro-batches in trainers' hands, in order of assignment; a trainer computes its own in that order. */
   tasks: TaskState[];
   /** Tasks handed out so far. */
   assignments: number;
@@ -66,7 +73,7 @@ export type Event =
   | { type: "trainer-heard"; trainerId: string; nowMs: number }
   | { type: "trainer-left"; trainerId: string }
   | { type: "time-passed"; nowMs: number; leaseMs: number }
-  | { type: "result-arrived"; taskId: string; runId: string; step: number; microBatch: number }
+  | { type: "result-arrived"; taskId: string }
   | { type: "task-failed"; taskId: string; permanent: boolean; code: string; message: string }
   | { type: "step-applied"; runId: string }
   | { type: "run-finished"; runId: string }
@@ -81,9 +88,9 @@ export type Effect =
   | { type: "assign"; trainerId: string; task: TaskState }
   | { type: "cancel-task"; trainerId: string; taskId: string }
   /** Take the result into the step's sum, in the order of micro-batches (I1). */
-  | { type: "accept-result"; runId: string; step: number; microBatch: number }
+  | { type: "accept-result"; task: TaskState }
   /** Late or doubled: nothing comes of it (I3). */
-  | { type: "drop-result"; runId: string; step: number; microBatch: number }
+  | { type: "drop-result"; taskId: string }
   /** All results of the step are in: let the optimizer make it, then report step-applied. */
   | { type: "apply-step"; runId: string; step: number }
   /** Write the result, then report run-finished. */

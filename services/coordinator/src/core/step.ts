@@ -6,22 +6,44 @@
  * - I1: a step is applied only when each of its micro-batches was accepted exactly once; their sum is
  *   taken by the caller in the order of micro-batches.
  * - I2: nothing here but order of work depends on trainers; a run stays with one device class.
- * - I3: a lost trainer's tasks go back to waiting and nothing else changes; the first result of a
- *   (run, step, micro-batch) is accepted, any other dropped.
- * - I8, fairness: a free place goes to the run that was served least recently, so with R runs ready at
- *   most R − 1 tasks are handed out between two of any of them.
+ * - I3: a lost trainer's tasks go back to waiting and nothing else changes. A result counts while its
+ *   task is in the hands of the trainer it was given to; any other is late or doubled, and dropped.
+ * - I8, fairness: a free place goes to the run that was served least recently. So while a run has work
+ *   waiting, any other is given at most one of the places that it could have had: with R runs, it is
+ *   served by the R-th such place at the latest.
  */
-import type { Effect, Event, PoolState, RunState, TaskState, TrainerState } from "./state.js";
+import type { Effect, Event, MicroBatchState, PoolState, RunState, TaskState, TrainerState } from "./state.js";
 
-/** Tries of one micro-batch before its run fails with the last cause. */
-export const MAX_ATTEMPTS = 3;
+/** Failures of one micro-batch with which its run fails. */
+export const MAX_FAILURES = 3;
+/** Trainers lost while they computed one micro-batch, with which its run fails: it may be what ends them. */
+export const MAX_LOSSES = 10;
+/** Results of a run that wait for an earlier one; while there are more, only that one is handed out. */
+export const MAX_EARLY_RESULTS = 32;
+/** Tasks that a trainer may hold. */
+export const MAX_CREDITS = 16;
 
+/** The state after `event`, and the effects to carry out, in order. `before` is left as it is. */
 export function step(before: PoolState, event: Event): [PoolState, Effect[]] {
-  const state = structuredClone(before);
+  const state = copyOf(before);
   const effects: Effect[] = [];
   apply(state, event, effects);
   assignTasks(state, effects);
   return [state, effects];
+}
+
+/** Tasks are never changed, so they are shared; structuredClone took most of the core's time. */
+function copyOf({ runs, trainers, tasks, assignments }: PoolState): PoolState {
+  return {
+    runs: runs.map((run) => ({
+      ...run,
+      group: run.group.map((microBatch) => ({ ...microBatch })),
+      ahead: [...run.ahead],
+    })),
+    trainers: trainers.map((trainer) => ({ ...trainer })),
+    tasks: [...tasks],
+    assignments,
+  };
 }
 
 function apply(state: PoolState, event: Event, effects: Effect[]): void {
@@ -47,7 +69,7 @@ function apply(state: PoolState, event: Event, effects: Effect[]): void {
       break;
     }
     case "trainer-joined":
-      loseTrainer(state, event.trainerId);
+      loseTrainer(state, event.trainerId, effects);
       state.trainers.push({
         trainerId: event.trainerId,
         deviceClass: event.deviceClass,
@@ -58,7 +80,7 @@ function apply(state: PoolState, event: Event, effects: Effect[]): void {
     case "trainer-pulled": {
       const trainer = trainerOf(state, event.trainerId);
       if (!trainer) break;
-      trainer.credits += event.tasks;
+      trainer.credits = Math.min(trainer.credits + event.tasks, MAX_CREDITS);
       trainer.lastSeenMs = event.nowMs;
       break;
     }
@@ -68,17 +90,17 @@ function apply(state: PoolState, event: Event, effects: Effect[]): void {
       break;
     }
     case "trainer-left":
-      loseTrainer(state, event.trainerId);
+      loseTrainer(state, event.trainerId, effects);
       break;
     case "time-passed":
       for (const { trainerId, lastSeenMs } of [...state.trainers]) {
         if (event.nowMs - lastSeenMs <= event.leaseMs) continue;
-        loseTrainer(state, trainerId);
+        loseTrainer(state, trainerId, effects);
         effects.push({ type: "disconnect", trainerId });
       }
       break;
     case "result-arrived":
-      takeResult(state, event, effects);
+      takeResult(state, event.taskId, effects);
       break;
     case "task-failed":
       failTask(state, event, effects);
@@ -119,6 +141,7 @@ function newRun(runId: string): RunState {
     stepping: false,
     ahead: [],
     deviceClass: undefined,
+    hasResults: false,
     lastServed: 0,
   };
 }
@@ -141,58 +164,73 @@ function beginStep(run: RunState, number: number): void {
 function fillGroup(run: RunState): void {
   while (!run.groupComplete && run.ahead.length > 0) {
     const lastOfEpoch = run.ahead.shift();
-    run.group.push({ status: "waiting", attempts: 0 });
+    run.group.push({ status: "waiting", attempts: 0, failures: 0, losses: 0 });
     run.groupComplete = lastOfEpoch === true || run.group.length === run.gradientAccumulation;
   }
 }
 
-/** Gives a trainer's unfinished micro-batches back; its other work is untouched (I3). */
-function loseTrainer(state: PoolState, trainerId: string): void {
-  for (const task of state.tasks.filter((candidate) => candidate.trainerId === trainerId)) release(state, task);
+/**
+ * Gives a trainer's unfinished micro-batches back; its other work is untouched (I3). The first of them
+ * was being computed, so it alone may have been the reason.
+ */
+function loseTrainer(state: PoolState, trainerId: string, effects: Effect[]): void {
+  const lost = state.tasks.filter((task) => task.trainerId === trainerId);
   state.trainers = state.trainers.filter((trainer) => trainer.trainerId !== trainerId);
+  for (const task of lost) release(state, task);
+  const [computed] = lost;
+  const microBatch = computed && microBatchOf(state, computed);
+  if (!microBatch) return;
+  microBatch.losses += 1;
+  if (microBatch.losses < MAX_LOSSES) return;
+  const what = `${placeOf(computed)}: ${MAX_LOSSES} trainers were lost while they computed it`;
+  const advice = "if they ran out of memory, lower batch_size or max_length";
+  endRun(state, computed.runId, effects, "failed", "resource_exhausted", `${what}; ${advice}`);
 }
 
-/** The task is no longer in anybody's hands; its micro-batch waits again unless it is done. */
+/** The task is no longer in anybody's hands; its micro-batch waits again. */
 function release(state: PoolState, task: TaskState): void {
-  state.tasks = state.tasks.filter(({ taskId }) => taskId !== task.taskId);
+  state.tasks = state.tasks.filter((other) => other !== task);
   const microBatch = microBatchOf(state, task);
-  if (microBatch?.status === "assigned") microBatch.status = "waiting";
+  if (microBatch) microBatch.status = "waiting";
+  const run = activeRun(state, task.runId, "running");
+  if (run && !run.hasResults && !state.tasks.some(({ runId }) => runId === run.runId)) run.deviceClass = undefined;
 }
 
-function microBatchOf(state: PoolState, { runId, step: number, microBatch }: Omit<TaskState, "taskId" | "trainerId">) {
-  const run = activeRun(state, runId, "running");
-  return run?.step === number ? run.group[microBatch] : undefined;
+function microBatchOf(state: PoolState, task: TaskState): MicroBatchState | undefined {
+  const run = activeRun(state, task.runId, "running");
+  return run?.step === task.step ? run.group[task.microBatch] : undefined;
 }
 
-function takeResult(state: PoolState, event: Event & { type: "result-arrived" }, effects: Effect[]): void {
-  const { runId, step: number, microBatch: index } = event;
-  const microBatch = microBatchOf(state, event);
-  if (!microBatch || microBatch.status === "done") {
-    effects.push({ type: "drop-result", runId, step: number, microBatch: index });
+const placeOf = ({ step: number, microBatch }: TaskState) => `step ${number}, micro-batch ${microBatch}`;
+
+function takeResult(state: PoolState, taskId: string, effects: Effect[]): void {
+  const task = state.tasks.find((candidate) => candidate.taskId === taskId);
+  const run = task && activeRun(state, task.runId, "running");
+  const microBatch = task && microBatchOf(state, task);
+  if (!run || !microBatch) {
+    effects.push({ type: "drop-result", taskId });
     return;
   }
+  state.tasks = state.tasks.filter((other) => other !== task);
   microBatch.status = "done";
-  const isSame = (task: TaskState) => task.runId === runId && task.step === number && task.microBatch === index;
-  for (const { trainerId, taskId } of state.tasks.filter(isSame)) {
-    if (taskId !== event.taskId) effects.push({ type: "cancel-task", trainerId, taskId });
-  }
-  state.tasks = state.tasks.filter((task) => !isSame(task));
-  effects.push({ type: "accept-result", runId, step: number, microBatch: index });
-  const run = activeRun(state, runId, "running");
-  if (!run?.groupComplete || run.stepping || !run.group.every(({ status }) => status === "done")) return;
+  run.hasResults = true;
+  effects.push({ type: "accept-result", task });
+  if (!run.groupComplete || !run.group.every(({ status }) => status === "done")) return;
   run.stepping = true;
-  effects.push({ type: "apply-step", runId, step: run.step });
+  effects.push({ type: "apply-step", runId: run.runId, step: run.step });
 }
 
 function failTask(state: PoolState, event: Event & { type: "task-failed" }, effects: Effect[]): void {
   const task = state.tasks.find(({ taskId }) => taskId === event.taskId);
   if (!task) return;
   release(state, task);
-  const attempts = microBatchOf(state, task)?.attempts ?? 0;
+  const microBatch = microBatchOf(state, task);
+  if (!microBatch) return;
+  microBatch.failures += 1;
   if (event.permanent) {
     endRun(state, task.runId, effects, "failed", event.code, event.message);
-  } else if (attempts >= MAX_ATTEMPTS) {
-    const what = `step ${task.step}, micro-batch ${task.microBatch} failed on ${attempts} tries, last: ${event.message}`;
+  } else if (microBatch.failures >= MAX_FAILURES) {
+    const what = `${placeOf(task)} failed ${MAX_FAILURES} times, at last: ${event.message}`;
     endRun(state, task.runId, effects, "failed", event.code, what);
   }
 }
@@ -205,11 +243,8 @@ function endRun(
   code: string,
   message: string,
 ): void {
-  const run = state.runs.find((candidate) => candidate.runId === runId && candidate.phase !== "ended");
+  const run = state.runs.find((candidate) => candidate.runId === runId);
   if (!run) return;
-  run.phase = "ended";
-  beginStep(run, run.step);
-  run.ahead = [];
   for (const { trainerId, taskId } of state.tasks.filter((task) => task.runId === runId)) {
     effects.push({ type: "cancel-task", trainerId, taskId });
   }
@@ -238,18 +273,26 @@ function assignTasks(state: PoolState, effects: Effect[]): void {
   }
 }
 
-/** The least recently served run with waiting work that a free trainer may do, and the least busy such trainer. */
+/** The least recently served run with work to hand out that a free trainer may do, and the least busy such trainer. */
 function nextMatch(state: PoolState): { run: RunState; trainer: TrainerState; microBatch: number } | undefined {
-  const waiting = (run: RunState) => run.group.findIndex(({ status }) => status === "waiting");
-  const ready = state.runs.filter((run) => run.phase === "running" && !run.stepping && waiting(run) >= 0);
-  ready.sort((a, b) => a.lastServed - b.lastServed);
+  const free = state.trainers.filter(({ credits }) => credits > 0);
+  if (free.length === 0) return undefined;
   const load = ({ trainerId }: TrainerState) => state.tasks.filter((task) => task.trainerId === trainerId).length;
-  for (const run of ready) {
-    const able = state.trainers.filter(
-      ({ credits, deviceClass }) => credits > 0 && (run.deviceClass === undefined || run.deviceClass === deviceClass),
-    );
-    const [trainer] = able.sort((a, b) => load(a) - load(b));
-    if (trainer) return { run, trainer, microBatch: waiting(run) };
+  free.sort((a, b) => load(a) - load(b));
+  for (const run of [...state.runs].sort((a, b) => a.lastServed - b.lastServed)) {
+    const microBatch = nextMicroBatch(run);
+    const trainer = free.find(({ deviceClass }) => run.deviceClass === undefined || run.deviceClass === deviceClass);
+    if (trainer && microBatch !== undefined) return { run, trainer, microBatch };
   }
   return undefined;
+}
+
+/** The micro-batch to hand out next: the first that waits, unless too many results wait for an earlier one. */
+export function nextMicroBatch(run: RunState): number | undefined {
+  if (run.phase !== "running" || run.stepping) return undefined;
+  const waiting = run.group.findIndex(({ status }) => status === "waiting");
+  if (waiting < 0) return undefined;
+  const open = run.group.findIndex(({ status }) => status !== "done");
+  const early = run.group.slice(open, waiting).filter(({ status }) => status === "done").length;
+  return early < MAX_EARLY_RESULTS ? waiting : undefined;
 }
