@@ -10,9 +10,13 @@ STARTED = time.perf_counter()
 
 import argparse  # noqa: E402
 import json  # noqa: E402
+import os  # noqa: E402
 import resource  # noqa: E402
 import statistics  # noqa: E402
 import sys  # noqa: E402
+
+# This folder comes first in Python's path, where this file would be taken for the package `peft`.
+sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != os.path.dirname(os.path.abspath(__file__))]
 
 import torch  # noqa: E402
 from peft import LoraConfig, get_peft_model  # noqa: E402
