@@ -1,1 +1,3 @@
 export * from "./golden.js";
+export * from "./stack.js";
+export * from "./tiny-coder.js";

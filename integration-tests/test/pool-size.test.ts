@@ -1,0 +1,45 @@
+/** I2 and I3: neither the number of trainers, nor their threads, nor a death among them decides a bit of the result. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { fingerprint, Stack, tinyRun, Workspace } from "@gradpool/integration-tests";
+
+test("one, two, three trainers, other threads, and one killed half-way: the same bytes", async () => {
+  await using workspace = await Workspace.create();
+  const dataset = await workspace.dataset(100);
+  await using stack = await Stack.start({ trainers: 1 });
+  const train = async (name: string, onStep?: (step: { step: number }) => Promise<void> | void) => {
+    await stack.train(tinyRun(dataset, workspace.path(name)), onStep);
+    return fingerprint(workspace.path(name));
+  };
+
+  const one = await train("one");
+  assert.equal(one.losses.length, 13);
+
+  await stack.addTrainer(2);
+  assert.deepEqual(await train("two"), one);
+
+  await stack.addTrainer();
+  assert.deepEqual(await train("three"), one);
+
+  const killed = await train("killed", async ({ step }) => {
+    if (step === 6) await stack.killTrainer();
+  });
+  assert.deepEqual(killed, one);
+
+  const lonely = await train("killed again", async ({ step }) => {
+    if (step === 3) await stack.killTrainer();
+  });
+  assert.deepEqual(lonely, one);
+});
+
+test("another seed gives other bytes", async () => {
+  await using workspace = await Workspace.create();
+  const dataset = await workspace.dataset(20);
+  await using stack = await Stack.start({ trainers: 1 });
+  const results = [];
+  for (const seed of [0, 1]) {
+    await stack.train(tinyRun(dataset, workspace.path(`${seed}`), { seed }));
+    results.push(await fingerprint(workspace.path(`${seed}`)));
+  }
+  assert.notEqual(results[0]?.adapter, results[1]?.adapter);
+});

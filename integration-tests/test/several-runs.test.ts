@@ -1,0 +1,41 @@
+/** Several runs at once share trainers and base, and none notices another. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { fingerprint, Stack, tinyRun, Workspace } from "@gradpool/integration-tests";
+import type { RunSpec } from "@gradpool/rpc";
+
+test("three runs of different ranks, lengths and batch sizes: each gives the bytes that it gives alone", async () => {
+  await using workspace = await Workspace.create();
+  const dataset = await workspace.dataset(60);
+  await using stack = await Stack.start({ trainers: 2 });
+  const specs = (where: string): RunSpec[] => [
+    tinyRun(dataset, workspace.path(`${where}-a`), { batchSize: 2, maxLength: 48 }, { r: 4 }),
+    tinyRun(dataset, workspace.path(`${where}-b`), { batchSize: 5, maxLength: 96, gradientAccumulation: 3 }, { r: 16 }),
+    tinyRun(
+      dataset,
+      workspace.path(`${where}-c`),
+      { batchSize: 1, maxLength: 32, packing: true },
+      { r: 8, useRslora: true },
+    ),
+  ];
+
+  for (const spec of specs("alone")) await stack.train(spec);
+
+  // Each run waits for the others to have made a step before its second one counts as progress.
+  const seen = new Map<number, number>();
+  let allAdvanced = false;
+  await Promise.all(
+    specs("together").map((spec, i) =>
+      stack.train(spec, ({ step }) => {
+        seen.set(i, step);
+        allAdvanced ||= seen.size === 3 && [...seen.values()].every((done) => done < 12);
+      }),
+    ),
+  );
+  assert.ok(allAdvanced, "all three were under way at the same time");
+
+  for (const name of ["a", "b", "c"]) {
+    const together = await fingerprint(workspace.path(`together-${name}`));
+    assert.deepEqual(together, await fingerprint(workspace.path(`alone-${name}`)), name);
+  }
+});
