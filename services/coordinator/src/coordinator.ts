@@ -8,7 +8,7 @@ import {
 } from "@gradpool/rpc";
 import type { Logger, Service } from "@gradpool/service-kit";
 import type { CoordinatorConfig } from "./config.js";
-import { Engine } from "./engine.js";
+import { DEFAULT_LEASES, Engine, type Leases } from "./engine.js";
 import { poolServiceHandlers } from "./handlers/pool-service.js";
 import { runServiceHandlers } from "./handlers/run-service.js";
 import { trainerGatewayHandlers } from "./handlers/trainer-gateway.js";
@@ -32,9 +32,9 @@ export class Coordinator implements Service {
   }
 
   /** Errors: `unavailable` when the port is taken. */
-  static async create(config: CoordinatorConfig, log: Logger): Promise<Coordinator> {
+  static async create(config: CoordinatorConfig, log: Logger, leases: Leases = DEFAULT_LEASES): Promise<Coordinator> {
     const services = connectServices(config);
-    const engine = new Engine(services, log);
+    const engine = new Engine(services, log, leases);
     const registry = new RunRegistry();
     const stopping = new AbortController();
     try {

@@ -3,20 +3,32 @@
  * takes time runs on its own and reports back with an event.
  */
 import { GradpoolError } from "@gradpool/errors";
-import { RunState, type ResultHeader, type RunSpec, type Trainer, type TrainerHello } from "@gradpool/rpc";
+import {
+  RunState,
+  type ResultHeader,
+  type RunSpec,
+  type TaskFailed,
+  type Trainer,
+  type TrainerHello,
+} from "@gradpool/rpc";
 import type { Logger } from "@gradpool/service-kit";
-import { emptyPool, type Effect, type Event, type PoolState } from "./core/state.js";
+import { emptyPool, type Effect, type Event, type PoolState, type TaskState } from "./core/state.js";
 import { step } from "./core/step.js";
 import { TrainerConnection } from "./pool.js";
 import { ActiveRun } from "./runs/active-run.js";
 import type { CompleteRecipe } from "./runs/prepare.js";
 import type { RunRecord } from "./runs/run-record.js";
+import type { MicroBatchResult } from "./runs/training.js";
 import type { Services } from "./services.js";
 
-/** A trainer that is silent for longer counts as lost. */
-export const LEASE_MS = 10_000;
-/** How often a trainer is to be heard, and how often leases are checked. */
-export const HEARTBEAT_MS = 2_000;
+export interface Leases {
+  /** How often a trainer is to be heard, and how often leases are checked. */
+  heartbeatMs: number;
+  /** A trainer that is silent for longer counts as lost. */
+  leaseMs: number;
+}
+
+export const DEFAULT_LEASES: Leases = { heartbeatMs: 2_000, leaseMs: 10_000 };
 
 const OUTCOMES = {
   completed: RunState.RUN_STATE_COMPLETED,
@@ -24,9 +36,12 @@ const OUTCOMES = {
   cancelled: RunState.RUN_STATE_CANCELLED,
 } as const;
 
+type RunEffect = Extract<Effect, { type: "prepare" | "open-stream" | "accept-result" | "apply-step" | "finish" }>;
+
 export class Engine implements AsyncDisposable {
   readonly #services: Services;
   readonly #log: Logger;
+  readonly #leases: Leases;
   readonly #active = new Map<string, ActiveRun>();
   readonly #records = new Map<string, RunRecord>();
   readonly #connections = new Map<string, TrainerConnection>();
@@ -35,15 +50,17 @@ export class Engine implements AsyncDisposable {
   #state: PoolState = emptyPool();
   #events: Event[] = [];
   #dispatching = false;
+  #stopped = false;
   /** The result that the event being handled is about. */
-  #result: { header: ResultHeader; gradients: Uint8Array; accepted: boolean } | undefined;
+  #result: { value: MicroBatchResult; accepted: boolean } | undefined;
 
-  constructor(services: Services, log: Logger) {
+  constructor(services: Services, log: Logger, leases: Leases) {
     this.#services = services;
     this.#log = log;
+    this.#leases = leases;
     this.#leaseCheck = setInterval(() => {
-      this.#dispatch({ type: "time-passed", nowMs: performance.now(), leaseMs: LEASE_MS });
-    }, HEARTBEAT_MS);
+      this.#dispatch({ type: "time-passed", nowMs: performance.now(), leaseMs: leases.leaseMs });
+    }, leases.heartbeatMs);
   }
 
   submit(runId: string, spec: RunSpec, recipe: CompleteRecipe, record: RunRecord): void {
@@ -61,7 +78,7 @@ export class Engine implements AsyncDisposable {
     this.#connections.get(hello.trainerId)?.outgoing.end();
     const connection = new TrainerConnection(hello);
     this.#connections.set(hello.trainerId, connection);
-    connection.send({ $case: "welcome", value: { heartbeatMs: HEARTBEAT_MS, leaseMs: LEASE_MS } });
+    connection.send({ $case: "welcome", value: this.#leases });
     const { trainerId, deviceClass } = hello;
     this.#log.info({ trainerId, deviceClass }, "trainer joined");
     this.#dispatch({ type: "trainer-joined", trainerId, deviceClass, nowMs: performance.now() });
@@ -71,32 +88,49 @@ export class Engine implements AsyncDisposable {
   leave(connection: TrainerConnection): void {
     const { trainerId } = connection;
     connection.outgoing.end();
-    if (this.#connections.get(trainerId) !== connection) return;
+    if (!this.#isCurrent(connection)) return;
     this.#connections.delete(trainerId);
     this.#log.info({ trainerId }, "trainer left");
     this.#dispatch({ type: "trainer-left", trainerId });
   }
 
-  pulled({ trainerId }: TrainerConnection, tasks: number): void {
+  pulled(connection: TrainerConnection, tasks: number): void {
+    if (!this.#isCurrent(connection)) return;
+    const { trainerId } = connection;
     this.#dispatch({ type: "trainer-pulled", trainerId, tasks, nowMs: performance.now() });
   }
 
   heard(connection: TrainerConnection, residentBytes: number): void {
+    if (!this.#isCurrent(connection)) return;
     connection.heard(residentBytes);
     this.#dispatch({ type: "trainer-heard", trainerId: connection.trainerId, nowMs: performance.now() });
   }
 
-  taskFailed(taskId: string, permanent: boolean, code: string, message: string): void {
-    this.#log.warn({ taskId, permanent, code }, message);
+  taskFailed(connection: TrainerConnection, { taskId, permanent, code, message }: TaskFailed): void {
+    const { trainerId } = connection;
+    if (!this.#isCurrent(connection) || this.#taskOf(taskId)?.trainerId !== trainerId) return;
+    this.#log.warn({ trainerId, taskId, permanent, code }, message);
     this.#dispatch({ type: "task-failed", taskId, permanent, code, message });
   }
 
-  /** Whether the result counts (I3). */
+  /** Bytes of gradients that the result of a task may have; undefined when nobody waits for it any more. */
+  resultLimit(taskId: string): number | undefined {
+    const task = this.#taskOf(taskId);
+    return task && this.#active.get(task.runId)?.resultLimit();
+  }
+
+  /**
+   * Whether the result counts (I3). Errors: `invalid_argument` when it is not what the task asked for;
+   * the trainer then reports the task as failed.
+   */
   result(header: ResultHeader, gradients: Uint8Array): boolean {
-    const { trainerId, taskId, runId, step: number, microBatch } = header;
-    const result = { header, gradients, accepted: false };
+    const { trainerId, taskId } = header;
+    const task = this.#taskOf(taskId);
+    const run = task && this.#active.get(task.runId);
+    if (!run) return false;
+    const result = { value: run.readResult(task, header, gradients), accepted: false };
     this.#result = result;
-    this.#dispatch({ type: "result-arrived", taskId, runId, step: number, microBatch });
+    this.#dispatch({ type: "result-arrived", taskId });
     this.#result = undefined;
     if (result.accepted) this.#connections.get(trainerId)?.finished(header);
     return result.accepted;
@@ -117,14 +151,24 @@ export class Engine implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopped = true;
     clearInterval(this.#leaseCheck);
     for (const connection of this.#connections.values()) connection.outgoing.end();
     await Promise.all([...this.#active.values()].map((run) => run.end()));
     await Promise.all(this.#ending);
   }
 
+  #isCurrent(connection: TrainerConnection): boolean {
+    return this.#connections.get(connection.trainerId) === connection;
+  }
+
+  #taskOf(taskId: string): TaskState | undefined {
+    return this.#state.tasks.find((task) => task.taskId === taskId);
+  }
+
   /** Effects may dispatch again: those events wait until the ones before them are done. */
   #dispatch(event: Event): void {
+    if (this.#stopped) return;
     this.#events.push(event);
     if (this.#dispatching) return;
     this.#dispatching = true;
@@ -145,7 +189,7 @@ export class Engine implements AsyncDisposable {
         const connection = this.#connections.get(effect.trainerId);
         const run = this.#active.get(effect.task.runId);
         if (!connection || !run) throw new Error(`task ${effect.task.taskId} has no trainer or no run`);
-        connection.send({ $case: "task", value: run.taskMessage(effect.task, connection.deviceClass) });
+        connection.send({ $case: "task", value: run.taskMessage(effect.task, connection) });
         break;
       }
       case "cancel-task":
@@ -168,10 +212,8 @@ export class Engine implements AsyncDisposable {
     }
   }
 
-  #carryOutForRun(
-    effect: Extract<Effect, { type: "prepare" | "open-stream" | "accept-result" | "apply-step" | "finish" }>,
-  ): void {
-    const { runId } = effect;
+  #carryOutForRun(effect: RunEffect): void {
+    const runId = effect.type === "accept-result" ? effect.task.runId : effect.runId;
     const run = this.#active.get(runId);
     if (!run) return;
     switch (effect.type) {
@@ -187,16 +229,13 @@ export class Engine implements AsyncDisposable {
         );
         break;
       case "accept-result":
-        this.#failing(runId, () => {
-          const result = this.#result;
-          if (!result) throw new Error("a result was accepted outside of its event");
-          run.accept(result.header, result.gradients);
-          result.accepted = true;
-        });
+        if (!this.#result) throw new Error("a result was accepted outside of its event");
+        run.accept(effect.task, this.#result.value);
+        this.#result.accepted = true;
         break;
       case "apply-step":
-        this.#failing(runId, () => {
-          run.applyStep((error) => this.#fail(runId, error));
+        this.#report(runId, async () => {
+          await run.applyStep((error) => this.#fail(runId, error));
           this.#dispatch({ type: "step-applied", runId });
         });
         break;
@@ -229,14 +268,6 @@ export class Engine implements AsyncDisposable {
   /** Runs something that takes time; its failure is the run's. */
   #report(runId: string, work: () => Promise<void>): void {
     work().catch((error: unknown) => this.#fail(runId, error));
-  }
-
-  #failing(runId: string, work: () => void): void {
-    try {
-      work();
-    } catch (error) {
-      this.#fail(runId, error);
-    }
   }
 
   #fail(runId: string, reason: unknown): void {

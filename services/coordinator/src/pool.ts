@@ -24,6 +24,10 @@ export class TrainerConnection {
     return this.#hello.deviceClass;
   }
 
+  get version(): string {
+    return this.#hello.version;
+  }
+
   send(message: NonNullable<WorkResponse["message"]>): void {
     this.outgoing.push({ message });
   }

@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { resolve } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
 import { checkRecipe } from "@gradpool/recipe";
 import { RunSpec, RunState, type LoraRecipe, type Recipe, type Run } from "@gradpool/rpc";
@@ -43,12 +44,9 @@ export class RunRegistry {
     if (known) return { record: known };
     const recipe = checkSpec(spec);
     for (const { run, hasEnded } of this.#records.values()) {
-      if (hasEnded || run.spec?.outputDir !== spec.outputDir) continue;
-      const advice = `choose another output_dir, or cancel that run`;
-      throw new GradpoolError(
-        "failed_precondition",
-        `output_dir ${spec.outputDir} is in use by ${run.runId}; ${advice}`,
-      );
+      if (hasEnded || resolve(run.spec?.outputDir ?? "") !== resolve(spec.outputDir)) continue;
+      const problem = `output_dir ${spec.outputDir} is in use by ${run.runId}`;
+      throw new GradpoolError("failed_precondition", `${problem}; choose another output_dir, or cancel that run`);
     }
     const runId = newRunId();
     const record = new RunRecord({
@@ -73,18 +71,24 @@ export class RunRegistry {
     return { record, created: { runId, spec, recipe, record } };
   }
 
-  /** The run to cancel; undefined `record.hasEnded` runs are left alone. Errors: `not_found`, `already_exists`, `failed_precondition`. */
+  /** The run to cancel, which may have been cancelled before. Errors: `not_found`, `already_exists`, `failed_precondition`. */
   cancel(requestId: string, runId: string): RunRecord {
+    if (!requestId) throw new GradpoolError("invalid_argument", "request_id is empty; give a UUID of your own");
     const record = this.get(runId);
-    const known = this.#request(requestId, `cancel ${runId}`);
+    const content = `cancel ${runId}`;
+    const known = this.#request(requestId, content);
     if (known) return known;
-    const { state } = record.run;
-    if (record.hasEnded && state !== RunState.RUN_STATE_CANCELLED) {
-      const how = state === RunState.RUN_STATE_COMPLETED ? "completed" : "failed";
-      throw new GradpoolError("failed_precondition", `run ${runId} has ${how} already; there is nothing to cancel`);
-    }
-    if (requestId) this.#requests.set(requestId, { content: `cancel ${runId}`, runId });
+    if (record.hasEnded) this.requireCancelled(record);
+    this.#requests.set(requestId, { content, runId });
     return record;
+  }
+
+  /** Errors: `failed_precondition` when the run has ended otherwise. */
+  requireCancelled(record: RunRecord): RunRecord {
+    const { runId, state } = record.run;
+    if (state === RunState.RUN_STATE_CANCELLED) return record;
+    const how = state === RunState.RUN_STATE_COMPLETED ? "completed" : "failed";
+    throw new GradpoolError("failed_precondition", `run ${runId} has ${how} already; there is nothing to cancel`);
   }
 
   #request(requestId: string, content: string): RunRecord | undefined {

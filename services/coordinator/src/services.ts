@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { GradpoolError } from "@gradpool/errors";
+import { GradpoolError, type ErrorCode } from "@gradpool/errors";
 import {
   CheckpointStoreServiceService,
   createClient,
@@ -25,20 +25,36 @@ export function connectServices(config: CoordinatorConfig): Services {
   return { tokenizer, dataStream, checkpointStore, close: () => clients.forEach((client) => client.close()) };
 }
 
-/** How long a service may be away before a run fails, and the longest wait between two tries. */
+/** How long a service may be away before a run fails, and the waits between two tries. */
 const AWAY_MS = 30_000;
+const FIRST_WAIT_MS = 100;
 const LONGEST_WAIT_MS = 2_000;
 
-/** Calls again while the service is unavailable, up to AWAY_MS. Any other error ends it at once. */
-export async function whileAway<T>(call: () => Promise<T>, signal: AbortSignal): Promise<T> {
-  const giveUpAt = Date.now() + AWAY_MS;
-  for (let waitMs = 100; ; waitMs = Math.min(2 * waitMs, LONGEST_WAIT_MS)) {
+/** A service that stops cancels its calls, one that died breaks them. */
+const AWAY: ReadonlySet<ErrorCode> = new Set(["unavailable", "cancelled"]);
+
+/**
+ * Calls again while the service is away, until it was away for AWAY_MS on end. A call that takes long
+ * says `progressed` whenever it got further. Any other error ends it at once.
+ */
+export async function whileAway<T>(call: (progressed: () => void) => Promise<T>, signal: AbortSignal): Promise<T> {
+  let awaySince: number | undefined;
+  let waitMs = FIRST_WAIT_MS;
+  const progressed = () => {
+    awaySince = undefined;
+    waitMs = FIRST_WAIT_MS;
+  };
+  for (;;) {
+    signal.throwIfAborted();
     try {
-      return await call();
+      return await call(progressed);
     } catch (error) {
-      const { code } = GradpoolError.from(error);
-      if (code !== "unavailable" || signal.aborted || Date.now() + waitMs > giveUpAt) throw error;
+      const now = performance.now();
+      awaySince ??= now;
+      const isAway = AWAY.has(GradpoolError.from(error).code);
+      if (!isAway || signal.aborted || now + waitMs > awaySince + AWAY_MS) throw error;
     }
     await delay(waitMs, undefined, { signal });
+    waitMs = Math.min(2 * waitMs, LONGEST_WAIT_MS);
   }
 }

@@ -222,7 +222,7 @@ export class Simulation {
     assert.equal(number, run.steps + 1, "a result of another step was accepted");
     assert.ok(microBatch >= run.sum.length && !run.early.has(microBatch), "a micro-batch was accepted twice");
     run.early.set(microBatch, gradientOf(run.adapter, microBatch));
-    for (let next; (next = run.early.get(run.sum.length)) !== undefined; ) {
+    for (let next; (next = run.early.get(run.sum.length)) !== undefined;) {
       run.early.delete(run.sum.length);
       run.sum.push(next);
     }

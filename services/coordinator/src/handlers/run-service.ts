@@ -1,5 +1,5 @@
 import { GradpoolError } from "@gradpool/errors";
-import { RunState, type Handlers, type RunServiceService } from "@gradpool/rpc";
+import type { Handlers, RunServiceService } from "@gradpool/rpc";
 import type { Engine } from "../engine.js";
 import type { RunRegistry } from "../run-registry.js";
 
@@ -8,6 +8,11 @@ export function runServiceHandlers(
   engine: Engine,
   stopping: AbortSignal,
 ): Handlers<RunServiceService> {
+  /** A wait that ended because the coordinator stops may be tried again. */
+  const explained = (error: unknown) => {
+    if (!stopping.aborted) return error;
+    return new GradpoolError("unavailable", "the coordinator is stopping; try again later", { cause: error });
+  };
   return {
     async submitRun({ requestId, spec }) {
       const { record, created } = registry.submit(requestId, spec);
@@ -21,16 +26,19 @@ export function runServiceHandlers(
       return { runs: registry.list() };
     },
     async *watchRun({ runId, afterStep }, { signal }) {
-      yield* registry.get(runId).watch(afterStep, AbortSignal.any([signal, stopping]));
-      if (stopping.aborted) throw new GradpoolError("unavailable", "the coordinator is stopping; watch again later");
+      try {
+        yield* registry.get(runId).watch(afterStep, AbortSignal.any([signal, stopping]));
+      } catch (error) {
+        throw explained(error);
+      }
     },
     async cancelRun({ requestId, runId }, { signal }) {
       const record = registry.cancel(requestId, runId);
       engine.cancel(runId);
-      for await (const { update } of record.watch(0, signal)) {
-        if (update?.$case === "run" && update.value.state === RunState.RUN_STATE_CANCELLED) break;
-      }
-      return { run: record.run };
+      await record.ended(AbortSignal.any([signal, stopping])).catch((error: unknown) => {
+        throw explained(error);
+      });
+      return { run: registry.requireCancelled(record).run };
     },
   };
 }

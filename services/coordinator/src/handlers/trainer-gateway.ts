@@ -11,9 +11,6 @@ import {
 import type { Engine } from "../engine.js";
 import type { TrainerConnection } from "../pool.js";
 
-/** Bytes that one result may have: gradients of an adapter of some hundred million parameters. */
-const MAX_RESULT_BYTES = 2 ** 30;
-
 export function trainerGatewayHandlers(engine: Engine): Handlers<TrainerGatewayServiceService> {
   return {
     async *work(requests, { signal }) {
@@ -21,10 +18,11 @@ export function trainerGatewayHandlers(engine: Engine): Handlers<TrainerGatewayS
       const connection = engine.join(await readHello(messages));
       const leave = () => engine.leave(connection);
       signal.addEventListener("abort", leave, { once: true });
-      const listening = listen(engine, connection, messages).finally(leave);
+      // Its end, whatever the reason, is the trainer's leaving.
+      listen(engine, connection, messages).then(leave, leave);
       try {
+        // Ends when the trainer leaves, and also when the pool has given it up: then it may come again.
         yield* connection.outgoing;
-        await listening;
       } finally {
         leave();
       }
@@ -41,7 +39,10 @@ export function trainerGatewayHandlers(engine: Engine): Handlers<TrainerGatewayS
       for await (const { message } of requests) {
         if (message?.$case === "header") {
           header = message.value;
-          if (header.gradientBytes > MAX_RESULT_BYTES) throw malformed("it is too large");
+          const limit = engine.resultLimit(header.taskId);
+          // Late: its gradients need not come at all.
+          if (limit === undefined) return { accepted: false };
+          if (header.gradientBytes > limit) throw malformed("it has more bytes than the adapter");
         } else if (message?.$case === "data") {
           received += message.value.byteLength;
           if (!header || received > header.gradientBytes) throw malformed("it has more bytes than its header says");
@@ -77,11 +78,9 @@ async function listen(
       case "heartbeat":
         engine.heard(connection, message.value.residentBytes);
         break;
-      case "failed": {
-        const { taskId, permanent, code, message: text } = message.value;
-        engine.taskFailed(taskId, permanent, code, text);
+      case "failed":
+        engine.taskFailed(connection, message.value);
         break;
-      }
       case "hello":
       case undefined:
         throw new GradpoolError("invalid_argument", "a trainer says hello once, and then only what this version knows");

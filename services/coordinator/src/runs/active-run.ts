@@ -1,6 +1,8 @@
+import { resolve } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
 import { loraScaling } from "@gradpool/recipe";
 import {
+  concat,
   RunState,
   type Cursor,
   type MicroBatchTask,
@@ -9,16 +11,22 @@ import {
   type StepMetrics,
 } from "@gradpool/rpc";
 import type { TaskState } from "../core/state.js";
+import type { TrainerConnection } from "../pool.js";
 import { whileAway, type Services } from "../services.js";
-import { saveFiles } from "./save-files.js";
 import { checkpointFiles, resultFiles, type Files, type RunFacts } from "./files.js";
 import { drawLossPlot } from "./loss-plot.js";
 import { MicroBatchBuffer } from "./micro-batch-buffer.js";
 import { prepareRun, type CompleteRecipe, type PreparedRun } from "./prepare.js";
 import type { RunRecord } from "./run-record.js";
-import { Training } from "./training.js";
+import { saveFiles } from "./save-files.js";
+import { Training, type MicroBatchResult } from "./training.js";
 
-/** What a run holds from PREPARING to READY: everything but its record is gone when it ends. */
+/** Bytes of a result's safetensors file besides its values, at most about those of the adapter's. */
+const RESULT_HEADER_BYTES = 1 << 20;
+/** How long the end of a run waits for the store to take its folder back. */
+const RELEASE_MS = 5_000;
+
+/** What a run holds once it is prepared: gone when it ends, but for its record. */
 interface Ready {
   prepared: PreparedRun;
   training: Training;
@@ -35,7 +43,8 @@ export class ActiveRun {
   readonly #services: Services;
   readonly #over = new AbortController();
   #ready: Ready | undefined;
-  #deviceClass = "";
+  /** Of the trainers: one class, by the core's rule. */
+  #runtime = { deviceClass: "", version: "" };
   #stepBegan = 0;
   #saving: Promise<void> = Promise.resolve();
 
@@ -53,8 +62,9 @@ export class ActiveRun {
     this.#record.update({ state: RunState.RUN_STATE_PREPARING });
     const report = (preparing: string) => this.#record.update({ preparing });
     const prepared = await prepareRun(this.#runId, this.#spec, this.#recipe, this.#services, report, signal);
-    const { tokenizer } = prepared.dataset;
-    const tokenizerFiles = await whileAway(() => this.#loadTokenizerFiles(tokenizer), signal);
+    const tokenizerFiles = await whileAway(() => this.#loadTokenizerFiles(prepared.dataset.tokenizer), signal);
+    // It may have been cancelled while the last answer was under way.
+    signal.throwIfAborted();
     const { gradientAccumulation } = prepared.recipe;
     const buffer = new MicroBatchBuffer(gradientAccumulation);
     this.#ready = { prepared, training: new Training(prepared), buffer, tokenizerFiles };
@@ -66,31 +76,38 @@ export class ActiveRun {
     return { gradientAccumulation, totalSteps };
   }
 
-  /** Streams micro-batches into the buffer until the run is over or the data ends; a broken stream goes on behind its last cursor. */
+  /**
+   * Streams micro-batches into the buffer until all steps are there; a broken stream goes on behind its
+   * last cursor. Errors: `failed_precondition` when the data is not what was counted, and the service's.
+   */
   async stream(onMicroBatch: (lastOfEpoch: boolean) => void): Promise<void> {
     const { prepared, buffer } = this.#need();
-    const { dataset, recipe } = prepared;
+    const { dataset, recipe, totalSteps, datasetHash } = prepared;
     const { signal } = this.#over;
     let cursor: Cursor | undefined;
-    await whileAway(async () => {
+    await whileAway(async (progressed) => {
       const request = { dataset, epochs: recipe.epochs, cursor };
       for await (const { microBatch } of this.#services.dataStream.openStream(request, { signal })) {
-        if (!microBatch) continue;
+        const cursorAfter = microBatch?.cursorAfter;
+        if (!microBatch || !cursorAfter) throw new Error("the data stream sent no micro-batch with a cursor");
+        if (cursorAfter.datasetHash !== datasetHash) throw changedData("its files are others now");
         await buffer.room(signal);
-        if (signal.aborted) return;
         buffer.add(microBatch);
-        cursor = microBatch.cursorAfter;
+        cursor = cursorAfter;
+        progressed();
         onMicroBatch(microBatch.lastOfEpoch);
+        if (buffer.wholeSteps === totalSteps) return;
       }
+      throw changedData(`it ended after ${buffer.wholeSteps} of ${totalSteps} steps`);
     }, signal);
   }
 
   /** The message that hands a task to a trainer. */
-  taskMessage(task: TaskState, deviceClass: string): MicroBatchTask {
+  taskMessage(task: TaskState, { deviceClass, version }: TrainerConnection): MicroBatchTask {
     const { prepared, buffer } = this.#need();
     const { lora, seed } = prepared.recipe;
     const { rows, rowLength, ids, lengths } = buffer.get(task.step, task.microBatch);
-    this.#deviceClass = deviceClass;
+    this.#runtime = { deviceClass, version };
     return {
       taskId: task.taskId,
       runId: task.runId,
@@ -116,49 +133,74 @@ export class ActiveRun {
     throw new GradpoolError("not_found", `run ${this.#runId} has no adapter of version ${version} any more`);
   }
 
-  /** Takes an accepted result. Errors: as Training.readGradients. */
-  accept({ microBatch, lossSum, targetTokens }: ResultHeader, gradients: Uint8Array): void {
-    const { training } = this.#need();
-    training.accept(microBatch, { lossSum, targetTokens, gradients: training.readGradients(gradients) });
+  /** Bytes of gradients that a result may have. */
+  resultLimit(): number {
+    return (this.#ready?.training.adapterFile().byteLength ?? 0) + RESULT_HEADER_BYTES;
   }
 
-  /** Makes the step that is complete, and starts its checkpoint if one is due. Errors: as Training.applyStep. */
-  applyStep(onSaveFailed: (error: unknown) => void): void {
+  /** Reads the result of a task. Errors: `invalid_argument` when it is not what the task asked for. */
+  readResult(task: TaskState, { lossSum, targetTokens }: ResultHeader, gradients: Uint8Array): MicroBatchResult {
+    const { training, buffer } = this.#need();
+    const expected = buffer.get(task.step, task.microBatch).targetTokens;
+    try {
+      if (targetTokens !== expected) throw new Error(`it counts ${targetTokens} targets instead of ${expected}`);
+      return { lossSum, targetTokens, gradients: training.readGradients(gradients) };
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new GradpoolError("invalid_argument", `the result of task ${task.taskId} cannot be used: ${reason}`, {
+        cause,
+      });
+    }
+  }
+
+  /** Takes the result of a task that the core accepted. */
+  accept({ step, microBatch }: TaskState, result: MicroBatchResult): void {
+    const { training, buffer } = this.#need();
+    training.accept(microBatch, result);
+    buffer.done(step, microBatch);
+  }
+
+  /**
+   * Makes the step that is complete, and starts its checkpoint if one is due; waits for the one before,
+   * so that no more than one is in memory. Errors: as Training.applyStep.
+   */
+  async applyStep(onSaveFailed: (error: unknown) => void): Promise<void> {
     const { training, buffer, prepared } = this.#need();
-    const last = buffer.takeStep();
+    const { epoch, cursorAfter } = buffer.takeStep();
     const now = performance.now();
-    const metrics = training.applyStep(last.epoch, (now - this.#stepBegan) / 1000);
+    const metrics = training.applyStep(epoch, (now - this.#stepBegan) / 1000);
     this.#stepBegan = now;
     this.#record.addStep(metrics);
     const { saveEvery } = prepared.recipe;
-    const isLast = metrics.step === prepared.totalSteps;
-    if (!isLast && (saveEvery === 0 || metrics.step % saveEvery !== 0)) return;
-    const files = checkpointFiles(this.#facts(), training, cursorBehind(last.cursorAfter));
-    this.#saving = this.#saving.then(() => this.#saveCheckpoint(metrics, files));
+    const isDue = saveEvery > 0 && metrics.step % saveEvery === 0;
+    if (!isDue && metrics.step < prepared.totalSteps) return;
+    await this.#saving;
+    const files = checkpointFiles(this.#facts(), training, cursorAfter);
+    this.#saving = this.#saveCheckpoint(metrics, files);
     this.#saving.catch(onSaveFailed);
   }
 
   /** Writes the result. */
   async finish(): Promise<void> {
     const { training, prepared } = this.#need();
+    const { signal } = this.#over;
     await this.#saving;
-    const plot = await drawLossPlot(this.#record.steps, `${this.#spec.modelId} · ${this.#runId}`);
+    const plot = await drawLossPlot(this.#record.steps, `${this.#spec.modelId} · ${this.#runId}`, signal);
     const files = new Map([...resultFiles(this.#facts(), training), ...plot]);
     const { step = 0, epoch = 0 } = this.#record.steps.at(-1) ?? {};
     const header = { outputDir: prepared.outputDir, runId: this.#runId, name: "", epoch, step, keepLastN: 0 };
-    await whileAway(
-      () => saveFiles(this.#services.checkpointStore, header, files, this.#over.signal),
-      this.#over.signal,
-    );
+    await whileAway(() => saveFiles(this.#services.checkpointStore, header, files, signal), signal);
   }
 
   /** Stops all work and gives the output folder back. */
   async end(): Promise<void> {
     this.#over.abort();
-    const outputDir = this.#ready?.prepared.outputDir ?? this.#spec.outputDir;
     this.#ready = undefined;
     await this.#saving.catch(() => {});
-    await this.#services.checkpointStore.release({ outputDir, runId: this.#runId }).catch(() => {});
+    const claim = { outputDir: resolve(this.#spec.outputDir), runId: this.#runId };
+    const signal = AbortSignal.timeout(RELEASE_MS);
+    // A store that is away for longer frees the folder when this coordinator's run is found dead.
+    await whileAway(() => this.#services.checkpointStore.release(claim, { signal }), signal).catch(() => {});
   }
 
   async #saveCheckpoint({ step, epoch }: StepMetrics, files: Files): Promise<void> {
@@ -182,13 +224,13 @@ export class ActiveRun {
     )) {
       pieces.set(path, [...(pieces.get(path) ?? []), data]);
     }
-    return new Map([...pieces].map(([path, parts]) => [path, new Uint8Array(Buffer.concat(parts))]));
+    return new Map([...pieces].map(([path, parts]) => [path, concat(parts)]));
   }
 
   #facts(): RunFacts {
     const { prepared, tokenizerFiles } = this.#need();
-    const deviceClass = this.#deviceClass;
-    return { runId: this.#runId, spec: this.#spec, prepared, steps: this.#record.steps, tokenizerFiles, deviceClass };
+    const { steps } = this.#record;
+    return { runId: this.#runId, spec: this.#spec, prepared, steps, tokenizerFiles, runtime: this.#runtime };
   }
 
   #need(): Ready {
@@ -197,9 +239,9 @@ export class ActiveRun {
   }
 }
 
-function cursorBehind(cursor: Cursor | undefined): Cursor {
-  if (!cursor) throw new Error("the data stream sent a micro-batch without a cursor");
-  return cursor;
+function changedData(what: string): GradpoolError {
+  const message = `the data set changed since it was counted: ${what}; submit the run again`;
+  return new GradpoolError("failed_precondition", message);
 }
 
 function numbersOf(checkpointPath: string): { epoch: number; step: number } {

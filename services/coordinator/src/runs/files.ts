@@ -1,8 +1,12 @@
-/** The files that a run leaves: of a checkpoint, and of the result. */
+/**
+ * The files that a run leaves: of a checkpoint, and of the result. All but trainer_state.json's `run` and
+ * metrics.json have the same bytes whenever the run is repeated (I2).
+ */
+import { createHash } from "node:crypto";
 import { adapterConfigJson, modelCard } from "@gradpool/adapter";
-import { Recipe, type Cursor as CursorMessage, Cursor, type RunSpec, type StepMetrics } from "@gradpool/rpc";
+import type { Cursor, RunSpec, StepMetrics } from "@gradpool/rpc";
 import { writeSafetensors, type FloatTensor } from "@gradpool/safetensors";
-import type { PreparedRun } from "./prepare.js";
+import type { CompleteRecipe, PreparedRun } from "./prepare.js";
 import type { Training } from "./training.js";
 
 export type Files = Map<string, Uint8Array>;
@@ -13,7 +17,8 @@ export interface RunFacts {
   prepared: PreparedRun;
   steps: readonly StepMetrics[];
   tokenizerFiles: Files;
-  deviceClass: string;
+  /** Of the trainers that served it. */
+  runtime: { deviceClass: string; version: string };
 }
 
 const text = (content: string) => new TextEncoder().encode(content);
@@ -22,24 +27,20 @@ const json = (value: unknown) => text(`${JSON.stringify(value, undefined, 2)}\n`
 /** What PeftModel.from_pretrained loads, its tokenizer and its model card. */
 function adapterFiles({ spec, prepared, steps, tokenizerFiles }: RunFacts, training: Training): Files {
   const { recipe, source, tokenizer } = prepared;
-  const { lora } = recipe;
+  const settings = Object.entries(recipeJson(recipe)).filter(([name]) => name !== "lora");
   const card = modelCard({
     baseModel: spec.modelId,
     datasets: spec.dataset,
-    lora,
-    recipe: new Map(
-      Object.entries(Recipe.toJSON(recipe) as Record<string, string | number | boolean>).filter(
-        ([, value]) => typeof value !== "object",
-      ),
-    ),
+    lora: recipe.lora,
+    recipe: new Map(settings as [string, string | number | boolean][]),
     steps,
     tokens: totalTokens(steps),
     addedPadToken: tokenizer.padTokenAdded ? tokenizer.padToken : undefined,
   });
   const config = adapterConfigJson({
     baseModel: spec.modelId,
-    lora,
-    targetModules: lora.targetModules,
+    lora: recipe.lora,
+    targetModules: recipe.lora.targetModules,
     fanInFanOut: source.model.description.fanInFanOut,
   });
   return new Map([
@@ -50,8 +51,8 @@ function adapterFiles({ spec, prepared, steps, tokenizerFiles }: RunFacts, train
   ]);
 }
 
-/** Everything that decides the run's future. */
-export function checkpointFiles(facts: RunFacts, training: Training, cursor: CursorMessage): Files {
+/** Everything that decides the run's future. `cursor` is where its data stands behind the last step. */
+export function checkpointFiles(facts: RunFacts, training: Training, cursor: Cursor | undefined): Files {
   const { recipe, totalSteps } = facts.prepared;
   const moments = new Map<string, FloatTensor>();
   for (const [name, { expAvg, expAvgSq }] of training.optimizerState.moments) {
@@ -61,14 +62,21 @@ export function checkpointFiles(facts: RunFacts, training: Training, cursor: Cur
   }
   const last = facts.steps.at(-1);
   const state = {
-    run_id: facts.runId,
     epoch: last?.epoch ?? 0,
     step: training.version,
     total_steps: totalSteps,
-    cursor: Cursor.toJSON(cursor),
-    recipe: Recipe.toJSON(recipe),
+    schedule: {
+      lr_scheduler: recipe.lrScheduler,
+      warmup_steps: recipe.warmupSteps,
+      last_learning_rate: last?.learningRate,
+    },
+    seed: recipe.seed,
+    cursor: cursor && snakeKeys(cursor),
+    recipe: recipeJson(recipe),
     receipt: receiptOf(facts),
-    steps: facts.steps.map(stepJson),
+    steps: facts.steps.map((step) => ({ ...stepJson(step), seconds: undefined })),
+    // What differs when the run is repeated.
+    run: { run_id: facts.runId, seconds: facts.steps.map(({ seconds }) => seconds) },
   };
   return new Map([
     ...adapterFiles(facts, training),
@@ -85,21 +93,35 @@ export function resultFiles(facts: RunFacts, training: Training): Files {
     run_id: runId,
     model_id: spec.modelId,
     dataset: spec.dataset,
-    recipe: Recipe.toJSON(prepared.recipe),
+    recipe: recipeJson(prepared.recipe),
     steps: steps.map(stepJson),
     totals: { steps: steps.length, tokens: totalTokens(steps), seconds, duration: durationText(seconds) },
   };
   return new Map([...adapterFiles(facts, training), ["metrics.json", json(metrics)]]);
 }
 
-/** Hashes of what the result depends on: another value, another result. */
-function receiptOf({ prepared, deviceClass }: RunFacts): Record<string, string> {
+/** Hashes and names of what the result depends on: another value, another result. */
+function receiptOf({ spec, prepared, runtime }: RunFacts): Record<string, unknown> {
   return {
     model: prepared.source.modelHash,
     tokenizer: prepared.tokenizer.tokenizerHash,
-    dataset: prepared.datasetHash,
-    device_class: deviceClass,
+    recipe: createHash("sha256")
+      .update(JSON.stringify(recipeJson(prepared.recipe)))
+      .digest("hex"),
+    dataset: spec.dataset,
+    dataset_hash: prepared.datasetHash,
+    device_class: runtime.deviceClass,
+    runtime: runtime.version,
   };
+}
+
+/** The recipe under the names that the contract gives its fields, all of them. */
+const recipeJson = ({ lora, ...others }: CompleteRecipe) => ({ ...snakeKeys(others), lora: snakeKeys(lora) });
+
+/** As protobuf's field names: learningRate becomes learning_rate. */
+function snakeKeys(message: object): Record<string, unknown> {
+  const snake = (key: string) => key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+  return Object.fromEntries(Object.entries(message).map(([key, value]) => [snake(key), value as unknown]));
 }
 
 const totalTokens = (steps: readonly StepMetrics[]) => steps.reduce((sum, { tokens }) => sum + tokens, 0);

@@ -5,11 +5,15 @@ import type { LossPlot } from "./loss-plot-worker.js";
 import type { Files } from "./files.js";
 
 /** loss.svg and loss.png, drawn in a thread of their own, since drawing takes a while (I10). */
-export async function drawLossPlot(steps: readonly StepMetrics[], title: string): Promise<Files> {
+export async function drawLossPlot(steps: readonly StepMetrics[], title: string, signal: AbortSignal): Promise<Files> {
   const worker = new Worker(new URL("./loss-plot-worker.js", import.meta.url), { workerData: { steps, title } });
-  const [plot] = (await once(worker, "message")) as [LossPlot];
-  return new Map([
-    ["loss.svg", new TextEncoder().encode(plot.svg)],
-    ["loss.png", plot.png],
-  ]);
+  try {
+    const [plot] = (await once(worker, "message", { signal })) as [LossPlot];
+    return new Map([
+      ["loss.svg", new TextEncoder().encode(plot.svg)],
+      ["loss.png", plot.png],
+    ]);
+  } finally {
+    await worker.terminate();
+  }
 }

@@ -1,37 +1,41 @@
+import { once } from "node:events";
 import type { MicroBatch } from "@gradpool/rpc";
 
+/** Micro-batches of a run that are read ahead: enough to keep a few dozen trainers busy. */
+export const MAX_MICRO_BATCHES_AHEAD = 128;
+
+const NONE = new Uint8Array();
+
 /**
- * Micro-batches between the data stream and the optimizer, cut into steps as the core cuts them: a
- * step ends with its last micro-batch by number or with the epoch. They stay until their step is made.
+ * Micro-batches between the data stream and their results, cut into steps as the core cuts them: a step
+ * ends with its last micro-batch by number or with the epoch.
  */
 export class MicroBatchBuffer {
   readonly #gradientAccumulation: number;
-  readonly #capacity: number;
-  #firstStep = 1;
+  /** Steps from #firstStep on; the last one is still being filled. */
   #steps: MicroBatch[][] = [[]];
-  #count = 0;
-  #wake = () => {};
+  #firstStep = 1;
+  #waiting = 0;
+  readonly #room = new EventTarget();
 
   constructor(gradientAccumulation: number) {
     this.#gradientAccumulation = gradientAccumulation;
-    // A whole step must fit, and another one should be at hand when it is made.
-    this.#capacity = 2 * gradientAccumulation + 4;
   }
 
-  /** Waits until there is room for another micro-batch, or `signal` aborts. */
+  /** Steps that have arrived as a whole so far. */
+  get wholeSteps(): number {
+    return this.#firstStep + this.#steps.length - 2;
+  }
+
+  /** Waits until there is room for another micro-batch. Errors: `cancelled` when `signal` aborts before. */
   async room(signal: AbortSignal): Promise<void> {
-    while (this.#count >= this.#capacity && !signal.aborted) {
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-        signal.addEventListener("abort", () => resolve(), { once: true });
-      });
-    }
+    while (this.#waiting >= MAX_MICRO_BATCHES_AHEAD) await once(this.#room, "room", { signal });
   }
 
   add(microBatch: MicroBatch): void {
-    const last = this.#steps.at(-1) ?? [];
+    const last = this.#steps.at(-1) as MicroBatch[];
     last.push(microBatch);
-    this.#count += 1;
+    this.#waiting += 1;
     if (microBatch.lastOfEpoch || last.length === this.#gradientAccumulation) this.#steps.push([]);
   }
 
@@ -41,14 +45,18 @@ export class MicroBatchBuffer {
     return found;
   }
 
-  /** Forgets the micro-batches of the oldest step and gives the last of them. */
+  /** Lets go of a micro-batch's tokens: its result is there. */
+  done(step: number, microBatch: number): void {
+    this.get(step, microBatch).ids = NONE;
+    this.#waiting -= 1;
+    this.#room.dispatchEvent(new Event("room"));
+  }
+
+  /** Forgets the micro-batches of the oldest step, all done, and gives the last of them. */
   takeStep(): MicroBatch {
-    const step = this.#steps.shift() ?? [];
-    this.#firstStep += 1;
-    this.#count -= step.length;
-    this.#wake();
-    const last = step.at(-1);
+    const last = this.#steps.shift()?.at(-1);
     if (!last) throw new Error("the step has no micro-batch");
+    this.#firstStep += 1;
     return last;
   }
 }

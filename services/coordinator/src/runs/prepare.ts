@@ -37,7 +37,10 @@ export interface PreparedRun {
   allParameters: number;
 }
 
-/** `report` tells people what is being done. Errors: as the refusals below, and those of the services. */
+/**
+ * Nothing is written before all else is known to work: the output folder is claimed last.
+ * `report` tells people what is being done. Errors: as the refusals below, and those of the services.
+ */
 export async function prepareRun(
   runId: string,
   spec: RunSpec,
@@ -59,9 +62,6 @@ export async function prepareRun(
   const adapter = await startingAdapter(recipe, targets);
   const trainableParameters = [...adapter.values()].reduce((sum, { data }) => sum + data.length, 0);
 
-  report("claiming the output folder");
-  const claim = { outputDir: resolve(spec.outputDir), runId };
-  const { outputDir } = await whileAway(() => services.checkpointStore.claim(claim, { signal }), signal);
   const dataset: DatasetSpec = {
     sources: spec.dataset,
     textColumn: recipe.textColumn,
@@ -74,7 +74,10 @@ export async function prepareRun(
     seed: recipe.seed,
     maxRows: recipe.dryRun ? DRY_RUN_ROWS : 0,
   };
-  const size = await whileAway(() => measure(dataset, services, report, signal), signal);
+  const size = await measure(dataset, services, report, signal);
+  report("claiming the output folder");
+  const claim = { outputDir: resolve(spec.outputDir), runId };
+  const { outputDir } = await whileAway(() => services.checkpointStore.claim(claim, { signal }), signal);
   const wholeSteps = Math.ceil(size.microBatchesPerEpoch / recipe.gradientAccumulation) * recipe.epochs;
   return {
     recipe,
@@ -116,13 +119,18 @@ function needsPadRow({ vocabSize: tokens, padTokenAdded }: TokenizerInfo, embedd
 }
 
 async function startingAdapter(recipe: CompleteRecipe, targets: LinearModule[]): Promise<AdapterTensors> {
-  const { r, initAdapter: folder } = recipe.lora;
+  const { r, alpha, useRslora, initAdapter: folder } = recipe.lora;
   if (!folder) return initAdapter(targets, r, recipe.seed);
-  const config = parseAdapterConfig(
-    JSON.parse((await readAdapterFile(folder, "adapter_config.json")).toString("utf8")),
-  );
-  if (config.r !== r) refuse(`init_adapter has rank ${config.r}, but lora_r is ${r}; give --lora_r ${config.r}`);
-  return readAdapter(await readAdapterFile(folder, "adapter_model.safetensors"), targets, r);
+  const config = parseAdapterConfig(parseJson(await readAdapterFile(folder, "adapter_config.json"), folder));
+  const same = (flag: string, its: number | boolean, ours: number | boolean) => {
+    if (its === ours) return;
+    refuse(`init_adapter ${folder} has ${flag} ${its}, but the recipe ${ours}; give --${flag} ${its}`);
+  };
+  same("lora_r", config.r, r);
+  same("lora_alpha", config.alpha, alpha);
+  same("use_rslora", config.useRslora, useRslora);
+  const file = join(folder, "adapter_model.safetensors");
+  return readAdapter(await readAdapterFile(folder, "adapter_model.safetensors"), targets, r, file);
 }
 
 async function readAdapterFile(folder: string, file: string): Promise<Buffer> {
@@ -134,17 +142,29 @@ async function readAdapterFile(folder: string, file: string): Promise<Buffer> {
   }
 }
 
-async function measure(
+function parseJson(text: Buffer, folder: string): unknown {
+  try {
+    return JSON.parse(text.toString("utf8"));
+  } catch (cause) {
+    const message = `init_adapter: ${join(folder, "adapter_config.json")} is not valid JSON; save the adapter again`;
+    throw new GradpoolError("data_loss", message, { cause });
+  }
+}
+
+function measure(
   dataset: DatasetSpec,
   services: Services,
   report: (doing: string) => void,
   signal: AbortSignal,
 ): Promise<DescribeDatasetResponse> {
-  report("reading the data set");
-  for await (const size of services.dataStream.describeDataset({ dataset }, { signal })) {
-    if (size.complete) return size;
-    const share = size.bytesTotal > 0 ? ` (${Math.floor((100 * size.bytesRead) / size.bytesTotal)} %)` : "";
-    report(`reading the data set: ${size.rows.toLocaleString("en")} rows${share}`);
-  }
-  throw new GradpoolError("unavailable", "the data-stream service ended before the data set was read");
+  return whileAway(async (progressed) => {
+    report("reading the data set");
+    for await (const size of services.dataStream.describeDataset({ dataset }, { signal })) {
+      if (size.complete) return size;
+      progressed();
+      const share = size.bytesTotal > 0 ? ` (${Math.floor((100 * size.bytesRead) / size.bytesTotal)} %)` : "";
+      report(`reading the data set: ${size.rows.toLocaleString("en")} rows${share}`);
+    }
+    throw new GradpoolError("unavailable", "the data-stream service ended before the data set was read");
+  }, signal);
 }

@@ -1,15 +1,5 @@
-import { GradpoolError } from "@gradpool/errors";
-import {
-  MessageQueue,
-  RunState,
-  type CheckpointUpdate,
-  type Run,
-  type StepMetrics,
-  type WatchRunResponse,
-} from "@gradpool/rpc";
-
-/** Updates that a watcher may be behind before it is cut off. */
-const MAX_BEHIND = 10_000;
+import { EventEmitter, once } from "node:events";
+import { RunState, type CheckpointUpdate, type Run, type StepMetrics, type WatchRunResponse } from "@gradpool/rpc";
 
 const ENDED: ReadonlySet<RunState> = new Set([
   RunState.RUN_STATE_COMPLETED,
@@ -17,12 +7,15 @@ const ENDED: ReadonlySet<RunState> = new Set([
   RunState.RUN_STATE_CANCELLED,
 ]);
 
-/** What is remembered of a run, during and after it, and who watches it. */
+/** What is remembered of a run, during and after it. Watchers read along in it, so none needs a queue. */
 export class RunRecord {
   #run: Run;
   readonly steps: StepMetrics[] = [];
-  readonly #checkpoints: CheckpointUpdate[] = [];
-  readonly #watchers = new Set<MessageQueue<WatchRunResponse>>();
+  /** Steps and checkpoints as they came. */
+  readonly #history: WatchRunResponse[] = [];
+  /** Changes of `update`; steps alone do not count. */
+  #updates = 0;
+  readonly #changes = new EventEmitter().setMaxListeners(0);
 
   constructor(run: Run) {
     this.#run = run;
@@ -36,55 +29,54 @@ export class RunRecord {
     return ENDED.has(this.#run.state);
   }
 
+  /** Without effect once the run has ended. */
   update(changes: Partial<Run>): void {
+    if (this.hasEnded) return;
     this.#run = { ...this.#run, ...changes };
-    this.#tell({ update: { $case: "run", value: this.#run } });
-    if (this.hasEnded) for (const watcher of this.#watchers) watcher.end();
+    this.#updates += 1;
+    this.#changes.emit("change");
   }
 
   addStep(step: StepMetrics): void {
     this.steps.push(step);
     this.#run = { ...this.#run, step: step.step, lastStep: step, tokens: this.#run.tokens + step.tokens };
-    this.#tell({ update: { $case: "step", value: step } });
+    this.#history.push({ update: { $case: "step", value: step } });
+    this.#changes.emit("change");
   }
 
   addCheckpoint(checkpoint: CheckpointUpdate): void {
-    this.#checkpoints.push(checkpoint);
-    this.#tell({ update: { $case: "checkpoint", value: checkpoint } });
+    this.#history.push({ update: { $case: "checkpoint", value: checkpoint } });
+    this.#changes.emit("change");
   }
 
-  /** The run, its checkpoints and its steps behind `afterStep`, then what happens, until it ends. */
+  /** Waits until the run has ended. Errors: `cancelled` when `signal` aborts before. */
+  async ended(signal: AbortSignal): Promise<void> {
+    while (!this.hasEnded) await once(this.#changes, "change", { signal });
+  }
+
+  /**
+   * The run, its checkpoints and its steps behind `afterStep`, then what happens, until it ends.
+   * Whoever reads slowly misses states of the run in between, but no step and no checkpoint.
+   * Errors: `cancelled` when `signal` aborts before.
+   */
   async *watch(afterStep: number, signal: AbortSignal): AsyncGenerator<WatchRunResponse> {
-    const queue = new MessageQueue<WatchRunResponse>();
-    queue.push({ update: { $case: "run", value: this.#run } });
-    for (const checkpoint of this.#checkpoints) queue.push({ update: { $case: "checkpoint", value: checkpoint } });
-    for (const step of this.steps) {
-      if (step.step > afterStep) queue.push({ update: { $case: "step", value: step } });
-    }
-    if (this.hasEnded) queue.end();
-    else this.#watchers.add(queue);
-    const stop = () => queue.end();
-    signal.addEventListener("abort", stop, { once: true });
-    try {
-      yield* queue;
-      if (!this.hasEnded && !signal.aborted) {
-        throw new GradpoolError(
-          "resource_exhausted",
-          "the watcher fell too far behind; watch again after the last step seen",
-        );
+    let updates = this.#updates;
+    let place = 0;
+    yield { update: { $case: "run", value: this.#run } };
+    for (;;) {
+      const next = this.#history[place];
+      // How it ended comes last, other news of the run first.
+      if (updates !== this.#updates && !(this.hasEnded && next)) {
+        updates = this.#updates;
+        yield { update: { $case: "run", value: this.#run } };
+      } else if (next) {
+        place += 1;
+        if (next.update?.$case !== "step" || next.update.value.step > afterStep) yield next;
+      } else if (this.hasEnded) {
+        return;
+      } else {
+        await once(this.#changes, "change", { signal });
       }
-    } finally {
-      signal.removeEventListener("abort", stop);
-      this.#watchers.delete(queue);
-    }
-  }
-
-  #tell(update: WatchRunResponse): void {
-    for (const watcher of this.#watchers) {
-      watcher.push(update);
-      if (watcher.length <= MAX_BEHIND) continue;
-      this.#watchers.delete(watcher);
-      watcher.end();
     }
   }
 }

@@ -1,13 +1,13 @@
-import { checkAdapter, loraTensorNames, type AdapterTensors } from "@gradpool/adapter";
+import { checkAdapter, loraTensorNames, writeAdapter, type AdapterTensors } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
 import { AdamW, clipGradNorm, learningRate } from "@gradpool/optim";
 import type { StepMetrics } from "@gradpool/rpc";
 import { readSafetensors, toFloat32 } from "@gradpool/safetensors";
-import { writeAdapter } from "@gradpool/adapter";
 import type { PreparedRun } from "./prepare.js";
 
-/** A micro-batch's result: its loss sum, its targets, and the gradients' safetensors file. */
+/** What a micro-batch gave. */
 export interface MicroBatchResult {
+  /** Sum of the targets' negative log likelihoods, in nats. */
   lossSum: number;
   targetTokens: number;
   gradients: AdapterTensors;
