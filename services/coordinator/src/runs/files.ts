@@ -27,20 +27,20 @@ const json = (value: unknown) => text(`${JSON.stringify(value, undefined, 2)}\n`
 /** What PeftModel.from_pretrained loads, its tokenizer and its model card. */
 function adapterFiles({ spec, prepared, steps, tokenizerFiles }: RunFacts, training: Training): Files {
   const { recipe, source, tokenizer } = prepared;
-  const settings = Object.entries(recipeJson(recipe)).filter(([name]) => name !== "lora");
+  const { lora, ...settings } = recipe;
   const card = modelCard({
     baseModel: spec.modelId,
     datasets: spec.dataset,
-    lora: recipe.lora,
-    recipe: new Map(settings as [string, string | number | boolean][]),
+    lora,
+    recipe: new Map(Object.entries(snakeKeys(settings)) as [string, string | number | boolean][]),
     steps,
     tokens: totalTokens(steps),
     addedPadToken: tokenizer.padTokenAdded ? tokenizer.padToken : undefined,
   });
   const config = adapterConfigJson({
     baseModel: spec.modelId,
-    lora: recipe.lora,
-    targetModules: recipe.lora.targetModules,
+    lora,
+    targetModules: lora.targetModules,
     fanInFanOut: source.model.description.fanInFanOut,
   });
   return new Map([
