@@ -1,10 +1,11 @@
 /** The bench's model: GPT-2 small shapes with a vocabulary of 32,768 and random weights; the numbers' speed does not depend on their values. */
 import { createWriteStream, existsSync } from "node:fs";
-import { mkdir, rename, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, rename, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { fileURLToPath } from "node:url";
 
 const [WIDTH, LAYERS, HEADS, POSITIONS, VOCABULARY] = [768, 12, 12, 1024, 32_768];
 
@@ -29,6 +30,10 @@ export async function gpt2SmallFolder(): Promise<string> {
   const weights = join(dir, "model.safetensors");
   if (existsSync(weights)) return dir;
   await mkdir(dir, { recursive: true });
+  // Any tokenizer whose ids the embedding has will do.
+  for (const file of ["tokenizer.json", "tokenizer_config.json"]) {
+    await copyFile(fileURLToPath(new URL(`../../../models/tiny-coder/${file}`, import.meta.url)), join(dir, file));
+  }
   await writeFile(join(dir, "config.json"), JSON.stringify(CONFIG, undefined, 2));
   const header: Record<string, unknown> = { __metadata__: { format: "pt" } };
   let offset = 0;
