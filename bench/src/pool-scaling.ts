@@ -1,7 +1,7 @@
 /**
  * Two trainers of one thread through the coordinator against one: tokens per second of whole steps
  * (4 micro-batches of 8 × 128 tokens, GPT-2 small shapes), in turn. The first step, which loads the
- * model, does not count.
+ * model, does not count. Prints the coordinator's own processor time per step, too.
  */
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -27,12 +27,22 @@ const rows = Array.from(
 const dataset = join(dir, "rows.jsonl");
 await writeFile(dataset, rows.join(""));
 
+/** Processor time per step, of each run. */
+const coordinatorSeconds: number[] = [];
+
 async function tokensPerSecond(trainers: number): Promise<number> {
   await using stack = await Stack.start({ trainers });
   const base = defaultRecipe();
   const lora = { ...(base.lora as LoraRecipe), dropout: 0 };
   const recipe = { ...base, epochs: 1, batchSize, gradientAccumulation, maxLength: 129, lora };
-  const finished = await stack.train({ modelId, dataset: [dataset], outputDir: join(dir, `out-${trainers}`), recipe });
+  let begun = 0;
+  const finished = await stack.train(
+    { modelId, dataset: [dataset], outputDir: join(dir, `out-${trainers}`), recipe },
+    ({ step }) => {
+      if (step === 1) begun = stack.coordinatorCpuSeconds();
+      if (step === steps) coordinatorSeconds.push((stack.coordinatorCpuSeconds() - begun) / (steps - 1));
+    },
+  );
   const steady = finished.steps.slice(1);
   return steady.reduce((sum, { tokens }) => sum + tokens, 0) / steady.reduce((sum, { seconds }) => sum + seconds, 0);
 }
@@ -45,6 +55,8 @@ try {
     ratios.push(two / one);
     console.log(`${round}  one trainer ${one.toFixed(0)} tokens/s, two ${two.toFixed(0)}: ${(two / one).toFixed(2)} ×`);
   }
+  const median = coordinatorSeconds.sort((a, b) => a - b)[coordinatorSeconds.length >> 1] ?? NaN;
+  console.log(`coordinator: ${(1000 * median).toFixed(0)} ms of processor time per step`);
   console.log(`two trainers: ${(ratios.sort((a, b) => a - b)[ratios.length >> 1] ?? NaN).toFixed(2)} × one`);
 } finally {
   await rm(dir, { recursive: true, force: true });

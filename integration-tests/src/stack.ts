@@ -1,6 +1,8 @@
 /** The real services as child processes, as the local stack starts them, with trainers to add and to kill. */
 import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import {
   createClient,
@@ -17,24 +19,25 @@ import { randomUUID } from "node:crypto";
 interface Process {
   address: string;
   child: ChildProcess;
+  /** Lines of its log, each a JSON object. */
+  log: string[];
 }
 
-/** Starts a service and waits until it listens. Its log goes to standard error, warnings and worse only. */
+/** Starts a service and waits until it listens. */
 async function startService(name: string, env: Record<string, string>): Promise<Process> {
   const main = fileURLToPath(new URL(`../../../services/${name}/dist/src/main.js`, import.meta.url));
-  const child = fork(main, {
-    env: { ...process.env, GRADPOOL_LOG_LEVEL: "error", ...env },
-    stdio: ["ignore", "ignore", "inherit", "ipc"],
-  });
+  const child = fork(main, { env: { ...process.env, ...env }, stdio: ["ignore", "ignore", "pipe", "ipc"] });
+  const log: string[] = [];
+  if (child.stderr) createInterface({ input: child.stderr }).on("line", (line) => log.push(line));
   const exited = once(child, "exit").then(() => {
-    throw new Error(`${name} ended before it was ready`);
+    throw new Error(`${name} ended before it was ready: ${log.join("\n")}`);
   });
   const [message] = (await Promise.race([once(child, "message"), exited])) as [
     { type: string; address: string; message?: string },
   ];
   exited.catch(() => {});
   if (message.type !== "ready") throw new Error(`${name}: ${message.message ?? "failed"}`);
-  return { address: message.address, child };
+  return { address: message.address, child, log };
 }
 
 async function stop({ child }: Process): Promise<void> {
@@ -98,6 +101,18 @@ export class Stack implements AsyncDisposable {
     const exited = once(victim.child, "exit");
     victim.child.kill("SIGKILL");
     await exited;
+  }
+
+  /** Messages of the trainers' logs, trainer by trainer. */
+  get trainerLogs(): string[][] {
+    return this.#trainers.map(({ log }) => log.map((line) => (JSON.parse(line) as { msg: string }).msg));
+  }
+
+  /** Seconds of processor time that the coordinator has used (Linux). */
+  coordinatorCpuSeconds(): number {
+    const fields = readFileSync(`/proc/${this.#coordinator.child.pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
+    // utime and stime, in ticks of 10 ms.
+    return (Number(fields[11]) + Number(fields[12])) / 100;
   }
 
   async submit(spec: RunSpec): Promise<Run> {

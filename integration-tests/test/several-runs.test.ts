@@ -34,6 +34,11 @@ test("three runs of different ranks, lengths and batch sizes: each gives the byt
   );
   assert.ok(allAdvanced, "all three were under way at the same time");
 
+  for (const messages of stack.trainerLogs) {
+    const loads = messages.filter((message) => message === "loading a base model");
+    assert.equal(loads.length, 1, "one session for all six runs (I9)");
+  }
+
   for (const name of ["a", "b", "c"]) {
     const together = await fingerprint(workspace.path(`together-${name}`));
     assert.deepEqual(together, await fingerprint(workspace.path(`alone-${name}`)), name);
