@@ -1,0 +1,46 @@
+/** gradpool run get: all that is known of a run. */
+import type { Run } from "@gradpool/rpc";
+import type { CommandContext } from "../command-context.js";
+import { Pool } from "../runs/pool.js";
+import { runJson, stateName } from "../runs/run-json.js";
+import { flagValues } from "../recipe-flags.js";
+import { count, facts, localTime, trainableParameters } from "../terminal/format.js";
+
+export async function runGet(
+  runId: string,
+  flags: { address: string },
+  { output, interrupts }: CommandContext,
+): Promise<void> {
+  using pool = new Pool(flags.address);
+  const run = await pool.get(runId, interrupts.signal);
+  output.document(runJson(run));
+  output.say(facts(factsOf(run)));
+  if (run.allParameters > 0) output.say(trainableParameters(run.trainableParameters, run.allParameters));
+}
+
+function factsOf(run: Run): [string, string][] {
+  const { spec, error, lastStep } = run;
+  const entries: [string, string | undefined][] = [
+    ["run", run.runId],
+    ["state", run.preparing ? `${stateName(run.state)}: ${run.preparing}` : stateName(run.state)],
+    ["error", error?.message],
+    ["model", spec?.modelId],
+    ["data set", spec?.dataset.join(" ")],
+    ["output folder", spec?.outputDir],
+    ["step", run.totalSteps > 0 ? `${count(run.step)} of ${count(run.totalSteps)}` : undefined],
+    ["loss", lastStep?.loss.toFixed(4)],
+    ["tokens", run.tokens > 0 ? count(run.tokens) : undefined],
+    ["submitted", run.submittedAt && localTime(run.submittedAt)],
+    ["started", run.startedAt && localTime(run.startedAt)],
+    ["ended", run.endedAt && localTime(run.endedAt)],
+    ["recipe", spec?.recipe && recipeText(flagValues(spec.recipe))],
+  ];
+  return entries.filter((entry): entry is [string, string] => entry[1] !== undefined);
+}
+
+function recipeText(values: Record<string, unknown>): string {
+  return Object.entries(values)
+    .filter(([, value]) => value !== "")
+    .map(([name, value]) => `${name} ${String(value)}`)
+    .join(", ");
+}

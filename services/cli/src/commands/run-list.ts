@@ -1,0 +1,25 @@
+/** gradpool run list: all runs of a pool, newest first. */
+import type { CommandContext } from "../command-context.js";
+import { Pool } from "../runs/pool.js";
+import { runJson, stateName } from "../runs/run-json.js";
+import { localTime, table } from "../terminal/format.js";
+
+export async function runList(flags: { address: string }, { output, interrupts }: CommandContext): Promise<void> {
+  using pool = new Pool(flags.address);
+  const runs = await pool.list(interrupts.signal);
+  output.document(runs.map(runJson));
+  if (runs.length === 0) {
+    output.say("no runs yet; submit one with gradpool run submit");
+    return;
+  }
+  const rows = runs.map((run) => [
+    run.runId,
+    stateName(run.state),
+    run.totalSteps > 0 ? `${run.step}/${run.totalSteps}` : "-",
+    run.lastStep ? run.lastStep.loss.toFixed(4) : "-",
+    run.submittedAt ? localTime(run.submittedAt) : "-",
+    run.spec?.modelId ?? "",
+    run.spec?.outputDir ?? "",
+  ]);
+  output.say(table(["run", "state", "step", "loss", "submitted", "model", "output folder"], rows));
+}

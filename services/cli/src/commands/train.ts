@@ -1,0 +1,82 @@
+/** gradpool train: fine-tunes a model, on a stack of its own or on a running pool. */
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { Recipe, Run, RunSpec } from "@gradpool/rpc";
+import type { CommandContext } from "../command-context.js";
+import { startLocalStack } from "../local-stack/local-stack.js";
+import { superviseRun } from "../runs/follow.js";
+import { Pool } from "../runs/pool.js";
+import { preflight } from "../runs/preflight.js";
+import { runSpecFrom, specForPool, type RunFlags } from "../runs/run-spec.js";
+import { facts } from "../terminal/format.js";
+
+export interface TrainFlags extends RunFlags {
+  /** Coordinator of a running pool; undefined: a stack of its own. */
+  address?: string;
+  trainers: number;
+  threads?: number;
+}
+
+export async function train(flags: TrainFlags, context: CommandContext): Promise<void> {
+  const spec = runSpecFrom(flags, new Date());
+  const run = flags.address ? await trainOnPool(flags.address, spec, context) : await trainHere(flags, spec, context);
+  await sayResult(run, spec, context);
+}
+
+async function trainHere(flags: TrainFlags, spec: RunSpec & { recipe: Recipe }, context: CommandContext): Promise<Run> {
+  const { output, config, interrupts } = context;
+  const model = await preflight(spec, interrupts.signal);
+  sayStart(spec, model, context);
+  output.progress("starting the services");
+  await using stack = await startLocalStack({
+    trainers: flags.trainers,
+    threads: flags.threads,
+    home: config.home,
+    note: (text) => output.note(text),
+    signal: interrupts.signal,
+  });
+  const release = interrupts.onForce(() => stack.kill());
+  try {
+    using pool = new Pool(stack.addresses.coordinator);
+    const { runId } = await pool.submit(spec);
+    return await superviseRun(pool, runId, context, stack.failed);
+  } finally {
+    release();
+  }
+}
+
+async function trainOnPool(address: string, given: RunSpec & { recipe: Recipe }, context: CommandContext) {
+  const spec = await specForPool(given, address);
+  using pool = new Pool(address);
+  const { runId } = await pool.submit(spec, context.interrupts.signal);
+  sayStart(spec, `on the pool at ${address}`, context);
+  return await superviseRun(pool, runId, context);
+}
+
+function sayStart(spec: RunSpec & { recipe: Recipe }, model: string, { output }: CommandContext): void {
+  output.say(
+    facts([
+      ["model", `${spec.modelId} (${model})`],
+      ["data set", spec.dataset.join(" ")],
+      ["output folder", spec.outputDir],
+      ["dry run", spec.recipe.dryRun ? "yes: at most 500 rows and 200 steps" : "no"],
+    ]),
+  );
+}
+
+async function sayResult(run: Run, spec: RunSpec, { output }: CommandContext): Promise<void> {
+  const { outputDir } = spec;
+  const files = await readdir(outputDir).catch(() => []);
+  const results = files.filter((name) => !name.startsWith(".")).sort();
+  output.say(
+    facts([["output folder", outputDir], ...(results.length > 0 ? [["files", results.join(" ")] as const] : [])]),
+  );
+  const model = shellWord(run.spec?.modelId ?? spec.modelId);
+  output.say(`try it:  gradpool sample --model_id ${model} --adapter ${shellWord(outputDir)} --prompt "…"`);
+  output.say(`look at: ${join(outputDir, "loss.png")}`);
+}
+
+/** Quoted where a shell would take it apart. */
+function shellWord(text: string): string {
+  return /^[\w./:@%+=-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+}

@@ -1,0 +1,22 @@
+/** The one file that reads the environment. */
+import { homedir } from "node:os";
+import { join, resolve } from "node:path";
+
+export interface CliConfig {
+  /** Folder for logs: $GRADPOOL_HOME. */
+  home: string;
+  /** Coordinator of a running pool: $GRADPOOL_ADDRESS. */
+  address: string;
+  /** Show stack traces: $GRADPOOL_DEBUG. */
+  debug: boolean;
+}
+
+export const DEFAULT_PORT = 7070;
+
+export function readCliConfig(env: NodeJS.ProcessEnv): CliConfig {
+  return {
+    home: resolve(env["GRADPOOL_HOME"] || join(homedir(), ".gradpool")),
+    address: env["GRADPOOL_ADDRESS"] || `127.0.0.1:${DEFAULT_PORT}`,
+    debug: !["", "0", "false", undefined].includes(env["GRADPOOL_DEBUG"]),
+  };
+}

@@ -1,0 +1,110 @@
+/** Values of flags: what is accepted, and how it is refused. */
+import { InvalidArgumentError, Option, type Command } from "commander";
+import { defaultOf, RECIPE_FLAGS, type FlagKind, type RecipeFlag } from "./recipe-flags.js";
+import { UsageError } from "./usage-error.js";
+
+export function integer(text: string): number {
+  const value = Number(text);
+  if (!/^[+-]?\d+$/.test(text) || !Number.isSafeInteger(value)) throw refusal(text, "a whole number");
+  return value;
+}
+
+/** Commander would name a missing flag before a misspelt one. Errors: UsageError, naming the first that is missing. */
+export function requireFlags(flags: object, names: readonly string[]): void {
+  const missing = names.find((name) => (flags as Record<string, unknown>)[name] === undefined);
+  if (missing) throw new UsageError(`--${missing} is missing; see --help`);
+}
+
+/** A parser of numbers, 5e-5 and the like. `bound` says in words what `holds` checks. */
+export function number(bound = "a number", holds = (_value: number) => true): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() === "" || !Number.isFinite(value) || !holds(value)) throw refusal(text, bound);
+    return value;
+  };
+}
+
+const TRUE = ["true", "1", "yes", "on"];
+const FALSE = ["false", "0", "no", "off"];
+
+export function boolean(text: string): boolean {
+  if (TRUE.includes(text.toLowerCase())) return true;
+  if (FALSE.includes(text.toLowerCase())) return false;
+  throw refusal(text, "true or false");
+}
+
+/** A whole number of at least `least`. */
+export function atLeast(least: number): (text: string) => number {
+  return (text) => {
+    const value = integer(text);
+    if (value < least) throw refusal(text, `at least ${least}`);
+    return value;
+  };
+}
+
+/** "host:port". */
+export function address(text: string): string {
+  const port = /^(?:[^\s:]+|\[[^\s\]]+\]):(\d{1,5})$/.exec(text)?.[1];
+  if (port === undefined || Number(port) > LAST_PORT) throw refusal(text, "HOST:PORT, such as 127.0.0.1:7070");
+  return text;
+}
+
+const LAST_PORT = 65_535;
+
+/** A port that leaves room for the three services behind it. */
+export function port(text: string): number {
+  const value = integer(text);
+  if (value < 0 || value > LAST_PORT - 3) throw refusal(text, `from 0 to ${LAST_PORT - 3}`);
+  return value;
+}
+
+function refusal(text: string, bound: string): InvalidArgumentError {
+  return new InvalidArgumentError(`must be ${bound}, not ${JSON.stringify(text)}`);
+}
+
+/** Values of a flag that may be repeated, and that holds several separated by commas. */
+function commaSeparated(text: string, previous: readonly string[] | undefined): string[] {
+  const names = text
+    .split(",")
+    .map((name) => name.trim())
+    .filter((name) => name !== "");
+  return [...(previous ?? []), ...names];
+}
+
+const PARSERS: Record<FlagKind, ((text: string) => unknown) | undefined> = {
+  integer,
+  number: number(),
+  boolean,
+  text: undefined,
+  list: undefined,
+};
+
+const PLACEHOLDERS: Record<FlagKind, string> = {
+  integer: "<n>",
+  number: "<x>",
+  boolean: "[true|false]",
+  text: "<text>",
+  list: "<names...>",
+};
+
+/** Adds the recipe's flags, or those of the given names. Values that are not given stay undefined: recipeFrom knows the defaults. */
+export function addRecipeFlags(command: Command, names?: readonly string[]): Command {
+  for (const flag of RECIPE_FLAGS) if (names?.includes(flag.name) ?? true) command.addOption(recipeOption(flag));
+  return command;
+}
+
+function recipeOption(flag: RecipeFlag): Option {
+  const { name, kind, help } = flag;
+  const option = new Option(`--${name} ${PLACEHOLDERS[kind]}`, `${help}${shownDefault(flag)}`);
+  option.helpGroup("Recipe:");
+  if (kind === "list") return option.argParser(commaSeparated);
+  const parser = PARSERS[kind];
+  return parser ? option.argParser(parser) : option;
+}
+
+function shownDefault(flag: RecipeFlag): string {
+  const value = defaultOf(flag);
+  const isSmall = typeof value === "number" && value !== 0 && Math.abs(value) < 1e-3;
+  const text = Array.isArray(value) ? value.join(",") : isSmall ? value.toExponential() : String(value);
+  return text === "" ? "" : ` (default: ${text})`;
+}

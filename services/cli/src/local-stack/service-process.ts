@@ -1,0 +1,117 @@
+/** One service as a child process. */
+import { fork, type ChildProcess } from "node:child_process";
+import { open } from "node:fs/promises";
+import { GradpoolError, type ErrorCode } from "@gradpool/errors";
+import type { ServiceMessage } from "@gradpool/service-kit";
+import { logTail } from "./log-folder.js";
+
+/** How long a service may take to say that it is ready. */
+const START_TIMEOUT_MS = 60_000;
+
+/** How long it may take to end when asked to; then it is killed. */
+const STOP_GRACE_MS = 10_000;
+
+export interface ServiceProcessOptions {
+  /** For people, such as "trainer-1". */
+  name: string;
+  /** File to run. */
+  main: string;
+  env: NodeJS.ProcessEnv;
+  logPath: string;
+  signal?: AbortSignal | undefined;
+}
+
+export class ServiceProcess implements AsyncDisposable {
+  readonly name: string;
+  readonly logPath: string;
+  /** How it ended, such as "signal SIGKILL". */
+  readonly ended: Promise<string>;
+  /** "host:port"; empty until it is ready. */
+  address = "";
+  readonly #child: ChildProcess;
+
+  private constructor(child: ChildProcess, name: string, logPath: string) {
+    this.#child = child;
+    this.name = name;
+    this.logPath = logPath;
+    this.ended = new Promise((resolve) => {
+      child.once("exit", (code, signal) => resolve(signal ? `signal ${signal}` : `exit code ${code}`));
+      child.once("error", (error) => resolve(error.message));
+    });
+  }
+
+  /**
+   * Starts a service and waits until it is ready. It ends by itself when this process is gone: its IPC
+   * channel closes then. Errors: the service's own, or `unavailable` with the end of its log.
+   */
+  static async start({ name, main, env, logPath, signal }: ServiceProcessOptions): Promise<ServiceProcess> {
+    signal?.throwIfAborted();
+    const log = await open(logPath, "a");
+    let service: ServiceProcess;
+    try {
+      // Detached: Ctrl-C in a terminal reaches this process alone, which ends the services in order.
+      const child = fork(main, [], { env, stdio: ["ignore", log.fd, log.fd, "ipc"], detached: true, execArgv: [] });
+      service = new ServiceProcess(child, name, logPath);
+    } finally {
+      await log.close();
+    }
+    try {
+      service.address = await service.#ready(signal);
+    } catch (error) {
+      service.kill();
+      await service.ended;
+      throw error;
+    }
+    return service;
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
+  get isAlive(): boolean {
+    return this.#child.exitCode === null && this.#child.signalCode === null && this.#child.pid !== undefined;
+  }
+
+  /** Ends it at once. */
+  kill(): void {
+    this.#child.kill("SIGKILL");
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.isAlive) return;
+    this.#child.kill("SIGTERM");
+    const force = setTimeout(() => this.kill(), STOP_GRACE_MS);
+    await this.ended;
+    clearTimeout(force);
+  }
+
+  /** An `unavailable` error that names how it ended and what it wrote last. */
+  async failure(how: string): Promise<GradpoolError> {
+    const tail = await logTail(this.logPath);
+    const last = tail.length > 0 ? `, last words: ${tail.at(-1)}` : "";
+    return new GradpoolError("unavailable", `${this.name} ended (${how})${last}; its log is ${this.logPath}`);
+  }
+
+  async #ready(signal: AbortSignal | undefined): Promise<string> {
+    const settled = new AbortController();
+    const until = AbortSignal.any([settled.signal, AbortSignal.timeout(START_TIMEOUT_MS), ...(signal ? [signal] : [])]);
+    const message = new Promise<ServiceMessage>((resolve) => this.#child.once("message", resolve));
+    const aborted = new Promise<"aborted">((resolve) =>
+      until.addEventListener("abort", () => resolve("aborted"), { once: true }),
+    );
+    const first = await Promise.race([message, this.ended, aborted]);
+    settled.abort();
+    if (first === "aborted") {
+      signal?.throwIfAborted();
+      const advice = `its log is ${this.logPath}`;
+      throw new GradpoolError(
+        "deadline_exceeded",
+        `${this.name} is not ready after ${START_TIMEOUT_MS / 1000} s; ${advice}`,
+      );
+    }
+    if (typeof first === "string") throw await this.failure(first);
+    if (first.type === "failed") throw new GradpoolError(first.code as ErrorCode, `${this.name}: ${first.message}`);
+    return first.address;
+  }
+}

@@ -1,0 +1,24 @@
+import { readFile } from "node:fs/promises";
+import { EXIT_FAILED, EXIT_INTERRUPTED } from "./exit-codes.js";
+import { Interrupts } from "./interrupts.js";
+import { runCli } from "./run-cli.js";
+
+const manifest = JSON.parse(await readFile(new URL("../../package.json", import.meta.url), "utf8")) as {
+  version: string;
+};
+const interrupts = new Interrupts();
+const onSignal = () => {
+  void interrupts.interrupt().then((isForced) => {
+    if (isForced) process.exit(EXIT_INTERRUPTED);
+  });
+};
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, onSignal);
+// Whoever read the output has gone; the services end with this process.
+process.stdout.on("error", () => process.exit(EXIT_FAILED));
+process.exitCode = await runCli(process.argv.slice(2), {
+  stdout: process.stdout,
+  stderr: process.stderr,
+  env: process.env,
+  interrupts,
+  version: manifest.version,
+});

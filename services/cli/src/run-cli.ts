@@ -1,0 +1,108 @@
+/** Runs one command line, and makes an exit code of how it ended. */
+import { CommanderError, type Command } from "commander";
+import { GradpoolError } from "@gradpool/errors";
+import { readCliConfig } from "./config.js";
+import { EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE } from "./exit-codes.js";
+import { boolean } from "./flags.js";
+import { Interrupted, type Interrupts } from "./interrupts.js";
+import { createProgram } from "./program.js";
+import { oneSpelling, type KnownFlags } from "./spelling.js";
+import { oneLine } from "./terminal/format.js";
+import { Output, type Sink } from "./terminal/output.js";
+import { UsageError } from "./usage-error.js";
+
+export interface CliEnvironment {
+  stdout: Sink;
+  stderr: Sink;
+  env: NodeJS.ProcessEnv;
+  interrupts: Interrupts;
+  version: string;
+}
+
+/** `argv` as the user gave it, less node and script. Gives the exit code. */
+export async function runCli(argv: readonly string[], environment: CliEnvironment): Promise<number> {
+  const { stdout, stderr, env, interrupts, version } = environment;
+  const config = readCliConfig(env);
+  const outputOf = (json: boolean) => new Output({ stdout, stderr, json });
+  // Flags may be wrong as a whole, and still a reader of JSON wants JSON.
+  let output = outputOf(argv.includes("--json"));
+  const program = createProgram({
+    version,
+    config,
+    contextOf: (json) => ({ output: (output = outputOf(json)), config, interrupts }),
+  });
+  program.option("--debug", "show where an error came from, also $GRADPOOL_DEBUG");
+  prepare(program, { stdout, stderr });
+  try {
+    await program.parseAsync(oneSpelling(argv, knownFlags(program)), { from: "user" });
+    return EXIT_OK;
+  } catch (reason) {
+    const isDebug = config.debug || argv.includes("--debug");
+    return explain(reason, output, isDebug);
+  }
+}
+
+/** Errors are thrown instead of ending the process, and flags of the program are known to its commands. */
+function prepare(command: Command, { stdout, stderr }: { stdout: Sink; stderr: Sink }): void {
+  command
+    .exitOverride()
+    .showSuggestionAfterError()
+    .configureOutput({
+      writeOut: (text) => void stdout.write(text),
+      writeErr: (text) => void stderr.write(text),
+      outputError: () => {},
+    });
+  for (const inner of command.commands) {
+    if (inner.commands.length === 0) inner.option("--debug", "show where an error came from, also $GRADPOOL_DEBUG");
+    prepare(inner, { stdout, stderr });
+  }
+}
+
+function knownFlags(program: Command): KnownFlags {
+  const names = new Set<string>();
+  const booleans = new Set<string>();
+  const collect = (command: Command) => {
+    for (const option of command.options) {
+      names.add(option.name());
+      if (option.parseArg === boolean) booleans.add(option.name());
+    }
+    command.commands.forEach(collect);
+  };
+  collect(program);
+  return { names, booleans };
+}
+
+function explain(reason: unknown, output: Output, isDebug: boolean): number {
+  output.endProgress();
+  if (reason instanceof CommanderError && reason.exitCode === 0) return EXIT_OK;
+  // Help that was not asked for stands on standard error: a command was missing.
+  if (reason instanceof CommanderError && reason.code === "commander.help") return EXIT_USAGE;
+  if (isDebug && reason instanceof Error) output.note(reason.stack ?? reason.message);
+  if (reason instanceof Interrupted || (reason instanceof Error && reason.cause instanceof Interrupted)) {
+    output.failure("cancelled", "interrupted");
+    return EXIT_INTERRUPTED;
+  }
+  if (reason instanceof CommanderError) {
+    output.failure("usage", usageText(reason.message));
+    return EXIT_USAGE;
+  }
+  if (reason instanceof UsageError) {
+    output.failure("usage", oneLine(reason.message));
+    return EXIT_USAGE;
+  }
+  const error = GradpoolError.from(reason);
+  const advice = error.code === "internal" && !isDebug ? "; --debug shows where it came from" : "";
+  output.failure(error.code, `${oneLine(error.message)}${advice}`);
+  return EXIT_FAILED;
+}
+
+/** Commander's words, in the form of our errors: what is wrong; what to do. */
+function usageText(message: string): string {
+  const text = oneLine(message.replace(/^error: /, ""))
+    .replace(/^option '(-\S+)[^']*' argument '.*' is invalid\. /s, "$1 ")
+    .replace(/^option '(-\S+)[^']*' argument missing$/, "$1 needs a value")
+    .replace(/^(unknown (?:option|command)) '(.*?)'/s, "$1 $2");
+  const suggestion = /^(.*?)\s*\(Did you mean (.*)\?\)$/.exec(text);
+  if (suggestion) return `${suggestion[1]}; did you mean ${suggestion[2]}?`;
+  return / must be /.test(text) ? text : `${text}; see --help`;
+}

@@ -1,0 +1,21 @@
+import { Dataset } from "@gradpool/data";
+import { openModel } from "@gradpool/model-source";
+import { selectTargets } from "@gradpool/models";
+import { GradpoolError } from "@gradpool/errors";
+import type { Recipe, RunSpec } from "@gradpool/rpc";
+
+/**
+ * What can be refused within milliseconds is refused before any service starts: a missing model, data
+ * files that are not there, targets that match nothing. Gives a line about the model.
+ */
+export async function preflight(spec: RunSpec & { recipe: Recipe }, signal: AbortSignal): Promise<string> {
+  const { recipe } = spec;
+  const { description } = (await openModel(spec.modelId)).model;
+  selectTargets(description, recipe.lora?.targetModules ?? []);
+  if (recipe.maxLength > description.maxPositions) {
+    const problem = `max_length ${recipe.maxLength} is beyond the model's ${description.maxPositions} positions`;
+    throw new GradpoolError("invalid_argument", `${problem}; lower --max_length`);
+  }
+  await Dataset.open(spec.dataset, signal);
+  return `${description.modelType}, ${description.parameters.toLocaleString("en-US")} parameters`;
+}

@@ -1,0 +1,97 @@
+/** Tells what happens to a run: for people, or as JSON lines. */
+import { GradpoolError, type ErrorCode } from "@gradpool/errors";
+import { RunState, type CheckpointUpdate, type Run, type StepMetrics } from "@gradpool/rpc";
+import { count, duration, trainableParameters } from "../terminal/format.js";
+import type { Output } from "../terminal/output.js";
+import { TrainingProgress } from "../terminal/training-progress.js";
+import type { RunUpdate } from "./pool.js";
+import { runJson, snakeKeys } from "./run-json.js";
+
+const ENDED: readonly RunState[] = [
+  RunState.RUN_STATE_COMPLETED,
+  RunState.RUN_STATE_FAILED,
+  RunState.RUN_STATE_CANCELLED,
+];
+
+export class RunReport {
+  readonly #output: Output;
+  readonly #progress = new TrainingProgress();
+  #run: Run | undefined;
+  #first: StepMetrics | undefined;
+  #last: StepMetrics | undefined;
+  #saidStart = false;
+
+  constructor(output: Output) {
+    this.#output = output;
+  }
+
+  /** The run as it was last told. */
+  get run(): Run | undefined {
+    return this.#run;
+  }
+
+  get hasEnded(): boolean {
+    return this.#run !== undefined && ENDED.includes(this.#run.state);
+  }
+
+  update(update: RunUpdate): void {
+    if (update.$case === "run") this.#onRun(update.value);
+    else if (update.$case === "step") this.#onStep(update.value);
+    else this.#onCheckpoint(update.value);
+  }
+
+  /** How it ended, for people. Errors: the run's own, or `cancelled`. */
+  finish(): Run {
+    const run = this.#run;
+    this.#output.endProgress();
+    if (!run || !this.hasEnded)
+      throw new GradpoolError("unavailable", "the pool ended before the run did; look at its logs");
+    if (run.state === RunState.RUN_STATE_FAILED) {
+      throw new GradpoolError((run.error?.code ?? "internal") as ErrorCode, run.error?.message ?? "the run failed");
+    }
+    if (run.state === RunState.RUN_STATE_CANCELLED) {
+      throw new GradpoolError(
+        "cancelled",
+        `run ${run.runId} was cancelled; what it saved is in ${run.spec?.outputDir}`,
+      );
+    }
+    this.#output.say(this.#summary(run));
+    return run;
+  }
+
+  #onRun(run: Run): void {
+    this.#run = run;
+    this.#output.document({ event: "run", ...runJson(run) });
+    if (run.state === RunState.RUN_STATE_QUEUED) this.#output.progress("waiting in the queue", true);
+    if (run.state === RunState.RUN_STATE_PREPARING && run.preparing) this.#output.progress(run.preparing);
+    if (run.totalSteps > 0 && !this.#saidStart) {
+      this.#saidStart = true;
+      const rows = `${count(run.rows)} row${run.rows === 1 ? "" : "s"}`;
+      this.#output.say(`${rows}, ${count(run.totalSteps)} step${run.totalSteps === 1 ? "" : "s"}`);
+      this.#output.say(trainableParameters(run.trainableParameters, run.allParameters));
+    }
+  }
+
+  #onStep(step: StepMetrics): void {
+    this.#first ??= step;
+    this.#last = step;
+    this.#progress.add(step);
+    this.#output.document({ event: "step", ...(snakeKeys(step) as object) });
+    const totalSteps = this.#run?.totalSteps ?? 0;
+    this.#output.progress(this.#progress.line(totalSteps), step.step === 1 || step.step === totalSteps);
+  }
+
+  #onCheckpoint(checkpoint: CheckpointUpdate): void {
+    this.#output.document({ event: "checkpoint", ...(snakeKeys(checkpoint) as object) });
+    this.#output.say(`checkpoint ${checkpoint.removed ? "removed" : "saved"}: ${checkpoint.path}`);
+  }
+
+  #summary(run: Run): string {
+    const milliseconds = (run.endedAt?.getTime() ?? 0) - (run.startedAt ?? run.submittedAt ?? new Date(0)).getTime();
+    const work = `${count(run.step)} steps, ${count(run.tokens)} tokens`;
+    const loss = (run.lastStep ?? this.#last)?.loss;
+    const first = this.#first?.step === 1 ? ` (${this.#first.loss.toFixed(4)} at the first step)` : "";
+    const level = loss === undefined ? "" : `, final loss ${loss.toFixed(4)}${first}`;
+    return `done in ${duration(milliseconds / 1000)}: ${work}${level}`;
+  }
+}

@@ -1,0 +1,56 @@
+/** From flags to what is submitted. */
+import { stat } from "node:fs/promises";
+import { basename, resolve } from "node:path";
+import { GradpoolError } from "@gradpool/errors";
+import { checkRecipe } from "@gradpool/recipe";
+import type { Recipe, RunSpec } from "@gradpool/rpc";
+import { recipeFrom } from "../recipe-flags.js";
+import { UsageError } from "../usage-error.js";
+
+/** What commander gives for a run's flags: those of the recipe, and these. */
+export interface RunFlags extends Record<string, unknown> {
+  model_id: string;
+  dataset: string[];
+  output_dir?: string;
+}
+
+/** Errors: UsageError for a recipe that cannot be meant. */
+export function runSpecFrom(flags: RunFlags, now: Date): RunSpec & { recipe: Recipe } {
+  const recipe = recipeFrom(flags);
+  try {
+    checkRecipe(recipe);
+  } catch (error) {
+    throw new UsageError(GradpoolError.from(error).message);
+  }
+  for (const [flag, value] of Object.entries({ model_id: flags.model_id, output_dir: flags.output_dir })) {
+    if (value === "") throw new UsageError(`--${flag} is empty; give a folder`);
+  }
+  const outputDir = flags.output_dir ?? defaultOutputDir(flags.model_id, now);
+  return { modelId: flags.model_id, dataset: flags.dataset, outputDir, recipe };
+}
+
+/** outputs/<model>-<local date and time>. */
+export function defaultOutputDir(modelId: string, now: Date): string {
+  const two = (value: number) => String(value).padStart(2, "0");
+  const date = `${now.getFullYear()}${two(now.getMonth() + 1)}${two(now.getDate())}`;
+  const time = `${two(now.getHours())}${two(now.getMinutes())}${two(now.getSeconds())}`;
+  return `outputs/${basename(resolve(modelId))}-${date}-${time}`;
+}
+
+const LOOPBACK = /^(127\.\d+\.\d+\.\d+|localhost|\[::1\]):\d+$/;
+
+/**
+ * The spec for a pool at `address`. On this machine it may run in another folder: relative paths become
+ * absolute. On another machine they are that machine's own.
+ */
+export async function specForPool<S extends RunSpec>(spec: S, address: string): Promise<S> {
+  if (!LOOPBACK.test(address)) return spec;
+  const dataset = spec.dataset.map((source) => (source === "synthetic" ? source : resolve(source)));
+  return { ...spec, modelId: await existing(spec.modelId), dataset, outputDir: resolve(spec.outputDir) };
+}
+
+/** Absolute if there is such a path; what is none may be a name that the pool knows. */
+async function existing(path: string): Promise<string> {
+  const found = await stat(path).catch(() => undefined);
+  return found ? resolve(path) : path;
+}

@@ -1,0 +1,99 @@
+/** What a command writes: results on standard output, everything else on standard error. */
+import type { ErrorCode } from "@gradpool/errors";
+
+/** The part of a stream that is used; process.stdout and process.stderr have it. */
+export interface Sink {
+  write(text: string): unknown;
+  isTTY?: boolean;
+  columns?: number;
+}
+
+export interface OutputOptions {
+  stdout: Sink;
+  stderr: Sink;
+  /** Results as JSON, and nothing else on standard output. */
+  json: boolean;
+}
+
+/** Plain progress lines come no more often than this. */
+const PLAIN_PROGRESS_MS = 5_000;
+
+export class Output {
+  readonly json: boolean;
+  readonly #stdout: Sink;
+  readonly #stderr: Sink;
+  #liveLine = "";
+  #lastPlainMs = -Infinity;
+
+  constructor({ stdout, stderr, json }: OutputOptions) {
+    this.json = json;
+    this.#stdout = stdout;
+    this.#stderr = stderr;
+  }
+
+  /** Progress is drawn over itself, on a terminal. */
+  get isLive(): boolean {
+    return this.#stderr.isTTY === true && !this.json;
+  }
+
+  /** Lines of a result for people; nothing with --json. */
+  say(text: string): void {
+    if (!this.json) this.#write(this.#stdout, `${text}\n`);
+  }
+
+  /** A piece of text as it comes, without a line's end; nothing with --json. */
+  stream(text: string): void {
+    if (!this.json) this.#write(this.#stdout, text);
+  }
+
+  /** One JSON document, or one line of a stream of them; only with --json. */
+  document(value: unknown): void {
+    if (this.json) this.#write(this.#stdout, `${JSON.stringify(value)}\n`);
+  }
+
+  /** A remark that is no result. */
+  note(text: string): void {
+    this.#write(this.#stderr, `${text}\n`);
+  }
+
+  /** Why the command failed. */
+  failure(code: ErrorCode | "usage", message: string): void {
+    this.document({ error: { code, message } });
+    this.note(`gradpool: ${message}`);
+  }
+
+  /**
+   * How far things are. On a terminal the line replaces the previous one; elsewhere it is written every
+   * few seconds, or when it is `due` whatever the time. Nothing with --json.
+   */
+  progress(line: string, due = false): void {
+    if (this.json) return;
+    if (this.isLive) {
+      const width = Math.max(20, (this.#stderr.columns ?? 80) - 1);
+      this.#liveLine = line.length > width ? `${line.slice(0, width - 1)}…` : line;
+      this.#stderr.write(`\r\x1b[K${this.#liveLine}`);
+      return;
+    }
+    const now = performance.now();
+    if (!due && now - this.#lastPlainMs < PLAIN_PROGRESS_MS) return;
+    this.#lastPlainMs = now;
+    this.#stderr.write(`${line}\n`);
+  }
+
+  /** Leaves the last progress line standing; what follows begins on a line of its own. */
+  endProgress(): void {
+    if (this.#liveLine) this.#stderr.write("\n");
+    this.#liveLine = "";
+  }
+
+  /** Other text goes above the live line. */
+  #write(sink: Sink, text: string): void {
+    if (!this.#liveLine) {
+      sink.write(text);
+      return;
+    }
+    this.#stderr.write("\r\x1b[K");
+    sink.write(text);
+    this.#stderr.write(this.#liveLine);
+  }
+}

@@ -1,0 +1,7 @@
+/** The command line cannot be meant: exit code 2. The message is one line: what is wrong, and what to do. */
+export class UsageError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = "UsageError";
+  }
+}
