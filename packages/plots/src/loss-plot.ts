@@ -1,5 +1,4 @@
 /** A run's loss and learning rate as a picture: loss.svg and loss.png. */
-import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { Resvg } from "@resvg/resvg-js";
 import { LineChart } from "echarts/charts";
