@@ -3,7 +3,17 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { readSafetensors, toFloat32, type FloatTensor, type Tensor } from "@gradpool/safetensors";
 
-export const GOLDEN_CASES = ["gpt2-plain", "gpt2-codeparrot", "gpt2-odd", "gpt2-unscaled"] as const;
+export const GOLDEN_CASES = [
+  "gpt2-plain",
+  "gpt2-codeparrot",
+  "gpt2-odd",
+  "gpt2-unscaled",
+  "llama-gqa",
+  "qwen2-bias",
+  "qwen3-norm",
+  "mistral-gqa",
+  "llama3-rope",
+] as const;
 
 /** DESIGN tolerances for float32 against PyTorch, all relative. */
 export const TOLERANCE = { loss: 1e-5, gradient: 1e-5, logits: 1e-5, adapter: 1e-4 };
@@ -49,6 +59,12 @@ export class Golden {
 
   get steps(): GoldenStep[] {
     return this.#json("reference.json") as GoldenStep[];
+  }
+
+  /** The tokenizer has no pad token and the recipe names none, so one is added and the embedding grows. */
+  get addsPadToken(): boolean {
+    const tokenizer = this.#json("model/tokenizer_config.json") as { pad_token?: string };
+    return this.recipe.pad_token === null && tokenizer.pad_token === undefined;
   }
 
   get texts(): string[] {

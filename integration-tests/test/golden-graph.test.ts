@@ -37,7 +37,7 @@ for (const name of GOLDEN_CASES) {
     test("every step, and the final adapter", async () => {
       const { recipe, steps } = golden;
       const targets = selectTargets(source.model.description, recipe.lora.target_modules);
-      const base = { source, targets, padRow: recipe.pad_token === null };
+      const base = { source, targets, padRow: golden.addsPadToken };
       await using session = await TrainingSession.create(base, { threads: THREADS, dropout: false });
       const { r } = recipe.lora;
       const scaling = loraScaling({ r, alpha: recipe.lora.lora_alpha, useRslora: recipe.lora.use_rslora ?? false });
@@ -95,7 +95,7 @@ for (const name of GOLDEN_CASES) {
     const rows: number[][] = [];
     for (const text of golden.texts)
       rows.push([...(await tokenizer.encode(text)).getIds(), eos].slice(0, recipe.max_length));
-    const pad = recipe.pad_token === null ? source.model.description.vocabSize : eos;
+    const pad = golden.addsPadToken ? source.model.description.vocabSize : eos;
     const list: Batch[] = [];
     for (let start = 0; start < rows.length; start += recipe.batch_size) {
       const group = rows.slice(start, start + recipe.batch_size);

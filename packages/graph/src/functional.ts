@@ -17,6 +17,8 @@ export const mul = (a: Value, b: Value) => one("Mul", [a, b]);
 export const div = (a: Value, b: Value) => one("Div", [a, b]);
 export const exp = (x: Value) => one("Exp", [x]);
 export const log = (x: Value) => one("Log", [x]);
+export const cos = (x: Value) => one("Cos", [x]);
+export const sin = (x: Value) => one("Sin", [x]);
 export const erf = (x: Value) => one("Erf", [x]);
 export const tanh = (x: Value) => one("Tanh", [x]);
 export const sigmoid = (x: Value) => one("Sigmoid", [x]);
@@ -46,6 +48,12 @@ export function gemm(a: Value, b: Value, c: Value, options: { transB?: boolean }
 /** Layer normalization over the last axis; mean and inverse standard deviation come along for the gradient. */
 export const layerNorm = (x: Value, weight: Value, bias: Value, epsilon: number) =>
   one("LayerNormalization", [x, weight, bias], { axis: -1, epsilon });
+/** Root-mean-square normalization over the last axis. */
+export const rmsNorm = (x: Value, weight: Value, epsilon: number) =>
+  one("SimplifiedLayerNormalization", [x, weight], { axis: -1, epsilon });
+/** Rotates pairs (i, i + D/2) of x [B, H, S, D] by angles whose cosines and sines are [S, D/2] (Su et al. 2021). */
+export const rotary = (x: Value, cosines: Value, sines: Value) =>
+  one("RotaryEmbedding", [x, x.graph.literal(BigInt64Array.of(0n), [1]), cosines, sines]);
 export const softmax = (x: Value) => one("Softmax", [x], { axis: -1 });
 export const logSoftmax = (x: Value) => one("LogSoftmax", [x], { axis: -1 });
 

@@ -4,6 +4,7 @@ export {
   add,
   cast,
   concat,
+  cos,
   div,
   erf,
   exp,
@@ -20,8 +21,11 @@ export {
   reduceSum,
   relu,
   reshape,
+  rmsNorm,
+  rotary,
   scale,
   sigmoid,
+  sin,
   softmax,
   split,
   sub,
@@ -29,7 +33,7 @@ export {
   transpose,
   where,
 } from "./functional.js";
-export { gelu } from "./groups/activations.js";
+export { gelu, silu } from "./groups/activations.js";
 export { attention } from "./groups/attention.js";
 export { linearCrossEntropy } from "./groups/cross-entropy.js";
 export { linear, loraLinear, type Linear, type LoraBranch } from "./groups/lora-linear.js";

@@ -7,6 +7,7 @@ import {
   backward,
   cast,
   concat,
+  cos,
   div,
   erf,
   exp,
@@ -27,7 +28,11 @@ import {
   reduceSum,
   relu,
   reshape,
+  rmsNorm,
+  rotary,
   sigmoid,
+  silu,
+  sin,
   softmax,
   split,
   sub,
@@ -127,6 +132,8 @@ const CASES: Record<OpType, Case[]> = {
   Exp: [of("", [[2, 3]], exp)],
   Erf: [of("", [[2, 5]], erf, [-2, 2])],
   Log: [of("", [[2, 3]], log, [0.5, 2])],
+  Cos: [of("", [[2, 3]], cos, [-3, 3])],
+  Sin: [of("", [[2, 3]], sin, [-3, 3])],
   Tanh: [of("", [[2, 5]], tanh, [-2, 2])],
   Sigmoid: [of("", [[2, 5]], sigmoid, [-3, 3])],
   Relu: [of("", [[2, 5]], relu, [-2, 2.3])],
@@ -168,6 +175,10 @@ const CASES: Record<OpType, Case[]> = {
     of("", [[3, 5], [5], [5]], (x, w, b) => layerNorm(x, w, b, 1e-5)),
     of("rank 3", [[2, 2, 4], [4], [4]], (x, w, b) => layerNorm(x, w, b, 1e-5)),
   ],
+  SimplifiedLayerNormalization: [
+    of("", [[3, 5], [5]], (x, w) => rmsNorm(x, w, 1e-5)),
+    of("rank 4", [[2, 1, 2, 4], [4]], (x, w) => rmsNorm(x, w, 1e-6)),
+  ],
   Softmax: [of("", [[3, 4]], softmax, [-2, 2])],
   LogSoftmax: [of("", [[3, 4]], logSoftmax, [-2, 2])],
   ReduceSum: [
@@ -184,6 +195,7 @@ const CASES: Record<OpType, Case[]> = {
     }),
   ],
   Concat: [],
+  RotaryEmbedding: [of("", [[1, 2, 3, 16]], (x) => rotary(x, frozen(x.graph, [3, 8]), frozen(x.graph, [3, 8], 5)))],
   Gather: [],
   GatherElements: [],
 };
@@ -204,6 +216,20 @@ const GROUPS: Case[] = [
       return attention(q, k, v, mask, 0.5);
     },
   ),
+  of(
+    "attention, two heads a key",
+    [
+      [2, 4, 3, 4],
+      [2, 2, 3, 4],
+      [2, 2, 3, 4],
+    ],
+    (q, k, v) => {
+      const inf = -3.4e38;
+      const mask = q.graph.literal(Float32Array.of(0, inf, inf, 0, 0, inf, 0, 0, 0), [3, 3]);
+      return attention(q, k, v, mask, 0.5);
+    },
+  ),
+  of("silu", [[3, 5]], silu, [-3, 3]),
   of("linearCrossEntropy", [[4, 3]], (h) =>
     linearCrossEntropy(
       h,

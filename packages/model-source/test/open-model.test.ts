@@ -63,7 +63,7 @@ test("config.json is not JSON", async () => {
 });
 test("an unsupported architecture is named, with those supported", async () => {
   await editConfig({ model_type: "bert" });
-  await refuses("failed_precondition", /"bert" is not supported; supported: gpt2/);
+  await refuses("failed_precondition", /"bert" is not supported; supported: gpt2, llama/);
 });
 test("the model's own code is refused", async () => {
   await editConfig({ auto_map: { AutoModel: "modeling.Custom" } });

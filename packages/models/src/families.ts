@@ -2,9 +2,10 @@ import { GradpoolError } from "@gradpool/errors";
 import type { SafetensorsHeader } from "@gradpool/safetensors";
 import type { Family, Model } from "./description.js";
 import { gpt2 } from "./gpt2.js";
+import { llama } from "./llama.js";
 
 /** Every supported architecture. Adding one is one file and one entry here. */
-const FAMILIES: readonly Family[] = [gpt2];
+const FAMILIES: readonly Family[] = [gpt2, llama];
 
 /**
  * Reads a model from its config.json and the header of its weights.

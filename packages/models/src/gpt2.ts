@@ -4,34 +4,19 @@ import {
   add,
   attention,
   gather,
-  gelu,
   layerNorm,
   linear,
   loraLinear,
-  mul,
-  relu,
   reshape,
-  sigmoid,
   split,
   transpose,
   type Value,
 } from "@gradpool/graph";
 import type { SafetensorsHeader } from "@gradpool/safetensors";
+import { ACTIVATION_NAMES, ACTIVATIONS, type Activation } from "./activations.js";
 import { ConfigReader } from "./config-reader.js";
 import type { Family, ForwardContext, LinearModule, Model } from "./description.js";
 import { requireTensor } from "./tensors.js";
-
-/** transformers' ACT2FN names and what they compute. */
-const ACTIVATIONS = {
-  gelu: (x: Value) => gelu(x, "none"),
-  gelu_new: (x: Value) => gelu(x, "tanh"),
-  gelu_pytorch_tanh: (x: Value) => gelu(x, "tanh"),
-  gelu_fast: (x: Value) => gelu(x, "tanh"),
-  relu,
-  silu: (x: Value) => mul(x, sigmoid(x)),
-  swish: (x: Value) => mul(x, sigmoid(x)),
-};
-type Activation = keyof typeof ACTIVATIONS;
 
 interface Gpt2Config {
   width: number;
@@ -67,7 +52,7 @@ function readConfig(raw: Readonly<Record<string, unknown>>): Gpt2Config {
     positions: config.count("n_positions", 1024),
     vocabulary: config.count("vocab_size", 50257),
     inner: config.count("n_inner", 4 * width),
-    activation: config.oneOf("activation_function", "gelu_new", Object.keys(ACTIVATIONS) as Activation[]),
+    activation: config.oneOf("activation_function", "gelu_new", ACTIVATION_NAMES),
     epsilon: config.positive("layer_norm_epsilon", 1e-5),
     scaleByHeadSize: config.flag("scale_attn_weights", true),
     scaleByInverseLayer: config.flag("scale_attn_by_inverse_layer_idx", false),

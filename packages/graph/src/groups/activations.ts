@@ -17,9 +17,22 @@ interface Differentiated {
  */
 export function gelu(x: Value, approximate: "none" | "tanh"): Value {
   if (!x.needsGradient) return geluOp(x, approximate);
+  return withSlope(x, () => (approximate === "tanh" ? tanhForm(x) : exactForm(x)));
+}
+
+/** Sigmoid linear unit x·σ(x), also called swish (Elfwing et al. 2017), its slope computed forwards too. */
+export function silu(x: Value): Value {
+  return withSlope(x, () => {
+    const s = sigmoid(x);
+    const y = mul(x, s);
+    return { y, slope: mul(s, add(sub(x, y), x.graph.scalar(1))) };
+  });
+}
+
+function withSlope(x: Value, compute: () => Differentiated): Value {
   let slope: Value;
   const forward = () => {
-    const result = approximate === "tanh" ? tanhForm(x) : exactForm(x);
+    const result = compute();
     slope = result.slope;
     return result.y;
   };

@@ -1,5 +1,5 @@
 import { broadcast } from "../dims.js";
-import { cast, div, exp, greater, mul, scale, sub, unbroadcast, where } from "../functional.js";
+import { cast, cos, div, exp, greater, mul, scale, sin, sub, unbroadcast, where } from "../functional.js";
 import type { Attributes, Dtype, Node, TensorType, Value } from "../graph.js";
 import { input, output, outputGradient } from "./node-parts.js";
 import type { OpRule, Vjp } from "./table.js";
@@ -46,6 +46,8 @@ export type ElementwiseOp =
   | "Div"
   | "Exp"
   | "Log"
+  | "Cos"
+  | "Sin"
   | "Erf"
   | "Tanh"
   | "Sigmoid"
@@ -74,6 +76,8 @@ export const elementwiseOps: Record<ElementwiseOp, OpRule> = {
   ),
   Log: unary((node, g) => div(g, x(node))),
   Exp: unary((node, g) => mul(g, y(node))),
+  Cos: unary((node, g) => scale(mul(g, sin(x(node))), -1)),
+  Sin: unary((node, g) => mul(g, cos(x(node)))),
   Erf: unary((node, g) => mul(g, scale(exp(scale(mul(x(node), x(node)), -1)), 2 / Math.sqrt(Math.PI)))),
   Tanh: unary((node, g) => mul(g, sub(g.graph.scalar(1), mul(y(node), y(node))))),
   Sigmoid: unary((node, g) => mul(g, mul(y(node), sub(g.graph.scalar(1), y(node))))),

@@ -14,7 +14,7 @@ const normalized = (node: Node) => mul(sub(input(node.inputs, 0), output(node, 1
 
 const overRows = (g: Value, like: Value) => reshape(reduceSum(reshape(g, ["rest", ...like.shape]), [0]), like.shape);
 
-export type NormalizationOp = "LayerNormalization" | "Softmax" | "LogSoftmax";
+export type NormalizationOp = "LayerNormalization" | "SimplifiedLayerNormalization" | "Softmax" | "LogSoftmax";
 
 export const normalizationOps: Record<NormalizationOp, OpRule> = {
   /** Outputs: normalized [.., C], mean [.., 1], inverse standard deviation [.., 1]. */
@@ -38,6 +38,33 @@ export const normalizationOps: Record<NormalizationOp, OpRule> = {
       },
       (node, gradients) => overRows(mul(outputGradient(gradients), normalized(node)), input(node.inputs, 1)),
       (node, gradients) => overRows(outputGradient(gradients), input(node.inputs, 2)),
+    ],
+  },
+  /**
+   * Root-mean-square normalization (Zhang & Sennrich 2019), an op of ONNX Runtime in the standard domain.
+   * Outputs: normalized [.., C], inverse root mean square [.., 1].
+   */
+  SimplifiedLayerNormalization: {
+    domain: "",
+    attributes: { axis: "int", epsilon: "float" },
+    infer: (inputs) => {
+      const x = input(inputs, 0);
+      return [
+        { dtype: x.dtype, shape: x.shape },
+        { dtype: "float32", shape: [...x.shape.slice(0, -1), 1] },
+      ];
+    },
+    vjp: [
+      // inv·(d − x̂·mean(d∘x̂)) with d = g∘weight, x̂ = x·inv.
+      (node, gradients) => {
+        const [x, inverse] = [input(node.inputs, 0), output(node, 1)];
+        const width = x.shape.at(-1) as number;
+        const d = mul(outputGradient(gradients), input(node.inputs, 1));
+        const hat = mul(x, inverse);
+        return mul(sub(d, mul(hat, scale(rowSum(mul(d, hat)), 1 / width))), inverse);
+      },
+      (node, gradients) =>
+        overRows(mul(outputGradient(gradients), mul(input(node.inputs, 0), output(node, 1))), input(node.inputs, 1)),
     ],
   },
   Softmax: {

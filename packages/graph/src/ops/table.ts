@@ -9,6 +9,7 @@ import { indexingOps, type IndexingOp } from "./indexing.js";
 import { matmulOps, type MatMulOp } from "./matmul.js";
 import { normalizationOps, type NormalizationOp } from "./normalization.js";
 import { reductionOps, type ReductionOp } from "./reduction.js";
+import { rotaryOps, type RotaryOp } from "./rotary.js";
 import { shapeOps, type ShapeOp } from "./shape.js";
 
 /** Vector–Jacobian product: from the gradients of the node's outputs to that of one input. */
@@ -24,7 +25,7 @@ export interface OpRule {
   readonly vjp: readonly (Vjp | null)[];
 }
 
-export type OpType = ElementwiseOp | MatMulOp | NormalizationOp | ReductionOp | ShapeOp | IndexingOp;
+export type OpType = ElementwiseOp | MatMulOp | NormalizationOp | ReductionOp | ShapeOp | IndexingOp | RotaryOp;
 
 export const OPS: Readonly<Record<OpType, OpRule>> = {
   ...elementwiseOps,
@@ -33,4 +34,5 @@ export const OPS: Readonly<Record<OpType, OpRule>> = {
   ...reductionOps,
   ...shapeOps,
   ...indexingOps,
+  ...rotaryOps,
 };

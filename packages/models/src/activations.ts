@@ -1,0 +1,15 @@
+import { gelu, relu, silu, type Value } from "@gradpool/graph";
+
+/** Activations by transformers' names (ACT2FN). */
+export const ACTIVATIONS = {
+  gelu: (x: Value) => gelu(x, "none"),
+  gelu_new: (x: Value) => gelu(x, "tanh"),
+  gelu_pytorch_tanh: (x: Value) => gelu(x, "tanh"),
+  gelu_fast: (x: Value) => gelu(x, "tanh"),
+  relu,
+  silu,
+  swish: silu,
+};
+
+export type Activation = keyof typeof ACTIVATIONS;
+export const ACTIVATION_NAMES = Object.keys(ACTIVATIONS) as Activation[];
