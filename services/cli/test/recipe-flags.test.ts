@@ -1,0 +1,102 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { Command } from "commander";
+import { defaultRecipe } from "@gradpool/recipe";
+import { addRecipeFlags } from "../src/flags.js";
+import { defaultOf, flagValues, RECIPE_FLAGS, recipeFrom, type FlagKind, type FlagValue } from "../src/recipe-flags.js";
+import { oneSpelling } from "../src/spelling.js";
+
+const BOOLEANS = RECIPE_FLAGS.filter(({ kind }) => kind === "boolean").map(({ name }) => name);
+const KNOWN = { names: new Set(RECIPE_FLAGS.map(({ name }) => name)), booleans: new Set(BOOLEANS) };
+
+function recipeOf(...argv: string[]) {
+  const command = addRecipeFlags(new Command())
+    .exitOverride()
+    .configureOutput({ outputError: () => {} });
+  command.parse(oneSpelling(argv, KNOWN), { from: "user" });
+  return recipeFrom(command.opts());
+}
+
+/** A value that is no flag's default, as text and as it should arrive. */
+const OTHER: Record<FlagKind, [string, FlagValue]> = {
+  integer: ["17", 17],
+  number: ["2.5e-3", 0.0025],
+  boolean: ["", false],
+  text: ["other", "other"],
+  list: ["c_fc,mlp.c_proj", ["c_fc", "mlp.c_proj"]],
+};
+
+describe("the table of recipe flags", () => {
+  test("without flags gives the default recipe", () => {
+    assert.deepEqual(recipeOf(), defaultRecipe());
+  });
+
+  test("has one flag for each field of the recipe", () => {
+    const { lora, ...rest } = defaultRecipe();
+    const fields = [...Object.keys(rest), ...Object.keys(lora ?? {}).map((key) => `lora.${key}`)].sort();
+    const flags = RECIPE_FLAGS.map(({ field }) => (field.of === "lora" ? `lora.${field.key}` : field.key)).sort();
+    assert.deepEqual(flags, fields);
+  });
+
+  for (const flag of RECIPE_FLAGS) {
+    const kebab = flag.name.replaceAll("_", "-");
+    const wanted = flag.kind === "boolean" ? defaultOf(flag) !== true : OTHER[flag.kind][1];
+    const text = flag.kind === "boolean" ? String(wanted) : OTHER[flag.kind][0];
+    test(`--${flag.name} and --${kebab} set it, and nothing else`, () => {
+      const expected = { ...flagValues(defaultRecipe()), [flag.name]: wanted };
+      for (const argv of [
+        [`--${flag.name}`, text],
+        [`--${kebab}`, text],
+        [`--${flag.name}=${text}`],
+        [`--${kebab}=${text}`],
+      ]) {
+        assert.deepEqual(flagValues(recipeOf(...argv)), expected, argv.join(" "));
+      }
+    });
+  }
+
+  for (const name of BOOLEANS) {
+    test(`--${name} alone is true, --no_${name} is false`, () => {
+      assert.equal(flagValues(recipeOf(`--${name}`))[name], true);
+      assert.equal(flagValues(recipeOf(`--${name}`, "--epochs", "2"))[name], true);
+      assert.equal(flagValues(recipeOf(`--no_${name}`))[name], false);
+      assert.equal(flagValues(recipeOf(`--no-${name.replaceAll("_", "-")}`))[name], false);
+    });
+  }
+
+  test("module names may be separated by commas or spaces, and the flag repeated", () => {
+    for (const argv of [
+      ["c_fc,c_proj"],
+      ["c_fc", "c_proj"],
+      ["c_fc", "--target-modules", "c_proj"],
+      ["c_fc, c_proj"],
+    ]) {
+      assert.deepEqual(recipeOf("--target_modules", ...argv).lora?.targetModules, ["c_fc", "c_proj"]);
+    }
+  });
+
+  test("negative numbers are values", () => {
+    assert.equal(recipeOf("--keep_last_n_checkpoints", "-1").keepLastNCheckpoints, -1);
+  });
+
+  test("what is no number is refused, naming flag and value", () => {
+    for (const text of ["3.5", "ten", "", "1e400", "0x10", " "]) {
+      assert.throws(() => recipeOf("--epochs", text), /--epochs.*must be a whole number/);
+    }
+    for (const text of ["fast", "", "Infinity", "nan"]) {
+      assert.throws(() => recipeOf("--learning_rate", text), /--learning_rate.*must be a number/);
+    }
+    assert.throws(() => recipeOf("--packing=perhaps"), /--packing.*must be true or false/);
+  });
+});
+
+describe("oneSpelling", () => {
+  test("leaves alone what is no flag, and what follows --", () => {
+    const argv = ["--prompt", "--no-such", "a-b", "--", "--batch-size"];
+    assert.deepEqual(oneSpelling(argv, KNOWN), argv);
+  });
+
+  test("keeps values with equal signs and line breaks", () => {
+    assert.deepEqual(oneSpelling(["--pad-token=a=b\n-c"], KNOWN), ["--pad_token=a=b\n-c"]);
+  });
+});

@@ -1,0 +1,104 @@
+/** Runs the command line inside the test's process, or as one of its own. */
+import { spawn, type ChildProcess } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { Interrupts } from "../src/interrupts.js";
+import { runCli } from "../src/run-cli.js";
+
+/** The repository, seen from dist/test. */
+export const REPOSITORY = resolve(fileURLToPath(new URL("../../../..", import.meta.url)));
+export const TINY_CODER = join(REPOSITORY, "models/tiny-coder");
+const BIN = join(REPOSITORY, "services/cli/bin/gradpool.js");
+
+export interface Finished {
+  code: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+/** A sink that keeps what is written. */
+export class Kept {
+  text = "";
+  isTTY = false;
+  columns = 120;
+
+  write(text: string): void {
+    this.text += text;
+  }
+}
+
+/** Runs a command in this process. */
+export async function run(argv: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Finished> {
+  const stdout = new Kept();
+  const stderr = new Kept();
+  const code = await runCli(argv, { stdout, stderr, env, interrupts: new Interrupts(), version: "1.2.3" });
+  return { code, stdout: stdout.text, stderr: stderr.text };
+}
+
+/** A command as a process of its own; what it wrote grows as it comes. */
+export class Cli {
+  stdout = "";
+  stderr = "";
+  readonly child: ChildProcess;
+  readonly ended: Promise<Finished>;
+  #waiting: (() => void)[] = [];
+
+  constructor(argv: readonly string[], env: NodeJS.ProcessEnv = {}) {
+    this.child = spawn(process.execPath, [BIN, ...argv], {
+      cwd: REPOSITORY,
+      env: { ...process.env, NODE_TEST_CONTEXT: undefined, ...env },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    this.child.stdout?.setEncoding("utf8").on("data", (text: string) => this.#grow("stdout", text));
+    this.child.stderr?.setEncoding("utf8").on("data", (text: string) => this.#grow("stderr", text));
+    this.ended = new Promise((done) =>
+      this.child.once("close", (code) => {
+        done({ code, stdout: this.stdout, stderr: this.stderr });
+        this.#wake();
+      }),
+    );
+  }
+
+  /** Waits until something was written; fails when the process ends first. */
+  async written(stream: "stdout" | "stderr", pattern: RegExp): Promise<RegExpExecArray> {
+    for (;;) {
+      const match = pattern.exec(this[stream]);
+      if (match) return match;
+      if (this.child.exitCode !== null || this.child.signalCode !== null) {
+        throw new Error(`ended without ${String(pattern)}: ${this.stdout}\n${this.stderr}`);
+      }
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
+  }
+
+  #grow(stream: "stdout" | "stderr", text: string): void {
+    this[stream] += text;
+    this.#wake();
+  }
+
+  #wake(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const resolve of waiting) resolve();
+  }
+}
+
+/** A folder that is gone after the test. */
+export async function withFolder(work: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), "gradpool-cli-"));
+  try {
+    await work(folder);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** The lines of a stream of JSON documents; throws when anything else is among them. */
+export function jsonLines(text: string): Record<string, unknown>[] {
+  return text
+    .split("\n")
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+}

@@ -1,0 +1,113 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { join } from "node:path";
+import { jsonLines, run, TINY_CODER } from "./support.js";
+
+const MODEL = ["--model_id", TINY_CODER];
+const NO_POOL = ["--address", "127.0.0.1:1"];
+
+/** Command line, exit code, and what its one line says. */
+const REFUSED: [argv: string[], code: number, line: RegExp][] = [
+  [["trian"], 2, /unknown command trian; did you mean train\?/],
+  [["run", "lst"], 2, /unknown command lst; did you mean list\?/],
+  [["train", "--batchsize", "3"], 2, /unknown option --batchsize; did you mean --batch_size\?/],
+  [["train", "--learning-rat=1"], 2, /did you mean --learning_rate\?/],
+  [["train", "--zzzzzzzz"], 2, /unknown option --zzzzzzzz; see --help/],
+  [["train", "--dataset", "synthetic"], 2, /--model_id is missing/],
+  [["train", ...MODEL], 2, /--dataset is missing/],
+  [["train", ...MODEL, "--dataset", "synthetic", "--epochs"], 2, /--epochs needs a value/],
+  [["train", ...MODEL, "--dataset", "synthetic", "--epochs", "0"], 2, /epochs is 0, but must be .* at least 1/],
+  [["train", ...MODEL, "--dataset", "synthetic", "--lora_dropout", "1"], 2, /lora_dropout is 1, but must be/],
+  [["train", ...MODEL, "--dataset", "synthetic", "--lr_scheduler", "step"], 2, /one of constant, linear, cosine/],
+  [["train", ...MODEL, "--dataset", "synthetic", "--trainers", "0"], 2, /--trainers must be at least 1/],
+  [["train", ...MODEL, "--dataset=synthetic", "more"], 2, /too many arguments/],
+  [["train", "--model_id", "", "--dataset", "synthetic"], 2, /--model_id is empty/],
+  [["run", "get"], 2, /missing required argument 'run_id'/],
+  [["run", "list", "--address", "nowhere"], 2, /--address must be HOST:PORT/],
+  [["up", "--port", "70000"], 2, /--port must be from 0 to/],
+  [["sample", ...MODEL], 2, /--prompt is missing/],
+  [["sample", ...MODEL, "--prompt", "x", "--temperature", "-1"], 2, /--temperature must be 0 or greater/],
+  [["train", "--model_id", "/no/such", "--dataset", "synthetic"], 1, /model_id: \/no\/such does not exist; /],
+  [["train", ...MODEL, "--dataset", "/no/such.txt"], 1, /no file or folder/],
+  [
+    ["train", ...MODEL, "--dataset", "synthetic", "--max_length", "257"],
+    1,
+    /max_length 257 is beyond .* 256 positions/,
+  ],
+  [
+    ["train", ...MODEL, "--dataset", "synthetic", "--target_modules", "q_proj"],
+    1,
+    /nothing is called q_proj; .*c_attn/,
+  ],
+  [["train", ...MODEL, "--dataset", "synthetic", ...NO_POOL], 1, /no pool answers at 127.0.0.1:1; start one with/],
+  [["run", "submit", ...MODEL, "--dataset", "synthetic", ...NO_POOL], 1, /no pool answers/],
+  [["run", "list", ...NO_POOL], 1, /no pool answers/],
+  [["run", "get", "x", ...NO_POOL], 1, /no pool answers/],
+  [["run", "watch", "x", ...NO_POOL], 1, /no pool answers/],
+  [["run", "cancel", "x", ...NO_POOL], 1, /no pool answers/],
+  [["trainer", "list", ...NO_POOL], 1, /no pool answers/],
+  [["sample", "--model_id", "/no/such", "--prompt", "x"], 1, /does not exist/],
+  [["sample", ...MODEL, "--prompt", "x", "--adapter", "/no/such"], 1, /adapter: .*adapter_config.json cannot be read/],
+  [["eval", ...MODEL, "--dataset", "/no/such.txt"], 1, /no file or folder/],
+];
+
+describe("a command line that cannot be done", () => {
+  for (const [argv, code, line] of REFUSED) {
+    const shown = argv.map((word) => (word === TINY_CODER ? "MODEL" : word)).join(" ");
+    test(`${shown}: exit code ${code} and one line`, async () => {
+      const result = await run(argv);
+      assert.match(result.stderr, /^gradpool: [^\n]*\n$/);
+      assert.match(result.stderr, line);
+      assert.equal(result.code, code);
+      assert.equal(result.stdout.replace(/^(model|data set|output folder|dry run) .*\n/gm, ""), "");
+    });
+
+    test(`${shown} --json: the same as one JSON document`, async () => {
+      // Behind the command, since a value may be missing at the end.
+      const words = ["run", "trainer"].includes(argv[0] ?? "") ? 2 : 1;
+      const result = await run([...argv.slice(0, words), "--json", ...argv.slice(words)]);
+      const [document, ...more] = jsonLines(result.stdout);
+      assert.deepEqual(more, []);
+      const { message } = document?.["error"] as { message: string };
+      assert.match(message, line);
+      assert.equal(result.code, code);
+    });
+  }
+});
+
+describe("help", () => {
+  test("says what each command does, with exit codes and every flag", async () => {
+    const { code, stdout, stderr } = await run(["train", "--help"]);
+    assert.equal(code, 0);
+    assert.equal(stderr, "");
+    for (const word of ["--model_id", "--gradient_accumulation", "--use_rslora", "(default: 5e-5)", "Exit codes: 0"]) {
+      assert.ok(stdout.includes(word), word);
+    }
+    assert.ok(!stdout.includes("preset"));
+  });
+
+  test("stands on standard error when a command is missing", async () => {
+    for (const argv of [[], ["run"], ["trainer"]]) {
+      const { code, stdout, stderr } = await run(argv);
+      assert.equal(code, 2);
+      assert.equal(stdout, "");
+      assert.match(stderr, /^Usage: gradpool/);
+    }
+  });
+
+  test("--version gives the version", async () => {
+    assert.deepEqual(await run(["--version"]), { code: 0, stdout: "1.2.3\n", stderr: "" });
+  });
+
+  test("the address of the pool comes from the environment, unless a flag gives it", async () => {
+    const env = { GRADPOOL_ADDRESS: "127.0.0.1:2" };
+    assert.match((await run(["run", "list"], env)).stderr, /at 127\.0\.0\.1:2;/);
+    assert.match((await run(["run", "list", ...NO_POOL], env)).stderr, /at 127\.0\.0\.1:1;/);
+  });
+
+  test("a stack trace is shown when asked for", async () => {
+    const argv = ["eval", ...MODEL, "--dataset", join("/no", "such.txt")];
+    assert.match((await run([...argv, "--debug"])).stderr, /\n {4}at /);
+    assert.match((await run(argv, { GRADPOOL_DEBUG: "1" })).stderr, /\n {4}at /);
+  });
+});
