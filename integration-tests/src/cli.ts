@@ -1,0 +1,22 @@
+/** The command line as people run it: a process, its output and its exit code. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { text } from "node:stream/consumers";
+import { fileURLToPath } from "node:url";
+
+const BIN = fileURLToPath(new URL("../../../services/cli/bin/gradpool.js", import.meta.url));
+
+export interface CliResult {
+  code: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+/** Runs `gradpool` with its home in `home`. */
+export async function gradpool(args: readonly string[], home: string): Promise<CliResult> {
+  const env = { ...process.env, GRADPOOL_HOME: home, NO_COLOR: "1" };
+  const child = spawn(process.execPath, [BIN, ...args], { env, stdio: ["ignore", "pipe", "pipe"] });
+  const [stdout, stderr] = [text(child.stdout), text(child.stderr)];
+  const [code] = (await once(child, "close")) as [number | null];
+  return { code, stdout: await stdout, stderr: await stderr };
+}
