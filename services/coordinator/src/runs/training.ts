@@ -79,6 +79,8 @@ export class Training {
   }
 
   #add({ lossSum, targetTokens, gradients }: MicroBatchResult): void {
+    // A mean over no targets may be anything; their sum is nothing.
+    if (targetTokens === 0) return;
     this.#lossSum += lossSum;
     this.#targetTokens += targetTokens;
     for (const [name, { data: sum }] of this.#sums) {

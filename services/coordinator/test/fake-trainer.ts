@@ -1,0 +1,202 @@
+/** A trainer that speaks the real protocol and computes a trivial gradient, which depends on everything that it should. */
+import { EventEmitter, once } from "node:events";
+import {
+  chunks,
+  concat,
+  createClient,
+  MessageQueue,
+  TrainerGatewayServiceService,
+  type Client,
+  type MicroBatchTask,
+  type ResultHeader,
+  type WorkRequest,
+  type WorkResponse,
+} from "@gradpool/rpc";
+import { readSafetensors, toFloat32, writeSafetensors, type FloatTensor } from "@gradpool/safetensors";
+
+export interface FakeTrainerOptions {
+  trainerId?: string;
+  deviceClass?: string;
+  /** Tasks to pull at first. */
+  tasks?: number;
+  /** Leave tasks to the test instead of answering each at once. */
+  byHand?: boolean;
+}
+
+export interface Answer {
+  header: Omit<ResultHeader, "gradientBytes">;
+  gradients: Uint8Array;
+}
+
+export class FakeTrainer implements AsyncDisposable {
+  readonly trainerId: string;
+  /** Tasks that came, cancelled ones included. */
+  readonly tasks: MicroBatchTask[] = [];
+  readonly cancelled: string[] = [];
+  readonly endedRuns: string[] = [];
+  /** Answers that counted, and that did not. */
+  readonly accepted: string[] = [];
+  readonly dropped: string[] = [];
+  /** Set once the coordinator has welcomed it. */
+  welcome: { heartbeatMs: number; leaseMs: number } | undefined;
+  /** The coordinator ended the conversation. */
+  ended = false;
+  /** Changes an answer before it is sent; undefined reports the task as failed. */
+  alter: (answer: Answer, task: MicroBatchTask) => Promise<Answer | undefined> = async (answer) => answer;
+  readonly outbox = new MessageQueue<WorkRequest>();
+  readonly #gateway: Client<TrainerGatewayServiceService>;
+  readonly #options: FakeTrainerOptions;
+  readonly #over = new AbortController();
+  readonly #changes = new EventEmitter().setMaxListeners(0);
+  readonly #adapters = new Map<string, Promise<Map<string, FloatTensor>>>();
+  readonly #conversation: Promise<void>;
+  readonly #answering = new Set<Promise<unknown>>();
+
+  private constructor(address: string, options: FakeTrainerOptions) {
+    this.#options = options;
+    this.trainerId = options.trainerId ?? "trainer-1";
+    this.#gateway = createClient(TrainerGatewayServiceService, address);
+    this.say({
+      $case: "hello",
+      value: {
+        trainerId: this.trainerId,
+        device: "fake",
+        deviceClass: options.deviceClass ?? "fake",
+        host: "here",
+        pid: process.pid,
+        threads: 1,
+        memoryBytes: 2 ** 30,
+        version: "fake 1",
+      },
+    });
+    this.#conversation = this.#converse();
+  }
+
+  static async join(address: string, options: FakeTrainerOptions = {}): Promise<FakeTrainer> {
+    const trainer = new FakeTrainer(address, options);
+    await trainer.until(() => trainer.welcome !== undefined || trainer.ended);
+    trainer.pull(options.tasks ?? 2);
+    return trainer;
+  }
+
+  say(message: NonNullable<WorkRequest["message"]>): void {
+    this.outbox.push({ message });
+  }
+
+  pull(tasks: number): void {
+    this.say({ $case: "pull", value: { tasks } });
+  }
+
+  beat(): void {
+    this.say({ $case: "heartbeat", value: { taskId: "", residentBytes: 12345 } });
+  }
+
+  fail(task: MicroBatchTask, permanent: boolean, message: string): void {
+    this.say({ $case: "failed", value: { taskId: task.taskId, code: "resource_exhausted", message, permanent } });
+  }
+
+  /** Resolves when `condition` holds; it is looked at after all that happens to this trainer. */
+  async until(condition: () => boolean): Promise<void> {
+    while (!condition()) await once(this.#changes, "change");
+  }
+
+  /** Computes a task and pushes the result; whether it counted. */
+  async answer(task: MicroBatchTask): Promise<boolean> {
+    const { header, gradients } = await this.compute(task);
+    return this.push(header, gradients);
+  }
+
+  async compute(task: MicroBatchTask): Promise<Answer> {
+    const adapter = await this.adapterOf(task);
+    const ids = new Int32Array(new Uint8Array(task.ids).buffer);
+    const trace = ids.reduce((sum, id, i) => (sum + id * (i + 1)) % 10_007, task.step * 17 + task.microBatch);
+    const gradients = new Map<string, FloatTensor>();
+    for (const [name, { shape, data }] of adapter) {
+      const gradient = data.map((value, i) => 0.3 * value + (((trace + i * 131) % 1009) - 504) / 977);
+      gradients.set(name, { shape, data: gradient });
+    }
+    const targetTokens = task.lengths.reduce((sum, length) => sum + Math.max(0, length - 1), 0);
+    const { taskId, runId, step, microBatch } = task;
+    const numbers = { lossSum: targetTokens * (2 + trace / 10_007), targetTokens, computeMs: 1, waitMs: 0 };
+    const header = { trainerId: this.trainerId, taskId, runId, step, microBatch, ...numbers };
+    return { header, gradients: writeSafetensors(gradients) };
+  }
+
+  adapterOf({ runId, adapterVersion }: MicroBatchTask): Promise<Map<string, FloatTensor>> {
+    const key = `${runId}/${adapterVersion}`;
+    const adapter = this.#adapters.get(key) ?? this.#fetch(runId, adapterVersion);
+    this.#adapters.set(key, adapter);
+    return adapter;
+  }
+
+  async push(header: Omit<ResultHeader, "gradientBytes">, gradients: Uint8Array): Promise<boolean> {
+    const { accepted } = await this.#gateway.pushResult(
+      (async function* () {
+        const value = { ...header, gradientBytes: gradients.byteLength };
+        yield { message: { $case: "header" as const, value } };
+        for (const data of chunks(gradients)) yield { message: { $case: "data" as const, value: data } };
+      })(),
+    );
+    (accepted ? this.accepted : this.dropped).push(header.taskId);
+    this.#changes.emit("change");
+    return accepted;
+  }
+
+  /** As kill -9: the connection breaks, nothing more is said. */
+  async kill(): Promise<void> {
+    this.#over.abort();
+    await this.#conversation;
+    await Promise.allSettled(this.#answering);
+    this.#gateway.close();
+  }
+
+  /** As a trainer that stops: says goodbye. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.outbox.end();
+    await Promise.allSettled(this.#answering);
+    await this.kill();
+  }
+
+  async #fetch(runId: string, adapterVersion: number): Promise<Map<string, FloatTensor>> {
+    const pieces: Uint8Array[] = [];
+    for await (const { data } of this.#gateway.fetchAdapter({ runId, adapterVersion })) pieces.push(data);
+    const { tensors } = readSafetensors(concat(pieces));
+    return new Map([...tensors].map(([name, tensor]) => [name, { shape: tensor.shape, data: toFloat32(tensor) }]));
+  }
+
+  async #converse(): Promise<void> {
+    try {
+      for await (const response of this.#gateway.work(this.outbox, { signal: this.#over.signal })) {
+        this.#hear(response);
+        this.#changes.emit("change");
+      }
+    } catch {
+      // Broken by the test or by the coordinator's end.
+    }
+    this.ended = true;
+    this.#changes.emit("change");
+  }
+
+  #hear({ message }: WorkResponse): void {
+    if (message?.$case === "welcome") this.welcome = message.value;
+    if (message?.$case === "cancel") this.cancelled.push(message.value.taskId);
+    if (message?.$case === "endRun") this.endedRuns.push(message.value.runId);
+    if (message?.$case !== "task") return;
+    this.tasks.push(message.value);
+    if (this.#options.byHand) return;
+    const answering = this.#handle(message.value);
+    this.#answering.add(answering);
+    void answering.finally(() => this.#answering.delete(answering));
+  }
+
+  async #handle(task: MicroBatchTask): Promise<void> {
+    try {
+      const answer = await this.alter(await this.compute(task), task);
+      if (answer) await this.push(answer.header, answer.gradients);
+      else this.fail(task, false, "this trainer has too little memory");
+    } catch (error) {
+      this.fail(task, false, error instanceof Error ? error.message : String(error));
+    }
+    this.pull(1);
+  }
+}

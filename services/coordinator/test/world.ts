@@ -1,0 +1,195 @@
+/** A coordinator among real services, on ports and folders of its own. */
+import { fork, type ChildProcess } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after } from "node:test";
+import { fileURLToPath } from "node:url";
+import { defaultRecipe } from "@gradpool/recipe";
+import {
+  createClient,
+  PoolServiceService,
+  RunServiceService,
+  type CheckpointUpdate,
+  type Client,
+  type Recipe,
+  type Run,
+  type RunSpec,
+  type StepMetrics,
+} from "@gradpool/rpc";
+import { createLogger } from "@gradpool/service-kit";
+import { Coordinator } from "../src/coordinator.js";
+import type { Leases } from "../src/engine.js";
+import { ByteTokenizer } from "./byte-tokenizer.js";
+import { FakeTrainer, type FakeTrainerOptions } from "./fake-trainer.js";
+
+const log = createLogger("coordinator", { GRADPOOL_LOG_LEVEL: "silent" });
+
+export const GOLDEN = fileURLToPath(new URL("../../../../integration-tests/fixtures/golden/", import.meta.url));
+/** 512 tokens, 128 positions. */
+export const MODEL = join(GOLDEN, "gpt2-plain", "model");
+
+export interface Service {
+  address: string;
+  child: ChildProcess;
+}
+
+/** Starts a service of this repository as a process. */
+export async function startService(name: string, env: Record<string, string>): Promise<Service> {
+  const main = fileURLToPath(new URL(`../../../${name}/dist/src/main.js`, import.meta.url));
+  const child = fork(main, { env: { ...process.env, GRADPOOL_LOG_LEVEL: "silent", ...env }, stdio: "inherit" });
+  const [message] = (await once(child, "message")) as [{ type: string; address: string }];
+  if (message.type !== "ready") throw new Error(`${name} did not start`);
+  return { address: message.address, child };
+}
+
+export async function kill({ child }: Service): Promise<void> {
+  const exited = once(child, "exit");
+  child.kill("SIGKILL");
+  await exited;
+}
+
+/** What a coordinator needs around it. */
+interface Surroundings {
+  tokenizer: ByteTokenizer;
+  dataStream: Service;
+  store: Service;
+}
+
+async function startSurroundings(): Promise<Surroundings> {
+  const tokenizer = await ByteTokenizer.start();
+  const [dataStream, store] = await Promise.all([
+    startService("data-stream", { GRADPOOL_TOKENIZER_ADDRESS: tokenizer.address }),
+    startService("checkpoint-store", {}),
+  ]);
+  return { tokenizer, dataStream, store };
+}
+
+async function endSurroundings({ tokenizer, dataStream, store }: Surroundings): Promise<void> {
+  await Promise.all([tokenizer[Symbol.asyncDispose](), kill(dataStream), kill(store)]);
+}
+
+let shared: Promise<Surroundings> | undefined;
+after(async () => shared && endSurroundings(await shared));
+
+export interface WorldOptions {
+  leases?: Leases;
+  /** Services that no other test uses, so that this one may end and change them. */
+  ownServices?: boolean;
+}
+
+export type RecipeChanges = Partial<Omit<Recipe, "lora">> & { lora?: Partial<Recipe["lora"]> };
+
+/** How a run went, as a watcher saw it. */
+export interface Ended {
+  run: Run;
+  steps: StepMetrics[];
+  checkpoints: CheckpointUpdate[];
+}
+
+export class World implements AsyncDisposable {
+  readonly folder = mkdtempSync(join(tmpdir(), "gradpool-coordinator-"));
+  readonly services: Surroundings;
+  readonly coordinator: Coordinator;
+  readonly runs: Client<RunServiceService>;
+  readonly pool: Client<PoolServiceService>;
+  readonly #trainers: FakeTrainer[] = [];
+  #names = 0;
+
+  readonly #ownServices: boolean;
+
+  private constructor(services: Surroundings, coordinator: Coordinator, { ownServices = false }: WorldOptions) {
+    this.services = services;
+    this.coordinator = coordinator;
+    this.runs = createClient(RunServiceService, coordinator.address);
+    this.pool = createClient(PoolServiceService, coordinator.address);
+    this.#ownServices = ownServices;
+  }
+
+  static async start(options: WorldOptions = {}): Promise<World> {
+    const services = await (options.ownServices ? startSurroundings() : (shared ??= startSurroundings()));
+    const config = {
+      listen: "127.0.0.1:0",
+      tokenizerAddress: services.tokenizer.address,
+      dataStreamAddress: services.dataStream.address,
+      checkpointStoreAddress: services.store.address,
+    };
+    return new World(services, await Coordinator.create(config, log, options.leases), options);
+  }
+
+  async trainer(options: FakeTrainerOptions = {}): Promise<FakeTrainer> {
+    const trainerId = options.trainerId ?? `trainer-${++this.#names}`;
+    const trainer = await FakeTrainer.join(this.coordinator.address, { ...options, trainerId });
+    this.#trainers.push(trainer);
+    return trainer;
+  }
+
+  /** A file of rows, whose lengths differ. */
+  rows(count: number, name = "rows.jsonl"): string {
+    const path = join(this.folder, name);
+    const lines = Array.from({ length: count }, (_, i) => {
+      return JSON.stringify({ content: `row ${i} ${"of some words ".repeat(i % 4)}` });
+    });
+    writeFileSync(path, `${lines.join("\n")}\n`);
+    return path;
+  }
+
+  outputDir(name = "output"): string {
+    return join(this.folder, name);
+  }
+
+  output(...path: string[]): Buffer {
+    return readFileSync(join(this.folder, ...path));
+  }
+
+  has(...path: string[]): boolean {
+    return existsSync(join(this.folder, ...path));
+  }
+
+  /** 7 rows in micro-batches of 2 and steps of 3, so that nothing divides. */
+  spec(changes: Partial<Omit<RunSpec, "recipe">> = {}, recipe: RecipeChanges = {}): RunSpec {
+    const standard = defaultRecipe();
+    const lora = { ...standard.lora, r: 2, ...recipe.lora } as Recipe["lora"];
+    return {
+      modelId: MODEL,
+      dataset: [this.rows(7)],
+      outputDir: this.outputDir(),
+      ...changes,
+      recipe: { ...standard, epochs: 2, gradientAccumulation: 3, maxLength: 64, ...recipe, lora },
+    };
+  }
+
+  async submit(spec: RunSpec): Promise<string> {
+    const { run } = await this.runs.submitRun({ requestId: randomUUID(), spec });
+    if (!run) throw new Error("no run");
+    return run.runId;
+  }
+
+  /** Follows a run until `enough`, or its end. */
+  async watch(runId: string, enough: (seen: Ended) => boolean = () => false): Promise<Ended> {
+    let seen: Ended | undefined;
+    for await (const { update } of this.runs.watchRun({ runId, afterStep: 0 })) {
+      if (update?.$case === "run") seen = { steps: [], checkpoints: [], ...seen, run: update.value };
+      if (update?.$case === "step") seen?.steps.push(update.value);
+      if (update?.$case === "checkpoint") seen?.checkpoints.push(update.value);
+      if (seen && enough(seen)) break;
+    }
+    if (!seen) throw new Error("the watcher saw nothing");
+    return seen;
+  }
+
+  async train(spec: RunSpec): Promise<Ended> {
+    return this.watch(await this.submit(spec));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#trainers.map((trainer) => trainer[Symbol.asyncDispose]()));
+    this.runs.close();
+    this.pool.close();
+    await this.coordinator[Symbol.asyncDispose]();
+    if (this.#ownServices) await endSurroundings(this.services);
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
