@@ -1,0 +1,93 @@
+/** What must be known of a pattern before it is let loose on any text. */
+import { type CodePoints, complement, isSubset, overlap, unicodeClass } from "./code-points.js";
+import { type Pattern, type PatternItem, unsupported } from "./pattern.js";
+
+const SPACE: CodePoints = [0x20, 0x20];
+
+/**
+ * Refuses patterns that match nothing at all somewhere, or that could take more than linear time: on a
+ * backtracking engine one long line would hang. Errors: `failed_precondition`.
+ */
+export function requireBounded(pattern: Pattern, source: string): void {
+  for (const [index, items] of pattern.entries()) {
+    if (items.every(isOptional)) throw unsupported(source, "an alternative that can match nothing");
+    for (const { node, max } of items) {
+      if (node.kind === "group" && !isShort(node.branches, max)) {
+        throw unsupported(source, "a repetition inside of a group");
+      }
+    }
+    const unbounded = items.flatMap((item, at) =>
+      item.max === Infinity && item.node.kind === "set" ? [{ at, set: item.node.set }] : [],
+    );
+    for (const { at, set } of unbounded) {
+      const after = items.slice(at + 1);
+      if (after.every(isOptional)) continue;
+      // What this alternative ran over in vain, a later one must take whole; else each next start runs over it again.
+      const taken = pattern.slice(index + 1).some((later) => takesRun(later, set));
+      const ambiguous = unbounded.some(
+        (other) => other.at > at && overlap(other.set, set) && !items.slice(other.at + 1).every(isOptional),
+      );
+      if (!taken || ambiguous) throw unsupported(source, "repetitions that can take quadratic time");
+    }
+  }
+}
+
+/**
+ * Whether a space behind a character that is no whitespace always begins a new piece, and what stands
+ * before it is split the same whatever follows. Text can then be cut there.
+ */
+export function neverCrossesSpace(pattern: Pattern): boolean {
+  return pattern.every((items) => walk(items, false) !== undefined);
+}
+
+/** Whether every space is part of a match, so that no gap between matches runs across one. */
+export function alwaysMatchesSpace(pattern: Pattern): boolean {
+  return pattern.some(([first, ...rest]) => {
+    return first?.node.kind === "set" && overlap(first.node.set, SPACE) && first.min === 1 && rest.every(isOptional);
+  });
+}
+
+/** Whether a character other than whitespace may have been taken, given so before; undefined when a space may follow one. */
+function walk(items: PatternItem[], before: boolean): boolean | undefined {
+  let taken = before;
+  for (const { node, max } of items) {
+    for (let repeat = 0; repeat < Math.min(max, 2); repeat++) {
+      if (node.kind !== "group") {
+        if (taken && overlap(node.set, SPACE)) return undefined;
+        if (node.kind === "set") taken ||= !isSubset(node.set, unicodeClass("space"));
+        continue;
+      }
+      const outcomes = node.branches.map((branch) => walk(branch, taken));
+      if (outcomes.includes(undefined)) return undefined;
+      taken ||= outcomes.includes(true);
+    }
+  }
+  return taken;
+}
+
+function isOptional({ node, min }: PatternItem): boolean {
+  if (min === 0) return true;
+  if (node.kind === "group") return node.branches.some((branch) => branch.every(isOptional));
+  return false;
+}
+
+/** Whether the group is used a few times only, and holds no unbounded repetition. */
+function isShort(branches: Pattern, max: number): boolean {
+  if (max > 8) return false;
+  return branches.every((branch) =>
+    branch.every((item) => (item.node.kind === "group" ? isShort(item.node.branches, item.max) : item.max <= 8)),
+  );
+}
+
+/** Whether the alternative always takes a whole run of characters of `set`, whatever follows. */
+function takesRun(items: PatternItem[], set: CodePoints): boolean {
+  const required = items.filter((item) => !isOptional(item));
+  const [only] = required;
+  return (
+    required.length === 1 &&
+    only?.node.kind === "set" &&
+    only.min === 1 &&
+    only.max === Infinity &&
+    !overlap(set, complement(only.node.set))
+  );
+}

@@ -1,0 +1,53 @@
+/** The tokenizer files that a result folder needs, with the pad token in them. */
+import type { AddedToken } from "./definition.js";
+import { type JsonObject, parseObject } from "./json.js";
+
+/** What is copied from the model folder where it exists. */
+export const TOKENIZER_FILES = [
+  "tokenizer.json",
+  "vocab.json",
+  "merges.txt",
+  "tokenizer_config.json",
+  "special_tokens_map.json",
+  "added_tokens.json",
+  "chat_template.jinja",
+];
+
+/**
+ * Writes the chosen pad token into the files: its name into the configuration, and itself into
+ * tokenizer.json's added_tokens when it is new, so that transformers loads it at its id.
+ */
+export function withPadToken(
+  files: ReadonlyMap<string, Uint8Array>,
+  pad: { token: string; added: AddedToken | undefined },
+): Map<string, Uint8Array> {
+  const changed = new Map(files);
+  const config = files.get("tokenizer_config.json") ?? Buffer.from("{}");
+  changed.set("tokenizer_config.json", withConfiguredPad("tokenizer_config.json", config, pad.token));
+  const map = files.get("special_tokens_map.json");
+  if (map) changed.set("special_tokens_map.json", withConfiguredPad("special_tokens_map.json", map, pad.token));
+  const tokenizer = files.get("tokenizer.json");
+  if (tokenizer && pad.added) changed.set("tokenizer.json", withAddedToken(tokenizer, pad.added));
+  return changed;
+}
+
+/**
+ * Sets the member `pad_token` in the file's text: read and written anew, numbers such as
+ * model_max_length 1000000000000000019884624838656 would not come back as they were.
+ */
+function withConfiguredPad(name: string, bytes: Uint8Array, padToken: string): Uint8Array {
+  const text = Buffer.from(bytes).toString("utf8");
+  const member = `"pad_token": ${JSON.stringify(padToken)}`;
+  const present = /"pad_token"\s*:\s*null/;
+  if (present.test(text)) return Buffer.from(text.replace(present, () => member));
+  const isEmpty = Object.keys(parseObject(name, bytes)).length === 0;
+  return Buffer.from(text.replace("{", () => (isEmpty ? `{${member}` : `{\n  ${member},`)));
+}
+
+function withAddedToken(bytes: Uint8Array, token: AddedToken): Uint8Array {
+  const root: JsonObject = parseObject("tokenizer.json", bytes);
+  const tokens = Array.isArray(root["added_tokens"]) ? (root["added_tokens"] as unknown[]) : [];
+  const { id, content, lstrip, rstrip, normalized, special } = token;
+  const added = { id, content, single_word: token.singleWord, lstrip, rstrip, normalized, special };
+  return Buffer.from(JSON.stringify({ ...root, added_tokens: [...tokens, added] }, null, 2));
+}
