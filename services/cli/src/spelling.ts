@@ -19,6 +19,8 @@ export function oneSpelling(argv: readonly string[], known: KnownFlags): string[
     const value = match[2] ?? "";
     if (known.names.has(name)) return `--${name}${value}`;
     const positive = name.replace(/^no_/, "");
-    return positive !== name && value === "" && known.booleans.has(positive) ? `--${positive}=false` : argument;
+    if (positive !== name && value === "" && known.booleans.has(positive)) return `--${positive}=false`;
+    // An unknown flag will be refused: without its value, the near one can be found.
+    return `--${match[1] ?? ""}`;
   });
 }
