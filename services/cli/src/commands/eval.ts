@@ -84,12 +84,6 @@ function encoderOf(tokenizer: HfTokenizer): Encoder {
   return {
     eosId,
     padId,
-    encode: (texts, maxTokens) =>
-      Promise.resolve(
-        texts.map((text) => {
-          const ids = tokenizer.encode(text);
-          return maxTokens > 0 ? ids.subarray(0, maxTokens) : ids;
-        }),
-      ),
+    encode: (texts, maxTokens) => Promise.resolve(texts.map((text) => tokenizer.encode(text, { maxTokens }))),
   };
 }
