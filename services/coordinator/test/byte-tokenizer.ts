@@ -22,6 +22,8 @@ export class ByteTokenizer implements AsyncDisposable {
   };
   /** Awaited before a tokenizer is described. */
   beforeInfo: () => Promise<void> = async () => {};
+  /** Awaited before each batch of texts is encoded. */
+  beforeEncode: () => Promise<void> = async () => {};
   #server: RunningServer | undefined;
 
   static async start(): Promise<ByteTokenizer> {
@@ -44,7 +46,7 @@ export class ByteTokenizer implements AsyncDisposable {
             await this.beforeInfo();
             return { info: this.info };
           },
-          encode: (requests) => encode(requests),
+          encode: (requests) => this.#encode(requests),
           decode: () => Promise.reject(new GradpoolError("unimplemented", "not needed")),
           async *getTokenizerFiles() {
             for (const piece of ["{", "}"]) yield { path: "tokenizer.json", data: Buffer.from(piece) };
@@ -60,12 +62,13 @@ export class ByteTokenizer implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#server?.[Symbol.asyncDispose]();
   }
-}
 
-async function* encode(requests: AsyncIterable<EncodeRequest>): AsyncGenerator<EncodeResponse> {
-  for await (const { texts, continues } of requests) {
-    const encoded = texts.map((text) => Int32Array.from(Buffer.from(text)));
-    const ids = Buffer.concat(encoded.map((part) => Buffer.from(part.buffer)));
-    yield { ids, lengths: encoded.map((part) => part.length), continues };
+  async *#encode(requests: AsyncIterable<EncodeRequest>): AsyncGenerator<EncodeResponse> {
+    for await (const { texts, continues } of requests) {
+      await this.beforeEncode();
+      const encoded = texts.map((text) => Int32Array.from(Buffer.from(text)));
+      const ids = Buffer.concat(encoded.map((part) => Buffer.from(part.buffer)));
+      yield { ids, lengths: encoded.map((part) => part.length), continues };
+    }
   }
 }

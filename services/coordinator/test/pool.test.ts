@@ -238,7 +238,11 @@ describe("a task that fails", { timeout: 60_000 }, () => {
   for (const [what, spoil, message] of [
     ["are no safetensors file", () => new Uint8Array(100), /the result of task .* cannot be used/],
     ["are too many bytes", (file: Uint8Array) => Buffer.concat([file, Buffer.alloc(2 << 20)]), /more bytes/],
-    ["lack a tensor", (file: Uint8Array) => rewritten(file, (name) => !name.includes("c_attn.lora_A")), /has no tensor/],
+    [
+      "lack a tensor",
+      (file: Uint8Array) => rewritten(file, (name) => !name.includes("c_attn.lora_A")),
+      /has no tensor/,
+    ],
     ["hold infinity", (file: Uint8Array) => rewritten(file, () => true, Infinity), /step 1: gradient norm is Infinity/],
   ] as const) {
     it(`is not taken when its gradients ${what}`, async () => {
@@ -284,7 +288,9 @@ async function answerBackwards(trainer: FakeTrainer, turns: Turns): Promise<void
 /** A safetensors file with some tensors only, and with its first value replaced. */
 function rewritten(file: Uint8Array, keep: (name: string) => boolean, first?: number): Uint8Array {
   const kept = [...readSafetensors(file).tensors].filter(([name]) => keep(name));
-  const tensors = new Map(kept.map(([name, tensor]) => [name, { shape: tensor.shape, data: toFloat32(tensor).slice() }]));
+  const tensors = new Map(
+    kept.map(([name, tensor]) => [name, { shape: tensor.shape, data: toFloat32(tensor).slice() }]),
+  );
   const [some] = tensors.values();
   if (some && first !== undefined) some.data[0] = first;
   return writeSafetensors(tensors);

@@ -45,7 +45,9 @@ export async function startService(name: string, env: Record<string, string>): P
   return { address: message.address, child };
 }
 
+/** As a power cut. */
 export async function kill({ child }: Service): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
   const exited = once(child, "exit");
   child.kill("SIGKILL");
   await exited;

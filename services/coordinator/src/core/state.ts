@@ -2,13 +2,13 @@
 
 /** A micro-batch of the step that a run is making. */
 export interface MicroBatchState {
-  status: "waiting" | "assigned" | "done";
+  readonly status: "waiting" | "assigned" | "done";
   /** Assignments so far. */
-  attempts: number;
+  readonly attempts: number;
   /** Of these, how many a trainer reported as failed. */
-  failures: number;
+  readonly failures: number;
   /** Of these, how many ended with the loss of the trainer that computed it. */
-  losses: number;
+  readonly losses: number;
 }
 
 export interface RunState {
@@ -44,11 +44,11 @@ export interface TrainerState {
 }
 
 export interface TaskState {
-  taskId: string;
-  trainerId: string;
-  runId: string;
-  step: number;
-  microBatch: number;
+  readonly taskId: string;
+  readonly trainerId: string;
+  readonly runId: string;
+  readonly step: number;
+  readonly microBatch: number;
 }
 
 export interface PoolState {

@@ -32,14 +32,10 @@ export function step(before: PoolState, event: Event): [PoolState, Effect[]] {
   return [state, effects];
 }
 
-/** Tasks are never changed, so they are shared; structuredClone took most of the core's time. */
+/** Micro-batches and tasks are replaced, never changed, so states share them: a step may have thousands. */
 function copyOf({ runs, trainers, tasks, assignments }: PoolState): PoolState {
   return {
-    runs: runs.map((run) => ({
-      ...run,
-      group: run.group.map((microBatch) => ({ ...microBatch })),
-      ahead: [...run.ahead],
-    })),
+    runs: runs.map((run) => ({ ...run, group: [...run.group], ahead: [...run.ahead] })),
     trainers: trainers.map((trainer) => ({ ...trainer })),
     tasks: [...tasks],
     assignments,
@@ -178,10 +174,8 @@ function loseTrainer(state: PoolState, trainerId: string, effects: Effect[]): vo
   state.trainers = state.trainers.filter((trainer) => trainer.trainerId !== trainerId);
   for (const task of lost) release(state, task);
   const [computed] = lost;
-  const microBatch = computed && microBatchOf(state, computed);
-  if (!microBatch) return;
-  microBatch.losses += 1;
-  if (microBatch.losses < MAX_LOSSES) return;
+  const losses = computed && change(state, computed, ({ losses: before }) => ({ losses: before + 1 }))?.losses;
+  if (!losses || losses < MAX_LOSSES) return;
   const what = `${placeOf(computed)}: ${MAX_LOSSES} trainers were lost while they computed it`;
   const advice = "if they ran out of memory, lower batch_size or max_length";
   endRun(state, computed.runId, effects, "failed", "resource_exhausted", `${what}; ${advice}`);
@@ -190,15 +184,23 @@ function loseTrainer(state: PoolState, trainerId: string, effects: Effect[]): vo
 /** The task is no longer in anybody's hands; its micro-batch waits again. */
 function release(state: PoolState, task: TaskState): void {
   state.tasks = state.tasks.filter((other) => other !== task);
-  const microBatch = microBatchOf(state, task);
-  if (microBatch) microBatch.status = "waiting";
+  change(state, task, () => ({ status: "waiting" }));
   const run = activeRun(state, task.runId, "running");
   if (run && !run.hasResults && !state.tasks.some(({ runId }) => runId === run.runId)) run.deviceClass = undefined;
 }
 
-function microBatchOf(state: PoolState, task: TaskState): MicroBatchState | undefined {
+/** Changes the micro-batch of a task, and gives it as it is then; undefined when its step or run is over. */
+function change(
+  state: PoolState,
+  task: TaskState,
+  changes: (before: MicroBatchState) => Partial<MicroBatchState>,
+): MicroBatchState | undefined {
   const run = activeRun(state, task.runId, "running");
-  return run?.step === task.step ? run.group[task.microBatch] : undefined;
+  const before = run?.step === task.step ? run.group[task.microBatch] : undefined;
+  if (!run || !before) return undefined;
+  const after = { ...before, ...changes(before) };
+  run.group[task.microBatch] = after;
+  return after;
 }
 
 const placeOf = ({ step: number, microBatch }: TaskState) => `step ${number}, micro-batch ${microBatch}`;
@@ -206,13 +208,11 @@ const placeOf = ({ step: number, microBatch }: TaskState) => `step ${number}, mi
 function takeResult(state: PoolState, taskId: string, effects: Effect[]): void {
   const task = state.tasks.find((candidate) => candidate.taskId === taskId);
   const run = task && activeRun(state, task.runId, "running");
-  const microBatch = task && microBatchOf(state, task);
-  if (!run || !microBatch) {
+  if (!run || !change(state, task, () => ({ status: "done" }))) {
     effects.push({ type: "drop-result", taskId });
     return;
   }
   state.tasks = state.tasks.filter((other) => other !== task);
-  microBatch.status = "done";
   run.hasResults = true;
   effects.push({ type: "accept-result", task });
   if (!run.groupComplete || !run.group.every(({ status }) => status === "done")) return;
@@ -224,12 +224,10 @@ function failTask(state: PoolState, event: Event & { type: "task-failed" }, effe
   const task = state.tasks.find(({ taskId }) => taskId === event.taskId);
   if (!task) return;
   release(state, task);
-  const microBatch = microBatchOf(state, task);
-  if (!microBatch) return;
-  microBatch.failures += 1;
+  const failures = change(state, task, ({ failures: before }) => ({ failures: before + 1 }))?.failures ?? 0;
   if (event.permanent) {
     endRun(state, task.runId, effects, "failed", event.code, event.message);
-  } else if (microBatch.failures >= MAX_FAILURES) {
+  } else if (failures >= MAX_FAILURES) {
     const what = `${placeOf(task)} failed ${MAX_FAILURES} times, at last: ${event.message}`;
     endRun(state, task.runId, effects, "failed", event.code, what);
   }
@@ -258,15 +256,14 @@ function assignTasks(state: PoolState, effects: Effect[]): void {
     const match = nextMatch(state);
     if (!match) return;
     const { run, trainer, microBatch } = match;
-    const target = run.group[microBatch];
-    if (!target) return;
-    target.status = "assigned";
-    target.attempts += 1;
+    const before = run.group[microBatch] as MicroBatchState;
+    const attempts = before.attempts + 1;
+    run.group[microBatch] = { ...before, status: "assigned", attempts };
     trainer.credits -= 1;
     run.deviceClass ??= trainer.deviceClass;
     run.lastServed = ++state.assignments;
     const { runId, step: number } = run;
-    const taskId = `${runId}/${number}/${microBatch}/${target.attempts}`;
+    const taskId = `${runId}/${number}/${microBatch}/${attempts}`;
     const task: TaskState = { taskId, trainerId: trainer.trainerId, runId, step: number, microBatch };
     state.tasks.push(task);
     effects.push({ type: "assign", trainerId: trainer.trainerId, task });
