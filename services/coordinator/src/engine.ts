@@ -176,10 +176,20 @@ export class Engine implements AsyncDisposable {
       for (let next = this.#events.shift(); next; next = this.#events.shift()) {
         const [state, effects] = step(this.#state, next);
         this.#state = state;
-        for (const effect of effects) this.#carryOut(effect);
+        for (const effect of effects) this.#contain(effect);
       }
     } finally {
       this.#dispatching = false;
+    }
+  }
+
+  /** What goes wrong with one run ends that run and no other. */
+  #contain(effect: Effect): void {
+    try {
+      this.#carryOut(effect);
+    } catch (error) {
+      if (effect.type === "assign" || effect.type === "accept-result") this.#fail(effect.task.runId, error);
+      else throw error;
     }
   }
 

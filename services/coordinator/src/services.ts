@@ -34,10 +34,14 @@ const LONGEST_WAIT_MS = 2_000;
 const AWAY: ReadonlySet<ErrorCode> = new Set(["unavailable", "cancelled"]);
 
 /**
- * Calls again while the service is away, until it was away for AWAY_MS on end. A call that takes long
- * says `progressed` whenever it got further. Any other error ends it at once.
+ * Calls the named service again while it is away, until it was away for AWAY_MS on end. A call that takes
+ * long says `progressed` whenever it got further. Any other error ends it at once.
  */
-export async function whileAway<T>(call: (progressed: () => void) => Promise<T>, signal: AbortSignal): Promise<T> {
+export async function whileAway<T>(
+  name: string,
+  call: (progressed: () => void) => Promise<T>,
+  signal: AbortSignal,
+): Promise<T> {
   let awaySince: number | undefined;
   let waitMs = FIRST_WAIT_MS;
   const progressed = () => {
@@ -49,12 +53,19 @@ export async function whileAway<T>(call: (progressed: () => void) => Promise<T>,
     try {
       return await call(progressed);
     } catch (error) {
+      const { code, message } = GradpoolError.from(error);
+      if (!AWAY.has(code) || signal.aborted) throw error;
       const now = performance.now();
       awaySince ??= now;
-      const isAway = AWAY.has(GradpoolError.from(error).code);
-      if (!isAway || signal.aborted || now + waitMs > awaySince + AWAY_MS) throw error;
+      if (now + waitMs > awaySince + AWAY_MS) throw gone(name, message, error);
     }
     await delay(waitMs, undefined, { signal });
     waitMs = Math.min(2 * waitMs, LONGEST_WAIT_MS);
   }
+}
+
+function gone(name: string, reason: string, cause: unknown): GradpoolError {
+  const [line] = reason.split("\n");
+  const message = `the ${name} service was away for ${AWAY_MS / 1000} s (${line}); start it, then submit the run again`;
+  return new GradpoolError("unavailable", message, { cause });
 }

@@ -63,6 +63,8 @@ interface RunSide {
   steps: number;
   early: Map<number, number>;
   sum: number[];
+  /** Of the trainers whose results were accepted. */
+  deviceClass: string | undefined;
   outcome: string | undefined;
 }
 
@@ -107,7 +109,15 @@ export class Simulation {
     this.#options = options;
     this.#random = randomOf(options.seed);
     for (const run of options.runs) {
-      this.#runs.set(run.runId, { run, adapter: 1, steps: 0, early: new Map(), sum: [], outcome: undefined });
+      this.#runs.set(run.runId, {
+        run,
+        adapter: 1,
+        steps: 0,
+        early: new Map(),
+        sum: [],
+        deviceClass: undefined,
+        outcome: undefined,
+      });
       this.#in(this.#upTo(5_000), () => this.#tell({ type: "run-submitted", runId: run.runId }));
     }
     for (const runId of options.cancelled ?? []) {
@@ -216,9 +226,12 @@ export class Simulation {
     });
   }
 
-  /** I3: one result of a micro-batch, for the step that is being made. */
-  #accept({ runId, step: number, microBatch }: TaskState): void {
+  /** I3: one result of a micro-batch, for the step that is being made; I2: from one class of devices. */
+  #accept({ trainerId, runId, step: number, microBatch }: TaskState): void {
     const run = this.#runOf(runId);
+    const deviceClass = this.#trainers.get(trainerId)?.deviceClass;
+    run.deviceClass ??= deviceClass;
+    assert.equal(deviceClass, run.deviceClass, "a run was served by two classes of devices");
     assert.equal(number, run.steps + 1, "a result of another step was accepted");
     assert.ok(microBatch >= run.sum.length && !run.early.has(microBatch), "a micro-batch was accepted twice");
     run.early.set(microBatch, gradientOf(run.adapter, microBatch));

@@ -62,7 +62,11 @@ export class ActiveRun {
     this.#record.update({ state: RunState.RUN_STATE_PREPARING });
     const report = (preparing: string) => this.#record.update({ preparing });
     const prepared = await prepareRun(this.#runId, this.#spec, this.#recipe, this.#services, report, signal);
-    const tokenizerFiles = await whileAway(() => this.#loadTokenizerFiles(prepared.dataset.tokenizer), signal);
+    const tokenizerFiles = await whileAway(
+      "tokenizer",
+      () => this.#loadTokenizerFiles(prepared.dataset.tokenizer),
+      signal,
+    );
     // It may have been cancelled while the last answer was under way.
     signal.throwIfAborted();
     const { gradientAccumulation } = prepared.recipe;
@@ -85,21 +89,25 @@ export class ActiveRun {
     const { dataset, recipe, totalSteps, datasetHash } = prepared;
     const { signal } = this.#over;
     let cursor: Cursor | undefined;
-    await whileAway(async (progressed) => {
-      const request = { dataset, epochs: recipe.epochs, cursor };
-      for await (const { microBatch } of this.#services.dataStream.openStream(request, { signal })) {
-        const cursorAfter = microBatch?.cursorAfter;
-        if (!microBatch || !cursorAfter) throw new Error("the data stream sent no micro-batch with a cursor");
-        if (cursorAfter.datasetHash !== datasetHash) throw changedData("its files are others now");
-        await buffer.room(signal);
-        buffer.add(microBatch);
-        cursor = cursorAfter;
-        progressed();
-        onMicroBatch(microBatch.lastOfEpoch);
-        if (buffer.wholeSteps === totalSteps) return;
-      }
-      throw changedData(`it ended after ${buffer.wholeSteps} of ${totalSteps} steps`);
-    }, signal);
+    await whileAway(
+      "data-stream",
+      async (progressed) => {
+        const request = { dataset, epochs: recipe.epochs, cursor };
+        for await (const { microBatch } of this.#services.dataStream.openStream(request, { signal })) {
+          const cursorAfter = microBatch?.cursorAfter;
+          if (!microBatch || !cursorAfter) throw new Error("the data stream sent no micro-batch with a cursor");
+          if (cursorAfter.datasetHash !== datasetHash) throw changedData("its files are others now");
+          await buffer.room(signal);
+          buffer.add(microBatch);
+          cursor = cursorAfter;
+          progressed();
+          onMicroBatch(microBatch.lastOfEpoch);
+          if (buffer.wholeSteps === totalSteps) return;
+        }
+        throw changedData(`it ended after ${buffer.wholeSteps} of ${totalSteps} steps`);
+      },
+      signal,
+    );
   }
 
   /** The message that hands a task to a trainer. */
@@ -189,7 +197,7 @@ export class ActiveRun {
     const files = new Map([...resultFiles(this.#facts(), training), ...plot]);
     const { step = 0, epoch = 0 } = this.#record.steps.at(-1) ?? {};
     const header = { outputDir: prepared.outputDir, runId: this.#runId, name: "", epoch, step, keepLastN: 0 };
-    await whileAway(() => saveFiles(this.#services.checkpointStore, header, files, signal), signal);
+    await whileAway("checkpoint-store", () => saveFiles(this.#services.checkpointStore, header, files, signal), signal);
   }
 
   /** Stops all work and gives the output folder back. */
@@ -200,7 +208,9 @@ export class ActiveRun {
     const claim = { outputDir: resolve(this.#spec.outputDir), runId: this.#runId };
     const signal = AbortSignal.timeout(RELEASE_MS);
     // A store that is away for longer frees the folder when this coordinator's run is found dead.
-    await whileAway(() => this.#services.checkpointStore.release(claim, { signal }), signal).catch(() => {});
+    await whileAway("checkpoint-store", () => this.#services.checkpointStore.release(claim, { signal }), signal).catch(
+      () => {},
+    );
   }
 
   async #saveCheckpoint({ step, epoch }: StepMetrics, files: Files): Promise<void> {
@@ -209,6 +219,7 @@ export class ActiveRun {
     const name = `checkpoint-epoch${epoch}-step${step}`;
     const header = { outputDir, runId: this.#runId, name, epoch, step, keepLastN: recipe.keepLastNCheckpoints };
     const { path, removed } = await whileAway(
+      "checkpoint-store",
       () => saveFiles(this.#services.checkpointStore, header, files, signal),
       signal,
     );

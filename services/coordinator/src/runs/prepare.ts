@@ -77,7 +77,11 @@ export async function prepareRun(
   const size = await measure(dataset, services, report, signal);
   report("claiming the output folder");
   const claim = { outputDir: resolve(spec.outputDir), runId };
-  const { outputDir } = await whileAway(() => services.checkpointStore.claim(claim, { signal }), signal);
+  const { outputDir } = await whileAway(
+    "checkpoint-store",
+    () => services.checkpointStore.claim(claim, { signal }),
+    signal,
+  );
   const wholeSteps = Math.ceil(size.microBatchesPerEpoch / recipe.gradientAccumulation) * recipe.epochs;
   return {
     recipe,
@@ -102,7 +106,7 @@ function refuse(message: string): never {
 
 async function loadTokenizer(modelId: string, padToken: string, services: Services, signal: AbortSignal) {
   const request = { tokenizer: { modelId, padToken, tokenizerHash: "" } };
-  const { info } = await whileAway(() => services.tokenizer.getTokenizer(request, { signal }), signal);
+  const { info } = await whileAway("tokenizer", () => services.tokenizer.getTokenizer(request, { signal }), signal);
   if (!info) throw new Error("the tokenizer service gave no description");
   return info;
 }
@@ -157,14 +161,18 @@ function measure(
   report: (doing: string) => void,
   signal: AbortSignal,
 ): Promise<DescribeDatasetResponse> {
-  return whileAway(async (progressed) => {
-    report("reading the data set");
-    for await (const size of services.dataStream.describeDataset({ dataset }, { signal })) {
-      if (size.complete) return size;
-      progressed();
-      const share = size.bytesTotal > 0 ? ` (${Math.floor((100 * size.bytesRead) / size.bytesTotal)} %)` : "";
-      report(`reading the data set: ${size.rows.toLocaleString("en")} rows${share}`);
-    }
-    throw new GradpoolError("unavailable", "the data-stream service ended before the data set was read");
-  }, signal);
+  return whileAway(
+    "data-stream",
+    async (progressed) => {
+      report("reading the data set");
+      for await (const size of services.dataStream.describeDataset({ dataset }, { signal })) {
+        if (size.complete) return size;
+        progressed();
+        const share = size.bytesTotal > 0 ? ` (${Math.floor((100 * size.bytesRead) / size.bytesTotal)} %)` : "";
+        report(`reading the data set: ${size.rows.toLocaleString("en")} rows${share}`);
+      }
+      throw new GradpoolError("unavailable", "the data-stream service ended before the data set was read");
+    },
+    signal,
+  );
 }

@@ -1,0 +1,33 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { GradpoolError } from "@gradpool/errors";
+import { readCoordinatorConfig } from "../src/config.js";
+
+const ENV = {
+  GRADPOOL_TOKENIZER_ADDRESS: "127.0.0.1:7001",
+  GRADPOOL_DATA_STREAM_ADDRESS: "127.0.0.1:7002",
+  GRADPOOL_CHECKPOINT_STORE_ADDRESS: "127.0.0.1:7003",
+};
+
+describe("the coordinator's configuration", () => {
+  it("needs the addresses of its services, and has a default for its own", () => {
+    assert.deepEqual(readCoordinatorConfig(ENV), {
+      listen: "127.0.0.1:0",
+      tokenizerAddress: "127.0.0.1:7001",
+      dataStreamAddress: "127.0.0.1:7002",
+      checkpointStoreAddress: "127.0.0.1:7003",
+    });
+  });
+
+  for (const variable of Object.keys(ENV)) {
+    for (const value of [undefined, "nowhere"]) {
+      it(`names ${variable} when it is ${String(value)}`, () => {
+        assert.throws(
+          () => readCoordinatorConfig({ ...ENV, [variable]: value }),
+          (error) =>
+            error instanceof GradpoolError && error.code === "invalid_argument" && error.message.startsWith(variable),
+        );
+      });
+    }
+  }
+});

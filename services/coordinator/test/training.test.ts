@@ -1,0 +1,105 @@
+/** A run's numbers, against the formulas. */
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { initAdapter, loraTensorNames, type AdapterTensors } from "@gradpool/adapter";
+import { defaultRecipe } from "@gradpool/recipe";
+import type { PreparedRun } from "../src/runs/prepare.js";
+import { Training } from "../src/runs/training.js";
+
+const TARGETS = [
+  { name: "transformer.h.0.attn.c_attn", inFeatures: 6, outFeatures: 9 },
+  { name: "transformer.h.0.attn.c_proj", inFeatures: 3, outFeatures: 6 },
+];
+
+function newTraining(changes: object = {}): Training {
+  const { lora, ...recipe } = defaultRecipe();
+  assert.ok(lora);
+  const complete = { ...recipe, lora: { ...lora, r: 2 }, ...changes };
+  const adapter = initAdapter(TARGETS, 2, 1);
+  return new Training({ recipe: complete, targets: TARGETS, adapter, totalSteps: 10 } as unknown as PreparedRun);
+}
+
+/** Gradients whose sum depends on the order in which float32 adds them. */
+function resultOf(microBatch: number, targetTokens: number) {
+  const gradients: AdapterTensors = new Map();
+  for (const [name, { shape, data }] of initAdapter(TARGETS, 2, 7)) {
+    const scale = 10 ** (microBatch % 3);
+    const gradient = data.map((_, i) => scale * Math.sin(1 + i * 7 + microBatch * 3));
+    gradients.set(name, { shape, data: gradient });
+  }
+  return { lossSum: 3 * targetTokens + microBatch / 7, targetTokens, gradients };
+}
+
+const TOKENS = [11, 5, 0, 29, 8];
+
+function stepInOrder(training: Training, order: number[]) {
+  for (const microBatch of order) training.accept(microBatch, resultOf(microBatch, TOKENS[microBatch] ?? 0));
+  return training.applyStep(0, 1.5);
+}
+
+describe("a step", () => {
+  it("is the mean over all target tokens (I1)", () => {
+    const training = newTraining({ maxGradNorm: 0, learningRate: 0.5, lrScheduler: "constant" });
+    const before = new Map([...training.adapter].map(([name, { data }]) => [name, data.slice()]));
+    const { loss, gradNorm, tokens, learningRate, step, epoch, seconds } = stepInOrder(training, [0, 1, 2, 3, 4]);
+    const count = 53;
+    // The one without targets adds nothing.
+    const counted = [0, 1, 3, 4].map((microBatch) => resultOf(microBatch, TOKENS[microBatch] ?? 0));
+    assert.deepEqual([tokens, learningRate, step, epoch, seconds], [count, 0.5, 1, 0, 1.5]);
+    assert.equal(loss, counted.reduce((sum, { lossSum }) => sum + lossSum, 0) / count);
+    let squares = 0;
+    for (const name of loraTensorNames(TARGETS)) {
+      const { data } = training.adapter.get(name) ?? assert.fail();
+      for (const [i, value] of data.entries()) {
+        const mean = counted.reduce((sum, { gradients }) => sum + (gradients.get(name)?.data[i] ?? NaN), 0) / count;
+        squares += mean ** 2;
+        // AdamW's first step is the learning rate against the gradient's sign.
+        const expected = (before.get(name)?.[i] ?? NaN) - (0.5 * mean) / (Math.abs(mean) + 1e-8);
+        assert.ok(Math.abs(value - expected) < 1e-5, `${name}[${i}]`);
+      }
+    }
+    assert.ok(Math.abs(gradNorm - Math.sqrt(squares)) < 1e-5 * gradNorm);
+  });
+
+  it("has the same bits in whatever order its results come (I2)", () => {
+    const orders = [
+      [0, 1, 2, 3, 4],
+      [4, 3, 2, 1, 0],
+      [2, 0, 4, 1, 3],
+    ];
+    const outcomes = orders.map((order) => {
+      const training = newTraining();
+      return [stepInOrder(training, order), stepInOrder(training, order), Buffer.from(training.adapterFile())];
+    });
+    for (const outcome of outcomes) assert.deepEqual(outcome, outcomes[0]);
+  });
+
+  it("clips, and tells the norm before that", () => {
+    const free = newTraining({ maxGradNorm: 0 });
+    const clipped = newTraining({ maxGradNorm: 1e-3 });
+    assert.equal(stepInOrder(free, [0, 1, 2, 3, 4]).gradNorm, stepInOrder(clipped, [0, 1, 2, 3, 4]).gradNorm);
+    const [name = ""] = loraTensorNames(TARGETS);
+    const moment = (training: Training) => training.optimizerState.moments.get(name)?.expAvg[0] ?? 0;
+    assert.ok(Math.abs(moment(clipped)) < Math.abs(moment(free)) / 100);
+  });
+
+  it("starts the next one from nothing", () => {
+    const training = newTraining();
+    assert.equal(training.version, 0);
+    stepInOrder(training, [0, 1, 2, 3, 4]);
+    assert.equal(training.version, 1);
+    training.accept(0, resultOf(0, 11));
+    const { tokens, loss, step } = training.applyStep(1, 1);
+    assert.deepEqual([tokens, loss, step], [11, 3, 2]);
+  });
+
+  it("keeps an adapter's file until the next step changes it", () => {
+    const training = newTraining();
+    const file = training.adapterFile();
+    assert.equal(training.adapterFile(), file);
+    const bytes = Buffer.from(file);
+    stepInOrder(training, [0, 1, 2, 3, 4]);
+    assert.notDeepEqual(Buffer.from(training.adapterFile()), bytes);
+    assert.deepEqual(Buffer.from(file), bytes);
+  });
+});
