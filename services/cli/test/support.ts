@@ -1,8 +1,9 @@
 /** Runs the command line inside the test's process, or as one of its own. */
 import { spawn, type ChildProcess } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { Interrupts } from "../src/interrupts.js";
 import { runCli } from "../src/run-cli.js";
@@ -101,4 +102,31 @@ export function jsonLines(text: string): Record<string, unknown>[] {
     .split("\n")
     .filter(Boolean)
     .map((line) => JSON.parse(line) as Record<string, unknown>);
+}
+
+/** Waits until a condition holds, asking again and again; the test's own time limit ends it. */
+export async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await holds())) await delay(20);
+}
+
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Process ids of a stack's services, which each writes into its log, by service. */
+export async function servicePids(home: string): Promise<Map<string, number>> {
+  const pids = new Map<string, number>();
+  for (const stack of await readdir(join(home, "logs"))) {
+    for (const file of await readdir(join(home, "logs", stack))) {
+      const log = await readFile(join(home, "logs", stack, file), "utf8");
+      const ready = jsonLines(log.slice(0, log.lastIndexOf("\n") + 1)).findLast(({ msg }) => msg === "ready");
+      if (ready) pids.set(file.replace(/\.log$/, ""), ready["pid"] as number);
+    }
+  }
+  return pids;
 }

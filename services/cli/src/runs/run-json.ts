@@ -6,13 +6,15 @@ import { flagValues } from "../recipe-flags.js";
 export const stateName = (state: RunState) => state.replace(/^RUN_STATE_/, "").toLowerCase();
 
 export function runJson(run: Run): Record<string, unknown> {
-  const { spec, state, ...rest } = run;
-  return snakeKeys({
-    ...rest,
+  const { runId, spec, state, preparing, ...rest } = run;
+  const facts = {
+    runId,
     state: stateName(state),
+    preparing: preparing || undefined,
     ...(spec && specJson(spec)),
-    preparing: run.preparing || undefined,
-  }) as Record<string, unknown>;
+    ...rest,
+  };
+  return snakeKeys(facts) as Record<string, unknown>;
 }
 
 function specJson({ modelId, dataset, outputDir, recipe }: RunSpec) {
