@@ -14,10 +14,11 @@ const SPACE = /[\p{White_Space}]/u;
 export class AddedTokens {
   /** A token may reach over a cut before a space, so text must not be cut there. */
   readonly mayCrossSpace: boolean;
+  /** Tokens that take the whitespace behind them. */
+  readonly takingSpaceBehind: string[];
   readonly #raw: Matcher | undefined;
   readonly #normalized: Matcher | undefined;
   readonly #normalize: (text: string) => string;
-  readonly #takesSpaceBehind: string[];
 
   constructor(tokens: readonly AddedToken[], normalize: (text: string) => string) {
     const present = tokens.filter(({ content }) => content.length > 0);
@@ -25,15 +26,10 @@ export class AddedTokens {
     this.#normalize = normalize;
     this.#raw = Matcher.of(present.filter((token) => !token.normalized));
     this.#normalized = Matcher.of(normalized.map((token) => ({ ...token, content: normalize(token.content) })));
-    this.#takesSpaceBehind = present.filter(({ rstrip }) => rstrip).map(({ content }) => content);
+    this.takingSpaceBehind = present.filter(({ rstrip }) => rstrip).map(({ content }) => content);
     this.mayCrossSpace = present.some(
       ({ content, singleWord }) => /\S /u.test(content) || (singleWord && content.startsWith(" ")),
     );
-  }
-
-  /** Whether text that ends so may be cut from a space that follows it. */
-  mayCutBehind(text: string, end: number): boolean {
-    return !this.#takesSpaceBehind.some((content) => text.endsWith(content, end));
   }
 
   split(text: string): Segment[] {

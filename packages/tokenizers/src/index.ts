@@ -1,2 +1,10 @@
 export { loadTokenizer, SOURCE_FILES } from "./load-tokenizer.js";
-export { type EncodeOptions, HfTokenizer, MAX_PART_LENGTH, tooLong, type TokenizerInfo } from "./tokenizer.js";
+export {
+  type CutRule,
+  type EncodeOptions,
+  HfTokenizer,
+  lastCut,
+  MAX_PART_LENGTH,
+  tooLong,
+  type TokenizerInfo,
+} from "./tokenizer.js";

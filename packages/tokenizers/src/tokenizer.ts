@@ -33,9 +33,21 @@ export interface EncodeOptions {
   continues?: boolean;
 }
 
+/**
+ * Where text may be cut so that its ids are those of the parts, one behind the other: before a space
+ * that follows a character other than whitespace.
+ */
+export interface CutRule {
+  /** Text may be cut at all. */
+  atSpaces: boolean;
+  /** Tokens that take the whitespace behind them. */
+  notBehind: string[];
+}
+
 /** An encoder and decoder whose ids are those of Hugging Face's tokenizers. */
 export class HfTokenizer {
   readonly info: TokenizerInfo;
+  readonly cutRule: CutRule;
   readonly #definition: Definition;
   readonly #files: ReadonlyMap<string, Uint8Array>;
   readonly #addedTokens: AddedTokens;
@@ -53,6 +65,8 @@ export class HfTokenizer {
     this.#addedTokens = new AddedTokens(definition.addedTokens, normalize);
     this.#preTokenizer = new PreTokenizer(definition.stages);
     this.#pieces = new PieceEncoder(definition, file);
+    const { mayCrossSpace, takingSpaceBehind } = this.#addedTokens;
+    this.cutRule = { atSpaces: this.#preTokenizer.cutsAtSpaces && !mayCrossSpace, notBehind: takingSpaceBehind };
     for (const [entry, id] of definition.vocab) this.#bytesOfId.set(id, bytesOf(entry) ?? Buffer.from(entry));
     for (const { id, content } of definition.addedTokens) {
       this.#bytesOfId.set(id, bytesOf(content) ?? Buffer.from(content));
@@ -78,18 +92,6 @@ export class HfTokenizer {
     return ids.take(limit);
   }
 
-  /**
-   * Where a text that goes on may be cut last: its ids are those before the cut, and those behind it
-   * followed by what comes. 0: nowhere.
-   */
-  lastCut(text: string): number {
-    if (!this.#mayCut) return 0;
-    for (let at = text.lastIndexOf(" "); at > 0; at = text.lastIndexOf(" ", at - 1)) {
-      if (this.#mayCutAt(text, at)) return at;
-    }
-    return 0;
-  }
-
   /** The text of ids; what is no UTF-8 becomes U+FFFD, and ids that are no token are left out. */
   decode(ids: Int32Array, { skipSpecialTokens = false }: { skipSpecialTokens?: boolean } = {}): string {
     const pieces: Uint8Array[] = [];
@@ -111,18 +113,10 @@ export class HfTokenizer {
     this.#pieces.free();
   }
 
-  get #mayCut(): boolean {
-    return this.#preTokenizer.cutsAtSpaces && !this.#addedTokens.mayCrossSpace;
-  }
-
-  #mayCutAt(text: string, at: number): boolean {
-    return !/\p{White_Space}/u.test(text[at - 1] ?? " ") && this.#addedTokens.mayCutBehind(text, at);
-  }
-
   #nextCut(text: string, from: number): number {
-    if (from >= text.length || !this.#mayCut) return text.length;
+    if (from >= text.length || !this.cutRule.atSpaces) return text.length;
     let at = text.indexOf(" ", from);
-    while (at >= 0 && !this.#mayCutAt(text, at)) at = text.indexOf(" ", at + 1);
+    while (at >= 0 && !mayCutAt(text, at, this.cutRule)) at = text.indexOf(" ", at + 1);
     return at < 0 ? text.length : at;
   }
 
@@ -142,6 +136,20 @@ export class HfTokenizer {
       }
     }
   }
+}
+
+/** Where a text that goes on may be cut last; 0: nowhere. */
+export function lastCut(text: string, rule: CutRule): number {
+  if (!rule.atSpaces) return 0;
+  for (let at = text.lastIndexOf(" "); at > 0; at = text.lastIndexOf(" ", at - 1)) {
+    if (mayCutAt(text, at, rule)) return at;
+  }
+  return 0;
+}
+
+function mayCutAt(text: string, at: number, { notBehind }: CutRule): boolean {
+  if (at === 0 || /\p{White_Space}/u.test(text[at - 1] ?? "")) return false;
+  return !notBehind.some((content) => text.endsWith(content, at));
 }
 
 /** For text that cannot be cut into parts of a size that can be worked on. */

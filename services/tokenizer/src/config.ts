@@ -2,9 +2,16 @@ import { availableParallelism } from "node:os";
 import { listenAddress, readConfig } from "@gradpool/service-kit";
 import { z } from "zod";
 
+const MAX_WORKERS = 64;
+
 const schema = z.object({
   GRADPOOL_LISTEN: listenAddress,
-  GRADPOOL_WORKERS: z.coerce.number().int().min(1).optional(),
+  GRADPOOL_WORKERS: z
+    .string()
+    .regex(/^\d+$/, "must be a number of worker threads")
+    .transform(Number)
+    .refine((workers) => workers >= 1 && workers <= MAX_WORKERS, `must be from 1 to ${MAX_WORKERS}`)
+    .optional(),
 });
 
 export interface TokenizerConfig {
@@ -16,6 +23,6 @@ export interface TokenizerConfig {
 
 /** Errors: `invalid_argument`, naming the variable. */
 export function readTokenizerConfig(env: NodeJS.ProcessEnv): TokenizerConfig {
-  const config = readConfig(schema, env);
-  return { listen: config.GRADPOOL_LISTEN, workers: config.GRADPOOL_WORKERS ?? Math.min(2, availableParallelism()) };
+  const { GRADPOOL_LISTEN, GRADPOOL_WORKERS } = readConfig(schema, env);
+  return { listen: GRADPOOL_LISTEN, workers: GRADPOOL_WORKERS ?? Math.min(2, availableParallelism()) };
 }

@@ -1,35 +1,57 @@
-import { chunks, type Handlers, type TokenizerInfo, type TokenizerServiceService } from "@gradpool/rpc";
-import type { HfTokenizer } from "@gradpool/tokenizers";
 import { GradpoolError } from "@gradpool/errors";
-import type { EncodePool } from "./encode-pool.js";
-import { encodeStream } from "./encode-stream.js";
-import type { TokenizerCache } from "./tokenizer-cache.js";
+import {
+  type CallContext,
+  chunks,
+  type DecodeRequest,
+  type DecodeResponse,
+  type GetTokenizerFilesRequest,
+  type GetTokenizerFilesResponse,
+  type GetTokenizerRequest,
+  type GetTokenizerResponse,
+} from "@gradpool/rpc";
+import { keyOf } from "./tokenizer-key.js";
+import type { WorkerPool } from "./worker-pool.js";
 
-export function tokenizerHandlers(tokenizers: TokenizerCache, pool: EncodePool): Handlers<TokenizerServiceService> {
-  return {
-    async getTokenizer({ tokenizer: ref }) {
-      const { tokenizer } = await tokenizers.get(ref);
-      return { info: describe(tokenizer) };
-    },
-    encode: (requests) => encodeStream(requests, tokenizers, pool),
-    async decode({ tokenizer: ref, ids, skipSpecialTokens }) {
-      const { tokenizer } = await tokenizers.get(ref);
-      if (ids.byteLength % 4 !== 0) {
-        throw new GradpoolError("invalid_argument", "ids are int32, so their bytes come in fours");
-      }
-      // A copy: what the wire gave need not be aligned.
-      return { text: tokenizer.decode(new Int32Array(Uint8Array.from(ids).buffer), { skipSpecialTokens }) };
-    },
-    async *getTokenizerFiles({ tokenizer: ref }) {
-      const { tokenizer } = await tokenizers.get(ref);
-      for (const [path, content] of tokenizer.files()) {
-        for (const data of chunks(content)) yield { path, data };
-      }
-    },
+/** TokenizerService.GetTokenizer. */
+export function getTokenizerHandler(pool: WorkerPool) {
+  return async ({ tokenizer }: GetTokenizerRequest, { signal }: CallContext): Promise<GetTokenizerResponse> => {
+    const hash = tokenizer?.tokenizerHash ?? "";
+    const { info } = await pool.run(await keyOf(tokenizer), hash, { kind: "describe" }, signal);
+    const { hash: tokenizerHash, ...rest } = info;
+    return { info: { tokenizerHash, ...rest } };
   };
 }
 
-function describe({ info }: HfTokenizer): TokenizerInfo {
-  const { hash, ...rest } = info;
-  return { tokenizerHash: hash, ...rest };
+/** TokenizerService.Decode. */
+export function decodeHandler(pool: WorkerPool) {
+  return async (request: DecodeRequest, { signal }: CallContext): Promise<DecodeResponse> => {
+    const { tokenizer, ids: bytes, skipSpecialTokens } = request;
+    if (bytes.byteLength % 4 !== 0) {
+      const message = `ids has ${bytes.byteLength} bytes, not a multiple of 4; send int32 little-endian`;
+      throw new GradpoolError("invalid_argument", message);
+    }
+    const ids = new Int32Array(new Uint8Array(bytes).buffer);
+    const key = await keyOf(tokenizer);
+    const text = await pool.run(
+      key,
+      tokenizer?.tokenizerHash ?? "",
+      { kind: "decode", ids, skipSpecialTokens },
+      signal,
+    );
+    return { text };
+  };
+}
+
+/** TokenizerService.GetTokenizerFiles. */
+export function getTokenizerFilesHandler(pool: WorkerPool) {
+  return async function* getTokenizerFiles(
+    { tokenizer }: GetTokenizerFilesRequest,
+    { signal }: CallContext,
+  ): AsyncGenerator<GetTokenizerFilesResponse> {
+    const files = await pool.run(await keyOf(tokenizer), tokenizer?.tokenizerHash ?? "", { kind: "files" }, signal);
+    for (const [path, bytes] of files) {
+      if (bytes.byteLength === 0) yield { path, data: bytes };
+      for (const data of chunks(bytes)) yield { path, data };
+    }
+  };
 }

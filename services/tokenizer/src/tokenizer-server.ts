@@ -1,17 +1,17 @@
-import { service, startServer, TokenizerServiceService, type RunningServer } from "@gradpool/rpc";
+import { type RunningServer, service, startServer, TokenizerServiceService } from "@gradpool/rpc";
 import type { Logger, Service } from "@gradpool/service-kit";
 import type { TokenizerConfig } from "./config.js";
-import { EncodePool } from "./encode-pool.js";
-import { tokenizerHandlers } from "./handlers.js";
-import { TokenizerCache } from "./tokenizer-cache.js";
+import { encodeHandler } from "./encode.js";
+import { decodeHandler, getTokenizerFilesHandler, getTokenizerHandler } from "./handlers.js";
+import { WorkerPool } from "./worker-pool.js";
 
-/** The tokenizer service. Keeps nothing but caches. */
+/** The tokenizer service: encoders in a pool of worker threads. Keeps nothing but what it has loaded. */
 export class TokenizerServer implements Service {
   readonly address: string;
   readonly #server: RunningServer;
-  readonly #pool: EncodePool;
+  readonly #pool: WorkerPool;
 
-  private constructor(server: RunningServer, pool: EncodePool) {
+  private constructor(server: RunningServer, pool: WorkerPool) {
     this.address = server.address;
     this.#server = server;
     this.#pool = pool;
@@ -19,11 +19,18 @@ export class TokenizerServer implements Service {
 
   /** Errors: `unavailable` when the port is taken. */
   static async create(config: TokenizerConfig, log: Logger): Promise<TokenizerServer> {
-    const pool = new EncodePool(config.workers, (error) => log.error({ err: error }, "an encoding thread died"));
+    const pool = new WorkerPool(config.workers, log);
     try {
       const server = await startServer({
         listen: config.listen,
-        services: [service(TokenizerServiceService, tokenizerHandlers(new TokenizerCache(), pool))],
+        services: [
+          service(TokenizerServiceService, {
+            getTokenizer: getTokenizerHandler(pool),
+            encode: encodeHandler(pool),
+            decode: decodeHandler(pool),
+            getTokenizerFiles: getTokenizerFilesHandler(pool),
+          }),
+        ],
         onInternalError: (error, method) => log.error({ err: error, method }, "internal error"),
       });
       return new TokenizerServer(server, pool);

@@ -1,0 +1,22 @@
+import { stat } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { GradpoolError } from "@gradpool/errors";
+import type { TokenizerRef } from "@gradpool/rpc";
+import { SOURCE_FILES } from "@gradpool/tokenizers";
+import type { TokenizerKey } from "./work.js";
+
+/** The tokenizer that a reference means now. Errors: `invalid_argument` without one, `not_found` for no folder. */
+export async function keyOf(ref: TokenizerRef | undefined): Promise<TokenizerKey> {
+  if (!ref?.modelId) {
+    throw new GradpoolError("invalid_argument", "tokenizer.model_id is missing; name a model folder");
+  }
+  const dir = resolve(ref.modelId);
+  const folder = await stat(dir).catch(() => undefined);
+  if (!folder?.isDirectory()) {
+    const problem = folder ? "is a file" : "does not exist";
+    throw new GradpoolError("not_found", `model_id: ${ref.modelId} ${problem}; give a folder with a tokenizer`);
+  }
+  const files = await Promise.all(SOURCE_FILES.map((name) => stat(join(dir, name)).catch(() => undefined)));
+  const signature = files.map((file) => (file ? `${file.ino}:${file.size}:${file.mtimeMs}` : "")).join(" ");
+  return { dir, padToken: ref.padToken, signature };
+}

@@ -1,0 +1,83 @@
+/** A worker thread: loads tokenizers, and encodes and decodes with them, one work after the other. */
+import { parentPort } from "node:worker_threads";
+import { GradpoolError } from "@gradpool/errors";
+import { type HfTokenizer, loadTokenizer } from "@gradpool/tokenizers";
+import type { EncodeWork, ResultOf, TokenizerKey, Work, WorkAnswer, WorkMessage } from "./work.js";
+
+/** Tokenizers kept in each thread; a large one (Llama 3's) takes about 150 MB. */
+const MAX_TOKENIZERS = 4;
+
+/** Used last comes last. */
+const tokenizers = new Map<string, HfTokenizer>();
+
+let before = Promise.resolve();
+parentPort?.on("message", (message: WorkMessage) => {
+  before = before.then(() => answer(message));
+});
+
+async function answer({ id, key, hash, work }: WorkMessage): Promise<void> {
+  try {
+    const tokenizer = await tokenizerOf(key);
+    if (hash && tokenizer.info.hash !== hash) throw otherTokenizer(key, tokenizer.info.hash, hash);
+    const result = resultOf(tokenizer, work);
+    reply({ id, result }, "ids" in Object(result) ? [(result as ResultOf["encode"]).ids.buffer] : []);
+  } catch (reason) {
+    const { code, message } = GradpoolError.from(reason);
+    const details = code === "internal" && reason instanceof Error ? (reason.stack ?? message) : message;
+    reply({ id, error: { code, message: details } }, []);
+  }
+}
+
+function reply(answer: WorkAnswer, transfer: ArrayBuffer[]): void {
+  parentPort?.postMessage(answer, transfer);
+}
+
+function otherTokenizer({ dir }: TokenizerKey, found: string, wanted: string): GradpoolError {
+  const message = `the tokenizer in ${dir} is another one than asked for (hash ${found.slice(0, 12)}…, not ${wanted.slice(0, 12)}…); restore its files, or start a new run`;
+  return new GradpoolError("failed_precondition", message);
+}
+
+async function tokenizerOf(key: TokenizerKey): Promise<HfTokenizer> {
+  const name = JSON.stringify(key);
+  const known = tokenizers.get(name);
+  const tokenizer = known ?? (await loadTokenizer(key.dir, key.padToken));
+  tokenizers.delete(name);
+  tokenizers.set(name, tokenizer);
+  for (const [oldest, unused] of tokenizers) {
+    if (tokenizers.size <= MAX_TOKENIZERS) break;
+    tokenizers.delete(oldest);
+    unused.free();
+  }
+  return tokenizer;
+}
+
+function resultOf(tokenizer: HfTokenizer, work: Work): ResultOf[Work["kind"]] {
+  switch (work.kind) {
+    case "describe":
+      return { info: tokenizer.info, cutRule: tokenizer.cutRule };
+    case "files":
+      return tokenizer.files();
+    case "decode":
+      return tokenizer.decode(work.ids, { skipSpecialTokens: work.skipSpecialTokens });
+    case "encode":
+      return encode(tokenizer, work);
+  }
+}
+
+function encode(tokenizer: HfTokenizer, { texts, maxTokens, continued, continues }: EncodeWork): ResultOf["encode"] {
+  const encoded = texts.map((text, index) =>
+    tokenizer.encode(text, {
+      maxTokens,
+      continued: continued && index === 0,
+      continues: continues && index === texts.length - 1,
+    }),
+  );
+  const lengths = encoded.map(({ length }) => length);
+  const ids = new Int32Array(lengths.reduce((sum, length) => sum + length, 0));
+  let start = 0;
+  for (const part of encoded) {
+    ids.set(part, start);
+    start += part.length;
+  }
+  return { ids, lengths };
+}
