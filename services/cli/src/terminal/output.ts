@@ -69,7 +69,7 @@ export class Output {
   progress(line: string, due = false): void {
     if (this.json) return;
     if (this.isLive) {
-      const width = Math.max(20, (this.#stderr.columns ?? 80) - 1);
+      const width = Math.max(20, (this.#stderr.columns || 80) - 1);
       this.#liveLine = line.length > width ? `${line.slice(0, width - 1)}…` : line;
       this.#stderr.write(`\r\x1b[K${this.#liveLine}`);
       return;
