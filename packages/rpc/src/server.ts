@@ -57,7 +57,7 @@ const PROTO_FILES = ["tokenizer", "data_stream", "trainer_gateway", "coordinator
 
 /** Starts a gRPC server with health checks and reflection. Errors: `unavailable` when the port is taken. */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
-  const server = new GrpcServer({ "grpc-node.flow_control_window": 16 * 1024 * 1024 });
+  const server = new GrpcServer();
   const names = new Set<string>();
   for (const { definition, handlers } of options.services) {
     const implementation: Record<string, UntypedHandleCall> = {};
