@@ -1,0 +1,6 @@
+/** A parent for run-service.test.ts: starts the example service and tells its process id. */
+import { fork } from "node:child_process";
+import { fileURLToPath } from "node:url";
+
+const child = fork(fileURLToPath(new URL("./example-service.js", import.meta.url)), { stdio: "ignore" });
+child.on("message", () => process.send?.({ pid: child.pid }));

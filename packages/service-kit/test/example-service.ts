@@ -1,0 +1,13 @@
+/** A service for run-service.test.ts: started as a process of its own. */
+import { GradpoolError } from "@gradpool/errors";
+import { runService } from "@gradpool/service-kit";
+
+await runService("example", async (env) => {
+  if (env["EXAMPLE_FAILS"]) throw new GradpoolError("unavailable", "the port is taken; choose another");
+  // Something that keeps the process alive, as a server would.
+  const alive = setInterval(() => {}, 1_000);
+  return {
+    address: "127.0.0.1:1",
+    [Symbol.asyncDispose]: async () => clearInterval(alive),
+  };
+});
