@@ -14,7 +14,7 @@ import {
 import type { Logger } from "@gradpool/service-kit";
 import { emptyPool, type Effect, type Event, type PoolState, type TaskState } from "./core/state.js";
 import { step } from "./core/step.js";
-import { TrainerConnection } from "./pool.js";
+import { TrainerConnection } from "./trainer-connection.js";
 import { ActiveRun } from "./runs/active-run.js";
 import type { CompleteRecipe } from "./runs/prepare.js";
 import type { RunRecord } from "./runs/run-record.js";

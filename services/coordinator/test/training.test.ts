@@ -83,6 +83,11 @@ describe("a step", () => {
     assert.ok(Math.abs(moment(clipped)) < Math.abs(moment(free)) / 100);
   });
 
+  it("is refused when it makes the adapter infinite", () => {
+    const training = newTraining({ learningRate: 1e39, lrScheduler: "constant" });
+    assert.throws(() => stepInOrder(training, [0, 1, 2, 3, 4]), /step 1: the adapter became infinite/);
+  });
+
   it("starts the next one from nothing", () => {
     const training = newTraining();
     assert.equal(training.version, 0);

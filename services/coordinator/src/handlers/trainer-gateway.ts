@@ -9,7 +9,7 @@ import {
   type WorkRequest,
 } from "@gradpool/rpc";
 import type { Engine } from "../engine.js";
-import type { TrainerConnection } from "../pool.js";
+import type { TrainerConnection } from "../trainer-connection.js";
 
 export function trainerGatewayHandlers(engine: Engine): Handlers<TrainerGatewayServiceService> {
   return {
@@ -18,14 +18,17 @@ export function trainerGatewayHandlers(engine: Engine): Handlers<TrainerGatewayS
       const connection = engine.join(await readHello(messages));
       const leave = () => engine.leave(connection);
       signal.addEventListener("abort", leave, { once: true });
-      // Its end, whatever the reason, is the trainer's leaving.
-      listen(engine, connection, messages).then(leave, leave);
+      let failure: unknown;
+      listen(engine, connection, messages)
+        .catch((error: unknown) => (failure = error))
+        .finally(leave);
       try {
         // Ends when the trainer leaves, and also when the pool has given it up: then it may come again.
         yield* connection.outgoing;
       } finally {
         leave();
       }
+      if (failure) throw failure as Error;
     },
 
     async *fetchAdapter({ runId, adapterVersion }) {
@@ -64,26 +67,18 @@ async function readHello(messages: AsyncIterator<WorkRequest>): Promise<TrainerH
   throw new GradpoolError("invalid_argument", "a trainer's first message is its hello, with a trainer_id");
 }
 
+/** Hears a trainer until it ends the conversation or its connection breaks. */
 async function listen(
   engine: Engine,
   connection: TrainerConnection,
   messages: AsyncIterator<WorkRequest>,
 ): Promise<void> {
-  for (let next = await messages.next(); !next.done; next = await messages.next()) {
+  for (;;) {
+    const next = await messages.next().catch(() => undefined);
+    if (!next || next.done) return;
     const { message } = next.value;
-    switch (message?.$case) {
-      case "pull":
-        engine.pulled(connection, message.value.tasks);
-        break;
-      case "heartbeat":
-        engine.heard(connection, message.value.residentBytes);
-        break;
-      case "failed":
-        engine.taskFailed(connection, message.value);
-        break;
-      case "hello":
-      case undefined:
-        throw new GradpoolError("invalid_argument", "a trainer says hello once, and then only what this version knows");
-    }
+    if (message?.$case === "pull") engine.pulled(connection, message.value.tasks);
+    if (message?.$case === "heartbeat") engine.heard(connection, message.value.residentBytes);
+    if (message?.$case === "failed") engine.taskFailed(connection, message.value);
   }
 }

@@ -11,7 +11,7 @@ import {
   type StepMetrics,
 } from "@gradpool/rpc";
 import type { TaskState } from "../core/state.js";
-import type { TrainerConnection } from "../pool.js";
+import type { TrainerConnection } from "../trainer-connection.js";
 import { whileAway, type Services } from "../services.js";
 import { checkpointFiles, resultFiles, type Files, type RunFacts } from "./files.js";
 import { drawLossPlot } from "./loss-plot.js";
@@ -24,7 +24,7 @@ import { Training, type MicroBatchResult } from "./training.js";
 /** Bytes of a result's safetensors file besides its values, at most about those of the adapter's. */
 const RESULT_HEADER_BYTES = 1 << 20;
 /** How long the end of a run waits for the store to take its folder back. */
-const RELEASE_MS = 5_000;
+const RELEASE_MS = 2_000;
 
 /** What a run holds once it is prepared: gone when it ends, but for its record. */
 interface Ready {
@@ -193,7 +193,7 @@ export class ActiveRun {
     const { training, prepared } = this.#need();
     const { signal } = this.#over;
     await this.#saving;
-    const plot = await drawLossPlot(this.#record.steps, `${this.#spec.modelId} · ${this.#runId}`, signal);
+    const plot = await drawLossPlot(this.#record.steps, this.#spec.modelId, signal);
     const files = new Map([...resultFiles(this.#facts(), training), ...plot]);
     const { step = 0, epoch = 0 } = this.#record.steps.at(-1) ?? {};
     const header = { outputDir: prepared.outputDir, runId: this.#runId, name: "", epoch, step, keepLastN: 0 };
@@ -207,10 +207,9 @@ export class ActiveRun {
     await this.#saving.catch(() => {});
     const claim = { outputDir: resolve(this.#spec.outputDir), runId: this.#runId };
     const signal = AbortSignal.timeout(RELEASE_MS);
-    // A store that is away for longer frees the folder when this coordinator's run is found dead.
-    await whileAway("checkpoint-store", () => this.#services.checkpointStore.release(claim, { signal }), signal).catch(
-      () => {},
-    );
+    const release = () => this.#services.checkpointStore.release(claim, { signal });
+    // A store that stopped has given its claims back by itself.
+    await whileAway("checkpoint-store", release, signal).catch(() => {});
   }
 
   async #saveCheckpoint({ step, epoch }: StepMetrics, files: Files): Promise<void> {
@@ -229,10 +228,8 @@ export class ActiveRun {
 
   async #loadTokenizerFiles(tokenizer: PreparedRun["dataset"]["tokenizer"]): Promise<Files> {
     const pieces = new Map<string, Uint8Array[]>();
-    for await (const { path, data } of this.#services.tokenizer.getTokenizerFiles(
-      { tokenizer },
-      { signal: this.#over.signal },
-    )) {
+    const { signal } = this.#over;
+    for await (const { path, data } of this.#services.tokenizer.getTokenizerFiles({ tokenizer }, { signal })) {
       pieces.set(path, [...(pieces.get(path) ?? []), data]);
     }
     return new Map([...pieces].map(([path, parts]) => [path, concat(parts)]));

@@ -62,18 +62,7 @@ export async function prepareRun(
   const adapter = await startingAdapter(recipe, targets);
   const trainableParameters = [...adapter.values()].reduce((sum, { data }) => sum + data.length, 0);
 
-  const dataset: DatasetSpec = {
-    sources: spec.dataset,
-    textColumn: recipe.textColumn,
-    tokenizer: { modelId: spec.modelId, padToken: recipe.padToken, tokenizerHash: tokenizer.tokenizerHash },
-    maxLength: recipe.maxLength,
-    batchSize: recipe.batchSize,
-    appendEos: recipe.appendEos,
-    packing: recipe.packing,
-    shuffleBuffer: recipe.shuffleBuffer,
-    seed: recipe.seed,
-    maxRows: recipe.dryRun ? DRY_RUN_ROWS : 0,
-  };
+  const dataset = datasetOf(spec, recipe, tokenizer);
   const size = await measure(dataset, services, report, signal);
   report("claiming the output folder");
   const claim = { outputDir: resolve(spec.outputDir), runId };
@@ -97,6 +86,22 @@ export async function prepareRun(
     outputDir,
     trainableParameters,
     allParameters: description.parameters + (padRow ? description.parametersPerToken : 0) + trainableParameters,
+  };
+}
+
+function datasetOf(spec: RunSpec, recipe: Recipe, { tokenizerHash }: TokenizerInfo): DatasetSpec {
+  const { textColumn, padToken, maxLength, batchSize, appendEos, packing, shuffleBuffer, seed, dryRun } = recipe;
+  return {
+    sources: spec.dataset,
+    textColumn,
+    tokenizer: { modelId: spec.modelId, padToken, tokenizerHash },
+    maxLength,
+    batchSize,
+    appendEos,
+    packing,
+    shuffleBuffer,
+    seed,
+    maxRows: dryRun ? DRY_RUN_ROWS : 0,
   };
 }
 

@@ -91,7 +91,7 @@ export class Training {
 
   /**
    * Makes the step: mean gradient over its target tokens, clipped, then AdamW. A step without targets
-   * has a gradient of zero. Errors: `failed_precondition` when loss or gradient is not finite.
+   * has a gradient of zero. Errors: `failed_precondition` when loss, gradient or adapter is not finite.
    */
   applyStep(epoch: number, seconds: number): StepMetrics {
     const { recipe, totalSteps } = this.#run;
@@ -116,6 +116,9 @@ export class Training {
       totalSteps,
     });
     this.#optimizer.step(this.#sums, rate);
+    if (!allFinite(this.adapter)) {
+      throw new GradpoolError("failed_precondition", `step ${step}: the adapter became infinite; lower learning_rate`);
+    }
     this.#beginStep(step);
     return { step, epoch, loss, gradNorm, learningRate: rate, tokens, seconds };
   }
@@ -128,4 +131,13 @@ export class Training {
     this.#targetTokens = 0;
     for (const { data } of this.#sums.values()) data.fill(0);
   }
+}
+
+/** One infinity or NaN makes the sum NaN. */
+function allFinite(adapter: AdapterTensors): boolean {
+  let sum = 0;
+  for (const { data } of adapter.values()) {
+    for (let i = 0; i < data.length; i++) sum += 0 * (data[i] as number);
+  }
+  return sum === 0;
 }
