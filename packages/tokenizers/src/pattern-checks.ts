@@ -21,7 +21,7 @@ export function requireBounded(pattern: Pattern, source: string): void {
     );
     for (const { at, set } of unbounded) {
       const after = items.slice(at + 1);
-      if (after.every(isOptional)) continue;
+      if (after.every(isOptional) || givesBackOne(set, after)) continue;
       // What this alternative ran over in vain, a later one must take whole; else each next start runs over it again.
       const taken = pattern.slice(index + 1).some((later) => takesRun(later, set));
       const ambiguous = unbounded.some(
@@ -77,6 +77,13 @@ function isShort(branches: Pattern, max: number): boolean {
   return branches.every((branch) =>
     branch.every((item) => (item.node.kind === "group" ? isShort(item.node.branches, item.max) : item.max <= 8)),
   );
+}
+
+/** Whether what follows a run of `set` holds as soon as the run gives its last character back, as in \s+(?!\S). */
+function givesBackOne(set: CodePoints, after: PatternItem[]): boolean {
+  const [next] = after;
+  if (after.length !== 1 || next?.node.kind !== "look") return false;
+  return next.node.negative ? !overlap(next.node.set, set) : isSubset(set, next.node.set);
 }
 
 /** Whether the alternative always takes a whole run of characters of `set`, whatever follows. */

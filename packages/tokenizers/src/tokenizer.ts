@@ -2,6 +2,7 @@ import { GradpoolError } from "@gradpool/errors";
 import { AddedTokens } from "./added-tokens.js";
 import { bytesOf } from "./byte-alphabet.js";
 import type { Definition } from "./definition.js";
+import { toNfc } from "./nfc.js";
 import { PieceEncoder } from "./piece-encoder.js";
 import { PreTokenizer } from "./pre-tokenizer.js";
 
@@ -61,7 +62,7 @@ export class HfTokenizer {
     this.info = info;
     this.#definition = definition;
     this.#files = files;
-    const normalize = definition.nfc ? (text: string) => text.normalize("NFC") : (text: string) => text;
+    const normalize = definition.nfc ? toNfc : (text: string) => text;
     this.#addedTokens = new AddedTokens(definition.addedTokens, normalize);
     this.#preTokenizer = new PreTokenizer(definition.stages);
     this.#pieces = new PieceEncoder(definition, file);
