@@ -38,9 +38,11 @@ export async function runService(
     if (process.connected) process.disconnect();
     return;
   }
+  // Before anyone learns that the service is ready: from then on it may be asked to end.
+  const ended = endRequested();
   log.info({ address: service.address, pid: process.pid }, "ready");
   tellParent({ type: "ready", address: service.address });
-  const why = await endRequested();
+  const why = await ended;
   log.info({ why }, "stopping");
   await service[Symbol.asyncDispose]();
   process.exit(0);
