@@ -130,16 +130,22 @@ export enum OperatorStatus {
  */
 export interface AttributeProto {
   /** The name field MUST be present for this version of the IR. */
-  name?: string | undefined;
+  name?:
+    | string
+    | undefined;
   /**
    * if ref_attr_name is not empty, ref_attr_name is the attribute name in parent function.
    * In this case, this AttributeProto does not contain data, and it's a reference of attribute
    * in parent scope.
    * NOTE: This should ONLY be used in function (sub-graph). It's invalid to be used in main graph.
    */
-  refAttrName?: string | undefined;
+  refAttrName?:
+    | string
+    | undefined;
   /** A human-readable documentation for this attribute. Markdown is allowed. */
-  docString?: string | undefined;
+  docString?:
+    | string
+    | undefined;
   /**
    * The type field MUST be present for this version of the IR.
    * For 0.0.1 versions of the IR, this field was not defined, and
@@ -148,24 +154,40 @@ export interface AttributeProto {
    * field MUST be set and match the f|i|s|t|... field in use.  This
    * change was made to accommodate proto3 implementations.
    */
-  type?: AttributeProto_AttributeType | undefined;
+  type?:
+    | AttributeProto_AttributeType
+    | undefined;
   /** Exactly ONE of the following fields must be present for this version of the IR */
-  f?: number | undefined;
+  f?:
+    | number
+    | undefined;
   /** int */
-  i?: bigint | undefined;
+  i?:
+    | bigint
+    | undefined;
   /** UTF-8 string */
-  s?: Uint8Array | undefined;
+  s?:
+    | Uint8Array
+    | undefined;
   /** tensor value */
-  t?: TensorProto | undefined;
+  t?:
+    | TensorProto
+    | undefined;
   /** graph */
-  g?: GraphProto | undefined;
+  g?:
+    | GraphProto
+    | undefined;
   /** sparse tensor value */
-  sparseTensor?: SparseTensorProto | undefined;
+  sparseTensor?:
+    | SparseTensorProto
+    | undefined;
   /**
    * Do not use field below, it's deprecated.
    * optional ValueProto v = 12;         // value - subsumes everything but graph
    */
-  tp?: TypeProto | undefined;
+  tp?:
+    | TypeProto
+    | undefined;
   /** list of floats */
   floats: number[];
   /** list of ints */
@@ -210,14 +232,20 @@ export enum AttributeProto_AttributeType {
  */
 export interface ValueInfoProto {
   /** This field MUST be present in this version of the IR. */
-  name?: string | undefined;
+  name?:
+    | string
+    | undefined;
   /**
    * This field MUST be present in this version of the IR for
    * inputs and outputs of the top-level graph.
    */
-  type?: TypeProto | undefined;
+  type?:
+    | TypeProto
+    | undefined;
   /** A human-readable documentation for this value. Markdown is allowed. */
-  docString?: string | undefined;
+  docString?:
+    | string
+    | undefined;
   /** Named metadata values; keys should be distinct. */
   metadataProps: StringStringEntryProto[];
 }
@@ -240,17 +268,27 @@ export interface NodeProto {
    * An optional identifier for this node in a graph.
    * This field MAY be absent in this version of the IR.
    */
-  name?: string | undefined;
+  name?:
+    | string
+    | undefined;
   /** The symbolic identifier of the Operator to execute. */
-  opType?: string | undefined;
+  opType?:
+    | string
+    | undefined;
   /** The domain of the OperatorSet that specifies the operator named by op_type. */
-  domain?: string | undefined;
+  domain?:
+    | string
+    | undefined;
   /** Overload identifier, used only to map this to a model-local function. */
-  overload?: string | undefined;
+  overload?:
+    | string
+    | undefined;
   /** Additional named attributes. */
   attribute: AttributeProto[];
   /** A human-readable documentation for this node. Markdown is allowed. */
-  docString?: string | undefined;
+  docString?:
+    | string
+    | undefined;
   /** Named metadata values; keys should be distinct. */
   metadataProps: StringStringEntryProto[];
   /** Configuration of multi-device annotations. */
@@ -272,7 +310,9 @@ export interface NodeDeviceConfigurationProto {
    * This field MUST be present for this version of the IR.
    * ID of the configuration. MUST match the name of a DeviceConfigurationProto.
    */
-  configurationId?: string | undefined;
+  configurationId?:
+    | string
+    | undefined;
   /** Sharding spec for the node. */
   shardingSpec: ShardingSpecProto[];
   /** Pipeline stage of this node. */
@@ -290,7 +330,9 @@ export interface ShardingSpecProto {
    * Required to match a name specified in the node's input or output list of ValueInfoProtos.
    * It is called `logical tensor` in subsequent descriptions.
    */
-  tensorName?: string | undefined;
+  tensorName?:
+    | string
+    | undefined;
   /**
    * The following is the list of devices across which the logical
    * tensor is sharded or replicated.
@@ -323,7 +365,9 @@ export interface ShardedDimProto {
    * [-r, r - 1], where r is the rank of the tensor. Negative axis values means
    * counting from the back.
    */
-  axis?: bigint | undefined;
+  axis?:
+    | bigint
+    | undefined;
   /**
    * Describes how the tensor on the provided axis is sharded.
    * The common-case is described by a single instance of SimpleShardedDimProto.
@@ -339,7 +383,9 @@ export interface ShardedDimProto {
  */
 export interface SimpleShardedDimProto {
   dimValue?: bigint | undefined;
-  dimParam?: string | undefined;
+  dimParam?:
+    | string
+    | undefined;
   /**
    * This field MUST be present for this version of the IR.
    * Number of shards to split dim into.
@@ -384,7 +430,9 @@ export interface TrainingInfoProto {
    * By default, this field is an empty graph and its evaluation does not
    * produce any output. Thus, no initializer would be changed by default.
    */
-  initialization?: GraphProto | undefined;
+  initialization?:
+    | GraphProto
+    | undefined;
   /**
    * This field represents a training algorithm step. Given required inputs,
    * it computes outputs to update initializers in its own or inference graph's
@@ -416,7 +464,9 @@ export interface TrainingInfoProto {
    * produce any output. Evaluating the default training step never
    * update any initializers.
    */
-  algorithm?: GraphProto | undefined;
+  algorithm?:
+    | GraphProto
+    | undefined;
   /**
    * This field specifies the bindings from the outputs of "initialization" to
    * some initializers in "ModelProto.graph.initializer" and
@@ -485,7 +535,9 @@ export interface ModelProto {
    * The version of the IR this model targets. See Version enum above.
    * This field MUST be present.
    */
-  irVersion?: bigint | undefined;
+  irVersion?:
+    | bigint
+    | undefined;
   /**
    * The OperatorSets this model relies on.
    * All ModelProtos MUST have at least one entry that
@@ -502,13 +554,17 @@ export interface ModelProto {
    * This field SHOULD be present to indicate which implementation/tool/framework
    * emitted the model.
    */
-  producerName?: string | undefined;
+  producerName?:
+    | string
+    | undefined;
   /**
    * The version of the framework or tool used to generate this model.
    * This field SHOULD be present to indicate which implementation/tool/framework
    * emitted the model.
    */
-  producerVersion?: string | undefined;
+  producerVersion?:
+    | string
+    | undefined;
   /**
    * Domain name of the model.
    * We use reverse domain names as name space indicators. For example:
@@ -517,13 +573,21 @@ export interface ModelProto {
    * Together with `model_version` and GraphProto.name, this forms the unique identity of
    * the graph.
    */
-  domain?: string | undefined;
+  domain?:
+    | string
+    | undefined;
   /** The version of the graph encoded. See Version enum below. */
-  modelVersion?: bigint | undefined;
+  modelVersion?:
+    | bigint
+    | undefined;
   /** A human-readable documentation for this model. Markdown is allowed. */
-  docString?: string | undefined;
+  docString?:
+    | string
+    | undefined;
   /** The parameterized graph that is evaluated to execute the model. */
-  graph?: GraphProto | undefined;
+  graph?:
+    | GraphProto
+    | undefined;
   /** Named metadata values; keys should be distinct. */
   metadataProps: StringStringEntryProto[];
   /**
@@ -570,12 +634,16 @@ export interface DeviceConfigurationProto {
    * This field MUST be present for this version of the IR.
    * Name of the configuration.
    */
-  name?: string | undefined;
+  name?:
+    | string
+    | undefined;
   /**
    * This field MUST be present for this version of the IR.
    * Number of devices inside this configuration.
    */
-  numDevices?: number | undefined;
+  numDevices?:
+    | number
+    | undefined;
   /** Optional names of the devices. MUST be length of num_devices if provided. */
   device: string[];
 }
@@ -590,7 +658,9 @@ export interface StringStringEntryProto {
 }
 
 export interface TensorAnnotation {
-  tensorName?: string | undefined;
+  tensorName?:
+    | string
+    | undefined;
   /**
    * <key, value> pairs to annotate tensor specified by <tensor_name> above.
    * The keys used in the mapping below must be pre-defined in ONNX spec.
@@ -612,7 +682,9 @@ export interface GraphProto {
   /** The nodes in the graph, sorted topologically. */
   node: NodeProto[];
   /** The name of the graph. */
-  name?: string | undefined;
+  name?:
+    | string
+    | undefined;
   /**
    * A list of named tensor values, used to specify constant inputs of the graph.
    * Each initializer (both TensorProto as well SparseTensorProto) MUST have a name.
@@ -623,7 +695,9 @@ export interface GraphProto {
   /** Initializers (see above) stored in sparse format. */
   sparseInitializer: SparseTensorProto[];
   /** A human-readable documentation for this graph. Markdown is allowed. */
-  docString?: string | undefined;
+  docString?:
+    | string
+    | undefined;
   /** The inputs and outputs of the graph. */
   input: ValueInfoProto[];
   output: ValueInfoProto[];
@@ -656,7 +730,9 @@ export interface TensorProto {
    * This field MUST have a valid TensorProto.DataType value
    */
   dataType?: number | undefined;
-  segment?: TensorProto_Segment | undefined;
+  segment?:
+    | TensorProto_Segment
+    | undefined;
   /**
    * For float and complex64 values
    * Complex64 tensors are encoded as a single array of floats,
@@ -706,9 +782,13 @@ export interface TensorProto {
    */
   int64Data: bigint[];
   /** Optionally, a name for the tensor. */
-  name?: string | undefined;
+  name?:
+    | string
+    | undefined;
   /** A human-readable documentation for this tensor. Markdown is allowed. */
-  docString?: string | undefined;
+  docString?:
+    | string
+    | undefined;
   /**
    * Serializations can either use one of the fields above, or use this
    * raw bytes field. The only exception is the string case, where one is
@@ -734,7 +814,9 @@ export interface TensorProto {
    * variable length storage, and may lead to smaller binary footprint.
    * When this field is present, the data_type field MUST NOT be STRING or UNDEFINED
    */
-  rawData?: Uint8Array | undefined;
+  rawData?:
+    | Uint8Array
+    | undefined;
   /**
    * Data can be stored inside the protobuf file using type-specific fields or raw_data.
    * Alternatively, raw bytes data can be stored in an external file, using the external_data field.
@@ -748,7 +830,9 @@ export interface TensorProto {
    */
   externalData: StringStringEntryProto[];
   /** If value not set, data is stored in raw_data (if set) otherwise in type-specified field. */
-  dataLocation?: TensorProto_DataLocation | undefined;
+  dataLocation?:
+    | TensorProto_DataLocation
+    | undefined;
   /**
    * For double
    * Complex128 tensors are encoded as a single array of doubles,
@@ -874,7 +958,9 @@ export interface SparseTensorProto {
    * values must have a non-empty name present which serves as a name for SparseTensorProto
    * when used in sparse_initializer list.
    */
-  values?: TensorProto | undefined;
+  values?:
+    | TensorProto
+    | undefined;
   /**
    * The indices of the non-default values, which may be stored in one of two formats.
    * (a) Indices can be a tensor of shape [NNZ, rank] with the [i,j]-th value
@@ -887,7 +973,9 @@ export interface SparseTensorProto {
    * In the first format, the ordering is lexicographic-ordering:
    * e.g., index-value [1,4] must appear before [2,1]
    */
-  indices?: TensorProto | undefined;
+  indices?:
+    | TensorProto
+    | undefined;
   /** The shape of the underlying dense-tensor: [dim_1, dim_2, ... dim_rank] */
   dims: bigint[];
 }
@@ -902,9 +990,13 @@ export interface TensorShapeProto {
 }
 
 export interface TensorShapeProto_Dimension {
-  dimValue?: bigint | undefined;
+  dimValue?:
+    | bigint
+    | undefined;
   /** namespace Shape */
-  dimParam?: string | undefined;
+  dimParam?:
+    | string
+    | undefined;
   /**
    * Standard denotation can optionally be used to denote tensor
    * dimensions with standard semantic descriptions to ensure
@@ -922,16 +1014,26 @@ export interface TensorShapeProto_Dimension {
  */
 export interface TypeProto {
   /** The type of a tensor. */
-  tensorType?: TypeProto_Tensor | undefined;
+  tensorType?:
+    | TypeProto_Tensor
+    | undefined;
   /** The type of a sequence. */
-  sequenceType?: TypeProto_Sequence | undefined;
+  sequenceType?:
+    | TypeProto_Sequence
+    | undefined;
   /** The type of a map. */
-  mapType?: TypeProto_Map | undefined;
+  mapType?:
+    | TypeProto_Map
+    | undefined;
   /** The type of an optional. */
-  optionalType?: TypeProto_Optional | undefined;
+  optionalType?:
+    | TypeProto_Optional
+    | undefined;
   /** Type of the sparse tensor */
   sparseTensorType?: TypeProto_SparseTensor | undefined;
-  opaqueType?: TypeProto_Opaque | undefined;
+  opaqueType?:
+    | TypeProto_Opaque
+    | undefined;
   /**
    * An optional denotation can be used to denote the whole
    * type with a standard semantic description as to what is
@@ -967,7 +1069,9 @@ export interface TypeProto_Map {
    * This field MUST be present for this version of the IR.
    * This field MUST refer to an integral type ([U]INT{8|16|32|64}) or STRING
    */
-  keyType?: number | undefined;
+  keyType?:
+    | number
+    | undefined;
   /** This field MUST be present for this version of the IR. */
   valueType?: TypeProto | undefined;
 }
@@ -994,7 +1098,9 @@ export interface TypeProto_SparseTensor {
 
 export interface TypeProto_Opaque {
   /** When missing, the domain is the same as the model's. */
-  domain?: string | undefined;
+  domain?:
+    | string
+    | undefined;
   /** The name is optional but significant when provided. */
   name?: string | undefined;
 }
@@ -1011,7 +1117,9 @@ export interface OperatorSetIdProto {
    * set that is defined as part of the ONNX specification.
    * This field MUST be present in this version of the IR when referring to any other operator set.
    */
-  domain?: string | undefined;
+  domain?:
+    | string
+    | undefined;
   /**
    * The version of the operator set being identified.
    * This field MUST be present in this version of the IR.
@@ -1024,7 +1132,9 @@ export interface FunctionProto {
    * The name of the function, similar to op_type in NodeProto.
    * This is part of the unique-id (domain, name, overload) of FunctionProtos in a model.
    */
-  name?: string | undefined;
+  name?:
+    | string
+    | undefined;
   /** The inputs and outputs of the function. */
   input: string[];
   output: string[];
@@ -1049,12 +1159,16 @@ export interface FunctionProto {
    * The domain which this function belongs to.
    * This is part of the unique-id (domain, name, overload) of FunctionProtos in a model.
    */
-  domain?: string | undefined;
+  domain?:
+    | string
+    | undefined;
   /**
    * The overload identifier of the function.
    * This is part of the unique-id (domain, name, overload) of FunctionProtos in a model.
    */
-  overload?: string | undefined;
+  overload?:
+    | string
+    | undefined;
   /**
    * Information for the values in the function. The ValueInfoProto.name's
    * must be distinct and refer to names in the function (including inputs,
@@ -1353,15 +1467,14 @@ export const AttributeProto: MessageFns<AttributeProto> = {
     message.docString = object.docString ?? "";
     message.type = object.type ?? 0;
     message.f = object.f ?? 0;
-    message.i = object.i !== undefined && object.i !== null ? BigInt(object.i) : 0n;
+    message.i = (object.i !== undefined && object.i !== null) ? BigInt(object.i) : 0n;
     message.s = object.s ?? new Uint8Array(0);
-    message.t = object.t !== undefined && object.t !== null ? TensorProto.fromPartial(object.t) : undefined;
-    message.g = object.g !== undefined && object.g !== null ? GraphProto.fromPartial(object.g) : undefined;
-    message.sparseTensor =
-      object.sparseTensor !== undefined && object.sparseTensor !== null
-        ? SparseTensorProto.fromPartial(object.sparseTensor)
-        : undefined;
-    message.tp = object.tp !== undefined && object.tp !== null ? TypeProto.fromPartial(object.tp) : undefined;
+    message.t = (object.t !== undefined && object.t !== null) ? TensorProto.fromPartial(object.t) : undefined;
+    message.g = (object.g !== undefined && object.g !== null) ? GraphProto.fromPartial(object.g) : undefined;
+    message.sparseTensor = (object.sparseTensor !== undefined && object.sparseTensor !== null)
+      ? SparseTensorProto.fromPartial(object.sparseTensor)
+      : undefined;
+    message.tp = (object.tp !== undefined && object.tp !== null) ? TypeProto.fromPartial(object.tp) : undefined;
     message.floats = object.floats?.map((e) => e) || [];
     message.ints = object.ints?.map((e) => BigInt(e)) || [];
     message.strings = object.strings?.map((e) => e) || [];
@@ -1457,7 +1570,7 @@ export const ValueInfoProto: MessageFns<ValueInfoProto> = {
   fromPartial(object: DeepPartial<ValueInfoProto>): ValueInfoProto {
     const message = createBaseValueInfoProto();
     message.name = object.name ?? "";
-    message.type = object.type !== undefined && object.type !== null ? TypeProto.fromPartial(object.type) : undefined;
+    message.type = (object.type !== undefined && object.type !== null) ? TypeProto.fromPartial(object.type) : undefined;
     message.docString = object.docString ?? "";
     message.metadataProps = object.metadataProps?.map((e) => StringStringEntryProto.fromPartial(e)) || [];
     return message;
@@ -1716,7 +1829,7 @@ export const IntIntListEntryProto: MessageFns<IntIntListEntryProto> = {
   },
   fromPartial(object: DeepPartial<IntIntListEntryProto>): IntIntListEntryProto {
     const message = createBaseIntIntListEntryProto();
-    message.key = object.key !== undefined && object.key !== null ? BigInt(object.key) : 0n;
+    message.key = (object.key !== undefined && object.key !== null) ? BigInt(object.key) : 0n;
     message.value = object.value?.map((e) => BigInt(e)) || [];
     return message;
   },
@@ -1969,7 +2082,7 @@ export const ShardedDimProto: MessageFns<ShardedDimProto> = {
   },
   fromPartial(object: DeepPartial<ShardedDimProto>): ShardedDimProto {
     const message = createBaseShardedDimProto();
-    message.axis = object.axis !== undefined && object.axis !== null ? BigInt(object.axis) : 0n;
+    message.axis = (object.axis !== undefined && object.axis !== null) ? BigInt(object.axis) : 0n;
     message.simpleSharding = object.simpleSharding?.map((e) => SimpleShardedDimProto.fromPartial(e)) || [];
     return message;
   },
@@ -2053,9 +2166,11 @@ export const SimpleShardedDimProto: MessageFns<SimpleShardedDimProto> = {
   },
   fromPartial(object: DeepPartial<SimpleShardedDimProto>): SimpleShardedDimProto {
     const message = createBaseSimpleShardedDimProto();
-    message.dimValue = object.dimValue !== undefined && object.dimValue !== null ? BigInt(object.dimValue) : undefined;
+    message.dimValue = (object.dimValue !== undefined && object.dimValue !== null)
+      ? BigInt(object.dimValue)
+      : undefined;
     message.dimParam = object.dimParam ?? undefined;
-    message.numShards = object.numShards !== undefined && object.numShards !== null ? BigInt(object.numShards) : 0n;
+    message.numShards = (object.numShards !== undefined && object.numShards !== null) ? BigInt(object.numShards) : 0n;
     return message;
   },
 };
@@ -2143,16 +2258,14 @@ export const TrainingInfoProto: MessageFns<TrainingInfoProto> = {
   },
   fromPartial(object: DeepPartial<TrainingInfoProto>): TrainingInfoProto {
     const message = createBaseTrainingInfoProto();
-    message.initialization =
-      object.initialization !== undefined && object.initialization !== null
-        ? GraphProto.fromPartial(object.initialization)
-        : undefined;
-    message.algorithm =
-      object.algorithm !== undefined && object.algorithm !== null
-        ? GraphProto.fromPartial(object.algorithm)
-        : undefined;
-    message.initializationBinding =
-      object.initializationBinding?.map((e) => StringStringEntryProto.fromPartial(e)) || [];
+    message.initialization = (object.initialization !== undefined && object.initialization !== null)
+      ? GraphProto.fromPartial(object.initialization)
+      : undefined;
+    message.algorithm = (object.algorithm !== undefined && object.algorithm !== null)
+      ? GraphProto.fromPartial(object.algorithm)
+      : undefined;
+    message.initializationBinding = object.initializationBinding?.map((e) => StringStringEntryProto.fromPartial(e)) ||
+      [];
     message.updateBinding = object.updateBinding?.map((e) => StringStringEntryProto.fromPartial(e)) || [];
     return message;
   },
@@ -2348,16 +2461,18 @@ export const ModelProto: MessageFns<ModelProto> = {
   },
   fromPartial(object: DeepPartial<ModelProto>): ModelProto {
     const message = createBaseModelProto();
-    message.irVersion = object.irVersion !== undefined && object.irVersion !== null ? BigInt(object.irVersion) : 0n;
+    message.irVersion = (object.irVersion !== undefined && object.irVersion !== null) ? BigInt(object.irVersion) : 0n;
     message.opsetImport = object.opsetImport?.map((e) => OperatorSetIdProto.fromPartial(e)) || [];
     message.producerName = object.producerName ?? "";
     message.producerVersion = object.producerVersion ?? "";
     message.domain = object.domain ?? "";
-    message.modelVersion =
-      object.modelVersion !== undefined && object.modelVersion !== null ? BigInt(object.modelVersion) : 0n;
+    message.modelVersion = (object.modelVersion !== undefined && object.modelVersion !== null)
+      ? BigInt(object.modelVersion)
+      : 0n;
     message.docString = object.docString ?? "";
-    message.graph =
-      object.graph !== undefined && object.graph !== null ? GraphProto.fromPartial(object.graph) : undefined;
+    message.graph = (object.graph !== undefined && object.graph !== null)
+      ? GraphProto.fromPartial(object.graph)
+      : undefined;
     message.metadataProps = object.metadataProps?.map((e) => StringStringEntryProto.fromPartial(e)) || [];
     message.trainingInfo = object.trainingInfo?.map((e) => TrainingInfoProto.fromPartial(e)) || [];
     message.functions = object.functions?.map((e) => FunctionProto.fromPartial(e)) || [];
@@ -3065,10 +3180,9 @@ export const TensorProto: MessageFns<TensorProto> = {
     const message = createBaseTensorProto();
     message.dims = object.dims?.map((e) => BigInt(e)) || [];
     message.dataType = object.dataType ?? 0;
-    message.segment =
-      object.segment !== undefined && object.segment !== null
-        ? TensorProto_Segment.fromPartial(object.segment)
-        : undefined;
+    message.segment = (object.segment !== undefined && object.segment !== null)
+      ? TensorProto_Segment.fromPartial(object.segment)
+      : undefined;
     message.floatData = object.floatData?.map((e) => e) || [];
     message.int32Data = object.int32Data?.map((e) => e) || [];
     message.stringData = object.stringData?.map((e) => e) || [];
@@ -3152,8 +3266,8 @@ export const TensorProto_Segment: MessageFns<TensorProto_Segment> = {
   },
   fromPartial(object: DeepPartial<TensorProto_Segment>): TensorProto_Segment {
     const message = createBaseTensorProto_Segment();
-    message.begin = object.begin !== undefined && object.begin !== null ? BigInt(object.begin) : 0n;
-    message.end = object.end !== undefined && object.end !== null ? BigInt(object.end) : 0n;
+    message.begin = (object.begin !== undefined && object.begin !== null) ? BigInt(object.begin) : 0n;
+    message.end = (object.end !== undefined && object.end !== null) ? BigInt(object.end) : 0n;
     return message;
   },
 };
@@ -3243,10 +3357,12 @@ export const SparseTensorProto: MessageFns<SparseTensorProto> = {
   },
   fromPartial(object: DeepPartial<SparseTensorProto>): SparseTensorProto {
     const message = createBaseSparseTensorProto();
-    message.values =
-      object.values !== undefined && object.values !== null ? TensorProto.fromPartial(object.values) : undefined;
-    message.indices =
-      object.indices !== undefined && object.indices !== null ? TensorProto.fromPartial(object.indices) : undefined;
+    message.values = (object.values !== undefined && object.values !== null)
+      ? TensorProto.fromPartial(object.values)
+      : undefined;
+    message.indices = (object.indices !== undefined && object.indices !== null)
+      ? TensorProto.fromPartial(object.indices)
+      : undefined;
     message.dims = object.dims?.map((e) => BigInt(e)) || [];
     return message;
   },
@@ -3382,7 +3498,9 @@ export const TensorShapeProto_Dimension: MessageFns<TensorShapeProto_Dimension> 
   },
   fromPartial(object: DeepPartial<TensorShapeProto_Dimension>): TensorShapeProto_Dimension {
     const message = createBaseTensorShapeProto_Dimension();
-    message.dimValue = object.dimValue !== undefined && object.dimValue !== null ? BigInt(object.dimValue) : undefined;
+    message.dimValue = (object.dimValue !== undefined && object.dimValue !== null)
+      ? BigInt(object.dimValue)
+      : undefined;
     message.dimParam = object.dimParam ?? undefined;
     message.denotation = object.denotation ?? "";
     return message;
@@ -3513,28 +3631,24 @@ export const TypeProto: MessageFns<TypeProto> = {
   },
   fromPartial(object: DeepPartial<TypeProto>): TypeProto {
     const message = createBaseTypeProto();
-    message.tensorType =
-      object.tensorType !== undefined && object.tensorType !== null
-        ? TypeProto_Tensor.fromPartial(object.tensorType)
-        : undefined;
-    message.sequenceType =
-      object.sequenceType !== undefined && object.sequenceType !== null
-        ? TypeProto_Sequence.fromPartial(object.sequenceType)
-        : undefined;
-    message.mapType =
-      object.mapType !== undefined && object.mapType !== null ? TypeProto_Map.fromPartial(object.mapType) : undefined;
-    message.optionalType =
-      object.optionalType !== undefined && object.optionalType !== null
-        ? TypeProto_Optional.fromPartial(object.optionalType)
-        : undefined;
-    message.sparseTensorType =
-      object.sparseTensorType !== undefined && object.sparseTensorType !== null
-        ? TypeProto_SparseTensor.fromPartial(object.sparseTensorType)
-        : undefined;
-    message.opaqueType =
-      object.opaqueType !== undefined && object.opaqueType !== null
-        ? TypeProto_Opaque.fromPartial(object.opaqueType)
-        : undefined;
+    message.tensorType = (object.tensorType !== undefined && object.tensorType !== null)
+      ? TypeProto_Tensor.fromPartial(object.tensorType)
+      : undefined;
+    message.sequenceType = (object.sequenceType !== undefined && object.sequenceType !== null)
+      ? TypeProto_Sequence.fromPartial(object.sequenceType)
+      : undefined;
+    message.mapType = (object.mapType !== undefined && object.mapType !== null)
+      ? TypeProto_Map.fromPartial(object.mapType)
+      : undefined;
+    message.optionalType = (object.optionalType !== undefined && object.optionalType !== null)
+      ? TypeProto_Optional.fromPartial(object.optionalType)
+      : undefined;
+    message.sparseTensorType = (object.sparseTensorType !== undefined && object.sparseTensorType !== null)
+      ? TypeProto_SparseTensor.fromPartial(object.sparseTensorType)
+      : undefined;
+    message.opaqueType = (object.opaqueType !== undefined && object.opaqueType !== null)
+      ? TypeProto_Opaque.fromPartial(object.opaqueType)
+      : undefined;
     message.denotation = object.denotation ?? "";
     return message;
   },
@@ -3602,8 +3716,9 @@ export const TypeProto_Tensor: MessageFns<TypeProto_Tensor> = {
   fromPartial(object: DeepPartial<TypeProto_Tensor>): TypeProto_Tensor {
     const message = createBaseTypeProto_Tensor();
     message.elemType = object.elemType ?? 0;
-    message.shape =
-      object.shape !== undefined && object.shape !== null ? TensorShapeProto.fromPartial(object.shape) : undefined;
+    message.shape = (object.shape !== undefined && object.shape !== null)
+      ? TensorShapeProto.fromPartial(object.shape)
+      : undefined;
     return message;
   },
 };
@@ -3658,8 +3773,9 @@ export const TypeProto_Sequence: MessageFns<TypeProto_Sequence> = {
   },
   fromPartial(object: DeepPartial<TypeProto_Sequence>): TypeProto_Sequence {
     const message = createBaseTypeProto_Sequence();
-    message.elemType =
-      object.elemType !== undefined && object.elemType !== null ? TypeProto.fromPartial(object.elemType) : undefined;
+    message.elemType = (object.elemType !== undefined && object.elemType !== null)
+      ? TypeProto.fromPartial(object.elemType)
+      : undefined;
     return message;
   },
 };
@@ -3726,8 +3842,9 @@ export const TypeProto_Map: MessageFns<TypeProto_Map> = {
   fromPartial(object: DeepPartial<TypeProto_Map>): TypeProto_Map {
     const message = createBaseTypeProto_Map();
     message.keyType = object.keyType ?? 0;
-    message.valueType =
-      object.valueType !== undefined && object.valueType !== null ? TypeProto.fromPartial(object.valueType) : undefined;
+    message.valueType = (object.valueType !== undefined && object.valueType !== null)
+      ? TypeProto.fromPartial(object.valueType)
+      : undefined;
     return message;
   },
 };
@@ -3782,8 +3899,9 @@ export const TypeProto_Optional: MessageFns<TypeProto_Optional> = {
   },
   fromPartial(object: DeepPartial<TypeProto_Optional>): TypeProto_Optional {
     const message = createBaseTypeProto_Optional();
-    message.elemType =
-      object.elemType !== undefined && object.elemType !== null ? TypeProto.fromPartial(object.elemType) : undefined;
+    message.elemType = (object.elemType !== undefined && object.elemType !== null)
+      ? TypeProto.fromPartial(object.elemType)
+      : undefined;
     return message;
   },
 };
@@ -3850,8 +3968,9 @@ export const TypeProto_SparseTensor: MessageFns<TypeProto_SparseTensor> = {
   fromPartial(object: DeepPartial<TypeProto_SparseTensor>): TypeProto_SparseTensor {
     const message = createBaseTypeProto_SparseTensor();
     message.elemType = object.elemType ?? 0;
-    message.shape =
-      object.shape !== undefined && object.shape !== null ? TensorShapeProto.fromPartial(object.shape) : undefined;
+    message.shape = (object.shape !== undefined && object.shape !== null)
+      ? TensorShapeProto.fromPartial(object.shape)
+      : undefined;
     return message;
   },
 };
@@ -3988,7 +4107,7 @@ export const OperatorSetIdProto: MessageFns<OperatorSetIdProto> = {
   fromPartial(object: DeepPartial<OperatorSetIdProto>): OperatorSetIdProto {
     const message = createBaseOperatorSetIdProto();
     message.domain = object.domain ?? "";
-    message.version = object.version !== undefined && object.version !== null ? BigInt(object.version) : 0n;
+    message.version = (object.version !== undefined && object.version !== null) ? BigInt(object.version) : 0n;
     return message;
   },
 };
@@ -4195,17 +4314,11 @@ export const FunctionProto: MessageFns<FunctionProto> = {
 
 type Builtin = Date | Function | Uint8Array | string | number | boolean | bigint | undefined;
 
-type DeepPartial<T> = T extends bigint
-  ? string | number | bigint
-  : T extends Builtin
-    ? T
-    : T extends globalThis.Array<infer U>
-      ? globalThis.Array<DeepPartial<U>>
-      : T extends ReadonlyArray<infer U>
-        ? ReadonlyArray<DeepPartial<U>>
-        : T extends {}
-          ? { [K in keyof T]?: DeepPartial<T[K]> }
-          : Partial<T>;
+type DeepPartial<T> = T extends bigint ? string | number | bigint
+  : T extends Builtin ? T : T extends globalThis.Array<infer U> ? globalThis.Array<DeepPartial<U>>
+  : T extends ReadonlyArray<infer U> ? ReadonlyArray<DeepPartial<U>>
+  : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
+  : Partial<T>;
 
 interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;

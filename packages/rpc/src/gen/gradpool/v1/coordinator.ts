@@ -283,7 +283,7 @@ export interface Trainer {
   microBatches: number;
   /** Target tokens per second over the last micro-batches. */
   tokensPerSecond: number;
-  /** Run it computes for now; empty: none. */
+  /** Run whose micro-batch it computes; empty: none. */
   runId: string;
 }
 
