@@ -12,7 +12,7 @@ const onSignal = () => {
     if (isForced) process.exit(EXIT_INTERRUPTED);
   });
 };
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, onSignal);
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, onSignal);
 // Whoever read the output has gone; the services end with this process.
 process.stdout.on("error", () => process.exit(EXIT_FAILED));
 process.exitCode = await runCli(process.argv.slice(2), {

@@ -63,7 +63,6 @@ export function createProgram(options: ProgramOptions): Command {
   const program = new Command("gradpool")
     .description("Fine-tune language models with LoRA on a shared pool of trainers.")
     .version(options.version, "-V, --version")
-    .helpCommand(false)
     .addHelpText("after", `\ngradpool COMMAND --help says more about a command.\n${HELP_TAIL}`);
   addTrain(program, options);
   addUp(program, options);
@@ -110,7 +109,7 @@ function addRunFlags(command: Command): Command {
 
 function addTrainerFlags(command: Command): Command {
   return command
-    .addOption(new Option("--trainers <n>", "trainer processes").argParser(atLeast(1)).default(1))
+    .addOption(new Option("--trainers <n>", "trainer processes (default: 1)").argParser(atLeast(1)))
     .addOption(
       new Option("--threads <n>", "threads of each trainer (default: cores / trainers)").argParser(atLeast(1)),
     );

@@ -107,9 +107,10 @@ describe("gradpool train", () => {
         process.kill(pids.get(service) as number, "SIGKILL");
         const { code, stdout, stderr } = await cli.ended;
         assert.equal(code, 1);
-        const line = new RegExp(`^gradpool: ${service} ended \\(signal SIGKILL\\).*; its log is (\\S+)\\n$`);
+        const line = new RegExp(`^gradpool: ${service} ended \\(signal SIGKILL\\); its log is (\\S+)\\n$`, "m");
         const [, log] = line.exec(stderr) ?? [];
         assert.ok(log && (await stat(log)).isFile(), stderr);
+        assert.ok(stderr.startsWith(`end of ${service}'s log:\n  ready\n`), stderr);
         const { error } = jsonLines(stdout).at(-1) as { error: { code: string } };
         assert.equal(error.code, "unavailable");
         await assertAllEnd(pids.values());
@@ -144,6 +145,20 @@ describe("gradpool train", () => {
       cli.child.kill("SIGINT");
       assert.equal((await cli.ended).code, 130);
       await assertAllEnd(pids.values());
+    });
+  });
+
+  test("Ctrl-C ends it while the services start", TIMEOUT, async () => {
+    await withFolder(async (folder) => {
+      const home = join(folder, "home");
+      const cli = new Cli(flags(folder, 1000), { GRADPOOL_HOME: home });
+      await until(async () => (await servicePids(home).catch(() => new Map())).size > 0);
+      const children = await childrenOf(cli.child.pid as number);
+      cli.child.kill("SIGINT");
+      const { code, stderr } = await cli.ended;
+      assert.equal(code, 130);
+      assert.match(stderr, /gradpool: interrupted\n$/);
+      assert.deepEqual(children.filter(isAlive), []);
     });
   });
 

@@ -20,6 +20,7 @@ const REFUSED: [argv: string[], code: number, line: RegExp][] = [
   [["train", ...MODEL, "--dataset", "synthetic", "--lora_dropout", "1"], 2, /lora_dropout is 1, but must be/],
   [["train", ...MODEL, "--dataset", "synthetic", "--lr_scheduler", "step"], 2, /one of constant, linear, cosine/],
   [["train", ...MODEL, "--dataset", "synthetic", "--trainers", "0"], 2, /--trainers must be at least 1/],
+  [["train", ...MODEL, "--dataset=synthetic", "--address=127.0.0.1:1", "--trainers=2"], 2, /for an own stack; leave/],
   [["train", ...MODEL, "--dataset=synthetic", "more"], 2, /too many arguments/],
   [["train", "--model_id", "", "--dataset", "synthetic"], 2, /--model_id is empty/],
   [["run", "get"], 2, /missing required argument 'run_id'/],

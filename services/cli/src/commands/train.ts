@@ -9,16 +9,20 @@ import { Pool } from "../runs/pool.js";
 import { preflight } from "../runs/preflight.js";
 import { runSpecFrom, specForPool, type RunFlags } from "../runs/run-spec.js";
 import { facts } from "../terminal/format.js";
+import { UsageError } from "../usage-error.js";
 
 export interface TrainFlags extends RunFlags {
   /** Coordinator of a running pool; undefined: a stack of its own. */
   address?: string;
-  trainers: number;
+  trainers?: number;
   threads?: number;
 }
 
 export async function train(flags: TrainFlags, context: CommandContext): Promise<void> {
   const spec = runSpecFrom(flags, new Date());
+  if (flags.address && (flags.trainers ?? flags.threads) !== undefined) {
+    throw new UsageError("--trainers and --threads are for an own stack; leave them out, or --address");
+  }
   const run = flags.address ? await trainOnPool(flags.address, spec, context) : await trainHere(flags, spec, context);
   await sayResult(run, spec, context);
 }

@@ -8,7 +8,7 @@ export interface UpFlags {
   listen: string;
   /** Port of the coordinator; the other services follow. 0 takes any free ports. */
   port: number;
-  trainers: number;
+  trainers?: number;
   threads?: number;
 }
 

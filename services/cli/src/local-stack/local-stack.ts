@@ -20,7 +20,7 @@ export interface LocalStackOptions {
   home: string;
   /** Environment of the services. */
   env?: NodeJS.ProcessEnv | undefined;
-  /** Told of trainers that end and start again, and where logs go instead of `home`. */
+  /** Told of what ends by itself, and where logs go instead of `home`. */
   note?: ((text: string) => void) | undefined;
   /** Gives up starting. */
   signal?: AbortSignal | undefined;
@@ -43,6 +43,7 @@ export class LocalStack implements AsyncDisposable {
   /** Resolves when a service has ended that the stack cannot be without. */
   readonly failed: Promise<GradpoolError>;
   readonly logFolder: string;
+  readonly #note: (text: string) => void;
   #fail: (error: GradpoolError) => void = () => {};
   #stopping = false;
 
@@ -51,6 +52,7 @@ export class LocalStack implements AsyncDisposable {
     logFolder: string,
   ) {
     this.logFolder = logFolder;
+    this.#note = options.note ?? (() => {});
     this.failed = new Promise((resolve) => (this.#fail = resolve));
   }
 
@@ -133,8 +135,7 @@ export class LocalStack implements AsyncDisposable {
         GRADPOOL_TRAINER_ID: life === 0 ? name : `${name}.${life}`,
         GRADPOOL_THREADS: String(threads),
       });
-    const note = this.options.note ?? (() => {});
-    this.trainers.push(await SupervisedTrainer.start(options, note, this.options.signal));
+    this.trainers.push(await SupervisedTrainer.start(options, this.options.signal));
   }
 
   #processOptions(service: ServiceName, name: string, env: NodeJS.ProcessEnv): ServiceProcessOptions {
@@ -143,6 +144,7 @@ export class LocalStack implements AsyncDisposable {
       main: entryPoint(service),
       env: { ...(this.options.env ?? process.env), ...env },
       logPath: join(this.logFolder, `${name}.log`),
+      note: this.#note,
       signal: this.options.signal,
     };
   }

@@ -18,6 +18,8 @@ export interface ServiceProcessOptions {
   main: string;
   env: NodeJS.ProcessEnv;
   logPath: string;
+  /** Told the end of the log when it ends by itself. */
+  note: (text: string) => void;
   signal?: AbortSignal | undefined;
 }
 
@@ -29,11 +31,13 @@ export class ServiceProcess implements AsyncDisposable {
   /** "host:port"; empty until it is ready. */
   address = "";
   readonly #child: ChildProcess;
+  readonly #note: (text: string) => void;
 
-  private constructor(child: ChildProcess, name: string, logPath: string) {
+  private constructor(child: ChildProcess, { name, logPath, note }: ServiceProcessOptions) {
     this.#child = child;
     this.name = name;
     this.logPath = logPath;
+    this.#note = note;
     this.ended = new Promise((resolve) => {
       child.once("exit", (code, signal) => resolve(signal ? `signal ${signal}` : `exit code ${code}`));
       child.once("error", (error) => resolve(error.message));
@@ -44,14 +48,15 @@ export class ServiceProcess implements AsyncDisposable {
    * Starts a service and waits until it is ready. It ends by itself when this process is gone: its IPC
    * channel closes then. Errors: the service's own, or `unavailable` with the end of its log.
    */
-  static async start({ name, main, env, logPath, signal }: ServiceProcessOptions): Promise<ServiceProcess> {
+  static async start(options: ServiceProcessOptions): Promise<ServiceProcess> {
+    const { main, env, logPath, signal } = options;
     signal?.throwIfAborted();
     const log = await open(logPath, "a");
     let service: ServiceProcess;
     try {
       // Detached: Ctrl-C in a terminal reaches this process alone, which ends the services in order.
       const child = fork(main, [], { env, stdio: ["ignore", log.fd, log.fd, "ipc"], detached: true, execArgv: [] });
-      service = new ServiceProcess(child, name, logPath);
+      service = new ServiceProcess(child, options);
     } finally {
       await log.close();
     }
@@ -86,11 +91,11 @@ export class ServiceProcess implements AsyncDisposable {
     clearTimeout(force);
   }
 
-  /** An `unavailable` error that names how it ended and what it wrote last. */
+  /** Shows the end of its log, and gives an `unavailable` error that names how it ended. */
   async failure(how: string): Promise<GradpoolError> {
     const tail = await logTail(this.logPath);
-    const last = tail.length > 0 ? `, last words: ${tail.at(-1)}` : "";
-    return new GradpoolError("unavailable", `${this.name} ended (${how})${last}; its log is ${this.logPath}`);
+    if (tail.length > 0) this.#note([`end of ${this.name}'s log:`, ...tail].join("\n  "));
+    return new GradpoolError("unavailable", `${this.name} ended (${how}); its log is ${this.logPath}`);
   }
 
   async #ready(signal: AbortSignal | undefined): Promise<string> {

@@ -21,11 +21,11 @@ export class SupervisedTrainer implements AsyncDisposable {
   /** `options` gives each life its name and environment. Errors: as ServiceProcess.start, for the first start. */
   static async start(
     options: (life: number) => ServiceProcessOptions,
-    note: Note,
     signal: AbortSignal | undefined,
   ): Promise<SupervisedTrainer> {
     let life = 0;
     const start = (until: AbortSignal | undefined) => ServiceProcess.start({ ...options(life++), signal: until });
+    const { note } = options(0);
     return new SupervisedTrainer(await start(signal), start, note);
   }
 

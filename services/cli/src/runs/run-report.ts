@@ -1,7 +1,7 @@
 /** Tells what happens to a run: for people, or as JSON lines. */
 import { GradpoolError, type ErrorCode } from "@gradpool/errors";
 import { RunState, type CheckpointUpdate, type Run, type StepMetrics } from "@gradpool/rpc";
-import { count, duration, trainableParameters } from "../terminal/format.js";
+import { counted, duration, trainableParameters } from "../terminal/format.js";
 import type { Output } from "../terminal/output.js";
 import { TrainingProgress } from "../terminal/training-progress.js";
 import type { RunUpdate } from "./pool.js";
@@ -66,8 +66,7 @@ export class RunReport {
     if (run.state === RunState.RUN_STATE_PREPARING && run.preparing) this.#output.progress(run.preparing);
     if (run.totalSteps > 0 && !this.#saidStart) {
       this.#saidStart = true;
-      const rows = `${count(run.rows)} row${run.rows === 1 ? "" : "s"}`;
-      this.#output.say(`${rows}, ${count(run.totalSteps)} step${run.totalSteps === 1 ? "" : "s"}`);
+      this.#output.say(`${counted(run.rows, "row")}, ${counted(run.totalSteps, "step")}`);
       this.#output.say(trainableParameters(run.trainableParameters, run.allParameters));
     }
   }
@@ -88,9 +87,9 @@ export class RunReport {
 
   #summary(run: Run): string {
     const milliseconds = (run.endedAt?.getTime() ?? 0) - (run.startedAt ?? run.submittedAt ?? new Date(0)).getTime();
-    const work = `${count(run.step)} steps, ${count(run.tokens)} tokens`;
+    const work = `${counted(run.step, "step")}, ${counted(run.tokens, "token")}`;
     const loss = (run.lastStep ?? this.#last)?.loss;
-    const first = this.#first?.step === 1 ? ` (${this.#first.loss.toFixed(4)} at the first step)` : "";
+    const first = this.#first?.step === 1 && run.step > 1 ? ` (${this.#first.loss.toFixed(4)} at the first step)` : "";
     const level = loss === undefined ? "" : `, final loss ${loss.toFixed(4)}${first}`;
     return `done in ${duration(milliseconds / 1000)}: ${work}${level}`;
   }

@@ -3,6 +3,9 @@
 /** 125250816 as 125,250,816. */
 export const count = (value: number) => value.toLocaleString("en-US");
 
+/** 1 row, 2 rows. */
+export const counted = (value: number, noun: string) => `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
+
 /** h:mm:ss. */
 export function duration(seconds: number): string {
   const whole = Math.max(0, Math.round(seconds));
