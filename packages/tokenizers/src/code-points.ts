@@ -61,12 +61,20 @@ export function isSubset(inner: CodePoints, outer: CodePoints): boolean {
   return !overlap(inner, complement(outer));
 }
 
-/** The set as a class of a JavaScript regular expression with the flag `u`. */
+/**
+ * The set as a class of a JavaScript regular expression with the flag `u`. Written short: V8 does not
+ * optimize expressions of more than 20 KB.
+ */
 export function toRegExpClass(set: CodePoints): string {
-  const escape = (codePoint: number) => `\\u{${codePoint.toString(16)}}`;
   let text = "";
   for (let i = 0; i < set.length; i += 2) {
-    text += set[i] === set[i + 1] ? escape(set[i]!) : `${escape(set[i]!)}-${escape(set[i + 1]!)}`;
+    text += set[i] === set[i + 1] ? inClass(set[i]!) : `${inClass(set[i]!)}-${inClass(set[i + 1]!)}`;
   }
   return `[${text}]`;
+}
+
+function inClass(codePoint: number): string {
+  const character = String.fromCodePoint(codePoint);
+  const isPlain = codePoint < 0x80 ? /[A-Za-z0-9]/.test(character) : codePoint < 0xd800 || codePoint > 0xdfff;
+  return isPlain ? character : `\\u{${codePoint.toString(16)}}`;
 }
