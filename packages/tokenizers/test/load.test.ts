@@ -1,0 +1,225 @@
+/** Which tokenizers are loaded, what they add, and how others are refused. */
+import assert from "node:assert/strict";
+import { mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { suite, test } from "node:test";
+import { GradpoolError } from "@gradpool/errors";
+import { Tokenizer } from "tokenizers";
+import { loadTokenizer } from "../src/index.js";
+import { edit, FIXTURES, type JsonObject, PLAIN, TINY_CODER, withCopy } from "./folders.js";
+
+/** Loading it fails with this code, in one line that says this. */
+async function refused(dir: string, code: string, says: RegExp, padToken = ""): Promise<void> {
+  await assert.rejects(loadTokenizer(dir, padToken), (error: unknown) => {
+    assert.ok(error instanceof GradpoolError, String(error));
+    assert.equal(error.code, code, error.message);
+    assert.match(error.message, says);
+    assert.doesNotMatch(error.message, /\n/);
+    assert.match(error.message, /; /, "says what to do");
+    return true;
+  });
+}
+
+type Change = (root: JsonObject & { model: JsonObject; added_tokens: JsonObject[] }) => void;
+
+/** With tokenizer.json changed. */
+async function refusedWhen(change: Change, code: string, says: RegExp): Promise<void> {
+  await withCopy(PLAIN, [], async (dir) => {
+    await edit(dir, "tokenizer.json", (root) => change(root as Parameters<Change>[0]));
+    await refused(dir, code, says);
+  });
+}
+
+const sequence = (...steps: JsonObject[]) => ({
+  type: "Sequence",
+  pretokenizers: [...steps, { type: "ByteLevel", add_prefix_space: false, use_regex: false }],
+});
+const split = (regex: string) => ({ type: "Split", pattern: { Regex: regex }, behavior: "Isolated", invert: false });
+
+suite("pad and eos tokens", () => {
+  test("a tokenizer without a pad token gets <|pad|> behind its vocabulary", async () => {
+    const tokenizer = await loadTokenizer(PLAIN, "");
+    const { padId, padToken, padTokenAdded, vocabSize } = tokenizer.info;
+    assert.deepEqual(
+      { padId, padToken, padTokenAdded, vocabSize },
+      { padId: 512, padToken: "<|pad|>", padTokenAdded: true, vocabSize: 513 },
+    );
+    assert.deepEqual([...tokenizer.encode("<|pad|>")], [512]);
+    const files = tokenizer.files();
+    const theirs = Tokenizer.fromString(Buffer.from(files.get("tokenizer.json")!).toString());
+    assert.equal(theirs.tokenToId("<|pad|>"), 512);
+    assert.equal(theirs.getVocabSize(true), 513);
+    const config = JSON.parse(Buffer.from(files.get("tokenizer_config.json")!).toString()) as JsonObject;
+    assert.equal(config["pad_token"], "<|pad|>");
+    assert.match(Buffer.from(files.get("tokenizer_config.json")!).toString(), /1000000000000000019884624838656/);
+    assert.deepEqual(files.get("vocab.json"), new Uint8Array(await readFile(join(PLAIN, "vocab.json"))));
+    tokenizer.free();
+  });
+
+  test("its own pad token comes before a named one", async () => {
+    const tokenizer = await loadTokenizer(join(FIXTURES, "qwen2"), "<|im_start|>");
+    assert.equal(tokenizer.info.padToken, "<|endoftext|>");
+    assert.equal(tokenizer.info.padTokenAdded, false);
+    const file = await readFile(join(FIXTURES, "qwen2", "tokenizer.json"));
+    assert.deepEqual(tokenizer.files().get("tokenizer.json"), new Uint8Array(file));
+    tokenizer.free();
+  });
+
+  test("a named token pads where the tokenizer has none", async () => {
+    const tokenizer = await loadTokenizer(PLAIN, "<|endoftext|>");
+    assert.equal(tokenizer.info.padId, 0);
+    assert.equal(tokenizer.info.vocabSize, 512);
+    tokenizer.free();
+    await refused(
+      PLAIN,
+      "invalid_argument",
+      /no token "<\|endoftex\|>"; near it are "<\|endoftext\|>"/,
+      "<|endoftex|>",
+    );
+  });
+
+  test("the eos token comes from config.json where nothing else names one", async () => {
+    await withCopy(PLAIN, [], async (dir) => {
+      await edit(dir, "tokenizer_config.json", (root) => delete root["eos_token"]);
+      const tokenizer = await loadTokenizer(dir, "");
+      assert.equal(tokenizer.info.eosToken, "<|endoftext|>");
+      tokenizer.free();
+      await edit(dir, "config.json", (root) => (root["eos_token_id"] = 99_999));
+      await refused(dir, "failed_precondition", /eos_token_id 99999/);
+      await edit(dir, "config.json", (root) => delete root["eos_token_id"]);
+      await refused(dir, "failed_precondition", /no eos token/);
+    });
+  });
+
+  test("the hash says what decides ids", async () => {
+    const hashes = new Set<string>();
+    for (const [folder, pad] of [
+      [PLAIN, ""],
+      [PLAIN, "<|endoftext|>"],
+      [TINY_CODER, ""],
+    ] as const) {
+      const tokenizer = await loadTokenizer(folder, pad);
+      hashes.add(tokenizer.info.hash);
+      tokenizer.free();
+    }
+    assert.equal(hashes.size, 3);
+    await withCopy(PLAIN, [], async (dir) => {
+      await edit(dir, "tokenizer.json", () => {});
+      const tokenizer = await loadTokenizer(dir, "");
+      assert.ok(hashes.has(tokenizer.info.hash), "how the file is written does not matter");
+      tokenizer.free();
+    });
+  });
+});
+
+suite("damaged files", () => {
+  test("no folder, no tokenizer, a folder in a file's place", async () => {
+    const dir = await mkdtemp(join(tmpdir(), "tokenizers-"));
+    await refused(dir, "not_found", /holds no tokenizer/);
+    await refused(join(dir, "nowhere"), "not_found", /holds no tokenizer/);
+    await rm(dir, { recursive: true });
+  });
+
+  test("cut off, or no JSON, or of another shape", async () => {
+    for (const name of ["tokenizer.json", "tokenizer_config.json", "config.json"]) {
+      await withCopy(PLAIN, [], async (dir) => {
+        await truncate(join(dir, name), 100);
+        await refused(dir, "data_loss", new RegExp(`^${name} is not valid JSON`));
+        for (const content of ["", "[]", "null", "\xff\xfe"]) {
+          await writeFile(join(dir, name), content, "latin1");
+          await refused(dir, "data_loss", new RegExp(`^${name} is`));
+        }
+      });
+    }
+    for (const content of [
+      "{}",
+      '{"model": 1}',
+      '{"model": {"type": "BPE"}}',
+      '{"model": {"type": "BPE", "vocab": {"a": 1}}}',
+    ]) {
+      await withCopy(PLAIN, [], async (dir) => {
+        await writeFile(join(dir, "tokenizer.json"), content);
+        await refused(dir, "data_loss", /^tokenizer.json is damaged/);
+      });
+    }
+  });
+
+  test("ids that are none, or given twice, and merges of nothing", async () => {
+    const vocab = (entries: JsonObject) => (root: { model: JsonObject }) => {
+      Object.assign(root.model["vocab"] as JsonObject, entries);
+    };
+    for (const id of [2 ** 31, -1, 1.5, "7", null])
+      await refusedWhen(vocab({ new: id }), "data_loss", /not a whole number below/);
+    await refusedWhen(vocab({ new: 5 }), "data_loss", /gives the id 5 to both/);
+    const merges = (value: unknown) => (root: { model: JsonObject }) => (root.model["merges"] = value);
+    await refusedWhen(merges(["a b c"]), "data_loss", /merge 1 is/);
+    await refusedWhen(
+      merges([
+        ["a", "b"],
+        ["x", 1],
+      ]),
+      "data_loss",
+      /merge/,
+    );
+    await refusedWhen(merges([["a", "nowhere"]]), "data_loss", /merge 1 needs "nowhere"/);
+    await refusedWhen((root) => (root.added_tokens[0]!["id"] = 3), "data_loss", /added token "<\|endoftext\|>"/);
+    await withCopy(PLAIN, ["tokenizer.json"], async (dir) => {
+      await writeFile(join(dir, "merges.txt"), "#version: 0.2\na b c\n");
+      await refused(dir, "data_loss", /^merges.txt is damaged: merge 2/);
+    });
+  });
+});
+
+suite("tokenizers of other kinds are refused by name", () => {
+  const unsupported = (change: Change, says: RegExp) => refusedWhen(change, "failed_precondition", says);
+
+  test("models", async () => {
+    for (const type of ["Unigram", "WordPiece", "WordLevel"]) {
+      await unsupported(
+        (root) => (root.model = { type, vocab: [] }),
+        new RegExp(`a ${type} model is not supported; .*byte-level BPE`),
+      );
+    }
+    await unsupported((root) => (root.model["byte_fallback"] = true), /SentencePiece-style/);
+    await unsupported((root) => (root.model["dropout"] = 0.1), /dropout/);
+    await unsupported((root) => (root.model["end_of_word_suffix"] = "</w>"), /end_of_word_suffix/);
+  });
+
+  test("normalizers, pre-tokenizers, post-processors", async () => {
+    await unsupported((root) => (root["normalizer"] = { type: "Lowercase" }), /normalizer "Lowercase"/);
+    await unsupported((root) => (root["pre_tokenizer"] = { type: "Metaspace" }), /pre_tokenizer "Metaspace"/);
+    await unsupported((root) => (root["pre_tokenizer"] = null), /without a pre_tokenizer/);
+    await unsupported((root) => (root["post_processor"] = { type: "Other" }), /post_processor "Other"/);
+    const merged = { ...split("a"), behavior: "MergedWithNext" };
+    await unsupported((root) => (root["pre_tokenizer"] = sequence(merged)), /MergedWithNext/);
+  });
+
+  test("patterns that are not supported, or could take very long", async () => {
+    const patterns: [string, RegExp][] = [
+      ["(a+)+b|.", /a repetition inside of a group/],
+      ["a+b|a", /quadratic time/],
+      ["a*a*b|a+", /quadratic time/],
+      ["\\s+$", /anchor/],
+      ["(?<=a)b", /group \(\?</],
+      ["a?+b", /possessive/],
+      ["\\bword", /\\b/],
+      ["\\p{Klingon}", /Klingon/],
+      ["a*", /match nothing/],
+      ["(a", /unclosed/],
+      ["a)", /unmatched/],
+      ["[a", /unfinished/],
+      ["a".repeat(5000), /4096 characters/],
+    ];
+    for (const [pattern, says] of patterns) {
+      await unsupported((root) => (root["pre_tokenizer"] = sequence(split(pattern))), says);
+    }
+  });
+
+  test("vocab.json and merges.txt of another class", async () => {
+    await withCopy(PLAIN, ["tokenizer.json"], async (dir) => {
+      await edit(dir, "tokenizer_config.json", (root) => (root["tokenizer_class"] = "Qwen2Tokenizer"));
+      await refused(dir, "failed_precondition", /Qwen2Tokenizer.*save tokenizer.json/);
+    });
+  });
+});
