@@ -1,7 +1,8 @@
 /** The core in a world that goes wrong, by seed: a failing seed is named, and fails again. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { expectedAdapter, Simulation, type SimulatedRun, type SimulationOptions } from "./simulation.js";
+import { expectedAdapter, type SimulatedRun } from "./simulated-run.js";
+import { Simulation, type SimulationOptions } from "./simulation.js";
 
 const SEEDS = Array.from({ length: 300 }, (_, i) => i + 1);
 

@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { emptyPool, type Effect, type Event, type PoolState, type TaskState } from "../src/core/state.js";
 import { nextMicroBatch, step } from "../src/core/step.js";
+import { gradientOf, mix, randomOf, stepsOf, type SimulatedRun } from "./simulated-run.js";
 
 const LEASE_MS = 10_000;
 const HEARTBEAT_MS = 2_000;
@@ -12,49 +13,6 @@ const TRAINER_TASKS = 2;
 /** After this, nothing goes wrong any more, so that every run must end. */
 const CALM_MS = 60_000;
 const MOST_EVENTS = 200_000;
-
-/** Uniform in [0, 1) (mulberry32). */
-function randomOf(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
-export interface SimulatedRun {
-  runId: string;
-  gradientAccumulation: number;
-  epochs: number;
-  microBatchesPerEpoch: number;
-}
-
-/** A number that stands for an adapter: another order, another micro-batch or another adapter gives another one. */
-const mix = (adapter: number, value: number) => (Math.imul(adapter ^ value, 0x01000193) + 0x9e3779b9) >>> 0;
-const gradientOf = (adapter: number, microBatch: number) => mix(adapter, microBatch + 1);
-
-/** Sizes of the run's steps, in micro-batches. */
-function stepsOf({ gradientAccumulation, epochs, microBatchesPerEpoch }: SimulatedRun): number[] {
-  const sizes: number[] = [];
-  for (let epoch = 0; epoch < epochs; epoch++) {
-    for (let left = microBatchesPerEpoch; left > 0; left -= gradientAccumulation) {
-      sizes.push(Math.min(left, gradientAccumulation));
-    }
-  }
-  return sizes;
-}
-
-/** What one trainer that never fails would make of the run. */
-export function expectedAdapter(run: SimulatedRun): number {
-  let adapter = 1;
-  for (const size of stepsOf(run)) {
-    const gradients = Array.from({ length: size }, (_, microBatch) => gradientOf(adapter, microBatch));
-    adapter = gradients.reduce(mix, adapter);
-  }
-  return adapter;
-}
 
 /** The caller's side of a run: as the coordinator, it adds accepted results in the order of micro-batches. */
 interface RunSide {
