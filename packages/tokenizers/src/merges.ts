@@ -9,13 +9,16 @@ import { damaged, shown } from "./json.js";
 export class Merges {
   readonly #idOfByte: Int32Array;
   readonly #unk: { id: number; fuse: boolean } | undefined;
-  /** Ids are below 2^31 but a key of two must be exact: rules count entries in order of their appearance. */
+  /** By the left id, then the right one. */
   readonly #rules = new Map<number, Map<number, { rank: number; id: number }>>();
 
   /** Errors: `data_loss` for merges of entries that the vocabulary lacks. */
   constructor({ vocab, merges, unkToken, fuseUnk }: Definition, file: string) {
     this.#idOfByte = Int32Array.from(BYTE_CHARACTERS, (character) => vocab.get(character) ?? -1);
     const unkId = unkToken === undefined ? undefined : vocab.get(unkToken);
+    if (unkToken !== undefined && unkId === undefined && !this.coversBytes) {
+      throw damaged(file, `is damaged: its unk_token ${shown(unkToken)} is not in the vocabulary`);
+    }
     this.#unk = unkId === undefined ? undefined : { id: unkId, fuse: fuseUnk };
     for (const [rank, [left, right]] of merges.entries()) {
       const [a, b, id] = [vocab.get(left), vocab.get(right), vocab.get(left + right)];
@@ -39,25 +42,27 @@ export class Merges {
     const ids = this.#start(bytes);
     const previous = Int32Array.from(ids, (_, i) => i - 1);
     const next = Int32Array.from(ids, (_, i) => (i + 1 < ids.length ? i + 1 : -1));
-    const queue = new MergeQueue();
+    // Rank first, then place: below 2^53 for 2^21 rules in pieces of up to 2^31 bytes.
+    const queue = new MinQueue();
     const offer = (left: number) => {
       const right = next[left]!;
       const rule = right < 0 ? undefined : this.#rules.get(ids[left]!)?.get(ids[right]!);
-      if (rule) queue.push({ rank: rule.rank, left, id: rule.id });
+      if (rule) queue.push(rule.rank * ids.length + left);
     };
     for (let i = 0; i < ids.length; i++) offer(i);
     let lastRank = -1;
-    for (let best = queue.pop(); best; best = queue.pop()) {
-      const { left, rank, id } = best;
+    for (let best = queue.pop(); best !== undefined; best = queue.pop()) {
+      const left = best % ids.length;
       const right = next[left]!;
       if (ids[left]! < 0 || right < 0) continue;
+      const rule = this.#rules.get(ids[left]!)?.get(ids[right]!);
       // The pair may have changed since it was queued.
-      if (this.#rules.get(ids[left]!)?.get(ids[right]!)?.rank !== rank) continue;
-      ids[left] = id;
+      if (rule?.rank !== (best - left) / ids.length) continue;
+      ids[left] = rule.id;
       ids[right] = -1;
       next[left] = next[right]!;
-      if (next[left]! >= 0) previous[next[left]!] = left;
-      lastRank = rank;
+      if (next[left] >= 0) previous[next[left]] = left;
+      lastRank = rule.rank;
       if (previous[left]! >= 0) offer(previous[left]!);
       offer(left);
     }
@@ -77,45 +82,35 @@ export class Merges {
   }
 }
 
-interface Candidate {
-  rank: number;
-  left: number;
-  id: number;
-}
+/** A binary heap of numbers, least first. */
+class MinQueue {
+  readonly #heap: number[] = [];
 
-/** A binary heap: best rank first, then leftmost. */
-class MergeQueue {
-  readonly #heap: Candidate[] = [];
-
-  push(candidate: Candidate): void {
+  push(value: number): void {
     const heap = this.#heap;
-    let at = heap.push(candidate) - 1;
+    let at = heap.push(value) - 1;
     while (at > 0) {
       const parent = (at - 1) >> 1;
-      if (!before(candidate, heap[parent]!)) break;
+      if (value >= heap[parent]!) break;
       heap[at] = heap[parent]!;
       at = parent;
     }
-    heap[at] = candidate;
+    heap[at] = value;
   }
 
-  pop(): Candidate | undefined {
+  pop(): number | undefined {
     const heap = this.#heap;
-    const best = heap[0];
+    const least = heap[0];
     const last = heap.pop();
-    if (!last || heap.length === 0) return best;
+    if (last === undefined || heap.length === 0) return least;
     let at = 0;
     for (let child = 1; child < heap.length; child = 2 * at + 1) {
-      if (child + 1 < heap.length && before(heap[child + 1]!, heap[child]!)) child++;
-      if (!before(heap[child]!, last)) break;
+      if (child + 1 < heap.length && heap[child + 1]! < heap[child]!) child++;
+      if (heap[child]! >= last) break;
       heap[at] = heap[child]!;
       at = child;
     }
     heap[at] = last;
-    return best;
+    return least;
   }
-}
-
-function before(a: Candidate, b: Candidate): boolean {
-  return a.rank < b.rank || (a.rank === b.rank && a.left < b.left);
 }
