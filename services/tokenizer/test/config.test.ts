@@ -1,0 +1,15 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { readTokenizerConfig } from "../src/config.js";
+
+test("the environment's settings, and what is no number of threads", () => {
+  const config = readTokenizerConfig({ GRADPOOL_LISTEN: "127.0.0.1:7071", GRADPOOL_WORKERS: "3" });
+  assert.deepEqual(config, { listen: "127.0.0.1:7071", workers: 3 });
+  assert.ok(readTokenizerConfig({}).workers >= 1);
+  for (const workers of ["0", "-1", "1.5", "many", "", "1000"]) {
+    assert.throws(() => readTokenizerConfig({ GRADPOOL_WORKERS: workers }), {
+      code: "invalid_argument",
+      message: /^GRADPOOL_WORKERS: /,
+    });
+  }
+});
