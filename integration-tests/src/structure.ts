@@ -1,0 +1,121 @@
+/** Reads the repository for the structure tests: its files, its projects, and who imports whom. Without git: an unpacked archive has none. */
+import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import ts from "typescript";
+
+export const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
+
+/** Folders that people write in; all else at the top is built, downloaded or an output. */
+export const FOLDERS = [
+  "packages",
+  "services",
+  "integration-tests",
+  "bench",
+  "proto",
+  "docs",
+  "scripts",
+  "deploy",
+  ".ci",
+];
+const NOT_OURS = new Set(["node_modules", "dist", "fixtures"]);
+
+const texts = new Map<string, string>();
+
+/** Content of a file, by its path from the root. */
+export function read(file: string): string {
+  const text = texts.get(file) ?? readFileSync(join(ROOT, file), "utf8");
+  texts.set(file, text);
+  return text;
+}
+
+export const exists = (path: string): boolean => existsSync(join(ROOT, path));
+
+function filesUnder(folder: string): string[] {
+  if (!exists(folder)) return [];
+  return readdirSync(join(ROOT, folder), { withFileTypes: true }).flatMap((entry) => {
+    const path = folder === "." ? entry.name : `${folder}/${entry.name}`;
+    if (entry.isDirectory()) return folder === "." || NOT_OURS.has(entry.name) ? [] : filesUnder(path);
+    return entry.isFile() ? [path] : [];
+  });
+}
+
+const filesAndGenerated = [".", ...FOLDERS].flatMap(filesUnder).sort();
+
+/** Every file that people write, by its path from the root, sorted: nothing generated, no fixtures. */
+export const files = filesAndGenerated.filter((file) => !file.includes("/gen/"));
+
+export interface Import {
+  file: string;
+  line: number;
+  module: string;
+}
+
+export const lineAt = (text: string, index: number): number => text.slice(0, index).split("\n").length;
+
+/** Modules that a TypeScript file imports, exports from, or resolves with a `createRequire` of its own. */
+export function importsOf(file: string): Import[] {
+  const text = read(file);
+  const imported = ts
+    .preProcessFile(text, true, false)
+    .importedFiles.map(({ fileName, pos }) => [fileName, pos] as const);
+  const required = [
+    ...text.matchAll(/\b(?:require|createRequire\(import\.meta\.url\))(?:\.resolve)?\("([^"]+)"\)/g),
+  ].map((match) => [match[1] ?? "", match.index] as const);
+  return [...imported, ...required].map(([module, index]) => ({ file, line: lineAt(text, index), module }));
+}
+
+/** Name of the npm package that a module belongs to: "@scope/name" or "name". */
+export const packageOf = (module: string): string =>
+  module
+    .split("/")
+    .slice(0, module.startsWith("@") ? 2 : 1)
+    .join("/");
+
+export interface Project {
+  /** Path from the root. */
+  dir: string;
+  name: string;
+  dependencies: string[];
+  devDependencies: string[];
+  /** Projects that tsconfig.json builds first, as paths from the root. */
+  references: string[];
+  src: Import[];
+  test: Import[];
+}
+
+interface Manifest {
+  name: string;
+  dependencies?: Record<string, string>;
+  devDependencies?: Record<string, string>;
+}
+
+const manifestAt = (file: string) => JSON.parse(read(file)) as Manifest;
+
+/** Paths of a tsconfig.json's references, from the root. */
+export function referencesOf(dir: string): string[] {
+  const { references } = JSON.parse(read(join(dir, "tsconfig.json"))) as { references: { path: string }[] };
+  return references.map(({ path }) => join(dir, path));
+}
+
+/** Tools that every project's tests may use without declaring them. */
+export const sharedTools = Object.keys(manifestAt("package.json").devDependencies ?? {});
+
+/** Every npm workspace of the repository. */
+export const projects: Project[] = files
+  .filter((file) => file.includes("/") && file.endsWith("/package.json"))
+  .map((file) => {
+    const dir = file.slice(0, -"/package.json".length);
+    const { name, dependencies = {}, devDependencies = {} } = manifestAt(file);
+    const importsIn = (part: string) =>
+      filesAndGenerated.filter((path) => path.startsWith(`${dir}/${part}/`) && path.endsWith(".ts")).flatMap(importsOf);
+    return {
+      dir,
+      name,
+      dependencies: Object.keys(dependencies),
+      devDependencies: Object.keys(devDependencies),
+      references: referencesOf(dir),
+      src: importsIn("src"),
+      test: importsIn("test"),
+    };
+  });
