@@ -32,6 +32,9 @@ generate: install ## Generate TypeScript from the contracts
 	npm run --silent generate
 
 bench: build ## Measure speed and memory; PYTHON names an interpreter with torch, transformers and peft
+	node bench/dist/src/tokenizer.js
+	node bench/dist/src/dropout-cost.js
+	node bench/dist/src/pool-scaling.js
 	node bench/dist/src/against-peft.js
 
 clean: ## Remove what was built
