@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { Stack } from "@gradpool/integration-tests";
-import { defaultRecipe } from "@gradpool/recipe";
+import { defaultRecipe, NEW_START } from "@gradpool/recipe";
 import type { LoraRecipe } from "@gradpool/rpc";
 import { gpt2SmallFolder } from "./gpt2-small.js";
 
@@ -37,7 +37,7 @@ async function tokensPerSecond(trainers: number): Promise<number> {
   const recipe = { ...base, epochs: 1, batchSize, gradientAccumulation, maxLength: 129, lora };
   let begun = 0;
   const finished = await stack.train(
-    { modelId, dataset: [dataset], outputDir: join(dir, `out-${trainers}`), recipe },
+    { modelId, dataset: [dataset], outputDir: join(dir, `out-${trainers}`), ...NEW_START, recipe },
     ({ step }) => {
       if (step === 1) begun = stack.coordinatorCpuSeconds();
       if (step === steps) coordinatorSeconds.push((stack.coordinatorCpuSeconds() - begun) / (steps - 1));

@@ -3,7 +3,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { defaultRecipe } from "@gradpool/recipe";
+import { defaultRecipe, NEW_START } from "@gradpool/recipe";
 import type { LoraRecipe, Recipe, RunSpec } from "@gradpool/rpc";
 
 export const TINY_CODER = fileURLToPath(new URL("../../../models/tiny-coder", import.meta.url));
@@ -48,6 +48,7 @@ export function tinyRun(
     modelId: TINY_CODER,
     dataset: [dataset],
     outputDir,
+    ...NEW_START,
     recipe: {
       ...recipe,
       epochs: 1,

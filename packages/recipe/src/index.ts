@@ -42,6 +42,9 @@ export function defaultRecipe(): Recipe {
   };
 }
 
+/** What a run's spec says when it begins anew. */
+export const NEW_START = { resumeFrom: "", resumeIfExists: false, resumeWeightsOnly: false };
+
 /** Factor on B·A·x: alpha / r, or alpha / sqrt(r) for rsLoRA (peft's LoraLayer.scaling). */
 export function loraScaling(lora: { r: number; alpha: number; useRslora: boolean }): number {
   return lora.alpha / (lora.useRslora ? Math.sqrt(lora.r) : lora.r);

@@ -1,2 +1,3 @@
 export { listenAddress, readConfig, serviceAddress } from "./config.js";
 export { createLogger, runService, type Logger, type Service, type ServiceMessage } from "./run-service.js";
+export { identityOf, isAlive, processIdentity, type ProcessIdentity } from "./process-identity.js";

@@ -1,19 +1,15 @@
 import { randomUUID } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { GradpoolError } from "@gradpool/errors";
+import { identityOf, isAlive, processIdentity } from "@gradpool/service-kit";
 import { z } from "zod";
 import { errnoOf, readSmallFile, writeFileSynced, type FileSystem } from "./file-system.js";
 import { LOCK, stageName } from "./names.js";
 
 const MAX_LOCK_BYTES = 64 << 10;
 
-const schema = z.object({
+const schema = processIdentity.extend({
   run_id: z.string(),
-  pid: z.int().positive(),
-  /** Ticks since boot at which the process started; absent where the system does not say. */
-  start_ticks: z.string().optional(),
-  host: z.string(),
   /** Tells two stores of one process apart. */
   owner: z.string(),
 });
@@ -52,7 +48,7 @@ export class Claims {
         await this.#takeAway(folder, text);
         continue;
       }
-      const mine: Lock = { run_id: runId, ...thisProcess(), host: hostname(), owner: this.#owner };
+      const mine: Lock = { run_id: runId, ...identityOf(), owner: this.#owner };
       try {
         await writeFileSynced(this.#fs, `${folder}/${LOCK}`, new TextEncoder().encode(`${JSON.stringify(mine)}\n`));
       } catch (error) {
@@ -114,36 +110,6 @@ export class Claims {
 function parse(text: string): Lock | undefined {
   try {
     return schema.safeParse(JSON.parse(text)).data;
-  } catch {
-    return undefined;
-  }
-}
-
-function isAlive(lock: Lock): boolean {
-  // Nobody can look into another machine: its locks are believed.
-  if (lock.host !== hostname()) return true;
-  try {
-    process.kill(lock.pid, 0);
-  } catch (error) {
-    if (errnoOf(error) === "ESRCH") return false;
-  }
-  const found = processStat(lock.pid);
-  // A zombie has ended; a process of the same number that started at another time is another process.
-  return found?.state !== "Z" && (!found || !lock.start_ticks || found.startTicks === lock.start_ticks);
-}
-
-function thisProcess(): Pick<Lock, "pid" | "start_ticks"> {
-  const startTicks = processStat(process.pid)?.startTicks;
-  return { pid: process.pid, ...(startTicks ? { start_ticks: startTicks } : {}) };
-}
-
-/** Fields 3 and 22 of /proc/PID/stat, see proc(5); undefined where there is no /proc. */
-function processStat(pid: number): { state: string | undefined; startTicks: string | undefined } | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    // The second field is the program's name in parentheses and may hold anything.
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return { state: fields[0], startTicks: fields[19] };
   } catch {
     return undefined;
   }

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after } from "node:test";
 import { fileURLToPath } from "node:url";
-import { defaultRecipe } from "@gradpool/recipe";
+import { defaultRecipe, NEW_START } from "@gradpool/recipe";
 import {
   createClient,
   PoolServiceService,
@@ -158,6 +158,7 @@ export class World implements AsyncDisposable {
       modelId: MODEL,
       dataset: [this.rows(7)],
       outputDir: this.outputDir(),
+      ...NEW_START,
       ...changes,
       recipe: { ...standard, epochs: 2, gradientAccumulation: 3, maxLength: 64, ...recipe, lora },
     };

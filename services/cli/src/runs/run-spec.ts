@@ -2,7 +2,7 @@
 import { stat } from "node:fs/promises";
 import { basename, resolve } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
-import { checkRecipe } from "@gradpool/recipe";
+import { checkRecipe, NEW_START } from "@gradpool/recipe";
 import type { Recipe, RunSpec } from "@gradpool/rpc";
 import { recipeFrom } from "../recipe-flags.js";
 import { UsageError } from "../usage-error.js";
@@ -26,7 +26,7 @@ export function runSpecFrom(flags: RunFlags, now: Date): RunSpec & { recipe: Rec
     if (value === "") throw new UsageError(`--${flag} is empty; give a folder`);
   }
   const outputDir = flags.output_dir ?? defaultOutputDir(flags.model_id, now);
-  return { modelId: flags.model_id, dataset: flags.dataset, outputDir, recipe };
+  return { modelId: flags.model_id, dataset: flags.dataset, outputDir, ...NEW_START, recipe };
 }
 
 /** outputs/<model>-<local date and time>. */

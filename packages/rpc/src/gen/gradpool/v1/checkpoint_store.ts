@@ -56,15 +56,15 @@ export interface SaveHeader {
   outputDir: string;
   runId: string;
   /**
-   * Folder name, such as "checkpoint-epoch0-step10"; empty: the result itself, whose files go
-   * straight into output_dir, each replaced atomically.
+   * Folder name, such as "checkpoint-epoch0-step10" or ".recovery-epoch0-step12"; empty: the result
+   * itself, whose files go straight into output_dir, each replaced atomically.
    */
   name: string;
   epoch: number;
   step: number;
   /** Files in the order in which their bytes follow. */
   files: SaveFile[];
-  /** Afterwards keep this run's newest so many checkpoints; 0 or less keeps all. */
+  /** Afterwards keep this run's newest so many checkpoints, recovery points not counted; 0 or less keeps all. */
   keepLastN: number;
 }
 
@@ -86,10 +86,12 @@ export interface SaveResponse {
 /** Asks for files. */
 export interface LoadRequest {
   outputDir: string;
-  /** Folder name of the checkpoint; empty: the newest that is whole. */
+  /** Folder name of the checkpoint; empty: the newest that is whole, recovery points included. */
   name: string;
   /** Only these files; none: all. */
   paths: string[];
+  /** Without a name: only checkpoints of this run, the one with most steps first; empty: of any run. */
+  runId: string;
 }
 
 /** A piece of a file, at most 1 MiB. Pieces of a file come in order, file after file. */
@@ -98,6 +100,8 @@ export interface LoadResponse {
   name: string;
   path: string;
   data: Uint8Array;
+  /** Newer checkpoints that were passed over, with what is wrong with each; in the first piece. */
+  damaged: Checkpoint[];
 }
 
 /** Asks for checkpoints. */
@@ -121,6 +125,8 @@ export interface Checkpoint {
   sizeBytes: number;
   /** What is wrong with it; empty: nothing that its manifest shows. */
   damage: string;
+  /** It is a recovery point. */
+  recovery: boolean;
 }
 
 /** Asks for a check. */
@@ -139,6 +145,8 @@ export interface VerifyResponse {
 export interface DeleteRequest {
   outputDir: string;
   name: string;
+  /** Chosen by the client, unique per intention (a UUID). */
+  requestId: string;
 }
 
 /** Removed. */
@@ -909,7 +917,7 @@ export const SaveResponse: MessageFns<SaveResponse> = {
 };
 
 function createBaseLoadRequest(): LoadRequest {
-  return { outputDir: "", name: "", paths: [] };
+  return { outputDir: "", name: "", paths: [], runId: "" };
 }
 
 export const LoadRequest: MessageFns<LoadRequest> = {
@@ -922,6 +930,9 @@ export const LoadRequest: MessageFns<LoadRequest> = {
     }
     for (const v of message.paths) {
       writer.uint32(26).string(v!);
+    }
+    if (message.runId !== "") {
+      writer.uint32(34).string(message.runId);
     }
     return writer;
   },
@@ -963,6 +974,14 @@ export const LoadRequest: MessageFns<LoadRequest> = {
             message.paths.push(reader.string());
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.runId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -984,6 +1003,11 @@ export const LoadRequest: MessageFns<LoadRequest> = {
         : "",
       name: isSet(object.name) ? globalThis.String(object.name) : "",
       paths: globalThis.Array.isArray(object?.paths) ? object.paths.map((e: any) => globalThis.String(e)) : [],
+      runId: isSet(object.runId)
+        ? globalThis.String(object.runId)
+        : isSet(object.run_id)
+        ? globalThis.String(object.run_id)
+        : "",
     };
   },
 
@@ -998,6 +1022,9 @@ export const LoadRequest: MessageFns<LoadRequest> = {
     if (message.paths?.length) {
       obj.paths = message.paths;
     }
+    if (message.runId !== "") {
+      obj.runId = message.runId;
+    }
     return obj;
   },
 
@@ -1009,12 +1036,13 @@ export const LoadRequest: MessageFns<LoadRequest> = {
     message.outputDir = object.outputDir ?? "";
     message.name = object.name ?? "";
     message.paths = object.paths?.map((e) => e) || [];
+    message.runId = object.runId ?? "";
     return message;
   },
 };
 
 function createBaseLoadResponse(): LoadResponse {
-  return { name: "", path: "", data: new Uint8Array(0) };
+  return { name: "", path: "", data: new Uint8Array(0), damaged: [] };
 }
 
 export const LoadResponse: MessageFns<LoadResponse> = {
@@ -1027,6 +1055,9 @@ export const LoadResponse: MessageFns<LoadResponse> = {
     }
     if (message.data.length !== 0) {
       writer.uint32(26).bytes(message.data);
+    }
+    for (const v of message.damaged) {
+      Checkpoint.encode(v!, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -1068,6 +1099,14 @@ export const LoadResponse: MessageFns<LoadResponse> = {
             message.data = reader.bytes();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.damaged.push(Checkpoint.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1085,6 +1124,7 @@ export const LoadResponse: MessageFns<LoadResponse> = {
       name: isSet(object.name) ? globalThis.String(object.name) : "",
       path: isSet(object.path) ? globalThis.String(object.path) : "",
       data: isSet(object.data) ? bytesFromBase64(object.data) : new Uint8Array(0),
+      damaged: globalThis.Array.isArray(object?.damaged) ? object.damaged.map((e: any) => Checkpoint.fromJSON(e)) : [],
     };
   },
 
@@ -1099,6 +1139,9 @@ export const LoadResponse: MessageFns<LoadResponse> = {
     if (message.data.length !== 0) {
       obj.data = base64FromBytes(message.data);
     }
+    if (message.damaged?.length) {
+      obj.damaged = message.damaged.map((e) => Checkpoint.toJSON(e));
+    }
     return obj;
   },
 
@@ -1110,6 +1153,7 @@ export const LoadResponse: MessageFns<LoadResponse> = {
     message.name = object.name ?? "";
     message.path = object.path ?? "";
     message.data = object.data ?? new Uint8Array(0);
+    message.damaged = object.damaged?.map((e) => Checkpoint.fromPartial(e)) || [];
     return message;
   },
 };
@@ -1259,7 +1303,17 @@ export const ListResponse: MessageFns<ListResponse> = {
 };
 
 function createBaseCheckpoint(): Checkpoint {
-  return { name: "", path: "", runId: "", epoch: 0, step: 0, savedAt: undefined, sizeBytes: 0, damage: "" };
+  return {
+    name: "",
+    path: "",
+    runId: "",
+    epoch: 0,
+    step: 0,
+    savedAt: undefined,
+    sizeBytes: 0,
+    damage: "",
+    recovery: false,
+  };
 }
 
 export const Checkpoint: MessageFns<Checkpoint> = {
@@ -1287,6 +1341,9 @@ export const Checkpoint: MessageFns<Checkpoint> = {
     }
     if (message.damage !== "") {
       writer.uint32(66).string(message.damage);
+    }
+    if (message.recovery !== false) {
+      writer.uint32(72).bool(message.recovery);
     }
     return writer;
   },
@@ -1368,6 +1425,14 @@ export const Checkpoint: MessageFns<Checkpoint> = {
             message.damage = reader.string();
             continue;
           }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.recovery = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1402,6 +1467,7 @@ export const Checkpoint: MessageFns<Checkpoint> = {
         ? globalThis.Number(object.size_bytes)
         : 0,
       damage: isSet(object.damage) ? globalThis.String(object.damage) : "",
+      recovery: isSet(object.recovery) ? globalThis.Boolean(object.recovery) : false,
     };
   },
 
@@ -1431,6 +1497,9 @@ export const Checkpoint: MessageFns<Checkpoint> = {
     if (message.damage !== "") {
       obj.damage = message.damage;
     }
+    if (message.recovery !== false) {
+      obj.recovery = message.recovery;
+    }
     return obj;
   },
 
@@ -1447,6 +1516,7 @@ export const Checkpoint: MessageFns<Checkpoint> = {
     message.savedAt = object.savedAt ?? undefined;
     message.sizeBytes = object.sizeBytes ?? 0;
     message.damage = object.damage ?? "";
+    message.recovery = object.recovery ?? false;
     return message;
   },
 };
@@ -1612,7 +1682,7 @@ export const VerifyResponse: MessageFns<VerifyResponse> = {
 };
 
 function createBaseDeleteRequest(): DeleteRequest {
-  return { outputDir: "", name: "" };
+  return { outputDir: "", name: "", requestId: "" };
 }
 
 export const DeleteRequest: MessageFns<DeleteRequest> = {
@@ -1622,6 +1692,9 @@ export const DeleteRequest: MessageFns<DeleteRequest> = {
     }
     if (message.name !== "") {
       writer.uint32(18).string(message.name);
+    }
+    if (message.requestId !== "") {
+      writer.uint32(26).string(message.requestId);
     }
     return writer;
   },
@@ -1655,6 +1728,14 @@ export const DeleteRequest: MessageFns<DeleteRequest> = {
             message.name = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1675,6 +1756,11 @@ export const DeleteRequest: MessageFns<DeleteRequest> = {
         ? globalThis.String(object.output_dir)
         : "",
       name: isSet(object.name) ? globalThis.String(object.name) : "",
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
     };
   },
 
@@ -1686,6 +1772,9 @@ export const DeleteRequest: MessageFns<DeleteRequest> = {
     if (message.name !== "") {
       obj.name = message.name;
     }
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
     return obj;
   },
 
@@ -1696,6 +1785,7 @@ export const DeleteRequest: MessageFns<DeleteRequest> = {
     const message = createBaseDeleteRequest();
     message.outputDir = object.outputDir ?? "";
     message.name = object.name ?? "";
+    message.requestId = object.requestId ?? "";
     return message;
   },
 };
@@ -1752,7 +1842,11 @@ export const DeleteResponse: MessageFns<DeleteResponse> = {
   },
 };
 
-/** Keeps checkpoints and results. A checkpoint exists when its manifest does (I5). */
+/**
+ * Keeps checkpoints and results. A checkpoint exists when its manifest does (I5). Besides those that a
+ * recipe asks for, an output folder holds at most one recovery point, ".recovery-epoch0-step12": from there
+ * a run goes on after a crash. Each save removes the recovery points before it, a result removes all.
+ */
 export type CheckpointStoreServiceService = typeof CheckpointStoreServiceService;
 export const CheckpointStoreServiceService = {
   /**
@@ -1804,7 +1898,7 @@ export const CheckpointStoreServiceService = {
     responseSerialize: (value: LoadResponse): Buffer => Buffer.from(LoadResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): LoadResponse => LoadResponse.decode(value),
   },
-  /** The checkpoints of an output folder, newest first, damaged ones marked. */
+  /** The checkpoints of an output folder and its recovery point, newest first, damaged ones marked. */
   list: {
     path: "/gradpool.v1.CheckpointStoreService/List" as const,
     requestStream: false as const,
@@ -1824,7 +1918,10 @@ export const CheckpointStoreServiceService = {
     responseSerialize: (value: VerifyResponse): Buffer => Buffer.from(VerifyResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): VerifyResponse => VerifyResponse.decode(value),
   },
-  /** Removes a checkpoint. NOT_FOUND: no such checkpoint. */
+  /**
+   * Removes a checkpoint. The same request_id again has no further effect and the same answer.
+   * NOT_FOUND: no such checkpoint. ALREADY_EXISTS: the request_id was used for another.
+   */
   delete: {
     path: "/gradpool.v1.CheckpointStoreService/Delete" as const,
     requestStream: false as const,
@@ -1854,11 +1951,14 @@ export interface CheckpointStoreServiceServer extends UntypedServiceImplementati
    * NOT_FOUND: no such checkpoint. DATA_LOSS: it is damaged (the message says which file).
    */
   load: handleServerStreamingCall<LoadRequest, LoadResponse>;
-  /** The checkpoints of an output folder, newest first, damaged ones marked. */
+  /** The checkpoints of an output folder and its recovery point, newest first, damaged ones marked. */
   list: handleUnaryCall<ListRequest, ListResponse>;
   /** Checks every file of a checkpoint. */
   verify: handleUnaryCall<VerifyRequest, VerifyResponse>;
-  /** Removes a checkpoint. NOT_FOUND: no such checkpoint. */
+  /**
+   * Removes a checkpoint. The same request_id again has no further effect and the same answer.
+   * NOT_FOUND: no such checkpoint. ALREADY_EXISTS: the request_id was used for another.
+   */
   delete: handleUnaryCall<DeleteRequest, DeleteResponse>;
 }
 
@@ -1922,7 +2022,7 @@ export interface CheckpointStoreServiceClient extends Client {
    */
   load(request: LoadRequest, options?: Partial<CallOptions>): ClientReadableStream<LoadResponse>;
   load(request: LoadRequest, metadata?: Metadata, options?: Partial<CallOptions>): ClientReadableStream<LoadResponse>;
-  /** The checkpoints of an output folder, newest first, damaged ones marked. */
+  /** The checkpoints of an output folder and its recovery point, newest first, damaged ones marked. */
   list(request: ListRequest, callback: (error: ServiceError | null, response: ListResponse) => void): ClientUnaryCall;
   list(
     request: ListRequest,
@@ -1951,7 +2051,10 @@ export interface CheckpointStoreServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: VerifyResponse) => void,
   ): ClientUnaryCall;
-  /** Removes a checkpoint. NOT_FOUND: no such checkpoint. */
+  /**
+   * Removes a checkpoint. The same request_id again has no further effect and the same answer.
+   * NOT_FOUND: no such checkpoint. ALREADY_EXISTS: the request_id was used for another.
+   */
   delete(
     request: DeleteRequest,
     callback: (error: ServiceError | null, response: DeleteResponse) => void,

@@ -38,6 +38,8 @@ export enum RunState {
   RUN_STATE_FAILED = "RUN_STATE_FAILED",
   /** RUN_STATE_CANCELLED - Ended by CancelRun. */
   RUN_STATE_CANCELLED = "RUN_STATE_CANCELLED",
+  /** RUN_STATE_PAUSED - Resting: on request, or until what Run.paused_because names is mended. */
+  RUN_STATE_PAUSED = "RUN_STATE_PAUSED",
 }
 
 export function runStateFromJSON(object: any): RunState {
@@ -63,6 +65,9 @@ export function runStateFromJSON(object: any): RunState {
     case 6:
     case "RUN_STATE_CANCELLED":
       return RunState.RUN_STATE_CANCELLED;
+    case 7:
+    case "RUN_STATE_PAUSED":
+      return RunState.RUN_STATE_PAUSED;
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum RunState");
   }
@@ -84,6 +89,8 @@ export function runStateToJSON(object: RunState): string {
       return "RUN_STATE_FAILED";
     case RunState.RUN_STATE_CANCELLED:
       return "RUN_STATE_CANCELLED";
+    case RunState.RUN_STATE_PAUSED:
+      return "RUN_STATE_PAUSED";
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum RunState");
   }
@@ -105,8 +112,70 @@ export function runStateToNumber(object: RunState): number {
       return 5;
     case RunState.RUN_STATE_CANCELLED:
       return 6;
+    case RunState.RUN_STATE_PAUSED:
+      return 7;
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum RunState");
+  }
+}
+
+/** What a trainer may do. */
+export enum TrainerState {
+  TRAINER_STATE_UNSPECIFIED = "TRAINER_STATE_UNSPECIFIED",
+  /** TRAINER_STATE_ACTIVE - It is given work. */
+  TRAINER_STATE_ACTIVE = "TRAINER_STATE_ACTIVE",
+  /** TRAINER_STATE_DRAINING - It finishes what it has and is given nothing more. */
+  TRAINER_STATE_DRAINING = "TRAINER_STATE_DRAINING",
+  /** TRAINER_STATE_QUARANTINED - It failed too often in a row and rests for a while. */
+  TRAINER_STATE_QUARANTINED = "TRAINER_STATE_QUARANTINED",
+}
+
+export function trainerStateFromJSON(object: any): TrainerState {
+  switch (object) {
+    case 0:
+    case "TRAINER_STATE_UNSPECIFIED":
+      return TrainerState.TRAINER_STATE_UNSPECIFIED;
+    case 1:
+    case "TRAINER_STATE_ACTIVE":
+      return TrainerState.TRAINER_STATE_ACTIVE;
+    case 2:
+    case "TRAINER_STATE_DRAINING":
+      return TrainerState.TRAINER_STATE_DRAINING;
+    case 3:
+    case "TRAINER_STATE_QUARANTINED":
+      return TrainerState.TRAINER_STATE_QUARANTINED;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum TrainerState");
+  }
+}
+
+export function trainerStateToJSON(object: TrainerState): string {
+  switch (object) {
+    case TrainerState.TRAINER_STATE_UNSPECIFIED:
+      return "TRAINER_STATE_UNSPECIFIED";
+    case TrainerState.TRAINER_STATE_ACTIVE:
+      return "TRAINER_STATE_ACTIVE";
+    case TrainerState.TRAINER_STATE_DRAINING:
+      return "TRAINER_STATE_DRAINING";
+    case TrainerState.TRAINER_STATE_QUARANTINED:
+      return "TRAINER_STATE_QUARANTINED";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum TrainerState");
+  }
+}
+
+export function trainerStateToNumber(object: TrainerState): number {
+  switch (object) {
+    case TrainerState.TRAINER_STATE_UNSPECIFIED:
+      return 0;
+    case TrainerState.TRAINER_STATE_ACTIVE:
+      return 1;
+    case TrainerState.TRAINER_STATE_DRAINING:
+      return 2;
+    case TrainerState.TRAINER_STATE_QUARANTINED:
+      return 3;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum TrainerState");
   }
 }
 
@@ -118,7 +187,19 @@ export interface RunSpec {
   dataset: string[];
   /** Folder for the result, on the checkpoint store. */
   outputDir: string;
-  recipe: Recipe | undefined;
+  recipe:
+    | Recipe
+    | undefined;
+  /**
+   * Checkpoint folder to go on from, or "latest": the newest good one in output_dir, and a new start
+   * when there is none. Empty: a new start. A checkpoint of another base, tokenizer, recipe, data set or
+   * device class is refused, with each difference named.
+   */
+  resumeFrom: string;
+  /** A new start where the folder in resume_from does not exist. */
+  resumeIfExists: boolean;
+  /** Take the adapter alone from resume_from: a new optimizer, from step 1, whatever else differs. */
+  resumeWeightsOnly: boolean;
 }
 
 /** A run. */
@@ -154,6 +235,28 @@ export interface Run {
   rows: number;
   /** Target tokens trained on so far. */
   tokens: number;
+  /** Why it is PAUSED; empty otherwise. */
+  pausedBecause: string;
+  /** Why it makes no progress although it is RUNNING, such as no trainer of its device class; empty otherwise. */
+  waitingFor: string;
+  /** Where it went on from; unset: it began anew. */
+  resumedFrom:
+    | ResumePoint
+    | undefined;
+  /** What a person should know, a line each: a damaged checkpoint that was passed over, and the like. */
+  notes: string[];
+}
+
+/** The checkpoint that a run went on from. */
+export interface ResumePoint {
+  /** Folder. */
+  path: string;
+  /** Epoch of its last step, from 0. */
+  epoch: number;
+  /** Steps it had made. */
+  step: number;
+  /** Only its adapter was taken. */
+  weightsOnly: boolean;
 }
 
 /** Why a run failed. */
@@ -244,6 +347,30 @@ export interface CheckpointUpdate {
   removed: boolean;
 }
 
+/** Asks to pause a run. */
+export interface PauseRunRequest {
+  /** As in SubmitRunRequest. */
+  requestId: string;
+  runId: string;
+}
+
+/** The run, paused. */
+export interface PauseRunResponse {
+  run: Run | undefined;
+}
+
+/** Asks to let a run go on. */
+export interface ResumeRunRequest {
+  /** As in SubmitRunRequest. */
+  requestId: string;
+  runId: string;
+}
+
+/** The run, not paused any more. */
+export interface ResumeRunResponse {
+  run: Run | undefined;
+}
+
 /** Asks to stop a run. */
 export interface CancelRunRequest {
   /** As in SubmitRunRequest. */
@@ -254,6 +381,59 @@ export interface CancelRunRequest {
 /** The run, cancelled. */
 export interface CancelRunResponse {
   run: Run | undefined;
+}
+
+/** Asks for the pool. */
+export interface GetPoolRequest {
+}
+
+/** The pool. */
+export interface GetPoolResponse {
+  /** The coordinator first. */
+  services: ServiceStatus[];
+  trainers: Trainer[];
+  /** Runs that have not ended. */
+  activeRuns: number;
+  /** Runs that wait, PAUSED. */
+  pausedRuns: number;
+}
+
+/** One of the pool's services. */
+export interface ServiceStatus {
+  /** Such as "data-stream". */
+  name: string;
+  /** "host:port", as the coordinator dials it. */
+  address: string;
+  /** It answers its health check. */
+  serving: boolean;
+  /** Why it does not serve; empty otherwise. */
+  problem: string;
+  /** Since when; set for the coordinator alone. */
+  startedAt: Date | undefined;
+}
+
+/** Asks to give a trainer no further work. */
+export interface DrainTrainerRequest {
+  /** As in SubmitRunRequest. */
+  requestId: string;
+  trainerId: string;
+}
+
+/** The trainer, draining. */
+export interface DrainTrainerResponse {
+  trainer: Trainer | undefined;
+}
+
+/** Asks to let a trainer work again. */
+export interface UndrainTrainerRequest {
+  /** As in SubmitRunRequest. */
+  requestId: string;
+  trainerId: string;
+}
+
+/** The trainer, at work again. */
+export interface UndrainTrainerResponse {
+  trainer: Trainer | undefined;
 }
 
 /** Asks for the pool's trainers. */
@@ -285,10 +465,21 @@ export interface Trainer {
   tokensPerSecond: number;
   /** Run whose micro-batch it computes; empty: none. */
   runId: string;
+  state: TrainerState;
+  /** Why it is quarantined; empty otherwise. */
+  stateReason: string;
 }
 
 function createBaseRunSpec(): RunSpec {
-  return { modelId: "", dataset: [], outputDir: "", recipe: undefined };
+  return {
+    modelId: "",
+    dataset: [],
+    outputDir: "",
+    recipe: undefined,
+    resumeFrom: "",
+    resumeIfExists: false,
+    resumeWeightsOnly: false,
+  };
 }
 
 export const RunSpec: MessageFns<RunSpec> = {
@@ -304,6 +495,15 @@ export const RunSpec: MessageFns<RunSpec> = {
     }
     if (message.recipe !== undefined) {
       Recipe.encode(message.recipe, writer.uint32(34).fork()).join();
+    }
+    if (message.resumeFrom !== "") {
+      writer.uint32(42).string(message.resumeFrom);
+    }
+    if (message.resumeIfExists !== false) {
+      writer.uint32(48).bool(message.resumeIfExists);
+    }
+    if (message.resumeWeightsOnly !== false) {
+      writer.uint32(56).bool(message.resumeWeightsOnly);
     }
     return writer;
   },
@@ -353,6 +553,30 @@ export const RunSpec: MessageFns<RunSpec> = {
             message.recipe = Recipe.decode(reader, reader.uint32());
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.resumeFrom = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.resumeIfExists = reader.bool();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.resumeWeightsOnly = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -379,6 +603,21 @@ export const RunSpec: MessageFns<RunSpec> = {
         ? globalThis.String(object.output_dir)
         : "",
       recipe: isSet(object.recipe) ? Recipe.fromJSON(object.recipe) : undefined,
+      resumeFrom: isSet(object.resumeFrom)
+        ? globalThis.String(object.resumeFrom)
+        : isSet(object.resume_from)
+        ? globalThis.String(object.resume_from)
+        : "",
+      resumeIfExists: isSet(object.resumeIfExists)
+        ? globalThis.Boolean(object.resumeIfExists)
+        : isSet(object.resume_if_exists)
+        ? globalThis.Boolean(object.resume_if_exists)
+        : false,
+      resumeWeightsOnly: isSet(object.resumeWeightsOnly)
+        ? globalThis.Boolean(object.resumeWeightsOnly)
+        : isSet(object.resume_weights_only)
+        ? globalThis.Boolean(object.resume_weights_only)
+        : false,
     };
   },
 
@@ -396,6 +635,15 @@ export const RunSpec: MessageFns<RunSpec> = {
     if (message.recipe !== undefined) {
       obj.recipe = Recipe.toJSON(message.recipe);
     }
+    if (message.resumeFrom !== "") {
+      obj.resumeFrom = message.resumeFrom;
+    }
+    if (message.resumeIfExists !== false) {
+      obj.resumeIfExists = message.resumeIfExists;
+    }
+    if (message.resumeWeightsOnly !== false) {
+      obj.resumeWeightsOnly = message.resumeWeightsOnly;
+    }
     return obj;
   },
 
@@ -410,6 +658,9 @@ export const RunSpec: MessageFns<RunSpec> = {
     message.recipe = (object.recipe !== undefined && object.recipe !== null)
       ? Recipe.fromPartial(object.recipe)
       : undefined;
+    message.resumeFrom = object.resumeFrom ?? "";
+    message.resumeIfExists = object.resumeIfExists ?? false;
+    message.resumeWeightsOnly = object.resumeWeightsOnly ?? false;
     return message;
   },
 };
@@ -431,6 +682,10 @@ function createBaseRun(): Run {
     preparing: "",
     rows: 0,
     tokens: 0,
+    pausedBecause: "",
+    waitingFor: "",
+    resumedFrom: undefined,
+    notes: [],
   };
 }
 
@@ -480,6 +735,18 @@ export const Run: MessageFns<Run> = {
     }
     if (message.tokens !== 0) {
       writer.uint32(120).uint64(message.tokens);
+    }
+    if (message.pausedBecause !== "") {
+      writer.uint32(130).string(message.pausedBecause);
+    }
+    if (message.waitingFor !== "") {
+      writer.uint32(138).string(message.waitingFor);
+    }
+    if (message.resumedFrom !== undefined) {
+      ResumePoint.encode(message.resumedFrom, writer.uint32(146).fork()).join();
+    }
+    for (const v of message.notes) {
+      writer.uint32(154).string(v!);
     }
     return writer;
   },
@@ -617,6 +884,38 @@ export const Run: MessageFns<Run> = {
             message.tokens = longToNumber(reader.uint64());
             continue;
           }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.pausedBecause = reader.string();
+            continue;
+          }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.waitingFor = reader.string();
+            continue;
+          }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            message.resumedFrom = ResumePoint.decode(reader, reader.uint32());
+            continue;
+          }
+          case 19: {
+            if (tag !== 154) {
+              break;
+            }
+
+            message.notes.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -678,6 +977,24 @@ export const Run: MessageFns<Run> = {
       preparing: isSet(object.preparing) ? globalThis.String(object.preparing) : "",
       rows: isSet(object.rows) ? globalThis.Number(object.rows) : 0,
       tokens: isSet(object.tokens) ? globalThis.Number(object.tokens) : 0,
+      pausedBecause: isSet(object.pausedBecause)
+        ? globalThis.String(object.pausedBecause)
+        : isSet(object.paused_because)
+        ? globalThis.String(object.paused_because)
+        : "",
+      waitingFor: isSet(object.waitingFor)
+        ? globalThis.String(object.waitingFor)
+        : isSet(object.waiting_for)
+        ? globalThis.String(object.waiting_for)
+        : "",
+      resumedFrom: isSet(object.resumedFrom)
+        ? ResumePoint.fromJSON(object.resumedFrom)
+        : isSet(object.resumed_from)
+        ? ResumePoint.fromJSON(object.resumed_from)
+        : undefined,
+      notes: globalThis.Array.isArray(object?.notes)
+        ? object.notes.map((e: any) => globalThis.String(e))
+        : [],
     };
   },
 
@@ -728,6 +1045,18 @@ export const Run: MessageFns<Run> = {
     if (message.tokens !== 0) {
       obj.tokens = Math.round(message.tokens);
     }
+    if (message.pausedBecause !== "") {
+      obj.pausedBecause = message.pausedBecause;
+    }
+    if (message.waitingFor !== "") {
+      obj.waitingFor = message.waitingFor;
+    }
+    if (message.resumedFrom !== undefined) {
+      obj.resumedFrom = ResumePoint.toJSON(message.resumedFrom);
+    }
+    if (message.notes?.length) {
+      obj.notes = message.notes;
+    }
     return obj;
   },
 
@@ -755,6 +1084,133 @@ export const Run: MessageFns<Run> = {
     message.preparing = object.preparing ?? "";
     message.rows = object.rows ?? 0;
     message.tokens = object.tokens ?? 0;
+    message.pausedBecause = object.pausedBecause ?? "";
+    message.waitingFor = object.waitingFor ?? "";
+    message.resumedFrom = (object.resumedFrom !== undefined && object.resumedFrom !== null)
+      ? ResumePoint.fromPartial(object.resumedFrom)
+      : undefined;
+    message.notes = object.notes?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseResumePoint(): ResumePoint {
+  return { path: "", epoch: 0, step: 0, weightsOnly: false };
+}
+
+export const ResumePoint: MessageFns<ResumePoint> = {
+  encode(message: ResumePoint, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.path !== "") {
+      writer.uint32(10).string(message.path);
+    }
+    if (message.epoch !== 0) {
+      writer.uint32(16).uint32(message.epoch);
+    }
+    if (message.step !== 0) {
+      writer.uint32(24).uint32(message.step);
+    }
+    if (message.weightsOnly !== false) {
+      writer.uint32(32).bool(message.weightsOnly);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ResumePoint {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseResumePoint();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.epoch = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.step = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.weightsOnly = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ResumePoint {
+    return {
+      path: isSet(object.path) ? globalThis.String(object.path) : "",
+      epoch: isSet(object.epoch) ? globalThis.Number(object.epoch) : 0,
+      step: isSet(object.step) ? globalThis.Number(object.step) : 0,
+      weightsOnly: isSet(object.weightsOnly)
+        ? globalThis.Boolean(object.weightsOnly)
+        : isSet(object.weights_only)
+        ? globalThis.Boolean(object.weights_only)
+        : false,
+    };
+  },
+
+  toJSON(message: ResumePoint): unknown {
+    const obj: any = {};
+    if (message.path !== "") {
+      obj.path = message.path;
+    }
+    if (message.epoch !== 0) {
+      obj.epoch = Math.round(message.epoch);
+    }
+    if (message.step !== 0) {
+      obj.step = Math.round(message.step);
+    }
+    if (message.weightsOnly !== false) {
+      obj.weightsOnly = message.weightsOnly;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ResumePoint>): ResumePoint {
+    return ResumePoint.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ResumePoint>): ResumePoint {
+    const message = createBaseResumePoint();
+    message.path = object.path ?? "";
+    message.epoch = object.epoch ?? 0;
+    message.step = object.step ?? 0;
+    message.weightsOnly = object.weightsOnly ?? false;
     return message;
   },
 };
@@ -1764,6 +2220,326 @@ export const CheckpointUpdate: MessageFns<CheckpointUpdate> = {
   },
 };
 
+function createBasePauseRunRequest(): PauseRunRequest {
+  return { requestId: "", runId: "" };
+}
+
+export const PauseRunRequest: MessageFns<PauseRunRequest> = {
+  encode(message: PauseRunRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    if (message.runId !== "") {
+      writer.uint32(18).string(message.runId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PauseRunRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePauseRunRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.runId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PauseRunRequest {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      runId: isSet(object.runId)
+        ? globalThis.String(object.runId)
+        : isSet(object.run_id)
+        ? globalThis.String(object.run_id)
+        : "",
+    };
+  },
+
+  toJSON(message: PauseRunRequest): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.runId !== "") {
+      obj.runId = message.runId;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<PauseRunRequest>): PauseRunRequest {
+    return PauseRunRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PauseRunRequest>): PauseRunRequest {
+    const message = createBasePauseRunRequest();
+    message.requestId = object.requestId ?? "";
+    message.runId = object.runId ?? "";
+    return message;
+  },
+};
+
+function createBasePauseRunResponse(): PauseRunResponse {
+  return { run: undefined };
+}
+
+export const PauseRunResponse: MessageFns<PauseRunResponse> = {
+  encode(message: PauseRunResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.run !== undefined) {
+      Run.encode(message.run, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PauseRunResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePauseRunResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.run = Run.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PauseRunResponse {
+    return { run: isSet(object.run) ? Run.fromJSON(object.run) : undefined };
+  },
+
+  toJSON(message: PauseRunResponse): unknown {
+    const obj: any = {};
+    if (message.run !== undefined) {
+      obj.run = Run.toJSON(message.run);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<PauseRunResponse>): PauseRunResponse {
+    return PauseRunResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PauseRunResponse>): PauseRunResponse {
+    const message = createBasePauseRunResponse();
+    message.run = (object.run !== undefined && object.run !== null) ? Run.fromPartial(object.run) : undefined;
+    return message;
+  },
+};
+
+function createBaseResumeRunRequest(): ResumeRunRequest {
+  return { requestId: "", runId: "" };
+}
+
+export const ResumeRunRequest: MessageFns<ResumeRunRequest> = {
+  encode(message: ResumeRunRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    if (message.runId !== "") {
+      writer.uint32(18).string(message.runId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ResumeRunRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseResumeRunRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.runId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ResumeRunRequest {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      runId: isSet(object.runId)
+        ? globalThis.String(object.runId)
+        : isSet(object.run_id)
+        ? globalThis.String(object.run_id)
+        : "",
+    };
+  },
+
+  toJSON(message: ResumeRunRequest): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.runId !== "") {
+      obj.runId = message.runId;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ResumeRunRequest>): ResumeRunRequest {
+    return ResumeRunRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ResumeRunRequest>): ResumeRunRequest {
+    const message = createBaseResumeRunRequest();
+    message.requestId = object.requestId ?? "";
+    message.runId = object.runId ?? "";
+    return message;
+  },
+};
+
+function createBaseResumeRunResponse(): ResumeRunResponse {
+  return { run: undefined };
+}
+
+export const ResumeRunResponse: MessageFns<ResumeRunResponse> = {
+  encode(message: ResumeRunResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.run !== undefined) {
+      Run.encode(message.run, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ResumeRunResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseResumeRunResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.run = Run.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ResumeRunResponse {
+    return { run: isSet(object.run) ? Run.fromJSON(object.run) : undefined };
+  },
+
+  toJSON(message: ResumeRunResponse): unknown {
+    const obj: any = {};
+    if (message.run !== undefined) {
+      obj.run = Run.toJSON(message.run);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ResumeRunResponse>): ResumeRunResponse {
+    return ResumeRunResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ResumeRunResponse>): ResumeRunResponse {
+    const message = createBaseResumeRunResponse();
+    message.run = (object.run !== undefined && object.run !== null) ? Run.fromPartial(object.run) : undefined;
+    return message;
+  },
+};
+
 function createBaseCancelRunRequest(): CancelRunRequest {
   return { requestId: "", runId: "" };
 }
@@ -1924,6 +2700,646 @@ export const CancelRunResponse: MessageFns<CancelRunResponse> = {
   },
 };
 
+function createBaseGetPoolRequest(): GetPoolRequest {
+  return {};
+}
+
+export const GetPoolRequest: MessageFns<GetPoolRequest> = {
+  encode(_: GetPoolRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetPoolRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetPoolRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): GetPoolRequest {
+    return {};
+  },
+
+  toJSON(_: GetPoolRequest): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<GetPoolRequest>): GetPoolRequest {
+    return GetPoolRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<GetPoolRequest>): GetPoolRequest {
+    const message = createBaseGetPoolRequest();
+    return message;
+  },
+};
+
+function createBaseGetPoolResponse(): GetPoolResponse {
+  return { services: [], trainers: [], activeRuns: 0, pausedRuns: 0 };
+}
+
+export const GetPoolResponse: MessageFns<GetPoolResponse> = {
+  encode(message: GetPoolResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.services) {
+      ServiceStatus.encode(v!, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.trainers) {
+      Trainer.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.activeRuns !== 0) {
+      writer.uint32(24).uint32(message.activeRuns);
+    }
+    if (message.pausedRuns !== 0) {
+      writer.uint32(32).uint32(message.pausedRuns);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetPoolResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetPoolResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.services.push(ServiceStatus.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.trainers.push(Trainer.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.activeRuns = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.pausedRuns = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetPoolResponse {
+    return {
+      services: globalThis.Array.isArray(object?.services)
+        ? object.services.map((e: any) => ServiceStatus.fromJSON(e))
+        : [],
+      trainers: globalThis.Array.isArray(object?.trainers) ? object.trainers.map((e: any) => Trainer.fromJSON(e)) : [],
+      activeRuns: isSet(object.activeRuns)
+        ? globalThis.Number(object.activeRuns)
+        : isSet(object.active_runs)
+        ? globalThis.Number(object.active_runs)
+        : 0,
+      pausedRuns: isSet(object.pausedRuns)
+        ? globalThis.Number(object.pausedRuns)
+        : isSet(object.paused_runs)
+        ? globalThis.Number(object.paused_runs)
+        : 0,
+    };
+  },
+
+  toJSON(message: GetPoolResponse): unknown {
+    const obj: any = {};
+    if (message.services?.length) {
+      obj.services = message.services.map((e) => ServiceStatus.toJSON(e));
+    }
+    if (message.trainers?.length) {
+      obj.trainers = message.trainers.map((e) => Trainer.toJSON(e));
+    }
+    if (message.activeRuns !== 0) {
+      obj.activeRuns = Math.round(message.activeRuns);
+    }
+    if (message.pausedRuns !== 0) {
+      obj.pausedRuns = Math.round(message.pausedRuns);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<GetPoolResponse>): GetPoolResponse {
+    return GetPoolResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetPoolResponse>): GetPoolResponse {
+    const message = createBaseGetPoolResponse();
+    message.services = object.services?.map((e) => ServiceStatus.fromPartial(e)) || [];
+    message.trainers = object.trainers?.map((e) => Trainer.fromPartial(e)) || [];
+    message.activeRuns = object.activeRuns ?? 0;
+    message.pausedRuns = object.pausedRuns ?? 0;
+    return message;
+  },
+};
+
+function createBaseServiceStatus(): ServiceStatus {
+  return { name: "", address: "", serving: false, problem: "", startedAt: undefined };
+}
+
+export const ServiceStatus: MessageFns<ServiceStatus> = {
+  encode(message: ServiceStatus, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.address !== "") {
+      writer.uint32(18).string(message.address);
+    }
+    if (message.serving !== false) {
+      writer.uint32(24).bool(message.serving);
+    }
+    if (message.problem !== "") {
+      writer.uint32(34).string(message.problem);
+    }
+    if (message.startedAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.startedAt), writer.uint32(42).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ServiceStatus {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseServiceStatus();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.address = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.serving = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.problem = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.startedAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ServiceStatus {
+    return {
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      address: isSet(object.address) ? globalThis.String(object.address) : "",
+      serving: isSet(object.serving) ? globalThis.Boolean(object.serving) : false,
+      problem: isSet(object.problem) ? globalThis.String(object.problem) : "",
+      startedAt: isSet(object.startedAt)
+        ? fromJsonTimestamp(object.startedAt)
+        : isSet(object.started_at)
+        ? fromJsonTimestamp(object.started_at)
+        : undefined,
+    };
+  },
+
+  toJSON(message: ServiceStatus): unknown {
+    const obj: any = {};
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.address !== "") {
+      obj.address = message.address;
+    }
+    if (message.serving !== false) {
+      obj.serving = message.serving;
+    }
+    if (message.problem !== "") {
+      obj.problem = message.problem;
+    }
+    if (message.startedAt !== undefined) {
+      obj.startedAt = message.startedAt.toISOString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ServiceStatus>): ServiceStatus {
+    return ServiceStatus.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ServiceStatus>): ServiceStatus {
+    const message = createBaseServiceStatus();
+    message.name = object.name ?? "";
+    message.address = object.address ?? "";
+    message.serving = object.serving ?? false;
+    message.problem = object.problem ?? "";
+    message.startedAt = object.startedAt ?? undefined;
+    return message;
+  },
+};
+
+function createBaseDrainTrainerRequest(): DrainTrainerRequest {
+  return { requestId: "", trainerId: "" };
+}
+
+export const DrainTrainerRequest: MessageFns<DrainTrainerRequest> = {
+  encode(message: DrainTrainerRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    if (message.trainerId !== "") {
+      writer.uint32(18).string(message.trainerId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DrainTrainerRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDrainTrainerRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.trainerId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DrainTrainerRequest {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      trainerId: isSet(object.trainerId)
+        ? globalThis.String(object.trainerId)
+        : isSet(object.trainer_id)
+        ? globalThis.String(object.trainer_id)
+        : "",
+    };
+  },
+
+  toJSON(message: DrainTrainerRequest): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.trainerId !== "") {
+      obj.trainerId = message.trainerId;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<DrainTrainerRequest>): DrainTrainerRequest {
+    return DrainTrainerRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DrainTrainerRequest>): DrainTrainerRequest {
+    const message = createBaseDrainTrainerRequest();
+    message.requestId = object.requestId ?? "";
+    message.trainerId = object.trainerId ?? "";
+    return message;
+  },
+};
+
+function createBaseDrainTrainerResponse(): DrainTrainerResponse {
+  return { trainer: undefined };
+}
+
+export const DrainTrainerResponse: MessageFns<DrainTrainerResponse> = {
+  encode(message: DrainTrainerResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.trainer !== undefined) {
+      Trainer.encode(message.trainer, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DrainTrainerResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDrainTrainerResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.trainer = Trainer.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DrainTrainerResponse {
+    return { trainer: isSet(object.trainer) ? Trainer.fromJSON(object.trainer) : undefined };
+  },
+
+  toJSON(message: DrainTrainerResponse): unknown {
+    const obj: any = {};
+    if (message.trainer !== undefined) {
+      obj.trainer = Trainer.toJSON(message.trainer);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<DrainTrainerResponse>): DrainTrainerResponse {
+    return DrainTrainerResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DrainTrainerResponse>): DrainTrainerResponse {
+    const message = createBaseDrainTrainerResponse();
+    message.trainer = (object.trainer !== undefined && object.trainer !== null)
+      ? Trainer.fromPartial(object.trainer)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseUndrainTrainerRequest(): UndrainTrainerRequest {
+  return { requestId: "", trainerId: "" };
+}
+
+export const UndrainTrainerRequest: MessageFns<UndrainTrainerRequest> = {
+  encode(message: UndrainTrainerRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    if (message.trainerId !== "") {
+      writer.uint32(18).string(message.trainerId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UndrainTrainerRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUndrainTrainerRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.trainerId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UndrainTrainerRequest {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      trainerId: isSet(object.trainerId)
+        ? globalThis.String(object.trainerId)
+        : isSet(object.trainer_id)
+        ? globalThis.String(object.trainer_id)
+        : "",
+    };
+  },
+
+  toJSON(message: UndrainTrainerRequest): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.trainerId !== "") {
+      obj.trainerId = message.trainerId;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UndrainTrainerRequest>): UndrainTrainerRequest {
+    return UndrainTrainerRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UndrainTrainerRequest>): UndrainTrainerRequest {
+    const message = createBaseUndrainTrainerRequest();
+    message.requestId = object.requestId ?? "";
+    message.trainerId = object.trainerId ?? "";
+    return message;
+  },
+};
+
+function createBaseUndrainTrainerResponse(): UndrainTrainerResponse {
+  return { trainer: undefined };
+}
+
+export const UndrainTrainerResponse: MessageFns<UndrainTrainerResponse> = {
+  encode(message: UndrainTrainerResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.trainer !== undefined) {
+      Trainer.encode(message.trainer, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UndrainTrainerResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUndrainTrainerResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.trainer = Trainer.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UndrainTrainerResponse {
+    return { trainer: isSet(object.trainer) ? Trainer.fromJSON(object.trainer) : undefined };
+  },
+
+  toJSON(message: UndrainTrainerResponse): unknown {
+    const obj: any = {};
+    if (message.trainer !== undefined) {
+      obj.trainer = Trainer.toJSON(message.trainer);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UndrainTrainerResponse>): UndrainTrainerResponse {
+    return UndrainTrainerResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UndrainTrainerResponse>): UndrainTrainerResponse {
+    const message = createBaseUndrainTrainerResponse();
+    message.trainer = (object.trainer !== undefined && object.trainer !== null)
+      ? Trainer.fromPartial(object.trainer)
+      : undefined;
+    return message;
+  },
+};
+
 function createBaseListTrainersRequest(): ListTrainersRequest {
   return {};
 }
@@ -2060,6 +3476,8 @@ function createBaseTrainer(): Trainer {
     microBatches: 0,
     tokensPerSecond: 0,
     runId: "",
+    state: TrainerState.TRAINER_STATE_UNSPECIFIED,
+    stateReason: "",
   };
 }
 
@@ -2103,6 +3521,12 @@ export const Trainer: MessageFns<Trainer> = {
     }
     if (message.runId !== "") {
       writer.uint32(106).string(message.runId);
+    }
+    if (message.state !== TrainerState.TRAINER_STATE_UNSPECIFIED) {
+      writer.uint32(112).int32(trainerStateToNumber(message.state));
+    }
+    if (message.stateReason !== "") {
+      writer.uint32(122).string(message.stateReason);
     }
     return writer;
   },
@@ -2224,6 +3648,22 @@ export const Trainer: MessageFns<Trainer> = {
             message.runId = reader.string();
             continue;
           }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.state = trainerStateFromJSON(reader.int32());
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.stateReason = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2283,6 +3723,12 @@ export const Trainer: MessageFns<Trainer> = {
         : isSet(object.run_id)
         ? globalThis.String(object.run_id)
         : "",
+      state: isSet(object.state) ? trainerStateFromJSON(object.state) : TrainerState.TRAINER_STATE_UNSPECIFIED,
+      stateReason: isSet(object.stateReason)
+        ? globalThis.String(object.stateReason)
+        : isSet(object.state_reason)
+        ? globalThis.String(object.state_reason)
+        : "",
     };
   },
 
@@ -2327,6 +3773,12 @@ export const Trainer: MessageFns<Trainer> = {
     if (message.runId !== "") {
       obj.runId = message.runId;
     }
+    if (message.state !== TrainerState.TRAINER_STATE_UNSPECIFIED) {
+      obj.state = trainerStateToJSON(message.state);
+    }
+    if (message.stateReason !== "") {
+      obj.stateReason = message.stateReason;
+    }
     return obj;
   },
 
@@ -2348,6 +3800,8 @@ export const Trainer: MessageFns<Trainer> = {
     message.microBatches = object.microBatches ?? 0;
     message.tokensPerSecond = object.tokensPerSecond ?? 0;
     message.runId = object.runId ?? "";
+    message.state = object.state ?? TrainerState.TRAINER_STATE_UNSPECIFIED;
+    message.stateReason = object.stateReason ?? "";
     return message;
   },
 };
@@ -2402,6 +3856,32 @@ export const RunServiceService = {
     responseSerialize: (value: WatchRunResponse): Buffer => Buffer.from(WatchRunResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): WatchRunResponse => WatchRunResponse.decode(value),
   },
+  /**
+   * Lets a run rest; the trainers that computed for it are free at once. Whatever it was doing, its
+   * result will be the same. FAILED_PRECONDITION: it has ended.
+   */
+  pauseRun: {
+    path: "/gradpool.v1.RunService/PauseRun" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: PauseRunRequest): Buffer => Buffer.from(PauseRunRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): PauseRunRequest => PauseRunRequest.decode(value),
+    responseSerialize: (value: PauseRunResponse): Buffer => Buffer.from(PauseRunResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): PauseRunResponse => PauseRunResponse.decode(value),
+  },
+  /**
+   * Lets a paused run go on where it was; one that waits for something tries again at once.
+   * FAILED_PRECONDITION: it has ended.
+   */
+  resumeRun: {
+    path: "/gradpool.v1.RunService/ResumeRun" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ResumeRunRequest): Buffer => Buffer.from(ResumeRunRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ResumeRunRequest => ResumeRunRequest.decode(value),
+    responseSerialize: (value: ResumeRunResponse): Buffer => Buffer.from(ResumeRunResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ResumeRunResponse => ResumeRunResponse.decode(value),
+  },
   /** Stops a run; what it saved stays. FAILED_PRECONDITION: it has ended otherwise. */
   cancelRun: {
     path: "/gradpool.v1.RunService/CancelRun" as const,
@@ -2430,6 +3910,16 @@ export interface RunServiceServer extends UntypedServiceImplementation {
    * run has ended. NOT_FOUND: no such run.
    */
   watchRun: handleServerStreamingCall<WatchRunRequest, WatchRunResponse>;
+  /**
+   * Lets a run rest; the trainers that computed for it are free at once. Whatever it was doing, its
+   * result will be the same. FAILED_PRECONDITION: it has ended.
+   */
+  pauseRun: handleUnaryCall<PauseRunRequest, PauseRunResponse>;
+  /**
+   * Lets a paused run go on where it was; one that waits for something tries again at once.
+   * FAILED_PRECONDITION: it has ended.
+   */
+  resumeRun: handleUnaryCall<ResumeRunRequest, ResumeRunResponse>;
   /** Stops a run; what it saved stays. FAILED_PRECONDITION: it has ended otherwise. */
   cancelRun: handleUnaryCall<CancelRunRequest, CancelRunResponse>;
 }
@@ -2497,6 +3987,44 @@ export interface RunServiceClient extends Client {
     metadata?: Metadata,
     options?: Partial<CallOptions>,
   ): ClientReadableStream<WatchRunResponse>;
+  /**
+   * Lets a run rest; the trainers that computed for it are free at once. Whatever it was doing, its
+   * result will be the same. FAILED_PRECONDITION: it has ended.
+   */
+  pauseRun(
+    request: PauseRunRequest,
+    callback: (error: ServiceError | null, response: PauseRunResponse) => void,
+  ): ClientUnaryCall;
+  pauseRun(
+    request: PauseRunRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: PauseRunResponse) => void,
+  ): ClientUnaryCall;
+  pauseRun(
+    request: PauseRunRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: PauseRunResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Lets a paused run go on where it was; one that waits for something tries again at once.
+   * FAILED_PRECONDITION: it has ended.
+   */
+  resumeRun(
+    request: ResumeRunRequest,
+    callback: (error: ServiceError | null, response: ResumeRunResponse) => void,
+  ): ClientUnaryCall;
+  resumeRun(
+    request: ResumeRunRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ResumeRunResponse) => void,
+  ): ClientUnaryCall;
+  resumeRun(
+    request: ResumeRunRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ResumeRunResponse) => void,
+  ): ClientUnaryCall;
   /** Stops a run; what it saved stays. FAILED_PRECONDITION: it has ended otherwise. */
   cancelRun(
     request: CancelRunRequest,
@@ -2527,6 +4055,16 @@ export const RunServiceClient = makeGenericClientConstructor(
 /** The pool of trainers. */
 export type PoolServiceService = typeof PoolServiceService;
 export const PoolServiceService = {
+  /** The pool as a whole: its services, trainers and runs. */
+  getPool: {
+    path: "/gradpool.v1.PoolService/GetPool" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetPoolRequest): Buffer => Buffer.from(GetPoolRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetPoolRequest => GetPoolRequest.decode(value),
+    responseSerialize: (value: GetPoolResponse): Buffer => Buffer.from(GetPoolResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetPoolResponse => GetPoolResponse.decode(value),
+  },
   /** Trainers that are connected. */
   listTrainers: {
     path: "/gradpool.v1.PoolService/ListTrainers" as const,
@@ -2538,14 +4076,65 @@ export const PoolServiceService = {
       Buffer.from(ListTrainersResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListTrainersResponse => ListTrainersResponse.decode(value),
   },
+  /**
+   * Gives a trainer no further work; what it computes it finishes. Holds for its id until it is undone,
+   * also when the trainer or the coordinator starts again. NOT_FOUND: no such trainer.
+   */
+  drainTrainer: {
+    path: "/gradpool.v1.PoolService/DrainTrainer" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DrainTrainerRequest): Buffer => Buffer.from(DrainTrainerRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DrainTrainerRequest => DrainTrainerRequest.decode(value),
+    responseSerialize: (value: DrainTrainerResponse): Buffer =>
+      Buffer.from(DrainTrainerResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DrainTrainerResponse => DrainTrainerResponse.decode(value),
+  },
+  /** Lets a drained or quarantined trainer work again. NOT_FOUND: no such trainer. */
+  undrainTrainer: {
+    path: "/gradpool.v1.PoolService/UndrainTrainer" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: UndrainTrainerRequest): Buffer =>
+      Buffer.from(UndrainTrainerRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): UndrainTrainerRequest => UndrainTrainerRequest.decode(value),
+    responseSerialize: (value: UndrainTrainerResponse): Buffer =>
+      Buffer.from(UndrainTrainerResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): UndrainTrainerResponse => UndrainTrainerResponse.decode(value),
+  },
 } as const;
 
 export interface PoolServiceServer extends UntypedServiceImplementation {
+  /** The pool as a whole: its services, trainers and runs. */
+  getPool: handleUnaryCall<GetPoolRequest, GetPoolResponse>;
   /** Trainers that are connected. */
   listTrainers: handleUnaryCall<ListTrainersRequest, ListTrainersResponse>;
+  /**
+   * Gives a trainer no further work; what it computes it finishes. Holds for its id until it is undone,
+   * also when the trainer or the coordinator starts again. NOT_FOUND: no such trainer.
+   */
+  drainTrainer: handleUnaryCall<DrainTrainerRequest, DrainTrainerResponse>;
+  /** Lets a drained or quarantined trainer work again. NOT_FOUND: no such trainer. */
+  undrainTrainer: handleUnaryCall<UndrainTrainerRequest, UndrainTrainerResponse>;
 }
 
 export interface PoolServiceClient extends Client {
+  /** The pool as a whole: its services, trainers and runs. */
+  getPool(
+    request: GetPoolRequest,
+    callback: (error: ServiceError | null, response: GetPoolResponse) => void,
+  ): ClientUnaryCall;
+  getPool(
+    request: GetPoolRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GetPoolResponse) => void,
+  ): ClientUnaryCall;
+  getPool(
+    request: GetPoolRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GetPoolResponse) => void,
+  ): ClientUnaryCall;
   /** Trainers that are connected. */
   listTrainers(
     request: ListTrainersRequest,
@@ -2561,6 +4150,41 @@ export interface PoolServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListTrainersResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Gives a trainer no further work; what it computes it finishes. Holds for its id until it is undone,
+   * also when the trainer or the coordinator starts again. NOT_FOUND: no such trainer.
+   */
+  drainTrainer(
+    request: DrainTrainerRequest,
+    callback: (error: ServiceError | null, response: DrainTrainerResponse) => void,
+  ): ClientUnaryCall;
+  drainTrainer(
+    request: DrainTrainerRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: DrainTrainerResponse) => void,
+  ): ClientUnaryCall;
+  drainTrainer(
+    request: DrainTrainerRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: DrainTrainerResponse) => void,
+  ): ClientUnaryCall;
+  /** Lets a drained or quarantined trainer work again. NOT_FOUND: no such trainer. */
+  undrainTrainer(
+    request: UndrainTrainerRequest,
+    callback: (error: ServiceError | null, response: UndrainTrainerResponse) => void,
+  ): ClientUnaryCall;
+  undrainTrainer(
+    request: UndrainTrainerRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: UndrainTrainerResponse) => void,
+  ): ClientUnaryCall;
+  undrainTrainer(
+    request: UndrainTrainerRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: UndrainTrainerResponse) => void,
   ): ClientUnaryCall;
 }
 
