@@ -8,4 +8,5 @@ export type { CallContext, CallOptions, Client, Handlers } from "./methods.js";
 export { createClient } from "./client.js";
 export { service, startServer, type RunningServer, type ServedService, type ServerOptions } from "./server.js";
 export { fromStatus } from "./status.js";
+export { healthProblem } from "./health.js";
 export { CHUNK_BYTES, chunks, concat, MessageQueue } from "./streams.js";

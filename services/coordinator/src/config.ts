@@ -6,6 +6,11 @@ const schema = z.object({
   GRADPOOL_TOKENIZER_ADDRESS: serviceAddress,
   GRADPOOL_DATA_STREAM_ADDRESS: serviceAddress,
   GRADPOOL_CHECKPOINT_STORE_ADDRESS: serviceAddress,
+  GRADPOOL_RUN_STORE: z.string().min(1, "must be a file").optional(),
+  GRADPOOL_RECOVERY_SECONDS: z.coerce
+    .number("must be a number of seconds; 0 turns recovery points off")
+    .min(0, "must be 0 or more seconds")
+    .default(30),
 });
 
 /** Addresses are "host:port". */
@@ -14,6 +19,10 @@ export interface CoordinatorConfig {
   tokenizerAddress: string;
   dataStreamAddress: string;
   checkpointStoreAddress: string;
+  /** SQLite file that runs are recorded in; undefined: they are forgotten when the process ends. */
+  runStore?: string | undefined;
+  /** A run saves a recovery point when so much time went by since it last saved anything; 0: never. */
+  recoveryMs: number;
 }
 
 /** Errors: `invalid_argument`, naming the variable. */
@@ -24,5 +33,7 @@ export function readCoordinatorConfig(env: NodeJS.ProcessEnv): CoordinatorConfig
     tokenizerAddress: config.GRADPOOL_TOKENIZER_ADDRESS,
     dataStreamAddress: config.GRADPOOL_DATA_STREAM_ADDRESS,
     checkpointStoreAddress: config.GRADPOOL_CHECKPOINT_STORE_ADDRESS,
+    runStore: config.GRADPOOL_RUN_STORE,
+    recoveryMs: 1000 * config.GRADPOOL_RECOVERY_SECONDS,
   };
 }

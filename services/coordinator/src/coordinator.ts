@@ -4,61 +4,117 @@ import {
   service,
   startServer,
   TrainerGatewayServiceService,
-  type RunningServer,
 } from "@gradpool/rpc";
 import type { Logger, Service } from "@gradpool/service-kit";
 import type { CoordinatorConfig } from "./config.js";
-import { DEFAULT_LEASES, Engine, type Leases } from "./engine.js";
+import { Engine } from "./engine.js";
 import { poolServiceHandlers } from "./handlers/pool-service.js";
 import { runServiceHandlers } from "./handlers/run-service.js";
 import { trainerGatewayHandlers } from "./handlers/trainer-gateway.js";
+import { Requests } from "./requests.js";
 import { RunRegistry } from "./run-registry.js";
-import { connectServices, type Services } from "./services.js";
+import { connectServices } from "./services.js";
+import { SqliteRunStore } from "./store/sqlite-run-store.js";
+import { DEFAULT_LEASES, TrainerPool, type Leases } from "./trainer-pool.js";
+
+export interface CoordinatorOptions {
+  leases?: Leases | undefined;
+  /** It cannot go on: end the process. */
+  onCrash: () => void;
+}
+
+/** What has to be ended, in the order in which it began. */
+type Parts = (Disposable | AsyncDisposable)[];
 
 /** The coordinator: runs, their optimizers, and the pool of trainers. */
 export class Coordinator implements Service {
-  readonly address: string;
-  readonly #server: RunningServer;
-  readonly #engine: Engine;
-  readonly #services: Services;
-  readonly #stopping: AbortController;
+  private constructor(
+    readonly address: string,
+    private readonly parts: Parts,
+  ) {}
 
-  private constructor(server: RunningServer, engine: Engine, services: Services, stopping: AbortController) {
-    this.address = server.address;
-    this.#server = server;
-    this.#engine = engine;
-    this.#services = services;
-    this.#stopping = stopping;
-  }
-
-  /** Errors: `unavailable` when the port is taken. */
-  static async create(config: CoordinatorConfig, log: Logger, leases: Leases = DEFAULT_LEASES): Promise<Coordinator> {
-    const services = connectServices(config);
-    const engine = new Engine(services, log, leases);
-    const registry = new RunRegistry();
-    const stopping = new AbortController();
+  /**
+   * Takes up the runs that had not ended, and listens. Errors: `unavailable` when the port is taken, and those
+   * of SqliteRunStore.open.
+   */
+  static async create(config: CoordinatorConfig, log: Logger, options: CoordinatorOptions): Promise<Coordinator> {
+    const parts: Parts = [];
     try {
-      const server = await startServer({
-        listen: config.listen,
-        services: [
-          service(RunServiceService, runServiceHandlers(registry, engine, stopping.signal)),
-          service(PoolServiceService, poolServiceHandlers(engine)),
-          service(TrainerGatewayServiceService, trainerGatewayHandlers(engine)),
-        ],
-        onInternalError: (error, method) => log.error({ err: error, method }, "internal error"),
-      });
-      return new Coordinator(server, engine, services, stopping);
+      return new Coordinator(await start(config, log, options, parts), parts);
     } catch (error) {
-      await engine[Symbol.asyncDispose]();
-      services.close();
+      await end(parts);
       throw error;
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#stopping.abort();
-    await this.#engine[Symbol.asyncDispose]();
-    await this.#server[Symbol.asyncDispose]();
-    this.#services.close();
+    await end(this.parts);
   }
 }
+
+async function end(parts: Parts): Promise<void> {
+  for (const part of parts.splice(0).reverse()) {
+    if (Symbol.asyncDispose in part) await part[Symbol.asyncDispose]();
+    else part[Symbol.dispose]();
+  }
+}
+
+/** Gives "host:port". */
+async function start(
+  config: CoordinatorConfig,
+  log: Logger,
+  { leases = DEFAULT_LEASES, onCrash }: CoordinatorOptions,
+  parts: Parts,
+): Promise<string> {
+  const store = await SqliteRunStore.open(config.runStore, log);
+  parts.push(store);
+  if (!store.isDurable) log.warn("runs are forgotten when this process ends; GRADPOOL_RUN_STORE names a file for them");
+  const { life, requests: known, drained } = store.recorded;
+  const registry = await RunRegistry.load(store);
+  const requests = new Requests(known);
+  const services = connectServices(config);
+  parts.push({ [Symbol.dispose]: () => services.close() });
+  const stopping = new AbortController();
+  let address = config.listen;
+  const engine: Engine = new Engine({
+    ...{ services, registry, log, life, recoveryMs: config.recoveryMs, isDurable: store.isDurable },
+    trainers: () => trainers,
+    onCrash: (error) => {
+      log.fatal({ err: error }, "the coordinator cannot go on");
+      onCrash();
+    },
+  });
+  const trainers: TrainerPool = new TrainerPool({ engine, registry, log, drained, leases });
+  // Before anyone can ask for anything: a wish for a run that is not there yet would be lost.
+  engine.resumeAll();
+  const server = await startServer({
+    listen: config.listen,
+    services: [
+      service(RunServiceService, runServiceHandlers({ registry, engine, requests, stopping: stopping.signal })),
+      service(
+        PoolServiceService,
+        poolServiceHandlers({
+          ...{ registry, trainers, requests, services: addressesOf(config), startedAt: new Date() },
+          address: () => address,
+        }),
+      ),
+      service(TrainerGatewayServiceService, trainerGatewayHandlers(engine, trainers)),
+    ],
+    onInternalError: (error, method) => log.error({ err: error, method }, "internal error"),
+  }).catch(async (error: unknown) => {
+    trainers[Symbol.dispose]();
+    await engine[Symbol.asyncDispose]();
+    throw error;
+  });
+  ({ address } = server);
+  parts.push(server, trainers, engine, { [Symbol.dispose]: () => stopping.abort() });
+  return address;
+}
+
+/** The services that a coordinator calls, by name. */
+const addressesOf = (config: CoordinatorConfig): ReadonlyMap<string, string> =>
+  new Map([
+    ["tokenizer", config.tokenizerAddress],
+    ["data-stream", config.dataStreamAddress],
+    ["checkpoint-store", config.checkpointStoreAddress],
+  ]);

@@ -1,34 +1,15 @@
-/**
- * Where the core meets the world: events go in one at a time, effects are carried out in order. What
- * takes time runs on its own and reports back with an event.
- */
+/** Where the core meets the world: what takes time runs on its own and reports back with an event. */
 import { GradpoolError } from "@gradpool/errors";
-import {
-  RunState,
-  type ResultHeader,
-  type RunSpec,
-  type TaskFailed,
-  type Trainer,
-  type TrainerHello,
-} from "@gradpool/rpc";
+import { RunState, type Run, type RunSpec } from "@gradpool/rpc";
 import type { Logger } from "@gradpool/service-kit";
-import { emptyPool, type Effect, type Event, type PoolState, type TaskState } from "./core/state.js";
-import { step } from "./core/step.js";
-import { TrainerConnection } from "./trainer-connection.js";
+import type { Effect, TaskState, VisibleState } from "./core/state.js";
+import { ON_REQUEST } from "./core/runs.js";
+import { EventLoop, type Happening } from "./event-loop.js";
+import { completeRecipe, type RecordedChange, type RunRegistry } from "./run-registry.js";
 import { ActiveRun } from "./runs/active-run.js";
-import type { CompleteRecipe } from "./runs/prepare.js";
-import type { RunRecord } from "./runs/run-record.js";
+import type { Runtime } from "./runs/start.js";
 import type { MicroBatchResult } from "./runs/training.js";
 import type { Services } from "./services.js";
-
-export interface Leases {
-  /** How often a trainer is to be heard, and how often leases are checked. */
-  heartbeatMs: number;
-  /** A trainer that is silent for longer counts as lost. */
-  leaseMs: number;
-}
-
-export const DEFAULT_LEASES: Leases = { heartbeatMs: 2_000, leaseMs: 10_000 };
 
 const OUTCOMES = {
   completed: RunState.RUN_STATE_COMPLETED,
@@ -36,151 +17,133 @@ const OUTCOMES = {
   cancelled: RunState.RUN_STATE_CANCELLED,
 } as const;
 
-type RunEffect = Extract<Effect, { type: "prepare" | "open-stream" | "accept-result" | "apply-step" | "finish" }>;
+const STATES: Record<VisibleState, RunState> = {
+  queued: RunState.RUN_STATE_QUEUED,
+  preparing: RunState.RUN_STATE_PREPARING,
+  running: RunState.RUN_STATE_RUNNING,
+  paused: RunState.RUN_STATE_PAUSED,
+};
+
+type TrainerEffect = Extract<Effect, { type: "assign" | "cancel-task" | "disconnect" }>;
+type RunEffect = Extract<
+  Effect,
+  { type: "prepare" | "open-stream" | "retry" | "accept-result" | "apply-step" | "finish" }
+>;
+
+/** What the engine needs of the trainers' side. */
+export interface Trainers {
+  carryOut(effect: TrainerEffect): void;
+  /** Tells all that a run is over. */
+  endRun(runId: string): void;
+  runtimes(): Runtime[];
+}
+
+export interface EngineOptions {
+  services: Services;
+  registry: RunRegistry;
+  log: Logger;
+  life: number;
+  /** Runs go on when the coordinator starts again. */
+  isDurable: boolean;
+  recoveryMs: number;
+  trainers: () => Trainers;
+  onCrash: (error: unknown) => void;
+}
 
 export class Engine implements AsyncDisposable {
-  readonly #services: Services;
-  readonly #log: Logger;
-  readonly #leases: Leases;
+  readonly #options: EngineOptions;
+  readonly #loop: EventLoop;
   readonly #active = new Map<string, ActiveRun>();
-  readonly #records = new Map<string, RunRecord>();
-  readonly #connections = new Map<string, TrainerConnection>();
   readonly #ending = new Set<Promise<void>>();
-  readonly #leaseCheck: NodeJS.Timeout;
-  #state: PoolState = emptyPool();
-  #events: Event[] = [];
-  #dispatching = false;
-  #stopped = false;
   /** The result that the event being handled is about. */
-  #result: { value: MicroBatchResult; accepted: boolean } | undefined;
+  #result: { taskId: string; value: MicroBatchResult; accepted: boolean } | undefined;
 
-  constructor(services: Services, log: Logger, leases: Leases) {
-    this.#services = services;
-    this.#log = log;
-    this.#leases = leases;
-    this.#leaseCheck = setInterval(() => {
-      this.#dispatch({ type: "time-passed", nowMs: performance.now(), leaseMs: leases.leaseMs });
-    }, leases.heartbeatMs);
-  }
-
-  submit(runId: string, spec: RunSpec, recipe: CompleteRecipe, record: RunRecord): void {
-    this.#records.set(runId, record);
-    this.#active.set(runId, new ActiveRun(runId, spec, recipe, record, this.#services));
-    this.#dispatch({ type: "run-submitted", runId });
-  }
-
-  cancel(runId: string): void {
-    this.#dispatch({ type: "run-cancelled", runId });
-  }
-
-  /** The newer connection of a trainer replaces the older. */
-  join(hello: TrainerHello): TrainerConnection {
-    this.#connections.get(hello.trainerId)?.outgoing.end();
-    const connection = new TrainerConnection(hello);
-    this.#connections.set(hello.trainerId, connection);
-    connection.send({ $case: "welcome", value: this.#leases });
-    const { trainerId, deviceClass } = hello;
-    this.#log.info({ trainerId, deviceClass }, "trainer joined");
-    this.#dispatch({ type: "trainer-joined", trainerId, deviceClass, nowMs: performance.now() });
-    return connection;
-  }
-
-  leave(connection: TrainerConnection): void {
-    const { trainerId } = connection;
-    connection.outgoing.end();
-    if (!this.#isCurrent(connection)) return;
-    this.#connections.delete(trainerId);
-    this.#log.info({ trainerId }, "trainer left");
-    this.#dispatch({ type: "trainer-left", trainerId });
-  }
-
-  pulled(connection: TrainerConnection, tasks: number): void {
-    if (!this.#isCurrent(connection)) return;
-    const { trainerId } = connection;
-    this.#dispatch({ type: "trainer-pulled", trainerId, tasks, nowMs: performance.now() });
-  }
-
-  heard(connection: TrainerConnection, residentBytes: number): void {
-    if (!this.#isCurrent(connection)) return;
-    connection.heard(residentBytes);
-    this.#dispatch({ type: "trainer-heard", trainerId: connection.trainerId, nowMs: performance.now() });
-  }
-
-  taskFailed(connection: TrainerConnection, { taskId, permanent, code, message }: TaskFailed): void {
-    const { trainerId } = connection;
-    if (!this.#isCurrent(connection) || this.#taskOf(taskId)?.trainerId !== trainerId) return;
-    this.#log.warn({ trainerId, taskId, permanent, code }, message);
-    this.#dispatch({ type: "task-failed", taskId, permanent, code, message });
-  }
-
-  /** Bytes of gradients that the result of a task may have; undefined when nobody waits for it any more. */
-  resultLimit(taskId: string): number | undefined {
-    const task = this.#taskOf(taskId);
-    return task && this.#active.get(task.runId)?.resultLimit();
-  }
-
-  /**
-   * Whether the result counts (I3). Errors: `invalid_argument` when it is not what the task asked for;
-   * the trainer then reports the task as failed.
-   */
-  result(header: ResultHeader, gradients: Uint8Array): boolean {
-    const { trainerId, taskId } = header;
-    const task = this.#taskOf(taskId);
-    const run = task && this.#active.get(task.runId);
-    if (!run) return false;
-    const result = { value: run.readResult(task, header, gradients), accepted: false };
-    this.#result = result;
-    this.#dispatch({ type: "result-arrived", taskId });
-    this.#result = undefined;
-    if (result.accepted) this.#connections.get(trainerId)?.finished(header);
-    return result.accepted;
-  }
-
-  /** Errors: `not_found` when the run is over or at another version. */
-  adapterFile(runId: string, version: number): Uint8Array {
-    const run = this.#active.get(runId);
-    if (!run) throw new GradpoolError("not_found", `run ${runId} is over`);
-    return run.adapterFile(version);
-  }
-
-  trainers(): Trainer[] {
-    return [...this.#connections.values()].map((connection) => {
-      const task = this.#state.tasks.find(({ trainerId }) => trainerId === connection.trainerId);
-      return connection.describe(task?.runId ?? "");
+  constructor(options: EngineOptions) {
+    const { life, registry, onCrash } = options;
+    this.#options = options;
+    this.#loop = new EventLoop({
+      life,
+      recordOf,
+      commit: (changes) => registry.commit(changes),
+      carryOut: (effect) => this.#contain(effect),
+      onCrash,
     });
   }
 
+  get state(): EventLoop["state"] {
+    return this.#loop.state;
+  }
+
+  /** See EventLoop.happen. */
+  happen(what: Happening | (() => Happening)): Promise<void> {
+    return this.#loop.happen(what);
+  }
+
+  /** Takes up the runs that had not ended when the coordinator did, in the order in which they were submitted. */
+  resumeAll(): void {
+    for (const { run } of this.#options.registry.unfinished) {
+      const paused = run.state === RunState.RUN_STATE_PAUSED && run.pausedBecause === ON_REQUEST;
+      this.#options.log.info({ runId: run.runId, step: run.step, paused }, "taking up a run");
+      void this.happen(() => this.#submitted(run, paused));
+    }
+  }
+
+  /** A new run, recorded along with `changes`. Errors: those of RunRegistry.newRun. */
+  async submit(spec: RunSpec | undefined, changes: (runId: string) => RecordedChange[]): Promise<string> {
+    let runId = "";
+    await this.happen(() => {
+      const run = this.#options.registry.newRun(spec);
+      ({ runId } = run);
+      const { event } = this.#submitted(run, false);
+      return { ...(event && { event }), changes: [{ type: "run", run }, ...changes(runId)] };
+    });
+    return runId;
+  }
+
+  taskOf(taskId: string): TaskState | undefined {
+    return this.state.tasks.find((task) => task.taskId === taskId);
+  }
+
+  /** Errors: `not_found` when it is over. */
+  run(runId: string): ActiveRun {
+    const run = this.#active.get(runId);
+    if (run) return run;
+    throw new GradpoolError("not_found", `run ${runId} is over`);
+  }
+
+  /** Whether the result of a task counts (I3). */
+  async result(taskId: string, value: MicroBatchResult, nowMs: number): Promise<boolean> {
+    const result = { taskId, value, accepted: false };
+    await this.happen(() => {
+      this.#result = result;
+      return { event: { type: "result-arrived", taskId, nowMs } };
+    });
+    return result.accepted;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#stopped = true;
-    clearInterval(this.#leaseCheck);
-    for (const connection of this.#connections.values()) connection.outgoing.end();
-    await Promise.all([...this.#active.values()].map((run) => run.end()));
+    this.#loop.stop();
+    const { isDurable } = this.#options;
+    await Promise.all([...this.#active.values()].map((run) => (isDurable ? run.leave() : run.end())));
     await Promise.all(this.#ending);
   }
 
-  #isCurrent(connection: TrainerConnection): boolean {
-    return this.#connections.get(connection.trainerId) === connection;
-  }
-
-  #taskOf(taskId: string): TaskState | undefined {
-    return this.#state.tasks.find((task) => task.taskId === taskId);
-  }
-
-  /** Effects may dispatch again: those events wait until the ones before them are done. */
-  #dispatch(event: Event): void {
-    if (this.#stopped) return;
-    this.#events.push(event);
-    if (this.#dispatching) return;
-    this.#dispatching = true;
-    try {
-      for (let next = this.#events.shift(); next; next = this.#events.shift()) {
-        const [state, effects] = step(this.#state, next);
-        this.#state = state;
-        for (const effect of effects) this.#contain(effect);
-      }
-    } finally {
-      this.#dispatching = false;
-    }
+  #submitted(run: Run, paused: boolean): Happening {
+    const { runId } = run;
+    const { registry, services, recoveryMs, log } = this.#options;
+    const recipe = completeRecipe(run.spec as RunSpec);
+    const active = new ActiveRun({
+      ...{ run, recipe, services, recoveryMs },
+      onDoing: (doing) => registry.get(runId).tell(doing),
+      onTrouble: (reason) => {
+        log.warn({ runId }, reason || "goes on");
+        void this.happen({ event: { type: "run-troubled", runId, reason } });
+      },
+      onCheckpoint: (checkpoint) => void this.happen({ changes: [{ type: "checkpoint", runId, checkpoint }] }),
+      onFailed: (error) => this.#fail(runId, error),
+    });
+    this.#active.set(runId, active);
+    return { event: { type: "run-submitted", runId, paused } };
   }
 
   /** What goes wrong with one run ends that run and no other. */
@@ -195,23 +158,14 @@ export class Engine implements AsyncDisposable {
 
   #carryOut(effect: Effect): void {
     switch (effect.type) {
-      case "assign": {
-        const connection = this.#connections.get(effect.trainerId);
-        const run = this.#active.get(effect.task.runId);
-        if (!connection || !run) throw new Error(`task ${effect.task.taskId} has no trainer or no run`);
-        connection.send({ $case: "task", value: run.taskMessage(effect.task, connection) });
-        break;
-      }
+      case "assign":
       case "cancel-task":
-        this.#connections.get(effect.trainerId)?.send({ $case: "cancel", value: { taskId: effect.taskId } });
+      case "disconnect":
+        this.#options.trainers().carryOut(effect);
         break;
-      case "disconnect": {
-        const connection = this.#connections.get(effect.trainerId);
-        this.#connections.delete(effect.trainerId);
-        this.#log.warn({ trainerId: effect.trainerId }, "trainer is silent; its work goes to others");
-        connection?.outgoing.end();
+      case "run-state":
+        if (effect.state === "paused") this.#active.get(effect.runId)?.rest();
         break;
-      }
       case "drop-result":
         break;
       case "end-run":
@@ -228,48 +182,64 @@ export class Engine implements AsyncDisposable {
     if (!run) return;
     switch (effect.type) {
       case "prepare":
-        this.#report(runId, async () => {
-          const facts = await run.prepare();
-          this.#dispatch({ type: "run-prepared", runId, ...facts });
-        });
+        this.#report(runId, () => this.#prepare(runId, run));
         break;
       case "open-stream":
         this.#report(runId, () =>
-          run.stream((lastOfEpoch) => this.#dispatch({ type: "micro-batch-arrived", runId, lastOfEpoch })),
+          run.stream((lastOfEpoch) => void this.happen({ event: { type: "micro-batch-arrived", runId, lastOfEpoch } })),
         );
         break;
+      case "retry":
+        run.retry();
+        break;
       case "accept-result":
-        if (!this.#result) throw new Error("a result was accepted outside of its event");
+        if (this.#result?.taskId !== effect.task.taskId) throw new Error("a result was accepted outside of its event");
         run.accept(effect.task, this.#result.value);
         this.#result.accepted = true;
         break;
       case "apply-step":
         this.#report(runId, async () => {
-          await run.applyStep((error) => this.#fail(runId, error));
-          this.#dispatch({ type: "step-applied", runId });
+          await this.happen({ changes: [{ type: "step", runId, step: run.applyStep() }] });
+          await run.saveIfDue();
+          await this.happen({ event: { type: "step-applied", runId } });
         });
         break;
       case "finish":
         this.#report(runId, async () => {
           await run.finish();
-          this.#dispatch({ type: "run-finished", runId });
+          await this.happen({ event: { type: "run-finished", runId } });
         });
         break;
     }
   }
 
+  async #prepare(runId: string, run: ActiveRun): Promise<void> {
+    const { facts, found, steps } = await run.prepare(this.#options.trainers().runtimes());
+    await this.happen(() => {
+      if (!this.#active.has(runId)) return {};
+      this.#options.registry.get(runId).tell({ preparing: "" });
+      const event = { type: "run-prepared" as const, runId, ...facts };
+      return {
+        event,
+        changes: [
+          { type: "patch", runId, patch: found },
+          { type: "steps", runId, steps },
+        ],
+      };
+    });
+  }
+
   #endRun({ runId, outcome, code, message }: Effect & { type: "end-run" }): void {
     const run = this.#active.get(runId);
-    const record = this.#records.get(runId);
     this.#active.delete(runId);
-    this.#records.delete(runId);
-    for (const connection of this.#connections.values()) connection.send({ $case: "endRun", value: { runId } });
-    this.#log.info({ runId, outcome, code: code || undefined }, message || "run ended");
+    this.#options.trainers().endRun(runId);
+    this.#options.log.info({ runId, outcome, code: code || undefined }, message || "run ended");
     // The output folder is free before anyone learns that the run has ended.
     const ending = (async () => {
       await run?.end();
       const error = outcome === "failed" ? { code, message } : undefined;
-      record?.update({ state: OUTCOMES[outcome], endedAt: new Date(), preparing: "", error });
+      const patch = { state: OUTCOMES[outcome], endedAt: new Date(), pausedBecause: "", error };
+      await this.happen({ changes: [{ type: "patch", runId, patch }] });
     })();
     this.#ending.add(ending);
     void ending.finally(() => this.#ending.delete(ending));
@@ -283,7 +253,13 @@ export class Engine implements AsyncDisposable {
   #fail(runId: string, reason: unknown): void {
     if (!this.#active.has(runId)) return;
     const { code, message } = GradpoolError.from(reason);
-    if (code === "internal") this.#log.error({ runId, err: reason }, "run failed unexpectedly");
-    this.#dispatch({ type: "run-failed", runId, code, message });
+    if (code === "internal") this.#options.log.error({ runId, err: reason }, "run failed unexpectedly");
+    void this.happen({ event: { type: "run-failed", runId, code, message } });
   }
+}
+
+function recordOf(effect: Effect): RecordedChange | undefined {
+  if (effect.type !== "run-state") return undefined;
+  const { runId, state, because } = effect;
+  return { type: "patch", runId, patch: { state: STATES[state], pausedBecause: because } };
 }

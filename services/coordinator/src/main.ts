@@ -2,4 +2,6 @@ import { runService } from "@gradpool/service-kit";
 import { readCoordinatorConfig } from "./config.js";
 import { Coordinator } from "./coordinator.js";
 
-await runService("coordinator", (env, log) => Coordinator.create(readCoordinatorConfig(env), log));
+// A coordinator that cannot go on ends at once: what counts is recorded, and its successor takes it up.
+const onCrash = () => process.exit(1);
+await runService("coordinator", (env, log) => Coordinator.create(readCoordinatorConfig(env), log, { onCrash }));

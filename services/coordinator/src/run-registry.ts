@@ -2,26 +2,53 @@ import { randomBytes } from "node:crypto";
 import { resolve } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
 import { checkRecipe } from "@gradpool/recipe";
-import { RunSpec, RunState, type LoraRecipe, type Recipe, type Run } from "@gradpool/rpc";
+import {
+  RunState,
+  type LoraRecipe,
+  type Recipe,
+  type Run,
+  type RunSpec,
+  type StepMetrics,
+  type WatchRunResponse,
+} from "@gradpool/rpc";
 import type { CompleteRecipe } from "./runs/prepare.js";
-import { RunRecord } from "./runs/run-record.js";
+import { hasEnded, RunRecord } from "./runs/run-record.js";
+import type { Change, RunStore } from "./store/run-store.js";
 
-export interface NewRun {
-  runId: string;
-  spec: RunSpec;
-  recipe: CompleteRecipe;
-  record: RunRecord;
-}
+/** Runs that have ended whose steps stay in memory; those of others are read from the store. */
+const HISTORIES_KEPT = 16;
 
-/** All runs that this coordinator knows, and the requests that made them. */
+/** What happens to a run's record: a change as it is recorded, or some of the run's fields. */
+export type RecordedChange = Change | { type: "patch"; runId: string; patch: Partial<Run> };
+
+/** All runs, as they are recorded in the store. */
 export class RunRegistry {
+  readonly #store: RunStore;
+  /** In order of submission. */
   readonly #records = new Map<string, RunRecord>();
-  /** What was asked for under a request id, and the run that came of it. */
-  readonly #requests = new Map<string, { content: string; runId: string }>();
+  readonly #ended: string[] = [];
+
+  private constructor(store: RunStore) {
+    this.#store = store;
+  }
+
+  static async load(store: RunStore): Promise<RunRegistry> {
+    const registry = new RunRegistry(store);
+    for (const run of store.recorded.runs) {
+      const history = hasEnded(run) ? undefined : await store.history(run.runId);
+      registry.#records.set(run.runId, new RunRecord(run, history));
+    }
+    return registry;
+  }
 
   /** Newest first. */
   list(): Run[] {
     return [...this.#records.values()].map(({ run }) => run).reverse();
+  }
+
+  /** In order of submission. */
+  get unfinished(): RunRecord[] {
+    return [...this.#records.values()].filter((record) => !record.hasEnded);
   }
 
   /** Errors: `not_found`. */
@@ -31,26 +58,26 @@ export class RunRegistry {
     throw new GradpoolError("not_found", `there is no run ${runId}; "gradpool run list" shows those there are`);
   }
 
+  /** As RunRecord.watch. Errors: `not_found` besides. */
+  async *watch(runId: string, afterStep: number, signal: AbortSignal): AsyncGenerator<WatchRunResponse> {
+    const record = this.get(runId);
+    yield* record.watch(afterStep, signal, record.history ? undefined : await this.#store.history(runId));
+  }
+
   /**
-   * A new run, or the one that the same request made before (I4). Errors: `already_exists` when the
-   * request id was used for something else, `invalid_argument`, and `failed_precondition` when another
+   * A new run for `spec`, to be recorded. Errors: `invalid_argument`, and `failed_precondition` when another
    * run writes into the same folder.
    */
-  submit(requestId: string, spec: RunSpec | undefined): { record: RunRecord; created?: NewRun } {
-    if (!requestId) throw new GradpoolError("invalid_argument", "request_id is empty; give a UUID of your own");
+  newRun(spec: RunSpec | undefined): Run {
     if (!spec) throw new GradpoolError("invalid_argument", "spec is missing");
-    const content = Buffer.from(RunSpec.encode(spec).finish()).toString("base64");
-    const known = this.#request(requestId, content);
-    if (known) return { record: known };
-    const recipe = checkSpec(spec);
-    for (const { run, hasEnded } of this.#records.values()) {
-      if (hasEnded || resolve(run.spec?.outputDir ?? "") !== resolve(spec.outputDir)) continue;
+    completeRecipe(spec);
+    for (const { run } of this.unfinished) {
+      if (resolve(run.spec?.outputDir ?? "") !== resolve(spec.outputDir)) continue;
       const problem = `output_dir ${spec.outputDir} is in use by ${run.runId}`;
       throw new GradpoolError("failed_precondition", `${problem}; choose another output_dir, or cancel that run`);
     }
-    const runId = newRunId();
-    const record = new RunRecord({
-      runId,
+    return {
+      runId: newRunId(),
       spec,
       state: RunState.RUN_STATE_QUEUED,
       submittedAt: new Date(),
@@ -65,46 +92,77 @@ export class RunRegistry {
       preparing: "",
       rows: 0,
       tokens: 0,
-    });
-    this.#records.set(runId, record);
-    this.#requests.set(requestId, { content, runId });
-    return { record, created: { runId, spec, recipe, record } };
+      pausedBecause: "",
+      waitingFor: "",
+      resumedFrom: undefined,
+      notes: [],
+    };
   }
 
-  /** The run to cancel, which may have been cancelled before. Errors: `not_found`, `already_exists`, `failed_precondition`. */
-  cancel(requestId: string, runId: string): RunRecord {
-    if (!requestId) throw new GradpoolError("invalid_argument", "request_id is empty; give a UUID of your own");
-    const record = this.get(runId);
-    const content = `cancel ${runId}`;
-    const known = this.#request(requestId, content);
-    if (known) return known;
-    if (record.hasEnded) this.requireCancelled(record);
-    this.#requests.set(requestId, { content, runId });
-    return record;
+  /** Records all of it or nothing; from then on everyone sees it. */
+  async commit(changes: readonly RecordedChange[]): Promise<void> {
+    const written = this.#written(changes);
+    if (written.length === 0) return;
+    await this.#store.commit(written);
+    for (const change of written) this.#apply(change);
   }
 
-  /** Errors: `failed_precondition` when the run has ended otherwise. */
-  requireCancelled(record: RunRecord): RunRecord {
-    const { runId, state } = record.run;
-    if (state === RunState.RUN_STATE_CANCELLED) return record;
-    const how = state === RunState.RUN_STATE_COMPLETED ? "completed" : "failed";
-    throw new GradpoolError("failed_precondition", `run ${runId} has ${how} already; there is nothing to cancel`);
+  /** As the store takes them: whole runs, and with a step the run that it belongs to. */
+  #written(changes: readonly RecordedChange[]): Change[] {
+    const runs = new Map<string, Run>();
+    const patch = (runId: string, fields: (run: Run) => Partial<Run>) => {
+      const run = runs.get(runId) ?? this.get(runId).recorded;
+      runs.set(runId, { ...run, ...fields(run) });
+    };
+    const others: Change[] = [];
+    for (const change of changes) {
+      if (change.type === "run") runs.set(change.run.runId, change.run);
+      else if (change.type === "patch") patch(change.runId, () => change.patch);
+      else others.push(change);
+      if (change.type === "step") patch(change.runId, ({ tokens }) => afterStep(change.step, tokens));
+      if (change.type === "steps") patch(change.runId, () => afterSteps(change.steps));
+    }
+    return [...others, ...[...runs.values()].map((run) => ({ type: "run" as const, run }))];
   }
 
-  #request(requestId: string, content: string): RunRecord | undefined {
-    const known = this.#requests.get(requestId);
-    if (!known) return undefined;
-    if (known.content === content) return this.get(known.runId);
-    throw new GradpoolError("already_exists", `request_id ${requestId} was used for something else; choose a new one`);
+  #apply(change: Change): void {
+    if (change.type === "request" || change.type === "drained") return;
+    const runId = change.type === "run" ? change.run.runId : change.runId;
+    const record = this.#records.get(runId);
+    if (record) record.apply(change);
+    else if (change.type === "run") this.#records.set(runId, new RunRecord(change.run, []));
+    if (change.type === "run" && hasEnded(change.run)) this.#keepFewHistories(runId);
+  }
+
+  #keepFewHistories(runId: string): void {
+    if (!this.#ended.includes(runId)) this.#ended.push(runId);
+    if (this.#ended.length > HISTORIES_KEPT) this.#records.get(this.#ended.shift() ?? "")?.dropHistory();
   }
 }
 
-function checkSpec({ modelId, dataset, outputDir, recipe }: RunSpec): CompleteRecipe {
+const afterStep = (step: StepMetrics, tokens: number): Partial<Run> => ({
+  step: step.step,
+  lastStep: step,
+  tokens: tokens + step.tokens,
+});
+
+const afterSteps = (steps: readonly StepMetrics[]): Partial<Run> => ({
+  step: steps.length,
+  lastStep: steps.at(-1),
+  tokens: steps.reduce((sum, { tokens }) => sum + tokens, 0),
+});
+
+/** The spec's recipe, checked. Errors: `invalid_argument`. */
+export function completeRecipe({ modelId, dataset, outputDir, recipe, ...resume }: RunSpec): CompleteRecipe {
   const missing = (field: string) => new GradpoolError("invalid_argument", `${field} is missing`);
   if (!modelId) throw missing("model_id");
   if (dataset.length === 0) throw missing("dataset");
   if (!outputDir) throw missing("output_dir");
   if (!recipe) throw missing("recipe");
+  if ((resume.resumeIfExists || resume.resumeWeightsOnly) && !resume.resumeFrom) {
+    const flag = resume.resumeIfExists ? "resume_if_exists" : "resume_weights_only";
+    throw new GradpoolError("invalid_argument", `${flag} needs resume_from: a checkpoint folder, or "latest"`);
+  }
   checkRecipe(recipe);
   return recipe as Recipe & { lora: LoraRecipe };
 }

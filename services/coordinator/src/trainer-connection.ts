@@ -1,4 +1,13 @@
-import { MessageQueue, type ResultHeader, type Trainer, type TrainerHello, type WorkResponse } from "@gradpool/rpc";
+import type { TrainerState as CoreTrainer } from "./core/state.js";
+import type { Runtime } from "./runs/start.js";
+import {
+  MessageQueue,
+  TrainerState,
+  type ResultHeader,
+  type Trainer,
+  type TrainerHello,
+  type WorkResponse,
+} from "@gradpool/rpc";
 
 /** Weight of the newest micro-batch in a trainer's tokens per second. */
 const NEWEST_WEIGHT = 0.3;
@@ -6,6 +15,8 @@ const NEWEST_WEIGHT = 0.3;
 /** One trainer's open conversation. */
 export class TrainerConnection {
   readonly outgoing = new MessageQueue<WorkResponse>();
+  /** The core knows of it. */
+  hasJoined = false;
   readonly #hello: TrainerHello;
   readonly #connectedAt = new Date();
   #microBatches = 0;
@@ -20,12 +31,8 @@ export class TrainerConnection {
     return this.#hello.trainerId;
   }
 
-  get deviceClass(): string {
-    return this.#hello.deviceClass;
-  }
-
-  get version(): string {
-    return this.#hello.version;
+  get runtime(): Runtime {
+    return this.#hello;
   }
 
   send(message: NonNullable<WorkResponse["message"]>): void {
@@ -43,10 +50,11 @@ export class TrainerConnection {
     this.#microBatches += 1;
   }
 
-  /** For ListTrainers; `runId` is the run that it computes for. */
-  describe(runId: string): Trainer {
+  /** For ListTrainers; `runId` is the run that it computes for, `state` what the core knows of it. */
+  describe(runId: string, state: CoreTrainer | undefined): Trainer {
     return {
       ...this.#hello,
+      ...describeState(state),
       residentBytes: this.#residentBytes,
       connectedAt: this.#connectedAt,
       microBatches: this.#microBatches,
@@ -54,4 +62,12 @@ export class TrainerConnection {
       runId,
     };
   }
+}
+
+function describeState(trainer: CoreTrainer | undefined): Pick<Trainer, "state" | "stateReason"> {
+  if (trainer?.draining) return { state: TrainerState.TRAINER_STATE_DRAINING, stateReason: "" };
+  if (trainer && trainer.quarantinedUntilMs > 0) {
+    return { state: TrainerState.TRAINER_STATE_QUARANTINED, stateReason: trainer.quarantineReason };
+  }
+  return { state: TrainerState.TRAINER_STATE_ACTIVE, stateReason: "" };
 }

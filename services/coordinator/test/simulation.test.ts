@@ -1,14 +1,18 @@
-/** The core in a world that goes wrong, by seed: a failing seed is named, and fails again. */
+/**
+ * The core in a world that goes wrong, by seed: a failing seed is named, and fails again.
+ * GRADPOOL_SIM_SEED plays one seed alone (`make sim SEED=7`), GRADPOOL_SIM_SEEDS so many (`make sim-long`).
+ */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { expectedAdapter, type SimulatedRun } from "./simulated-run.js";
 import { Simulation, type SimulationOptions } from "./simulation.js";
 
-const SEEDS = Array.from({ length: 300 }, (_, i) => i + 1);
+const { GRADPOOL_SIM_SEED: one, GRADPOOL_SIM_SEEDS: count = "200" } = process.env;
+const SEEDS = one ? [Number(one)] : Array.from({ length: Number(count) }, (_, i) => i + 1);
 
 /** Some runs of some shapes, from the seed's digits. */
-function runsOf(seed: number, count: number): SimulatedRun[] {
-  return Array.from({ length: count }, (_, i) => ({
+function runsOf(seed: number, number: number): SimulatedRun[] {
+  return Array.from({ length: number }, (_, i) => ({
     runId: `run-${i}`,
     gradientAccumulation: 1 + ((seed + 3 * i) % 5),
     epochs: 1 + ((seed + i) % 2),
@@ -39,11 +43,11 @@ function forEachSeed(options: (seed: number) => Omit<SimulationOptions, "seed">)
 
 describe("the core, simulated", () => {
   it("gives each run what it gives alone, when nothing goes wrong (I1, I2, I8)", () => {
-    forEachSeed((seed) => ({ runs: runsOf(seed, 3), trainers: 1 + (seed % 4), deaths: 0, losses: 0 }));
+    forEachSeed((seed) => ({ runs: runsOf(seed, 3), trainers: 1 + (seed % 4) }));
   });
 
   it("takes each micro-batch once, in order, whatever is lost, late or doubled (I1, I3)", () => {
-    forEachSeed((seed) => ({ runs: runsOf(seed, 1 + (seed % 3)), trainers: 1 + (seed % 3), deaths: 0, losses: 0.2 }));
+    forEachSeed((seed) => ({ runs: runsOf(seed, 1 + (seed % 3)), trainers: 1 + (seed % 3), losses: 0.2 }));
   });
 
   it("ends all runs with the same adapters while trainers die and come back (I2, I3)", () => {
@@ -60,6 +64,10 @@ describe("the core, simulated", () => {
     }));
   });
 
+  it("gives a slow trainer's work to another, and takes the first answer (I3)", () => {
+    forEachSeed((seed) => ({ runs: runsOf(seed, 2), trainers: 2 + (seed % 3), stalls: 0.1, losses: 0.05 }));
+  });
+
   it("cancels at any moment without touching the others", () => {
     forEachSeed((seed) => ({
       runs: runsOf(seed, 4),
@@ -67,6 +75,36 @@ describe("the core, simulated", () => {
       deaths: 0.05,
       losses: 0.1,
       cancelled: ["run-0", "run-2"],
+    }));
+  });
+
+  it("goes on after a crash between any two writes as if there had been none (I1, I2, I4)", () => {
+    forEachSeed((seed) => ({ runs: runsOf(seed, 1 + (seed % 3)), trainers: 1 + (seed % 3), crashes: 0.01 }));
+  });
+
+  it("pauses and resumes at any moment, through crashes and full disks, without a trace (I2, I4)", () => {
+    forEachSeed((seed) => ({
+      runs: runsOf(seed, 3),
+      trainers: 1 + (seed % 3),
+      crashes: 0.005,
+      troubles: 0.1,
+      paused: ["run-0", "run-1"],
+      cancelled: seed % 2 === 0 ? ["run-1"] : [],
+    }));
+  });
+
+  it("survives all of it at once", () => {
+    forEachSeed((seed) => ({
+      runs: runsOf(seed, 1 + (seed % 5)),
+      trainers: 2 + (seed % 4),
+      deviceClasses: 1 + (seed % 2),
+      deaths: 0.05,
+      losses: 0.1,
+      stalls: 0.03,
+      crashes: 0.005,
+      troubles: 0.05,
+      paused: ["run-0"],
+      cancelled: seed % 3 === 0 ? ["run-2"] : [],
     }));
   });
 });

@@ -1,103 +1,82 @@
 /**
- * A seeded world around the core: data streams, an optimizer, and trainers behind a network that delays,
- * loses, doubles and reorders. Everything follows from the seed, so a failing one fails again.
+ * A seeded world around the core: clients, data streams, an optimizer, trainers behind a bad network, and a
+ * coordinator that crashes between any two durable writes. Everything follows from the seed, so a failing one
+ * fails again.
  */
 import assert from "node:assert/strict";
-import { emptyPool, type Effect, type Event, type PoolState, type TaskState } from "../src/core/state.js";
-import { nextMicroBatch, step } from "../src/core/step.js";
-import { gradientOf, mix, randomOf, stepsOf, type SimulatedRun } from "./simulated-run.js";
+import type { Event } from "../src/core/state.js";
+import { Agenda } from "./agenda.js";
+import { SimulatedCoordinator } from "./simulated-coordinator.js";
+import { randomOf, type SimulatedRun } from "./simulated-run.js";
+import { SimulatedStore } from "./simulated-store.js";
+import { SimulatedTrainers } from "./simulated-trainers.js";
 
-const LEASE_MS = 10_000;
-const HEARTBEAT_MS = 2_000;
-const TRAINER_TASKS = 2;
 /** After this, nothing goes wrong any more, so that every run must end. */
 const CALM_MS = 60_000;
-const MOST_EVENTS = 200_000;
-
-/** The caller's side of a run: as the coordinator, it adds accepted results in the order of micro-batches. */
-interface RunSide {
-  run: SimulatedRun;
-  adapter: number;
-  steps: number;
-  early: Map<number, number>;
-  sum: number[];
-  /** Of the trainers whose results were accepted. */
-  deviceClass: string | undefined;
-  outcome: string | undefined;
-}
-
-interface TrainerSide {
-  trainerId: string;
-  deviceClass: string;
-  /** Of this connection; what arrives for another is lost. */
-  connection: number;
-  alive: boolean;
-  queue: TaskState[];
-  busy: boolean;
-}
+const MOST_EVENTS = 300_000;
 
 export interface SimulationOptions {
   seed: number;
   runs: SimulatedRun[];
   trainers: number;
   deviceClasses?: number;
-  /** Chance that a trainer dies with a task, and that a result is lost, doubled or fails. */
-  deaths: number;
-  losses: number;
+  /** Chance that a trainer dies with a task; that a result is lost, doubled or fails; that a task takes very long. */
+  deaths?: number;
+  losses?: number;
+  stalls?: number;
+  /** Chance that the coordinator crashes at a durable write, and that a save meets a full disk. */
+  crashes?: number;
+  troubles?: number;
   /** Runs to cancel at some moment. */
   cancelled?: string[];
+  /** Runs to pause and resume, some times over. */
+  paused?: string[];
 }
 
 export class Simulation {
+  readonly #agenda = new Agenda();
   readonly #random: () => number;
   readonly #options: SimulationOptions;
-  #state: PoolState = emptyPool();
-  #nowMs = 0;
-  #events = 0;
-  #order = 0;
-  readonly #agenda: { atMs: number; order: number; act: () => void }[] = [];
-  readonly #runs = new Map<string, RunSide>();
-  readonly #trainers = new Map<string, TrainerSide>();
-  #connections = 0;
-  readonly #failures = new Map<string, number>();
-  /** Of each run with waiting work: the runs that were given a place that it could have had. */
-  readonly #passedOver = new Map<string, Set<string>>();
+  readonly #store: SimulatedStore;
+  readonly #trainers: SimulatedTrainers;
+  #coordinator: SimulatedCoordinator;
+  #requests = 0;
+  /** Runs whose pause was answered, until their resumption is asked for. */
+  readonly #resting = new Set<string>();
 
   constructor(options: SimulationOptions) {
     this.#options = options;
     this.#random = randomOf(options.seed);
-    for (const run of options.runs) {
-      this.#runs.set(run.runId, {
-        run,
-        adapter: 1,
-        steps: 0,
-        early: new Map(),
-        sum: [],
-        deviceClass: undefined,
-        outcome: undefined,
-      });
-      this.#in(this.#upTo(5_000), () => this.#tell({ type: "run-submitted", runId: run.runId }));
-    }
-    for (const runId of options.cancelled ?? []) {
-      this.#in(this.#upTo(30_000), () => this.#tell({ type: "run-cancelled", runId }));
-    }
+    this.#store = new SimulatedStore(() => this.#happens(options.crashes ?? 0));
+    this.#trainers = new SimulatedTrainers({
+      agenda: this.#agenda,
+      upTo: (ms) => this.#upTo(ms),
+      happens: (chance) => this.#happens(chance),
+      ...{ deaths: options.deaths ?? 0, losses: options.losses ?? 0, stalls: options.stalls ?? 0 },
+      tell: (event) => void this.#coordinator.tell(event),
+      isDown: () => this.#coordinator.isDown,
+    });
+    this.#coordinator = this.#newCoordinator();
+    this.#agenda.in(0, () => this.#coordinator.start());
+    for (const { runId } of options.runs) this.#later(5_000, () => this.#ask({ type: "run-submitted", runId }));
+    for (const runId of options.cancelled ?? [])
+      this.#whenKnown(runId, () => this.#ask({ type: "run-cancelled", runId }));
+    for (const runId of options.paused ?? []) this.#whenKnown(runId, () => this.#pauseAndResume(runId, 3));
     for (let i = 0; i < options.trainers; i++) {
       const deviceClass = `class-${i % (options.deviceClasses ?? 1)}`;
-      this.#in(this.#upTo(5_000), () => this.#join(`trainer-${i}`, deviceClass));
+      this.#later(5_000, () => this.#trainers.join(`trainer-${i}`, deviceClass));
     }
-    this.#in(0, () => this.#tick());
   }
 
   /** Plays until every run has ended; gives each run's outcome and adapter. */
   play(): Map<string, { outcome: string; adapter: number }> {
-    while ([...this.#runs.values()].some(({ outcome }) => outcome === undefined)) {
-      const next = this.#agenda.shift();
-      assert.ok(next && ++this.#events < MOST_EVENTS, "a run never ends");
-      this.#nowMs = next.atMs;
-      next.act();
+    const { runs } = this.#store;
+    const hasEnded = ({ runId }: SimulatedRun) => runs.get(runId)?.outcome !== undefined;
+    for (let events = 0; !this.#options.runs.every(hasEnded); events++) {
+      assert.ok(this.#agenda.next() && events < MOST_EVENTS, "a run never ends");
     }
-    assert.deepEqual([this.#state.runs, this.#state.tasks], [[], []], "the core keeps what has ended");
-    return new Map([...this.#runs].map(([runId, { outcome = "", adapter }]) => [runId, { outcome, adapter }]));
+    if (!this.#coordinator.isDown) this.#coordinator.assertEmpty();
+    return new Map([...runs].map(([runId, { outcome = "", saved }]) => [runId, { outcome, adapter: saved.adapter }]));
   }
 
   #upTo(ms: number): number {
@@ -105,232 +84,69 @@ export class Simulation {
   }
 
   #happens(chance: number): boolean {
-    return this.#nowMs < CALM_MS && this.#random() < chance;
+    return chance > 0 && this.#agenda.nowMs < CALM_MS && this.#random() < chance;
   }
 
-  #in(ms: number, act: () => void): void {
-    const entry = { atMs: this.#nowMs + ms, order: this.#order++, act };
-    let place = this.#agenda.length;
-    while (place > 0 && (this.#agenda[place - 1]?.atMs ?? 0) > entry.atMs) place -= 1;
-    this.#agenda.splice(place, 0, entry);
+  #later(ms: number, act: () => void): void {
+    this.#agenda.in(this.#upTo(ms), act);
   }
 
-  #tick(): void {
-    this.#tell({ type: "time-passed", nowMs: this.#nowMs, leaseMs: LEASE_MS });
-    this.#in(1_000, () => this.#tick());
+  #newCoordinator(): SimulatedCoordinator {
+    return new SimulatedCoordinator({
+      ...{ agenda: this.#agenda, store: this.#store, runs: this.#options.runs, troubles: this.#options.troubles ?? 0 },
+      upTo: (ms) => this.#upTo(ms),
+      happens: (chance) => this.#happens(chance),
+      assign: (trainerId, task) => {
+        assert.ok(!this.#resting.has(task.runId), "a run that rests was given a trainer");
+        this.#trainers.assign(trainerId, task);
+      },
+      cancelTask: (trainerId, taskId) => this.#trainers.cancel(trainerId, taskId),
+      deviceClassOf: (trainerId) => this.#trainers.deviceClassOf(trainerId),
+      onCrash: () => {
+        this.#trainers.disconnectAll();
+        this.#later(20_000, () => {
+          this.#coordinator = this.#newCoordinator();
+          this.#coordinator.start();
+        });
+      },
+    });
   }
 
-  #tell(event: Event): void {
-    const before = this.#state;
-    const [after, effects] = step(before, event);
-    this.#state = after;
-    this.#noteWaiting();
-    for (const effect of effects) this.#obey(effect);
+  /**
+   * A client asks, and asks again with the same request id until it is answered; its answers may get lost, and
+   * its requests doubled (I4). `then` is called with the first answer.
+   */
+  #ask(event: Event & { runId: string }, then: () => void = () => {}): void {
+    const requestId = `request-${++this.#requests}`;
+    let isAnswered = false;
+    const send = () => {
+      const subject = this.#coordinator.ask(requestId, event.type, event);
+      const isLost = this.#happens(0.2);
+      if (subject === undefined || isLost) return this.#agenda.in(500 + this.#upTo(2_000), send);
+      assert.equal(subject, event.runId, "a request was answered with another's subject");
+      assert.ok(this.#store.requests.has(requestId), "an answer was given that is not recorded");
+      assert.equal(this.#coordinator.ask(requestId, "something else", event), "refused");
+      if (!isAnswered) then();
+      isAnswered = true;
+      if (this.#happens(0.2)) this.#later(5_000, send);
+    };
+    send();
   }
 
-  #obey(effect: Effect): void {
-    switch (effect.type) {
-      case "prepare": {
-        const { runId, gradientAccumulation } = this.#runOf(effect.runId).run;
-        const totalSteps = stepsOf(this.#runOf(runId).run).length;
-        this.#in(this.#upTo(3_000), () =>
-          this.#tell({ type: "run-prepared", runId, gradientAccumulation, totalSteps }),
+  #whenKnown(runId: string, act: () => void): void {
+    this.#later(30_000, () => (this.#store.runs.has(runId) ? act() : this.#whenKnown(runId, act)));
+  }
+
+  #pauseAndResume(runId: string, times: number): void {
+    if (times === 0 || this.#store.runs.get(runId)?.outcome !== undefined) return;
+    this.#ask({ type: "run-paused", runId }, () => {
+      this.#resting.add(runId);
+      this.#later(8_000, () => {
+        this.#resting.delete(runId);
+        this.#ask({ type: "run-resumed", runId }, () =>
+          this.#later(5_000, () => this.#pauseAndResume(runId, times - 1)),
         );
-        break;
-      }
-      case "open-stream":
-        this.#stream(this.#runOf(effect.runId).run, 0);
-        break;
-      case "assign":
-        this.#assign(effect.trainerId, effect.task);
-        break;
-      case "cancel-task":
-        this.#cancel(effect.trainerId, effect.taskId);
-        break;
-      case "accept-result":
-        this.#accept(effect.task);
-        break;
-      case "apply-step":
-        this.#apply(effect);
-        break;
-      case "finish":
-        this.#in(this.#upTo(500), () => this.#tell({ type: "run-finished", runId: effect.runId }));
-        break;
-      case "end-run": {
-        const run = this.#runOf(effect.runId);
-        assert.equal(run.outcome, undefined, "a run ends once");
-        run.outcome = effect.outcome;
-        this.#passedOver.delete(effect.runId);
-        break;
-      }
-      case "drop-result":
-      case "disconnect":
-        break;
-    }
-  }
-
-  #runOf(runId: string): RunSide {
-    const run = this.#runs.get(runId);
-    assert.ok(run);
-    return run;
-  }
-
-  #stream(run: SimulatedRun, index: number): void {
-    if (index === run.epochs * run.microBatchesPerEpoch) return;
-    this.#in(this.#upTo(100), () => {
-      const lastOfEpoch = (index + 1) % run.microBatchesPerEpoch === 0;
-      this.#tell({ type: "micro-batch-arrived", runId: run.runId, lastOfEpoch });
-      this.#stream(run, index + 1);
+      });
     });
-  }
-
-  /** I3: one result of a micro-batch, for the step that is being made; I2: from one class of devices. */
-  #accept({ trainerId, runId, step: number, microBatch }: TaskState): void {
-    const run = this.#runOf(runId);
-    const deviceClass = this.#trainers.get(trainerId)?.deviceClass;
-    run.deviceClass ??= deviceClass;
-    assert.equal(deviceClass, run.deviceClass, "a run was served by two classes of devices");
-    assert.equal(number, run.steps + 1, "a result of another step was accepted");
-    assert.ok(microBatch >= run.sum.length && !run.early.has(microBatch), "a micro-batch was accepted twice");
-    run.early.set(microBatch, gradientOf(run.adapter, microBatch));
-    for (let next; (next = run.early.get(run.sum.length)) !== undefined;) {
-      run.early.delete(run.sum.length);
-      run.sum.push(next);
-    }
-  }
-
-  /** I1: the step's micro-batches, each once, in order. */
-  #apply({ runId, step: number }: { runId: string; step: number }): void {
-    const run = this.#runOf(runId);
-    assert.equal(number, run.steps + 1, "a step was made twice or left out");
-    assert.equal(run.sum.length, stepsOf(run.run)[run.steps], "a step lacks a micro-batch or has one too many");
-    assert.equal(run.early.size, 0);
-    this.#in(this.#upTo(200), () => {
-      if (run.outcome !== undefined) return;
-      run.adapter = run.sum.reduce(mix, run.adapter);
-      run.sum = [];
-      run.steps += 1;
-      this.#tell({ type: "step-applied", runId });
-    });
-  }
-
-  #join(trainerId: string, deviceClass: string): void {
-    const connection = ++this.#connections;
-    const trainer = { trainerId, deviceClass, connection, alive: true, queue: [], busy: false };
-    this.#trainers.set(trainerId, trainer);
-    this.#tell({ type: "trainer-joined", trainerId, deviceClass, nowMs: this.#nowMs });
-    this.#pull(trainer, TRAINER_TASKS);
-    this.#beat(trainer);
-  }
-
-  /** On the trainer's connection: in order, unless the connection is gone when it arrives. */
-  #say(trainer: TrainerSide, event: Event): void {
-    if (trainer.alive) this.#in(5, () => this.#isConnected(trainer) && this.#tell(event));
-  }
-
-  #isConnected({ trainerId, connection }: TrainerSide): boolean {
-    return this.#trainers.get(trainerId)?.connection === connection;
-  }
-
-  #pull(trainer: TrainerSide, tasks: number): void {
-    this.#say(trainer, { type: "trainer-pulled", trainerId: trainer.trainerId, tasks, nowMs: this.#nowMs });
-  }
-
-  #beat(trainer: TrainerSide): void {
-    if (!trainer.alive) return;
-    this.#say(trainer, { type: "trainer-heard", trainerId: trainer.trainerId, nowMs: this.#nowMs });
-    this.#in(HEARTBEAT_MS, () => this.#beat(trainer));
-  }
-
-  #assign(trainerId: string, task: TaskState): void {
-    const trainer = this.#trainers.get(trainerId);
-    assert.ok(trainer, "a task was given to a trainer that never joined");
-    this.#checkFairness(trainer, task.runId);
-    const { connection } = trainer;
-    this.#in(5 + this.#upTo(20), () => {
-      if (!trainer.alive || trainer.connection !== connection) return;
-      trainer.queue.push(task);
-      assert.ok(trainer.queue.length <= TRAINER_TASKS, "a trainer was sent more tasks than it has room for");
-      if (!trainer.busy) this.#compute(trainer);
-    });
-  }
-
-  #cancel(trainerId: string, taskId: string): void {
-    const trainer = this.#trainers.get(trainerId);
-    this.#in(5 + this.#upTo(20), () => {
-      if (!trainer?.alive) return;
-      const place = trainer.queue.findIndex((task) => task.taskId === taskId);
-      // The first one computes: its result comes all the same.
-      if (place < 1) return;
-      trainer.queue.splice(place, 1);
-      this.#pull(trainer, 1);
-    });
-  }
-
-  #compute(trainer: TrainerSide): void {
-    const [task] = trainer.queue;
-    trainer.busy = task !== undefined;
-    if (!task) return;
-    this.#in(20 + this.#upTo(400), () => {
-      if (!trainer.alive) return;
-      if (this.#happens(this.#options.deaths)) return this.#die(trainer);
-      this.#answer(trainer, task);
-      trainer.queue.shift();
-      this.#pull(trainer, 1);
-      this.#compute(trainer);
-    });
-  }
-
-  /** A result goes its own way, which may be long, double or lost; a loss is told as a failure. */
-  #answer(trainer: TrainerSide, task: TaskState): void {
-    const { taskId } = task;
-    const lost = this.#happens(this.#options.losses) && this.#mayFail(task);
-    const copies = lost ? Number(this.#happens(0.5)) : this.#happens(this.#options.losses) ? 2 : 1;
-    for (let copy = 0; copy < copies; copy++) {
-      const delayMs = this.#happens(0.1) ? this.#upTo(2 * LEASE_MS) : this.#upTo(30);
-      this.#in(delayMs, () => this.#tell({ type: "result-arrived", taskId }));
-    }
-    if (!lost) return;
-    const failure = { permanent: false, code: "unavailable", message: "the connection broke" };
-    this.#say(trainer, { type: "task-failed", taskId, ...failure });
-  }
-
-  /** Fewer failures of a micro-batch than fail its run. */
-  #mayFail({ runId, step: number, microBatch }: TaskState): boolean {
-    const key = `${runId}/${number}/${microBatch}`;
-    const failures = (this.#failures.get(key) ?? 0) + 1;
-    if (failures > 2) return false;
-    this.#failures.set(key, failures);
-    return true;
-  }
-
-  /** With a goodbye, without one, or only its connection; it comes back later. */
-  #die(trainer: TrainerSide): void {
-    const { trainerId, deviceClass } = trainer;
-    trainer.alive = false;
-    if (this.#random() < 0.5) {
-      this.#in(5, () => this.#isConnected(trainer) && this.#tell({ type: "trainer-left", trainerId }));
-    }
-    this.#in(this.#upTo(2 * LEASE_MS), () => this.#join(trainerId, deviceClass));
-  }
-
-  /** I8: while a run has work waiting, any other is given at most one place that it could have had. */
-  #checkFairness(trainer: TrainerSide, served: string): void {
-    for (const [runId, others] of this.#passedOver) {
-      const deviceClass = this.#state.runs.find((run) => run.runId === runId)?.deviceClass;
-      if (runId === served || (deviceClass !== undefined && deviceClass !== trainer.deviceClass)) continue;
-      assert.ok(!others.has(served), `${served} was served twice while ${runId} waited`);
-      others.add(served);
-    }
-    this.#passedOver.set(served, new Set());
-    this.#noteWaiting();
-  }
-
-  /** Forgets the runs that have no work waiting, and notes those that now have. */
-  #noteWaiting(): void {
-    for (const run of this.#state.runs) {
-      if (nextMicroBatch(run) === undefined) this.#passedOver.delete(run.runId);
-      else if (!this.#passedOver.has(run.runId)) this.#passedOver.set(run.runId, new Set());
-    }
   }
 }

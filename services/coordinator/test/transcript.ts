@@ -1,10 +1,10 @@
 /**
  * Transcripts of the core: commands, one a line, then "----" and what came of them, up to an empty line.
  *
- *   submit RUN · prepared RUN accumulation=N steps=N · arrived RUN [COUNT] [last] · applied RUN · finished RUN
- *   failed RUN CODE MESSAGE · cancel RUN
- *   join TRAINER [CLASS] [at=MS] · pull TRAINER N [at=MS] · heard TRAINER at=MS · left TRAINER · time MS lease=MS
- *   result TASK · fail TASK [permanent] MESSAGE
+ *   submit RUN [paused] · prepared RUN accumulation=N steps=N [done=N] [class=CLASS] · arrived RUN [COUNT] [last] · applied RUN · finished RUN
+ *   failed RUN CODE MESSAGE · cancel RUN · pause RUN · resume RUN · trouble RUN REASON
+ *   drain TRAINER · undrain TRAINER · join TRAINER [CLASS] [at=MS] · pull TRAINER N [at=MS] · heard TRAINER at=MS · left TRAINER · time MS lease=MS
+ *   result TASK [at=MS] · fail TASK [permanent] MESSAGE [at=MS]
  *   state: prints what the core knows
  */
 import { emptyPool, type Effect, type Event, type PoolState } from "../src/core/state.js";
@@ -42,10 +42,11 @@ function eventsOf(line: string): Event[] {
   const [command, subject = "", ...rest] = words.filter((word) => !word.includes("="));
   switch (command) {
     case "submit":
-      return [{ type: "run-submitted", runId: subject }];
+      return [{ type: "run-submitted", runId: subject, paused: rest.includes("paused") }];
     case "prepared": {
       const gradientAccumulation = number("accumulation");
-      return [{ type: "run-prepared", runId: subject, gradientAccumulation, totalSteps: number("steps") }];
+      const facts = { gradientAccumulation, totalSteps: number("steps"), stepsDone: number("done") };
+      return [{ type: "run-prepared", runId: subject, ...facts, deviceClass: named.get("class") }];
     }
     case "arrived": {
       const count = Number(rest.find((word) => word !== "last") ?? 1);
@@ -65,11 +66,11 @@ function eventsOf(line: string): Event[] {
     case "time":
       return [{ type: "time-passed", nowMs: Number(subject), leaseMs: number("lease") }];
     case "result":
-      return [{ type: "result-arrived", taskId: subject }];
+      return [{ type: "result-arrived", taskId: subject, nowMs: number("at") }];
     case "fail": {
       const permanent = rest[0] === "permanent";
       const message = rest.slice(permanent ? 1 : 0).join(" ");
-      return [{ type: "task-failed", taskId: subject, permanent, code: "internal", message }];
+      return [{ type: "task-failed", taskId: subject, permanent, code: "internal", message, nowMs: number("at") }];
     }
     case "applied":
       return [{ type: "step-applied", runId: subject }];
@@ -77,6 +78,16 @@ function eventsOf(line: string): Event[] {
       return [{ type: "run-finished", runId: subject }];
     case "failed":
       return [{ type: "run-failed", runId: subject, code: rest[0] ?? "", message: rest.slice(1).join(" ") }];
+    case "pause":
+      return [{ type: "run-paused", runId: subject }];
+    case "resume":
+      return [{ type: "run-resumed", runId: subject }];
+    case "trouble":
+      return [{ type: "run-troubled", runId: subject, reason: rest.join(" ") }];
+    case "drain":
+      return [{ type: "trainer-drained", trainerId: subject, draining: true }];
+    case "undrain":
+      return [{ type: "trainer-drained", trainerId: subject, draining: false }];
     case "cancel":
       return [{ type: "run-cancelled", runId: subject }];
     default:
@@ -102,7 +113,10 @@ function effectText(effect: Effect): string {
     }
     case "disconnect":
       return `disconnect ${effect.trainerId}`;
+    case "run-state":
+      return `run-state ${effect.runId}: ${effect.state}${effect.because && ` (${effect.because})`}`;
     case "prepare":
+    case "retry":
     case "open-stream":
     case "finish":
       return `${effect.type} ${effect.runId}`;
@@ -112,12 +126,13 @@ function effectText(effect: Effect): string {
 function describe({ runs, trainers, tasks }: PoolState): string[] {
   return [
     ...runs.map((run) => {
-      const group = run.group.map(({ status }) => status).join(" ");
+      const group = run.group.map(({ status, late }) => (late ? "late" : status)).join(" ");
       return `run ${run.runId}: ${run.phase}, step ${run.step} of ${run.totalSteps} [${group}], ${run.ahead.length} ahead`;
     }),
-    ...trainers.map(
-      ({ trainerId, deviceClass, credits }) => `trainer ${trainerId} (${deviceClass}): room for ${credits}`,
-    ),
+    ...trainers.map(({ trainerId, deviceClass, credits, draining, quarantinedUntilMs }) => {
+      const rests = quarantinedUntilMs > 0 ? `, rests until ${quarantinedUntilMs}` : "";
+      return `trainer ${trainerId} (${deviceClass}): room for ${credits}${draining ? ", draining" : ""}${rests}`;
+    }),
     ...tasks.map(({ taskId, trainerId }) => `task ${taskId} at ${trainerId}`),
   ];
 }

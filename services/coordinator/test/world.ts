@@ -21,10 +21,13 @@ import {
 } from "@gradpool/rpc";
 import { createLogger } from "@gradpool/service-kit";
 import { Coordinator } from "../src/coordinator.js";
-import type { Leases } from "../src/engine.js";
+import type { Leases } from "../src/trainer-pool.js";
 import { ByteTokenizer } from "./byte-tokenizer.js";
 import { FakeTrainer, type FakeTrainerOptions } from "./fake-trainer.js";
 
+const fail = () => {
+  throw new Error("the coordinator crashed");
+};
 const log = createLogger("coordinator", { GRADPOOL_LOG_LEVEL: "silent" });
 
 export const GOLDEN = fileURLToPath(new URL("../../../../integration-tests/fixtures/golden/", import.meta.url));
@@ -78,6 +81,10 @@ after(async () => shared && endSurroundings(await shared));
 
 export interface WorldOptions {
   leases?: Leases;
+  /** Of recovery points; 0, unless given: none. */
+  recoveryMs?: number;
+  /** File of the run store. */
+  runStore?: string;
   /** Services that no other test uses, so that this one may end and change them. */
   ownServices?: boolean;
 }
@@ -117,8 +124,14 @@ export class World implements AsyncDisposable {
       tokenizerAddress: services.tokenizer.address,
       dataStreamAddress: services.dataStream.address,
       checkpointStoreAddress: services.store.address,
+      recoveryMs: options.recoveryMs ?? 0,
+      runStore: options.runStore,
     };
-    return new World(services, await Coordinator.create(config, log, options.leases), options);
+    return new World(
+      services,
+      await Coordinator.create(config, log, { leases: options.leases, onCrash: fail }),
+      options,
+    );
   }
 
   async trainer(options: FakeTrainerOptions = {}): Promise<FakeTrainer> {

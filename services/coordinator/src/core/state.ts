@@ -2,19 +2,28 @@
 
 /** A micro-batch of the step that a run is making. */
 export interface MicroBatchState {
+  /** "assigned": one trainer has it, or two when the first is late. */
   readonly status: "waiting" | "assigned" | "done";
+  /** It has been out for too long: another trainer may have it, too. */
+  readonly late: boolean;
   /** Assignments so far. */
   readonly attempts: number;
-  /** Of these, how many a trainer reported as failed. */
-  readonly failures: number;
-  /** Of these, how many ended with the loss of the trainer that computed it. */
+  /** Trainers that reported it as failed, one entry a failure. */
+  readonly failedOn: readonly string[];
+  /** Assignments that ended with the loss of the trainer that computed it. */
   readonly losses: number;
 }
 
 export interface RunState {
   runId: string;
-  /** A run that has ended is not here any more. */
-  phase: "preparing" | "running" | "finishing";
+  /** A run that has ended is not here any more. "queued": too many are being made. */
+  phase: "queued" | "preparing" | "running" | "finishing";
+  /** Resting on request. */
+  paused: boolean;
+  /** What it waits for, such as room on a disk; empty: nothing. */
+  trouble: string;
+  /** Its result is written, and it ends when it is not paused any more. */
+  finished: boolean;
   gradientAccumulation: number;
   totalSteps: number;
   /** Step being made, from 1. */
@@ -33,6 +42,9 @@ export interface RunState {
   hasResults: boolean;
   /** Value of `PoolState.assignments` when the run was last given a trainer. */
   lastServed: number;
+  /** How long a trainer takes for one of its micro-batches, as learnt so far, and from how many. */
+  turnMs: number;
+  turns: number;
 }
 
 export interface TrainerState {
@@ -41,6 +53,16 @@ export interface TrainerState {
   /** Tasks it still has room for. */
   credits: number;
   lastSeenMs: number;
+  /** Since when it computes the first of its tasks. */
+  busySinceMs: number;
+  /** It is given nothing more, on request. */
+  draining: boolean;
+  /** Failures in a row. */
+  failures: number;
+  /** It rests until then; 0: it does not. */
+  quarantinedUntilMs: number;
+  /** Why it rests. */
+  quarantineReason: string;
 }
 
 export interface TaskState {
@@ -52,6 +74,10 @@ export interface TaskState {
 }
 
 export interface PoolState {
+  /** Which start of the coordinator this is: no two have a task's name in common. */
+  life: number;
+  /** The latest time that was heard of. */
+  nowMs: number;
   /** In order of submission. */
   runs: RunState[];
   /** In order of joining. */
@@ -62,29 +88,59 @@ export interface PoolState {
   assignments: number;
 }
 
-export const emptyPool = (): PoolState => ({ runs: [], trainers: [], tasks: [], assignments: 0 });
+export const emptyPool = (life = 1): PoolState => ({
+  life,
+  nowMs: 0,
+  runs: [],
+  trainers: [],
+  tasks: [],
+  assignments: 0,
+});
 
-export type Event =
-  | { type: "run-submitted"; runId: string }
-  | { type: "run-prepared"; runId: string; gradientAccumulation: number; totalSteps: number }
+/** What a prepared run is, and what of it was made before. */
+export interface PreparedFacts {
+  gradientAccumulation: number;
+  totalSteps: number;
+  /** Steps behind the checkpoint that it goes on from; 0: a new start. */
+  stepsDone: number;
+  /** Class of the trainers that made them. */
+  deviceClass: string | undefined;
+}
+
+export type Event = { nowMs?: number } & (
+  | { type: "run-submitted"; runId: string; paused?: boolean }
+  | ({ type: "run-prepared"; runId: string } & PreparedFacts)
   | { type: "micro-batch-arrived"; runId: string; lastOfEpoch: boolean }
-  | { type: "trainer-joined"; trainerId: string; deviceClass: string; nowMs: number }
-  | { type: "trainer-pulled"; trainerId: string; tasks: number; nowMs: number }
-  | { type: "trainer-heard"; trainerId: string; nowMs: number }
+  | { type: "trainer-joined"; trainerId: string; deviceClass: string; draining?: boolean }
+  | { type: "trainer-pulled"; trainerId: string; tasks: number }
+  | { type: "trainer-heard"; trainerId: string }
   | { type: "trainer-left"; trainerId: string }
-  | { type: "time-passed"; nowMs: number; leaseMs: number }
+  | { type: "trainer-drained"; trainerId: string; draining: boolean }
+  | { type: "time-passed"; leaseMs: number }
   | { type: "result-arrived"; taskId: string }
   | { type: "task-failed"; taskId: string; permanent: boolean; code: string; message: string }
   | { type: "step-applied"; runId: string }
+  | { type: "run-paused"; runId: string }
+  | { type: "run-resumed"; runId: string }
+  /** Something that is not the run's fault holds it up; an empty reason: not any more. */
+  | { type: "run-troubled"; runId: string; reason: string }
   | { type: "run-finished"; runId: string }
   | { type: "run-failed"; runId: string; code: string; message: string }
-  | { type: "run-cancelled"; runId: string };
+  | { type: "run-cancelled"; runId: string }
+);
+
+/** What people see of where a run stands. */
+export type VisibleState = "queued" | "preparing" | "running" | "paused";
 
 export type Effect =
-  /** Examine model and data, then report run-prepared. */
+  /** To be recorded durably before anything else of the event is carried out. */
+  | { type: "run-state"; runId: string; state: VisibleState; because: string }
+  /** Examine model, data and what was saved, then report run-prepared. */
   | { type: "prepare"; runId: string }
   /** Stream micro-batches, reporting each. */
   | { type: "open-stream"; runId: string }
+  /** Try at once again what trouble holds up. */
+  | { type: "retry"; runId: string }
   | { type: "assign"; trainerId: string; task: TaskState }
   | { type: "cancel-task"; trainerId: string; taskId: string }
   /** Take the result into the step's sum, in the order of micro-batches (I1). */

@@ -8,92 +8,87 @@
  * - I2: nothing here but order of work depends on trainers; a run stays with one device class.
  * - I3: a lost trainer's tasks go back to waiting and nothing else changes. A result counts while its
  *   task is in the hands of the trainer it was given to; any other is late or doubled, and dropped.
- * - I8, fairness: a free place goes to the run that was served least recently. So while a run has work
- *   waiting, any other is given at most one of the places that it could have had: with R runs, it is
- *   served by the R-th such place at the latest.
+ * - I4: what people may see of a run is told as `run-state`, and at its end as `end-run`; the caller
+ *   records it durably before anything else of the event happens.
+ * - I8: see assignment.ts.
  */
-import type { Effect, Event, MicroBatchState, PoolState, RunState, TaskState, TrainerState } from "./state.js";
+import { assignTasks } from "./assignment.js";
+import { runOf, trainerOf } from "./lookup.js";
+import { beginRun, endFinished, endRun, fillGroup, newRun, nextStep, startQueued, visibleState } from "./runs.js";
+import type { Effect, Event, PoolState, RunState } from "./state.js";
+import { failTask, loseTrainer, noticeTime, pardon, recallTasks, takeResult } from "./tasks.js";
 
-/** Failures of one micro-batch with which its run fails. */
-export const MAX_FAILURES = 3;
-/** Trainers lost while they computed one micro-batch, with which its run fails: it may be what ends them. */
-export const MAX_LOSSES = 10;
-/** Results of a run that wait for an earlier one; while there are more, only that one is handed out. */
-export const MAX_EARLY_RESULTS = 32;
 /** Tasks that a trainer may hold. */
 export const MAX_CREDITS = 16;
 
 /** The state after `event`, and the effects to carry out, in order. `before` is left as it is. */
 export function step(before: PoolState, event: Event): [PoolState, Effect[]] {
   const state = copyOf(before);
+  state.nowMs = Math.max(state.nowMs, event.nowMs ?? 0);
   const effects: Effect[] = [];
   apply(state, event, effects);
+  startQueued(state, effects);
+  // Before runs end: that a run rests no longer is recorded, even if it ends at once.
+  const changes = changesOfState(before, state);
+  endFinished(state, effects);
   assignTasks(state, effects);
-  return [state, effects];
+  return [state, [...changes, ...effects]];
 }
 
 /** Micro-batches and tasks are replaced, never changed, so states share them: a step may have thousands. */
-function copyOf({ runs, trainers, tasks, assignments }: PoolState): PoolState {
+function copyOf(state: PoolState): PoolState {
   return {
-    runs: runs.map((run) => ({ ...run, group: [...run.group], ahead: [...run.ahead] })),
-    trainers: trainers.map((trainer) => ({ ...trainer })),
-    tasks: [...tasks],
-    assignments,
+    ...state,
+    runs: state.runs.map((run) => ({ ...run, group: [...run.group], ahead: [...run.ahead] })),
+    trainers: state.trainers.map((trainer) => ({ ...trainer })),
+    tasks: [...state.tasks],
   };
+}
+
+function changesOfState(before: PoolState, after: PoolState): Effect[] {
+  return after.runs.flatMap((run) => {
+    const old = runOf(before, run.runId);
+    const was = old && visibleState(old);
+    const { state, because } = visibleState(run);
+    if (was?.state === state && was.because === because) return [];
+    return [{ type: "run-state" as const, runId: run.runId, state, because }];
+  });
 }
 
 function apply(state: PoolState, event: Event, effects: Effect[]): void {
   switch (event.type) {
     case "run-submitted":
-      state.runs.push(newRun(event.runId));
-      effects.push({ type: "prepare", runId: event.runId });
+      state.runs.push(newRun(event.runId, event.paused === true));
       break;
-    case "run-prepared": {
-      const run = activeRun(state, event.runId, "preparing");
-      if (!run) break;
-      run.phase = "running";
-      run.gradientAccumulation = event.gradientAccumulation;
-      run.totalSteps = event.totalSteps;
-      effects.push({ type: "open-stream", runId: run.runId });
-      break;
-    }
-    case "micro-batch-arrived": {
-      const run = activeRun(state, event.runId, "running");
-      if (!run) break;
-      run.ahead.push(event.lastOfEpoch);
-      fillGroup(run);
-      break;
-    }
     case "trainer-joined":
       loseTrainer(state, event.trainerId, effects);
       state.trainers.push({
         trainerId: event.trainerId,
         deviceClass: event.deviceClass,
         credits: 0,
-        lastSeenMs: event.nowMs,
+        lastSeenMs: state.nowMs,
+        busySinceMs: state.nowMs,
+        draining: event.draining === true,
+        failures: 0,
+        quarantinedUntilMs: 0,
+        quarantineReason: "",
       });
       break;
-    case "trainer-pulled": {
-      const trainer = trainerOf(state, event.trainerId);
-      if (!trainer) break;
-      trainer.credits = Math.min(trainer.credits + event.tasks, MAX_CREDITS);
-      trainer.lastSeenMs = event.nowMs;
+    case "trainer-pulled":
+    case "trainer-heard":
+    case "trainer-drained":
+      applyToTrainer(state, event);
       break;
-    }
-    case "trainer-heard": {
-      const trainer = trainerOf(state, event.trainerId);
-      if (trainer) trainer.lastSeenMs = event.nowMs;
-      break;
-    }
     case "trainer-left":
       loseTrainer(state, event.trainerId, effects);
       break;
     case "time-passed":
       for (const { trainerId, lastSeenMs } of [...state.trainers]) {
-        if (event.nowMs - lastSeenMs <= event.leaseMs) continue;
+        if (state.nowMs - lastSeenMs <= event.leaseMs) continue;
         loseTrainer(state, trainerId, effects);
         effects.push({ type: "disconnect", trainerId });
       }
+      noticeTime(state);
       break;
     case "result-arrived":
       takeResult(state, event.taskId, effects);
@@ -101,195 +96,61 @@ function apply(state: PoolState, event: Event, effects: Effect[]): void {
     case "task-failed":
       failTask(state, event, effects);
       break;
-    case "step-applied": {
-      const run = activeRun(state, event.runId, "running");
-      if (!run?.stepping) break;
-      beginStep(run, run.step + 1);
-      if (run.step > run.totalSteps) {
-        run.phase = "finishing";
-        effects.push({ type: "finish", runId: run.runId });
-      } else {
-        fillGroup(run);
-      }
-      break;
+    default: {
+      const run = runOf(state, event.runId);
+      if (run) applyToRun(state, run, event, effects);
     }
-    case "run-finished":
-      if (activeRun(state, event.runId, "finishing")) endRun(state, event.runId, effects, "completed", "", "");
-      break;
-    case "run-failed":
-      endRun(state, event.runId, effects, "failed", event.code, event.message);
-      break;
-    case "run-cancelled":
-      endRun(state, event.runId, effects, "cancelled", "cancelled", "cancelled");
-      break;
   }
 }
 
-function newRun(runId: string): RunState {
-  return {
-    runId,
-    phase: "preparing",
-    gradientAccumulation: 0,
-    totalSteps: 0,
-    step: 1,
-    group: [],
-    groupComplete: false,
-    stepping: false,
-    ahead: [],
-    deviceClass: undefined,
-    hasResults: false,
-    lastServed: 0,
-  };
-}
+type TrainerEvent = Event & { type: "trainer-pulled" | "trainer-heard" | "trainer-drained" };
 
-function activeRun(state: PoolState, runId: string, phase: RunState["phase"]): RunState | undefined {
-  return state.runs.find((run) => run.runId === runId && run.phase === phase);
-}
-
-const trainerOf = (state: PoolState, trainerId: string): TrainerState | undefined =>
-  state.trainers.find((trainer) => trainer.trainerId === trainerId);
-
-function beginStep(run: RunState, number: number): void {
-  run.step = number;
-  run.group = [];
-  run.groupComplete = false;
-  run.stepping = false;
-}
-
-/** Moves arrived micro-batches into the step that is being made, up to its last one. */
-function fillGroup(run: RunState): void {
-  while (!run.groupComplete && run.ahead.length > 0) {
-    const lastOfEpoch = run.ahead.shift();
-    run.group.push({ status: "waiting", attempts: 0, failures: 0, losses: 0 });
-    run.groupComplete = lastOfEpoch === true || run.group.length === run.gradientAccumulation;
-  }
-}
-
-/**
- * Gives a trainer's unfinished micro-batches back; its other work is untouched (I3). The first of them
- * was being computed, so it alone may have been the reason.
- */
-function loseTrainer(state: PoolState, trainerId: string, effects: Effect[]): void {
-  const lost = state.tasks.filter((task) => task.trainerId === trainerId);
-  state.trainers = state.trainers.filter((trainer) => trainer.trainerId !== trainerId);
-  for (const task of lost) release(state, task);
-  const [computed] = lost;
-  const losses = computed && change(state, computed, ({ losses: before }) => ({ losses: before + 1 }))?.losses;
-  if (!losses || losses < MAX_LOSSES) return;
-  const what = `${placeOf(computed)}: ${MAX_LOSSES} trainers were lost while they computed it`;
-  const advice = "if they ran out of memory, lower batch_size or max_length";
-  endRun(state, computed.runId, effects, "failed", "resource_exhausted", `${what}; ${advice}`);
-}
-
-/** The task is no longer in anybody's hands; its micro-batch waits again. */
-function release(state: PoolState, task: TaskState): void {
-  state.tasks = state.tasks.filter((other) => other !== task);
-  change(state, task, () => ({ status: "waiting" }));
-  const run = activeRun(state, task.runId, "running");
-  if (run && !run.hasResults && !state.tasks.some(({ runId }) => runId === run.runId)) run.deviceClass = undefined;
-}
-
-/** Changes the micro-batch of a task, and gives it as it is then; undefined when its step or run is over. */
-function change(
-  state: PoolState,
-  task: TaskState,
-  changes: (before: MicroBatchState) => Partial<MicroBatchState>,
-): MicroBatchState | undefined {
-  const run = activeRun(state, task.runId, "running");
-  const before = run?.step === task.step ? run.group[task.microBatch] : undefined;
-  if (!run || !before) return undefined;
-  const after = { ...before, ...changes(before) };
-  run.group[task.microBatch] = after;
-  return after;
-}
-
-const placeOf = ({ step: number, microBatch }: TaskState) => `step ${number}, micro-batch ${microBatch}`;
-
-function takeResult(state: PoolState, taskId: string, effects: Effect[]): void {
-  const task = state.tasks.find((candidate) => candidate.taskId === taskId);
-  const run = task && activeRun(state, task.runId, "running");
-  if (!run || !change(state, task, () => ({ status: "done" }))) {
-    effects.push({ type: "drop-result", taskId });
+function applyToTrainer(state: PoolState, event: TrainerEvent): void {
+  const trainer = trainerOf(state, event.trainerId);
+  if (!trainer) return;
+  if (event.type === "trainer-drained") {
+    trainer.draining = event.draining;
+    if (!event.draining) pardon(trainer, true);
     return;
   }
-  state.tasks = state.tasks.filter((other) => other !== task);
-  run.hasResults = true;
-  effects.push({ type: "accept-result", task });
-  if (!run.groupComplete || !run.group.every(({ status }) => status === "done")) return;
-  run.stepping = true;
-  effects.push({ type: "apply-step", runId: run.runId, step: run.step });
+  trainer.lastSeenMs = state.nowMs;
+  if (event.type === "trainer-pulled") trainer.credits = Math.min(trainer.credits + event.tasks, MAX_CREDITS);
 }
 
-function failTask(state: PoolState, event: Event & { type: "task-failed" }, effects: Effect[]): void {
-  const task = state.tasks.find(({ taskId }) => taskId === event.taskId);
-  if (!task) return;
-  release(state, task);
-  const failures = change(state, task, ({ failures: before }) => ({ failures: before + 1 }))?.failures ?? 0;
-  if (event.permanent) {
-    endRun(state, task.runId, effects, "failed", event.code, event.message);
-  } else if (failures >= MAX_FAILURES) {
-    const what = `${placeOf(task)} failed ${MAX_FAILURES} times, at last: ${event.message}`;
-    endRun(state, task.runId, effects, "failed", event.code, what);
+type RunEvent = Exclude<Extract<Event, { runId: string }>, { type: "run-submitted" }>;
+
+function applyToRun(state: PoolState, run: RunState, event: RunEvent, effects: Effect[]): void {
+  switch (event.type) {
+    case "run-prepared":
+      if (run.phase === "preparing") beginRun(run, event, effects);
+      break;
+    case "micro-batch-arrived":
+      if (run.phase !== "running") break;
+      run.ahead.push(event.lastOfEpoch);
+      fillGroup(run);
+      break;
+    case "step-applied":
+      if (run.stepping) nextStep(run, effects);
+      break;
+    case "run-paused":
+      run.paused = true;
+      recallTasks(state, run.runId, effects);
+      break;
+    case "run-resumed":
+      run.paused = false;
+      if (run.trouble !== "") effects.push({ type: "retry", runId: run.runId });
+      break;
+    case "run-troubled":
+      run.trouble = event.reason;
+      break;
+    case "run-finished":
+      run.finished = run.phase === "finishing";
+      break;
+    case "run-failed":
+      endRun(state, run.runId, effects, "failed", event.code, event.message);
+      break;
+    case "run-cancelled":
+      endRun(state, run.runId, effects, "cancelled", "cancelled", "cancelled");
+      break;
   }
-}
-
-function endRun(
-  state: PoolState,
-  runId: string,
-  effects: Effect[],
-  outcome: "completed" | "cancelled" | "failed",
-  code: string,
-  message: string,
-): void {
-  const run = state.runs.find((candidate) => candidate.runId === runId);
-  if (!run) return;
-  for (const { trainerId, taskId } of state.tasks.filter((task) => task.runId === runId)) {
-    effects.push({ type: "cancel-task", trainerId, taskId });
-  }
-  state.tasks = state.tasks.filter((task) => task.runId !== runId);
-  state.runs = state.runs.filter((candidate) => candidate !== run);
-  effects.push({ type: "end-run", runId, outcome, code, message });
-}
-
-function assignTasks(state: PoolState, effects: Effect[]): void {
-  for (;;) {
-    const match = nextMatch(state);
-    if (!match) return;
-    const { run, trainer, microBatch } = match;
-    const before = run.group[microBatch] as MicroBatchState;
-    const attempts = before.attempts + 1;
-    run.group[microBatch] = { ...before, status: "assigned", attempts };
-    trainer.credits -= 1;
-    run.deviceClass ??= trainer.deviceClass;
-    run.lastServed = ++state.assignments;
-    const { runId, step: number } = run;
-    const taskId = `${runId}/${number}/${microBatch}/${attempts}`;
-    const task: TaskState = { taskId, trainerId: trainer.trainerId, runId, step: number, microBatch };
-    state.tasks.push(task);
-    effects.push({ type: "assign", trainerId: trainer.trainerId, task });
-  }
-}
-
-/** The least recently served run with work to hand out that a free trainer may do, and the least busy such trainer. */
-function nextMatch(state: PoolState): { run: RunState; trainer: TrainerState; microBatch: number } | undefined {
-  const free = state.trainers.filter(({ credits }) => credits > 0);
-  if (free.length === 0) return undefined;
-  const load = ({ trainerId }: TrainerState) => state.tasks.filter((task) => task.trainerId === trainerId).length;
-  free.sort((a, b) => load(a) - load(b));
-  for (const run of [...state.runs].sort((a, b) => a.lastServed - b.lastServed)) {
-    const microBatch = nextMicroBatch(run);
-    const trainer = free.find(({ deviceClass }) => run.deviceClass === undefined || run.deviceClass === deviceClass);
-    if (trainer && microBatch !== undefined) return { run, trainer, microBatch };
-  }
-  return undefined;
-}
-
-/** The micro-batch to hand out next: the first that waits, unless too many results wait for an earlier one. */
-export function nextMicroBatch(run: RunState): number | undefined {
-  if (run.phase !== "running" || run.stepping) return undefined;
-  const waiting = run.group.findIndex(({ status }) => status === "waiting");
-  if (waiting < 0) return undefined;
-  const open = run.group.findIndex(({ status }) => status !== "done");
-  const early = run.group.slice(open, waiting).filter(({ status }) => status === "done").length;
-  return early < MAX_EARLY_RESULTS ? waiting : undefined;
 }

@@ -1,10 +1,65 @@
-import type { Handlers, PoolServiceService } from "@gradpool/rpc";
-import type { Engine } from "../engine.js";
+import {
+  DrainTrainerRequest,
+  healthProblem,
+  RunState,
+  UndrainTrainerRequest,
+  type Handlers,
+  type PoolServiceService,
+  type ServiceStatus,
+  type Trainer,
+} from "@gradpool/rpc";
+import { contentOf, type Requests } from "../requests.js";
+import type { RunRegistry } from "../run-registry.js";
+import type { TrainerPool } from "../trainer-pool.js";
 
-export function poolServiceHandlers(engine: Engine): Handlers<PoolServiceService> {
+export interface PoolServiceParts {
+  registry: RunRegistry;
+  trainers: TrainerPool;
+  requests: Requests;
+  /** The services that the coordinator calls, by name. */
+  services: ReadonlyMap<string, string>;
+  startedAt: Date;
+  /** "host:port" of the coordinator itself, once it listens. */
+  address: () => string;
+}
+
+export function poolServiceHandlers(parts: PoolServiceParts): Handlers<PoolServiceService> {
+  const { registry, trainers, requests, services, startedAt, address } = parts;
+
+  const drain = async (draining: boolean, requestId: string, trainerId: string): Promise<Trainer> => {
+    const { encode } = draining ? DrainTrainerRequest : UndrainTrainerRequest;
+    const content = contentOf(`drain ${draining}`, encode({ requestId: "", trainerId }).finish());
+    await requests.once(requestId, content, async (request) => {
+      await trainers.drain(trainerId, draining, request(trainerId));
+      return trainerId;
+    });
+    return trainers.trainer(trainerId);
+  };
+
   return {
+    async getPool() {
+      const self = { name: "coordinator", address: address(), serving: true, problem: "", startedAt };
+      const others = [...services].map(async ([name, target]): Promise<ServiceStatus> => {
+        const problem = await healthProblem(target);
+        return { name, address: target, serving: problem === "", problem, startedAt: undefined };
+      });
+      const unfinished = registry.unfinished;
+      const paused = unfinished.filter(({ run }) => run.state === RunState.RUN_STATE_PAUSED);
+      return {
+        services: [self, ...(await Promise.all(others))],
+        trainers: trainers.trainers(),
+        activeRuns: unfinished.length,
+        pausedRuns: paused.length,
+      };
+    },
     async listTrainers() {
-      return { trainers: engine.trainers() };
+      return { trainers: trainers.trainers() };
+    },
+    async drainTrainer({ requestId, trainerId }) {
+      return { trainer: await drain(true, requestId, trainerId) };
+    },
+    async undrainTrainer({ requestId, trainerId }) {
+      return { trainer: await drain(false, requestId, trainerId) };
     },
   };
 }

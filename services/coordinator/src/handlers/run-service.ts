@@ -1,23 +1,61 @@
 import { GradpoolError } from "@gradpool/errors";
-import type { Handlers, RunServiceService } from "@gradpool/rpc";
+import {
+  CancelRunRequest,
+  PauseRunRequest,
+  ResumeRunRequest,
+  RunState,
+  SubmitRunRequest,
+  type Handlers,
+  type Run,
+  type RunServiceService,
+} from "@gradpool/rpc";
 import type { Engine } from "../engine.js";
+import { contentOf, type Requests } from "../requests.js";
 import type { RunRegistry } from "../run-registry.js";
 
-export function runServiceHandlers(
-  registry: RunRegistry,
-  engine: Engine,
-  stopping: AbortSignal,
-): Handlers<RunServiceService> {
+export interface RunServiceParts {
+  registry: RunRegistry;
+  engine: Engine;
+  requests: Requests;
+  /** Aborted when the coordinator stops. */
+  stopping: AbortSignal;
+}
+
+export function runServiceHandlers({
+  registry,
+  engine,
+  requests,
+  stopping,
+}: RunServiceParts): Handlers<RunServiceService> {
   /** A wait that ended because the coordinator stops may be tried again. */
   const explained = (error: unknown) => {
     if (!stopping.aborted) return error;
     return new GradpoolError("unavailable", "the coordinator is stopping; try again later", { cause: error });
   };
+
+  /** Tells the core of what a client wants of a run, once per request, and gives the run as it is then. */
+  const ask = async (rpc: string, message: Uint8Array, requestId: string, event: RunWish): Promise<Run> => {
+    const record = registry.get(event.runId);
+    await requests.once(requestId, contentOf(rpc, message), async (request) => {
+      if (event.type !== "run-cancelled")
+        requireUnfinished(record.run, event.type === "run-paused" ? "pause" : "resume");
+      await engine.happen({ event, changes: [request(event.runId)] });
+      stopping.throwIfAborted();
+      return event.runId;
+    });
+    return record.run;
+  };
+
   return {
     async submitRun({ requestId, spec }) {
-      const { record, created } = registry.submit(requestId, spec);
-      if (created) engine.submit(created.runId, created.spec, created.recipe, created.record);
-      return { run: record.run };
+      const content = contentOf("SubmitRun", SubmitRunRequest.encode({ requestId: "", spec }).finish());
+      const runId = await requests
+        .once(requestId, content, (request) => engine.submit(spec, (submitted) => [request(submitted)]))
+        .catch((error: unknown) => {
+          throw explained(error);
+        });
+      if (runId === "") throw explained(new GradpoolError("cancelled", "cancelled"));
+      return { run: registry.get(runId).run };
     },
     async getRun({ runId }) {
       return { run: registry.get(runId).run };
@@ -27,18 +65,51 @@ export function runServiceHandlers(
     },
     async *watchRun({ runId, afterStep }, { signal }) {
       try {
-        yield* registry.get(runId).watch(afterStep, AbortSignal.any([signal, stopping]));
+        yield* registry.watch(runId, afterStep, AbortSignal.any([signal, stopping]));
       } catch (error) {
         throw explained(error);
       }
     },
+    async pauseRun({ requestId, runId }) {
+      const message = PauseRunRequest.encode({ requestId: "", runId }).finish();
+      return { run: await ask("PauseRun", message, requestId, { type: "run-paused", runId }) };
+    },
+    async resumeRun({ requestId, runId }) {
+      const message = ResumeRunRequest.encode({ requestId: "", runId }).finish();
+      return { run: await ask("ResumeRun", message, requestId, { type: "run-resumed", runId }) };
+    },
     async cancelRun({ requestId, runId }, { signal }) {
-      const record = registry.cancel(requestId, runId);
-      engine.cancel(runId);
+      const message = CancelRunRequest.encode({ requestId: "", runId }).finish();
+      const record = registry.get(runId);
+      if (record.hasEnded) requireCancelled(record.run);
+      await ask("CancelRun", message, requestId, { type: "run-cancelled", runId });
+      // Asked for before, and perhaps interrupted: the run's end is what counts.
+      if (!record.hasEnded) await engine.happen({ event: { type: "run-cancelled", runId } });
       await record.ended(AbortSignal.any([signal, stopping])).catch((error: unknown) => {
         throw explained(error);
       });
-      return { run: registry.requireCancelled(record).run };
+      return { run: requireCancelled(record.run) };
     },
   };
 }
+
+type RunWish = { type: "run-paused" | "run-resumed" | "run-cancelled"; runId: string };
+
+/** Errors: `failed_precondition` when the run has ended. */
+function requireUnfinished(run: Run, verb: string): void {
+  const how = ENDS[run.state];
+  if (how === undefined) return;
+  throw new GradpoolError("failed_precondition", `run ${run.runId} has ${how} already; there is nothing to ${verb}`);
+}
+
+/** Errors: `failed_precondition` when the run has ended otherwise. */
+function requireCancelled(run: Run): Run {
+  if (run.state !== RunState.RUN_STATE_CANCELLED) requireUnfinished(run, "cancel");
+  return run;
+}
+
+const ENDS: Partial<Record<RunState, string>> = {
+  [RunState.RUN_STATE_COMPLETED]: "completed",
+  [RunState.RUN_STATE_FAILED]: "failed",
+  [RunState.RUN_STATE_CANCELLED]: "been cancelled",
+};

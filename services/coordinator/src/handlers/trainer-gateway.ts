@@ -9,17 +9,18 @@ import {
   type WorkRequest,
 } from "@gradpool/rpc";
 import type { Engine } from "../engine.js";
+import type { TrainerPool } from "../trainer-pool.js";
 import type { TrainerConnection } from "../trainer-connection.js";
 
-export function trainerGatewayHandlers(engine: Engine): Handlers<TrainerGatewayServiceService> {
+export function trainerGatewayHandlers(engine: Engine, trainers: TrainerPool): Handlers<TrainerGatewayServiceService> {
   return {
     async *work(requests, { signal }) {
       const messages = requests[Symbol.asyncIterator]();
-      const connection = engine.join(await readHello(messages));
-      const leave = () => engine.leave(connection);
+      const connection = trainers.join(await readHello(messages));
+      const leave = () => trainers.leave(connection);
       signal.addEventListener("abort", leave, { once: true });
       let failure: unknown;
-      listen(engine, connection, messages)
+      listen(trainers, connection, messages)
         .catch((error: unknown) => (failure = error))
         .finally(leave);
       try {
@@ -32,7 +33,7 @@ export function trainerGatewayHandlers(engine: Engine): Handlers<TrainerGatewayS
     },
 
     async *fetchAdapter({ runId, adapterVersion }) {
-      for (const data of chunks(engine.adapterFile(runId, adapterVersion))) yield { data };
+      for (const data of chunks(engine.run(runId).adapterFile(adapterVersion))) yield { data };
     },
 
     async pushResult(requests) {
@@ -42,7 +43,7 @@ export function trainerGatewayHandlers(engine: Engine): Handlers<TrainerGatewayS
       for await (const { message } of requests) {
         if (message?.$case === "header") {
           header = message.value;
-          const limit = engine.resultLimit(header.taskId);
+          const limit = trainers.resultLimit(header.taskId);
           // Late: its gradients need not come at all.
           if (limit === undefined) return { accepted: false };
           if (header.gradientBytes > limit) throw malformed("it has more bytes than the adapter");
@@ -53,7 +54,7 @@ export function trainerGatewayHandlers(engine: Engine): Handlers<TrainerGatewayS
         }
       }
       if (!header || received !== header.gradientBytes) throw malformed("it is incomplete");
-      return { accepted: engine.result(header, concat(pieces)) };
+      return { accepted: await trainers.result(header, concat(pieces)) };
     },
   };
 }
@@ -69,7 +70,7 @@ async function readHello(messages: AsyncIterator<WorkRequest>): Promise<TrainerH
 
 /** Hears a trainer until it ends the conversation or its connection breaks. */
 async function listen(
-  engine: Engine,
+  trainers: TrainerPool,
   connection: TrainerConnection,
   messages: AsyncIterator<WorkRequest>,
 ): Promise<void> {
@@ -77,8 +78,8 @@ async function listen(
     const next = await messages.next().catch(() => undefined);
     if (!next || next.done) return;
     const { message } = next.value;
-    if (message?.$case === "pull") engine.pulled(connection, message.value.tasks);
-    if (message?.$case === "heartbeat") engine.heard(connection, message.value.residentBytes);
-    if (message?.$case === "failed") engine.taskFailed(connection, message.value);
+    if (message?.$case === "pull") trainers.pulled(connection, message.value.tasks);
+    if (message?.$case === "heartbeat") trainers.heard(connection, message.value.residentBytes);
+    if (message?.$case === "failed") trainers.taskFailed(connection, message.value);
   }
 }

@@ -1,30 +1,27 @@
 import { resolve } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { GradpoolError } from "@gradpool/errors";
 import { loraScaling } from "@gradpool/recipe";
-import {
-  concat,
-  RunState,
-  type Cursor,
-  type MicroBatchTask,
-  type ResultHeader,
-  type RunSpec,
-  type StepMetrics,
-} from "@gradpool/rpc";
-import type { TaskState } from "../core/state.js";
+import { concat, type Cursor, type MicroBatchTask, type ResultHeader, type Run, type StepMetrics } from "@gradpool/rpc";
+import type { PreparedFacts, TaskState } from "../core/state.js";
 import type { TrainerConnection } from "../trainer-connection.js";
-import { whileAway, type Services } from "../services.js";
-import { checkpointFiles, resultFiles, type Files, type RunFacts } from "./files.js";
+import type { Services } from "../services.js";
+import { Checkpoints, type CheckpointsOptions } from "./checkpoints.js";
+import type { Files, RunFacts } from "./files.js";
 import { drawLossPlot } from "./loss-plot.js";
 import { MicroBatchBuffer } from "./micro-batch-buffer.js";
+import { Patience } from "./patience.js";
 import { prepareRun, type CompleteRecipe, type PreparedRun } from "./prepare.js";
-import type { RunRecord } from "./run-record.js";
-import { saveFiles } from "./save-files.js";
+import type { Doing } from "./run-record.js";
+import { runtimeClass, type Runtime } from "./start.js";
 import { Training, type MicroBatchResult } from "./training.js";
 
 /** Bytes of a result's safetensors file besides its values, at most about those of the adapter's. */
 const RESULT_HEADER_BYTES = 1 << 20;
 /** How long the end of a run waits for the store to take its folder back. */
 const RELEASE_MS = 2_000;
+/** How long a coordinator that stops waits for a run's last save. */
+const SAVE_MS = 3_000;
 
 /** What a run holds once it is prepared: gone when it ends, but for its record. */
 interface Ready {
@@ -32,52 +29,93 @@ interface Ready {
   training: Training;
   buffer: MicroBatchBuffer;
   tokenizerFiles: Files;
+  /** All steps so far, those before an interruption included. */
+  steps: StepMetrics[];
+  checkpoints: Checkpoints;
+  /** Where the data stands behind the last step; undefined before the first. */
+  cursor: Cursor | undefined;
+}
+
+/** What happens to a run, for whoever drives it. */
+export interface RunListener extends Pick<CheckpointsOptions, "onCheckpoint" | "onFailed"> {
+  /** Told to people. */
+  onDoing: (doing: Partial<Doing>) => void;
+  /** It is held up, or, with an empty reason, not any more. */
+  onTrouble: (reason: string) => void;
+}
+
+export interface ActiveRunOptions extends RunListener {
+  /** As it is recorded. */
+  run: Run;
+  recipe: CompleteRecipe;
+  services: Services;
+  recoveryMs: number;
 }
 
 /** The I/O of one run that has not ended: its data, numbers and files. The core says what to do when. */
 export class ActiveRun {
+  readonly #options: ActiveRunOptions;
   readonly #runId: string;
-  readonly #spec: RunSpec;
-  readonly #recipe: CompleteRecipe;
-  readonly #record: RunRecord;
-  readonly #services: Services;
+  readonly #spec: NonNullable<Run["spec"]>;
   readonly #over = new AbortController();
+  readonly #patience: Patience;
   #ready: Ready | undefined;
   /** Of the trainers: one class, by the core's rule. */
-  #runtime = { deviceClass: "", version: "" };
+  #runtime: Runtime = { deviceClass: "", version: "" };
   #stepBegan = 0;
-  #saving: Promise<void> = Promise.resolve();
 
-  constructor(runId: string, spec: RunSpec, recipe: CompleteRecipe, record: RunRecord, services: Services) {
+  constructor(options: ActiveRunOptions) {
+    const { runId, spec } = options.run;
+    if (!spec) throw new Error(`run ${runId} has no spec`);
+    this.#options = options;
     this.#runId = runId;
     this.#spec = spec;
-    this.#recipe = recipe;
-    this.#record = record;
-    this.#services = services;
+    this.#patience = new Patience(options.onTrouble);
   }
 
-  /** Errors: those of prepareRun. */
-  async prepare(): Promise<{ gradientAccumulation: number; totalSteps: number }> {
+  /** `runtimes`: of the trainers in the pool. Gives what the core and people want to know. Errors: those of prepareRun. */
+  async prepare(runtimes: Runtime[]): Promise<{ facts: PreparedFacts; found: Partial<Run>; steps: StepMetrics[] }> {
+    const { run, recipe, services, onDoing } = this.#options;
     const { signal } = this.#over;
-    this.#record.update({ state: RunState.RUN_STATE_PREPARING });
-    const report = (preparing: string) => this.#record.update({ preparing });
-    const prepared = await prepareRun(this.#runId, this.#spec, this.#recipe, this.#services, report, signal);
-    const tokenizerFiles = await whileAway(
-      "tokenizer",
-      () => this.#loadTokenizerFiles(prepared.dataset.tokenizer),
-      signal,
-    );
+    const prepared = await prepareRun({
+      ...{ runId: this.#runId, spec: this.#spec, recipe, services, signal, runtimes },
+      patience: this.#patience,
+      before: run.startedAt && { rows: run.rows, resumedFrom: run.resumedFrom },
+      report: (preparing) => onDoing({ preparing }),
+    });
+    const load = () => this.#loadTokenizerFiles(prepared.dataset.tokenizer);
+    const tokenizerFiles = await this.#patience.through("tokenizer", load, signal);
     // It may have been cancelled while the last answer was under way.
     signal.throwIfAborted();
+    const { outputDir, totalSteps, rows, trainableParameters, allParameters, resumed, resumedFrom, notes } = prepared;
     const { gradientAccumulation } = prepared.recipe;
-    const buffer = new MicroBatchBuffer(gradientAccumulation);
-    this.#ready = { prepared, training: new Training(prepared), buffer, tokenizerFiles };
+    const steps = [...(resumed?.steps ?? [])];
+    const stepsDone = steps.length;
+    if (resumed) this.#runtime = resumed.runtime;
+    this.#ready = {
+      ...{ prepared, tokenizerFiles, steps, cursor: resumed?.cursor },
+      training: new Training(prepared),
+      buffer: new MicroBatchBuffer(gradientAccumulation, stepsDone),
+      checkpoints: new Checkpoints({ ...this.#options, patience: this.#patience, signal }, stepsDone),
+    };
     this.#stepBegan = performance.now();
-    const { outputDir, totalSteps, rows, trainableParameters, allParameters } = prepared;
+    const facts = { gradientAccumulation, totalSteps, stepsDone };
     const spec = { ...this.#spec, outputDir };
-    const facts = { spec, totalSteps, rows, trainableParameters, allParameters };
-    this.#record.update({ ...facts, state: RunState.RUN_STATE_RUNNING, startedAt: new Date(), preparing: "" });
-    return { gradientAccumulation, totalSteps };
+    const startedAt = run.startedAt ?? new Date();
+    return {
+      facts: { ...facts, deviceClass: resumed && runtimeClass(resumed.runtime) },
+      found: {
+        spec,
+        totalSteps,
+        rows,
+        trainableParameters,
+        allParameters,
+        startedAt,
+        resumedFrom,
+        notes: [...run.notes, ...notes],
+      },
+      steps,
+    };
   }
 
   /**
@@ -85,37 +123,45 @@ export class ActiveRun {
    * last cursor. Errors: `failed_precondition` when the data is not what was counted, and the service's.
    */
   async stream(onMicroBatch: (lastOfEpoch: boolean) => void): Promise<void> {
-    const { prepared, buffer } = this.#need();
+    const { prepared, buffer, cursor: start } = this.#need();
     const { dataset, recipe, totalSteps, datasetHash } = prepared;
     const { signal } = this.#over;
-    let cursor: Cursor | undefined;
-    await whileAway(
-      "data-stream",
-      async (progressed) => {
-        const request = { dataset, epochs: recipe.epochs, cursor };
-        for await (const { microBatch } of this.#services.dataStream.openStream(request, { signal })) {
-          const cursorAfter = microBatch?.cursorAfter;
-          if (!microBatch || !cursorAfter) throw new Error("the data stream sent no micro-batch with a cursor");
-          if (cursorAfter.datasetHash !== datasetHash) throw changedData("its files are others now");
-          await buffer.room(signal);
-          buffer.add(microBatch);
-          cursor = cursorAfter;
-          progressed();
-          onMicroBatch(microBatch.lastOfEpoch);
-          if (buffer.wholeSteps === totalSteps) return;
-        }
-        throw changedData(`it ended after ${buffer.wholeSteps} of ${totalSteps} steps`);
-      },
-      signal,
-    );
+    let cursor = start;
+    const read = async (progressed: () => void) => {
+      const request = { dataset, epochs: recipe.epochs, cursor };
+      for await (const { microBatch } of this.#options.services.dataStream.openStream(request, { signal })) {
+        const cursorAfter = microBatch?.cursorAfter;
+        if (!microBatch || !cursorAfter) throw new Error("the data stream sent no micro-batch with a cursor");
+        if (cursorAfter.datasetHash !== datasetHash) throw changedData("its files are others now");
+        await buffer.room(signal);
+        buffer.add(microBatch);
+        cursor = cursorAfter;
+        progressed();
+        onMicroBatch(microBatch.lastOfEpoch);
+        if (buffer.wholeSteps === totalSteps) return;
+      }
+      throw changedData(`it ended after ${buffer.wholeSteps} of ${totalSteps} steps`);
+    };
+    await this.#patience.through("data-stream", read, signal);
+  }
+
+  /** Tries at once again what it waits for. */
+  retry(): void {
+    this.#patience.wake();
+  }
+
+  /** Saves what it has, since it may rest for long. */
+  rest(): void {
+    const ready = this.#ready;
+    if (ready?.cursor) ready.checkpoints.recover(this.#facts(), ready.training, ready.cursor);
   }
 
   /** The message that hands a task to a trainer. */
-  taskMessage(task: TaskState, { deviceClass, version }: TrainerConnection): MicroBatchTask {
+  taskMessage(task: TaskState, { runtime }: TrainerConnection): MicroBatchTask {
     const { prepared, buffer } = this.#need();
     const { lora, seed } = prepared.recipe;
     const { rows, rowLength, ids, lengths } = buffer.get(task.step, task.microBatch);
-    this.#runtime = { deviceClass, version };
+    this.#runtime = runtime;
     return {
       taskId: task.taskId,
       runId: task.runId,
@@ -168,76 +214,75 @@ export class ActiveRun {
     buffer.done(step, microBatch);
   }
 
-  /**
-   * Makes the step that is complete, and starts its checkpoint if one is due; waits for the one before,
-   * so that no more than one is in memory. Errors: as Training.applyStep.
-   */
-  async applyStep(onSaveFailed: (error: unknown) => void): Promise<void> {
-    const { training, buffer, prepared } = this.#need();
-    const { epoch, cursorAfter } = buffer.takeStep();
+  /** Makes the step that is complete. Errors: as Training.applyStep. */
+  applyStep(): StepMetrics {
+    const ready = this.#need();
+    const { epoch, cursorAfter } = ready.buffer.takeStep();
+    if (!cursorAfter) throw new Error("the data stream sent no micro-batch with a cursor");
     const now = performance.now();
-    const metrics = training.applyStep(epoch, (now - this.#stepBegan) / 1000);
+    const metrics = ready.training.applyStep(epoch, (now - this.#stepBegan) / 1000);
     this.#stepBegan = now;
-    this.#record.addStep(metrics);
+    ready.steps.push(metrics);
+    ready.cursor = cursorAfter;
+    return metrics;
+  }
+
+  /** Starts to save what is due after the last step, once the save before it is done. */
+  async saveIfDue(): Promise<void> {
+    const { training, prepared, checkpoints, cursor } = this.#need();
+    if (!cursor) throw new Error("no step was made yet");
+    const { version } = training;
     const { saveEvery } = prepared.recipe;
-    const isDue = saveEvery > 0 && metrics.step % saveEvery === 0;
-    if (!isDue && metrics.step < prepared.totalSteps) return;
-    await this.#saving;
-    const files = checkpointFiles(this.#facts(), training, cursorAfter);
-    this.#saving = this.#saveCheckpoint(metrics, files);
-    this.#saving.catch(onSaveFailed);
+    const isDue = version === prepared.totalSteps || (saveEvery > 0 && version % saveEvery === 0);
+    await checkpoints.afterStep(isDue, this.#facts(), training, cursor);
   }
 
   /** Writes the result. */
   async finish(): Promise<void> {
-    const { training, prepared } = this.#need();
-    const { signal } = this.#over;
-    await this.#saving;
-    const plot = await drawLossPlot(this.#record.steps, this.#spec.modelId, signal);
-    const files = new Map([...resultFiles(this.#facts(), training), ...plot]);
-    const { step = 0, epoch = 0 } = this.#record.steps.at(-1) ?? {};
-    const header = { outputDir: prepared.outputDir, runId: this.#runId, name: "", epoch, step, keepLastN: 0 };
-    await whileAway("checkpoint-store", () => saveFiles(this.#services.checkpointStore, header, files, signal), signal);
+    const { training, checkpoints, steps } = this.#need();
+    const plot = await drawLossPlot(steps, this.#spec.modelId, this.#over.signal);
+    await checkpoints.finish(this.#facts(), training, plot);
   }
 
   /** Stops all work and gives the output folder back. */
   async end(): Promise<void> {
-    this.#over.abort();
-    this.#ready = undefined;
-    await this.#saving.catch(() => {});
+    await this.#stop();
     const claim = { outputDir: resolve(this.#spec.outputDir), runId: this.#runId };
     const signal = AbortSignal.timeout(RELEASE_MS);
-    const release = () => this.#services.checkpointStore.release(claim, { signal });
+    const give = () => this.#options.services.checkpointStore.release(claim, { signal });
     // A store that stopped has given its claims back by itself.
-    await whileAway("checkpoint-store", release, signal).catch(() => {});
+    await new Patience(() => {}).through("checkpoint-store", give, signal).catch(() => {});
   }
 
-  async #saveCheckpoint({ step, epoch }: StepMetrics, files: Files): Promise<void> {
-    const { signal } = this.#over;
-    const { outputDir, recipe } = this.#need().prepared;
-    const name = `checkpoint-epoch${epoch}-step${step}`;
-    const header = { outputDir, runId: this.#runId, name, epoch, step, keepLastN: recipe.keepLastNCheckpoints };
-    const { path, removed } = await whileAway(
-      "checkpoint-store",
-      () => saveFiles(this.#services.checkpointStore, header, files, signal),
-      signal,
-    );
-    this.#record.addCheckpoint({ path, step, epoch, removed: false });
-    for (const gone of removed) this.#record.addCheckpoint({ path: gone, ...numbersOf(gone), removed: true });
+  /** Stops all work of a run that goes on when the coordinator starts again: it keeps its folder, and saves what it has. */
+  async leave(): Promise<void> {
+    this.rest();
+    const late = new AbortController();
+    const saved = this.#ready?.checkpoints.settled();
+    await Promise.race([saved, delay(SAVE_MS, undefined, { signal: late.signal }).catch(() => {})]);
+    late.abort();
+    await this.#stop();
+  }
+
+  async #stop(): Promise<void> {
+    this.#over.abort();
+    const saving = this.#ready?.checkpoints.settled();
+    this.#ready = undefined;
+    await saving;
   }
 
   async #loadTokenizerFiles(tokenizer: PreparedRun["dataset"]["tokenizer"]): Promise<Files> {
     const pieces = new Map<string, Uint8Array[]>();
     const { signal } = this.#over;
-    for await (const { path, data } of this.#services.tokenizer.getTokenizerFiles({ tokenizer }, { signal })) {
+    const { services } = this.#options;
+    for await (const { path, data } of services.tokenizer.getTokenizerFiles({ tokenizer }, { signal })) {
       pieces.set(path, [...(pieces.get(path) ?? []), data]);
     }
     return new Map([...pieces].map(([path, parts]) => [path, concat(parts)]));
   }
 
   #facts(): RunFacts {
-    const { prepared, tokenizerFiles } = this.#need();
-    const { steps } = this.#record;
+    const { prepared, tokenizerFiles, steps } = this.#need();
     return { runId: this.#runId, spec: this.#spec, prepared, steps, tokenizerFiles, runtime: this.#runtime };
   }
 
@@ -250,9 +295,4 @@ export class ActiveRun {
 function changedData(what: string): GradpoolError {
   const message = `the data set changed since it was counted: ${what}; submit the run again`;
   return new GradpoolError("failed_precondition", message);
-}
-
-function numbersOf(checkpointPath: string): { epoch: number; step: number } {
-  const [, epoch, step] = /checkpoint-epoch(\d+)-step(\d+)$/.exec(checkpointPath) ?? [];
-  return { epoch: Number(epoch ?? 0), step: Number(step ?? 0) };
 }

@@ -14,12 +14,14 @@ export class MicroBatchBuffer {
   readonly #gradientAccumulation: number;
   /** Steps from #firstStep on; the last one is still being filled. */
   #steps: MicroBatch[][] = [[]];
-  #firstStep = 1;
+  #firstStep: number;
   #waiting = 0;
   readonly #room = new EventTarget();
 
-  constructor(gradientAccumulation: number) {
+  /** `stepsDone`: steps that were made before; the first micro-batch belongs to the next one. */
+  constructor(gradientAccumulation: number, stepsDone: number) {
     this.#gradientAccumulation = gradientAccumulation;
+    this.#firstStep = stepsDone + 1;
   }
 
   /** Steps that have arrived as a whole so far. */

@@ -1,7 +1,6 @@
 /** A run's PREPARING: everything is examined before the first step, so that what cannot work fails with one clear line. */
-import { readFile } from "node:fs/promises";
-import { join, resolve } from "node:path";
-import { initAdapter, parseAdapterConfig, readAdapter, type AdapterTensors } from "@gradpool/adapter";
+import { resolve } from "node:path";
+import type { AdapterTensors } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
 import { openModel, type ModelSource } from "@gradpool/model-source";
 import { selectTargets, type LinearModule } from "@gradpool/models";
@@ -12,10 +11,12 @@ import type {
   DescribeDatasetResponse,
   LoraRecipe,
   Recipe,
+  ResumePoint,
   RunSpec,
   TokenizerInfo,
 } from "@gradpool/rpc";
-import { whileAway, type Services } from "../services.js";
+import type { CheckpointSource, Resumed } from "./resume.js";
+import { chosenStart, ownStart, type Runtime } from "./start.js";
 
 /** A recipe with its adapter's part, as checkRecipe guarantees it. */
 export type CompleteRecipe = Recipe & { lora: LoraRecipe };
@@ -30,25 +31,39 @@ export interface PreparedRun {
   rows: number;
   totalSteps: number;
   base: BaseModel;
+  /** As it is before the next step. */
   adapter: AdapterTensors;
+  /** The state that it goes on from; undefined: its first step is the first. */
+  resumed: Resumed | undefined;
+  /** The checkpoint that its spec asked to go on from. */
+  resumedFrom: ResumePoint | undefined;
+  /** What people should know of its start. */
+  notes: string[];
   /** Absolute folder, claimed for the run. */
   outputDir: string;
   trainableParameters: number;
   allParameters: number;
 }
 
+/** What a run is prepared with. */
+export interface Preparation extends CheckpointSource {
+  runId: string;
+  spec: RunSpec;
+  recipe: CompleteRecipe;
+  /** What was found when the run was prepared before: it then goes on from what it saved itself. */
+  before: Pick<PreparedRun, "rows" | "resumedFrom"> | undefined;
+  /** Of the trainers in the pool. */
+  runtimes: Runtime[];
+  /** Tells people what is being done. */
+  report: (doing: string) => void;
+}
+
 /**
- * Nothing is written before all else is known to work: the output folder is claimed last.
- * `report` tells people what is being done. Errors: as the refusals below, and those of the services.
+ * Nothing is written before all else is known to work: the output folder is claimed last. Errors: as the
+ * refusals below, and those of the services.
  */
-export async function prepareRun(
-  runId: string,
-  spec: RunSpec,
-  recipe: CompleteRecipe,
-  services: Services,
-  report: (doing: string) => void,
-  signal: AbortSignal,
-): Promise<PreparedRun> {
+export async function prepareRun(preparation: Preparation): Promise<PreparedRun> {
+  const { runId, spec, recipe, services, patience, report, signal } = preparation;
   report("opening the model");
   const source = await openModel(spec.modelId);
   const { description } = source.model;
@@ -57,34 +72,26 @@ export async function prepareRun(
     refuse(`max_length ${recipe.maxLength} is beyond the model's ${description.maxPositions} positions; lower it`);
   }
   report("loading the tokenizer");
-  const tokenizer = await loadTokenizer(spec.modelId, recipe.padToken, services, signal);
+  const tokenizer = await loadTokenizer(preparation);
   const padRow = needsPadRow(tokenizer, description.vocabSize);
-  const adapter = await startingAdapter(recipe, targets);
-  const trainableParameters = [...adapter.values()].reduce((sum, { data }) => sum + data.length, 0);
-
   const dataset = datasetOf(spec, recipe, tokenizer);
-  const size = await measure(dataset, services, report, signal);
+  const base = { source, targets, tokenizer };
+  const own = await ownStart(preparation, base);
+  const size = own ?? (await measure(dataset, preparation));
+  const start = own ?? (await chosenStart(preparation, base, size.datasetHash));
   report("claiming the output folder");
   const claim = { outputDir: resolve(spec.outputDir), runId };
-  const { outputDir } = await whileAway(
+  const { outputDir } = await patience.through(
     "checkpoint-store",
     () => services.checkpointStore.claim(claim, { signal }),
     signal,
   );
-  const wholeSteps = Math.ceil(size.microBatchesPerEpoch / recipe.gradientAccumulation) * recipe.epochs;
+  const { adapter, resumed, resumedFrom, notes } = start;
+  const trainableParameters = [...adapter.values()].reduce((sum, { data }) => sum + data.length, 0);
   return {
-    recipe,
-    source,
-    targets,
-    tokenizer,
-    dataset,
-    datasetHash: size.datasetHash,
-    rows: size.rows,
-    totalSteps: recipe.dryRun ? Math.min(wholeSteps, DRY_RUN_STEPS) : wholeSteps,
+    ...{ recipe, ...base, dataset, adapter, resumed, resumedFrom, notes, outputDir, trainableParameters },
+    ...{ datasetHash: size.datasetHash, rows: size.rows, totalSteps: size.totalSteps },
     base: { modelId: source.dir, modelHash: source.modelHash, targetModules: targets.map(({ name }) => name), padRow },
-    adapter,
-    outputDir,
-    trainableParameters,
     allParameters: description.parameters + (padRow ? description.parametersPerToken : 0) + trainableParameters,
   };
 }
@@ -109,9 +116,10 @@ function refuse(message: string): never {
   throw new GradpoolError("invalid_argument", message);
 }
 
-async function loadTokenizer(modelId: string, padToken: string, services: Services, signal: AbortSignal) {
-  const request = { tokenizer: { modelId, padToken, tokenizerHash: "" } };
-  const { info } = await whileAway("tokenizer", () => services.tokenizer.getTokenizer(request, { signal }), signal);
+async function loadTokenizer({ spec, recipe, services, patience, signal }: Preparation): Promise<TokenizerInfo> {
+  const request = { tokenizer: { modelId: spec.modelId, padToken: recipe.padToken, tokenizerHash: "" } };
+  const load = () => services.tokenizer.getTokenizer(request, { signal });
+  const { info } = await patience.through("tokenizer", load, signal);
   if (!info) throw new Error("the tokenizer service gave no description");
   return info;
 }
@@ -127,57 +135,26 @@ function needsPadRow({ vocabSize: tokens, padTokenAdded }: TokenizerInfo, embedd
   return tokens > embeddingRows;
 }
 
-async function startingAdapter(recipe: CompleteRecipe, targets: LinearModule[]): Promise<AdapterTensors> {
-  const { r, alpha, useRslora, initAdapter: folder } = recipe.lora;
-  if (!folder) return initAdapter(targets, r, recipe.seed);
-  const config = parseAdapterConfig(parseJson(await readAdapterFile(folder, "adapter_config.json"), folder));
-  const same = (flag: string, its: number | boolean, ours: number | boolean) => {
-    if (its === ours) return;
-    refuse(`init_adapter ${folder} has ${flag} ${its}, but the recipe ${ours}; give --${flag} ${its}`);
+interface DatasetSize {
+  datasetHash: string;
+  rows: number;
+  totalSteps: number;
+}
+
+/** Counts the data set. */
+async function measure(dataset: DatasetSpec, { recipe, ...preparation }: Preparation): Promise<DatasetSize> {
+  const { services, patience, report, signal } = preparation;
+  const count = async (progressed: () => void): Promise<DescribeDatasetResponse> => {
+    report("reading the data set");
+    for await (const size of services.dataStream.describeDataset({ dataset }, { signal })) {
+      if (size.complete) return size;
+      progressed();
+      const share = size.bytesTotal > 0 ? ` (${Math.floor((100 * size.bytesRead) / size.bytesTotal)} %)` : "";
+      report(`reading the data set: ${size.rows.toLocaleString("en")} rows${share}`);
+    }
+    throw new GradpoolError("unavailable", "the data-stream service ended before the data set was read");
   };
-  same("lora_r", config.r, r);
-  same("lora_alpha", config.alpha, alpha);
-  same("use_rslora", config.useRslora, useRslora);
-  const file = join(folder, "adapter_model.safetensors");
-  return readAdapter(await readAdapterFile(folder, "adapter_model.safetensors"), targets, r, file);
-}
-
-async function readAdapterFile(folder: string, file: string): Promise<Buffer> {
-  try {
-    return await readFile(join(folder, file));
-  } catch (cause) {
-    const message = `init_adapter: ${join(folder, file)} cannot be read; give a folder that PEFT or gradpool saved`;
-    throw new GradpoolError("not_found", message, { cause });
-  }
-}
-
-function parseJson(text: Buffer, folder: string): unknown {
-  try {
-    return JSON.parse(text.toString("utf8"));
-  } catch (cause) {
-    const message = `init_adapter: ${join(folder, "adapter_config.json")} is not valid JSON; save the adapter again`;
-    throw new GradpoolError("data_loss", message, { cause });
-  }
-}
-
-function measure(
-  dataset: DatasetSpec,
-  services: Services,
-  report: (doing: string) => void,
-  signal: AbortSignal,
-): Promise<DescribeDatasetResponse> {
-  return whileAway(
-    "data-stream",
-    async (progressed) => {
-      report("reading the data set");
-      for await (const size of services.dataStream.describeDataset({ dataset }, { signal })) {
-        if (size.complete) return size;
-        progressed();
-        const share = size.bytesTotal > 0 ? ` (${Math.floor((100 * size.bytesRead) / size.bytesTotal)} %)` : "";
-        report(`reading the data set: ${size.rows.toLocaleString("en")} rows${share}`);
-      }
-      throw new GradpoolError("unavailable", "the data-stream service ended before the data set was read");
-    },
-    signal,
-  );
+  const { rows, datasetHash, microBatchesPerEpoch } = await patience.through("data-stream", count, signal);
+  const wholeSteps = Math.ceil(microBatchesPerEpoch / recipe.gradientAccumulation) * recipe.epochs;
+  return { rows, datasetHash, totalSteps: recipe.dryRun ? Math.min(wholeSteps, DRY_RUN_STEPS) : wholeSteps };
 }

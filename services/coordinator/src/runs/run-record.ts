@@ -1,5 +1,6 @@
 import { EventEmitter, once } from "node:events";
 import { RunState, type CheckpointUpdate, type Run, type StepMetrics, type WatchRunResponse } from "@gradpool/rpc";
+import type { Change, History } from "../store/run-store.js";
 
 const ENDED: ReadonlySet<RunState> = new Set([
   RunState.RUN_STATE_COMPLETED,
@@ -7,46 +8,79 @@ const ENDED: ReadonlySet<RunState> = new Set([
   RunState.RUN_STATE_CANCELLED,
 ]);
 
-/** What is remembered of a run, during and after it. Watchers read along in it, so none needs a queue. */
+export const hasEnded = ({ state }: Run): boolean => ENDED.has(state);
+
+/** What a run does at the moment: told to people, and not worth recording. */
+export type Doing = Pick<Run, "preparing" | "waitingFor">;
+
+/** A run as it is recorded, for whoever looks at it. Watchers read along in it, so none needs a queue. */
 export class RunRecord {
-  #run: Run;
-  readonly steps: StepMetrics[] = [];
-  /** Steps and checkpoints as they came. */
-  readonly #history: WatchRunResponse[] = [];
-  /** Changes of `update`; steps alone do not count. */
+  #recorded: Run;
+  #doing: Doing = { preparing: "", waitingFor: "" };
+  /** Steps and checkpoints as they came; undefined: only in the store. */
+  #history: History | undefined;
+  /** Changes of the run; steps alone do not count. */
   #updates = 0;
   readonly #changes = new EventEmitter().setMaxListeners(0);
 
-  constructor(run: Run) {
-    this.#run = run;
+  constructor(run: Run, history?: History) {
+    this.#recorded = run;
+    this.#history = history;
+  }
+
+  /** Without what it does at the moment. */
+  get recorded(): Run {
+    return this.#recorded;
   }
 
   get run(): Run {
-    return this.#run;
+    return { ...this.#recorded, ...(this.hasEnded ? undefined : this.#doing) };
   }
 
   get hasEnded(): boolean {
-    return ENDED.has(this.#run.state);
+    return hasEnded(this.#recorded);
   }
 
-  /** Without effect once the run has ended. */
-  update(changes: Partial<Run>): void {
-    if (this.hasEnded) return;
-    this.#run = { ...this.#run, ...changes };
+  get steps(): StepMetrics[] {
+    return (this.#history ?? []).flatMap((update) => (update.$case === "step" ? [update.value] : []));
+  }
+
+  get history(): History | undefined {
+    return this.#history;
+  }
+
+  /** Takes over what was recorded. */
+  apply(change: Change): void {
+    switch (change.type) {
+      case "run":
+        // A step's own news is the step.
+        if (!isStepOnly(this.#recorded, change.run)) this.#updates += 1;
+        this.#recorded = change.run;
+        break;
+      case "step":
+        this.#history?.push({ $case: "step", value: change.step });
+        break;
+      case "checkpoint":
+        this.#history?.push({ $case: "checkpoint", value: change.checkpoint });
+        break;
+      case "steps":
+        this.#replaceSteps(change.steps);
+        break;
+    }
+    this.#changes.emit("change");
+  }
+
+  tell(doing: Partial<Doing>): void {
+    const next = { ...this.#doing, ...doing };
+    if (next.preparing === this.#doing.preparing && next.waitingFor === this.#doing.waitingFor) return;
+    this.#doing = next;
     this.#updates += 1;
     this.#changes.emit("change");
   }
 
-  addStep(step: StepMetrics): void {
-    this.steps.push(step);
-    this.#run = { ...this.#run, step: step.step, lastStep: step, tokens: this.#run.tokens + step.tokens };
-    this.#history.push({ update: { $case: "step", value: step } });
-    this.#changes.emit("change");
-  }
-
-  addCheckpoint(checkpoint: CheckpointUpdate): void {
-    this.#history.push({ update: { $case: "checkpoint", value: checkpoint } });
-    this.#changes.emit("change");
+  /** From now on its history is read from the store. Those who watch keep theirs. */
+  dropHistory(): void {
+    this.#history = undefined;
   }
 
   /** Waits until the run has ended. Errors: `cancelled` when `signal` aborts before. */
@@ -57,21 +91,31 @@ export class RunRecord {
   /**
    * The run, its checkpoints and its steps behind `afterStep`, then what happens, until it ends.
    * Whoever reads slowly misses states of the run in between, but no step and no checkpoint.
-   * Errors: `cancelled` when `signal` aborts before.
+   * `stored` is its history where the record itself has none. Errors: `cancelled` when `signal` aborts before.
    */
-  async *watch(afterStep: number, signal: AbortSignal): AsyncGenerator<WatchRunResponse> {
+  async *watch(afterStep: number, signal: AbortSignal, stored?: History): AsyncGenerator<WatchRunResponse> {
     let updates = this.#updates;
+    let history = this.#history ?? stored ?? [];
     let place = 0;
-    yield { update: { $case: "run", value: this.#run } };
+    let lastStep = afterStep;
+    const seen = new Set<CheckpointUpdate>();
+    yield { update: { $case: "run", value: this.run } };
     for (;;) {
-      const next = this.#history[place];
+      if (this.#history && history !== this.#history) {
+        history = this.#history;
+        place = 0;
+      }
+      const next = history[place];
       // How it ended comes last, other news of the run first.
       if (updates !== this.#updates && !(this.hasEnded && next)) {
         updates = this.#updates;
-        yield { update: { $case: "run", value: this.#run } };
+        yield { update: { $case: "run", value: this.run } };
       } else if (next) {
         place += 1;
-        if (next.update?.$case !== "step" || next.update.value.step > afterStep) yield next;
+        if (next.$case === "step" ? next.value.step <= lastStep : seen.has(next.value as CheckpointUpdate)) continue;
+        if (next.$case === "step") lastStep = next.value.step;
+        else seen.add(next.value as CheckpointUpdate);
+        yield { update: next };
       } else if (this.hasEnded) {
         return;
       } else {
@@ -79,4 +123,20 @@ export class RunRecord {
       }
     }
   }
+
+  /** A new history, in which watchers find their place by what they have seen. */
+  #replaceSteps(steps: readonly StepMetrics[]): void {
+    const kept = (this.#history ?? []).filter(
+      ({ $case, value }) => $case !== "step" || (value as StepMetrics).step <= steps.length,
+    );
+    const known = kept.filter(({ $case }) => $case === "step").length;
+    const added = steps.slice(known).map((value) => ({ $case: "step" as const, value }));
+    this.#history = [...kept, ...added];
+  }
+}
+
+function isStepOnly(before: Run, after: Run): boolean {
+  const { step, lastStep, tokens } = before;
+  const same = { ...after, step, lastStep, tokens };
+  return (Object.keys(same) as (keyof Run)[]).every((key) => same[key] === before[key]);
 }

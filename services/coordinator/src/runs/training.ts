@@ -1,8 +1,8 @@
 import { checkAdapter, loraTensorNames, writeAdapter, type AdapterTensors } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
-import { AdamW, clipGradNorm, learningRate } from "@gradpool/optim";
+import { AdamW, clipGradNorm, learningRate, type AdamWState, type Moments } from "@gradpool/optim";
 import type { StepMetrics } from "@gradpool/rpc";
-import { readSafetensors, toFloat32 } from "@gradpool/safetensors";
+import { readSafetensors, toFloat32, type FloatTensor } from "@gradpool/safetensors";
 import type { PreparedRun } from "./prepare.js";
 
 /** What a micro-batch gave. */
@@ -32,7 +32,9 @@ export class Training {
   constructor(run: PreparedRun) {
     this.#run = run;
     const { adamBeta1: beta1, adamBeta2: beta2, adamEpsilon: epsilon, weightDecay } = run.recipe;
-    this.#optimizer = new AdamW(run.adapter, { beta1, beta2, epsilon, weightDecay });
+    const state = run.resumed?.optimizer;
+    this.#optimizer = new AdamW(run.adapter, { beta1, beta2, epsilon, weightDecay }, state);
+    this.#version = state?.step ?? 0;
     for (const name of loraTensorNames(run.targets)) {
       this.#sums.set(name, { data: new Float32Array(run.adapter.get(name)?.data.length ?? 0) });
     }
@@ -140,4 +142,29 @@ function allFinite(adapter: AdapterTensors): boolean {
     for (let i = 0; i < data.length; i++) sum += 0 * (data[i] as number);
   }
   return sum === 0;
+}
+
+const MOMENTS = { exp_avg: "expAvg", exp_avg_sq: "expAvgSq" } as const;
+
+/** Adam's moments as they are saved: "exp_avg.<tensor>" and "exp_avg_sq.<tensor>", in the tensor's shape. */
+export function momentTensors({ optimizerState, adapter }: Training): Map<string, FloatTensor> {
+  const tensors = new Map<string, FloatTensor>();
+  for (const [name, moments] of optimizerState.moments) {
+    const shape = adapter.get(name)?.shape ?? [];
+    for (const [kind, key] of Object.entries(MOMENTS)) tensors.set(`${kind}.${name}`, { shape, data: moments[key] });
+  }
+  return tensors;
+}
+
+/** The optimizer's state behind `step` steps, from a file of momentTensors. Errors: `data_loss`. */
+export function readOptimizerState(file: Uint8Array, step: number, path: string): AdamWState {
+  const moments = new Map<string, Moments>();
+  for (const [name, tensor] of readSafetensors(file, path).tensors) {
+    const [, kind = "", parameter = ""] = /^(exp_avg|exp_avg_sq)\.(.*)$/s.exec(name) ?? [];
+    const key = MOMENTS[kind as keyof typeof MOMENTS];
+    if (!key) throw new GradpoolError("data_loss", `${path} holds ${name}, which is no moment of Adam's; use another`);
+    const known = moments.get(parameter) ?? { expAvg: new Float32Array(), expAvgSq: new Float32Array() };
+    moments.set(parameter, { ...known, [key]: toFloat32(tensor) });
+  }
+  return { step, moments };
 }

@@ -1,0 +1,91 @@
+/**
+ * Who computes what next. I8: a free place goes to the run that was served least recently. So while a run
+ * has work waiting, any other is given at most one of the places that it could have had: with R runs, it is
+ * served by the R-th such place at the latest. Only places that no run has waiting work for go to
+ * micro-batches that are late elsewhere.
+ */
+import { isActive, isResting } from "./lookup.js";
+import type { Effect, MicroBatchState, PoolState, RunState, TaskState, TrainerState } from "./state.js";
+import { addTask } from "./tasks.js";
+
+/** Results of a run that wait for an earlier one; while there are more, only that one is handed out. */
+export const MAX_EARLY_RESULTS = 32;
+
+interface Match {
+  run: RunState;
+  trainer: TrainerState;
+  microBatch: number;
+}
+
+export function assignTasks(state: PoolState, effects: Effect[]): void {
+  for (;;) {
+    const match = nextMatch(state, waitingIn) ?? nextMatch(state, lateIn);
+    if (!match) return;
+    const { run, trainer, microBatch } = match;
+    const before = run.group[microBatch] as MicroBatchState;
+    const attempts = before.attempts + 1;
+    run.group[microBatch] = { ...before, status: "assigned", late: false, attempts };
+    trainer.credits -= 1;
+    run.deviceClass ??= trainer.deviceClass;
+    run.lastServed = ++state.assignments;
+    const { runId, step } = run;
+    const taskId = `${runId}/${step}/${microBatch}/${state.life}.${attempts}`;
+    const task: TaskState = { taskId, trainerId: trainer.trainerId, runId, step, microBatch };
+    addTask(state, trainer, task);
+    effects.push({ type: "assign", trainerId: trainer.trainerId, task });
+  }
+}
+
+/** The least recently served run with such work that a free trainer may do, and the least busy such trainer. */
+function nextMatch(state: PoolState, candidates: (run: RunState) => number[]): Match | undefined {
+  const free = state.trainers.filter((trainer) => trainer.credits > 0 && isActive(trainer));
+  if (free.length === 0) return undefined;
+  const load = ({ trainerId }: TrainerState) => state.tasks.filter((task) => task.trainerId === trainerId).length;
+  free.sort((a, b) => load(a) - load(b));
+  for (const run of [...state.runs].sort((a, b) => a.lastServed - b.lastServed)) {
+    const fitting = free.filter((trainer) => isOfClass(run, trainer));
+    for (const microBatch of fitting.length > 0 ? candidates(run) : []) {
+      const trainer = fitting.find((candidate) => mayCompute(state, candidate, run, microBatch));
+      if (trainer) return { run, trainer, microBatch };
+    }
+  }
+  return undefined;
+}
+
+/** I2: results of one run come from one class of devices. */
+const isOfClass = (run: RunState, { deviceClass }: TrainerState): boolean =>
+  run.deviceClass === undefined || run.deviceClass === deviceClass;
+
+/** No trainer gets a micro-batch that it has, nor one that it failed while another has not tried. */
+function mayCompute(state: PoolState, trainer: TrainerState, run: RunState, microBatch: number): boolean {
+  const holds = (task: TaskState) =>
+    task.trainerId === trainer.trainerId &&
+    task.runId === run.runId &&
+    task.step === run.step &&
+    task.microBatch === microBatch;
+  if (state.tasks.some(holds)) return false;
+  const failedOn = run.group[microBatch]?.failedOn ?? [];
+  const hasFailed = ({ trainerId }: TrainerState) => failedOn.includes(trainerId);
+  const isUntried = (other: TrainerState) => isActive(other) && isOfClass(run, other) && !hasFailed(other);
+  return !hasFailed(trainer) || !state.trainers.some(isUntried);
+}
+
+/** Micro-batches of the run that wait for a trainer, as far as they may be handed out now. */
+export function waitingIn(run: RunState): number[] {
+  if (!isMaking(run)) return [];
+  const open = run.group.findIndex(({ status }) => status !== "done");
+  let early = 0;
+  const waiting: number[] = [];
+  for (let i = Math.max(0, open); i < run.group.length && (i === open || early < MAX_EARLY_RESULTS); i++) {
+    const { status } = run.group[i] as MicroBatchState;
+    if (status === "waiting") waiting.push(i);
+    if (status === "done") early += 1;
+  }
+  return waiting;
+}
+
+function lateIn(run: RunState): number[] {
+  return isMaking(run) ? run.group.flatMap(({ status, late }, i) => (status === "assigned" && late ? [i] : [])) : [];
+}
+
+const isMaking = (run: RunState): boolean => run.phase === "running" && !run.stepping && !isResting(run);

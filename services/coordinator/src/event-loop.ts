@@ -1,0 +1,96 @@
+/**
+ * The order in which things happen: events go into the core one at a time; what has to be recorded of an
+ * event is durable before any other effect of it is carried out (I4), and before the next event's turn.
+ */
+import { step } from "./core/step.js";
+import { emptyPool, type Effect, type Event, type PoolState } from "./core/state.js";
+import type { RecordedChange } from "./run-registry.js";
+
+/** Something that happened: for the core, for the record, or for both. */
+export interface Happening {
+  event?: Event;
+  changes?: readonly RecordedChange[];
+}
+
+export interface EventLoopOptions {
+  life: number;
+  /** Turns an effect into what is recorded of it; undefined for effects that are carried out. */
+  recordOf: (effect: Effect) => RecordedChange | undefined;
+  commit: (changes: readonly RecordedChange[]) => Promise<void>;
+  carryOut: (effect: Effect) => void;
+  /** The loop cannot go on: a broken invariant, or a store that refuses. */
+  onCrash: (error: unknown) => void;
+}
+
+interface Turn {
+  /** Looks at things as they are when its turn comes. Errors are those of whoever waits for the turn. */
+  what: () => Happening;
+  done: () => void;
+  failed: (error: unknown) => void;
+}
+
+export class EventLoop {
+  readonly #options: EventLoopOptions;
+  #state: PoolState;
+  readonly #turns: Turn[] = [];
+  #running = false;
+  #stopped = false;
+
+  constructor(options: EventLoopOptions) {
+    this.#options = options;
+    this.#state = emptyPool(options.life);
+  }
+
+  get state(): PoolState {
+    return this.#state;
+  }
+
+  /** Turns that wait. */
+  get waiting(): number {
+    return this.#turns.length;
+  }
+
+  /** Waits for its turn; resolves when it is recorded and carried out. Without effect after `stop`. */
+  happen(what: Happening | (() => Happening)): Promise<void> {
+    return new Promise((done, failed) => {
+      if (this.#stopped) return done();
+      this.#turns.push({ what: typeof what === "function" ? what : () => what, done, failed });
+      if (!this.#running) void this.#run();
+    });
+  }
+
+  /** Nothing happens any more; whoever waits is let go. */
+  stop(): void {
+    this.#stopped = true;
+    for (const { done } of this.#turns.splice(0)) done();
+  }
+
+  async #run(): Promise<void> {
+    this.#running = true;
+    try {
+      for (let turn = this.#turns.shift(); turn; turn = this.#turns.shift()) await this.#take(turn);
+    } catch (error) {
+      this.stop();
+      this.#options.onCrash(error);
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  async #take({ what, done, failed }: Turn): Promise<void> {
+    let happening: Happening;
+    try {
+      happening = what();
+    } catch (error) {
+      return failed(error);
+    }
+    const { event, changes = [] } = happening;
+    const [state, effects] = event ? step(this.#state, event) : [this.#state, []];
+    const recorded = effects.flatMap((effect) => this.#options.recordOf(effect) ?? []);
+    await this.#options.commit([...changes, ...recorded]);
+    if (this.#stopped) return done();
+    this.#state = state;
+    for (const effect of effects) this.#options.carryOut(effect);
+    done();
+  }
+}

@@ -1,0 +1,56 @@
+import { createHash } from "node:crypto";
+import { GradpoolError } from "@gradpool/errors";
+import { MAX_REQUESTS, type Change, type Recorded } from "./store/run-store.js";
+
+/** What was asked for, for comparison with what is asked under the same request id. */
+export function contentOf(rpc: string, message: Uint8Array): string {
+  return createHash("sha256").update(`${rpc}\n`).update(message).digest("hex");
+}
+
+/** I4: the same request id has one effect and one answer; with other content it is refused. */
+export class Requests {
+  /** `subject`: the run or trainer that the request is about; settles when its effect is recorded. */
+  readonly #known = new Map<string, { content: string; subject: Promise<string> }>();
+
+  constructor(recorded: Recorded["requests"]) {
+    for (const { requestId, content, subject } of recorded) {
+      this.#known.set(requestId, { content, subject: Promise.resolve(subject) });
+    }
+  }
+
+  /**
+   * The subject of the request: that of `work`, which is done once; what it is given has to be recorded along
+   * with its effect. When it fails nothing is remembered. Errors: `already_exists` for other content,
+   * `invalid_argument` for an empty id, and those of `work`.
+   */
+  async once(
+    requestId: string,
+    content: string,
+    work: (request: (subject: string) => Change) => Promise<string>,
+  ): Promise<string> {
+    if (!requestId) throw new GradpoolError("invalid_argument", "request_id is empty; give a UUID of your own");
+    const known = this.#known.get(requestId);
+    if (known && known.content !== content) {
+      const message = `request_id ${requestId} was used for something else; choose a new one`;
+      throw new GradpoolError("already_exists", message);
+    }
+    if (known) return known.subject;
+    const subject = work((about) => ({ type: "request", requestId, content, subject: about }));
+    this.#known.set(requestId, { content, subject });
+    try {
+      return await subject;
+    } catch (error) {
+      this.#known.delete(requestId);
+      throw error;
+    } finally {
+      this.#forgetOldest();
+    }
+  }
+
+  #forgetOldest(): void {
+    for (const requestId of this.#known.keys()) {
+      if (this.#known.size <= MAX_REQUESTS) return;
+      this.#known.delete(requestId);
+    }
+  }
+}

@@ -1,0 +1,102 @@
+import { GradpoolError } from "@gradpool/errors";
+import type { CheckpointUpdate, Cursor, SaveHeader, SaveResponse } from "@gradpool/rpc";
+import type { Services } from "../services.js";
+import { checkpointFiles, recoveryFiles, resultFiles, type Files, type RunFacts } from "./files.js";
+import { AWAY_OR_FULL, type Patience } from "./patience.js";
+import { saveFiles } from "./save-files.js";
+import type { Training } from "./training.js";
+
+export interface CheckpointsOptions {
+  services: Services;
+  patience: Patience;
+  signal: AbortSignal;
+  /** A recovery point is due when so much time went by since the last save; 0: never. */
+  recoveryMs: number;
+  /** A checkpoint came or went. */
+  onCheckpoint: (checkpoint: CheckpointUpdate) => void;
+  /** A save failed for good. */
+  onFailed: (error: unknown) => void;
+}
+
+/**
+ * What a run saves, one save at a time: checkpoints that its recipe asks for, and between them recovery points,
+ * from which it goes on after a crash. While a save waits for room, the run rests (Patience says so).
+ */
+export class Checkpoints {
+  readonly #options: CheckpointsOptions;
+  #saving: Promise<void> | undefined;
+  #savedAt = performance.now();
+  #savedStep = 0;
+
+  constructor(options: CheckpointsOptions, savedStep: number) {
+    this.#options = options;
+    this.#savedStep = savedStep;
+  }
+
+  /** After a step: saves a checkpoint if one `isDue`, once the save before it is done, else a recovery point now and then. */
+  async afterStep(isDue: boolean, facts: RunFacts, training: Training, cursor: Cursor): Promise<void> {
+    const { recoveryMs } = this.#options;
+    if (isDue) {
+      await this.#saving;
+      this.#start(() => this.#saveCheckpoint(facts, checkpointFiles(facts, training, cursor)), training);
+    } else if (recoveryMs > 0 && performance.now() - this.#savedAt >= recoveryMs) {
+      this.recover(facts, training, cursor);
+    }
+  }
+
+  /** Saves a recovery point, unless a save is under way or nothing happened since the last one. */
+  recover(facts: RunFacts, training: Training, cursor: Cursor): void {
+    if (this.#saving || this.#options.recoveryMs === 0 || training.version === this.#savedStep) return;
+    const files = recoveryFiles(facts, training, cursor);
+    this.#start(async () => void (await this.#save(headerOf(facts, ".recovery", 0), files)), training);
+  }
+
+  /** Writes the result, when all saves are done. */
+  async finish(facts: RunFacts, training: Training, plot: Files): Promise<void> {
+    await this.#saving;
+    const header = { ...headerOf(facts, "", 0), name: "" };
+    await this.#save(header, new Map([...resultFiles(facts, training), ...plot]));
+  }
+
+  /** Waits until nothing is being written any more. */
+  async settled(): Promise<void> {
+    await this.#saving;
+  }
+
+  /** `save` takes its files at once: the next step changes the tensors. */
+  #start(save: () => Promise<void>, { version }: Training): void {
+    this.#savedAt = performance.now();
+    this.#savedStep = version;
+    const saving = save()
+      .catch(this.#options.onFailed)
+      .finally(() => {
+        if (this.#saving === saving) this.#saving = undefined;
+      });
+    this.#saving = saving;
+  }
+
+  async #saveCheckpoint(facts: RunFacts, files: Files): Promise<void> {
+    const header = headerOf(facts, "checkpoint", facts.prepared.recipe.keepLastNCheckpoints);
+    const { epoch, step } = header;
+    const { path, removed } = await this.#save(header, files);
+    this.#options.onCheckpoint({ path, step, epoch, removed: false });
+    for (const gone of removed) this.#options.onCheckpoint({ path: gone, ...numbersOf(gone), removed: true });
+  }
+
+  #save(header: Omit<SaveHeader, "files">, files: Files): Promise<SaveResponse> {
+    const { services, patience, signal } = this.#options;
+    const save = () => saveFiles(services.checkpointStore, header, files, signal);
+    return patience.through("checkpoint-store", save, signal, AWAY_OR_FULL);
+  }
+}
+
+function headerOf({ runId, prepared, steps }: RunFacts, kind: string, keepLastN: number): Omit<SaveHeader, "files"> {
+  const { step, epoch } = steps.at(-1) ?? { step: 0, epoch: 0 };
+  return { outputDir: prepared.outputDir, runId, name: `${kind}-epoch${epoch}-step${step}`, epoch, step, keepLastN };
+}
+
+function numbersOf(checkpointPath: string): { epoch: number; step: number } {
+  const [, epoch, step] = /checkpoint-epoch(\d+)-step(\d+)$/.exec(checkpointPath) ?? [];
+  if (epoch === undefined) throw new GradpoolError("internal", `${checkpointPath} is no checkpoint's name`);
+  return { epoch: Number(epoch), step: Number(step) };
+}

@@ -1,0 +1,98 @@
+import { EventEmitter, once } from "node:events";
+import { setTimeout as delay } from "node:timers/promises";
+import { GradpoolError, type ErrorCode } from "@gradpool/errors";
+
+/** Waits between two tries, growing. */
+const FIRST_WAIT_MS = 100;
+const LONGEST_WAIT_MS = 5_000;
+/** A service may be away for so long, as when it starts again, before anyone is told. */
+const QUIET_MS = 5_000;
+
+/** A service that stops cancels its calls, one that died breaks them. */
+export const AWAY: ReadonlySet<ErrorCode> = new Set(["unavailable", "cancelled"]);
+/** What besides keeps a file from being written until a person mends it. */
+export const AWAY_OR_FULL: ReadonlySet<ErrorCode> = new Set([...AWAY, "resource_exhausted", "permission_denied"]);
+
+/**
+ * Waits out what is not a run's fault: services that are away, disks that are full. `report` is told for
+ * what reason the run is held up, and "" when it is not any more.
+ */
+export class Patience {
+  readonly #report: (reason: string) => void;
+  /** Of the calls that are held up, oldest first. */
+  readonly #reasons = new Map<object, string>();
+  readonly #wake = new EventEmitter().setMaxListeners(0);
+
+  constructor(report: (reason: string) => void) {
+    this.#report = report;
+  }
+
+  /** Tries at once again. */
+  wake(): void {
+    this.#wake.emit("wake");
+  }
+
+  /**
+   * Calls the named service again and again while it fails in one of the ways to wait for. A call that takes
+   * long says `progressed` whenever it got further. Errors: any other failure, and `cancelled`.
+   */
+  async through<T>(
+    service: string,
+    call: (progressed: () => void) => Promise<T>,
+    signal: AbortSignal,
+    waitFor: ReadonlySet<ErrorCode> = AWAY,
+  ): Promise<T> {
+    const held = {};
+    let since: number | undefined;
+    let waitMs = FIRST_WAIT_MS;
+    const progressed = () => {
+      since = undefined;
+      waitMs = FIRST_WAIT_MS;
+      this.#release(held);
+    };
+    try {
+      for (;;) {
+        signal.throwIfAborted();
+        try {
+          return await call(progressed);
+        } catch (error) {
+          const { code, message } = GradpoolError.from(error);
+          if (!waitFor.has(code) || signal.aborted) throw error;
+          since ??= performance.now();
+          const [line = ""] = message.split("\n");
+          if (!AWAY.has(code)) this.#hold(held, `${line}; it goes on by itself when that is mended`);
+          else if (performance.now() - since > QUIET_MS) this.#hold(held, `the ${service} service is away (${line})`);
+        }
+        await this.#pause(waitMs, signal);
+        waitMs = Math.min(2 * waitMs, LONGEST_WAIT_MS);
+      }
+    } finally {
+      this.#release(held);
+    }
+  }
+
+  async #pause(waitMs: number, signal: AbortSignal): Promise<void> {
+    const over = new AbortController();
+    const until = AbortSignal.any([signal, over.signal]);
+    try {
+      await Promise.race([delay(waitMs, undefined, { signal: until }), once(this.#wake, "wake", { signal: until })]);
+    } finally {
+      over.abort();
+    }
+  }
+
+  #hold(held: object, reason: string): void {
+    if (this.#reasons.get(held) === reason) return;
+    this.#reasons.set(held, reason);
+    this.#tell();
+  }
+
+  #release(held: object): void {
+    if (this.#reasons.delete(held)) this.#tell();
+  }
+
+  #tell(): void {
+    const [first = ""] = this.#reasons.values();
+    this.#report(first);
+  }
+}

@@ -1,0 +1,140 @@
+/** From a saved checkpoint to a run that goes on behind it, bit for bit; or the refusal that says why it cannot. */
+import { basename, dirname, resolve } from "node:path";
+import { readAdapter, type AdapterTensors } from "@gradpool/adapter";
+import { GradpoolError } from "@gradpool/errors";
+import type { LinearModule } from "@gradpool/models";
+import type { AdamWState } from "@gradpool/optim";
+import { concat, type Checkpoint, type Cursor, type RunSpec, type StepMetrics } from "@gradpool/rpc";
+import type { Services } from "../services.js";
+import { ADAPTER_FILE, MOMENTS_FILE, STATE_FILE } from "./files.js";
+import type { Patience } from "./patience.js";
+import type { CompleteRecipe } from "./prepare.js";
+import { differences, parseTrainerState, type Receipt, type TrainerState } from "./trainer-state.js";
+import { readOptimizerState } from "./training.js";
+
+/** What a run goes on from. */
+export interface Resumed {
+  optimizer: AdamWState;
+  /** Where the data goes on. */
+  cursor: Cursor;
+  /** Steps made so far. */
+  steps: StepMetrics[];
+  /** Of the trainers that made them: no others may go on (I2). */
+  runtime: { deviceClass: string; version: string };
+}
+
+export interface LoadedCheckpoint {
+  path: string;
+  state: TrainerState;
+  adapterFile: Uint8Array;
+  momentsFile: Uint8Array;
+  /** Newer ones that were passed over. */
+  damaged: Checkpoint[];
+}
+
+export interface CheckpointSource {
+  services: Services;
+  patience: Patience;
+  signal: AbortSignal;
+}
+
+/** The newest checkpoint or recovery point that the run itself saved; undefined: none. Errors: `data_loss`. */
+export function loadOwn(
+  runId: string,
+  outputDir: string,
+  from: CheckpointSource,
+): Promise<LoadedCheckpoint | undefined> {
+  return load({ outputDir, name: "", runId }, from);
+}
+
+/** What `resume_from` names, and what to tell people of it. Errors: `not_found`, `data_loss`, `invalid_argument`. */
+export async function loadNamed(
+  { resumeFrom, resumeIfExists, outputDir }: RunSpec,
+  from: CheckpointSource,
+): Promise<{ loaded?: LoadedCheckpoint; note?: string }> {
+  if (resumeFrom === "") return {};
+  const isLatest = resumeFrom === "latest";
+  const folder = resolve(isLatest ? outputDir : resumeFrom);
+  const place = isLatest ? { outputDir: folder, name: "" } : { outputDir: dirname(folder), name: basename(folder) };
+  try {
+    const loaded = await load({ ...place, runId: "" }, from, !isLatest && !resumeIfExists);
+    if (loaded) return { loaded };
+  } catch (error) {
+    const { code, message } = GradpoolError.from(error);
+    if (code !== "not_found") throw error;
+    const advice = "give a checkpoint folder, latest, or --resume_if_exists to begin anew without one";
+    throw new GradpoolError("not_found", `resume_from: ${message}; ${advice}`, { cause: error });
+  }
+  const what = isLatest ? `there is no checkpoint in ${folder}` : `there is no checkpoint ${folder}`;
+  return { note: `${what}: a new start` };
+}
+
+/** Undefined when there is none, unless it `mustExist`. */
+async function load(
+  place: { outputDir: string; name: string; runId: string },
+  { services, patience, signal }: CheckpointSource,
+  mustExist = false,
+): Promise<LoadedCheckpoint | undefined> {
+  const request = { ...place, paths: [ADAPTER_FILE, MOMENTS_FILE, STATE_FILE] };
+  try {
+    return await patience.through("checkpoint-store", () => collect(services, request, signal), signal);
+  } catch (error) {
+    if (GradpoolError.from(error).code === "not_found" && !mustExist) return undefined;
+    throw error;
+  }
+}
+
+async function collect(
+  services: Services,
+  request: { outputDir: string; name: string; runId: string; paths: string[] },
+  signal: AbortSignal,
+): Promise<LoadedCheckpoint> {
+  const pieces = new Map<string, Uint8Array[]>();
+  let name = "";
+  let damaged: Checkpoint[] = [];
+  for await (const piece of services.checkpointStore.load(request, { signal })) {
+    name ||= piece.name;
+    if (piece.damaged.length > 0) damaged = piece.damaged;
+    pieces.set(piece.path, [...(pieces.get(piece.path) ?? []), piece.data]);
+  }
+  signal.throwIfAborted();
+  const path = `${request.outputDir}/${name}`;
+  const file = (wanted: string) => concat(pieces.get(wanted) ?? []);
+  const state = parseTrainerState(file(STATE_FILE), path);
+  return { path, state, adapterFile: file(ADAPTER_FILE), momentsFile: file(MOMENTS_FILE), damaged };
+}
+
+export function adapterFrom(
+  { adapterFile, path }: LoadedCheckpoint,
+  targets: LinearModule[],
+  r: number,
+): AdapterTensors {
+  return readAdapter(adapterFile, targets, r, `${path}/${ADAPTER_FILE}`);
+}
+
+/**
+ * The run's state behind the checkpoint. `receipt`: what is known of this run. Errors:
+ * `failed_precondition`, naming each difference, when the checkpoint belongs to something else.
+ */
+export function resumeAt(
+  { path, state, momentsFile }: LoadedCheckpoint,
+  recipe: CompleteRecipe,
+  receipt: Receipt,
+): Resumed {
+  const found = differences(state, recipe, receipt);
+  if (found.length > 0) {
+    const advice = "make them the same, or give --resume_weights_only to take its adapter alone";
+    throw new GradpoolError("failed_precondition", `cannot go on from ${path}: ${found.join("; ")}; ${advice}`);
+  }
+  const { step, cursor, steps } = state;
+  return {
+    optimizer: readOptimizerState(momentsFile, step, `${path}/${MOMENTS_FILE}`),
+    cursor,
+    steps,
+    runtime: { deviceClass: state.receipt.device_class, version: state.receipt.runtime },
+  };
+}
+
+/** A line for each damaged checkpoint that was passed over. */
+export const damageNotes = ({ damaged, path }: LoadedCheckpoint): string[] =>
+  damaged.map((found) => `${found.path} is damaged (${found.damage}); ${basename(path)} is used instead`);

@@ -1,0 +1,106 @@
+/** Where a run begins: a new adapter, one that it is given, or a checkpoint that it goes on from. */
+import { readFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { initAdapter, parseAdapterConfig, readAdapter, type AdapterTensors } from "@gradpool/adapter";
+import { GradpoolError } from "@gradpool/errors";
+import type { LinearModule } from "@gradpool/models";
+import type { CompleteRecipe, Preparation, PreparedRun } from "./prepare.js";
+import { adapterFrom, damageNotes, loadNamed, loadOwn, resumeAt, type LoadedCheckpoint } from "./resume.js";
+import { receiptOf } from "./trainer-state.js";
+
+/** What computes: results of another class or version may have other bits (I2). */
+export interface Runtime {
+  deviceClass: string;
+  version: string;
+}
+
+/** As one name, which the core compares. */
+export const runtimeClass = ({ deviceClass, version }: Runtime): string => `${deviceClass}, ${version}`;
+
+type Base = Pick<PreparedRun, "source" | "targets" | "tokenizer">;
+export type Start = Pick<PreparedRun, "adapter" | "resumed" | "resumedFrom" | "notes">;
+
+/**
+ * The start of a run that was prepared before and has saved something since, with what was counted of its data
+ * set; undefined: it has not. Errors: those of resumeAt, when the base changed since.
+ */
+export async function ownStart(
+  preparation: Preparation,
+  base: Base,
+): Promise<(Start & Pick<PreparedRun, "datasetHash" | "rows" | "totalSteps">) | undefined> {
+  const { runId, spec, before } = preparation;
+  if (!before) return undefined;
+  const { rows, resumedFrom } = before;
+  const loaded = await loadOwn(runId, resolve(spec.outputDir), preparation);
+  if (!loaded) return undefined;
+  // The data set itself is compared when its stream is opened: it need not be counted again.
+  const { dataset_hash: datasetHash, device_class: deviceClass, runtime: version } = loaded.state.receipt;
+  const receipt = receiptOf(spec, { ...base, datasetHash }, { deviceClass, version });
+  const resumed = resumeAt(loaded, preparation.recipe, receipt);
+  const adapter = adapterFrom(loaded, base.targets, preparation.recipe.lora.r);
+  const notes = [...damageNotes(loaded), `it was interrupted, and goes on behind step ${loaded.state.step}`];
+  return { adapter, resumed, resumedFrom, notes, datasetHash, rows, totalSteps: loaded.state.totalSteps };
+}
+
+/** The start that the spec asks for. Errors: those of loadNamed and resumeAt. */
+export async function chosenStart(preparation: Preparation, base: Base, datasetHash: string): Promise<Start> {
+  const { spec, recipe, runtimes } = preparation;
+  const { loaded, note } = await loadNamed(spec, preparation);
+  if (!loaded) {
+    const adapter = await startingAdapter(recipe, base.targets);
+    return { adapter, resumed: undefined, resumedFrom: undefined, notes: note ? [note] : [] };
+  }
+  const { path, state } = loaded;
+  const { epoch, step } = state;
+  const receipt = receiptOf(spec, { ...base, datasetHash }, theirsIfThere(loaded, runtimes));
+  return {
+    resumed: spec.resumeWeightsOnly ? undefined : resumeAt(loaded, recipe, receipt),
+    adapter: adapterFrom(loaded, base.targets, recipe.lora.r),
+    resumedFrom: { path, epoch, step, weightsOnly: spec.resumeWeightsOnly },
+    notes: damageNotes(loaded),
+  };
+}
+
+/** The runtime that made the checkpoint, if the pool has it or may still get it; else one that the pool has. */
+function theirsIfThere({ state }: LoadedCheckpoint, runtimes: Runtime[]): Runtime {
+  const theirs = { deviceClass: state.receipt.device_class, version: state.receipt.runtime };
+  const [first = theirs] = runtimes;
+  return runtimes.some((other) => runtimeClass(other) === runtimeClass(theirs)) ? theirs : first;
+}
+
+async function startingAdapter(recipe: CompleteRecipe, targets: LinearModule[]): Promise<AdapterTensors> {
+  const { r, alpha, useRslora, initAdapter: folder } = recipe.lora;
+  if (!folder) return initAdapter(targets, r, recipe.seed);
+  const config = parseAdapterConfig(parseJson(await readAdapterFile(folder, "adapter_config.json"), folder));
+  const same = (flag: string, its: number | boolean, ours: number | boolean) => {
+    if (its === ours) return;
+    refuse(`init_adapter ${folder} has ${flag} ${its}, but the recipe ${ours}; give --${flag} ${its}`);
+  };
+  same("lora_r", config.r, r);
+  same("lora_alpha", config.alpha, alpha);
+  same("use_rslora", config.useRslora, useRslora);
+  const file = join(folder, "adapter_model.safetensors");
+  return readAdapter(await readAdapterFile(folder, "adapter_model.safetensors"), targets, r, file);
+}
+
+async function readAdapterFile(folder: string, file: string): Promise<Buffer> {
+  try {
+    return await readFile(join(folder, file));
+  } catch (cause) {
+    const message = `init_adapter: ${join(folder, file)} cannot be read; give a folder that PEFT or gradpool saved`;
+    throw new GradpoolError("not_found", message, { cause });
+  }
+}
+
+function parseJson(text: Buffer, folder: string): unknown {
+  try {
+    return JSON.parse(text.toString("utf8"));
+  } catch (cause) {
+    const message = `init_adapter: ${join(folder, "adapter_config.json")} is not valid JSON; save the adapter again`;
+    throw new GradpoolError("data_loss", message, { cause });
+  }
+}
+
+function refuse(message: string): never {
+  throw new GradpoolError("invalid_argument", message);
+}

@@ -1,0 +1,167 @@
+/** trainer_state.json: all that decides a run's future besides its tensors, written and read in one place. */
+import { GradpoolError } from "@gradpool/errors";
+import { Cursor, StepMetrics, type RunSpec } from "@gradpool/rpc";
+import { z } from "zod";
+import type { CompleteRecipe, PreparedRun } from "./prepare.js";
+
+/** Hashes and names of what a result depends on: another value, another result. */
+const receiptSchema = z.object({
+  model: z.string(),
+  tokenizer: z.string(),
+  dataset: z.array(z.string()),
+  dataset_hash: z.string(),
+  device_class: z.string(),
+  runtime: z.string(),
+});
+export type Receipt = z.infer<typeof receiptSchema>;
+
+const schema = z.object({
+  epoch: z.int().nonnegative(),
+  step: z.int().nonnegative(),
+  total_steps: z.int().positive(),
+  cursor: z.record(z.string(), z.unknown()),
+  recipe: z.record(z.string(), z.unknown()),
+  receipt: receiptSchema,
+  steps: z.array(z.record(z.string(), z.unknown())),
+  run: z.object({ run_id: z.string(), seconds: z.array(z.number()) }),
+});
+
+/** What a checkpoint says of its run. */
+export interface TrainerState {
+  /** Of the last step. */
+  epoch: number;
+  step: number;
+  totalSteps: number;
+  /** Where the data stands behind the last step. */
+  cursor: Cursor;
+  /** Under the contract's names. */
+  recipe: Record<string, unknown>;
+  receipt: Receipt;
+  /** All steps so far. */
+  steps: StepMetrics[];
+}
+
+export interface StateFacts {
+  runId: string;
+  recipe: CompleteRecipe;
+  totalSteps: number;
+  receipt: Receipt;
+  steps: readonly StepMetrics[];
+  cursor: Cursor;
+}
+
+/** All but `run` has the same bytes whenever the run is repeated (I2). */
+export function trainerStateJson({ runId, recipe, totalSteps, receipt, steps, cursor }: StateFacts): object {
+  const last = steps.at(-1);
+  return {
+    epoch: last?.epoch ?? 0,
+    step: last?.step ?? 0,
+    total_steps: totalSteps,
+    schedule: {
+      lr_scheduler: recipe.lrScheduler,
+      warmup_steps: recipe.warmupSteps,
+      last_learning_rate: last?.learningRate,
+    },
+    seed: recipe.seed,
+    cursor: snakeKeys(cursor),
+    recipe: recipeJson(recipe),
+    receipt,
+    steps: steps.map((step) => ({ ...stepJson(step), seconds: undefined })),
+    run: { run_id: runId, seconds: steps.map(({ seconds }) => seconds) },
+  };
+}
+
+/** Errors: `data_loss`, naming `path`, when it is no trainer_state.json of this version. */
+export function parseTrainerState(bytes: Uint8Array, path: string): TrainerState {
+  const result = schema.safeParse(parseJson(bytes, path));
+  const state = result.data;
+  if (!state) {
+    const issue = result.error?.issues[0];
+    throw unreadable(path, `${issue?.path.join(".") ?? "it"}: ${issue?.message ?? "is wrong"}`);
+  }
+  if (state.steps.length !== state.step || state.run.seconds.length !== state.step) {
+    throw unreadable(path, `it has ${state.steps.length} steps instead of ${state.step}`);
+  }
+  return {
+    epoch: state.epoch,
+    step: state.step,
+    totalSteps: state.total_steps,
+    cursor: Cursor.fromJSON(state.cursor),
+    recipe: state.recipe,
+    receipt: state.receipt,
+    steps: state.steps.map((step, i) => StepMetrics.fromJSON({ ...step, seconds: state.run.seconds[i] })),
+  };
+}
+
+function parseJson(bytes: Uint8Array, path: string): unknown {
+  try {
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch {
+    throw unreadable(path, "it is not valid JSON");
+  }
+}
+
+const unreadable = (path: string, what: string) =>
+  new GradpoolError("data_loss", `${path}/trainer_state.json cannot be used: ${what}; go on from another checkpoint`);
+
+export function receiptOf(
+  { dataset }: RunSpec,
+  { source, tokenizer, datasetHash }: Pick<PreparedRun, "source" | "tokenizer" | "datasetHash">,
+  runtime: { deviceClass: string; version: string },
+): Receipt {
+  return {
+    model: source.modelHash,
+    tokenizer: tokenizer.tokenizerHash,
+    dataset,
+    dataset_hash: datasetHash,
+    device_class: runtime.deviceClass,
+    runtime: runtime.version,
+  };
+}
+
+/** Fields of the recipe that decide what is kept, and no number. */
+const WITHOUT_EFFECT = new Set(["save_every", "keep_last_n_checkpoints"]);
+
+/** What a checkpoint's run had otherwise than this one, for people. */
+export function differences(
+  theirs: Pick<TrainerState, "receipt" | "recipe">,
+  recipe: CompleteRecipe,
+  receipt: Receipt,
+): string[] {
+  const found: string[] = [];
+  const compare = (name: string, there: unknown, here: unknown) => {
+    const [a, b] = [JSON.stringify(there), JSON.stringify(here)];
+    if (a !== b) found.push(`${name} was ${shortened(a)}, now ${shortened(b)}`);
+  };
+  for (const [name, here] of Object.entries(receipt)) compare(name, theirs.receipt[name as keyof Receipt], here);
+  const flat = ({ lora, ...others }: Record<string, unknown>) => {
+    const names = Object.entries((lora ?? {}) as object).map(([name, value]) => [loraFlag(name), value] as const);
+    return new Map<string, unknown>([...Object.entries(others), ...names]);
+  };
+  const [there, here] = [flat(theirs.recipe), flat(recipeJson(recipe))];
+  for (const name of new Set([...there.keys(), ...here.keys()])) {
+    if (!WITHOUT_EFFECT.has(name)) compare(name, there.get(name), here.get(name));
+  }
+  return found;
+}
+
+/** As people write it on the command line. */
+const loraFlag = (name: string) => (["r", "alpha", "dropout"].includes(name) ? `lora_${name}` : name);
+
+const shortened = (json: string | undefined) => (json && json.length > 60 ? `${json.slice(0, 59)}…` : String(json));
+
+/** The recipe under the names that the contract gives its fields, all of them. */
+export const recipeJson = ({ lora, ...others }: CompleteRecipe): Record<string, unknown> => ({
+  ...snakeKeys(others),
+  lora: snakeKeys(lora),
+});
+
+export function stepJson({ step, epoch, loss, gradNorm, learningRate, tokens, seconds }: StepMetrics) {
+  return { step, epoch, loss, grad_norm: gradNorm, learning_rate: learningRate, tokens, seconds };
+}
+
+/** As protobuf's field names: learningRate becomes learning_rate. */
+export function snakeKeys(message: object): Record<string, unknown> {
+  const snake = (key: string) => key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+  return Object.fromEntries(Object.entries(message).map(([key, value]) => [snake(key), value as unknown]));
+}

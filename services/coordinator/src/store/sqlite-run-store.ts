@@ -1,0 +1,123 @@
+import { mkdirSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { Worker } from "node:worker_threads";
+import { GradpoolError } from "@gradpool/errors";
+import type { Logger } from "@gradpool/service-kit";
+import type { Change, History, Recorded, RunStore } from "./run-store.js";
+import type { StoreAnswer, StoreRequest } from "./sqlite-worker.js";
+import { lockStore } from "./store-lock.js";
+
+/** Pauses between two tries to write while the disk is full, growing. */
+const FIRST_PAUSE_MS = 250;
+const LONGEST_PAUSE_MS = 5_000;
+
+type Job = { resolve: (value: unknown) => void; reject: (error: unknown) => void };
+type Work = StoreRequest extends infer R ? (R extends unknown ? Omit<R, "id"> : never) : never;
+
+interface Parts {
+  recorded: Recorded;
+  isDurable: boolean;
+  worker: Worker;
+  jobs: Map<number, Job>;
+  unlock: () => void;
+}
+
+/** The run store as a SQLite file; see sqlite-database.ts. */
+export class SqliteRunStore implements RunStore {
+  readonly recorded: Recorded;
+  readonly isDurable: boolean;
+  readonly #worker: Worker;
+  readonly #jobs: Map<number, Job>;
+  readonly #unlock: () => void;
+  readonly #log: Logger;
+  readonly #closing = new AbortController();
+  #lastId = 0;
+
+  private constructor(parts: Parts, log: Logger) {
+    this.recorded = parts.recorded;
+    this.isDurable = parts.isDurable;
+    this.#worker = parts.worker;
+    this.#jobs = parts.jobs;
+    this.#unlock = parts.unlock;
+    this.#log = log;
+  }
+
+  /**
+   * Opens the file, or makes it; without a path, a store that is gone with the process. Errors:
+   * `failed_precondition` when another coordinator uses it or a newer gradpool made it, `data_loss` when it
+   * is damaged, `permission_denied` when it cannot be written.
+   */
+  static async open(path: string | undefined, log: Logger): Promise<SqliteRunStore> {
+    const file = path === undefined ? ":memory:" : resolve(path);
+    let unlock = () => {};
+    if (path !== undefined) {
+      try {
+        mkdirSync(dirname(file), { recursive: true });
+        unlock = lockStore(file);
+      } catch (cause) {
+        if (cause instanceof GradpoolError) throw cause;
+        const reason = cause instanceof Error ? cause.message : String(cause);
+        throw new GradpoolError("permission_denied", `the run store cannot be opened: ${reason}; name another file`, {
+          cause,
+        });
+      }
+    }
+    const jobs = new Map<number, Job>();
+    const worker = new Worker(new URL("./sqlite-worker.js", import.meta.url), { workerData: { path: file } });
+    worker.on("message", (answer: StoreAnswer) => settle(jobs, answer));
+    worker.on("error", (error) => {
+      for (const { reject } of jobs.values()) reject(error);
+    });
+    try {
+      const recorded = (await new Promise<unknown>((resolveJob, reject) => {
+        jobs.set(0, { resolve: resolveJob, reject });
+      })) as Recorded;
+      return new SqliteRunStore({ recorded, isDurable: path !== undefined, worker, jobs, unlock }, log);
+    } catch (error) {
+      await worker.terminate();
+      unlock();
+      throw error;
+    }
+  }
+
+  /** Waits while the disk is full or cannot be written: nothing is answered that is not recorded. */
+  async commit(changes: readonly Change[]): Promise<void> {
+    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
+      try {
+        await this.#ask({ type: "commit", changes });
+        return;
+      } catch (error) {
+        const { signal } = this.#closing;
+        if (signal.aborted || GradpoolError.from(error).code !== "resource_exhausted") throw error;
+        this.#log.error({ err: error }, "the run store cannot be written; all runs wait until it can");
+        await delay(pauseMs, undefined, { signal });
+      }
+    }
+  }
+
+  async history(runId: string): Promise<History> {
+    return (await this.#ask({ type: "history", runId })) as History;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing.abort();
+    await this.#ask({ type: "close" });
+    await this.#worker.terminate();
+    this.#unlock();
+  }
+
+  #ask(work: Work): Promise<unknown> {
+    const id = ++this.#lastId;
+    const answered = new Promise((resolveJob, reject) => this.#jobs.set(id, { resolve: resolveJob, reject }));
+    this.#worker.postMessage({ ...work, id } satisfies StoreRequest);
+    return answered;
+  }
+}
+
+function settle(jobs: Map<number, Job>, answer: StoreAnswer): void {
+  const job = jobs.get(answer.id);
+  jobs.delete(answer.id);
+  if (answer.type === "done") job?.resolve(answer.value);
+  else job?.reject(new GradpoolError(answer.code, answer.message));
+}

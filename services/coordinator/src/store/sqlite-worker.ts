@@ -1,0 +1,56 @@
+/** The thread in which the run store waits for the disk. */
+import { parentPort, workerData } from "node:worker_threads";
+import { GradpoolError, type ErrorCode } from "@gradpool/errors";
+import { SqliteDatabase } from "./sqlite-database.js";
+import type { Change, History, Recorded } from "./run-store.js";
+
+export type StoreRequest = { id: number } & (
+  { type: "commit"; changes: readonly Change[] } | { type: "history"; runId: string } | { type: "close" }
+);
+
+export type StoreAnswer = { id: number } & (
+  { type: "done"; value: Recorded | History | undefined } | { type: "failed"; code: ErrorCode; message: string }
+);
+
+const port = parentPort;
+if (!port) throw new Error("this file is a worker");
+let database: SqliteDatabase | undefined;
+
+/** The first answer, id 0, is what was recorded. */
+answer(0, () => {
+  database = new SqliteDatabase((workerData as { path: string }).path);
+  return database.begin();
+});
+
+port.on("message", (request: StoreRequest) => {
+  answer(request.id, () => {
+    switch (request.type) {
+      case "commit":
+        return void database?.commit(request.changes);
+      case "history":
+        return database?.history(request.runId);
+      case "close":
+        database?.close();
+        return undefined;
+    }
+  });
+});
+
+function answer(id: number, work: () => Recorded | History | undefined): void {
+  let message: StoreAnswer;
+  try {
+    message = { id, type: "done", value: work() };
+  } catch (reason) {
+    const error = explained(reason);
+    message = { id, type: "failed", code: error.code, message: error.message };
+  }
+  port?.postMessage(message);
+}
+
+/** What SQLite says when the disk is at fault, and not we. */
+const DISK_TROUBLE = /disk is full|disk I\/O error|readonly database|unable to open/;
+
+function explained(reason: unknown): GradpoolError {
+  const error = GradpoolError.from(reason);
+  return DISK_TROUBLE.test(error.message) ? new GradpoolError("resource_exhausted", error.message) : error;
+}

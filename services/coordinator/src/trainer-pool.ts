@@ -1,0 +1,217 @@
+/** The trainers' side of the engine: their conversations, and what they send. */
+import { GradpoolError } from "@gradpool/errors";
+import { RunState, type ResultHeader, type TaskFailed, type Trainer, type TrainerHello } from "@gradpool/rpc";
+import type { Logger } from "@gradpool/service-kit";
+import { isActive, trainerOf } from "./core/lookup.js";
+import type { Effect } from "./core/state.js";
+import type { Engine, Trainers } from "./engine.js";
+import type { RunRegistry } from "./run-registry.js";
+import { runtimeClass, type Runtime } from "./runs/start.js";
+import type { Change } from "./store/run-store.js";
+import { TrainerConnection } from "./trainer-connection.js";
+
+export interface Leases {
+  /** How often a trainer is to be heard, and how often leases are checked. */
+  heartbeatMs: number;
+  /** A trainer that is silent for longer counts as lost. */
+  leaseMs: number;
+}
+
+export const DEFAULT_LEASES: Leases = { heartbeatMs: 2_000, leaseMs: 10_000 };
+
+export interface TrainerPoolOptions {
+  engine: Engine;
+  registry: RunRegistry;
+  log: Logger;
+  leases: Leases;
+  /** Trainers that are given no work, on request. */
+  drained: readonly string[];
+}
+
+export class TrainerPool implements Trainers, Disposable {
+  readonly #options: TrainerPoolOptions;
+  readonly #connections = new Map<string, TrainerConnection>();
+  readonly #drained: Set<string>;
+  readonly #clock: NodeJS.Timeout;
+  /** Trainers whose latest sign of life waits for its turn: another one adds nothing. */
+  readonly #heard = new Map<string, { nowMs: number }>();
+  #ticking = false;
+
+  constructor(options: TrainerPoolOptions) {
+    this.#options = options;
+    this.#drained = new Set(options.drained);
+    this.#clock = setInterval(() => void this.#tick(), options.leases.heartbeatMs);
+  }
+
+  /** The newer connection of a trainer replaces the older. */
+  join(hello: TrainerHello): TrainerConnection {
+    const { engine, log, leases } = this.#options;
+    const { trainerId } = hello;
+    this.#connections.get(trainerId)?.outgoing.end();
+    const connection = new TrainerConnection(hello);
+    this.#connections.set(trainerId, connection);
+    connection.send({ $case: "welcome", value: leases });
+    const deviceClass = runtimeClass(hello);
+    log.info({ trainerId, deviceClass }, "trainer joined");
+    const draining = this.#drained.has(trainerId);
+    const event = { type: "trainer-joined" as const, trainerId, deviceClass, draining, ...now() };
+    void engine.happen(() => {
+      connection.hasJoined = true;
+      return { event };
+    });
+    return connection;
+  }
+
+  leave(connection: TrainerConnection): void {
+    const { trainerId } = connection;
+    connection.outgoing.end();
+    if (!this.#isCurrent(connection)) return;
+    this.#connections.delete(trainerId);
+    this.#options.log.info({ trainerId }, "trainer left");
+    void this.#options.engine.happen({ event: { type: "trainer-left", trainerId, ...now() } });
+  }
+
+  pulled(connection: TrainerConnection, tasks: number): void {
+    if (!this.#isCurrent(connection)) return;
+    const { trainerId } = connection;
+    void this.#options.engine.happen({ event: { type: "trainer-pulled", trainerId, tasks, ...now() } });
+  }
+
+  heard(connection: TrainerConnection, residentBytes: number): void {
+    if (!this.#isCurrent(connection)) return;
+    const { trainerId } = connection;
+    connection.heard(residentBytes);
+    const waiting = this.#heard.get(trainerId);
+    if (waiting) return void Object.assign(waiting, now());
+    const sign = now();
+    this.#heard.set(trainerId, sign);
+    void this.#options.engine.happen(() => {
+      this.#heard.delete(trainerId);
+      return { event: { type: "trainer-heard", trainerId, nowMs: sign.nowMs } };
+    });
+  }
+
+  taskFailed(connection: TrainerConnection, { taskId, permanent, code, message }: TaskFailed): void {
+    const { engine, log } = this.#options;
+    const { trainerId } = connection;
+    if (!this.#isCurrent(connection) || engine.taskOf(taskId)?.trainerId !== trainerId) return;
+    log.warn({ trainerId, taskId, permanent, code }, message);
+    void engine.happen({ event: { type: "task-failed", taskId, permanent, code, message, ...now() } });
+  }
+
+  /** Bytes of gradients that the result of a task may have; undefined when nobody waits for it any more. */
+  resultLimit(taskId: string): number | undefined {
+    const task = this.#options.engine.taskOf(taskId);
+    return task && this.#options.engine.run(task.runId).resultLimit();
+  }
+
+  /**
+   * Whether the result counts (I3). Errors: `invalid_argument` when it is not what the task asked for;
+   * the trainer then reports the task as failed.
+   */
+  async result(header: ResultHeader, gradients: Uint8Array): Promise<boolean> {
+    const { engine } = this.#options;
+    const { trainerId, taskId } = header;
+    const task = engine.taskOf(taskId);
+    if (!task || task.trainerId !== trainerId) return false;
+    const value = engine.run(task.runId).readResult(task, header, gradients);
+    const accepted = await engine.result(taskId, value, now().nowMs);
+    if (accepted) this.#connections.get(trainerId)?.finished(header);
+    return accepted;
+  }
+
+  trainers(): Trainer[] {
+    return [...this.#connections.values()].map((connection) => this.#describe(connection));
+  }
+
+  /** Records whether a trainer is given work, along with `request`. Errors: `not_found` when it never was and is not there. */
+  async drain(trainerId: string, draining: boolean, request: Change): Promise<void> {
+    if (!this.#drained.has(trainerId)) this.trainer(trainerId);
+    await this.#options.engine.happen(() => {
+      if (draining) this.#drained.add(trainerId);
+      else this.#drained.delete(trainerId);
+      const event = { type: "trainer-drained" as const, trainerId, draining, ...now() };
+      return { event, changes: [{ type: "drained", trainerId, draining }, request] };
+    });
+  }
+
+  /** Errors: `not_found`. */
+  trainer(trainerId: string): Trainer {
+    const connection = this.#connections.get(trainerId);
+    if (connection) return this.#describe(connection);
+    const names = [...this.#connections.keys()].join(", ") || "none";
+    throw new GradpoolError("not_found", `there is no trainer ${trainerId}; those in the pool are: ${names}`);
+  }
+
+  runtimes(): Runtime[] {
+    return [...this.#connections.values()].map(({ runtime }) => runtime);
+  }
+
+  endRun(runId: string): void {
+    for (const connection of this.#connections.values()) connection.send({ $case: "endRun", value: { runId } });
+  }
+
+  carryOut(effect: Extract<Effect, { type: "assign" | "cancel-task" | "disconnect" }>): void {
+    const { engine, log } = this.#options;
+    const { trainerId } = effect;
+    const connection = this.#connections.get(trainerId);
+    if (effect.type === "assign") {
+      // Meant for the connection before this one: the core will hear in a moment that it is gone.
+      if (!connection?.hasJoined) return;
+      const run = engine.run(effect.task.runId);
+      connection.send({ $case: "task", value: run.taskMessage(effect.task, connection) });
+    } else if (effect.type === "cancel-task") {
+      connection?.send({ $case: "cancel", value: { taskId: effect.taskId } });
+    } else {
+      this.#connections.delete(trainerId);
+      log.warn({ trainerId }, "trainer is silent; its work goes to others");
+      connection?.outgoing.end();
+    }
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#clock);
+    for (const connection of this.#connections.values()) connection.outgoing.end();
+  }
+
+  #isCurrent(connection: TrainerConnection): boolean {
+    return this.#connections.get(connection.trainerId) === connection;
+  }
+
+  #describe(connection: TrainerConnection): Trainer {
+    const { state } = this.#options.engine;
+    const task = state.tasks.find(({ trainerId }) => trainerId === connection.trainerId);
+    return connection.describe(task?.runId ?? "", trainerOf(state, connection.trainerId));
+  }
+
+  /** While the loop is held up, one look at the clock waits, not many. */
+  async #tick(): Promise<void> {
+    if (this.#ticking) return;
+    this.#ticking = true;
+    const { engine, leases } = this.#options;
+    await engine.happen(() => ({ event: { type: "time-passed", leaseMs: leases.leaseMs, ...now() } }));
+    this.#ticking = false;
+    this.#explainWaiting();
+  }
+
+  /** Says of each run what trainers it lacks. */
+  #explainWaiting(): void {
+    const { engine, registry } = this.#options;
+    const active = engine.state.trainers.filter(isActive);
+    for (const { runId, phase, deviceClass } of engine.state.runs) {
+      const record = registry.get(runId);
+      const isRunning = phase === "running" && record.run.state === RunState.RUN_STATE_RUNNING;
+      const served = active.some((trainer) => deviceClass === undefined || trainer.deviceClass === deviceClass);
+      record.tell({ waitingFor: !isRunning || served ? "" : lackOf(deviceClass, active) });
+    }
+  }
+}
+
+function lackOf(deviceClass: string | undefined, active: readonly { deviceClass: string }[]): string {
+  if (active.length === 0) return "a trainer: none is at work";
+  const others = [...new Set(active.map((trainer) => trainer.deviceClass))].join("; ");
+  return `a trainer of class ${deviceClass}; the pool has only ${others}`;
+}
+
+/** Monotonic, in milliseconds. */
+const now = () => ({ nowMs: performance.now() });

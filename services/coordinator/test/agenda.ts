@@ -1,0 +1,25 @@
+/** Virtual time: what is to happen when. Things of the same moment happen in the order in which they were planned. */
+export class Agenda {
+  readonly #plans: { atMs: number; act: () => void }[] = [];
+  #nowMs = 0;
+
+  get nowMs(): number {
+    return this.#nowMs;
+  }
+
+  in(ms: number, act: () => void): void {
+    const atMs = this.#nowMs + ms;
+    let place = this.#plans.length;
+    while (place > 0 && (this.#plans[place - 1]?.atMs ?? 0) > atMs) place -= 1;
+    this.#plans.splice(place, 0, { atMs, act });
+  }
+
+  /** Does what comes next; false when nothing is planned. */
+  next(): boolean {
+    const plan = this.#plans.shift();
+    if (!plan) return false;
+    this.#nowMs = plan.atMs;
+    plan.act();
+    return true;
+  }
+}
