@@ -16,7 +16,18 @@ describe("the coordinator's configuration", () => {
       tokenizerAddress: "127.0.0.1:7001",
       dataStreamAddress: "127.0.0.1:7002",
       checkpointStoreAddress: "127.0.0.1:7003",
+      runStore: undefined,
+      recoveryMs: 30_000,
     });
+  });
+
+  it("takes a file for the run store, and seconds between recovery points", () => {
+    const env = { ...ENV, GRADPOOL_RUN_STORE: "runs.sqlite", GRADPOOL_RECOVERY_SECONDS: "0.5" };
+    const { runStore, recoveryMs } = readCoordinatorConfig(env);
+    assert.deepEqual([runStore, recoveryMs], ["runs.sqlite", 500]);
+    for (const wrong of ["-1", "soon"]) {
+      assert.throws(() => readCoordinatorConfig({ ...env, GRADPOOL_RECOVERY_SECONDS: wrong }), /RECOVERY_SECONDS/);
+    }
   });
 
   for (const variable of Object.keys(ENV)) {

@@ -37,7 +37,7 @@ async function interruptData(world: World, meanwhile: () => void = () => {}): Pr
   gate.letGo();
 }
 
-describe("an outage", { timeout: 60_000 }, () => {
+describe("an outage", { timeout: 240_000 }, () => {
   it("of the data stream goes unnoticed: it is reopened behind the last micro-batch", async () => {
     await using world = await World.start({ ownServices: true });
     await world.trainer();
@@ -98,7 +98,7 @@ describe("an outage", { timeout: 60_000 }, () => {
   });
 });
 
-describe("a data set that changes", { timeout: 60_000 }, () => {
+describe("a data set that changes", { timeout: 240_000 }, () => {
   it("fails its run, which says so", async () => {
     await using world = await World.start({ ownServices: true });
     await world.trainer();

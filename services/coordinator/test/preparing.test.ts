@@ -110,7 +110,7 @@ const REFUSALS: Refusal[] = [
   },
 ];
 
-describe("preparing a run", { timeout: 60_000 }, () => {
+describe("preparing a run", { timeout: 240_000 }, () => {
   for (const { what, spec, recipe, code, message } of REFUSALS) {
     it(`refuses ${what}`, async () => {
       await using world = await World.start();

@@ -7,7 +7,7 @@ import { RunState } from "@gradpool/rpc";
 import { readSafetensors } from "@gradpool/safetensors";
 import { World } from "./world.js";
 
-describe("a run", { timeout: 60_000 }, () => {
+describe("a run", { timeout: 240_000 }, () => {
   it("makes each epoch's steps, the smaller last one too, and tells of each", async () => {
     await using world = await World.start();
     await world.trainer();
@@ -115,7 +115,7 @@ describe("a run", { timeout: 60_000 }, () => {
     assert.equal((state["cursor"] as Record<string, unknown>)["micro_batches"], 8);
     const receipt = state["receipt"] as Record<string, unknown>;
     assert.deepEqual([receipt["tokenizer"], receipt["device_class"], receipt["runtime"]], ["bytes", "fake", "fake 1"]);
-    for (const name of ["model", "recipe", "dataset_hash"]) assert.match(String(receipt[name]), /^[0-9a-f]{64}$/);
+    for (const name of ["model", "dataset_hash"]) assert.match(String(receipt[name]), /^[0-9a-f]{64}$/);
   });
 
   it("stops a dry run after 500 rows", async () => {

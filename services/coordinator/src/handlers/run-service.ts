@@ -37,8 +37,7 @@ export function runServiceHandlers({
   const ask = async (rpc: string, message: Uint8Array, requestId: string, event: RunWish): Promise<Run> => {
     const record = registry.get(event.runId);
     await requests.once(requestId, contentOf(rpc, message), async (request) => {
-      if (event.type !== "run-cancelled")
-        requireUnfinished(record.run, event.type === "run-paused" ? "pause" : "resume");
+      requireUnfinished(record.run, event.type);
       await engine.happen({ event, changes: [request(event.runId)] });
       stopping.throwIfAborted();
       return event.runId;
@@ -81,31 +80,28 @@ export function runServiceHandlers({
     async cancelRun({ requestId, runId }, { signal }) {
       const message = CancelRunRequest.encode({ requestId: "", runId }).finish();
       const record = registry.get(runId);
-      if (record.hasEnded) requireCancelled(record.run);
       await ask("CancelRun", message, requestId, { type: "run-cancelled", runId });
       // Asked for before, and perhaps interrupted: the run's end is what counts.
       if (!record.hasEnded) await engine.happen({ event: { type: "run-cancelled", runId } });
       await record.ended(AbortSignal.any([signal, stopping])).catch((error: unknown) => {
         throw explained(error);
       });
-      return { run: requireCancelled(record.run) };
+      requireUnfinished(record.run, "run-cancelled");
+      return { run: record.run };
     },
   };
 }
 
 type RunWish = { type: "run-paused" | "run-resumed" | "run-cancelled"; runId: string };
 
-/** Errors: `failed_precondition` when the run has ended. */
-function requireUnfinished(run: Run, verb: string): void {
-  const how = ENDS[run.state];
-  if (how === undefined) return;
-  throw new GradpoolError("failed_precondition", `run ${run.runId} has ${how} already; there is nothing to ${verb}`);
-}
+const VERBS = { "run-paused": "pause", "run-resumed": "resume", "run-cancelled": "cancel" };
 
-/** Errors: `failed_precondition` when the run has ended otherwise. */
-function requireCancelled(run: Run): Run {
-  if (run.state !== RunState.RUN_STATE_CANCELLED) requireUnfinished(run, "cancel");
-  return run;
+/** Errors: `failed_precondition` when the run has ended, unless it was cancelled and that is the wish. */
+function requireUnfinished(run: Run, wish: RunWish["type"]): void {
+  const how = ENDS[run.state];
+  if (how === undefined || (wish === "run-cancelled" && run.state === RunState.RUN_STATE_CANCELLED)) return;
+  const message = `run ${run.runId} has ${how} already; there is nothing to ${VERBS[wish]}`;
+  throw new GradpoolError("failed_precondition", message);
 }
 
 const ENDS: Partial<Record<RunState, string>> = {

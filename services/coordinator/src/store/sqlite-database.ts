@@ -28,11 +28,12 @@ export class SqliteDatabase {
       this.#database.exec("PRAGMA locking_mode = EXCLUSIVE");
       this.#database.exec("PRAGMA journal_mode = WAL");
       this.#database.exec("PRAGMA synchronous = FULL");
-      this.#check(path);
+      const [row = {}] = this.#all("PRAGMA quick_check(1)");
+      if (row["quick_check"] !== "ok") throw damaged(path, String(row["quick_check"]));
       this.#migrate(path);
     } catch (error) {
       this.#database.close();
-      throw error;
+      throw isDamage(error) ? damaged(path, error.message) : error;
     }
     if (path !== ":memory:") syncFolder(dirname(path));
   }
@@ -128,14 +129,6 @@ export class SqliteDatabase {
     }
   }
 
-  #check(path: string): void {
-    const [row] = this.#all("PRAGMA quick_check(1)");
-    const found = row && Object.values(row)[0];
-    if (found === "ok") return;
-    const advice = "move it away to begin with an empty one, or put a copy back";
-    throw new GradpoolError("data_loss", `the run store ${path} is damaged (${String(found)}); ${advice}`);
-  }
-
   #migrate(path: string): void {
     const version = Number(this.#all("PRAGMA user_version")[0]?.["user_version"]);
     if (version > MIGRATIONS.length) {
@@ -155,6 +148,14 @@ export class SqliteDatabase {
   #all(sql: string, values: (number | string | Uint8Array | null)[] = []): Row[] {
     return this.#database.all(sql, values) as Row[];
   }
+}
+
+const isDamage = (error: unknown): error is Error =>
+  error instanceof Error && /not a database|malformed/.test(error.message);
+
+function damaged(path: string, what: string): GradpoolError {
+  const advice = "move it away to begin with an empty one, or put a copy back";
+  return new GradpoolError("data_loss", `the run store ${path} is damaged (${what}); ${advice}`);
 }
 
 /** The names of new files are on disk, too. */

@@ -12,6 +12,9 @@ export type StoreAnswer = { id: number } & (
   { type: "done"; value: Recorded | History | undefined } | { type: "failed"; code: ErrorCode; message: string }
 );
 
+/** What SQLite says when the disk is at fault, and not we. */
+const DISK_TROUBLE = /disk is full|disk I\/O error|readonly database|unable to open/;
+
 const port = parentPort;
 if (!port) throw new Error("this file is a worker");
 let database: SqliteDatabase | undefined;
@@ -46,9 +49,6 @@ function answer(id: number, work: () => Recorded | History | undefined): void {
   }
   port?.postMessage(message);
 }
-
-/** What SQLite says when the disk is at fault, and not we. */
-const DISK_TROUBLE = /disk is full|disk I\/O error|readonly database|unable to open/;
 
 function explained(reason: unknown): GradpoolError {
   const error = GradpoolError.from(reason);
