@@ -1,7 +1,12 @@
 /** The command line's commands, flags and help. */
 import { Command, Option } from "commander";
 import { defaultRecipe } from "@gradpool/recipe";
+import type { StoreFlags } from "./checkpoints/store.js";
 import type { CommandContext } from "./command-context.js";
+import { checkpointDelete } from "./commands/checkpoint-delete.js";
+import { checkpointExport, type CheckpointExportFlags } from "./commands/checkpoint-export.js";
+import { checkpointList } from "./commands/checkpoint-list.js";
+import { checkpointVerify } from "./commands/checkpoint-verify.js";
 import { evaluate, type EvalFlags } from "./commands/eval.js";
 import { runCancel } from "./commands/run-cancel.js";
 import { runGet } from "./commands/run-get.js";
@@ -47,6 +52,13 @@ Examples:
   gradpool run submit --address 10.0.0.5:7070 --model_id /models/gpt2 --dataset /data/rows.jsonl --watch
 ${HELP_TAIL}`;
 
+const CHECKPOINT_HELP = `
+OUTPUT_DIR is the folder that a run wrote into. A checkpoint's own folder stands for both OUTPUT_DIR and NAME:
+  gradpool checkpoint list outputs/my-run
+  gradpool checkpoint verify outputs/my-run/checkpoint-epoch0-step100
+  gradpool checkpoint export outputs/my-run latest --to my-adapter
+${HELP_TAIL}`;
+
 const SAMPLE_EXAMPLES = `
 Examples:
   gradpool sample --model_id models/tiny-coder --prompt "def main():"
@@ -73,6 +85,7 @@ export function createProgram(options: ProgramOptions): Command {
   onPool(trainer.command("list").description("trainers that are connected"), options).action(
     (flags: { address: string; json?: boolean }) => trainerList(flags, contextFor(flags, options)),
   );
+  addCheckpointCommands(program, options);
   addSample(program, options);
   addEval(program, options);
   return program;
@@ -169,6 +182,45 @@ function addRunCommands(run: Command, options: ProgramOptions): void {
   onPool(run.command("cancel").description("stop a run").argument("<run_id>"), options).action(
     (runId: string, flags: PoolFlags) => runCancel(runId, flags, contextFor(flags, options)),
   );
+}
+
+type CheckpointFlags = StoreFlags & { json?: boolean };
+
+function addCheckpointCommands(program: Command, options: ProgramOptions): void {
+  const group = program
+    .command("checkpoint")
+    .description("look at, check, export and delete checkpoints")
+    .helpCommand(false);
+  const add = (name: string, description: string, json?: Option) =>
+    onStore(group.command(name).description(description).argument("<output_dir>"), options, json);
+  add("list", "checkpoints of an output folder, newest first").action((folder: string, flags: CheckpointFlags) =>
+    checkpointList(folder, flags, contextFor(flags, options)),
+  );
+  add("verify", "read every byte of one checkpoint or all; exit code 1 when one is damaged", jsonOption(JSON_LINES))
+    .argument("[name]")
+    .action((folder: string, name: string | undefined, flags: CheckpointFlags) =>
+      checkpointVerify(folder, name, flags, contextFor(flags, options)),
+    );
+  add("delete", "remove a checkpoint")
+    .argument("[name]")
+    .action((folder: string, name: string | undefined, flags: CheckpointFlags) =>
+      checkpointDelete(folder, name, flags, contextFor(flags, options)),
+    );
+  add("export", "write a checkpoint's adapter and tokenizer as PEFT loads them")
+    .argument("[name]", `a checkpoint, or "latest"`)
+    .option("--to <folder>", "folder to write, which does not exist yet or is empty")
+    .action((folder: string, name: string | undefined, flags: CheckpointExportFlags & { json?: boolean }) =>
+      checkpointExport(folder, name, flags, contextFor(flags, options, ["to"])),
+    );
+}
+
+function onStore(command: Command, { config }: ProgramOptions, json = jsonOption()): Command {
+  const store = new Option(
+    "--store <host:port>",
+    "checkpoint store that runs already, also $GRADPOOL_CHECKPOINT_STORE_ADDRESS (default: one of its own)",
+  ).argParser(address);
+  if (config.checkpointStoreAddress) store.default(config.checkpointStoreAddress);
+  return command.addOption(store).addOption(json).addHelpText("after", CHECKPOINT_HELP);
 }
 
 function addModelFlags(command: Command): Command {
