@@ -5,37 +5,16 @@ import { describe, it } from "node:test";
 import { RunState, type MicroBatchTask } from "@gradpool/rpc";
 import { readSafetensors, toFloat32, writeSafetensors } from "@gradpool/safetensors";
 import type { FakeTrainer } from "./fake-trainer.js";
-import { World, type Ended, type RecipeChanges } from "./world.js";
+import { assertSame, trainAlone } from "./same-bits.js";
+import { World, type RecipeChanges } from "./world.js";
 
 const RECIPE: RecipeChanges = { learningRate: 1e-2, seed: 3, gradientAccumulation: 3, epochs: 3 };
 const LEASES = { heartbeatMs: 20, leaseMs: 400 };
 
-const losses = ({ steps }: Ended) => steps.map(({ loss, gradNorm }) => [loss, gradNorm]);
-
-/** Trains alone on one trainer into `name`, for comparison. */
-async function trainAlone(world: World, name: string, recipe = RECIPE): Promise<Ended> {
-  await using trainer = await world.trainer({ trainerId: `only-${name}` });
-  const ended = await world.train(world.spec({ outputDir: world.outputDir(name) }, recipe));
-  assert.equal(ended.run.state, RunState.RUN_STATE_COMPLETED, ended.run.error?.message);
-  assert.ok(trainer.accepted.length > 0);
-  return ended;
-}
-
-/** Adapter and Adam state of two runs have the same bytes, and their steps the same numbers. */
-function assertSame(world: World, [a, first]: [string, Ended], [b, second]: [string, Ended]): void {
-  assert.equal(second.run.state, RunState.RUN_STATE_COMPLETED, second.run.error?.message);
-  const last = first.steps.at(-1) ?? assert.fail();
-  const checkpoint = `checkpoint-epoch${last.epoch}-step${last.step}`;
-  for (const file of ["adapter_model.safetensors", "training_state.safetensors", "README.md"]) {
-    assert.deepEqual(world.output(b, checkpoint, file), world.output(a, checkpoint, file), file);
-  }
-  assert.deepEqual(losses(second), losses(first));
-}
-
 describe("the pool", { timeout: 240_000 }, () => {
   it("gives the same bits with 1 and 3 trainers that answer in any order (I2)", async () => {
     await using world = await World.start();
-    const alone = await trainAlone(world, "alone");
+    const alone = await trainAlone(world, "alone", RECIPE);
     const trainers = await Promise.all([1, 2, 3].map(() => world.trainer({ byHand: true, tasks: 1 })));
     const turns = new Turns();
     for (const trainer of trainers) void answerBackwards(trainer, turns);
@@ -46,7 +25,7 @@ describe("the pool", { timeout: 240_000 }, () => {
 
   it("gives a killed trainer's micro-batches to others and loses nothing else (I3)", async () => {
     await using world = await World.start();
-    const alone = await trainAlone(world, "alone");
+    const alone = await trainAlone(world, "alone", RECIPE);
     const victim = await world.trainer({ byHand: true });
     const runId = await world.submit(world.spec({ outputDir: world.outputDir("killed") }, RECIPE));
     await victim.until(() => victim.tasks.length === 2);
@@ -65,7 +44,7 @@ describe("the pool", { timeout: 240_000 }, () => {
 
   it("counts a silent trainer as lost, drops its late result, and takes it back", async () => {
     await using world = await World.start({ leases: LEASES });
-    const alone = await trainAlone(world, "alone");
+    const alone = await trainAlone(world, "alone", RECIPE);
     const silent = await world.trainer({ byHand: true });
     assert.deepEqual(silent.welcome, LEASES);
     const runId = await world.submit(world.spec({ outputDir: world.outputDir("silent") }, RECIPE));
@@ -98,7 +77,7 @@ describe("the pool", { timeout: 240_000 }, () => {
 
   it("lets a trainer's new connection replace its old one", async () => {
     await using world = await World.start();
-    const alone = await trainAlone(world, "alone");
+    const alone = await trainAlone(world, "alone", RECIPE);
     const old = await world.trainer({ trainerId: "same", byHand: true });
     const runId = await world.submit(world.spec({ outputDir: world.outputDir("again") }, RECIPE));
     await old.until(() => old.tasks.length === 2);
@@ -115,7 +94,7 @@ describe("the pool", { timeout: 240_000 }, () => {
 
   it("takes one of two results (I3)", async () => {
     await using world = await World.start();
-    const alone = await trainAlone(world, "alone");
+    const alone = await trainAlone(world, "alone", RECIPE);
     const trainer = await world.trainer();
     const counts: boolean[] = [];
     trainer.alter = async (answer) => {
@@ -183,7 +162,7 @@ describe("the pool", { timeout: 240_000 }, () => {
 describe("a task that fails", { timeout: 240_000 }, () => {
   it("is tried again", async () => {
     await using world = await World.start();
-    const alone = await trainAlone(world, "alone");
+    const alone = await trainAlone(world, "alone", RECIPE);
     const trainer = await world.trainer();
     const failed = new Set<string>();
     trainer.alter = async (answer, { step, microBatch, taskId }) => {

@@ -83,7 +83,7 @@ export interface WorldOptions {
   leases?: Leases;
   /** Of recovery points; 0, unless given: none. */
   recoveryMs?: number;
-  /** File of the run store. */
+  /** File of the run store; see `durableWorld`. */
   runStore?: string;
   /** Services that no other test uses, so that this one may end and change them. */
   ownServices?: boolean;
@@ -98,40 +98,52 @@ export interface Ended {
   checkpoints: CheckpointUpdate[];
 }
 
+function startCoordinator(listen: string, services: Surroundings, options: WorldOptions): Promise<Coordinator> {
+  const { leases, recoveryMs = 0, runStore } = options;
+  const config = {
+    ...{ listen, recoveryMs, runStore },
+    tokenizerAddress: services.tokenizer.address,
+    dataStreamAddress: services.dataStream.address,
+    checkpointStoreAddress: services.store.address,
+  };
+  return Coordinator.create(config, log, { leases, onCrash: fail });
+}
+
 export class World implements AsyncDisposable {
   readonly folder = mkdtempSync(join(tmpdir(), "gradpool-coordinator-"));
   readonly services: Surroundings;
-  readonly coordinator: Coordinator;
+  #coordinator: Coordinator;
   readonly runs: Client<RunServiceService>;
   readonly pool: Client<PoolServiceService>;
   readonly #trainers: FakeTrainer[] = [];
   #names = 0;
 
-  readonly #ownServices: boolean;
+  readonly #options: WorldOptions;
 
-  private constructor(services: Surroundings, coordinator: Coordinator, { ownServices = false }: WorldOptions) {
+  private constructor(services: Surroundings, coordinator: Coordinator, options: WorldOptions) {
     this.services = services;
-    this.coordinator = coordinator;
+    this.#coordinator = coordinator;
     this.runs = createClient(RunServiceService, coordinator.address);
     this.pool = createClient(PoolServiceService, coordinator.address);
-    this.#ownServices = ownServices;
+    this.#options = options;
+  }
+
+  get coordinator(): Coordinator {
+    return this.#coordinator;
   }
 
   static async start(options: WorldOptions = {}): Promise<World> {
     const services = await (options.ownServices ? startSurroundings() : (shared ??= startSurroundings()));
-    const config = {
-      listen: "127.0.0.1:0",
-      tokenizerAddress: services.tokenizer.address,
-      dataStreamAddress: services.dataStream.address,
-      checkpointStoreAddress: services.store.address,
-      recoveryMs: options.recoveryMs ?? 0,
-      runStore: options.runStore,
-    };
-    return new World(
-      services,
-      await Coordinator.create(config, log, { leases: options.leases, onCrash: fail }),
-      options,
-    );
+    return new World(services, await startCoordinator("127.0.0.1:0", services, options), options);
+  }
+
+  /** Stops the coordinator, and starts it again at the same address; `meanwhile` it is away. Trainers have to join anew. */
+  async restartCoordinator(meanwhile: () => Promise<void> | void = () => {}): Promise<void> {
+    const { address } = this.#coordinator;
+    await Promise.all(this.#trainers.splice(0).map((trainer) => trainer.kill()));
+    await this.#coordinator[Symbol.asyncDispose]();
+    await meanwhile();
+    this.#coordinator = await startCoordinator(address, this.services, this.#options);
   }
 
   async trainer(options: FakeTrainerOptions = {}): Promise<FakeTrainer> {
@@ -205,7 +217,14 @@ export class World implements AsyncDisposable {
     this.runs.close();
     this.pool.close();
     await this.coordinator[Symbol.asyncDispose]();
-    if (this.#ownServices) await endSurroundings(this.services);
+    if (this.#options.ownServices) await endSurroundings(this.services);
     rmSync(this.folder, { recursive: true, force: true });
   }
+}
+
+/** A world whose coordinator may be started again, and that saves a recovery point after each step. */
+export async function durableWorld(options: WorldOptions = {}): Promise<World> {
+  const folder = mkdtempSync(join(tmpdir(), "gradpool-run-store-"));
+  after(() => rmSync(folder, { recursive: true, force: true }));
+  return World.start({ runStore: join(folder, "runs.sqlite"), recoveryMs: 1e-3, ...options });
 }

@@ -239,9 +239,10 @@ export class ActiveRun {
 
   /** Writes the result. */
   async finish(): Promise<void> {
-    const { training, checkpoints, steps } = this.#need();
+    const { training, checkpoints, steps, cursor } = this.#need();
+    if (!cursor) throw new Error("no step was made yet");
     const plot = await drawLossPlot(steps, this.#spec.modelId, this.#over.signal);
-    await checkpoints.finish(this.#facts(), training, plot);
+    await checkpoints.finish(this.#facts(), training, cursor, plot);
   }
 
   /** Stops all work and gives the output folder back. */

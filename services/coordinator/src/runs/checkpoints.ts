@@ -26,7 +26,9 @@ export class Checkpoints {
   readonly #options: CheckpointsOptions;
   #saving: Promise<void> | undefined;
   #savedAt = performance.now();
-  #savedStep = 0;
+  #savedStep: number;
+  /** Step of the last checkpoint of this life, recovery points not counted. */
+  #checkpointStep = 0;
 
   constructor(options: CheckpointsOptions, savedStep: number) {
     this.#options = options;
@@ -38,6 +40,7 @@ export class Checkpoints {
     const { recoveryMs } = this.#options;
     if (isDue) {
       await this.#saving;
+      this.#checkpointStep = training.version;
       this.#start(() => this.#saveCheckpoint(facts, checkpointFiles(facts, training, cursor)), training);
     } else if (recoveryMs > 0 && performance.now() - this.#savedAt >= recoveryMs) {
       this.recover(facts, training, cursor);
@@ -51,8 +54,9 @@ export class Checkpoints {
     this.#start(async () => void (await this.#save(headerOf(facts, ".recovery", 0), files)), training);
   }
 
-  /** Writes the result, when all saves are done. */
-  async finish(facts: RunFacts, training: Training, plot: Files): Promise<void> {
+  /** Writes the result, when all saves are done; a run that went on behind its last step saves its checkpoint here. */
+  async finish(facts: RunFacts, training: Training, cursor: Cursor, plot: Files): Promise<void> {
+    if (this.#checkpointStep < training.version) await this.afterStep(true, facts, training, cursor);
     await this.#saving;
     const header = { ...headerOf(facts, "", 0), name: "" };
     await this.#save(header, new Map([...resultFiles(facts, training), ...plot]));

@@ -1,0 +1,201 @@
+/** Going on from a checkpoint: to the same bits, or with a refusal that says why not. */
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { cpSync, existsSync, readdirSync, rmSync, truncateSync } from "node:fs";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import { RunState, type RunSpec } from "@gradpool/rpc";
+import { assertSame, trainAlone } from "./same-bits.js";
+import { durableWorld, World, type Ended, type RecipeChanges } from "./world.js";
+
+const RECIPE: RecipeChanges = {
+  learningRate: 1e-2,
+  seed: 3,
+  gradientAccumulation: 3,
+  epochs: 3,
+  saveEvery: 1,
+  keepLastNCheckpoints: 0,
+};
+const VARIANTS: Record<string, RecipeChanges> = {
+  "in the data's order": RECIPE,
+  shuffled: { ...RECIPE, shuffleBuffer: 3 },
+  packed: { ...RECIPE, packing: true, maxLength: 16 },
+  "packed and shuffled": { ...RECIPE, packing: true, maxLength: 16, shuffleBuffer: 4 },
+};
+
+const checkpointsIn = (world: World, name: string): string[] =>
+  readdirSync(world.outputDir(name)).filter((entry) => entry.startsWith("checkpoint-"));
+
+/** Trains `spec` as it is, whose data set was not touched since. */
+async function trainFrom(world: World, spec: RunSpec, changes: Partial<RunSpec>): Promise<Ended> {
+  return world.train({ ...spec, ...changes });
+}
+
+function assertRefused({ run }: Ended, code: string, text: RegExp): void {
+  assert.deepEqual([run.state, run.error?.code], [RunState.RUN_STATE_FAILED, code], run.error?.message);
+  assert.match(run.error?.message ?? "", text);
+  assert.doesNotMatch(run.error?.message ?? "", /\n/);
+}
+
+describe("a run that goes on from a checkpoint", { timeout: 240_000 }, () => {
+  for (const [name, recipe] of Object.entries(VARIANTS)) {
+    it(`gives the bits of one that never stopped, from each of its steps (I2, ${name})`, async () => {
+      await using world = await World.start();
+      const spec = world.spec({ outputDir: world.outputDir("whole") }, recipe);
+      await world.trainer();
+      const whole = await world.train(spec);
+      assert.equal(whole.run.state, RunState.RUN_STATE_COMPLETED, whole.run.error?.message);
+      for (const checkpoint of checkpointsIn(world, "whole")) {
+        const resumeFrom = join(world.outputDir("whole"), checkpoint);
+        const resumed = await trainFrom(world, spec, { outputDir: world.outputDir(checkpoint), resumeFrom });
+        assertSame(world, ["whole", whole], [checkpoint, { ...resumed, steps: whole.steps }]);
+        const { run } = resumed;
+        const [, epoch, step] = /epoch(\d+)-step(\d+)/.exec(checkpoint) ?? [];
+        assert.deepEqual(run.resumedFrom, {
+          path: resumeFrom,
+          epoch: Number(epoch),
+          step: Number(step),
+          weightsOnly: false,
+        });
+        assert.deepEqual(
+          resumed.steps.map(({ loss, gradNorm, tokens, epoch: of }) => [loss, gradNorm, tokens, of]),
+          whole.steps.map(({ loss, gradNorm, tokens, epoch: of }) => [loss, gradNorm, tokens, of]),
+        );
+        assert.equal(run.tokens, whole.run.tokens);
+      }
+    });
+  }
+
+  it("may do so again and again, in the same folder, with latest", async () => {
+    await using world = await World.start();
+    const whole = await trainAlone(world, "whole", RECIPE);
+    const trainer = await world.trainer();
+    const spec = { ...world.spec({ outputDir: world.outputDir("again") }, RECIPE), resumeFrom: "latest" };
+    let last: Ended | undefined;
+    for (const enough of [1, 3, 5, Infinity]) {
+      const runId = await world.submit(spec);
+      last = await world.watch(
+        runId,
+        ({ checkpoints }) => checkpoints.length > 0 && checkpoints.at(-1)!.step >= enough,
+      );
+      if (enough === 1) assert.match(last.run.notes[0] ?? "", /there is no checkpoint in .*again: a new start/);
+      else assert.ok((last.run.resumedFrom?.step ?? 0) >= 1);
+      if (enough < Infinity) await world.runs.cancelRun({ requestId: randomUUID(), runId });
+    }
+    assertSame(world, ["whole", whole], ["again", last ?? assert.fail()]);
+    assert.ok(trainer.accepted.length > 0);
+  });
+
+  it("goes on from the recovery point of a run that was cancelled", async () => {
+    await using world = await durableWorld();
+    const whole = await trainAlone(world, "whole", { ...RECIPE, saveEvery: 0 });
+    await world.trainer();
+    const spec = world.spec({ outputDir: world.outputDir("again") }, { ...RECIPE, saveEvery: 0 });
+    const runId = await world.submit(spec);
+    await world.watch(runId, ({ steps }) => steps.length >= 3);
+    await world.runs.cancelRun({ requestId: randomUUID(), runId });
+    const last = await trainFrom(world, spec, { resumeFrom: "latest" });
+    assertSame(world, ["whole", whole], ["again", last]);
+    assert.match(last.run.resumedFrom?.path ?? "", /\/\.recovery-epoch\d-step\d$/);
+    // A result leaves none behind.
+    assert.deepEqual(
+      readdirSync(world.outputDir("again")).filter((entry) => entry.startsWith(".")),
+      [],
+    );
+  });
+
+  it("passes over damaged ones, and says so", async () => {
+    await using world = await World.start();
+    await world.trainer();
+    const spec = world.spec({}, RECIPE);
+    const whole = await world.train(spec);
+    const damaged = join(world.outputDir(), "checkpoint-epoch2-step6");
+    truncateSync(join(damaged, "training_state.safetensors"), 100);
+    const resumed = await trainFrom(world, spec, { resumeFrom: "latest" });
+    assert.equal(resumed.run.resumedFrom?.step, 5);
+    assert.match(
+      resumed.run.notes.join("\n"),
+      /checkpoint-epoch2-step6 is damaged \(.*\); checkpoint-epoch2-step5 is used/,
+    );
+    assertSame(world, ["output", whole], ["output", resumed]);
+    truncateSync(join(damaged, "training_state.safetensors"), 100);
+    assertRefused(await trainFrom(world, spec, { resumeFrom: damaged }), "data_loss", /is damaged/);
+    for (const name of checkpointsIn(world, "output")) {
+      truncateSync(join(world.outputDir(), name, "training_state.safetensors"), 100);
+    }
+    assertRefused(await trainFrom(world, spec, { resumeFrom: "latest" }), "data_loss", /only damaged checkpoints/);
+  });
+
+  it("says what there is when the folder is not there, unless it need not be", async () => {
+    await using world = await World.start();
+    await world.trainer();
+    const spec = world.spec({}, { ...RECIPE, keepLastNCheckpoints: 2 });
+    const whole = await world.train(spec);
+    const removed = join(world.outputDir(), "checkpoint-epoch0-step1");
+    assert.ok(!existsSync(removed));
+    const refused = await trainFrom(world, spec, { outputDir: world.outputDir("b"), resumeFrom: removed });
+    assertRefused(refused, "not_found", /checkpoint-epoch0-step1.*checkpoint-epoch2-step6.*--resume_if_exists/);
+    for (const missing of [removed, join(world.folder, "nowhere", "checkpoint-epoch0-step1")]) {
+      const changes = { outputDir: world.outputDir("c"), resumeFrom: missing, resumeIfExists: true };
+      const anew = await trainFrom(world, spec, changes);
+      assert.match(anew.run.notes.join("\n"), /there is no checkpoint .*checkpoint-epoch0-step1: a new start/);
+      assertSame(world, ["output", whole], ["c", anew]);
+      rmSync(world.outputDir("c"), { recursive: true });
+    }
+    assertRefused(
+      await trainFrom(world, spec, { outputDir: world.outputDir("d"), resumeFrom: world.folder }),
+      "invalid_argument",
+      /is no checkpoint's name/,
+    );
+  });
+
+  it("is refused on anything else, with each difference named, but may take the weights", async () => {
+    await using world = await World.start();
+    const trainer = await world.trainer({ deviceClass: "a" });
+    const spec = world.spec({}, RECIPE);
+    await world.train(spec);
+    const resumeFrom = join(world.outputDir(), "checkpoint-epoch0-step1");
+    const otherModel = join(world.folder, "other-model");
+    cpSync(spec.modelId, otherModel, { recursive: true });
+    const recipe = spec.recipe ?? assert.fail();
+    const lora = recipe.lora ?? assert.fail();
+    const other = {
+      ...{ resumeFrom, outputDir: world.outputDir("b"), dataset: [world.rows(8, "others.jsonl")] },
+      recipe: { ...recipe, learningRate: 3e-4, batchSize: 3, lora: { ...lora, alpha: 16 }, saveEvery: 2 },
+    };
+    await trainer.kill();
+    await world.trainer({ deviceClass: "b" });
+    const refused = await trainFrom(world, spec, other);
+    assertRefused(
+      refused,
+      "failed_precondition",
+      /cannot go on from .*checkpoint-epoch0-step1: .*--resume_weights_only/,
+    );
+    const message = refused.run.error?.message ?? "";
+    for (const difference of [
+      /dataset was .*rows.jsonl.*, now .*others.jsonl/,
+      /dataset_hash was/,
+      /device_class was "a", now "b"/,
+      /learning_rate was 0.01, now 0.0003/,
+      /batch_size was 2, now 3/,
+      /lora_alpha was 32, now 16/,
+    ]) {
+      assert.match(message, difference);
+    }
+    assert.doesNotMatch(message, /save_every|model was|tokenizer was/);
+    const weights = await trainFrom(world, spec, { ...other, resumeWeightsOnly: true });
+    assert.equal(weights.run.state, RunState.RUN_STATE_COMPLETED, weights.run.error?.message);
+    assert.deepEqual(weights.run.resumedFrom, { path: resumeFrom, epoch: 0, step: 1, weightsOnly: true });
+    assert.equal(weights.steps[0]?.step, 1);
+    assert.notEqual(weights.steps[0]?.loss, undefined);
+  });
+
+  it("needs resume_from for what goes with it", async () => {
+    await using world = await World.start();
+    await assert.rejects(
+      world.submit(world.spec({ resumeWeightsOnly: true })),
+      /resume_weights_only needs resume_from/,
+    );
+    await assert.rejects(world.submit(world.spec({ resumeIfExists: true })), /resume_if_exists needs resume_from/);
+  });
+});
