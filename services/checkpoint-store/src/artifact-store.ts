@@ -3,8 +3,20 @@ import type { Checkpoint, SaveHeader } from "@gradpool/rpc";
 /** A piece of a file; pieces of a file come in order, file after file, at least one for each file. */
 export interface LoadedPiece {
   checkpoint: string;
+  /** Checkpoints that would have come first, had they been whole. */
+  damaged: readonly Checkpoint[];
   path: string;
   data: Uint8Array;
+}
+
+/** What to load. */
+export interface LoadSelection {
+  /** Empty: the newest that is whole. */
+  name: string;
+  /** Without a name: only checkpoints of this run, most steps first; empty: of any run, by time. */
+  runId: string;
+  /** Only these files; none: all. */
+  paths: readonly string[];
 }
 
 /**
@@ -15,17 +27,20 @@ export interface ArtifactStore extends AsyncDisposable {
   /** Takes `outputDir` for a run; returns its full name. */
   claim(outputDir: string, runId: string): Promise<string>;
   release(outputDir: string, runId: string): Promise<void>;
-  /** Saves the files that `header` lists, their bytes following one another in `data`, all or nothing. */
+  /**
+   * Saves the files that `header` lists, their bytes following one another in `data`, all or nothing;
+   * then no recovery point is left but the one that was saved.
+   */
   save(
     header: SaveHeader,
     data: AsyncIterable<Uint8Array>,
     signal: AbortSignal,
   ): Promise<{ path: string; removed: string[] }>;
-  /** Loads a checkpoint; without a name, the newest that is whole. Without paths, all its files. */
-  load(outputDir: string, name: string, paths: readonly string[]): AsyncIterable<LoadedPiece>;
+  load(outputDir: string, selection: LoadSelection, signal: AbortSignal): AsyncIterable<LoadedPiece>;
   /** Newest first, with the damage that a manifest shows without reading the files. */
   list(outputDir: string): Promise<Checkpoint[]>;
   /** Reads every file; without a name, of all checkpoints. */
   verify(outputDir: string, name: string, signal: AbortSignal): Promise<Checkpoint[]>;
-  remove(outputDir: string, name: string): Promise<void>;
+  /** Does nothing when `requestId` has removed it before. */
+  remove(outputDir: string, name: string, requestId: string): Promise<void>;
 }

@@ -7,12 +7,33 @@ import { MANIFEST } from "./names.js";
 
 /** The manifest of a checkpoint's folder, or what is wrong with the checkpoint. */
 export async function readManifest(fs: FileSystem, folder: string): Promise<Manifest | string> {
+  const path = `${folder}/${MANIFEST}`;
   try {
-    const bytes = await readSmallFile(fs, `${folder}/${MANIFEST}`, MAX_MANIFEST_BYTES);
+    const kind = await fs.kind(path);
+    if (kind !== "file") return kind === undefined ? `${MANIFEST} is missing` : `${MANIFEST} is no plain file`;
+    const bytes = await readSmallFile(fs, path, MAX_MANIFEST_BYTES);
     return bytes ? parseManifest(bytes) : `${MANIFEST} is too large`;
   } catch (error) {
-    if (errnoOf(error) === "ENOENT") return `${MANIFEST} is missing`;
-    throw error;
+    return unreadable(MANIFEST, error);
+  }
+}
+
+/** What a failure to read a file says about its checkpoint. Throws on when it says nothing. */
+function unreadable(name: string, error: unknown): string {
+  const errno = errnoOf(error);
+  switch (errno) {
+    // It was removed, or became a link, between two looks at it.
+    case "ENOENT":
+    case "ELOOP":
+    case "ENOTDIR":
+      return `file ${name} is missing`;
+    case "EIO":
+    case "ESTALE":
+    case "EACCES":
+    case "EPERM":
+      return `file ${name} cannot be read (${errno})`;
+    default:
+      throw error;
   }
 }
 
@@ -53,7 +74,12 @@ export async function openListed(fs: FileSystem, folder: string, file: ManifestF
   const path = `${folder}/${file.path}`;
   // Asked before opening: links and pipes are damage, however opening them would end.
   if ((await fs.kind(path)) !== "file") return `file ${file.path} is missing`;
-  const opened = await fs.open(path);
+  let opened: OpenFile;
+  try {
+    opened = await fs.open(path);
+  } catch (error) {
+    return unreadable(file.path, error);
+  }
   if (opened.sizeBytes === file.sizeBytes) return opened;
   await opened.close();
   return `file ${file.path} has ${opened.sizeBytes} bytes instead of ${file.sizeBytes}`;
@@ -69,7 +95,12 @@ export async function* verifiedPieces(opened: OpenFile, file: ManifestFile): Asy
   do {
     // A fresh buffer for each piece: the one before may still be on its way to the client.
     const buffer = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, file.sizeBytes - position));
-    const bytes = await opened.read(buffer, position);
+    let bytes: number;
+    try {
+      bytes = await opened.read(buffer, position);
+    } catch (error) {
+      return yield unreadable(file.path, error);
+    }
     if (bytes < buffer.byteLength) return yield `file ${file.path} ends early`;
     hash.update(buffer);
     position += bytes;
@@ -80,7 +111,7 @@ export async function* verifiedPieces(opened: OpenFile, file: ManifestFile): Asy
   } while (position < file.sizeBytes);
 }
 
-export function damaged(folder: string, damage: string): GradpoolError {
+export function damagedError(folder: string, damage: string): GradpoolError {
   const advice = "load an older checkpoint, or copy this one again";
   return new GradpoolError("data_loss", `checkpoint ${folder} is damaged: ${damage}; ${advice}`);
 }

@@ -1,4 +1,10 @@
-import { CheckpointStoreServiceService, service, startServer, type RunningServer } from "@gradpool/rpc";
+import {
+  CheckpointStoreServiceService,
+  service,
+  startServer,
+  type LoadResponse,
+  type RunningServer,
+} from "@gradpool/rpc";
 import type { Logger, Service } from "@gradpool/service-kit";
 import type { ArtifactStore, LoadedPiece } from "./artifact-store.js";
 import type { CheckpointStoreConfig } from "./config.js";
@@ -34,13 +40,14 @@ export class CheckpointStore implements Service {
             return {};
           },
           save: saveHandler(store),
-          load: ({ outputDir, name, paths }) => loadResponses(store.load(outputDir, name, paths)),
+          load: ({ outputDir, name, runId, paths }, { signal }) =>
+            loadResponses(store.load(outputDir, { name, runId, paths }, signal)),
           list: async ({ outputDir }) => ({ checkpoints: await store.list(outputDir) }),
           verify: async ({ outputDir, name }, { signal }) => ({
             checkpoints: await store.verify(outputDir, name, signal),
           }),
-          delete: async ({ outputDir, name }) => {
-            await store.remove(outputDir, name);
+          delete: async ({ outputDir, name, requestId }) => {
+            await store.remove(outputDir, name, requestId);
             return {};
           },
         }),
@@ -56,10 +63,10 @@ export class CheckpointStore implements Service {
   }
 }
 
-async function* loadResponses(pieces: AsyncIterable<LoadedPiece>) {
-  let name: string | undefined;
-  for await (const { checkpoint, path, data } of pieces) {
-    yield { name: name === undefined ? checkpoint : "", path, data };
-    name = checkpoint;
+async function* loadResponses(pieces: AsyncIterable<LoadedPiece>): AsyncGenerator<LoadResponse> {
+  let first = true;
+  for await (const { checkpoint, damaged, path, data } of pieces) {
+    yield { name: first ? checkpoint : "", path, data, damaged: first ? [...damaged] : [] };
+    first = false;
   }
 }

@@ -127,10 +127,14 @@ export async function readSmallFile(fs: FileSystem, path: string, maxBytes: numb
 /** Removes a file, or a folder with all that is in it. What is gone already is no error. */
 export async function removeTree(fs: FileSystem, path: string): Promise<void> {
   const kind = await fs.kind(path);
-  if (kind === undefined) return;
-  if (kind !== "folder") return fs.unlink(path);
-  for (const entry of await fs.entries(path)) await removeTree(fs, `${path}/${entry}`);
-  await fs.rmdir(path);
+  try {
+    if (kind !== "folder") return await fs.unlink(path);
+    for (const entry of await fs.entries(path)) await removeTree(fs, `${path}/${entry}`);
+    await fs.rmdir(path);
+  } catch (error) {
+    // Another process may be clearing up the same.
+    if (errnoOf(error) !== "ENOENT") throw error;
+  }
 }
 
 /** Creates a folder and those above it, each on disk before the next. EEXIST or ENOTDIR: a file is in the way. */

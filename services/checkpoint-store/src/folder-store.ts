@@ -1,24 +1,31 @@
 import { GradpoolError } from "@gradpool/errors";
 import type { Checkpoint, SaveHeader } from "@gradpool/rpc";
 import type { Logger } from "@gradpool/service-kit";
-import type { ArtifactStore, LoadedPiece } from "./artifact-store.js";
-import { damaged, deepDamage, openListed, readManifest, shallowDamage, verifiedPieces } from "./checkpoint-folder.js";
+import type { ArtifactStore, LoadedPiece, LoadSelection } from "./artifact-store.js";
+import { damagedError, openListed, verifiedPieces } from "./checkpoint-folder.js";
 import { Claims } from "./claims.js";
+import { DeleteRequests } from "./delete-requests.js";
 import { explain } from "./errors.js";
-import { ensureFolder, errnoOf, removeTree, writeFileSynced, type FileSystem, type OpenFile } from "./file-system.js";
-import { manifestBytes, MAX_FILES, type Manifest } from "./manifest.js";
-import { checkCheckpointName, checkFileName, checkOutputDir, checkRunId, MANIFEST, stageName } from "./names.js";
-import { clearLeftovers, locateCheckpoints, publish, removeCheckpoint } from "./output-folder.js";
+import { ensureFolder, removeTree, writeFileSynced, type FileSystem, type OpenFile } from "./file-system.js";
+import { asCheckpoint, deeply, findAll, findNamed, isSame, listedFile, requireNamed, type Found } from "./found.js";
+import { manifestBytes, MAX_FILES, type ManifestFile } from "./manifest.js";
+import {
+  checkCheckpointName,
+  checkFileName,
+  checkOutputDir,
+  checkRunId,
+  isRecoveryName,
+  MANIFEST,
+  stageName,
+} from "./names.js";
+import { newestWhole, type Chosen } from "./newest-whole.js";
+import { clearLeftovers, publish, removeCheckpoint, removeRecoveryPoints } from "./output-folder.js";
 import { Serial } from "./serial.js";
 import { writeUpload } from "./upload.js";
 
-interface Found {
-  name: string;
-  /** Where it lies now. */
-  location: string;
-  manifest: Manifest | undefined;
-  /** Empty: nothing that shows. */
-  damage: string;
+interface OpenedFile {
+  handle: OpenFile;
+  file: ManifestFile;
 }
 
 /** Checkpoints and results in folders of this machine; see output-folder.ts for how they stay whole (I5). */
@@ -31,6 +38,7 @@ export class FolderStore implements ArtifactStore {
   readonly #serial = new Serial();
   /** Stages that running calls write to. */
   readonly #active = new Set<string>();
+  readonly #deletes = new DeleteRequests();
   readonly #saves = new Set<Promise<unknown>>();
 
   constructor(fs: FileSystem, now: () => Date, log: Logger) {
@@ -112,6 +120,7 @@ export class FolderStore implements ArtifactStore {
       await this.#alone(folder, async () => {
         for (const { path } of files) await this.#fs.rename(`${stage}/${path}`, `${folder}/${path}`);
         await this.#fs.syncFolder(folder);
+        await this.#tidy(folder, () => removeRecoveryPoints(this.#fs, folder, name));
       });
       return { path: folder, removed: [] };
     }
@@ -121,74 +130,82 @@ export class FolderStore implements ArtifactStore {
       await publish(this.#fs, folder, name, stage);
       // It is saved: what fails from here on must not look as if it were not.
       await this.#tidy(folder, () => clearLeftovers(this.#fs, folder, this.#active));
+      await this.#tidy(folder, () => removeRecoveryPoints(this.#fs, folder, name));
       const removed: string[] = [];
       await this.#tidy(folder, () => this.#removeOld(folder, header, removed));
       return { path: `${folder}/${name}`, removed };
     });
   }
 
-  /** keep_last_n: removes this run's oldest whole checkpoints, never the one just saved. */
+  /** keep_last_n: removes this run's oldest whole checkpoints, never the one just saved nor recovery points. */
   async #removeOld(folder: string, { runId, name, keepLastN }: SaveHeader, removed: string[]): Promise<void> {
     if (keepLastN <= 0) return;
-    const found = await this.#find(folder);
+    const found = (await findAll(this.#fs, folder)).filter((other) => !isRecoveryName(other.name));
     const others = found.filter((other) => !other.damage && other.manifest?.runId === runId && other.name !== name);
-    for (const old of others.slice(keepLastN - 1).reverse()) {
-      await removeCheckpoint(this.#fs, folder, old.name, old.location);
+    const kept = isRecoveryName(name) ? keepLastN : keepLastN - 1;
+    for (const old of others.slice(kept).reverse()) {
+      await removeCheckpoint(this.#fs, folder, old.name);
       removed.push(`${folder}/${old.name}`);
     }
   }
 
-  async *load(outputDir: string, name: string, paths: readonly string[]): AsyncIterable<LoadedPiece> {
+  async *load(outputDir: string, selection: LoadSelection, signal: AbortSignal): AsyncIterable<LoadedPiece> {
     const folder = checkOutputDir(outputDir);
-    if (name !== "") checkCheckpointName(name);
-    const chosen = name === "" ? await this.#newestWhole(folder) : await this.#named(folder, name);
-    const { manifest, damage } = chosen;
-    if (!manifest || damage) throw damaged(`${folder}/${chosen.name}`, damage);
-    const listed = [...new Set(paths)].map((path) => listedFile(chosen, manifest, path));
-    const files = listed.length === 0 ? manifest.files : listed;
-    const opened: OpenFile[] = [];
-    try {
-      // All at once: an open file stays readable when keep_last_n removes its checkpoint meanwhile.
-      await this.#alone(folder, async () => {
-        for (const file of files) {
-          const handle = await openListed(this.#fs, chosen.location, file);
-          if (typeof handle === "string") throw damaged(`${folder}/${chosen.name}`, handle);
-          opened.push(handle);
+    if (selection.name !== "") checkCheckpointName(selection.name);
+    for (;;) {
+      const { chosen, damaged } = await this.#choose(folder, selection, signal);
+      const opened = await this.#open(folder, chosen, selection.paths);
+      // It was replaced or removed meanwhile.
+      if (!opened) continue;
+      try {
+        for (const { handle, file } of opened) {
+          for await (const piece of verifiedPieces(handle, file)) {
+            if (typeof piece === "string") throw damagedError(`${folder}/${chosen.name}`, piece);
+            yield {
+              checkpoint: chosen.name,
+              damaged: damaged.map((found) => asCheckpoint(folder, found)),
+              path: file.path,
+              data: piece,
+            };
+          }
         }
-      });
-      for (const [i, file] of files.entries()) {
-        for await (const piece of verifiedPieces(opened[i] as OpenFile, file)) {
-          if (typeof piece === "string") throw damaged(`${folder}/${chosen.name}`, piece);
-          yield { checkpoint: chosen.name, path: file.path, data: piece };
-        }
+      } finally {
+        for (const { handle } of opened) await handle.close();
       }
-    } finally {
-      for (const handle of opened) await handle.close();
+      return;
     }
   }
 
   async list(outputDir: string): Promise<Checkpoint[]> {
     const folder = checkOutputDir(outputDir);
-    return (await this.#alone(folder, () => this.#find(folder))).map((found) => asCheckpoint(folder, found));
+    return (await this.#alone(folder, () => findAll(this.#fs, folder))).map((found) => asCheckpoint(folder, found));
   }
 
   async verify(outputDir: string, name: string, signal: AbortSignal): Promise<Checkpoint[]> {
     const folder = checkOutputDir(outputDir);
     if (name !== "") checkCheckpointName(name);
-    const all = name === "" ? await this.#alone(folder, () => this.#find(folder)) : [await this.#named(folder, name)];
+    const all = await this.#alone(folder, async () =>
+      name === "" ? findAll(this.#fs, folder) : [await requireNamed(this.#fs, folder, name)],
+    );
     const checked: Checkpoint[] = [];
-    for (const found of all) checked.push(asCheckpoint(folder, await this.#deeply(folder, found, signal)));
+    for (const found of all) {
+      const result = await this.#deeply(folder, found, signal);
+      if (result) checked.push(asCheckpoint(folder, result));
+      // It went away meanwhile: either it is back by now, or this says that it is gone.
+      else if (name !== "") checked.push(...(await this.verify(outputDir, name, signal)));
+    }
     return checked;
   }
 
-  async remove(outputDir: string, name: string): Promise<void> {
+  async remove(outputDir: string, name: string, requestId: string): Promise<void> {
     const folder = checkOutputDir(outputDir);
     checkCheckpointName(name);
-    await this.#alone(folder, async () => {
-      const location = (await this.#locate(folder)).get(name);
-      if (location === undefined) throw absent(folder, name);
-      await removeCheckpoint(this.#fs, folder, name, location);
-    });
+    await this.#deletes.once(requestId, `${folder}/${name}`, () =>
+      this.#alone(folder, async () => {
+        await requireNamed(this.#fs, folder, name);
+        await removeCheckpoint(this.#fs, folder, name);
+      }),
+    );
   }
 
   /** Waits for the saves whose calls have ended to clear up, then gives back all folders. */
@@ -197,58 +214,55 @@ export class FolderStore implements ArtifactStore {
     for (const [folder, runId] of this.#claims.held) await this.#tidy(folder, () => this.release(folder, runId));
   }
 
-  async #newestWhole(folder: string): Promise<Found> {
-    const damage: string[] = [];
-    for (const found of await this.#alone(folder, () => this.#find(folder))) {
-      // Checked before the first piece is sent: what a client has received cannot be taken back.
-      const checked = await this.#deeply(folder, found, new AbortController().signal);
-      if (!checked.damage) return checked;
-      damage.push(`${checked.name}: ${checked.damage}`);
-      this.#log.warn({ outputDir: folder, checkpoint: checked.name, damage: checked.damage }, "damaged checkpoint");
+  async #choose(folder: string, { name, runId }: LoadSelection, signal: AbortSignal): Promise<Chosen> {
+    if (name !== "") {
+      const chosen = await this.#alone(folder, () => requireNamed(this.#fs, folder, name));
+      if (chosen.damage) throw damagedError(`${folder}/${name}`, chosen.damage);
+      return { chosen, damaged: [] };
     }
-    if (damage.length === 0) {
-      throw new GradpoolError("not_found", `output_dir ${folder} has no checkpoint; train with --save_every first`);
-    }
-    const message = `output_dir ${folder} has only damaged checkpoints (${damage.join("; ")}); copy one again`;
-    throw new GradpoolError("data_loss", message);
+    const found = await this.#alone(folder, () => findAll(this.#fs, folder));
+    return newestWhole(folder, found, runId, async (candidate) => {
+      const checked = await this.#deeply(folder, candidate, signal);
+      if (checked?.damage) {
+        this.#log.warn({ outputDir: folder, checkpoint: checked.name, damage: checked.damage }, "damaged checkpoint");
+      }
+      return checked;
+    });
   }
 
-  #named(folder: string, name: string): Promise<Found> {
+  /**
+   * Opens the files all at once: an open file stays readable when keep_last_n removes its checkpoint meanwhile.
+   * Undefined when the checkpoint is no longer the one that was found.
+   */
+  #open(folder: string, found: Found, paths: readonly string[]): Promise<OpenedFile[] | undefined> {
+    const { name, location, manifest } = found;
+    if (!manifest) throw new Error("only checkpoints with a manifest are loaded");
+    const listed = [...new Set(paths)].map((path) => listedFile(name, manifest, path));
+    const opened: OpenedFile[] = [];
     return this.#alone(folder, async () => {
-      const location = (await this.#locate(folder)).get(name);
-      if (location === undefined) throw absent(folder, name);
-      return this.#examine(name, location);
+      for (const file of listed.length === 0 ? manifest.files : listed) {
+        const handle = await openListed(this.#fs, location, file);
+        if (typeof handle !== "string") {
+          opened.push({ handle, file });
+          continue;
+        }
+        const now = await findNamed(this.#fs, folder, name);
+        if (!now || !isSame({ ...now, damage: "" }, found)) {
+          for (const { handle } of opened) await handle.close();
+          return undefined;
+        }
+        throw damagedError(`${folder}/${name}`, handle);
+      }
+      return opened;
+    }).catch(async (error: unknown) => {
+      for (const { handle } of opened) await handle.close();
+      throw error;
     });
   }
 
-  /** Newest first; those without a readable manifest last. */
-  async #find(folder: string): Promise<Found[]> {
-    const found: Found[] = [];
-    for (const [name, location] of await this.#locate(folder)) found.push(await this.#examine(name, location));
-    return found.sort((a, b) => savedAtMs(b) - savedAtMs(a) || (b.manifest?.step ?? 0) - (a.manifest?.step ?? 0));
-  }
-
-  async #locate(folder: string): Promise<Map<string, string>> {
-    try {
-      return await locateCheckpoints(this.#fs, folder);
-    } catch (error) {
-      if (errnoOf(error) !== "ENOENT") throw error;
-      throw new GradpoolError("not_found", `output_dir ${folder} does not exist; check its name`);
-    }
-  }
-
-  async #examine(name: string, location: string): Promise<Found> {
-    const manifest = await readManifest(this.#fs, location);
-    if (typeof manifest === "string") return { name, location, manifest: undefined, damage: manifest };
-    return { name, location, manifest, damage: await shallowDamage(this.#fs, location, manifest.files) };
-  }
-
-  async #deeply(folder: string, found: Found, signal: AbortSignal): Promise<Found> {
-    if (!found.manifest || found.damage) return found;
-    const { files } = found.manifest;
-    return this.#explained(folder, async () => {
-      return { ...found, damage: await deepDamage(this.#fs, found.location, files, signal) };
-    });
+  #deeply(folder: string, found: Found, signal: AbortSignal): Promise<Found | undefined> {
+    const again = () => this.#alone(folder, () => findNamed(this.#fs, folder, found.name));
+    return this.#explained(folder, () => deeply(this.#fs, found, again, signal));
   }
 
   #alone<T>(folder: string, work: () => Promise<T>): Promise<T> {
@@ -287,32 +301,4 @@ function checkHeader({ outputDir, runId, name, files }: SaveHeader): string {
     names.add(path);
   }
   return folder;
-}
-
-function listedFile(found: Found, manifest: Manifest, path: string): Manifest["files"][number] {
-  const file = manifest.files.find((candidate) => candidate.path === path);
-  if (file) return file;
-  const names = manifest.files.map((candidate) => candidate.path).join(", ");
-  throw new GradpoolError("not_found", `checkpoint ${found.name} has no file ${JSON.stringify(path)}; it has ${names}`);
-}
-
-function asCheckpoint(folder: string, { name, manifest, damage }: Found): Checkpoint {
-  return {
-    name,
-    path: `${folder}/${name}`,
-    runId: manifest?.runId ?? "",
-    epoch: manifest?.epoch ?? 0,
-    step: manifest?.step ?? 0,
-    savedAt: manifest?.savedAt,
-    sizeBytes: manifest?.files.reduce((sum, file) => sum + file.sizeBytes, 0) ?? 0,
-    damage,
-  };
-}
-
-function savedAtMs({ manifest }: Found): number {
-  return manifest?.savedAt.getTime() ?? Number.NEGATIVE_INFINITY;
-}
-
-function absent(folder: string, name: string): GradpoolError {
-  return new GradpoolError("not_found", `there is no checkpoint ${name} in ${folder}; list them to see what there is`);
 }

@@ -7,18 +7,21 @@ const FORMAT_VERSION = 1;
 /** More than any manifest of MAX_FILES files has. */
 export const MAX_MANIFEST_BYTES = 4 << 20;
 export const MAX_FILES = 1000;
+/** Characters of what is wrong with a manifest. */
+const MAX_SHOWN = 300;
 
 const file = z.strictObject({
   path: z.string(),
   size_bytes: z.int().nonnegative(),
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
 });
+const uint32 = z.int().nonnegative().max(0xffffffff);
 const body = z.strictObject({
   format: z.literal("gradpool-checkpoint"),
   version: z.literal(FORMAT_VERSION),
   run_id: z.string(),
-  epoch: z.int().nonnegative(),
-  step: z.int().nonnegative(),
+  epoch: uint32,
+  step: uint32,
   saved_at: z.iso.datetime(),
   files: z.array(file).max(MAX_FILES),
 });
@@ -57,7 +60,7 @@ export function parseManifest(bytes: Uint8Array): Manifest | string {
   const parsed = schema.safeParse(json);
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
-    return `${MANIFEST} is wrong at ${issue?.path.join(".") || "its top"}: ${issue?.message}`;
+    return printable(`${MANIFEST} is wrong at ${issue?.path.join(".") || "its top"}: ${issue?.message}`);
   }
   const { run_id, epoch, step, saved_at, files, manifest_sha256 } = parsed.data;
   const manifest = {
@@ -68,12 +71,20 @@ export function parseManifest(bytes: Uint8Array): Manifest | string {
     files: files.map(({ path, size_bytes, sha256 }) => ({ path, sizeBytes: size_bytes, sha256 })),
   };
   if (digest(fieldsOf(manifest)) !== manifest_sha256) return `${MANIFEST} does not match its own SHA-256`;
+  // What JSON does not tell apart (spaces, a key given twice) is not what was written either.
+  if (Buffer.compare(bytes, manifestBytes(manifest)) !== 0) return `${MANIFEST} is not as it was written`;
   try {
     files.forEach(({ path }) => checkFileName(path));
   } catch {
     return `${MANIFEST} names a file outside of the checkpoint`;
   }
+  if (new Set(files.map(({ path }) => path)).size < files.length) return `${MANIFEST} names a file twice`;
   return manifest;
+}
+
+/** Text that came with a manifest as one line of bounded length. */
+function printable(text: string): string {
+  return text.replace(/\p{Cc}+/gu, " ").slice(0, MAX_SHOWN);
 }
 
 /** The fields in the one order that the digest takes them. */

@@ -2,6 +2,8 @@
  * An output folder and what may lie in it. I5: a checkpoint exists when its manifest does.
  *
  *   checkpoint-epoch0-step10/                 a checkpoint
+ *   .recovery-epoch0-step12/                  a recovery point: a checkpoint that goes with the next save.
+ *                                             Its stages begin with two dots
  *   .checkpoint-epoch0-step10.saving-…/       being written; leftover after a crash
  *   .checkpoint-epoch0-step10.replaced-…/     the old one while a new one of its name moves in. While
  *                                             the name itself is free, this is the checkpoint
@@ -13,7 +15,7 @@
  * crash between any two operations, readers find the old checkpoint or the new one.
  */
 import { removeTree, type FileSystem } from "./file-system.js";
-import { isCheckpointName, parseStageName, stageName } from "./names.js";
+import { isCheckpointName, isRecoveryName, parseStageName, stageName } from "./names.js";
 
 /** Where each checkpoint lies, by its name. */
 export async function locateCheckpoints(fs: FileSystem, folder: string): Promise<Map<string, string>> {
@@ -43,12 +45,31 @@ export async function publish(fs: FileSystem, folder: string, name: string, stag
   await fs.syncFolder(folder);
 }
 
-/** Removes the checkpoint that lies at `path`; it is gone at once, its files follow. */
-export async function removeCheckpoint(fs: FileSystem, folder: string, name: string, path: string): Promise<void> {
-  const aside = `${folder}/${stageName(name, "removing")}`;
-  await fs.rename(path, aside);
-  await fs.syncFolder(folder);
-  await removeTree(fs, aside);
+/**
+ * Removes the checkpoint `name`; it is gone at once, its files follow. What an interrupted replacement
+ * left of an older one goes first: it would come back in the place of the one removed.
+ * Returns whether there was one.
+ */
+export async function removeCheckpoint(fs: FileSystem, folder: string, name: string): Promise<boolean> {
+  const replaced = (await fs.entries(folder)).filter((entry) => {
+    const stage = parseStageName(entry);
+    return stage?.stage === "replaced" && stage.of === name;
+  });
+  const there = (await fs.kind(`${folder}/${name}`)) === "folder" ? [...replaced, name] : replaced;
+  for (const entry of there) {
+    const aside = `${folder}/${stageName(name, "removing")}`;
+    await fs.rename(`${folder}/${entry}`, aside);
+    await fs.syncFolder(folder);
+    await removeTree(fs, aside);
+  }
+  return there.length > 0;
+}
+
+/** Removes all recovery points but `kept`, of whatever run: a newer save stands in for them. */
+export async function removeRecoveryPoints(fs: FileSystem, folder: string, kept: string): Promise<void> {
+  for (const name of (await locateCheckpoints(fs, folder)).keys()) {
+    if (isRecoveryName(name) && name !== kept) await removeCheckpoint(fs, folder, name);
+  }
 }
 
 /**

@@ -5,6 +5,7 @@ import type { SaveHeader } from "@gradpool/rpc";
 import type { ArtifactStore } from "../src/artifact-store.js";
 import { nodeFileSystem } from "../src/file-system.js";
 import { FolderStore } from "../src/folder-store.js";
+import { stageName } from "../src/names.js";
 import { Crash, CrashingFileSystem } from "./crashing-file-system.js";
 import { collect, dataOf, headerOf, LOG, tempFolder, type Files } from "./support.js";
 
@@ -34,8 +35,8 @@ async function contents(store: ArtifactStore, outputDir: string): Promise<Map<nu
 
 async function loaded(store: ArtifactStore, outputDir: string, name: string): Promise<Files> {
   async function* responses() {
-    for await (const { checkpoint, path, data } of store.load(outputDir, name, [])) {
-      yield { name: checkpoint, path, data: new Uint8Array(data) };
+    for await (const { checkpoint, path, data } of store.load(outputDir, { name, runId: "", paths: [] }, NEVER)) {
+      yield { name: checkpoint, path, data: new Uint8Array(data), damaged: [] };
     }
   }
   return (await collect(responses())).files;
@@ -50,6 +51,7 @@ interface Scenario {
   check: (found: Map<number, Files>, done: boolean, outputDir: string) => void;
 }
 
+const RECOVERY = (step: number) => ({ name: `.recovery-epoch0-step${step}` });
 const nothing = async () => {};
 const among = (found: Map<number, Files>, allowed: [number, Files][][]) =>
   assert.ok(
@@ -87,12 +89,50 @@ const SCENARIOS: Record<string, Scenario> = {
     work: (store, outputDir) => saveTo(store, outputDir, 1, NEW),
     check: (found, done) => among(found, done ? [[[1, NEW]]] : [[[1, OLD]], [[1, NEW]]]),
   },
+  "a recovery point over an older one": {
+    before: async (store, outputDir) => {
+      await saveTo(store, outputDir, 1, OLD);
+      await saveTo(store, outputDir, 2, OLD, RECOVERY(2));
+    },
+    work: (store, outputDir) => saveTo(store, outputDir, 3, NEW, RECOVERY(3)),
+    check: (found, done) => {
+      const plain: [number, Files] = [1, OLD];
+      const [older, newer]: [number, Files][] = [
+        [2, OLD],
+        [3, NEW],
+      ];
+      const saved = [
+        [plain, newer!],
+        [plain, older!, newer!],
+      ];
+      among(found, done ? saved : [...saved, [plain, older!]]);
+    },
+  },
+  "a recovery point over one of its name": {
+    before: (store, outputDir) => saveTo(store, outputDir, 2, OLD, RECOVERY(2)),
+    work: (store, outputDir) => saveTo(store, outputDir, 2, NEW, RECOVERY(2)),
+    check: (found, done) => among(found, done ? [[[2, NEW]]] : [[[2, OLD]], [[2, NEW]]]),
+  },
+  "a removal of one that was being replaced": {
+    before: async (store, outputDir) => {
+      await saveTo(store, outputDir, 1, OLD);
+      cpSync(
+        `${outputDir}/checkpoint-epoch0-step1`,
+        `${outputDir}/${stageName("checkpoint-epoch0-step1", "replaced")}`,
+        {
+          recursive: true,
+        },
+      );
+    },
+    work: (store, outputDir) => store.remove(outputDir, "checkpoint-epoch0-step1", "request-1"),
+    check: (found, done) => among(found, done ? [[]] : [[], [[1, OLD]]]),
+  },
   "a removal": {
     before: async (store, outputDir) => {
       await saveTo(store, outputDir, 1, OLD);
       await saveTo(store, outputDir, 2, NEW);
     },
-    work: (store, outputDir) => store.remove(outputDir, "checkpoint-epoch0-step1"),
+    work: (store, outputDir) => store.remove(outputDir, "checkpoint-epoch0-step1", "request-1"),
     check: (found, done) =>
       among(
         found,
@@ -157,8 +197,9 @@ async function crashEverywhere(
 
     const after = new FolderStore(nodeFileSystem, now, LOG);
     check(await contents(after, outputDir), done, outputDir);
-    // Whatever the crash left behind goes with the run's next save.
+    // Whatever the crash left behind goes with the run's next save, and so do recovery points.
     const found = await contents(after, outputDir);
+    for (const { step, recovery } of await after.list(outputDir)) if (recovery) found.delete(step);
     await saveTo(after, outputDir, 7, { next: "7" });
     assert.deepEqual(await contents(after, outputDir), new Map([[7, { next: "7" }], ...found]));
     await after[Symbol.asyncDispose]();

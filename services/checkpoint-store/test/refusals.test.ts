@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { existsSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
-import { failure, headerOf, load, RUN, save, saveRequests, startStore, tempFolder } from "./support.js";
+import { failure, headerOf, load, remove, RUN, save, saveRequests, startStore, tempFolder } from "./support.js";
 
 const FILES = { "adapter_config.json": "{}", "adapter_model.safetensors": "weights" };
 
@@ -30,6 +30,9 @@ test("names that lead elsewhere are refused", async (t) => {
     ".hidden",
     "manifest.json",
     "a\0b",
+    "a\nb",
+    "a\x1b[2Jb",
+    ".recovery-epoch0-step1",
     "checkpoint-epoch0-step1",
     "x".repeat(256),
   ];
@@ -43,13 +46,17 @@ test("names that lead elsewhere are refused", async (t) => {
     "checkpoint-epoch0-step1/..",
     "checkpoint-epoch-1-step1",
     "checkpoint-epoch0-step1\n",
+    "recovery-epoch0-step1",
+    "..recovery-epoch0-step1",
+    ".recovery-epoch0-step1/../x",
+    ".checkpoint-epoch0-step1",
   ]) {
     await assert.rejects(save(client, outputDir, 1, FILES, { name }), invalid(/is no checkpoint's name/), name);
     await assert.rejects(load(client, outputDir, name), invalid(/is no checkpoint's name/), name);
     await assert.rejects(client.verify({ outputDir, name }), invalid(/is no checkpoint's name/), name);
-    await assert.rejects(client.delete({ outputDir, name }), invalid(/is no checkpoint's name/), name);
+    await assert.rejects(remove(client, outputDir, name), invalid(/is no checkpoint's name/), name);
   }
-  await assert.rejects(client.delete({ outputDir, name: "" }), invalid(/no checkpoint's name/));
+  await assert.rejects(remove(client, outputDir, ""), invalid(/no checkpoint's name/));
   for (const folder of ["", "relative", "./x", "~/x", "C:x", `${outputDir}/\0`]) {
     await assert.rejects(client.claim({ outputDir: folder, runId: RUN }), invalid(/no absolute path/), folder);
     await assert.rejects(client.list({ outputDir: folder }), invalid(/no absolute path/), folder);

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { CHUNK_BYTES, concat } from "@gradpool/rpc";
 import { nodeFileSystem } from "../src/file-system.js";
 import { FolderStore } from "../src/folder-store.js";
-import { collect, failure, headerOf, load, LOG, RUN, save, startStore, tempFolder } from "./support.js";
+import { collect, failure, headerOf, load, LOG, remove, RUN, save, startStore, tempFolder } from "./support.js";
 
 const FILES = { "adapter_config.json": "{}", "empty.txt": "", "adapter_model.safetensors": "weights" };
 
@@ -22,12 +22,21 @@ test("what is saved is loaded, listed, verified and deleted", async (t) => {
   assert.deepEqual(await load(client, outputDir, name, ["empty.txt"]), { name, files: { "empty.txt": "" } });
   const { checkpoints } = await client.list({ outputDir });
   const { savedAt, ...rest } = checkpoints[0] ?? assert.fail();
-  assert.deepEqual(rest, { name, path: saved.path, runId: RUN, epoch: 2, step: 30, sizeBytes: 9, damage: "" });
+  assert.deepEqual(rest, {
+    name,
+    path: saved.path,
+    runId: RUN,
+    epoch: 2,
+    step: 30,
+    sizeBytes: 9,
+    damage: "",
+    recovery: false,
+  });
   assert.ok(savedAt && savedAt.getTime() >= before && savedAt.getTime() <= Date.now());
   assert.deepEqual(await client.verify({ outputDir, name: "" }), { checkpoints });
-  await client.delete({ outputDir, name });
+  await remove(client, outputDir, name);
   assert.deepEqual(readdirSync(outputDir), []);
-  await assert.rejects(client.delete({ outputDir, name }), failure("not_found", /no checkpoint/));
+  await assert.rejects(remove(client, outputDir, name), failure("not_found", /no checkpoint/));
   await assert.rejects(load(client, outputDir), failure("not_found", /has no checkpoint/));
   await assert.rejects(load(client, outputDir, name), failure("not_found", /no checkpoint checkpoint-epoch2-step30/));
   await assert.rejects(client.list({ outputDir: `${outputDir}/x` }), failure("not_found", /does not exist/));
@@ -71,7 +80,7 @@ test("50 MB pass in pieces of at most 1 MiB", async (t) => {
   }
   await client.save(requests());
   const received = new Map<string, Uint8Array[]>();
-  for await (const { path, data } of client.load({ outputDir, name: "", paths: [] })) {
+  for await (const { path, data } of client.load({ outputDir, name: "", paths: [], runId: "" })) {
     assert.ok(data.byteLength <= CHUNK_BYTES);
     received.set(path, [...(received.get(path) ?? []), data]);
   }
@@ -96,7 +105,11 @@ test("memory does not grow with the files' size", async (t) => {
   const header = headerOf(outputDir, 1, {}, { files: [{ path: "big", sizeBytes }] });
   await store.save(header, data(), new AbortController().signal);
   let received = 0;
-  for await (const { data } of store.load(outputDir, "", [])) {
+  for await (const { data } of store.load(
+    outputDir,
+    { name: "", runId: "", paths: [] },
+    new AbortController().signal,
+  )) {
     received += data.byteLength;
     measure();
   }
@@ -151,7 +164,7 @@ test("I5: a truncated or altered file is found, named and never loaded; the prev
     damage();
     const pieces: number[] = [];
     const loading = async () => {
-      for await (const { data } of client.load({ outputDir, name: bad, paths: ["big.bin"] }))
+      for await (const { data } of client.load({ outputDir, name: bad, paths: ["big.bin"], runId: "" }))
         pieces.push(data.byteLength);
     };
     if (what !== "an empty file") await assert.rejects(loading(), failure("data_loss", text), what);
@@ -168,7 +181,7 @@ test("I5: a truncated or altered file is found, named and never loaded; the prev
       [good],
       what,
     );
-    await client.delete({ outputDir, name: bad });
+    await remove(client, outputDir, bad);
   }
   flip(`${outputDir}/${good}/adapter_config.json`, 0);
   const onlyDamaged = failure("data_loss", /only damaged checkpoints \(checkpoint-epoch0-step1: file adapter_config/);
@@ -236,8 +249,12 @@ test("a cancelled Load frees its files", async (t) => {
   await save(client, outputDir, 1, { big: new Uint8Array(20 * CHUNK_BYTES) });
   const abort = new AbortController();
   const stopped = async () => {
-    for await (const _ of client.load({ outputDir, name: "", paths: [] }, { signal: abort.signal })) abort.abort();
+    for await (const _ of client.load({ outputDir, name: "", paths: [], runId: "" }, { signal: abort.signal }))
+      abort.abort();
   };
   await assert.rejects(stopped(), failure("cancelled", /./));
-  assert.equal((await collect(client.load({ outputDir, name: "", paths: [] }))).files["big"]?.length, 20 * CHUNK_BYTES);
+  assert.equal(
+    (await collect(client.load({ outputDir, name: "", paths: [], runId: "" }))).files["big"]?.length,
+    20 * CHUNK_BYTES,
+  );
 });

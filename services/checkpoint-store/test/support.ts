@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -85,7 +86,12 @@ export async function collect(
 }
 
 export function load(client: StoreClient, outputDir: string, name = "", paths: string[] = []) {
-  return collect(client.load({ outputDir, name, paths }));
+  return collect(client.load({ outputDir, name, paths, runId: "" }));
+}
+
+/** Deletes as a request of its own. */
+export function remove(client: StoreClient, outputDir: string, name: string) {
+  return client.delete({ outputDir, name, requestId: randomUUID() });
 }
 
 /** Matcher for assert.rejects. */

@@ -7,6 +7,8 @@ export interface CliConfig {
   home: string;
   /** Coordinator of a running pool: $GRADPOOL_ADDRESS. */
   address: string;
+  /** Checkpoint store that runs already: $GRADPOOL_CHECKPOINT_STORE_ADDRESS. */
+  checkpointStoreAddress?: string;
   /** Show stack traces: $GRADPOOL_DEBUG. */
   debug: boolean;
 }
@@ -14,7 +16,9 @@ export interface CliConfig {
 export const DEFAULT_PORT = 7070;
 
 export function readCliConfig(env: NodeJS.ProcessEnv): CliConfig {
+  const checkpointStoreAddress = env["GRADPOOL_CHECKPOINT_STORE_ADDRESS"];
   return {
+    ...(checkpointStoreAddress && { checkpointStoreAddress }),
     home: resolve(env["GRADPOOL_HOME"] || join(homedir(), ".gradpool")),
     address: env["GRADPOOL_ADDRESS"] || `127.0.0.1:${DEFAULT_PORT}`,
     debug: !["", "0", "false", undefined].includes(env["GRADPOOL_DEBUG"]),

@@ -1,6 +1,7 @@
 /** The command line's commands, flags and help. */
 import { Command, Option } from "commander";
 import { defaultRecipe } from "@gradpool/recipe";
+import type { StoreFlags } from "./checkpoints/store.js";
 import {
   addRunFlags,
   contextFor,
@@ -10,6 +11,10 @@ import {
   RUN_REQUIRES,
   type ProgramOptions,
 } from "./command-options.js";
+import { checkpointDelete } from "./commands/checkpoint-delete.js";
+import { checkpointExport, type CheckpointExportFlags } from "./commands/checkpoint-export.js";
+import { checkpointList } from "./commands/checkpoint-list.js";
+import { checkpointVerify } from "./commands/checkpoint-verify.js";
 import { evaluate, type EvalFlags } from "./commands/eval.js";
 import { sample, type SampleFlags } from "./commands/sample.js";
 import { train, type TrainFlags } from "./commands/train.js";
@@ -34,6 +39,13 @@ Examples:
   gradpool up --port 7080 --listen 0.0.0.0
 ${HELP_TAIL}`;
 
+const CHECKPOINT_HELP = `
+OUTPUT_DIR is the folder that a run wrote into. A checkpoint's own folder stands for both OUTPUT_DIR and NAME:
+  gradpool checkpoint list outputs/my-run
+  gradpool checkpoint verify outputs/my-run/checkpoint-epoch0-step100
+  gradpool checkpoint export outputs/my-run latest --to my-adapter
+${HELP_TAIL}`;
+
 const SAMPLE_EXAMPLES = `
 Examples:
   gradpool sample --model_id models/tiny-coder --prompt "def main():"
@@ -56,6 +68,7 @@ export function createProgram(options: ProgramOptions): Command {
   addRun(program, options);
   addTrainer(program, options);
   addPool(program, options);
+  addCheckpointCommands(program, options);
   addSample(program, options);
   addEval(program, options);
   return program;
@@ -96,6 +109,45 @@ function addUp(program: Command, options: ProgramOptions): void {
     .addOption(jsonOption(JSON_LINES))
     .addHelpText("after", UP_EXAMPLES)
     .action((flags: UpFlags & { json?: boolean }) => up(flags, contextFor(flags, options)));
+}
+
+type CheckpointFlags = StoreFlags & { json?: boolean };
+
+function addCheckpointCommands(program: Command, options: ProgramOptions): void {
+  const group = program
+    .command("checkpoint")
+    .description("look at, check, export and delete checkpoints")
+    .helpCommand(false);
+  const add = (name: string, description: string, json?: Option) =>
+    onStore(group.command(name).description(description).argument("<output_dir>"), options, json);
+  add("list", "checkpoints of an output folder, newest first").action((folder: string, flags: CheckpointFlags) =>
+    checkpointList(folder, flags, contextFor(flags, options)),
+  );
+  add("verify", "read every byte of one checkpoint or all; exit code 1 when one is damaged", jsonOption(JSON_LINES))
+    .argument("[name]")
+    .action((folder: string, name: string | undefined, flags: CheckpointFlags) =>
+      checkpointVerify(folder, name, flags, contextFor(flags, options)),
+    );
+  add("delete", "remove a checkpoint")
+    .argument("[name]")
+    .action((folder: string, name: string | undefined, flags: CheckpointFlags) =>
+      checkpointDelete(folder, name, flags, contextFor(flags, options)),
+    );
+  add("export", "write a checkpoint's adapter and tokenizer as PEFT loads them")
+    .argument("[name]", `a checkpoint, or "latest"`)
+    .option("--to <folder>", "folder to write, which does not exist yet or is empty")
+    .action((folder: string, name: string | undefined, flags: CheckpointExportFlags & { json?: boolean }) =>
+      checkpointExport(folder, name, flags, contextFor(flags, options, ["to"])),
+    );
+}
+
+function onStore(command: Command, { config }: ProgramOptions, json = jsonOption()): Command {
+  const store = new Option(
+    "--store <host:port>",
+    "checkpoint store that runs already, also $GRADPOOL_CHECKPOINT_STORE_ADDRESS (default: one of its own)",
+  ).argParser(address);
+  if (config.checkpointStoreAddress) store.default(config.checkpointStoreAddress);
+  return command.addOption(store).addOption(json).addHelpText("after", CHECKPOINT_HELP);
 }
 
 function addModelFlags(command: Command): Command {

@@ -59,6 +59,22 @@ const REFUSED: [argv: string[], code: number, line: RegExp][] = [
   [["run", "pause", "x", ...NO_POOL], 1, /no pool answers/],
   [["run", "resume", "x", ...NO_POOL], 1, /no pool answers/],
   [["run", "cancel", "x", ...NO_POOL], 1, /no pool answers/],
+  [["checkpoint", "verifi", "x"], 2, /unknown command verifi; did you mean verify\?/],
+  [["checkpoint", "list"], 2, /missing required argument 'output_dir'/],
+  [["checkpoint", "list", ""], 2, /OUTPUT_DIR is empty/],
+  [["checkpoint", "list", "x", "y"], 2, /too many arguments/],
+  [["checkpoint", "list", "x", "--store", "nowhere"], 2, /--store must be HOST:PORT/],
+  [
+    ["checkpoint", "list", "x", "--store", "127.0.0.1:1"],
+    1,
+    /no checkpoint store answers at 127.0.0.1:1; check --store/,
+  ],
+  [["checkpoint", "verify", "/no/such", "--store", "127.0.0.1:1"], 1, /no checkpoint store answers/],
+  [["checkpoint", "verify", "x/checkpoint-epoch0-step1", "y"], 2, /is a checkpoint already; leave "y" away/],
+  [["checkpoint", "delete", "x"], 2, /NAME is missing; gradpool checkpoint list/],
+  [["checkpoint", "export", "x", "latest"], 2, /--to is missing/],
+  [["checkpoint", "export", "x", "--to", "y"], 2, /NAME is missing/],
+  [["checkpoint", "export", "x", "latest", "--to", ""], 2, /--to is empty/],
   [["trainer", "list", ...NO_POOL], 1, /no pool answers/],
   [["trainer", "drain", "x", ...NO_POOL], 1, /no pool answers/],
   [["trainer", "undrain", "x", ...NO_POOL], 1, /no pool answers/],
@@ -85,7 +101,7 @@ describe("a command line that cannot be done", { concurrency: true }, () => {
 
     test(`${shown} --json: the same as one JSON document`, async () => {
       // Behind the command, since a value may be missing at the end.
-      const words = ["run", "trainer"].includes(argv[0] ?? "") ? 2 : 1;
+      const words = ["run", "trainer", "checkpoint"].includes(argv[0] ?? "") ? 2 : 1;
       const result = await run([...argv.slice(0, words), "--json", ...argv.slice(words)]);
       const [document, ...more] = jsonLines(result.stdout);
       assert.deepEqual(more, []);
@@ -108,7 +124,7 @@ describe("help", () => {
   });
 
   test("stands on standard error when a command is missing", async () => {
-    for (const argv of [[], ["run"], ["trainer"]]) {
+    for (const argv of [[], ["run"], ["trainer"], ["checkpoint"]]) {
       const { code, stdout, stderr } = await run(argv);
       assert.equal(code, 2);
       assert.equal(stdout, "");
@@ -124,6 +140,13 @@ describe("help", () => {
     const env = { GRADPOOL_ADDRESS: "127.0.0.1:2" };
     assert.match((await run(["run", "list"], env)).stderr, /at 127\.0\.0\.1:2;/);
     assert.match((await run(["run", "list", ...NO_POOL], env)).stderr, /at 127\.0\.0\.1:1;/);
+  });
+
+  test("so does that of the checkpoint store", async () => {
+    const env = { GRADPOOL_CHECKPOINT_STORE_ADDRESS: "127.0.0.1:2" };
+    assert.match((await run(["checkpoint", "list", "x"], env)).stderr, /at 127\.0\.0\.1:2;/);
+    const flag = ["--store", "127.0.0.1:1"];
+    assert.match((await run(["checkpoint", "list", "x", ...flag], env)).stderr, /at 127\.0\.0\.1:1;/);
   });
 
   test("a stack trace is shown when asked for", async () => {

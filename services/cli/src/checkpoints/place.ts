@@ -1,0 +1,28 @@
+import { basename, dirname, resolve } from "node:path";
+import { UsageError } from "../usage-error.js";
+
+/** A checkpoint's place as people name it. */
+export interface CheckpointPlace {
+  /** Full path. */
+  outputDir: string;
+  /** Undefined: all of the folder's. */
+  name: string | undefined;
+}
+
+const CHECKPOINT = /^(?:checkpoint|\.recovery)-epoch\d+-step\d+$/;
+
+/** From OUTPUT_DIR and NAME, or from a checkpoint's own folder. Errors: UsageError when NAME stands for it, too. */
+export function placeOf(folder: string, name: string | undefined): CheckpointPlace {
+  if (folder === "") throw new UsageError("OUTPUT_DIR is empty; name the folder that a run wrote into");
+  const path = resolve(folder);
+  if (!CHECKPOINT.test(basename(path))) return { outputDir: path, name };
+  if (name !== undefined) throw new UsageError(`${folder} is a checkpoint already; leave ${JSON.stringify(name)} away`);
+  return { outputDir: dirname(path), name: basename(path) };
+}
+
+/** Where a command acts on one checkpoint. Errors: UsageError when there is no name. */
+export function onePlaceOf(folder: string, name: string | undefined): { outputDir: string; name: string } {
+  const place = placeOf(folder, name);
+  if (place.name) return { outputDir: place.outputDir, name: place.name };
+  throw new UsageError("NAME is missing; gradpool checkpoint list OUTPUT_DIR shows what there is");
+}

@@ -1,0 +1,62 @@
+/** The checkpoint store as commands use it: one that runs, or one that runs as long as the command does. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { GradpoolError } from "@gradpool/errors";
+import { CheckpointStoreServiceService, createClient, type Client } from "@gradpool/rpc";
+import type { CommandContext } from "../command-context.js";
+import { entryPoint } from "../local-stack/entry-points.js";
+import { ServiceProcess } from "../local-stack/service-process.js";
+
+export type StoreClient = Client<CheckpointStoreServiceService>;
+
+export interface StoreFlags {
+  /** "host:port" of a running store; without one, the command starts its own. */
+  store?: string;
+}
+
+/** Does `work` with a store. Errors: its own; `unavailable`, saying which store does not answer. */
+export async function withStore<T>(
+  flags: StoreFlags,
+  { output, interrupts }: CommandContext,
+  work: (store: StoreClient, signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const { signal } = interrupts;
+  if (flags.store) return call(flags.store, "check --store", signal, work);
+  const folder = await mkdtemp(join(tmpdir(), "gradpool-checkpoint-store-"));
+  // Stays when the service fails, for its log; the error names it.
+  await using service = await ServiceProcess.start({
+    name: "checkpoint-store",
+    main: entryPoint("checkpoint-store"),
+    env: { ...process.env, GRADPOOL_LISTEN: "127.0.0.1:0" },
+    logPath: join(folder, "checkpoint-store.log"),
+    note: (text) => output.note(text),
+    signal,
+  });
+  const release = interrupts.onForce(async () => service.kill());
+  try {
+    return await call(service.address, `its log was ${service.logPath}`, signal, work);
+  } finally {
+    release();
+    if (service.isAlive) await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function call<T>(
+  address: string,
+  advice: string,
+  signal: AbortSignal,
+  work: (store: StoreClient, signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const store = createClient(CheckpointStoreServiceService, address);
+  try {
+    return await work(store, signal);
+  } catch (reason) {
+    signal.throwIfAborted();
+    const error = GradpoolError.from(reason);
+    if (error.code !== "unavailable") throw reason;
+    throw new GradpoolError("unavailable", `no checkpoint store answers at ${address}; ${advice}`, { cause: reason });
+  } finally {
+    store.close();
+  }
+}

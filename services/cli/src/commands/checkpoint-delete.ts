@@ -1,0 +1,18 @@
+/** gradpool checkpoint delete: removes one checkpoint, damaged or not. */
+import { randomUUID } from "node:crypto";
+import { onePlaceOf } from "../checkpoints/place.js";
+import { withStore, type StoreFlags } from "../checkpoints/store.js";
+import type { CommandContext } from "../command-context.js";
+
+export async function checkpointDelete(
+  folder: string,
+  name: string | undefined,
+  flags: StoreFlags,
+  context: CommandContext,
+): Promise<void> {
+  const place = onePlaceOf(folder, name);
+  const request = { ...place, requestId: randomUUID() };
+  await withStore(flags, context, (store, signal) => store.delete(request, { signal }));
+  context.output.document({ deleted: place.name, output_dir: place.outputDir });
+  context.output.say(`deleted ${place.outputDir}/${place.name}`);
+}
