@@ -3,4 +3,6 @@ import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
 const child = fork(fileURLToPath(new URL("./example-service.js", import.meta.url)), { stdio: "ignore" });
-child.on("message", () => process.send?.({ pid: child.pid }));
+// One that hangs while it starts never says that it is ready.
+if (process.env["EXAMPLE_HANGS"] === "starting") child.once("spawn", () => process.send?.({ pid: child.pid }));
+else child.on("message", () => process.send?.({ pid: child.pid }));

@@ -6,8 +6,12 @@ await runService("example", async (env) => {
   if (env["EXAMPLE_FAILS"]) throw new GradpoolError("unavailable", "the port is taken; choose another");
   // Something that keeps the process alive, as a server would.
   const alive = setInterval(() => {}, 1_000);
+  if (env["EXAMPLE_HANGS"] === "starting") await new Promise(() => {});
   return {
     address: "127.0.0.1:1",
-    [Symbol.asyncDispose]: async () => clearInterval(alive),
+    async [Symbol.asyncDispose]() {
+      if (env["EXAMPLE_HANGS"] === "stopping") await new Promise(() => {});
+      clearInterval(alive);
+    },
   };
 });

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
 function start(file: string, env: Record<string, string> = {}): ChildProcess {
@@ -29,13 +30,15 @@ test("a service that cannot start says why in one line and exits with 1", async 
   assert.deepEqual(await exit, [1, null]);
 });
 
-test("ends when its parent is killed", async () => {
-  const parent = start("./example-parent.js");
-  const [{ pid }] = (await once(parent, "message")) as [{ pid: number }];
-  assert.ok(isAlive(pid));
-  parent.kill("SIGKILL");
-  while (isAlive(pid)) await new Promise((resolve) => setImmediate(resolve));
-});
+for (const hangs of ["", "starting", "stopping"]) {
+  test(`ends when its parent is killed${hangs && `, even when it hangs ${hangs}`}`, async () => {
+    const parent = start("./example-parent.js", { EXAMPLE_HANGS: hangs });
+    const [{ pid }] = (await once(parent, "message")) as [{ pid: number }];
+    assert.ok(isAlive(pid));
+    parent.kill("SIGKILL");
+    while (isAlive(pid)) await delay(20);
+  });
+}
 
 function isAlive(pid: number): boolean {
   try {

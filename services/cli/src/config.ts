@@ -3,7 +3,7 @@ import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 
 export interface CliConfig {
-  /** Folder for logs: $GRADPOOL_HOME. */
+  /** Folder for logs, pid files and the runs of local pools: $GRADPOOL_HOME. */
   home: string;
   /** Coordinator of a running pool: $GRADPOOL_ADDRESS. */
   address: string;

@@ -2,54 +2,41 @@
 import { Command, Option } from "commander";
 import { defaultRecipe } from "@gradpool/recipe";
 import type { StoreFlags } from "./checkpoints/store.js";
-import type { CommandContext } from "./command-context.js";
+import {
+  addRunFlags,
+  contextFor,
+  HELP_TAIL,
+  JSON_LINES,
+  jsonOption,
+  RUN_REQUIRES,
+  type ProgramOptions,
+} from "./command-options.js";
 import { checkpointDelete } from "./commands/checkpoint-delete.js";
 import { checkpointExport, type CheckpointExportFlags } from "./commands/checkpoint-export.js";
 import { checkpointList } from "./commands/checkpoint-list.js";
 import { checkpointVerify } from "./commands/checkpoint-verify.js";
 import { evaluate, type EvalFlags } from "./commands/eval.js";
-import { runCancel } from "./commands/run-cancel.js";
-import { runGet } from "./commands/run-get.js";
-import { runList } from "./commands/run-list.js";
-import { runSubmit, type RunSubmitFlags } from "./commands/run-submit.js";
-import { runWatch } from "./commands/run-watch.js";
 import { sample, type SampleFlags } from "./commands/sample.js";
 import { train, type TrainFlags } from "./commands/train.js";
-import { trainerList } from "./commands/trainer-list.js";
 import { up, type UpFlags } from "./commands/up.js";
-import { DEFAULT_PORT, type CliConfig } from "./config.js";
-import { EXIT_CODES_HELP } from "./exit-codes.js";
-import { addRecipeFlags, address, atLeast, number, port, requireFlags } from "./flags.js";
+import { DEFAULT_PORT } from "./config.js";
+import { addRecipeFlags, address, atLeast, number, port } from "./flags.js";
+import { DEFAULT_RECOVERY_SECONDS } from "./local-stack/local-stack.js";
+import { addPool, addRun, addTrainer } from "./pool-program.js";
 import { flagValues } from "./recipe-flags.js";
-
-export interface ProgramOptions {
-  version: string;
-  config: CliConfig;
-  /** Makes a command's context; `json` as its flag says. */
-  contextOf: (json: boolean) => CommandContext;
-}
-
-const HELP_TAIL = `
-Flags may be written with underscores or dashes, and as --flag value or --flag=value.
-${EXIT_CODES_HELP}`;
 
 const TRAIN_EXAMPLES = `
 Examples:
   gradpool train --model_id models/tiny-coder --dataset src --epochs 1
   gradpool train --model_id ./gpt2 --dataset rows.jsonl --text_column text --trainers 2 --learning_rate 5e-4
   gradpool train --model_id ./gpt2 --dataset synthetic --dry_run
+  gradpool train --model_id ./gpt2 --dataset rows.jsonl --output_dir out --resume_from latest
 ${HELP_TAIL}`;
 
 const UP_EXAMPLES = `
 Examples:
   gradpool up --trainers 2
   gradpool up --port 7080 --listen 0.0.0.0
-${HELP_TAIL}`;
-
-const SUBMIT_EXAMPLES = `
-Examples:
-  gradpool run submit --model_id models/tiny-coder --dataset src
-  gradpool run submit --address 10.0.0.5:7070 --model_id /models/gpt2 --dataset /data/rows.jsonl --watch
 ${HELP_TAIL}`;
 
 const CHECKPOINT_HELP = `
@@ -78,59 +65,28 @@ export function createProgram(options: ProgramOptions): Command {
     .addHelpText("after", `\ngradpool COMMAND --help says more about a command.\n${HELP_TAIL}`);
   addTrain(program, options);
   addUp(program, options);
-  const run = program.command("run").description("submit, list and follow runs of a running pool").helpCommand(false);
-  addRunSubmit(run, options);
-  addRunCommands(run, options);
-  const trainer = program.command("trainer").description("look at a running pool's trainers").helpCommand(false);
-  onPool(trainer.command("list").description("trainers that are connected"), options).action(
-    (flags: { address: string; json?: boolean }) => trainerList(flags, contextFor(flags, options)),
-  );
+  addRun(program, options);
+  addTrainer(program, options);
+  addPool(program, options);
   addCheckpointCommands(program, options);
   addSample(program, options);
   addEval(program, options);
   return program;
 }
 
-/** Errors: UsageError when one of the `required` flags is missing. */
-function contextFor(flags: { json?: boolean }, { contextOf }: ProgramOptions, required: readonly string[] = []) {
-  requireFlags(flags, required);
-  return contextOf(flags.json === true);
-}
-
-const RUN_REQUIRES = ["model_id", "dataset"];
-
-const jsonOption = (what = "one JSON document on standard output, and nothing else") => new Option("--json", what);
-const JSON_LINES = "JSON lines on standard output, and nothing else";
-
-function onPool(command: Command, { config }: ProgramOptions, json = jsonOption()): Command {
-  return command
-    .addOption(
-      new Option("--address <host:port>", "coordinator of the pool, also $GRADPOOL_ADDRESS")
-        .argParser(address)
-        .default(config.address),
-    )
-    .addOption(json);
-}
-
-function addRunFlags(command: Command): Command {
-  command
-    .option("--model_id <folder>", "model: a folder with config.json, model.safetensors and a tokenizer")
-    .option("--dataset <sources...>", "files (.jsonl, .txt, source code), folders, globs, or synthetic")
-    .option("--output_dir <folder>", "folder for the result (default: outputs/<model>-<date>-<time>)");
-  return addRecipeFlags(command);
-}
-
-function addTrainerFlags(command: Command): Command {
+/** The flags of commands that start a stack. */
+function addStackFlags(command: Command): Command {
   return command
     .addOption(new Option("--trainers <n>", "trainer processes (default: 1)").argParser(atLeast(1)))
-    .addOption(
-      new Option("--threads <n>", "threads of each trainer (default: cores / trainers)").argParser(atLeast(1)),
-    );
+    .addOption(new Option("--threads <n>", "threads of each trainer (default: cores / trainers)").argParser(atLeast(1)))
+    .addOption(new Option("--recovery_seconds <n>", RECOVERY_HELP).argParser(atLeast(0)));
 }
+
+const RECOVERY_HELP = `at most so many seconds of work are repeated after a crash; 0: no recovery points (default: ${DEFAULT_RECOVERY_SECONDS})`;
 
 function addTrain(program: Command, options: ProgramOptions): void {
   const command = program.command("train").description("fine-tune a model, on this machine or on a running pool");
-  addTrainerFlags(addRunFlags(command))
+  addStackFlags(addRunFlags(command))
     .addOption(
       new Option("--address <host:port>", "train on the pool of this coordinator instead of an own one").argParser(
         address,
@@ -143,7 +99,7 @@ function addTrain(program: Command, options: ProgramOptions): void {
 
 function addUp(program: Command, options: ProgramOptions): void {
   const command = program.command("up").description("run a pool on this machine, in the foreground");
-  addTrainerFlags(command)
+  addStackFlags(command)
     .addOption(
       new Option("--port <n>", "port of the coordinator; the next three are the other services'; 0: any")
         .argParser(port)
@@ -153,35 +109,6 @@ function addUp(program: Command, options: ProgramOptions): void {
     .addOption(jsonOption(JSON_LINES))
     .addHelpText("after", UP_EXAMPLES)
     .action((flags: UpFlags & { json?: boolean }) => up(flags, contextFor(flags, options)));
-}
-
-function addRunSubmit(run: Command, options: ProgramOptions): void {
-  const command = run.command("submit").description("queue a run and print its id");
-  onPool(addRunFlags(command), options)
-    .option("--watch", "follow the run to its end")
-    .addHelpText("after", SUBMIT_EXAMPLES)
-    .action((flags: RunSubmitFlags & { json?: boolean }) => runSubmit(flags, contextFor(flags, options, RUN_REQUIRES)));
-}
-
-interface PoolFlags {
-  address: string;
-  json?: boolean;
-}
-
-function addRunCommands(run: Command, options: ProgramOptions): void {
-  onPool(run.command("list").description("all runs, newest first"), options).action((flags: PoolFlags) =>
-    runList(flags, contextFor(flags, options)),
-  );
-  onPool(run.command("get").description("all that is known of a run").argument("<run_id>"), options).action(
-    (runId: string, flags: PoolFlags) => runGet(runId, flags, contextFor(flags, options)),
-  );
-  const watch = run.command("watch").description("follow a run to its end; Ctrl-C leaves it running");
-  onPool(watch.argument("<run_id>"), options, jsonOption(JSON_LINES)).action((runId: string, flags: PoolFlags) =>
-    runWatch(runId, flags, contextFor(flags, options)),
-  );
-  onPool(run.command("cancel").description("stop a run").argument("<run_id>"), options).action(
-    (runId: string, flags: PoolFlags) => runCancel(runId, flags, contextFor(flags, options)),
-  );
 }
 
 type CheckpointFlags = StoreFlags & { json?: boolean };

@@ -1,4 +1,5 @@
 /** Runs the command line inside the test's process, or as one of its own. */
+import assert from "node:assert/strict";
 import { spawn, type ChildProcess } from "node:child_process";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -102,6 +103,12 @@ export function jsonLines(text: string): Record<string, unknown>[] {
     .split("\n")
     .filter(Boolean)
     .map((line) => JSON.parse(line) as Record<string, unknown>);
+}
+
+/** Fails unless `actual` has these properties, whatever else it has. */
+export function assertHolds(actual: object | undefined, wanted: object): void {
+  const found = new Map(Object.entries(actual ?? {}));
+  assert.deepEqual(Object.fromEntries(Object.keys(wanted).map((key) => [key, found.get(key)])), wanted);
 }
 
 /** Waits until a condition holds, asking again and again; the test's own time limit ends it. */

@@ -4,6 +4,7 @@ import type { CommandContext } from "../command-context.js";
 import { Pool } from "../runs/pool.js";
 import { runJson, stateName } from "../runs/run-json.js";
 import { flagValues } from "../recipe-flags.js";
+import { resumedText } from "../runs/run-text.js";
 import { count, facts, localTime, trainableParameters } from "../terminal/format.js";
 
 export async function runGet(
@@ -11,7 +12,7 @@ export async function runGet(
   flags: { address: string },
   { output, interrupts }: CommandContext,
 ): Promise<void> {
-  using pool = new Pool(flags.address);
+  using pool = new Pool(flags.address, (text) => output.note(text));
   const run = await pool.get(runId, interrupts.signal);
   output.document(runJson(run));
   output.say(facts(factsOf(run)));
@@ -19,14 +20,18 @@ export async function runGet(
 }
 
 function factsOf(run: Run): [string, string][] {
-  const { spec, error, lastStep } = run;
+  const { spec, error, lastStep, resumedFrom } = run;
   const entries: [string, string | undefined][] = [
     ["run", run.runId],
     ["state", run.preparing ? `${stateName(run.state)}: ${run.preparing}` : stateName(run.state)],
+    ["paused because", run.pausedBecause || undefined],
+    ["waiting", run.waitingFor || undefined],
     ["error", error?.message],
+    ...run.notes.map((note): [string, string] => ["note", note]),
     ["model", spec?.modelId],
     ["data set", spec?.dataset.join(" ")],
     ["output folder", spec?.outputDir],
+    ["start", resumedFrom && resumedText(resumedFrom, run.totalSteps)],
     ["step", run.totalSteps > 0 ? `${count(run.step)} of ${count(run.totalSteps)}` : undefined],
     ["loss", lastStep?.loss.toFixed(4)],
     ["tokens", run.tokens > 0 ? count(run.tokens) : undefined],

@@ -1,11 +1,13 @@
 /** gradpool run list: all runs of a pool, newest first. */
+import type { Run } from "@gradpool/rpc";
 import type { CommandContext } from "../command-context.js";
 import { Pool } from "../runs/pool.js";
 import { runJson, stateName } from "../runs/run-json.js";
+import { resumedText, stallText } from "../runs/run-text.js";
 import { localTime, table } from "../terminal/format.js";
 
 export async function runList(flags: { address: string }, { output, interrupts }: CommandContext): Promise<void> {
-  using pool = new Pool(flags.address);
+  using pool = new Pool(flags.address, (text) => output.note(text));
   const runs = await pool.list(interrupts.signal);
   output.document(runs.map(runJson));
   if (runs.length === 0) {
@@ -20,6 +22,13 @@ export async function runList(flags: { address: string }, { output, interrupts }
     run.submittedAt ? localTime(run.submittedAt) : "-",
     run.spec?.modelId ?? "",
     run.spec?.outputDir ?? "",
+    remark(run),
   ]);
-  output.say(table(["run", "state", "step", "loss", "submitted", "model", "output folder"], rows));
+  output.say(table(["run", "state", "step", "loss", "submitted", "model", "output folder", "remark"], rows));
+}
+
+/** Why it makes no steps, or what else a person should know. */
+function remark(run: Run): string {
+  const resumed = run.resumedFrom && resumedText(run.resumedFrom, run.totalSteps);
+  return [stallText(run), resumed, ...run.notes].filter(Boolean).join("; ");
 }

@@ -13,7 +13,7 @@ export interface RunSubmitFlags extends RunFlags {
 export async function runSubmit(flags: RunSubmitFlags, context: CommandContext): Promise<void> {
   const { output, interrupts } = context;
   const spec = await specForPool(runSpecFrom(flags, new Date()), flags.address);
-  using pool = new Pool(flags.address);
+  using pool = new Pool(flags.address, (text) => output.note(text));
   const run = await pool.submit(spec, interrupts.signal);
   output.say(run.runId);
   if (flags.watch) await followRun(pool, run.runId, context);

@@ -4,6 +4,6 @@ import { followRun } from "../runs/follow.js";
 import { Pool } from "../runs/pool.js";
 
 export async function runWatch(runId: string, flags: { address: string }, context: CommandContext): Promise<void> {
-  using pool = new Pool(flags.address);
+  using pool = new Pool(flags.address, (text) => context.output.note(text));
   await followRun(pool, runId, context);
 }

@@ -7,7 +7,7 @@ import { startLocalStack } from "../local-stack/local-stack.js";
 import { superviseRun } from "../runs/follow.js";
 import { Pool } from "../runs/pool.js";
 import { preflight } from "../runs/preflight.js";
-import { runSpecFrom, specForPool, type RunFlags } from "../runs/run-spec.js";
+import { LATEST, runSpecFrom, specForPool, type RunFlags } from "../runs/run-spec.js";
 import { facts } from "../terminal/format.js";
 import { UsageError } from "../usage-error.js";
 
@@ -16,12 +16,17 @@ export interface TrainFlags extends RunFlags {
   address?: string;
   trainers?: number;
   threads?: number;
+  recovery_seconds?: number;
 }
+
+/** Of the flags that are for an own stack. */
+const OWN_STACK_FLAGS = ["trainers", "threads", "recovery_seconds"] as const;
 
 export async function train(flags: TrainFlags, context: CommandContext): Promise<void> {
   const spec = runSpecFrom(flags, new Date());
-  if (flags.address && (flags.trainers ?? flags.threads) !== undefined) {
-    throw new UsageError("--trainers and --threads are for an own stack; leave them out, or --address");
+  const ownStackFlag = OWN_STACK_FLAGS.find((flag) => flags[flag] !== undefined);
+  if (flags.address && ownStackFlag) {
+    throw new UsageError(`--${ownStackFlag} is for an own stack; leave it out, or --address`);
   }
   const run = flags.address ? await trainOnPool(flags.address, spec, context) : await trainHere(flags, spec, context);
   await sayResult(run, spec, context);
@@ -35,23 +40,28 @@ async function trainHere(flags: TrainFlags, spec: RunSpec & { recipe: Recipe }, 
   await using stack = await startLocalStack({
     trainers: flags.trainers,
     threads: flags.threads,
+    recoverySeconds: flags.recovery_seconds,
     home: config.home,
     note: (text) => output.note(text),
     signal: interrupts.signal,
   });
-  const release = interrupts.onForce(() => stack.kill());
+  interrupts.onForce(() => stack.kill());
   try {
-    using pool = new Pool(stack.addresses.coordinator);
+    using pool = new Pool(stack.addresses.coordinator, (text) => output.note(text));
     const { runId } = await pool.submit(spec);
     return await superviseRun(pool, runId, context, stack.failed);
-  } finally {
-    release();
+  } catch (error) {
+    if (interrupts.signal.aborted) {
+      const flags = `--output_dir ${shellWord(spec.outputDir)} --resume_from ${LATEST}`;
+      output.note(`to go on where it stopped, give the same command with ${flags}`);
+    }
+    throw error;
   }
 }
 
 async function trainOnPool(address: string, given: RunSpec & { recipe: Recipe }, context: CommandContext) {
   const spec = await specForPool(given, address);
-  using pool = new Pool(address);
+  using pool = new Pool(address, (text) => context.output.note(text));
   const { runId } = await pool.submit(spec, context.interrupts.signal);
   sayStart(spec, `on the pool at ${address}`, context);
   return await superviseRun(pool, runId, context);

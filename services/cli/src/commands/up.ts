@@ -10,6 +10,7 @@ export interface UpFlags {
   port: number;
   trainers?: number;
   threads?: number;
+  recovery_seconds?: number;
 }
 
 export async function up(flags: UpFlags, { output, config, interrupts }: CommandContext): Promise<void> {
@@ -20,29 +21,26 @@ export async function up(flags: UpFlags, { output, config, interrupts }: Command
     threads,
     listen: `${flags.listen}:${port}`,
     servicePort: port === 0 ? undefined : port + 1,
+    recoverySeconds: flags.recovery_seconds,
     home: config.home,
     note: (text) => output.note(text),
     signal: interrupts.signal,
   });
-  const release = interrupts.onForce(() => stack.kill());
-  try {
-    const services = [...stack.services, ...stack.trainers].map(({ name, address, pid }) => ({ name, address, pid }));
-    output.endProgress();
-    output.document({ event: "ready", address: stack.addresses.coordinator, services, logs: stack.logFolder });
-    output.say(
-      table(
-        ["service", "address", "pid"],
-        services.map(({ name, address, pid }) => [name, address, pid]),
-      ),
-    );
-    output.say(`logs: ${stack.logFolder}`);
-    output.say(
-      `submit a run with: gradpool run submit --address ${stack.addresses.coordinator} …; Ctrl-C ends the stack`,
-    );
-    throw await Promise.race([stack.failed, interrupted(interrupts.signal)]);
-  } finally {
-    release();
-  }
+  interrupts.onForce(() => stack.kill());
+  const services = [...stack.services, ...stack.trainers].map(({ name, address, pid }) => ({ name, address, pid }));
+  output.endProgress();
+  output.document({ event: "ready", address: stack.addresses.coordinator, services, logs: stack.logFolder });
+  output.say(
+    table(
+      ["service", "address", "pid"],
+      services.map(({ name, address, pid }) => [name, address, pid]),
+    ),
+  );
+  output.say(`logs: ${stack.logFolder}`);
+  output.say(
+    `submit a run with: gradpool run submit --address ${stack.addresses.coordinator} …; Ctrl-C ends the stack`,
+  );
+  throw await Promise.race([stack.failed, interrupted(interrupts.signal)]);
 }
 
 function interrupted(signal: AbortSignal): Promise<unknown> {

@@ -1,22 +1,28 @@
 /** All services on this machine, as child processes of this one. */
+import { mkdir, rm } from "node:fs/promises";
 import { availableParallelism } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { GradpoolError } from "@gradpool/errors";
 import { entryPoint, type ServiceName } from "./entry-points.js";
-import { createLogFolder } from "./log-folder.js";
-import { ServiceProcess, type ServiceProcessOptions } from "./service-process.js";
-import { SupervisedTrainer } from "./supervised-trainer.js";
+import { createStackFolders, type StackFolders } from "./stack-folders.js";
+import { orphansEnded, pidPath } from "./stack-processes.js";
+import { SupervisedService, type RestartPolicy } from "./supervised-service.js";
 
 export interface LocalStackOptions {
   /** Trainer processes; 1 unless given. */
   trainers?: number | undefined;
   /** Threads of each trainer; by default the cores are shared out. */
   threads?: number | undefined;
-  /** Where the coordinator listens, "host:port"; any free port of 127.0.0.1 unless given. */
+  /**
+   * Where the coordinator listens, "host:port"; any free port of 127.0.0.1 unless given. The runs of a
+   * stack with a given port outlive it: the next one there goes on with them.
+   */
   listen?: string | undefined;
   /** First port of the other services; any free ones unless given. */
   servicePort?: number | undefined;
-  /** Folder for logs. */
+  /** At most so many seconds of a run's work are done again after a crash; 0: no recovery points. 30 unless given. */
+  recoverySeconds?: number | undefined;
+  /** Folder for logs, pid files and the runs of stacks with a given port. */
   home: string;
   /** Environment of the services. */
   env?: NodeJS.ProcessEnv | undefined;
@@ -36,22 +42,35 @@ export interface StackAddresses {
 /** The services by the order in which the rest of the stack needs them. */
 const SERVICE_ORDER = ["tokenizer", "checkpoint-store", "data-stream"] as const;
 
+/** Half a minute of trying, in all. */
+const SERVICE_RESTARTS: RestartPolicy = {
+  firstPauseMs: 250,
+  longestPauseMs: 30_000,
+  healthyMs: 5_000,
+  mostRestarts: 7,
+};
+
+/** The stack can be without a trainer for as long as it takes; one that dies of its work does so after a while. */
+const TRAINER_RESTARTS: RestartPolicy = { ...SERVICE_RESTARTS, healthyMs: 60_000, mostRestarts: Infinity };
+
+export const DEFAULT_RECOVERY_SECONDS = 30;
+
+const ANY_PORT = "127.0.0.1:0";
+
 export class LocalStack implements AsyncDisposable {
-  readonly trainers: SupervisedTrainer[] = [];
+  readonly trainers: SupervisedService[] = [];
   /** All but the trainers, in the order of their start. */
-  readonly services: ServiceProcess[] = [];
-  /** Resolves when a service has ended that the stack cannot be without. */
+  readonly services: SupervisedService[] = [];
+  /** Resolves when a service that the stack cannot be without does not come back. */
   readonly failed: Promise<GradpoolError>;
-  readonly logFolder: string;
+  readonly #options: LocalStackOptions;
+  readonly #folders: StackFolders;
   readonly #note: (text: string) => void;
   #fail: (error: GradpoolError) => void = () => {};
-  #stopping = false;
 
-  private constructor(
-    private readonly options: LocalStackOptions,
-    logFolder: string,
-  ) {
-    this.logFolder = logFolder;
+  private constructor(options: LocalStackOptions, folders: StackFolders) {
+    this.#options = options;
+    this.#folders = folders;
     this.#note = options.note ?? (() => {});
     this.failed = new Promise((resolve) => (this.#fail = resolve));
   }
@@ -61,9 +80,10 @@ export class LocalStack implements AsyncDisposable {
    * left running.
    */
   static async start(options: LocalStackOptions): Promise<LocalStack> {
-    const { path, fallback } = await createLogFolder(options.home, new Date());
-    if (fallback) options.note?.(fallback);
-    const stack = new LocalStack(options, path);
+    await orphansEnded(options.home, options.signal);
+    const folders = await createStackFolders(options.home, new Date());
+    if (folders.fallback) options.note?.(folders.fallback);
+    const stack = new LocalStack(options, folders);
     try {
       await stack.#startAll();
     } catch (error) {
@@ -71,6 +91,10 @@ export class LocalStack implements AsyncDisposable {
       throw error;
     }
     return stack;
+  }
+
+  get logFolder(): string {
+    return this.#folders.logs;
   }
 
   get addresses(): StackAddresses {
@@ -84,69 +108,80 @@ export class LocalStack implements AsyncDisposable {
 
   /** Ends everything at once, and returns when it has ended. */
   async kill(): Promise<void> {
-    this.#stopping = true;
-    for (const trainer of this.trainers) trainer.killForGood();
-    for (const service of this.services) service.kill();
+    for (const service of [...this.trainers, ...this.services]) service.kill();
     await this[Symbol.asyncDispose]();
   }
 
   /** Ends trainers first and what they need last. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#stopping = true;
     await Promise.all(this.trainers.map((trainer) => trainer[Symbol.asyncDispose]()));
     for (const service of this.services.toReversed()) await service[Symbol.asyncDispose]();
+    await rm(this.#folders.run, { recursive: true, force: true });
   }
 
   async #startAll(): Promise<void> {
-    const { listen = "127.0.0.1:0", servicePort, trainers = 1 } = this.options;
-    const portOf = (name: (typeof SERVICE_ORDER)[number]) =>
-      servicePort === undefined ? 0 : servicePort + SERVICE_ORDER.indexOf(name);
-    const listenOf = (name: (typeof SERVICE_ORDER)[number]) => ({ GRADPOOL_LISTEN: `127.0.0.1:${portOf(name)}` });
+    const { listen = ANY_PORT, servicePort, trainers = 1, recoverySeconds = DEFAULT_RECOVERY_SECONDS } = this.#options;
+    const listenOf = (name: (typeof SERVICE_ORDER)[number]) =>
+      servicePort === undefined ? ANY_PORT : `127.0.0.1:${servicePort + SERVICE_ORDER.indexOf(name)}`;
     await settle([
-      this.#startService("tokenizer", listenOf("tokenizer")),
-      this.#startService("checkpoint-store", listenOf("checkpoint-store")),
+      this.#startService("tokenizer", listenOf("tokenizer"), {}),
+      this.#startService("checkpoint-store", listenOf("checkpoint-store"), {}),
     ]);
     const tokenizer = { GRADPOOL_TOKENIZER_ADDRESS: this.#addressOf("tokenizer") };
-    await this.#startService("data-stream", { ...listenOf("data-stream"), ...tokenizer });
-    await this.#startService("coordinator", {
-      GRADPOOL_LISTEN: listen,
+    await this.#startService("data-stream", listenOf("data-stream"), tokenizer);
+    await this.#startService("coordinator", listen, {
       ...tokenizer,
       GRADPOOL_DATA_STREAM_ADDRESS: this.#addressOf("data-stream"),
       GRADPOOL_CHECKPOINT_STORE_ADDRESS: this.#addressOf("checkpoint-store"),
+      GRADPOOL_RUN_STORE: await this.#runStore(listen),
+      GRADPOOL_RECOVERY_SECONDS: String(recoverySeconds),
     });
     await settle(Array.from({ length: trainers }, (_, i) => this.#startTrainer(i + 1, trainers)));
   }
 
-  async #startService(service: ServiceName, env: NodeJS.ProcessEnv): Promise<void> {
-    const started = await ServiceProcess.start(this.#processOptions(service, service, env));
-    this.services.push(started);
-    void started.ended.then(async (how) => {
-      if (!this.#stopping) this.#fail(await started.failure(how));
-    });
+  async #startService(name: ServiceName, listen: string, env: NodeJS.ProcessEnv): Promise<void> {
+    const service = await this.#start(name, name, listen, SERVICE_RESTARTS, () => env);
+    this.services.push(service);
+    void service.failed.then(this.#fail);
   }
 
   async #startTrainer(index: number, trainers: number): Promise<void> {
-    const threads = this.options.threads ?? Math.max(1, Math.floor(availableParallelism() / trainers));
+    const threads = this.#options.threads ?? Math.max(1, Math.floor(availableParallelism() / trainers));
     const name = `trainer-${index}`;
-    const options = (life: number) =>
-      this.#processOptions("trainer", name, {
-        GRADPOOL_LISTEN: "127.0.0.1:0",
-        GRADPOOL_COORDINATOR_ADDRESS: this.#addressOf("coordinator"),
-        GRADPOOL_TRAINER_ID: life === 0 ? name : `${name}.${life}`,
-        GRADPOOL_THREADS: String(threads),
-      });
-    this.trainers.push(await SupervisedTrainer.start(options, this.options.signal));
+    const trainer = await this.#start("trainer", name, ANY_PORT, TRAINER_RESTARTS, (life) => ({
+      GRADPOOL_COORDINATOR_ADDRESS: this.#addressOf("coordinator"),
+      GRADPOOL_TRAINER_ID: life === 0 ? name : `${name}.${life}`,
+      GRADPOOL_THREADS: String(threads),
+    }));
+    this.trainers.push(trainer);
   }
 
-  #processOptions(service: ServiceName, name: string, env: NodeJS.ProcessEnv): ServiceProcessOptions {
-    return {
+  #start(
+    service: ServiceName,
+    name: string,
+    listen: string,
+    policy: RestartPolicy,
+    envOf: (life: number) => NodeJS.ProcessEnv,
+  ): Promise<SupervisedService> {
+    const { env = process.env, signal } = this.#options;
+    const processOptions = (life: number, address: string) => ({
       name,
       main: entryPoint(service),
-      env: { ...(this.options.env ?? process.env), ...env },
-      logPath: join(this.logFolder, `${name}.log`),
+      env: { ...env, ...envOf(life), GRADPOOL_LISTEN: address },
+      logPath: join(this.#folders.logs, `${name}.log`),
       note: this.#note,
-      signal: this.options.signal,
-    };
+    });
+    const pidFile = pidPath(this.#folders.run, name);
+    return SupervisedService.start({ listen, processOptions, pidFile, policy, note: this.#note, signal });
+  }
+
+  /** Path of the coordinator's database: that of its port, or, when that is any, of this stack alone. */
+  async #runStore(listen: string): Promise<string> {
+    const port = listen.slice(listen.lastIndexOf(":") + 1);
+    const { home, logs } = this.#folders;
+    const path = join(Number(port) === 0 ? logs : join(home, "pools", port), "runs.sqlite");
+    await mkdir(dirname(path), { recursive: true });
+    return path;
   }
 
   #addressOf(name: ServiceName): string {

@@ -3,7 +3,7 @@ import { fork, type ChildProcess } from "node:child_process";
 import { open } from "node:fs/promises";
 import { GradpoolError, type ErrorCode } from "@gradpool/errors";
 import type { ServiceMessage } from "@gradpool/service-kit";
-import { logTail } from "./log-folder.js";
+import { logEnd } from "./log-tail.js";
 
 /** How long a service may take to say that it is ready. */
 const START_TIMEOUT_MS = 60_000;
@@ -18,7 +18,7 @@ export interface ServiceProcessOptions {
   main: string;
   env: NodeJS.ProcessEnv;
   logPath: string;
-  /** Told the end of the log when it ends by itself. */
+  /** Told the end of the log when it ends before it is ready. */
   note: (text: string) => void;
   signal?: AbortSignal | undefined;
 }
@@ -91,13 +91,6 @@ export class ServiceProcess implements AsyncDisposable {
     clearTimeout(force);
   }
 
-  /** Shows the end of its log, and gives an `unavailable` error that names how it ended. */
-  async failure(how: string): Promise<GradpoolError> {
-    const tail = await logTail(this.logPath);
-    if (tail.length > 0) this.#note([`end of ${this.name}'s log:`, ...tail].join("\n  "));
-    return new GradpoolError("unavailable", `${this.name} ended (${how}); its log is ${this.logPath}`);
-  }
-
   async #ready(signal: AbortSignal | undefined): Promise<string> {
     const settled = new AbortController();
     const until = AbortSignal.any([settled.signal, AbortSignal.timeout(START_TIMEOUT_MS), ...(signal ? [signal] : [])]);
@@ -115,7 +108,11 @@ export class ServiceProcess implements AsyncDisposable {
         `${this.name} is not ready after ${START_TIMEOUT_MS / 1000} s; ${advice}`,
       );
     }
-    if (typeof first === "string") throw await this.failure(first);
+    if (typeof first === "string") {
+      const end = await logEnd(this.name, this.logPath);
+      if (end) this.#note(end);
+      throw new GradpoolError("unavailable", `${this.name} ended (${first}); its log is ${this.logPath}`);
+    }
     if (first.type === "failed") throw new GradpoolError(first.code as ErrorCode, `${this.name}: ${first.message}`);
     return first.address;
   }

@@ -1,40 +1,46 @@
 /** A running pool, as clients see it. */
 import { randomUUID } from "node:crypto";
-import { setTimeout as delay } from "node:timers/promises";
 import { GradpoolError } from "@gradpool/errors";
 import {
   createClient,
   PoolServiceService,
   RunServiceService,
   type Client,
+  type GetPoolResponse,
   type Run,
   type RunSpec,
   type Trainer,
   type WatchRunResponse,
 } from "@gradpool/rpc";
+import { noPool, Outage } from "./outage.js";
+import { hasEnded } from "./run-state.js";
 
 /** A call that should be answered at once gives up after this. */
 const CALL_TIMEOUT_MS = 30_000;
 
-/** A lost connection is tried again for so long, at this pace. */
-const RECONNECT_MS = 30_000;
-const RECONNECT_PAUSE_MS = 500;
+/** A look at the pool, which looks at its services. */
+const STATUS_TIMEOUT_MS = 10_000;
 
 export type RunUpdate = NonNullable<WatchRunResponse["update"]>;
 
 export class Pool implements Disposable {
   readonly #runs: Client<RunServiceService>;
   readonly #pool: Client<PoolServiceService>;
+  readonly #note: (text: string) => void;
 
-  /** `address`: "host:port" of a coordinator. */
-  constructor(readonly address: string) {
+  /** `address`: "host:port" of a coordinator. `note` is told when it is away and waited for, once each time. */
+  constructor(
+    readonly address: string,
+    note: (text: string) => void,
+  ) {
     this.#runs = createClient(RunServiceService, address);
     this.#pool = createClient(PoolServiceService, address);
+    this.#note = note;
   }
 
   async submit(spec: RunSpec, signal?: AbortSignal): Promise<Run> {
-    const { run } = await this.#call(this.#runs.submitRun({ requestId: randomUUID(), spec }, options(signal)));
-    return given(run);
+    const send = (requestId: string) => this.#runs.submitRun({ requestId, spec }, options(signal));
+    return given((await this.#write(send, signal)).run);
   }
 
   async get(runId: string, signal?: AbortSignal): Promise<Run> {
@@ -45,12 +51,37 @@ export class Pool implements Disposable {
     return (await this.#call(this.#runs.listRuns({}, options(signal)))).runs;
   }
 
+  async pause(runId: string, signal?: AbortSignal): Promise<Run> {
+    const send = (requestId: string) => this.#runs.pauseRun({ requestId, runId }, options(signal));
+    return given((await this.#write(send, signal)).run);
+  }
+
+  async resume(runId: string, signal?: AbortSignal): Promise<Run> {
+    const send = (requestId: string) => this.#runs.resumeRun({ requestId, runId }, options(signal));
+    return given((await this.#write(send, signal)).run);
+  }
+
   async cancel(runId: string, signal?: AbortSignal): Promise<Run> {
-    return given((await this.#call(this.#runs.cancelRun({ requestId: randomUUID(), runId }, options(signal)))).run);
+    const send = (requestId: string) => this.#runs.cancelRun({ requestId, runId }, options(signal));
+    return given((await this.#write(send, signal)).run);
+  }
+
+  async status(signal?: AbortSignal): Promise<GetPoolResponse> {
+    return this.#call(this.#pool.getPool({}, { ...options(signal), timeoutMs: STATUS_TIMEOUT_MS }));
   }
 
   async trainers(signal?: AbortSignal): Promise<Trainer[]> {
     return (await this.#call(this.#pool.listTrainers({}, options(signal)))).trainers;
+  }
+
+  async drain(trainerId: string, signal?: AbortSignal): Promise<Trainer> {
+    const send = (requestId: string) => this.#pool.drainTrainer({ requestId, trainerId }, options(signal));
+    return given((await this.#write(send, signal)).trainer);
+  }
+
+  async undrain(trainerId: string, signal?: AbortSignal): Promise<Trainer> {
+    const send = (requestId: string) => this.#pool.undrainTrainer({ requestId, trainerId }, options(signal));
+    return given((await this.#write(send, signal)).trainer);
   }
 
   /**
@@ -58,25 +89,24 @@ export class Pool implements Disposable {
    * Errors: `not_found`, or `unavailable` when the pool stays away.
    */
   async *watch(runId: string, signal: AbortSignal): AsyncGenerator<RunUpdate> {
+    const outage = new Outage(this.address, this.#note);
     let afterStep = 0;
-    let giveUpAt: number | undefined;
+    let isOver = false;
     for (;;) {
+      let problem = new GradpoolError("unavailable", "the coordinator ended before the run did");
       try {
         for await (const { update } of this.#runs.watchRun({ runId, afterStep }, { signal })) {
-          giveUpAt = undefined;
+          outage.end();
           if (update?.$case === "step") afterStep = update.value.step;
+          if (update?.$case === "run") isOver = hasEnded(update.value);
           if (update) yield update;
         }
-        signal.throwIfAborted();
-        return;
+        if (isOver) return;
       } catch (reason) {
-        signal.throwIfAborted();
-        const error = GradpoolError.from(reason);
-        if (error.code !== "unavailable" || afterStep === 0) throw this.#explain(error);
-        giveUpAt ??= performance.now() + RECONNECT_MS;
-        if (performance.now() > giveUpAt) throw this.#explain(error);
+        problem = GradpoolError.from(reason);
       }
-      await delay(RECONNECT_PAUSE_MS, undefined, { signal });
+      signal.throwIfAborted();
+      await outage.wait(problem, signal);
     }
   }
 
@@ -85,18 +115,27 @@ export class Pool implements Disposable {
     this.#pool.close();
   }
 
+  /** A read: whoever asked can ask again. */
   async #call<T>(call: Promise<T>): Promise<T> {
     try {
       return await call;
     } catch (error) {
-      throw this.#explain(GradpoolError.from(error));
+      throw noPool(this.address, GradpoolError.from(error));
     }
   }
 
-  #explain(error: GradpoolError): GradpoolError {
-    if (error.code !== "unavailable" && error.code !== "deadline_exceeded") return error;
-    const advice = "start one with gradpool up, or name it with --address HOST:PORT";
-    return new GradpoolError(error.code, `no pool answers at ${this.address}; ${advice}`, { cause: error });
+  /** A write, sent until it is answered: under one request_id it has one effect, however often it arrives (I4). */
+  async #write<T>(send: (requestId: string) => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+    const outage = new Outage(this.address, this.#note);
+    const requestId = randomUUID();
+    for (;;) {
+      try {
+        return await send(requestId);
+      } catch (reason) {
+        signal?.throwIfAborted();
+        await outage.wait(GradpoolError.from(reason), signal);
+      }
+    }
   }
 }
 
@@ -104,7 +143,8 @@ function options(signal: AbortSignal | undefined) {
   return signal ? { signal, timeoutMs: CALL_TIMEOUT_MS } : { timeoutMs: CALL_TIMEOUT_MS };
 }
 
-function given(run: Run | undefined): Run {
-  if (!run) throw new Error("the coordinator's answer holds no run");
-  return run;
+/** What an answer must hold. */
+function given<T>(value: T | undefined): T {
+  if (value === undefined) throw new Error("the coordinator's answer is empty");
+  return value;
 }

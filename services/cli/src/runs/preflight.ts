@@ -1,12 +1,14 @@
+import { stat } from "node:fs/promises";
 import { Dataset } from "@gradpool/data";
 import { openModel } from "@gradpool/model-source";
 import { selectTargets } from "@gradpool/models";
 import { GradpoolError } from "@gradpool/errors";
 import type { Recipe, RunSpec } from "@gradpool/rpc";
+import { LATEST } from "./run-spec.js";
 
 /**
  * What can be refused within milliseconds is refused before any service starts: a missing model, data
- * files that are not there, targets that match nothing. Gives a line about the model.
+ * files that are not there, targets that match nothing, no checkpoint. Gives a line about the model.
  */
 export async function preflight(spec: RunSpec & { recipe: Recipe }, signal: AbortSignal): Promise<string> {
   const { recipe } = spec;
@@ -17,5 +19,14 @@ export async function preflight(spec: RunSpec & { recipe: Recipe }, signal: Abor
     throw new GradpoolError("invalid_argument", `${problem}; lower --max_length`);
   }
   await Dataset.open(spec.dataset, signal);
+  await checkResumeFrom(spec);
   return `${description.modelType}, ${description.parameters.toLocaleString("en-US")} parameters`;
+}
+
+async function checkResumeFrom({ resumeFrom, resumeIfExists }: RunSpec): Promise<void> {
+  if (resumeIfExists || resumeFrom === "" || resumeFrom === LATEST) return;
+  const found = await stat(resumeFrom).catch(() => undefined);
+  if (found?.isDirectory()) return;
+  const advice = "name a checkpoint folder, or add --resume_if_exists for a new start";
+  throw new GradpoolError("not_found", `resume_from: ${resumeFrom} is no folder; ${advice}`);
 }

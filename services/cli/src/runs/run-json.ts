@@ -1,24 +1,37 @@
 /** Messages as --json shows them: keys in snake_case, times in ISO 8601, states in lower case. */
-import type { Run, RunSpec, RunState } from "@gradpool/rpc";
+import type { Run, RunSpec, RunState, Trainer, TrainerState } from "@gradpool/rpc";
 import { flagValues } from "../recipe-flags.js";
 
 /** "running" and the like. */
 export const stateName = (state: RunState) => state.replace(/^RUN_STATE_/, "").toLowerCase();
 
+/** "active" and the like. */
+export const trainerStateName = (state: TrainerState) => state.replace(/^TRAINER_STATE_/, "").toLowerCase();
+
 export function runJson(run: Run): Record<string, unknown> {
-  const { runId, spec, state, preparing, ...rest } = run;
+  const { runId, spec, state, preparing, pausedBecause, waitingFor, notes, ...rest } = run;
   const facts = {
     runId,
     state: stateName(state),
     preparing: preparing || undefined,
+    pausedBecause: pausedBecause || undefined,
+    waitingFor: waitingFor || undefined,
+    notes: notes.length > 0 ? notes : undefined,
     ...(spec && specJson(spec)),
     ...rest,
   };
   return snakeKeys(facts) as Record<string, unknown>;
 }
 
-function specJson({ modelId, dataset, outputDir, recipe }: RunSpec) {
-  return { modelId, dataset, outputDir, recipe: recipe && flagValues(recipe) };
+function specJson({ modelId, dataset, outputDir, resumeFrom, resumeIfExists, resumeWeightsOnly, recipe }: RunSpec) {
+  const resume = resumeFrom === "" ? {} : { resumeFrom, resumeIfExists, resumeWeightsOnly };
+  return { modelId, dataset, outputDir, ...resume, recipe: recipe && flagValues(recipe) };
+}
+
+export function trainerJson(trainer: Trainer): Record<string, unknown> {
+  const { state, stateReason, ...rest } = trainer;
+  const facts = { ...rest, state: trainerStateName(state), stateReason: stateReason || undefined };
+  return snakeKeys(facts) as Record<string, unknown>;
 }
 
 /** A message with keys in snake_case; dates become text. */

@@ -6,12 +6,8 @@ import type { Output } from "../terminal/output.js";
 import { TrainingProgress } from "../terminal/training-progress.js";
 import type { RunUpdate } from "./pool.js";
 import { runJson, snakeKeys } from "./run-json.js";
-
-const ENDED: readonly RunState[] = [
-  RunState.RUN_STATE_COMPLETED,
-  RunState.RUN_STATE_FAILED,
-  RunState.RUN_STATE_CANCELLED,
-];
+import { hasEnded } from "./run-state.js";
+import { resumedText, stallText } from "./run-text.js";
 
 export class RunReport {
   readonly #output: Output;
@@ -20,6 +16,8 @@ export class RunReport {
   #first: StepMetrics | undefined;
   #last: StepMetrics | undefined;
   #saidStart = false;
+  readonly #saidNotes = new Set<string>();
+  #stall = "";
 
   constructor(output: Output) {
     this.#output = output;
@@ -31,7 +29,7 @@ export class RunReport {
   }
 
   get hasEnded(): boolean {
-    return this.#run !== undefined && ENDED.includes(this.#run.state);
+    return this.#run !== undefined && hasEnded(this.#run);
   }
 
   update(update: RunUpdate): void {
@@ -64,11 +62,23 @@ export class RunReport {
     this.#output.document({ event: "run", ...runJson(run) });
     if (run.state === RunState.RUN_STATE_QUEUED) this.#output.progress("waiting in the queue", true);
     if (run.state === RunState.RUN_STATE_PREPARING && run.preparing) this.#output.progress(run.preparing);
+    this.#onStall(stallText(run));
+    for (const note of run.notes) {
+      if (!this.#saidNotes.has(note)) this.#output.say(note);
+      this.#saidNotes.add(note);
+    }
     if (run.totalSteps > 0 && !this.#saidStart) {
       this.#saidStart = true;
+      if (run.resumedFrom) this.#output.say(resumedText(run.resumedFrom, run.totalSteps));
       this.#output.say(`${counted(run.rows, "row")}, ${counted(run.totalSteps, "step")}`);
       this.#output.say(trainableParameters(run.trainableParameters, run.allParameters));
     }
+  }
+
+  /** Why it makes no steps: once, however often the run is told. */
+  #onStall(stall: string): void {
+    if (stall && stall !== this.#stall) this.#output.progress(stall, true);
+    this.#stall = stall;
   }
 
   #onStep(step: StepMetrics): void {

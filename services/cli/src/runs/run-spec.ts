@@ -2,7 +2,7 @@
 import { stat } from "node:fs/promises";
 import { basename, resolve } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
-import { checkRecipe, NEW_START } from "@gradpool/recipe";
+import { checkRecipe } from "@gradpool/recipe";
 import type { Recipe, RunSpec } from "@gradpool/rpc";
 import { recipeFrom } from "../recipe-flags.js";
 import { UsageError } from "../usage-error.js";
@@ -12,9 +12,16 @@ export interface RunFlags extends Record<string, unknown> {
   model_id: string;
   dataset: string[];
   output_dir?: string;
+  /** Checkpoint folder, or LATEST. */
+  resume_from?: string;
+  resume_if_exists?: boolean;
+  resume_weights_only?: boolean;
 }
 
-/** Errors: UsageError for a recipe that cannot be meant. */
+/** The newest good checkpoint in the output folder. */
+export const LATEST = "latest";
+
+/** Errors: UsageError for flags that cannot be meant. */
 export function runSpecFrom(flags: RunFlags, now: Date): RunSpec & { recipe: Recipe } {
   const recipe = recipeFrom(flags);
   try {
@@ -22,11 +29,28 @@ export function runSpecFrom(flags: RunFlags, now: Date): RunSpec & { recipe: Rec
   } catch (error) {
     throw new UsageError(GradpoolError.from(error).message);
   }
-  for (const [flag, value] of Object.entries({ model_id: flags.model_id, output_dir: flags.output_dir })) {
-    if (value === "") throw new UsageError(`--${flag} is empty; give a folder`);
+  for (const flag of ["model_id", "output_dir", "resume_from"]) {
+    if (flags[flag] === "") throw new UsageError(`--${flag} is empty; give a folder`);
   }
   const outputDir = flags.output_dir ?? defaultOutputDir(flags.model_id, now);
-  return { modelId: flags.model_id, dataset: flags.dataset, outputDir, ...NEW_START, recipe };
+  return { modelId: flags.model_id, dataset: flags.dataset, outputDir, ...resumeOf(flags), recipe };
+}
+
+function resumeOf(flags: RunFlags): Pick<RunSpec, "resumeFrom" | "resumeIfExists" | "resumeWeightsOnly"> {
+  const {
+    resume_from: from = "",
+    resume_if_exists: ifExists = false,
+    resume_weights_only: weightsOnly = false,
+  } = flags;
+  const modifier = ifExists ? "resume_if_exists" : weightsOnly ? "resume_weights_only" : undefined;
+  if (from === "" && modifier) {
+    throw new UsageError(`--${modifier} says nothing without --resume_from; add --resume_from FOLDER, or ${LATEST}`);
+  }
+  if (from === LATEST && flags.output_dir === undefined) {
+    // The default folder's name has the time in it: there is never a checkpoint.
+    throw new UsageError(`--resume_from ${LATEST} looks into the output folder; name it with --output_dir`);
+  }
+  return { resumeFrom: from, resumeIfExists: ifExists, resumeWeightsOnly: weightsOnly };
 }
 
 /** outputs/<model>-<local date and time>. */
@@ -46,7 +70,8 @@ const LOOPBACK = /^(127\.\d+\.\d+\.\d+|localhost|\[::1\]):\d+$/;
 export async function specForPool<S extends RunSpec>(spec: S, address: string): Promise<S> {
   if (!LOOPBACK.test(address)) return spec;
   const dataset = spec.dataset.map((source) => (source === "synthetic" ? source : resolve(source)));
-  return { ...spec, modelId: await existing(spec.modelId), dataset, outputDir: resolve(spec.outputDir) };
+  const resumeFrom = ["", LATEST].includes(spec.resumeFrom) ? spec.resumeFrom : resolve(spec.resumeFrom);
+  return { ...spec, modelId: await existing(spec.modelId), dataset, outputDir: resolve(spec.outputDir), resumeFrom };
 }
 
 /** Absolute if there is such a path; what is none may be a name that the pool knows. */

@@ -24,6 +24,7 @@ export class Output {
   readonly #stderr: Sink;
   #liveLine = "";
   #lastPlainMs = -Infinity;
+  #failureFacts: object = {};
 
   constructor({ stdout, stderr, json }: OutputOptions) {
     this.json = json;
@@ -56,9 +57,14 @@ export class Output {
     this.#write(this.#stderr, `${text}\n`);
   }
 
+  /** What the document of a failure holds besides the error: the part that was found all the same. */
+  failWith(facts: object): void {
+    this.#failureFacts = facts;
+  }
+
   /** Why the command failed. */
   failure(code: ErrorCode | "usage", message: string): void {
-    this.document({ error: { code, message } });
+    this.document({ error: { code, message }, ...this.#failureFacts });
     this.note(`gradpool: ${message}`);
   }
 

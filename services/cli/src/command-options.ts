@@ -1,0 +1,57 @@
+/** Flags and help that several commands have in common. */
+import { Option, type Command } from "commander";
+import type { CommandContext } from "./command-context.js";
+import type { CliConfig } from "./config.js";
+import { EXIT_CODES_HELP } from "./exit-codes.js";
+import { addRecipeFlags, address, requireFlags } from "./flags.js";
+
+export interface ProgramOptions {
+  version: string;
+  config: CliConfig;
+  /** Makes a command's context; `json` as its flag says. */
+  contextOf: (json: boolean) => CommandContext;
+}
+
+export const HELP_TAIL = `
+Flags may be written with underscores or dashes, and as --flag value or --flag=value.
+${EXIT_CODES_HELP}`;
+
+export const RUN_REQUIRES = ["model_id", "dataset"];
+
+/** Errors: UsageError when one of the `required` flags is missing. */
+export function contextFor(
+  flags: { json?: boolean },
+  { contextOf }: ProgramOptions,
+  required: readonly string[] = [],
+): CommandContext {
+  requireFlags(flags, required);
+  return contextOf(flags.json === true);
+}
+
+export const jsonOption = (what = "one JSON document on standard output, and nothing else") =>
+  new Option("--json", what);
+
+export const JSON_LINES = "JSON lines on standard output, and nothing else";
+
+/** The flags of a command that talks to a running pool. */
+export function onPool(command: Command, { config }: ProgramOptions, json = jsonOption()): Command {
+  return command
+    .addOption(
+      new Option("--address <host:port>", "coordinator of the pool, also $GRADPOOL_ADDRESS")
+        .argParser(address)
+        .default(config.address),
+    )
+    .addOption(json);
+}
+
+/** The flags that say what to train. */
+export function addRunFlags(command: Command): Command {
+  command
+    .option("--model_id <folder>", "model: a folder with config.json, model.safetensors and a tokenizer")
+    .option("--dataset <sources...>", "files (.jsonl, .txt, source code), folders, globs, or synthetic")
+    .option("--output_dir <folder>", "folder for the result (default: outputs/<model>-<date>-<time>)")
+    .option("--resume_from <folder>", "checkpoint to go on from, or latest: the newest good one in output_dir")
+    .option("--resume_if_exists", "a new start where the folder of --resume_from does not exist")
+    .option("--resume_weights_only", "take only the adapter from there; the recipe may be another");
+  return addRecipeFlags(command);
+}

@@ -1,0 +1,143 @@
+/** A service that is started again, where it was, whenever it ends by itself (I3: the others go on meanwhile). */
+import { rm } from "node:fs/promises";
+import { setTimeout as delay } from "node:timers/promises";
+import { GradpoolError } from "@gradpool/errors";
+import { writePidFile } from "@gradpool/service-kit";
+import { logEnd } from "./log-tail.js";
+import { ServiceProcess, type ServiceProcessOptions } from "./service-process.js";
+
+/** How a service that ended is brought back. */
+export interface RestartPolicy {
+  /** Pauses before it starts again, doubled as long as it keeps ending. */
+  firstPauseMs: number;
+  longestPauseMs: number;
+  /** A life of this length, ready, is a good one: the first pause and a new count follow. */
+  healthyMs: number;
+  /** After so many restarts without a good life it is given up. */
+  mostRestarts: number;
+}
+
+export interface SupervisedServiceOptions {
+  /** "host:port" of the first life; port 0 takes any free one, and keeps it. */
+  listen: string;
+  /** How to start it, by the number of its life, from 0, and the "host:port" to listen on. */
+  processOptions: (life: number, listen: string) => ServiceProcessOptions;
+  /** Path of its pid file. */
+  pidFile: string;
+  policy: RestartPolicy;
+  /** Told when it ended, and when it starts again. */
+  note: (text: string) => void;
+  /** Gives up the first start. */
+  signal?: AbortSignal | undefined;
+}
+
+export class SupervisedService implements AsyncDisposable {
+  /** Resolves when it is given up. */
+  readonly failed: Promise<GradpoolError>;
+  readonly #options: SupervisedServiceOptions;
+  readonly #stopping = new AbortController();
+  #kept: Promise<void> = Promise.resolve();
+  #fail: (error: GradpoolError) => void = () => {};
+  #process: ServiceProcess;
+  #lives = 1;
+
+  private constructor(options: SupervisedServiceOptions, first: ServiceProcess) {
+    this.#options = options;
+    this.#process = first;
+    this.failed = new Promise((resolve) => (this.#fail = resolve));
+  }
+
+  /** Errors: as ServiceProcess.start, for the first start; then there is nothing to supervise. */
+  static async start(options: SupervisedServiceOptions): Promise<SupervisedService> {
+    const { listen, processOptions, signal } = options;
+    const first = await ServiceProcess.start({ ...processOptions(0, listen), signal });
+    const service = new SupervisedService(options, first);
+    await service.#writePidFile();
+    service.#kept = service.#keepAlive();
+    return service;
+  }
+
+  get name(): string {
+    return this.#process.name;
+  }
+
+  /** That of its present life, or of the last one. */
+  get pid(): number {
+    return this.#process.pid;
+  }
+
+  /** "host:port", the same in every life. */
+  get address(): string {
+    return this.#process.address;
+  }
+
+  /** Ends it for good, at once. */
+  kill(): void {
+    this.#stopping.abort();
+    this.#process.kill();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopping.abort();
+    await this.#process[Symbol.asyncDispose]();
+    await this.#kept;
+    // A life may have begun at the same moment.
+    await this.#process[Symbol.asyncDispose]();
+    await rm(this.#options.pidFile, { force: true });
+  }
+
+  async #keepAlive(): Promise<void> {
+    const { policy, pidFile, note } = this.#options;
+    const { name, logPath } = this.#process;
+    const { signal } = this.#stopping;
+    let restarts = 0;
+    for (;;) {
+      const begin = performance.now();
+      const how = await this.#process.ended;
+      if (signal.aborted) return;
+      await rm(pidFile, { force: true });
+      if (performance.now() - begin >= policy.healthyMs) restarts = 0;
+      let problem: string | undefined = `${name} ended (${how}), its log is ${logPath}`;
+      while (problem !== undefined) {
+        if (restarts === policy.mostRestarts) return this.#giveUp(problem);
+        const pauseMs = Math.min(policy.firstPauseMs * 2 ** restarts, policy.longestPauseMs);
+        restarts += 1;
+        note(`${problem}; it starts again in ${pauseMs / 1000} s`);
+        problem = await this.#startAgain(pauseMs);
+        if (signal.aborted) return;
+      }
+    }
+  }
+
+  /** Gives the problem, or undefined when the service is back or was stopped meanwhile. */
+  async #startAgain(pauseMs: number): Promise<string | undefined> {
+    const { signal } = this.#stopping;
+    try {
+      await delay(pauseMs, undefined, { signal });
+      const options = this.#options.processOptions(this.#lives++, this.address);
+      // The end of its log is shown once, should it be given up.
+      this.#process = await ServiceProcess.start({ ...options, note: () => {}, signal });
+    } catch (error) {
+      return signal.aborted ? undefined : GradpoolError.from(error).message;
+    }
+    await this.#writePidFile();
+    return undefined;
+  }
+
+  async #giveUp(problem: string): Promise<void> {
+    const { policy, note } = this.#options;
+    const { name, logPath } = this.#process;
+    const end = await logEnd(name, logPath);
+    if (end) note(end);
+    this.#fail(new GradpoolError("unavailable", `${problem}; ${policy.mostRestarts} restarts in a row did not help`));
+  }
+
+  /** A service is not given up because it cannot be listed. */
+  async #writePidFile(): Promise<void> {
+    const { pidFile, note } = this.#options;
+    const { name, address, pid } = this.#process;
+    await writePidFile(pidFile, { name, address, pid }).catch((error: unknown) =>
+      note(`${pidFile} cannot be written (${GradpoolError.from(error).message}); pool status will not show ${name}`),
+    );
+  }
+}

@@ -1,0 +1,18 @@
+/** What a run's messages say to people. */
+import { basename } from "node:path";
+import { RunState, type ResumePoint, type Run } from "@gradpool/rpc";
+import { count } from "../terminal/format.js";
+
+/** "resumed from checkpoint-epoch0-step10: epoch 0, step 10 of 40". */
+export function resumedText({ path, epoch, step, weightsOnly }: ResumePoint, totalSteps: number): string {
+  const place = `epoch ${epoch}, step ${count(step)}`;
+  if (weightsOnly) return `adapter taken from ${basename(path)} (${place}): a new optimizer, from step 1`;
+  return `resumed from ${basename(path)}: ${place}${totalSteps > 0 ? ` of ${count(totalSteps)}` : ""}`;
+}
+
+/** Why a run that has not ended makes no steps; empty: it does. */
+export function stallText({ state, pausedBecause, waitingFor }: Run): string {
+  if (state === RunState.RUN_STATE_PAUSED) return pausedBecause ? `paused: ${pausedBecause}` : "paused";
+  if (state === RunState.RUN_STATE_RUNNING && waitingFor) return `waiting: ${waitingFor}`;
+  return "";
+}

@@ -1,0 +1,36 @@
+import type { Trainer } from "@gradpool/rpc";
+import { trainerStateName } from "../runs/run-json.js";
+import { bytes, localTime, table } from "./format.js";
+
+const HEAD = [
+  "trainer",
+  "device",
+  "host",
+  "pid",
+  "threads",
+  "memory",
+  "tokens/s",
+  "micro-batches",
+  "since",
+  "run",
+  "state",
+];
+
+/** A pool's trainers, or that there are none. */
+export function trainerTable(trainers: readonly Trainer[]): string {
+  if (trainers.length === 0) return "no trainers are connected; runs wait until one is";
+  const rows = trainers.map((trainer) => [
+    trainer.trainerId,
+    trainer.device,
+    trainer.host,
+    trainer.pid,
+    trainer.threads,
+    bytes(trainer.residentBytes),
+    Math.round(trainer.tokensPerSecond),
+    trainer.microBatches,
+    trainer.connectedAt ? localTime(trainer.connectedAt) : "-",
+    trainer.runId || "-",
+    [trainerStateName(trainer.state), trainer.stateReason].filter(Boolean).join(": "),
+  ]);
+  return table(HEAD, rows);
+}

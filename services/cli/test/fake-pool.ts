@@ -1,0 +1,94 @@
+/** A coordinator's contracts without a coordinator: what a client meets is decided by the test. */
+import { GradpoolError } from "@gradpool/errors";
+import { defaultRecipe, NEW_START } from "@gradpool/recipe";
+import {
+  PoolServiceService,
+  RunServiceService,
+  RunState,
+  service,
+  startServer,
+  TrainerState,
+  type Handlers,
+  type Run,
+  type RunningServer,
+  type StepMetrics,
+  type Trainer,
+} from "@gradpool/rpc";
+
+export function runOf(given: Partial<Run> = {}): Run {
+  return {
+    runId: "run-1",
+    spec: { modelId: "/m", dataset: ["/d"], outputDir: "/out", ...NEW_START, recipe: defaultRecipe() },
+    state: RunState.RUN_STATE_RUNNING,
+    submittedAt: new Date(0),
+    startedAt: new Date(1000),
+    endedAt: undefined,
+    step: 0,
+    totalSteps: 40,
+    lastStep: undefined,
+    trainableParameters: 100,
+    allParameters: 1000,
+    error: undefined,
+    preparing: "",
+    rows: 80,
+    tokens: 0,
+    pausedBecause: "",
+    waitingFor: "",
+    resumedFrom: undefined,
+    notes: [],
+    ...given,
+  };
+}
+
+export const completed = () =>
+  runOf({ state: RunState.RUN_STATE_COMPLETED, step: 40, tokens: 800, endedAt: new Date(9000) });
+
+export function stepOf(step: number): StepMetrics {
+  return { step, epoch: 0, loss: 3 - step / 100, gradNorm: 1, learningRate: 5e-5, tokens: 20, seconds: 0.1 };
+}
+
+export function trainerOf(given: Partial<Trainer> = {}): Trainer {
+  return {
+    trainerId: "trainer-1",
+    device: "cpu",
+    deviceClass: "cpu-x64",
+    host: "here",
+    pid: 4711,
+    threads: 2,
+    memoryBytes: 8e9,
+    residentBytes: 1e9,
+    version: "0.1.0",
+    connectedAt: new Date(0),
+    microBatches: 3,
+    tokensPerSecond: 500,
+    runId: "",
+    state: TrainerState.TRAINER_STATE_ACTIVE,
+    stateReason: "",
+    ...given,
+  };
+}
+
+const notExpected = (): never => {
+  throw new GradpoolError("unimplemented", "the test did not expect this call");
+};
+
+export interface FakeHandlers {
+  runs?: Partial<Handlers<RunServiceService>>;
+  pool?: Partial<Handlers<PoolServiceService>>;
+}
+
+/** Serves the given RPCs at "host:port"; all others are refused. */
+export function startFakePool({ runs, pool }: FakeHandlers, listen = "127.0.0.1:0"): Promise<RunningServer> {
+  const everyRun = Object.fromEntries(Object.keys(RunServiceService).map((name) => [name, notExpected]));
+  const everyPool = Object.fromEntries(Object.keys(PoolServiceService).map((name) => [name, notExpected]));
+  return startServer({
+    listen,
+    services: [
+      service(RunServiceService, { ...everyRun, ...runs } as unknown as Handlers<RunServiceService>),
+      service(PoolServiceService, { ...everyPool, ...pool } as unknown as Handlers<PoolServiceService>),
+    ],
+    onInternalError: (error) => {
+      throw error;
+    },
+  });
+}
