@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 
-const BIN = fileURLToPath(new URL("../../../services/cli/bin/gradpool.js", import.meta.url));
+export const BIN = fileURLToPath(new URL("../../../services/cli/bin/gradpool.js", import.meta.url));
 
 export interface CliResult {
   code: number | null;

@@ -1,4 +1,7 @@
 export * from "./golden.js";
 export * from "./stack.js";
+export * from "./watch-run.js";
+export * from "./local-pool.js";
+export * from "./random.js";
 export * from "./tiny-coder.js";
 export * from "./cli.js";

@@ -15,6 +15,7 @@ import {
   type StepMetrics,
 } from "@gradpool/rpc";
 import { randomUUID } from "node:crypto";
+import { watchRun, type Finished } from "./watch-run.js";
 
 interface Process {
   address: string;
@@ -40,6 +41,12 @@ async function startService(name: string, env: Record<string, string>): Promise<
   return { address: message.address, child, log };
 }
 
+async function kill({ child }: Process): Promise<void> {
+  const exited = once(child, "exit");
+  child.kill("SIGKILL");
+  await exited;
+}
+
 async function stop({ child }: Process): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const exited = once(child, "exit");
@@ -47,35 +54,38 @@ async function stop({ child }: Process): Promise<void> {
   await exited;
 }
 
-export interface Finished {
-  run: Run;
-  steps: StepMetrics[];
-}
-
 export class Stack implements AsyncDisposable {
+  /** All but the trainers and the coordinator. */
   readonly #processes: Process[];
   readonly #trainers: Process[] = [];
-  readonly #coordinator: Process;
+  readonly #coordinatorEnv: Record<string, string>;
+  #coordinator: Process;
   readonly runs: Client<RunServiceService>;
   readonly pool: Client<PoolServiceService>;
 
-  private constructor(processes: Process[], coordinator: Process) {
+  private constructor(processes: Process[], coordinator: Process, coordinatorEnv: Record<string, string>) {
     this.#processes = processes;
     this.#coordinator = coordinator;
+    this.#coordinatorEnv = { ...coordinatorEnv, GRADPOOL_LISTEN: coordinator.address };
     this.runs = createClient(RunServiceService, coordinator.address);
     this.pool = createClient(PoolServiceService, coordinator.address);
   }
 
-  static async start(options: { trainers: number }): Promise<Stack> {
+  /** `runStore`: file of the coordinator's runs, without which it forgets them. */
+  static async start(options: { trainers: number; runStore?: string; recoverySeconds?: number }): Promise<Stack> {
     const [tokenizer, store] = await Promise.all([startService("tokenizer", {}), startService("checkpoint-store", {})]);
     const tokenizerAddress = { GRADPOOL_TOKENIZER_ADDRESS: tokenizer.address };
     const data = await startService("data-stream", tokenizerAddress);
-    const coordinator = await startService("coordinator", {
+    const { runStore, recoverySeconds = 0 } = options;
+    const coordinatorEnv = {
       ...tokenizerAddress,
       GRADPOOL_DATA_STREAM_ADDRESS: data.address,
       GRADPOOL_CHECKPOINT_STORE_ADDRESS: store.address,
-    });
-    const stack = new Stack([tokenizer, store, data, coordinator], coordinator);
+      GRADPOOL_RECOVERY_SECONDS: String(recoverySeconds),
+      ...(runStore && { GRADPOOL_RUN_STORE: runStore }),
+    };
+    const coordinator = await startService("coordinator", coordinatorEnv);
+    const stack = new Stack([tokenizer, store, data], coordinator, coordinatorEnv);
     await Promise.all(Array.from({ length: options.trainers }, () => stack.addTrainer()));
     return stack;
   }
@@ -98,9 +108,14 @@ export class Stack implements AsyncDisposable {
   async killTrainer(): Promise<void> {
     const victim = this.#trainers.shift();
     if (!victim) throw new Error("there is no trainer to kill");
-    const exited = once(victim.child, "exit");
-    victim.child.kill("SIGKILL");
-    await exited;
+    await kill(victim);
+  }
+
+  /** kill -9 of the coordinator; another starts at its address when `meanwhile` is over. */
+  async restartCoordinator(meanwhile: () => Promise<void> = async () => {}): Promise<void> {
+    await kill(this.#coordinator);
+    await meanwhile();
+    this.#coordinator = await startService("coordinator", this.#coordinatorEnv);
   }
 
   /** Messages of the trainers' logs, trainer by trainer. */
@@ -123,16 +138,7 @@ export class Stack implements AsyncDisposable {
 
   /** Follows a run to its end; `onStep` is awaited at each step. */
   async watch(runId: string, onStep?: (step: StepMetrics) => Promise<void> | void): Promise<Finished> {
-    const steps: StepMetrics[] = [];
-    let last: Run | undefined;
-    for await (const { update } of this.runs.watchRun({ runId, afterStep: 0 })) {
-      if (update?.$case === "run") last = update.value;
-      if (update?.$case !== "step") continue;
-      steps.push(update.value);
-      await onStep?.(update.value);
-    }
-    if (!last) throw new Error("the run was never seen");
-    return { run: last, steps };
+    return watchRun(this.runs, runId, onStep);
   }
 
   /** Submits and follows; the run must complete. */
@@ -148,6 +154,6 @@ export class Stack implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.runs.close();
     this.pool.close();
-    await Promise.all([...this.#trainers, ...this.#processes].map(stop));
+    await Promise.all([...this.#trainers, this.#coordinator, ...this.#processes].map(stop));
   }
 }

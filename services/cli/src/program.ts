@@ -79,7 +79,7 @@ function addStackFlags(command: Command): Command {
   return command
     .addOption(new Option("--trainers <n>", "trainer processes (default: 1)").argParser(atLeast(1)))
     .addOption(new Option("--threads <n>", "threads of each trainer (default: cores / trainers)").argParser(atLeast(1)))
-    .addOption(new Option("--recovery_seconds <n>", RECOVERY_HELP).argParser(atLeast(0)));
+    .addOption(new Option("--recovery_seconds <x>", RECOVERY_HELP).argParser(nonNegative));
 }
 
 const RECOVERY_HELP = `at most so many seconds of work are repeated after a crash; 0: no recovery points (default: ${DEFAULT_RECOVERY_SECONDS})`;
@@ -165,7 +165,7 @@ function addSample(program: Command, options: ProgramOptions): void {
     .addOption(new Option("--max_new_tokens <n>", "longest continuation").argParser(atLeast(0)).default(64))
     .addOption(
       new Option("--temperature <x>", "0 takes the most likely token, higher is more varied")
-        .argParser(temperature)
+        .argParser(nonNegative)
         .default(0),
     )
     .addOption(new Option("--seed <n>", "decides what a temperature above 0 draws").argParser(atLeast(0)).default(0))
@@ -175,7 +175,7 @@ function addSample(program: Command, options: ProgramOptions): void {
     );
 }
 
-const temperature = number("0 or greater", (value) => value >= 0);
+const nonNegative = number("0 or greater", (value) => value >= 0);
 
 const EVAL_RECIPE_FLAGS = ["max_length", "batch_size", "text_column", "append_eos", "packing", "pad_token"];
 

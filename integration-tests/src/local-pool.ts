@@ -1,0 +1,72 @@
+/** `gradpool up` as people run it: supervised processes, found by their pid files. */
+import { spawn, type ChildProcess } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { setTimeout as delay } from "node:timers/promises";
+import { createClient, RunServiceService, type Client, type RunSpec } from "@gradpool/rpc";
+import { BIN } from "./cli.js";
+
+export class LocalPool implements AsyncDisposable {
+  readonly address: string;
+  readonly runs: Client<RunServiceService>;
+  readonly #child: ChildProcess;
+  readonly #home: string;
+
+  private constructor(child: ChildProcess, address: string, home: string) {
+    this.#child = child;
+    this.address = address;
+    this.#home = home;
+    this.runs = createClient(RunServiceService, address);
+  }
+
+  /** `home`: a folder for its logs, pid files and runs. */
+  static async start(home: string, flags: readonly string[]): Promise<LocalPool> {
+    const env = { ...process.env, GRADPOOL_HOME: home, NO_COLOR: "1" };
+    const child = spawn(process.execPath, [BIN, "up", "--port", "0", "--json", ...flags], {
+      env,
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+    for await (const line of createInterface({ input: child.stdout })) {
+      const { event, address } = JSON.parse(line) as { event?: string; address?: string };
+      if (event === "ready" && address) return new LocalPool(child, address, home);
+    }
+    throw new Error("gradpool up ended before it was ready");
+  }
+
+  async submit(spec: RunSpec): Promise<string> {
+    const { run } = await this.runs.submitRun({ requestId: randomUUID(), spec });
+    if (!run) throw new Error("the coordinator gave no run");
+    return run.runId;
+  }
+
+  /** kill -9 of a process by its name, once it lives (again); gives its process id. */
+  async kill(name: string, afterPid = 0): Promise<number> {
+    for (;;) {
+      const pid = this.#pidOf(name);
+      if (pid !== undefined && pid !== afterPid) {
+        process.kill(pid, "SIGKILL");
+        return pid;
+      }
+      await delay(20);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.runs.close();
+    const exited = once(this.#child, "exit");
+    this.#child.kill("SIGTERM");
+    await exited;
+  }
+
+  #pidOf(name: string): number | undefined {
+    const run = join(this.#home, "run");
+    for (const stack of existsSync(run) ? readdirSync(run) : []) {
+      const file = join(run, stack, `${name}.pid`);
+      if (existsSync(file)) return (JSON.parse(readFileSync(file, "utf8")) as { process: { pid: number } }).process.pid;
+    }
+    return undefined;
+  }
+}
