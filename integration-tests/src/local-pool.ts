@@ -42,12 +42,12 @@ export class LocalPool implements AsyncDisposable {
     return run.runId;
   }
 
-  /** kill -9 of a process by its name, once it lives (again); gives its process id. */
-  async kill(name: string, afterPid = 0): Promise<number> {
+  /** Sends a signal to a process by its name, once it lives and is not `afterPid` any more; gives its process id. */
+  async signal(name: string, signal: NodeJS.Signals, afterPid = 0): Promise<number> {
     for (;;) {
       const pid = this.#pidOf(name);
       if (pid !== undefined && pid !== afterPid) {
-        process.kill(pid, "SIGKILL");
+        process.kill(pid, signal);
         return pid;
       }
       await delay(20);

@@ -37,7 +37,7 @@ test("two dozen kills, four of each process: the same bytes", { timeout: 600_000
       const atMs = random() * 700;
       kills = kills.then(async () => {
         await delay(atMs);
-        killed.set(victim, await pool.kill(victim, killed.get(victim)));
+        killed.set(victim, await pool.signal(victim, "SIGKILL", killed.get(victim)));
         count += 1;
       });
     });
