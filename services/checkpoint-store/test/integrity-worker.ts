@@ -1,6 +1,6 @@
 /**
  * Tries its share of the damages of one kind. In a worker, since the test runner follows every promise of
- * its own thread, which takes several times as long as the store does.
+ * its own thread, which takes as long as the checks themselves.
  */
 import { parentPort, workerData } from "node:worker_threads";
 import { FolderStore } from "../src/folder-store.js";
