@@ -2,7 +2,7 @@
 export ONNXRUNTIME_NODE_INSTALL_CUDA = skip
 
 .DEFAULT_GOAL := help
-.PHONY: help install build test demo lint format generate bench clean
+.PHONY: help install build test chaos demo lint format generate bench clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -18,6 +18,9 @@ build: install ## Compile all packages and services
 
 test: build ## Run all tests
 	node scripts/run-tests.mjs
+
+chaos: build ## Kill the checkpoint store at every system call that changes a file (minutes; needs strace)
+	GRADPOOL_KILL_POINTS=all node scripts/run-tests.mjs checkpoint-kill
 
 demo: build ## Fine-tune the small model in models/tiny-coder on this project's own source
 	node scripts/demo.mjs

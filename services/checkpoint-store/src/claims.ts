@@ -52,8 +52,9 @@ export class Claims {
       try {
         await writeFileSynced(this.#fs, `${folder}/${LOCK}`, new TextEncoder().encode(`${JSON.stringify(mine)}\n`));
       } catch (error) {
-        if (errnoOf(error) !== "EEXIST") throw error;
-        continue;
+        if (errnoOf(error) === "EEXIST") continue;
+        await this.#removeUnfinished(folder).catch(() => {});
+        throw error;
       }
       // Whoever found the file while it was still empty took it away: the next round sees whose it is.
       if ((await this.#lock(folder))?.owner !== this.#owner) continue;
@@ -72,6 +73,13 @@ export class Claims {
 
   get held(): [folder: string, runId: string][] {
     return [...this.#held];
+  }
+
+  /** Removes the lock file that could not be written whole, the disk being full, but none of another store. */
+  async #removeUnfinished(folder: string): Promise<void> {
+    const text = await this.#read(folder);
+    const lock = text === undefined ? undefined : parse(text);
+    if (text !== undefined && (!lock || lock.owner === this.#owner)) await this.#takeAway(folder, text);
   }
 
   /** Removes the lock file with that text, and no other that came in its place meanwhile. */

@@ -1,4 +1,3 @@
-import { GradpoolError } from "@gradpool/errors";
 import type { Checkpoint, SaveHeader } from "@gradpool/rpc";
 import type { Logger } from "@gradpool/service-kit";
 import type { ArtifactStore, LoadedPiece, LoadSelection } from "./artifact-store.js";
@@ -8,18 +7,11 @@ import { DeleteRequests } from "./delete-requests.js";
 import { explain } from "./errors.js";
 import { ensureFolder, removeTree, writeFileSynced, type FileSystem, type OpenFile } from "./file-system.js";
 import { asCheckpoint, deeply, findAll, findNamed, isSame, listedFile, requireNamed, type Found } from "./found.js";
-import { manifestBytes, MAX_FILES, type ManifestFile } from "./manifest.js";
-import {
-  checkCheckpointName,
-  checkFileName,
-  checkOutputDir,
-  checkRunId,
-  isRecoveryName,
-  MANIFEST,
-  stageName,
-} from "./names.js";
+import { manifestBytes, type ManifestFile } from "./manifest.js";
+import { checkCheckpointName, checkOutputDir, checkRunId, isRecoveryName, MANIFEST, stageName } from "./names.js";
 import { newestWhole, type Chosen } from "./newest-whole.js";
 import { clearLeftovers, publish, removeCheckpoint, removeRecoveryPoints } from "./output-folder.js";
+import { checkSaveHeader } from "./save-header.js";
 import { Serial } from "./serial.js";
 import { writeUpload } from "./upload.js";
 
@@ -69,7 +61,7 @@ export class FolderStore implements ArtifactStore {
     data: AsyncIterable<Uint8Array>,
     signal: AbortSignal,
   ): Promise<{ path: string; removed: string[] }> {
-    const saving = this.#save(checkHeader(header), header, data, signal);
+    const saving = this.#save(checkSaveHeader(header), header, data, signal);
     this.#saves.add(saving);
     try {
       return await saving;
@@ -87,14 +79,17 @@ export class FolderStore implements ArtifactStore {
     const stage = `${folder}/${stageName(header.name || "result", "saving")}`;
     const again = await this.#alone(folder, async () => {
       await ensureFolder(this.#fs, folder);
-      const taken = await this.#claims.take(folder, header.runId);
+      const { again } = await this.#claims.take(folder, header.runId);
       this.#active.add(stage);
-      await clearLeftovers(this.#fs, folder, this.#active);
-      await this.#fs.mkdir(stage);
-      return taken.again;
-    }).catch((error: unknown) => {
-      this.#active.delete(stage);
-      throw error;
+      try {
+        await clearLeftovers(this.#fs, folder, this.#active);
+        await this.#fs.mkdir(stage);
+      } catch (error) {
+        this.#active.delete(stage);
+        if (!again) await this.#tidy(folder, () => this.#claims.release(folder, header.runId));
+        throw error;
+      }
+      return again;
     });
     try {
       return await this.#explained(folder, () => this.#upload(folder, stage, header, data, signal));
@@ -285,20 +280,4 @@ export class FolderStore implements ArtifactStore {
       this.#log.warn({ err: error, outputDir: folder }, "could not clear up; the next save tries again");
     }
   }
-}
-
-function checkHeader({ outputDir, runId, name, files }: SaveHeader): string {
-  const folder = checkOutputDir(outputDir);
-  checkRunId(runId);
-  if (name !== "") checkCheckpointName(name);
-  if (files.length === 0 || files.length > MAX_FILES) {
-    throw new GradpoolError("invalid_argument", `${files.length} files to save; send between 1 and ${MAX_FILES}`);
-  }
-  const names = new Set<string>();
-  for (const { path } of files) {
-    checkFileName(path);
-    if (names.has(path)) throw new GradpoolError("invalid_argument", `file ${path} is listed twice; send it once`);
-    names.add(path);
-  }
-  return folder;
 }

@@ -6,7 +6,7 @@ import type { ArtifactStore } from "../src/artifact-store.js";
 import { nodeFileSystem } from "../src/file-system.js";
 import { FolderStore } from "../src/folder-store.js";
 import { stageName } from "../src/names.js";
-import { Crash, CrashingFileSystem } from "./crashing-file-system.js";
+import { Crash, CrashingFileSystem, FullDisk } from "./crashing-file-system.js";
 import { collect, dataOf, headerOf, LOG, tempFolder, type Files } from "./support.js";
 
 const OLD = { "adapter.bin": "old adapter", "state.bin": "old state", "old.txt": "" };
@@ -211,6 +211,33 @@ async function crashEverywhere(
     if (!crashed) return fs.operations;
   }
 }
+
+test("whichever operation of a save finds the disk full, nothing half-written is left", async (t) => {
+  const folder = tempFolder(t);
+  for (let failAt = 1; ; failAt++) {
+    const outputDir = `${folder}/${failAt}`;
+    await saveTo(new FolderStore(nodeFileSystem, now, LOG), outputDir, 1, OLD);
+    const fs = new FullDisk(failAt);
+    await using store = new FolderStore(fs, now, LOG);
+    const failure = await saveTo(store, outputDir, 2, NEW).then(
+      () => undefined,
+      (error: { code?: string }) => error,
+    );
+    assert.equal(failure?.code, fs.hasFailed ? "resource_exhausted" : undefined, `operation ${failAt}`);
+    assert.deepEqual((await contents(store, outputDir)).get(1), OLD);
+    const left = readdirSync(outputDir).filter((entry) => entry !== "checkpoint-epoch0-step1");
+    // The rename may have happened when the folder could not be synced.
+    assert.deepEqual(
+      left.filter((entry) => entry !== "checkpoint-epoch0-step2"),
+      [],
+      `operation ${failAt}`,
+    );
+    fs.makeRoom();
+    await saveTo(store, outputDir, 3, NEW);
+    assert.deepEqual((await contents(store, outputDir)).get(3), NEW);
+    if (!fs.hasFailed) return assert.ok(failAt > 10, `only ${failAt} operations`);
+  }
+});
 
 for (const [code, expected, text] of [
   ["ENOSPC", "resource_exhausted", /no space left/],

@@ -107,3 +107,63 @@ export class CrashingFileSystem implements FileSystem {
     if (this.operations >= this.#crashAt) throw new Crash();
   }
 }
+
+/** The real file system, but for the `failAt`-th operation that takes up space: that one finds the disk full. */
+export class FullDisk implements FileSystem {
+  #failAt: number;
+  #operations = 0;
+  hasFailed = false;
+
+  constructor(failAt: number) {
+    this.#failAt = failAt;
+  }
+
+  makeRoom(): void {
+    this.#failAt = 0;
+  }
+
+  async mkdir(path: string): Promise<void> {
+    this.#takeSpace();
+    await nodeFileSystem.mkdir(path);
+  }
+
+  async create(path: string) {
+    this.#takeSpace();
+    const file = await nodeFileSystem.create(path);
+    return {
+      write: async (bytes: Uint8Array) => {
+        if (this.#operations + 1 === this.#failAt) await file.write(bytes.subarray(0, bytes.byteLength / 2));
+        this.#takeSpace();
+        await file.write(bytes);
+      },
+      sync: async () => {
+        this.#takeSpace();
+        await file.sync();
+      },
+      close: () => file.close(),
+    };
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    this.#takeSpace();
+    await nodeFileSystem.rename(from, to);
+  }
+
+  async syncFolder(path: string): Promise<void> {
+    this.#takeSpace();
+    await nodeFileSystem.syncFolder(path);
+  }
+
+  readonly unlink = nodeFileSystem.unlink;
+  readonly rmdir = nodeFileSystem.rmdir;
+  readonly entries = nodeFileSystem.entries;
+  readonly kind = nodeFileSystem.kind;
+  readonly open = nodeFileSystem.open;
+
+  #takeSpace(): void {
+    this.#operations++;
+    if (this.#operations !== this.#failAt) return;
+    this.hasFailed = true;
+    throw Object.assign(new Error("ENOSPC"), { code: "ENOSPC" });
+  }
+}

@@ -1,0 +1,21 @@
+import { GradpoolError } from "@gradpool/errors";
+import type { SaveHeader } from "@gradpool/rpc";
+import { MAX_FILES } from "./manifest.js";
+import { checkCheckpointName, checkFileName, checkOutputDir, checkRunId } from "./names.js";
+
+/** The full path of the output folder. Errors: `invalid_argument`. */
+export function checkSaveHeader({ outputDir, runId, name, files }: SaveHeader): string {
+  const folder = checkOutputDir(outputDir);
+  checkRunId(runId);
+  if (name !== "") checkCheckpointName(name);
+  if (files.length === 0 || files.length > MAX_FILES) {
+    throw new GradpoolError("invalid_argument", `${files.length} files to save; send between 1 and ${MAX_FILES}`);
+  }
+  const names = new Set<string>();
+  for (const { path } of files) {
+    checkFileName(path);
+    if (names.has(path)) throw new GradpoolError("invalid_argument", `file ${path} is listed twice; send it once`);
+    names.add(path);
+  }
+  return folder;
+}
