@@ -215,13 +215,13 @@ describe("run watch", () => {
   test("says why a run makes no steps", TIMEOUT, async () => {
     const paused = { state: RunState.RUN_STATE_PAUSED, pausedBecause: "/out is full: free some space" };
     const { stderr } = await watch([
-      update.run({ waitingFor: "no trainer of device class cuda" }),
-      update.run({ waitingFor: "no trainer of device class cuda" }),
+      update.run({ waitingFor: "a trainer: none is at work" }),
+      update.run({ waitingFor: "a trainer: none is at work" }),
       update.run(),
       update.run(paused),
       update.completed(),
     ]);
-    assert.equal(stderr, "waiting: no trainer of device class cuda\npaused: /out is full: free some space\n");
+    assert.equal(stderr, "waiting for a trainer: none is at work\npaused: /out is full: free some space\n");
   });
 });
 
@@ -232,11 +232,11 @@ test("run list and run get show why a run waits, where it began and what is to b
     resumedFrom: { path: "/out/checkpoint-epoch1-step30", epoch: 1, step: 30, weightsOnly: false },
     notes: ["one", "two"],
   });
-  const waiting = runOf({ runId: "run-2", waitingFor: "the tokenizer is away" });
+  const waiting = runOf({ runId: "run-2", waitingFor: "the tokenizer" });
   const runs = { listRuns: async () => ({ runs: [shown, waiting] }), getRun: async () => ({ run: shown }) };
   const list = (await on({ runs }, "run", "list")).stdout;
   assert.match(list, /^run-1 +paused .* paused: on request; resumed from checkpoint-epoch1-step30: .*; one; two$/m);
-  assert.match(list, /^run-2 +running .* waiting: the tokenizer is away$/m);
+  assert.match(list, /^run-2 +running .* waiting for the tokenizer$/m);
   const { stdout } = await on({ runs }, "run", "get", "run-1");
   assert.match(stdout, /^paused because +on request$/m);
   assert.match(stdout, /^start +resumed from checkpoint-epoch1-step30: epoch 1, step 30 of 40$/m);

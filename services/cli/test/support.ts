@@ -129,7 +129,9 @@ export function isAlive(pid: number): boolean {
 export async function servicePids(home: string): Promise<Map<string, number>> {
   const pids = new Map<string, number>();
   for (const stack of await readdir(join(home, "logs"))) {
-    for (const file of await readdir(join(home, "logs", stack))) {
+    // Beside the logs lies the coordinator's database.
+    const files = (await readdir(join(home, "logs", stack))).filter((file) => file.endsWith(".log"));
+    for (const file of files) {
       const log = await readFile(join(home, "logs", stack, file), "utf8");
       const ready = jsonLines(log.slice(0, log.lastIndexOf("\n") + 1)).findLast(({ msg }) => msg === "ready");
       if (ready) pids.set(file.replace(/\.log$/, ""), ready["pid"] as number);

@@ -25,7 +25,7 @@ function factsOf(run: Run): [string, string][] {
     ["run", run.runId],
     ["state", run.preparing ? `${stateName(run.state)}: ${run.preparing}` : stateName(run.state)],
     ["paused because", run.pausedBecause || undefined],
-    ["waiting", run.waitingFor || undefined],
+    ["waiting for", run.waitingFor || undefined],
     ["error", error?.message],
     ...run.notes.map((note): [string, string] => ["note", note]),
     ["model", spec?.modelId],

@@ -13,6 +13,6 @@ export function resumedText({ path, epoch, step, weightsOnly }: ResumePoint, tot
 /** Why a run that has not ended makes no steps; empty: it does. */
 export function stallText({ state, pausedBecause, waitingFor }: Run): string {
   if (state === RunState.RUN_STATE_PAUSED) return pausedBecause ? `paused: ${pausedBecause}` : "paused";
-  if (state === RunState.RUN_STATE_RUNNING && waitingFor) return `waiting: ${waitingFor}`;
+  if (state === RunState.RUN_STATE_RUNNING && waitingFor) return `waiting for ${waitingFor}`;
   return "";
 }
