@@ -76,9 +76,10 @@ export async function prepareRun(preparation: Preparation): Promise<PreparedRun>
   const padRow = needsPadRow(tokenizer, description.vocabSize);
   const dataset = datasetOf(spec, recipe, tokenizer);
   const base = { source, targets, tokenizer };
-  const own = await ownStart(preparation, base);
+  const { own, notes } = await ownStart(preparation, base);
   const size = own ?? (await measure(dataset, preparation));
   const start = own ?? (await chosenStart(preparation, base, size.datasetHash));
+  if ("notes" in start) notes.push(...start.notes);
   report("claiming the output folder");
   const claim = { outputDir: resolve(spec.outputDir), runId };
   const { outputDir } = await patience.through(
@@ -86,7 +87,7 @@ export async function prepareRun(preparation: Preparation): Promise<PreparedRun>
     () => services.checkpointStore.claim(claim, { signal }),
     signal,
   );
-  const { adapter, resumed, resumedFrom, notes } = start;
+  const { adapter, resumed, resumedFrom } = start;
   const trainableParameters = [...adapter.values()].reduce((sum, { data }) => sum + data.length, 0);
   return {
     ...{ recipe, ...base, dataset, adapter, resumed, resumedFrom, notes, outputDir, trainableParameters },

@@ -38,13 +38,20 @@ export interface CheckpointSource {
   signal: AbortSignal;
 }
 
-/** The newest checkpoint or recovery point that the run itself saved; undefined: none. Errors: `data_loss`. */
-export function loadOwn(
+/** The newest checkpoint or recovery point that the run itself saved, or why there is none that can be used. */
+export async function loadOwn(
   runId: string,
   outputDir: string,
   from: CheckpointSource,
-): Promise<LoadedCheckpoint | undefined> {
-  return load({ outputDir, name: "", runId }, from);
+): Promise<{ loaded?: LoadedCheckpoint; note?: string }> {
+  try {
+    const loaded = await load({ outputDir, name: "", runId }, from);
+    return loaded ? { loaded } : {};
+  } catch (error) {
+    const { code, message } = GradpoolError.from(error);
+    if (code !== "data_loss") throw error;
+    return { note: `it was interrupted, and begins anew: ${message}` };
+  }
 }
 
 /** What `resume_from` names, and what to tell people of it. Errors: `not_found`, `data_loss`, `invalid_argument`. */

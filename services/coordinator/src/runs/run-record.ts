@@ -66,6 +66,9 @@ export class RunRecord {
       case "steps":
         this.#replaceSteps(change.steps);
         break;
+      case "request":
+      case "drained":
+        break;
     }
     this.#changes.emit("change");
   }

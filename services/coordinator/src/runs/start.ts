@@ -18,32 +18,35 @@ export interface Runtime {
 export const runtimeClass = ({ deviceClass, version }: Runtime): string => `${deviceClass}, ${version}`;
 
 type Base = Pick<PreparedRun, "source" | "targets" | "tokenizer">;
-export type Start = Pick<PreparedRun, "adapter" | "resumed" | "resumedFrom" | "notes">;
+type Start = Pick<PreparedRun, "adapter" | "resumed" | "resumedFrom">;
+type OwnStart = Start & Pick<PreparedRun, "datasetHash" | "rows" | "totalSteps">;
 
 /**
  * The start of a run that was prepared before and has saved something since, with what was counted of its data
- * set; undefined: it has not. Errors: those of resumeAt, when the base changed since.
+ * set; only notes when it begins anew. Errors: those of resumeAt, when the base changed since.
  */
-export async function ownStart(
-  preparation: Preparation,
-  base: Base,
-): Promise<(Start & Pick<PreparedRun, "datasetHash" | "rows" | "totalSteps">) | undefined> {
-  const { runId, spec, before } = preparation;
-  if (!before) return undefined;
-  const { rows, resumedFrom } = before;
-  const loaded = await loadOwn(runId, resolve(spec.outputDir), preparation);
-  if (!loaded) return undefined;
+export async function ownStart(preparation: Preparation, base: Base): Promise<{ own?: OwnStart; notes: string[] }> {
+  const { runId, spec, recipe, before } = preparation;
+  if (!before) return { notes: [] };
+  const { loaded, note } = await loadOwn(runId, resolve(spec.outputDir), preparation);
+  if (!loaded) return { notes: note ? [note] : [] };
   // The data set itself is compared when its stream is opened: it need not be counted again.
   const { dataset_hash: datasetHash, device_class: deviceClass, runtime: version } = loaded.state.receipt;
   const receipt = receiptOf(spec, { ...base, datasetHash }, { deviceClass, version });
-  const resumed = resumeAt(loaded, preparation.recipe, receipt);
-  const adapter = adapterFrom(loaded, base.targets, preparation.recipe.lora.r);
-  const notes = [...damageNotes(loaded), `it was interrupted, and goes on behind step ${loaded.state.step}`];
-  return { adapter, resumed, resumedFrom, notes, datasetHash, rows, totalSteps: loaded.state.totalSteps };
+  const resumed = resumeAt(loaded, recipe, receipt);
+  const adapter = adapterFrom(loaded, base.targets, recipe.lora.r);
+  const { step, totalSteps } = loaded.state;
+  const notes = [...damageNotes(loaded), `it was interrupted, and goes on behind step ${step}`];
+  const { rows, resumedFrom } = before;
+  return { own: { adapter, resumed, resumedFrom, datasetHash, rows, totalSteps }, notes };
 }
 
 /** The start that the spec asks for. Errors: those of loadNamed and resumeAt. */
-export async function chosenStart(preparation: Preparation, base: Base, datasetHash: string): Promise<Start> {
+export async function chosenStart(
+  preparation: Preparation,
+  base: Base,
+  datasetHash: string,
+): Promise<Start & { notes: string[] }> {
   const { spec, recipe, runtimes } = preparation;
   const { loaded, note } = await loadNamed(spec, preparation);
   if (!loaded) {
