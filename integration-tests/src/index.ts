@@ -6,3 +6,4 @@ export * from "./fake-hub.js";
 export type { Fault, FaultKind } from "./fake-hub-faults.js";
 export type { FakeRepo, FakeRepoOptions } from "./fake-hub-repo.js";
 export * from "./hub-fixtures.js";
+export * from "./python.js";

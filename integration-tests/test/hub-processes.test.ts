@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { downloadModel } from "@gradpool/hub";
+import { downloadModel, type DownloadProgress } from "@gradpool/hub";
 import { gate, HubWorkspace, MODEL, modelFiles, noise, until } from "@gradpool/integration-tests";
 
 const { signal } = new AbortController();
@@ -80,6 +80,13 @@ const storageRanges = (workspace: HubWorkspace) =>
     .filter(({ at }) => at === "storage")
     .map(({ range }) => range);
 
+/** Another download, in this process; `seen` when it has met what the first one has. */
+function downloadUntilHalfWay(workspace: HubWorkspace) {
+  const seen = gate();
+  const onProgress = ({ doneBytes }: DownloadProgress) => doneBytes >= HELD_BYTES && seen.open();
+  return { seen: seen.opened, model: downloadModel(workspace.hub(), MODEL, { signal, onProgress }) };
+}
+
 test("killed in the middle: the next process goes on where it was", async () => {
   const { workspace } = await withHeldWeights();
   await using _ = workspace;
@@ -116,14 +123,13 @@ test("two processes that want the same: one downloads, the other waits for it", 
   await using _ = workspace;
   await using first = new Downloader(workspace);
   await halfWay(workspace);
-  await using second = new Downloader(workspace);
-  // It has begun, and has seen the partial file by the time that it asks for nothing more.
-  await until(() => workspace.fake.requests.filter(({ url }) => url.includes("/revision/")).length === 2);
+  const { seen, model } = downloadUntilHalfWay(workspace);
+  await seen;
   release();
-  const results = await Promise.all([first.ended, second.ended]);
-  for (const { code, stderr } of results) assert.equal(code, 0, stderr);
-  assert.equal(results[0]!.stdout, results[1]!.stdout);
-  assert.deepEqual(await readFile(join(results[0]!.stdout, "model.safetensors")), WEIGHTS);
+  const { code, stdout, stderr } = await first.ended;
+  assert.equal(code, 0, stderr);
+  assert.equal((await model).folder, stdout);
+  assert.deepEqual(await readFile(join(stdout, "model.safetensors")), WEIGHTS);
   assert.deepEqual(storageRanges(workspace), [undefined]);
 });
 
@@ -132,13 +138,11 @@ test("when the one that downloads is killed, the one that waits takes over", asy
   await using _ = workspace;
   await using first = new Downloader(workspace);
   await halfWay(workspace);
-  const waits = gate();
-  const onProgress = ({ doneBytes }: { doneBytes: number }) => doneBytes >= HELD_BYTES && waits.open();
-  const second = downloadModel(workspace.hub(), MODEL, { signal, onProgress });
-  await waits.opened;
+  const { seen, model } = downloadUntilHalfWay(workspace);
+  await seen;
   assert.equal(storageRanges(workspace).length, 1);
   await first.kill();
-  const { folder } = await second;
+  const { folder } = await model;
   assert.deepEqual(await readFile(join(folder, "model.safetensors")), WEIGHTS);
   assert.match(storageRanges(workspace)[1] ?? "", /^bytes=2\d{6}-/);
 });

@@ -69,12 +69,15 @@ export class HubClient {
     signal: AbortSignal,
   ): Promise<HubResponse> {
     let url = new URL(address);
-    let etag: string | undefined;
+    let [linkedEtag, etag]: (string | undefined)[] = [];
     for (let redirects = 0; ; redirects++) {
       const atHome = url.origin === new URL(this.endpoint).origin;
       const { response, bytes, discard } = await this.#exchange(url, headers, atHome, subject, signal);
       // Storage has names of its own for the content; the hub's is its hash.
-      if (atHome) etag = etagOfHeaders(response.headers) ?? etag;
+      if (atHome) {
+        linkedEtag ??= etagIn(response.headers, "x-linked-etag");
+        etag = linkedEtag ?? etagIn(response.headers, "etag");
+      }
       const location = response.headers.get("location");
       if (response.status >= 300 && response.status < 400 && response.status !== 304 && location !== null) {
         await drain(bytes);
@@ -128,9 +131,8 @@ export class HubClient {
 }
 
 /** X-Linked-Etag is the content's where the answer itself is a redirect or a pointer to it. */
-function etagOfHeaders(headers: Headers): string | undefined {
-  const etag = headers.get("x-linked-etag") ?? headers.get("etag");
-  return etag?.replace(/^W\//, "").replace(/^"|"$/g, "");
+function etagIn(headers: Headers, name: "x-linked-etag" | "etag"): string | undefined {
+  return headers.get(name)?.replace(/^W\//, "").replace(/^"|"$/g, "");
 }
 
 function redirected(from: URL, location: string, subject: Subject): URL {

@@ -74,13 +74,17 @@ function deniedError({ repo }: Subject, refusal: Refusal): GradpoolError {
     const message = `${host} denies the files of ${repo.id} (HTTP ${status}); try again, or check the network's proxy`;
     return new GradpoolError("permission_denied", message);
   }
+  if (headers.get("x-error-message")?.startsWith("Invalid credentials") === true) {
+    const message = `${host} does not know the token in HF_TOKEN; copy it again, or make a new one`;
+    return new GradpoolError("permission_denied", message);
+  }
   if (hasToken) {
     const message = `HF_TOKEN may not read ${repo.id} (HTTP ${status}); check the name, and the token's rights`;
     return new GradpoolError("permission_denied", message);
   }
   // The hub answers a stranger so for private repositories and for names that do not exist.
   const message = `${repo.id} does not exist on ${endpoint} or is private; check the name, or set HF_TOKEN`;
-  return new GradpoolError(code === "RepoNotFound" ? "not_found" : "permission_denied", message);
+  return new GradpoolError(status === 401 ? "not_found" : "permission_denied", message);
 }
 
 function missingError({ repo, path }: Subject, { headers, endpoint, hasToken }: Refusal): GradpoolError {
