@@ -170,20 +170,23 @@ async function* readBody(
   let waitedMs = 0;
   let bytes = 0;
   try {
-    for (let pending = reader?.read(); reader !== undefined && pending !== undefined;) {
+    let pending = reader?.read();
+    while (reader !== undefined && pending !== undefined) {
       const begunMs = performance.now();
       const result = await within(pending, stallMs - waitedMs);
       waitedMs += performance.now() - begunMs;
+      if (result?.done) return;
       if (result !== undefined) {
-        if (result.done) return;
         bytes += result.value.byteLength;
         yield result.value;
-        pending = reader.read();
       }
-      if (waitedMs < stallMs) continue;
-      if (bytes < (stallMs / 1000) * SLOWEST_BYTES_PER_SECOND) throw new Error("it stopped sending");
-      waitedMs = 0;
-      bytes = 0;
+      if (waitedMs >= stallMs) {
+        if (bytes < (stallMs / 1000) * SLOWEST_BYTES_PER_SECOND) throw new Error("it stopped sending");
+        waitedMs = 0;
+        bytes = 0;
+      }
+      // Last: a read that nobody awaits would reject unheard.
+      if (result !== undefined) pending = reader.read();
     }
   } catch (reason) {
     signal.throwIfAborted();

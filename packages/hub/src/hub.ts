@@ -54,12 +54,11 @@ export class Hub {
     }
     try {
       const commit = COMMIT.test(repo.revision) ? repo.revision : await commitOf(this.#client, repo, signal);
-      // A commit never changes.
-      const known = await cache.readTree(commit);
-      const files = known ?? (await filesAt(this.#client, repo, commit, signal));
+      // Asked for each time, though a commit never changes: what a broken mirror said once must not last.
+      const files = await filesAt(this.#client, repo, commit, signal);
       // Without this the listing is still right; a read-only cache must not keep anybody from reading.
       await cache.writeRef(repo.revision, commit).catch(() => {});
-      if (!known) await cache.writeTree(commit, files).catch(() => {});
+      await cache.writeTree(commit, files).catch(() => {});
       return { repo, commit, files };
     } catch (error) {
       if (!(error instanceof GradpoolError) || error.code !== "unavailable") throw error;
