@@ -1,10 +1,13 @@
 /** A fake hub, a cache, and repositories to download: what the hub's tests begin with. */
+import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { GradpoolError, type ErrorCode } from "@gradpool/errors";
 import { Hub, type HubSettings, type Repo } from "@gradpool/hub";
+import type { FakeRepo } from "./fake-hub-repo.js";
 import { FakeHub, type FakeHubOptions } from "./fake-hub.js";
 
 /** Short, so that tests need not wait; a busy machine meets these only where a fault makes it. */
@@ -79,6 +82,34 @@ export const NEEDED = [
   "tokenizer.json",
   "vocab.json",
 ];
+
+/** A hub with a model. */
+export async function withModel(
+  weights: Uint8Array,
+): Promise<{ workspace: HubWorkspace; repo: FakeRepo; commit: string }> {
+  const workspace = await HubWorkspace.create({ token: "hf_good" });
+  const repo = workspace.fake.create("model", MODEL.id);
+  const commit = await repo.commit(await workspace.folder("model", modelFiles(weights)));
+  return { workspace, repo, commit };
+}
+
+/** The cache's folder of MODEL. */
+export const repoFolder = ({ cacheDir }: HubWorkspace) => join(cacheDir, "models--org--tiny");
+
+/** Files that a download leaves behind when it breaks off. */
+export async function unfinished(workspace: HubWorkspace): Promise<string[]> {
+  const names = await readdir(repoFolder(workspace), { recursive: true });
+  return names.filter((name) => /\.(incomplete|tmp)$/.test(name));
+}
+
+/** For assert.rejects: an expected failure, in one line that tells no secret. */
+export const failsWith = (code: ErrorCode, message: RegExp) => (error: unknown) => {
+  assert.ok(error instanceof GradpoolError, String(error));
+  assert.match(error.message, message);
+  assert.equal(error.code, code);
+  assert.ok(!error.message.includes("\n") && !error.message.includes("signature"), error.message);
+  return true;
+};
 
 /** Bytes that do not repeat, always the same for the same seed. */
 export function noise(sizeBytes: number, seed = 1): Buffer {

@@ -5,5 +5,3 @@ export * from "./cli.js";
 export * from "./fake-hub.js";
 export type { Fault, FaultKind } from "./fake-hub-faults.js";
 export type { FakeRepo, FakeRepoOptions } from "./fake-hub-repo.js";
-export * from "./hub-fixtures.js";
-export * from "./python.js";

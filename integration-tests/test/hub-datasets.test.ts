@@ -2,19 +2,12 @@
 import assert from "node:assert/strict";
 import { mkdir, symlink } from "node:fs/promises";
 import { describe, test } from "node:test";
-import { GradpoolError, type ErrorCode } from "@gradpool/errors";
 import { hubRepo, listDatasetFiles, type ByteSource, type DatasetSelection, type Hub } from "@gradpool/hub";
-import { gate, HubWorkspace, noise, type Fault, type FakeRepo } from "@gradpool/integration-tests";
+import type { Fault, FakeRepo } from "@gradpool/integration-tests";
+import { failsWith, gate, HubWorkspace, noise } from "../src/hub-fixtures.js";
 
 const { signal } = new AbortController();
 const SHARD = noise(1_500_000);
-
-const failsWith = (code: ErrorCode, message: RegExp) => (error: unknown) => {
-  assert.ok(error instanceof GradpoolError, String(error));
-  assert.match(error.message, message);
-  assert.equal(error.code, code);
-  return true;
-};
 
 async function list(hub: Hub, name: string, selection: DatasetSelection = {}) {
   const repo = await hubRepo(name, "dataset");

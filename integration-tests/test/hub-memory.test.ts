@@ -4,7 +4,7 @@ import { mkdir, open } from "node:fs/promises";
 import { test } from "node:test";
 import { setImmediate } from "node:timers/promises";
 import { listDatasetFiles } from "@gradpool/hub";
-import { HubWorkspace } from "@gradpool/integration-tests";
+import { HubWorkspace } from "../src/hub-fixtures.js";
 
 const SIZE_BYTES = 512 * 1024 * 1024;
 /** Both ends of the transfer lie in this process, with what they have not collected yet. */

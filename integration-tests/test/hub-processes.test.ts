@@ -8,7 +8,7 @@ import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { downloadModel, type DownloadProgress } from "@gradpool/hub";
-import { gate, HubWorkspace, MODEL, modelFiles, noise, until } from "@gradpool/integration-tests";
+import { gate, HubWorkspace, MODEL, modelFiles, noise, until } from "../src/hub-fixtures.js";
 
 const { signal } = new AbortController();
 const WEIGHTS = noise(3_000_000);
