@@ -56,7 +56,6 @@ async function receive(
   let furthest = received.position;
   while (received.position < file.sizeBytes) {
     try {
-      await received.partial.touch();
       const wanted = { start: received.position, end: file.sizeBytes };
       const range = await openRange(client, listing, file, wanted, signal);
       if (range.start !== received.position) await received.restart();

@@ -26,8 +26,10 @@ export const PATH_CHARACTERS = 1024;
 
 /** How often a download that another process makes is looked at. */
 export const WATCH_MS = 250;
-/** A partial file that has not changed for this long belongs to nobody who is at work. */
-export const STALE_MS = 600_000;
+/** How often a download sets its partial file's time. */
+export const HEARTBEAT_MS = 10_000;
+/** A partial file whose time is older belongs to nobody who is at work. */
+export const STALE_MS = 60_000;
 export const PATTERN_CHARACTERS = 1024;
 /** Patterns of one split. */
 export const PATTERNS = 1000;

@@ -7,12 +7,13 @@
  *  - a writer that hangs costs others a second download, never a wrong file: blobs are named by a checked hash.
  */
 import { createHash } from "node:crypto";
+import { readlinkSync } from "node:fs";
 import { mkdir, open, readdir, rename, stat, unlink, utimes, type FileHandle } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { identityOf, isAlive } from "@gradpool/service-kit";
-import { STALE_MS, WATCH_MS } from "./limits.js";
+import { HEARTBEAT_MS, STALE_MS, WATCH_MS } from "./limits.js";
 import { isCode, type RepoCache } from "./repo-cache.js";
 import { etagOf, type RepoFile } from "./repo-files.js";
 
@@ -20,7 +21,8 @@ import { etagOf, type RepoFile } from "./repo-files.js";
 const written = new Set<string>();
 let claims = 0;
 
-const HOST = createHash("sha256").update(hostname()).digest("hex").slice(0, 8);
+/** Where this process's number means something: containers may share a host's name, and not its processes. */
+const HOST = createHash("sha256").update(`${hostname()} ${processNamespace()}`).digest("hex").slice(0, 8);
 
 interface Found {
   path: string;
@@ -34,12 +36,15 @@ export class PartialBlob {
   readonly handle: FileHandle;
   readonly #cache: RepoCache;
   readonly #file: RepoFile;
+  readonly #heartbeat: NodeJS.Timeout;
 
   private constructor(cache: RepoCache, file: RepoFile, path: string, handle: FileHandle) {
     this.#cache = cache;
     this.#file = file;
     this.path = path;
     this.handle = handle;
+    // Shows others that this download is alive, however long it waits for the hub.
+    this.#heartbeat = setInterval(() => void setTime(path).catch(() => {}), HEARTBEAT_MS).unref();
   }
 
   /**
@@ -67,16 +72,16 @@ export class PartialBlob {
       if (path === undefined) continue;
       // Who sees another one beside the own steps back: of two that come at once, at least one does.
       const rivals = (await partialsOf(cache, file)).filter((one) => one.path !== path && one.state === "written");
+      // One that was about to finish when it was looked for is no rival any more: then the blob is there.
+      if (await cache.hasBlob(file)) {
+        written.delete(path);
+        await unlink(path);
+        return undefined;
+      }
       if (rivals.length === 0) return new PartialBlob(cache, file, path, await open(path, "r+"));
       await leave(cache, file, path);
       await sleep(Math.random() * WATCH_MS, undefined, { signal });
     }
-  }
-
-  /** Shows others that this download is alive, however long it waits for the hub. */
-  async touch(): Promise<void> {
-    const now = new Date();
-    await utimes(this.path, now, now);
   }
 
   /** Makes the partial file the blob. Its content has been checked. */
@@ -85,6 +90,7 @@ export class PartialBlob {
     const { size } = await this.handle.stat();
     if (size !== this.#file.sizeBytes) throw new Error(`${this.path} has another writer`);
     await this.handle.close();
+    clearInterval(this.#heartbeat);
     await rename(this.path, this.#cache.blob(this.#file));
     written.delete(this.path);
     await syncFolder(this.#cache.blobs);
@@ -96,9 +102,15 @@ export class PartialBlob {
   /** Leaves what came so far to whoever goes on. Without effect once finished. */
   async release(): Promise<void> {
     if (!written.has(this.path)) return;
+    clearInterval(this.#heartbeat);
     await this.handle.close();
     await leave(this.#cache, this.#file, this.path);
   }
+}
+
+function setTime(path: string): Promise<void> {
+  const now = new Date();
+  return utimes(path, now, now);
 }
 
 const nameOf = (file: RepoFile, owner: string) => `${etagOf(file)}.${owner}-${HOST}.incomplete`;
@@ -114,7 +126,7 @@ async function take(cache: RepoCache, file: RepoFile, found: readonly Found[]): 
     if (largest) {
       await rename(largest.path, path);
       // Its time of change is the dead process's.
-      await utimes(path, new Date(), new Date());
+      await setTime(path);
     } else {
       await (await open(path, "wx")).close();
     }
@@ -163,6 +175,15 @@ function isAtWork(path: string, pid: number, startTicks: string, host: string | 
   if (host !== HOST) return true;
   if (pid === process.pid && startTicks === (identityOf().start_ticks ?? "0")) return written.has(path);
   return isAlive({ pid, host: hostname(), ...(startTicks === "0" ? {} : { start_ticks: startTicks }) });
+}
+
+/** Empty where the system knows no such thing. */
+function processNamespace(): string {
+  try {
+    return readlinkSync("/proc/self/ns/pid");
+  } catch {
+    return "";
+  }
 }
 
 /** Makes the new name last through a loss of power. */
