@@ -28,6 +28,7 @@ const ALLOWED: Record<string, string[]> = {
   "packages/runtime": ["adapter", "errors", "graph", "model-source", "models", "safetensors"],
   "packages/tokenizers": ["errors"],
   "packages/data": ["errors"],
+  "packages/hub": ["errors", "service-kit"],
   "packages/plots": [],
   "packages/rpc": ["errors"],
   "packages/recipe": ["errors", "rpc"],
