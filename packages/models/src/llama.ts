@@ -17,12 +17,11 @@ import {
   transpose,
   type Value,
 } from "@gradpool/graph";
-import type { SafetensorsHeader } from "@gradpool/safetensors";
 import { ACTIVATION_NAMES, ACTIVATIONS, type Activation } from "./activations.js";
 import { ConfigReader } from "./config-reader.js";
 import type { Family, ForwardContext, LinearModule, Model } from "./description.js";
 import { angles, inverseFrequencies } from "./rope.js";
-import { requireTensor } from "./tensors.js";
+import { requireTensor, type WeightsHeader } from "./tensors.js";
 
 interface LlamaConfig {
   modelType: string;
@@ -120,7 +119,7 @@ function expectedTensors(config: LlamaConfig): Map<string, number[]> {
   return tensors;
 }
 
-function open(raw: Readonly<Record<string, unknown>>, header: SafetensorsHeader): Model {
+function open(raw: Readonly<Record<string, unknown>>, header: WeightsHeader): Model {
   const config = readConfig(raw);
   let parameters = 0;
   for (const [name, shape] of expectedTensors(config)) {
