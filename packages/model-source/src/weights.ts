@@ -2,6 +2,7 @@
 import { GradpoolError } from "@gradpool/errors";
 import type { WeightEntry, WeightsHeader } from "@gradpool/models";
 import { headerLength, LENGTH_BYTES, parseHeader, type TensorEntry } from "@gradpool/safetensors";
+import { readTorchFile } from "@gradpool/torch-file";
 import { CONFIG_FILE, type ModelFile, type ModelFolder } from "./model-folder.js";
 import { checkShard, readShardIndex } from "./shards.js";
 
@@ -22,6 +23,7 @@ interface WeightsFormat {
 /** In the order of preference, as transformers': safetensors holds no code to refuse. */
 const FORMATS: readonly WeightsFormat[] = [
   { file: "model.safetensors", index: "model.safetensors.index.json", read: readSafetensors },
+  { file: "pytorch_model.bin", index: "pytorch_model.bin.index.json", read: readTorchFile },
 ];
 
 export interface Weights {

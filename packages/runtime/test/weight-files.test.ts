@@ -1,6 +1,6 @@
 /** Whichever files hold a model's weights, ONNX Runtime computes the same bits. */
 import assert from "node:assert/strict";
-import { cp, mkdtemp, readFile, rm, unlink, writeFile } from "node:fs/promises";
+import { copyFile, cp, mkdtemp, readFile, rm, unlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -12,6 +12,8 @@ import { readSafetensors, writeSafetensors } from "@gradpool/safetensors";
 const MODEL = fileURLToPath(
   new URL("../../../../integration-tests/fixtures/golden/gpt2-unscaled/model", import.meta.url),
 );
+/** The same weights, written by torch. */
+const TORCH_FILE = fileURLToPath(new URL("../../../torch-file/test/fixtures/pytorch_model.bin", import.meta.url));
 const IDS = [5, 99, 7, 300, 12, 0, 44];
 
 async function logits(dir: string): Promise<string> {
@@ -21,6 +23,17 @@ async function logits(dir: string): Promise<string> {
   const { data } = await session.run(IDS, [0, 3, 6]);
   return Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("hex");
 }
+
+test("a file of torch.save with the buffers of old checkpoints, read where its tensors lie", async () => {
+  const dir = await mkdtemp(join(tmpdir(), "gradpool-files-"));
+  try {
+    await copyFile(TORCH_FILE, join(dir, "pytorch_model.bin"));
+    await copyFile(join(MODEL, "config.json"), join(dir, "config.json"));
+    assert.equal(await logits(dir), await logits(MODEL));
+  } finally {
+    await rm(dir, { recursive: true, force: true });
+  }
+});
 
 test("three safetensors files instead of one", async () => {
   const dir = await mkdtemp(join(tmpdir(), "gradpool-files-"));
