@@ -1,3 +1,3 @@
-export { listenAddress, readConfig, serviceAddress } from "./config.js";
+export { cacheFolder, listenAddress, readConfig, serviceAddress } from "./config.js";
 export { createLogger, runService, type Logger, type Service, type ServiceMessage } from "./run-service.js";
 export { identityOf, isAlive, processIdentity, type ProcessIdentity } from "./process-identity.js";

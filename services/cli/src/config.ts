@@ -3,8 +3,10 @@ import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 
 export interface CliConfig {
-  /** Folder for logs: $GRADPOOL_HOME. */
+  /** Folder for logs and converted models: $GRADPOOL_HOME. */
   home: string;
+  /** Folder in it for converted models. */
+  cacheDir: string;
   /** Coordinator of a running pool: $GRADPOOL_ADDRESS. */
   address: string;
   /** Show stack traces: $GRADPOOL_DEBUG. */
@@ -14,8 +16,10 @@ export interface CliConfig {
 export const DEFAULT_PORT = 7070;
 
 export function readCliConfig(env: NodeJS.ProcessEnv): CliConfig {
+  const home = resolve(env["GRADPOOL_HOME"] || join(homedir(), ".gradpool"));
   return {
-    home: resolve(env["GRADPOOL_HOME"] || join(homedir(), ".gradpool")),
+    home,
+    cacheDir: join(home, "cache"),
     address: env["GRADPOOL_ADDRESS"] || `127.0.0.1:${DEFAULT_PORT}`,
     debug: !["", "0", "false", undefined].includes(env["GRADPOOL_DEBUG"]),
   };

@@ -1,8 +1,9 @@
-import { listenAddress, readConfig, serviceAddress } from "@gradpool/service-kit";
+import { cacheFolder, listenAddress, readConfig, serviceAddress } from "@gradpool/service-kit";
 import { z } from "zod";
 
 const schema = z.object({
   GRADPOOL_LISTEN: listenAddress,
+  GRADPOOL_HOME: cacheFolder,
   GRADPOOL_TOKENIZER_ADDRESS: serviceAddress,
   GRADPOOL_DATA_STREAM_ADDRESS: serviceAddress,
   GRADPOOL_CHECKPOINT_STORE_ADDRESS: serviceAddress,
@@ -14,6 +15,8 @@ export interface CoordinatorConfig {
   tokenizerAddress: string;
   dataStreamAddress: string;
   checkpointStoreAddress: string;
+  /** Absolute folder for converted models. */
+  cacheDir: string;
 }
 
 /** Errors: `invalid_argument`, naming the variable. */
@@ -24,5 +27,6 @@ export function readCoordinatorConfig(env: NodeJS.ProcessEnv): CoordinatorConfig
     tokenizerAddress: config.GRADPOOL_TOKENIZER_ADDRESS,
     dataStreamAddress: config.GRADPOOL_DATA_STREAM_ADDRESS,
     checkpointStoreAddress: config.GRADPOOL_CHECKPOINT_STORE_ADDRESS,
+    cacheDir: config.GRADPOOL_HOME,
   };
 }

@@ -117,6 +117,7 @@ export class World implements AsyncDisposable {
       tokenizerAddress: services.tokenizer.address,
       dataStreamAddress: services.dataStream.address,
       checkpointStoreAddress: services.store.address,
+      cacheDir: join(tmpdir(), "gradpool-no-cache"),
     };
     return new World(services, await Coordinator.create(config, log, options.leases), options);
   }

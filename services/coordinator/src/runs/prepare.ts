@@ -50,7 +50,7 @@ export async function prepareRun(
   signal: AbortSignal,
 ): Promise<PreparedRun> {
   report("opening the model");
-  const source = await openModel(spec.modelId);
+  const source = await openModel(spec.modelId, services.cacheDir);
   const { description } = source.model;
   const targets = selectTargets(description, recipe.lora.targetModules);
   if (recipe.maxLength > description.maxPositions) {
@@ -81,7 +81,7 @@ export async function prepareRun(
     datasetHash: size.datasetHash,
     rows: size.rows,
     totalSteps: recipe.dryRun ? Math.min(wholeSteps, DRY_RUN_STEPS) : wholeSteps,
-    base: { modelId: source.dir, modelHash: source.modelHash, targetModules: targets.map(({ name }) => name), padRow },
+    base: { modelId: source.path, modelHash: source.modelHash, targetModules: targets.map(({ name }) => name), padRow },
     adapter,
     outputDir,
     trainableParameters,
