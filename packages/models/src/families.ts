@@ -1,11 +1,12 @@
 import { GradpoolError } from "@gradpool/errors";
 import type { Family, Model } from "./description.js";
+import { gptNeox } from "./gpt-neox.js";
 import { gpt2 } from "./gpt2.js";
 import { llama } from "./llama.js";
 import type { WeightsHeader } from "./tensors.js";
 
 /** Every supported architecture. Adding one is one file and one entry here. */
-const FAMILIES: readonly Family[] = [gpt2, llama];
+const FAMILIES: readonly Family[] = [gpt2, llama, gptNeox];
 
 /**
  * Reads a model from its config.json and the header of its weights.
