@@ -65,6 +65,10 @@ export function readModel(file: GgufFile, ropeFactors?: Float32Array): GgufModel
     const supported = [...ARCHITECTURES.keys()].join(", ");
     throw metadata.unsupported(`architecture ${shown(name)} is not supported in GGUF files; supported: ${supported}`);
   }
+  const parts = metadata.optionalCount("split.count") ?? 1;
+  if (parts > 1) {
+    throw metadata.unsupported(`it is one of ${parts} parts; merge them first (llama.cpp's gguf-split --merge)`);
+  }
   const config = readConfig(file, metadata, name, ropeFactors);
   const { num_attention_heads: heads, num_key_value_heads: groups } = config;
   const tensors = [...file.tensors.values()].flatMap((tensor): NamedTensor[] => {

@@ -17,10 +17,11 @@ export function ropeScaling(metadata: MetadataReader, architecture: string, rope
   const factor = metadata.optionalNumber(`${architecture}.rope.scaling.factor`);
   const { theta, factors } = rope;
   if (factors) {
-    // The largest divisor is the longest wave's: the whole factor.
-    const parameters = { rope_type: "llama3", factor: Math.max(...factors), ...LLAMA3 };
-    const expected = llama3Factors(rope, parameters.factor);
-    const fits = expected.every((value, i) => Math.abs(value / (factors[i] ?? 0) - 1) < 1e-5);
+    // The last divisor is the longest wave's: the whole factor.
+    const parameters = { rope_type: "llama3", factor: factors.at(-1) ?? 1, ...LLAMA3 };
+    const fits =
+      factors.length === rope.headSize / 2 &&
+      llama3Factors(rope, parameters.factor).every((value, i) => Math.abs(value / (factors[i] ?? 0) - 1) < 1e-5);
     if (!fits || type !== "none") {
       throw metadata.unsupported("its rope_freqs.weight is not that of Llama 3; use the model's safetensors");
     }

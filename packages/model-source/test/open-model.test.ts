@@ -62,6 +62,9 @@ test("the model's own code is refused", async () => {
 for (const [field, value] of [
   ["n_head", 7],
   ["n_layer", -1],
+  ["n_layer", 1e9],
+  ["n_embd", 2 ** 52],
+  ["vocab_size", 1e300],
   ["activation_function", "quick_gelu"],
   ["layer_norm_epsilon", "x"],
   ["add_cross_attention", true],

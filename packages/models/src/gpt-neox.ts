@@ -64,7 +64,7 @@ function readConfig(raw: Readonly<Record<string, unknown>>): GptNeoxConfig {
     rotated,
     frequencies,
     inner: config.count("intermediate_size", 24_576),
-    layers: config.count("num_hidden_layers", 44),
+    layers: config.layers("num_hidden_layers", 44),
     positions: config.count("max_position_embeddings", 2048),
     vocabulary: config.count("vocab_size", 50_432),
     activation: config.oneOf("hidden_act", "gelu", ACTIVATION_NAMES),

@@ -47,7 +47,7 @@ function readConfig(raw: Readonly<Record<string, unknown>>): Gpt2Config {
   return {
     width,
     heads,
-    layers: config.count("n_layer", 12),
+    layers: config.layers("n_layer", 12),
     positions: config.count("n_positions", 1024),
     vocabulary: config.count("vocab_size", 50257),
     inner: config.count("n_inner", 4 * width),

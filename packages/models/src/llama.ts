@@ -64,7 +64,7 @@ function readConfig(raw: Readonly<Record<string, unknown>>): LlamaConfig {
     groups,
     headSize,
     inner: config.count("intermediate_size", 11_008),
-    layers: config.count("num_hidden_layers", 32),
+    layers: config.layers("num_hidden_layers", 32),
     positions: Math.min(config.count("max_position_embeddings", 2048), slidingWindow(config, raw)),
     vocabulary: config.count("vocab_size", 32_000),
     activation: config.oneOf("hidden_act", "silu", ACTIVATION_NAMES),
