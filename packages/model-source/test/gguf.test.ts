@@ -19,6 +19,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import fc from "fast-check";
+import { GradpoolError } from "@gradpool/errors";
 import { modelFolder, openModel } from "@gradpool/model-source";
 import { readSafetensors, toFloat32 } from "@gradpool/safetensors";
 import { refuses } from "./support.js";
@@ -153,4 +155,28 @@ test("a truncated file, wherever it ends", async () => {
     await assert.rejects(openModel(path, cache), { code: "data_loss", message: /is damaged/ });
   }
   assert.ok((await stat(cache)).isDirectory());
+});
+
+test("any mutation gives a typed error or a model", async () => {
+  const good = await readFile(QWEN3);
+  const path = join(dir, "model.gguf");
+  const headerBytes = 20_000;
+  const edit = fc.record({
+    at: fc.oneof(fc.nat(1500), fc.nat(headerBytes), fc.nat(good.length - 9)),
+    bytes: fc.oneof(
+      fc.uint8Array({ minLength: 1, maxLength: 4 }),
+      fc.constantFrom(Buffer.alloc(8), Buffer.alloc(4, 0xff)),
+    ),
+  });
+  await fc.assert(
+    fc.asyncProperty(fc.array(edit, { minLength: 1, maxLength: 3 }), async (edits) => {
+      const bytes = Buffer.from(good);
+      for (const { at, bytes: inserted } of edits) bytes.set(inserted, at);
+      await writeFile(path, bytes);
+      await openModel(path, cache).catch((error: unknown) => {
+        assert.ok(error instanceof GradpoolError, `an untyped error: ${String(error)}`);
+      });
+    }),
+    { numRuns: 200 },
+  );
 });
