@@ -13,7 +13,7 @@ const MODEL = fileURLToPath(
   new URL("../../../../integration-tests/fixtures/golden/gpt2-unscaled/model", import.meta.url),
 );
 /** The same weights, written by torch. */
-const TORCH_FILE = fileURLToPath(new URL("../../../torch-file/test/fixtures/pytorch_model.bin", import.meta.url));
+const TORCH_FILES = fileURLToPath(new URL("../../../torch-file/test/fixtures/", import.meta.url));
 const IDS = [5, 99, 7, 300, 12, 0, 44];
 
 async function logits(dir: string): Promise<string> {
@@ -24,16 +24,17 @@ async function logits(dir: string): Promise<string> {
   return Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("hex");
 }
 
-test("a file of torch.save with the buffers of old checkpoints, read where its tensors lie", async () => {
-  const dir = await mkdtemp(join(tmpdir(), "gradpool-files-"));
-  try {
-    await copyFile(TORCH_FILE, join(dir, "pytorch_model.bin"));
-    await copyFile(join(MODEL, "config.json"), join(dir, "config.json"));
-    assert.equal(await logits(dir), await logits(MODEL));
-  } finally {
-    await rm(dir, { recursive: true, force: true });
-  }
-});
+for (const file of ["pytorch_model.bin", "pytorch_model_old.bin"])
+  test(`${file} of torch.save, with the buffers of old checkpoints, read where its tensors lie`, async () => {
+    const dir = await mkdtemp(join(tmpdir(), "gradpool-files-"));
+    try {
+      await copyFile(TORCH_FILES + file, join(dir, "pytorch_model.bin"));
+      await copyFile(join(MODEL, "config.json"), join(dir, "config.json"));
+      assert.equal(await logits(dir), await logits(MODEL));
+    } finally {
+      await rm(dir, { recursive: true, force: true });
+    }
+  });
 
 test("three safetensors files instead of one", async () => {
   const dir = await mkdtemp(join(tmpdir(), "gradpool-files-"));

@@ -1,5 +1,8 @@
 import { GradpoolError } from "@gradpool/errors";
 
+/** Bound on what describes tensors: a hundred thousand of them take some 15 MB. */
+export const MAX_PICKLE_BYTES = 16_000_000;
+
 /** A file that is read where needed. */
 export interface RandomAccess {
   /** For messages. */

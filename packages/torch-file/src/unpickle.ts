@@ -4,6 +4,7 @@
  * numbers, text and tensors. Whatever else a pickle would import or call is refused by name.
  */
 import { GradpoolError } from "@gradpool/errors";
+import { PickleBytes } from "./pickle-bytes.js";
 import {
   Global,
   kindOf,
@@ -21,34 +22,43 @@ import { damaged, shown } from "./random-access.js";
 /** Most dicts, lists, tuples, tensors and memo entries: some 200 bytes each that one byte of pickle can make. */
 const MAX_OBJECTS = 1_000_000;
 const MAX_DIMENSIONS = 64;
+const STOP = 0x2e;
 
 const CALLABLE = new Set([ORDERED_DICT, REBUILD_TENSOR, REBUILD_PARAMETER]);
 
+export interface Unpickled {
+  value: PickleValue;
+  /** All storages that the pickle refers to, by key. */
+  storages: ReadonlyMap<string, Storage>;
+  /** Where the pickle ends. */
+  bytesRead: number;
+}
+
 /** Errors: `data_loss` for a damaged pickle, `failed_precondition` naming whatever is no tensor's. */
-export function unpickle(bytes: Uint8Array, path: string): PickleValue {
+export function unpickle(bytes: Uint8Array, path: string): Unpickled {
   return new Unpickler(bytes, path).run();
 }
 
 class Unpickler {
-  readonly #view: DataView;
-  #at = 0;
+  readonly #bytes: PickleBytes;
   #objects = 0;
   #stack: PickleValue[] = [];
   /** Stacks below open marks. */
   readonly #below: PickleValue[][] = [];
   readonly #memo = new Map<number, PickleValue>();
+  readonly #storages = new Map<string, Storage>();
 
   constructor(
-    readonly bytes: Uint8Array,
+    bytes: Uint8Array,
     readonly path: string,
   ) {
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#bytes = new PickleBytes(bytes, path);
   }
 
-  run(): PickleValue {
+  run(): Unpickled {
     for (;;) {
-      const opcode = this.#byte();
-      if (opcode === 0x2e) return this.#pop();
+      const opcode = this.#bytes.byte();
+      if (opcode === STOP) return { value: this.#pop(), storages: this.#storages, bytesRead: this.#bytes.at };
       this.#execute(opcode);
     }
   }
@@ -56,9 +66,9 @@ class Unpickler {
   #execute(opcode: number): void {
     switch (String.fromCharCode(opcode)) {
       case "\x80":
-        return this.#protocol(this.#byte());
+        return this.#protocol(this.#bytes.byte());
       case "\x95":
-        return void this.#take(8);
+        return void this.#bytes.take(8);
       case "(":
         return this.#mark();
       case "N":
@@ -68,29 +78,29 @@ class Unpickler {
       case "\x89":
         return this.#push(false);
       case "K":
-        return this.#push(this.#byte());
+        return this.#push(this.#bytes.byte());
       case "M":
-        return this.#push(this.#view.getUint16(this.#take(2), true));
+        return this.#push(this.#bytes.uint16());
       case "J":
-        return this.#push(this.#view.getInt32(this.#take(4), true));
+        return this.#push(this.#bytes.int32());
       case "\x8a":
-        return this.#push(this.#longInteger(this.#byte()));
+        return this.#push(this.#bytes.longInteger(this.#bytes.byte()));
       case "G":
-        return this.#push(this.#view.getFloat64(this.#take(8)));
+        return this.#push(this.#bytes.float64());
       case "X":
-        return this.#push(this.#text(this.#uint32()));
+        return this.#push(this.#bytes.text(this.#bytes.uint32()));
       case "\x8c":
-        return this.#push(this.#text(this.#byte()));
+        return this.#push(this.#bytes.text(this.#bytes.byte()));
       case "q":
-        return this.#put(this.#byte());
+        return this.#put(this.#bytes.byte());
       case "r":
-        return this.#put(this.#uint32());
+        return this.#put(this.#bytes.uint32());
       case "\x94":
         return this.#put(this.#memo.size);
       case "h":
-        return this.#get(this.#byte());
+        return this.#get(this.#bytes.byte());
       case "j":
-        return this.#get(this.#uint32());
+        return this.#get(this.#bytes.uint32());
       default:
         return this.#executeOnObjects(opcode);
     }
@@ -121,7 +131,7 @@ class Unpickler {
       case "u":
         return this.#setItems(this.#unmark());
       case "c":
-        return this.#global(this.#line(), this.#line());
+        return this.#global(this.#bytes.line(), this.#bytes.line());
       case "\x93":
         return this.#global(...(this.#popped(2) as [PickleValue, PickleValue]));
       case "Q":
@@ -131,7 +141,7 @@ class Unpickler {
       case "b":
         return this.#build();
       default: {
-        const at = `opcode 0x${opcode.toString(16)} at byte ${this.#at - 1}`;
+        const at = `opcode 0x${opcode.toString(16)} at byte ${this.#bytes.at - 1}`;
         throw this.#refuse(`its pickle has ${at}, which no tensor needs`);
       }
     }
@@ -176,14 +186,19 @@ class Unpickler {
     this.#push(target);
   }
 
-  /** ("storage", type, key, device, elements). */
+  /** ("storage", type, key, device, elements), and in old files a part of the storage or None. */
   #storage(id: PickleValue): Storage {
-    const [kind, type, key, , size] = id instanceof Tuple ? id.items : [];
+    const [kind, type, key, , size, part = null] = id instanceof Tuple ? id.items : [];
     const dtype = type instanceof Global ? STORAGE_DTYPES.get(type.name) : undefined;
-    if (kind !== "storage" || dtype === undefined || typeof key !== "string" || !isCount(size)) {
+    if (kind !== "storage" || dtype === undefined || typeof key !== "string" || !isCount(size) || part !== null) {
       throw this.#damaged("its pickle refers to a storage in an unknown way");
     }
-    return new Storage(key, dtype, size);
+    const known = this.#storages.get(key) ?? new Storage(key, dtype, size);
+    if (known.dtype !== dtype || known.size !== size) {
+      throw this.#damaged(`its storage ${shown(key)} is described in two ways`);
+    }
+    this.#storages.set(key, known);
+    return known;
   }
 
   /** (storage, offset, shape, strides, requires_grad, hooks). */
@@ -269,45 +284,6 @@ class Unpickler {
   #popped(count: number): PickleValue[] {
     if (this.#stack.length < count) throw this.#damaged("its pickle takes what is not there");
     return this.#stack.splice(-count);
-  }
-
-  /** Signed, little-endian. */
-  #longInteger(length: number): number {
-    const at = this.#take(length);
-    let value = 0n;
-    for (let i = length - 1; i >= 0; i--) value = (value << 8n) | BigInt(this.bytes[at + i] ?? 0);
-    const signed = Number(BigInt.asIntN(8 * Math.max(1, length), value));
-    if (!Number.isSafeInteger(signed)) throw this.#damaged("its pickle has a number too large for any file");
-    return signed;
-  }
-
-  #text(length: number): string {
-    const at = this.#take(length);
-    return new TextDecoder().decode(this.bytes.subarray(at, at + length));
-  }
-
-  #line(): string {
-    const end = this.bytes.indexOf(0x0a, this.#at);
-    if (end < 0) throw this.#damaged("its pickle breaks off");
-    const text = this.#text(end - this.#at);
-    this.#at++;
-    return text;
-  }
-
-  #byte(): number {
-    return this.bytes[this.#take(1)] as number;
-  }
-
-  #uint32(): number {
-    return this.#view.getUint32(this.#take(4), true);
-  }
-
-  /** Offset of the next `length` bytes, which are taken. */
-  #take(length: number): number {
-    const at = this.#at;
-    if (at + length > this.bytes.byteLength) throw this.#damaged("its pickle breaks off");
-    this.#at += length;
-    return at;
   }
 
   #damaged(what: string): GradpoolError {

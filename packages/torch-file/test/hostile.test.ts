@@ -142,30 +142,71 @@ test("nesting is no recursion", async () => {
   await refuses(torchFileOf(`N${"\x85".repeat(900_000)}`), "failed_precondition", /Tuple instead of a dict/);
 });
 
-test("any mutation of a torch file gives a typed error or tensors within the file", async () => {
-  const good = fixture("state_dict.bin");
-  const edit = fc.record({
-    at: fc.nat(good.length - 1),
-    value: fc.nat(255),
-    from: fc.nat(good.length - 1),
-    copy: fc.nat(40),
-  });
-  await fc.assert(
-    fc.asyncProperty(
-      fc.array(edit, { minLength: 1, maxLength: 5 }),
-      fc.option(fc.nat(good.length)),
-      async (edits, cut) => {
-        const file = Buffer.from(good);
-        for (const { at, value, from, copy } of edits) {
-          if (copy > 20) file.copy(file, at, from, from + copy);
-          else file[at] = value;
-        }
-        await checkReading(cut === null ? file : file.subarray(0, cut));
-      },
-    ),
-    { numRuns: 1500 },
-  );
+/** A file of before torch 1.6 from its pickles behind the magic number, and what follows them. */
+const oldFileOf = (pickles: string[], data = Buffer.alloc(0)) =>
+  Buffer.concat([
+    Buffer.from("80028a0a6cfc9c46f9206aa850192e", "hex"),
+    ...pickles.map((pickle) => Buffer.from(`\x80\x02${pickle}.`, "latin1")),
+    data,
+  ]);
+const VERSION = "M\xe9\x03";
+const LITTLE = `}${unicode("little_endian")}\x88s`;
+const ONE_STORAGE = [VERSION, LITTLE, dictOf({ w: tensorOf() }), `]${unicode("0")}a`];
+const FOUR = Buffer.concat([Buffer.from([4, 0, 0, 0, 0, 0, 0, 0]), Buffer.alloc(16)]);
+
+test("the old files built here are sound", async () => {
+  assert.deepEqual((await readBytes(oldFileOf(ONE_STORAGE, FOUR))).tensors.get("w")?.shape, [2, 2]);
 });
+
+const OLD: [string, Uint8Array, ErrorCode, RegExp][] = [
+  ["another version", oldFileOf(["K\x01"]), "failed_precondition", /unknown version "1"/],
+  ["big-endian", oldFileOf([VERSION, `}${unicode("little_endian")}\x89s`]), "failed_precondition", /byte order/],
+  ["code", oldFileOf([VERSION, LITTLE, "cos\nsystem\n)R"]), "failed_precondition", /"os\.system"/],
+  ["code as its version", oldFileOf(["cos\nsystem\n)R"]), "failed_precondition", /"os\.system"/],
+  ["no list of storages", oldFileOf(ONE_STORAGE.slice(0, 3)), "data_loss", /breaks off/],
+  ["an empty list of storages", oldFileOf([...ONE_STORAGE.slice(0, 3), "]"], FOUR), "data_loss", /list of storages/],
+  [
+    "a storage twice",
+    oldFileOf([...ONE_STORAGE.slice(0, 3), `](${unicode("0")}${unicode("0")}e`], FOUR),
+    "data_loss",
+    /list of storages/,
+  ],
+  [
+    "another number of elements",
+    oldFileOf(ONE_STORAGE, Buffer.concat([Buffer.alloc(8), FOUR.subarray(8)])),
+    "data_loss",
+    /has not the 4 elements/,
+  ],
+  ["a storage beyond the end", oldFileOf(ONE_STORAGE, FOUR.subarray(0, 23)), "data_loss", /beyond the end/],
+  ["bytes at the end", oldFileOf(ONE_STORAGE, Buffer.concat([FOUR, FOUR])), "data_loss", /24 bytes follow/],
+];
+for (const [name, file, code, message] of OLD) test(`an old file with ${name}`, () => refuses(file, code, message));
+
+for (const name of ["state_dict.bin", "old.bin"])
+  test(`any mutation of ${name} gives a typed error or tensors within the file`, async () => {
+    const good = fixture(name);
+    const edit = fc.record({
+      at: fc.nat(good.length - 1),
+      value: fc.nat(255),
+      from: fc.nat(good.length - 1),
+      copy: fc.nat(40),
+    });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(edit, { minLength: 1, maxLength: 5 }),
+        fc.option(fc.nat(good.length)),
+        async (edits, cut) => {
+          const file = Buffer.from(good);
+          for (const { at, value, from, copy } of edits) {
+            if (copy > 20) file.copy(file, at, from, from + copy);
+            else file[at] = value;
+          }
+          await checkReading(cut === null ? file : file.subarray(0, cut));
+        },
+      ),
+      { numRuns: 1500 },
+    );
+  });
 
 test("any mutation of the pickle gives a typed error or tensors within the file", async () => {
   const pickle = dictOf({ a: tensorOf(), b: tensorOf({ offset: 2, shape: [2], strides: [1] }) });
