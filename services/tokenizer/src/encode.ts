@@ -13,7 +13,7 @@ const MAX_IDS_PER_RESPONSE = 1_000_000;
 const REQUESTS_AHEAD = 2;
 
 /** TokenizerService.Encode. */
-export function encodeHandler(pool: WorkerPool) {
+export function encodeHandler(pool: WorkerPool, cacheDir: string) {
   return async function* encode(
     requests: AsyncIterable<EncodeRequest>,
     { signal }: CallContext,
@@ -21,7 +21,7 @@ export function encodeHandler(pool: WorkerPool) {
     let stream: EncodeStream | undefined;
     let opening: Promise<EncodeStream> | undefined;
     yield* inOrder(requests, pool.size + REQUESTS_AHEAD, async (request) => {
-      opening ??= EncodeStream.open(pool, request, signal);
+      opening ??= EncodeStream.open(pool, cacheDir, request, signal);
       stream ??= await opening;
       return stream.answer(request);
     });
@@ -51,8 +51,13 @@ class EncodeStream {
     this.#signal = signal;
   }
 
-  static async open(pool: WorkerPool, { tokenizer }: EncodeRequest, signal: AbortSignal): Promise<EncodeStream> {
-    const key = await keyOf(tokenizer);
+  static async open(
+    pool: WorkerPool,
+    cacheDir: string,
+    { tokenizer }: EncodeRequest,
+    signal: AbortSignal,
+  ): Promise<EncodeStream> {
+    const key = await keyOf(tokenizer, cacheDir);
     const described = await pool.run(key, tokenizer?.tokenizerHash ?? "", { kind: "describe" }, signal);
     return new EncodeStream(pool, key, described, signal);
   }
