@@ -4,7 +4,7 @@
  * @huggingface/jinja: nothing in them is executed as code, and nothing but the messages is within their reach.
  */
 import { GradpoolError } from "@gradpool/errors";
-import { Template } from "@huggingface/jinja";
+import { Environment, Interpreter, Template } from "@huggingface/jinja";
 import { MAX_CHAT_TEMPLATE_LENGTH, MAX_CHAT_TEXT_LENGTH, MAX_TEMPLATE_RANGE } from "./limits.js";
 import type { Encoder } from "./recipe.js";
 import type { ChatMessage } from "./row-content.js";
@@ -18,6 +18,8 @@ export interface ChatTemplateSource {
 }
 
 const ASSISTANT = "assistant";
+
+const CONSTANTS = { true: true, True: true, false: false, False: false, none: null, None: null };
 
 const GENERATION_TAG = /{%(-?)\s*(end)?generation\s*(-?)%}/g;
 
@@ -40,7 +42,7 @@ export class ChatTemplate {
     // Marks within the block tags, so that whitespace around the tags is trimmed as ever.
     const marked = template.replace(GENERATION_TAG, (_, left: string, end: string | undefined, right: string) =>
       end
-        ? `{%${left} endif %}{{ generation_end }}{% if true ${right}%}{% endif %}`
+        ? `{%${left} endif %}{{ generation_end }}{% endif ${right}%}`
         : `{%${left} if true %}{{ generation_start }}{% if true ${right}%}`,
     );
     this.#marksTurns = marked !== template;
@@ -90,16 +92,22 @@ export class ChatTemplate {
   }
 
   #text(messages: readonly ChatMessage[], addGenerationPrompt: boolean, mark = ""): string {
+    const variables = {
+      ...CONSTANTS,
+      ...this.#specialTokens,
+      messages: messages.map((message) => ({ ...message })),
+      add_generation_prompt: addGenerationPrompt,
+      generation_start: mark,
+      generation_end: mark,
+      raise_exception: refuse,
+      range: boundedRange,
+    };
     let text: string;
     try {
-      text = this.#template.render({
-        ...this.#specialTokens,
-        messages: messages.map((message) => ({ ...message })),
-        add_generation_prompt: addGenerationPrompt,
-        generation_start: mark,
-        generation_end: mark,
-        range: boundedRange,
-      });
+      // Not Template.render: it brings a range of any length and the day's date, which would change the ids.
+      const environment = new Environment();
+      for (const [name, value] of Object.entries(variables)) environment.set(name, value);
+      text = String(new Interpreter(environment).run(this.#template.parsed).value);
     } catch (error) {
       const advice = "correct the messages, or the model's chat template";
       const message = `the chat template refuses a row's messages (${reasonOf(error)}); ${advice}`;
@@ -111,6 +119,10 @@ export class ChatTemplate {
       `a chat has ${text.length} characters as a text; split it into shorter ones`,
     );
   }
+}
+
+function refuse(message: unknown): never {
+  throw new Error(String(message));
 }
 
 /** Jinja's range, which would make a list of any length. */

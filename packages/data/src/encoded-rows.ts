@@ -2,7 +2,7 @@ import { type ChatTemplate, chatTemplateOf } from "./chat-template.js";
 import { ENCODE_AHEAD_BATCHES, ENCODE_AHEAD_BYTES, ENCODE_BATCH_BYTES, ENCODE_BATCH_ROWS } from "./limits.js";
 import type { Encoder } from "./recipe.js";
 import type { RowContent } from "./row-content.js";
-import { countedTokens, textWithSpans, type TextWithSpans } from "./token-spans.js";
+import { countedTokens, suffixNeeded, textWithSpans, type BorderIds, type TextWithSpans } from "./token-spans.js";
 
 interface ContentRow {
   content: RowContent;
@@ -33,7 +33,7 @@ export async function* encodedRows<R extends ContentRow>(
   signal: AbortSignal,
 ): AsyncGenerator<EncodedRow<R>> {
   const batches = batched(rows, encoder);
-  const underWay: (Batch<R> & { tokens: Promise<Int32Array[][]> })[] = [];
+  const underWay: (Batch<R> & { tokens: Promise<EncodedText[]> })[] = [];
   let bytesUnderWay = 0;
   let exhausted = false;
   try {
@@ -55,8 +55,8 @@ export async function* encodedRows<R extends ContentRow>(
       const tokens = await first.tokens;
       bytesUnderWay -= first.bytes;
       for (const [index, { row, text }] of first.rows.entries()) {
-        const [whole, ...prefixes] = tokens[index]!;
-        yield { row, tokens: whole!, counted: countedTokens(text, whole!, prefixes) };
+        const { ids, borders } = tokens[index]!;
+        yield { row, tokens: ids, counted: countedTokens(text, ids, borders) };
       }
     }
   } finally {
@@ -68,18 +68,38 @@ function hasRoom(batches: number, bytes: number): boolean {
   return batches === 0 || (batches < ENCODE_AHEAD_BATCHES && bytes < ENCODE_AHEAD_BYTES);
 }
 
-/** The ids of each row's texts. */
+interface EncodedText {
+  ids: Int32Array;
+  borders: BorderIds[];
+}
+
+/** The ids of each row's text, whole where its spans are to be found, and those of its borders. */
 async function encodeBatch<R>(
   { rows }: Batch<R>,
   encoder: Encoder,
   maxTokens: number,
   signal: AbortSignal,
-): Promise<Int32Array[][]> {
+): Promise<EncodedText[]> {
+  const options = { specialTokens: rows.every(({ text }) => text.specialTokens) };
+  const limit = rows.some(({ text }) => text.prefixes.length > 0) ? 0 : maxTokens;
   const texts = rows.flatMap(({ text }) => [text.text, ...text.prefixes]);
-  const specialTokens = rows.every(({ text }) => text.specialTokens);
-  const tokens = await encoder.encode(texts, maxTokens, signal, { specialTokens });
-  let next = 0;
-  return rows.map(({ text }) => tokens.slice(next, (next += 1 + text.prefixes.length)));
+  const tokens = (await encoder.encode(texts, limit, signal, options)).values();
+  const encoded = rows.map(({ text }) => {
+    const ids = tokens.next().value!;
+    return { text, ids, borders: text.prefixes.map(() => ({ prefix: tokens.next().value! })) };
+  });
+  const suffixes = encoded.map(({ text, ids, borders }) =>
+    borders.map(({ prefix }, border) => suffixNeeded(text, border, ids, prefix)),
+  );
+  const needed = suffixes.flat().filter((suffix) => suffix !== undefined);
+  const found = (needed.length > 0 ? await encoder.encode(needed, 0, signal, options) : []).values();
+  return encoded.map(({ ids, borders }, row) => ({
+    ids,
+    borders: borders.map(({ prefix }, border) => ({
+      prefix,
+      suffix: suffixes[row]![border] === undefined ? undefined : found.next().value,
+    })),
+  }));
 }
 
 async function* batched<R extends ContentRow>(rows: AsyncIterable<R>, encoder: Encoder): AsyncGenerator<Batch<R>> {

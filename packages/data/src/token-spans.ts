@@ -41,21 +41,37 @@ function prefixesOf(text: string, spans: readonly Span[] | undefined): string[] 
   return bordersOf(text, spans).map((place) => text.slice(0, place));
 }
 
+/** The text behind a border, where the ids of the text before it do not tell the border's token; else undefined. */
+export function suffixNeeded(
+  text: TextWithSpans,
+  border: number,
+  ids: Int32Array,
+  prefix: Int32Array,
+): string | undefined {
+  return startsWith(ids, prefix) ? undefined : text.text.slice(text.prefixes[border]!.length);
+}
+
+/** What is known of a border: the ids of the text before it and, where it was needed, behind it. */
+export interface BorderIds {
+  prefix: Int32Array;
+  suffix: Int32Array | undefined;
+}
+
 /**
- * For each of a text's ids 1 if it lies in a span, wholly or in part, else 0; undefined when all count. A place in
- * the text is where its prefix' ids part from the whole text's: as transformers' char_to_token, a token that
- * reaches over a border belongs to the span.
+ * For each of a text's ids 1 if it lies in a span, wholly or in part, else 0; undefined when all count. As by
+ * transformers' char_to_token, a token that reaches over a border belongs to the span.
  */
 export function countedTokens(
   { text, spans }: TextWithSpans,
   ids: Int32Array,
-  prefixIds: readonly Int32Array[],
+  known: readonly BorderIds[],
 ): Uint8Array | undefined {
   if (spans === undefined) return undefined;
   const places = bordersOf(text, spans);
-  const borders = new Map(places.map((place, index) => [place, borderOf(ids, prefixIds[index]!)]));
+  const borders = new Map(places.map((place, index) => [place, borderOf(ids, known[index]!)]));
   const counted = new Uint8Array(ids.length);
   for (const { start, end } of spans) {
+    if (start === end) continue;
     const first = start === 0 ? 0 : (borders.get(start)?.begin ?? ids.length);
     const last = end === text.length ? ids.length : (borders.get(end)?.end ?? 0);
     counted.fill(1, first, Math.max(first, last));
@@ -63,10 +79,20 @@ export function countedTokens(
   return counted;
 }
 
-/** The first token that reaches behind a prefix, and the one behind the last that reaches into it. */
-function borderOf(ids: Int32Array, prefix: Int32Array): { begin: number; end: number } {
+/**
+ * The first token that reaches behind a border, and the one behind the last that reaches into what lies before it.
+ * Where the ids before the border begin the text's, or those behind it end them, a token ends at the border, for
+ * ids stand for bytes. Else a token reaches over it.
+ */
+function borderOf(ids: Int32Array, { prefix, suffix }: BorderIds): { begin: number; end: number } {
+  if (startsWith(ids, prefix)) return { begin: prefix.length, end: prefix.length };
+  const rest = suffix ? ids.length - suffix.length : -1;
+  if (suffix && rest >= 0 && startsWith(ids.subarray(rest), suffix)) return { begin: rest, end: rest };
   let begin = 0;
-  while (begin < prefix.length && begin < ids.length && prefix[begin] === ids[begin]) begin++;
-  const reachesOver = begin < prefix.length && begin < ids.length;
-  return { begin, end: reachesOver ? begin + 1 : begin };
+  while (begin < ids.length && prefix[begin] === ids[begin]) begin++;
+  return { begin, end: Math.min(begin + 1, ids.length) };
+}
+
+function startsWith(ids: Int32Array, prefix: Int32Array): boolean {
+  return prefix.length <= ids.length && prefix.every((id, index) => id === ids[index]);
 }

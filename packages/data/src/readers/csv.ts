@@ -2,12 +2,14 @@
  * `.csv` and `.tsv` after RFC 4180: a header line, fields in double quotes that may hold delimiters, line
  * feeds and doubled quotes. Every value is a text, as it stands there; blank lines are skipped.
  */
+import { advanced, contentOf, readBytesAt, type ContentChunk } from "../content/content.js";
 import { MAX_CSV_FIELDS, MAX_ROW_BYTES } from "../limits.js";
 import { contentOfRow, refused } from "../row-content.js";
-import { lines, rowTooLarge, type Line } from "./lines.js";
+import { BYTE_ORDER_MARK, isMarked, LINE_FEED, lineFeeds, rowTooLarge } from "./lines.js";
 import {
   FILE_START,
   isFileStart,
+  type BytePlace,
   type Place,
   type ReadOptions,
   type Row,
@@ -69,38 +71,100 @@ function checkedHeader(names: string[], where: string): string[] {
 
 /** The records from a place on. A line feed ends one unless the quotes before it are odd in number. */
 async function* records(file: SourceFile, from: Place, signal: AbortSignal): AsyncGenerator<CsvRecord[]> {
-  let open: Line[] = [];
-  let openBytes = 0;
-  let isQuoted = false;
-  for await (const found of lines(file, from, signal)) {
-    const whole: CsvRecord[] = [];
-    for (const line of found) {
-      if (hasOddQuotes(line.bytes)) isQuoted = !isQuoted;
-      openBytes += line.bytes.length + 1;
-      open.push(line);
-      if (openBytes > MAX_ROW_BYTES) throw rowTooLarge(`${file.name}:${open[0]!.line}: the row`);
-      if (isQuoted) continue;
-      const record = joined(open);
-      if (record.text !== "") whole.push(record);
-      open = [];
-      openBytes = 0;
-    }
-    if (whole.length > 0) yield whole;
+  const cutter = new RecordCutter(file, from);
+  for await (const chunk of contentOf(file, from, signal)) {
+    signal.throwIfAborted();
+    const found = [...cutter.records(chunk)];
+    if (found.length > 0) yield found;
   }
-  if (open[0]) throw refused(`${file.name}:${open[0].line}`, "a quote is never closed; double a quote within a field");
+  const last = cutter.last();
+  if (last) yield [last];
 }
 
-function joined(parts: Line[]): CsvRecord {
-  const { line } = parts[0]!;
-  const { end, readBytes } = parts.at(-1)!;
-  const text = parts.map(({ bytes }) => bytes.toString("utf8")).join("\n");
-  return { text: text.endsWith("\r") ? text.slice(0, -1) : text, line, end, readBytes };
+class RecordCutter {
+  readonly #file: SourceFile;
+  #line: number;
+  #mayBeMarked: boolean;
+  #isQuoted = false;
+  #pending: Buffer[] = [];
+  #pendingBytes = 0;
+  #end: { place: BytePlace; readBytes: number } | undefined;
+
+  constructor(file: SourceFile, from: Place) {
+    this.#file = file;
+    this.#line = from.line;
+    this.#mayBeMarked = isFileStart(from);
+  }
+
+  *records({ bytes, at, readBytes }: ContentChunk): Generator<CsvRecord> {
+    let start = 0;
+    for (let stop = this.#recordEnd(bytes, 0); stop >= 0; stop = this.#recordEnd(bytes, start)) {
+      this.#keep(bytes.subarray(start, stop));
+      start = stop + 1;
+      const record = this.#take(advanced(this.#file, at, start), readBytes, 1);
+      if (record) yield record;
+    }
+    this.#keep(bytes.subarray(start));
+    this.#end = { place: advanced(this.#file, at, bytes.length), readBytes };
+  }
+
+  /** What no line feed ends. Errors: `invalid_argument` when it ends within quotes. */
+  last(): CsvRecord | undefined {
+    if (this.#isQuoted) {
+      throw refused(`${this.#file.name}:${this.#line}`, "a quote is never closed; double a quote within a field");
+    }
+    return this.#end && this.#take(this.#end.place, this.#end.readBytes, 0);
+  }
+
+  /** The index of the line feed that ends the record, or -1. Looks at every byte once or twice, whatever they are. */
+  #recordEnd(bytes: Buffer, from: number): number {
+    let lineFeed = from - 1;
+    for (let at = from; ;) {
+      let quote: number;
+      if (this.#isQuoted) {
+        quote = bytes.indexOf(QUOTE, at);
+        if (quote < 0) return -1;
+      } else {
+        if (lineFeed < at) lineFeed = indexOrEnd(bytes, LINE_FEED, at);
+        quote = bytes.subarray(at, lineFeed).indexOf(QUOTE);
+        if (quote < 0) return lineFeed === bytes.length ? -1 : lineFeed;
+        quote += at;
+      }
+      this.#isQuoted = !this.#isQuoted;
+      at = quote + 1;
+    }
+  }
+
+  #keep(piece: Buffer): void {
+    this.#pendingBytes += piece.length;
+    if (this.#pendingBytes > MAX_ROW_BYTES) throw rowTooLarge(`${this.#file.name}:${this.#line}: the row`);
+    if (piece.length > 0) this.#pending.push(piece);
+  }
+
+  /** The record that is kept, unless it is blank. */
+  #take(end: BytePlace, readBytes: number, lineFeedsBehind: number): CsvRecord | undefined {
+    const whole = this.#pending.length === 1 ? this.#pending[0]! : Buffer.concat(this.#pending);
+    const bytes = this.#mayBeMarked && isMarked(whole) ? whole.subarray(BYTE_ORDER_MARK.length) : whole;
+    this.#mayBeMarked = false;
+    this.#pending = [];
+    this.#pendingBytes = 0;
+    const line = this.#line;
+    this.#line += lineFeeds(bytes) + lineFeedsBehind;
+    const text = bytes.toString("utf8");
+    const record = text.endsWith("\r") ? text.slice(0, -1) : text;
+    if (record === "") return undefined;
+    return {
+      text: record,
+      line,
+      end: { ...end, line: this.#line },
+      readBytes: readBytesAt(this.#file, end, readBytes),
+    };
+  }
 }
 
-function hasOddQuotes(bytes: Buffer): boolean {
-  let odd = false;
-  for (let at = bytes.indexOf(QUOTE); at >= 0; at = bytes.indexOf(QUOTE, at + 1)) odd = !odd;
-  return odd;
+function indexOrEnd(bytes: Buffer, byte: number, from: number): number {
+  const index = bytes.indexOf(byte, from);
+  return index < 0 ? bytes.length : index;
 }
 
 function fieldsOf(text: string, delimiter: string, where: string): string[] {

@@ -7,7 +7,7 @@ import { MAX_ROW_BYTES } from "../limits.js";
 import { refused } from "../row-content.js";
 import { contentOfJson, nestedTooDeeply } from "./json-row.js";
 import { JsonScan } from "./json-scan.js";
-import { rowTooLarge } from "./lines.js";
+import { LINE_FEED, lineFeeds, rowTooLarge } from "./lines.js";
 import {
   FILE_START,
   isFileStart,
@@ -27,7 +27,6 @@ interface JsonValue {
   readBytes: number;
 }
 
-const LINE_FEED = 10;
 const OPEN_BRACE = 0x7b;
 const OPEN_BRACKET = 0x5b;
 const CLOSE_BRACKET = 0x5d;
@@ -151,10 +150,4 @@ class ValueCutter {
   #where(): string {
     return `${this.#file.name}:${this.#line}`;
   }
-}
-
-function lineFeeds(bytes: Buffer): number {
-  let count = 0;
-  for (let at = bytes.indexOf(LINE_FEED); at >= 0; at = bytes.indexOf(LINE_FEED, at + 1)) count++;
-  return count;
 }

@@ -16,7 +16,7 @@ export interface Line {
   readBytes: number;
 }
 
-const LINE_FEED = 10;
+export const LINE_FEED = 10;
 export const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
 
 /**
@@ -62,6 +62,13 @@ export async function* lines(file: SourceFile, from: Place, signal: AbortSignal)
     last = { end: advanced(file, at, bytes.length), readBytes };
   }
   if (pendingBytes > 0 && last) yield [take(Buffer.alloc(0), last.end, last.readBytes)];
+}
+
+/** How many line feeds there are. */
+export function lineFeeds(bytes: Buffer): number {
+  let count = 0;
+  for (let at = bytes.indexOf(LINE_FEED); at >= 0; at = bytes.indexOf(LINE_FEED, at + 1)) count++;
+  return count;
 }
 
 export function isMarked(bytes: Buffer): boolean {

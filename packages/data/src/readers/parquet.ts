@@ -163,7 +163,9 @@ function withChunks(buffer: AsyncBuffer, chunks: readonly Chunk[]): AsyncBuffer 
     byteLength: buffer.byteLength,
     slice(from, to = buffer.byteLength) {
       const chunk = chunks.find(({ start, bytes }) => start <= from && to <= start + bytes.byteLength);
-      return chunk ? chunk.bytes.slice(from - chunk.start, to - chunk.start) : buffer.slice(from, to);
+      if (chunk === undefined) return buffer.slice(from, to);
+      const isWhole = to - from === chunk.bytes.byteLength;
+      return isWhole ? chunk.bytes : chunk.bytes.slice(from - chunk.start, to - chunk.start);
     },
   };
 }
