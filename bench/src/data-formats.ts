@@ -91,7 +91,7 @@ async function writeShards(folder: string): Promise<Record<string, string>> {
   }
   paths["parquet"] = join(folder, "shard.parquet");
   const columnData = [{ name: "content", data: texts }];
-  await parquetWriteFile({ filename: paths["parquet"], columnData, rowGroupSize: 1000 });
+  parquetWriteFile({ filename: paths["parquet"], columnData, rowGroupSize: 1000 });
   return paths;
 }
 
