@@ -45,6 +45,7 @@ generate: install ## Generate TypeScript from the contracts
 
 bench: build ## Measure speed and memory; PYTHON names an interpreter with torch, transformers and peft
 	node bench/dist/src/tokenizer.js
+	node bench/dist/src/data-formats.js
 	node bench/dist/src/dropout-cost.js
 	node bench/dist/src/pool-scaling.js
 	node bench/dist/src/recovery-time.js

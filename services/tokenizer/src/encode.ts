@@ -76,7 +76,7 @@ class EncodeStream {
     if (this.#continued) throw new GradpoolError("invalid_argument", "the call ended within a text that was to go on");
   }
 
-  #workOf({ texts, continues, maxTokens }: EncodeRequest): EncodeWork {
+  #workOf({ texts, continues, maxTokens, noSpecialTokens = false }: EncodeRequest): EncodeWork {
     if (continues && texts.length !== 1) {
       const message = `a request that continues holds one text, not ${texts.length}; send the others in requests of their own`;
       throw new GradpoolError("invalid_argument", message);
@@ -92,7 +92,7 @@ class EncodeStream {
       if (this.#held.length > MAX_PART_LENGTH) throw tooLong();
       texts = [text.slice(0, cut)];
     }
-    return { kind: "encode", texts, maxTokens, continued, continues };
+    return { kind: "encode", texts, maxTokens, noSpecialTokens, continued, continues };
   }
 
   #responseOf({ continues, maxTokens }: EncodeRequest, { ids, lengths }: ResultOf["encode"]): EncodeResponse {

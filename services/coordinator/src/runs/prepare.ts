@@ -99,6 +99,7 @@ export async function prepareRun(preparation: Preparation): Promise<PreparedRun>
 
 function datasetOf(spec: RunSpec, recipe: Recipe, { tokenizerHash }: TokenizerInfo): DatasetSpec {
   const { textColumn, padToken, maxLength, batchSize, appendEos, packing, shuffleBuffer, seed, dryRun } = recipe;
+  const { promptColumn, completionColumn, messagesColumn, datasetWeights } = recipe;
   return {
     sources: spec.dataset,
     textColumn,
@@ -110,6 +111,10 @@ function datasetOf(spec: RunSpec, recipe: Recipe, { tokenizerHash }: TokenizerIn
     shuffleBuffer,
     seed,
     maxRows: dryRun ? DRY_RUN_ROWS : 0,
+    promptColumn,
+    completionColumn,
+    messagesColumn,
+    sourceWeights: datasetWeights,
   };
 }
 
