@@ -1,4 +1,5 @@
 /** What the main thread and the compute thread say to each other. Buffers are transferred, never copied. */
+import type { ModelPlaces } from "@gradpool/model-source";
 import type { MessagePort } from "node:worker_threads";
 import type { BaseModel } from "@gradpool/rpc";
 import type { ErrorCode } from "@gradpool/errors";
@@ -23,6 +24,8 @@ export interface ComputeTask {
   ids: Uint8Array<ArrayBuffer>;
   /** Tokens of each row without padding [B]. */
   lengths: number[];
+  /** Which ids count in the loss where they are targets [B, S], a byte each; empty: all. */
+  targetMask: Uint8Array<ArrayBuffer>;
 }
 
 export interface ComputeResult {
@@ -39,7 +42,7 @@ export interface ComputeResult {
 export interface ComputeOptions {
   threads: number;
   /** Absolute folder for converted models. */
-  cacheDir: string;
+  models: ModelPlaces;
 }
 
 /** To the compute thread, which handles one message after the other. */

@@ -1,10 +1,10 @@
 import { availableParallelism, hostname } from "node:os";
-import { cacheFolder, listenAddress, readConfig, serviceAddress } from "@gradpool/service-kit";
+import { modelPlaces, type ModelPlaces } from "@gradpool/model-source";
+import { listenAddress, readConfig, serviceAddress } from "@gradpool/service-kit";
 import { z } from "zod";
 
 const schema = z.object({
   GRADPOOL_LISTEN: listenAddress,
-  GRADPOOL_HOME: cacheFolder,
   GRADPOOL_COORDINATOR_ADDRESS: serviceAddress,
   GRADPOOL_TRAINER_ID: z
     .string()
@@ -27,8 +27,8 @@ export interface TrainerConfig {
   trainerId: string;
   /** Threads that compute. */
   threads: number;
-  /** Absolute folder for converted models. */
-  cacheDir: string;
+  /** Where models are looked for and kept. */
+  models: ModelPlaces;
 }
 
 /** Errors: `invalid_argument`, naming the variable. */
@@ -39,6 +39,6 @@ export function readTrainerConfig(env: NodeJS.ProcessEnv): TrainerConfig {
     coordinatorAddress: values.GRADPOOL_COORDINATOR_ADDRESS,
     trainerId: values.GRADPOOL_TRAINER_ID,
     threads: values.GRADPOOL_THREADS,
-    cacheDir: values.GRADPOOL_HOME,
+    models: modelPlaces(env),
   };
 }

@@ -1,5 +1,5 @@
 import { GradpoolError } from "@gradpool/errors";
-import { openModel, type ModelSource } from "@gradpool/model-source";
+import { openModel, type ModelPlaces, type ModelSource } from "@gradpool/model-source";
 import type { LinearModule } from "@gradpool/models";
 import type { BaseModel } from "@gradpool/rpc";
 import { TrainingSession } from "@gradpool/runtime";
@@ -17,7 +17,7 @@ export interface SessionCacheOptions {
   /** Threads that compute. */
   threads: number;
   /** Absolute folder for converted models. */
-  cacheDir: string;
+  models: ModelPlaces;
   onLoading: (modelId: string) => void;
   onLoaded: (modelId: string, seconds: number) => void;
 }
@@ -44,7 +44,7 @@ export class SessionCache implements AsyncDisposable {
       this.#loaded.set(key, known);
       return known;
     }
-    const source = await openModel(base.modelId, this.options.cacheDir);
+    const source = await openModel(base.modelId, this.options.models);
     checkHash(base, source);
     const targets = modulesOf(base, source);
     // Before the new one takes memory.

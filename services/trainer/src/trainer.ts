@@ -48,7 +48,7 @@ export class Trainer implements Service {
     try {
       compute = await ComputeThread.create({
         threads: config.threads,
-        cacheDir: config.cacheDir,
+        models: config.models,
         log,
         onCrash,
         module: computeModule,

@@ -21,7 +21,7 @@ export interface SampleFlags extends AdaptedModelFlags {
 type FinishReason = "eos" | "length" | "positions";
 
 export async function sample(flags: SampleFlags, { output, config, interrupts }: CommandContext): Promise<void> {
-  const model = await openAdaptedModel(flags, config.cacheDir);
+  const model = await openAdaptedModel(flags, config.models);
   const { source, tokenizer, targets, adapter } = model;
   const { eosId } = tokenizer.info;
   const { maxPositions, vocabSize } = source.model.description;

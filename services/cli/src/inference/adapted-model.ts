@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseAdapterConfig, readAdapter, type AdapterConfig } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
-import { openModel, type ModelSource } from "@gradpool/model-source";
+import { openModel, type ModelPlaces, type ModelSource } from "@gradpool/model-source";
 import { selectTargets, type LinearModule } from "@gradpool/models";
 import { loraScaling } from "@gradpool/recipe";
 import type { Adapter } from "@gradpool/runtime";
@@ -25,8 +25,8 @@ export interface AdaptedModelFlags {
 }
 
 /** Errors: those of the model, the tokenizer and the adapter; `failed_precondition` when they do not fit together. */
-export async function openAdaptedModel(flags: AdaptedModelFlags, cacheDir: string): Promise<AdaptedModel> {
-  const source = await openModel(flags.model_id, cacheDir);
+export async function openAdaptedModel(flags: AdaptedModelFlags, models: ModelPlaces): Promise<AdaptedModel> {
+  const source = await openModel(flags.model_id, models);
   const tokenizer = await loadTokenizer(source.dir, flags.pad_token);
   const { vocabSize, padTokenAdded } = tokenizer.info;
   const { description } = source.model;
