@@ -2,15 +2,7 @@
 import { Command, Option } from "commander";
 import { defaultRecipe } from "@gradpool/recipe";
 import type { StoreFlags } from "./checkpoints/store.js";
-import {
-  addRunFlags,
-  contextFor,
-  HELP_TAIL,
-  JSON_LINES,
-  jsonOption,
-  RUN_REQUIRES,
-  type ProgramOptions,
-} from "./command-options.js";
+import { addRunFlags, contextFor, HELP_TAIL, JSON_LINES, jsonOption, type ProgramOptions } from "./command-options.js";
 import { checkpointDelete } from "./commands/checkpoint-delete.js";
 import { checkpointExport, type CheckpointExportFlags } from "./commands/checkpoint-export.js";
 import { checkpointList } from "./commands/checkpoint-list.js";
@@ -94,7 +86,7 @@ function addTrain(program: Command, options: ProgramOptions): void {
     )
     .addOption(jsonOption(JSON_LINES))
     .addHelpText("after", TRAIN_EXAMPLES)
-    .action((flags: TrainFlags & { json?: boolean }) => train(flags, contextFor(flags, options, RUN_REQUIRES)));
+    .action((flags: TrainFlags & { json?: boolean }) => train(flags, contextFor(flags, options)));
 }
 
 function addUp(program: Command, options: ProgramOptions): void {
@@ -152,7 +144,7 @@ function onStore(command: Command, { config }: ProgramOptions, json = jsonOption
 
 function addModelFlags(command: Command): Command {
   return command
-    .option("--model_id <folder>", "model: a folder with config.json, model.safetensors and a tokenizer")
+    .option("--model_id <model>", "folder as save_pretrained writes it, .gguf file, or name on the hub")
     .option("--adapter <folder>", "LoRA adapter as gradpool or PEFT saved it")
     .addOption(new Option("--threads <n>", "threads (default: all cores)").argParser(atLeast(1)))
     .addOption(jsonOption());
@@ -190,7 +182,7 @@ function addEval(program: Command, options: ProgramOptions): void {
     .action((flags: Partial<EvalFlags> & { json?: boolean }) =>
       evaluate(
         { ...flagValues(defaultRecipe()), ...flags } as unknown as EvalFlags,
-        contextFor(flags, options, RUN_REQUIRES),
+        contextFor(flags, options, ["model_id", "dataset"]),
       ),
     );
 }
