@@ -7,10 +7,10 @@ export {
 } from "./description.js";
 export { openFamily } from "./families.js";
 export {
-  buildLogitsGraph,
   buildLossGraph,
   buildTrainingGraph,
   gradientName,
   maskName,
   type GraphOptions,
 } from "./graphs.js";
+export { buildLogitsGraph, presentName } from "./logits-graph.js";
