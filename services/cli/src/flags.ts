@@ -24,8 +24,6 @@ export function number(bound = "a number", holds = (_value: number) => true): (t
   };
 }
 
-export const nonNegative = number("at least 0", (value) => value >= 0);
-
 const TRUE = ["true", "1", "yes", "on"];
 const FALSE = ["false", "0", "no", "off"];
 

@@ -1,10 +1,11 @@
-/** The commands that use a model in this process: sample and eval. */
+/** The commands that use a model in this process: sample, eval and export. */
 import { Option, type Command } from "commander";
 import { defaultRecipe } from "@gradpool/recipe";
 import { contextFor, HELP_TAIL, jsonOption, RUN_REQUIRES, type ProgramOptions } from "./command-options.js";
 import { evaluate, type EvalFlags } from "./commands/eval.js";
+import { exportModel, type ExportFlags } from "./commands/export.js";
 import { sample, type SampleFlags } from "./commands/sample.js";
-import { addRecipeFlags, atLeast, nonNegative, number } from "./flags.js";
+import { addRecipeFlags, atLeast, number } from "./flags.js";
 import { flagValues } from "./recipe-flags.js";
 
 const SAMPLE_HELP = `
@@ -20,6 +21,12 @@ const EVAL_EXAMPLES = `
 Examples:
   gradpool eval --model_id models/tiny-coder --dataset held-out.jsonl
   gradpool eval --model_id models/tiny-coder --adapter outputs/my-run --dataset held-out.jsonl --json
+${HELP_TAIL}`;
+
+const EXPORT_EXAMPLES = `
+Examples:
+  gradpool export --model_id models/tiny-coder --adapter outputs/my-run --merged --to my-model
+  gradpool export --model_id models/tiny-coder --adapter outputs/my-run --to my-adapter
 ${HELP_TAIL}`;
 
 function addModelFlags(command: Command): Command {
@@ -40,7 +47,7 @@ export function addSample(program: Command, options: ProgramOptions): void {
     .addOption(new Option("--max_new_tokens <n>", "longest continuation").argParser(atLeast(0)).default(64))
     .addOption(
       new Option("--temperature <x>", "0 takes the most likely token, higher is more varied")
-        .argParser(nonNegative)
+        .argParser(number("0 or greater", (value) => value >= 0))
         .default(0),
     )
     .addOption(new Option("--top_k <n>", "draw from the n most likely; 0: from all").argParser(atLeast(0)).default(0))
@@ -75,5 +82,16 @@ export function addEval(program: Command, options: ProgramOptions): void {
         { ...flagValues(defaultRecipe()), ...flags } as unknown as EvalFlags,
         contextFor(flags, options, RUN_REQUIRES),
       ),
+    );
+}
+
+export function addExport(program: Command, options: ProgramOptions): void {
+  const command = program.command("export").description("write an adapter, or the model with it, for other programs");
+  addModelFlags(command)
+    .option("--merged", "a whole model with the adapter in its weights, as transformers loads it")
+    .option("--to <folder>", "folder to write, which does not exist yet or is empty")
+    .addHelpText("after", EXPORT_EXAMPLES)
+    .action((flags: Omit<ExportFlags, "pad_token"> & { json?: boolean }) =>
+      exportModel({ ...flags, pad_token: "" }, contextFor(flags, options, ["model_id", "adapter", "to"])),
     );
 }

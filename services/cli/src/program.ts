@@ -17,8 +17,8 @@ import { checkpointVerify } from "./commands/checkpoint-verify.js";
 import { train, type TrainFlags } from "./commands/train.js";
 import { up, type UpFlags } from "./commands/up.js";
 import { DEFAULT_PORT } from "./config.js";
-import { address, atLeast, nonNegative, port } from "./flags.js";
-import { addEval, addSample } from "./inference-program.js";
+import { address, atLeast, port } from "./flags.js";
+import { addEval, addExport, addSample } from "./inference-program.js";
 import { DEFAULT_RECOVERY_SECONDS } from "./local-stack/local-stack.js";
 import { addPool, addRun, addTrainer } from "./pool-program.js";
 
@@ -56,6 +56,7 @@ export function createProgram(options: ProgramOptions): Command {
   addCheckpointCommands(program, options);
   addSample(program, options);
   addEval(program, options);
+  addExport(program, options);
   return program;
 }
 
@@ -64,7 +65,7 @@ function addStackFlags(command: Command): Command {
   return command
     .addOption(new Option("--trainers <n>", "trainer processes (default: 1)").argParser(atLeast(1)))
     .addOption(new Option("--threads <n>", "threads of each trainer (default: cores / trainers)").argParser(atLeast(1)))
-    .addOption(new Option("--recovery_seconds <x>", RECOVERY_HELP).argParser(nonNegative));
+    .addOption(new Option("--recovery_seconds <n>", RECOVERY_HELP).argParser(atLeast(0)));
 }
 
 const RECOVERY_HELP = `at most so many seconds of work are repeated after a crash; 0: no recovery points (default: ${DEFAULT_RECOVERY_SECONDS})`;

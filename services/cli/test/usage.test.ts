@@ -38,7 +38,7 @@ const REFUSED: [argv: string[], code: number, line: RegExp][] = [
   [["run", "list", "--address", "nowhere"], 2, /--address must be HOST:PORT/],
   [["up", "--port", "70000"], 2, /--port must be from 0 to/],
   [["sample", ...MODEL], 2, /--prompt is missing/],
-  [["sample", ...MODEL, "--prompt", "x", "--temperature", "-1"], 2, /--temperature must be at least 0/],
+  [["sample", ...MODEL, "--prompt", "x", "--temperature", "-1"], 2, /--temperature must be 0 or greater/],
   [["sample", ...MODEL, "--prompt", "x", "--top_p", "0"], 2, /--top_p must be above 0 and at most 1/],
   [["sample", ...MODEL, "--prompt", "x", "--top_k", "-1"], 2, /--top_k must be at least 0/],
   [["sample", ...MODEL, "--prompt", "x", "--repetition_penalty", "0"], 2, /--repetition_penalty must be above 0/],

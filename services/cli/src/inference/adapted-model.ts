@@ -18,7 +18,9 @@ export interface AdaptedModel {
   /** Modules that the adapter adapts; none without one. */
   targets: LinearModule[];
   adapter?: Adapter;
-  /** The adapter was trained on an embedding that had grown by a row for a pad token. */
+  /** The adapter's own tokenizer files name this pad token. */
+  adapterPad?: string | undefined;
+  /** The adapter was trained on an embedding that had grown by a row for it. */
   padRow: boolean;
 }
 
@@ -49,7 +51,8 @@ export async function openAdaptedModel(flags: AdaptedModelFlags): Promise<Adapte
   const weights = await folder.read(ADAPTER_WEIGHTS);
   const tensors = readAdapter(weights, targets, config.r, join(folder.path, ADAPTER_WEIGHTS));
   const adapter = { tensors, r: config.r, scaling: loraScaling(config) };
-  return { source, tokenizer, targets, adapter, padRow: adapterPad !== undefined && vocabSize > description.vocabSize };
+  const padRow = adapterPad !== undefined && vocabSize > description.vocabSize;
+  return { source, tokenizer, targets, adapter, adapterPad, padRow };
 }
 
 /** The pad token that the adapter's own tokenizer files name. */
