@@ -9,11 +9,10 @@ const ort = createRequire(import.meta.url)("onnxruntime-node") as typeof Ort;
 /** Version of ONNX Runtime: another one may round differently. */
 export const onnxRuntimeVersion: string = ort.env.versions.node ?? ort.env.versions.common;
 
-/** The weights file that a graph's weights lie in. */
+/** Where the files lie that a graph's weights refer to. */
 export interface WeightsLocation {
-  /** Absolute folder. */
-  dir: string;
-  weightsFile: string;
+  /** Absolute folder. ONNX Runtime reads nothing outside it, whatever links lead there. */
+  weightsDir: string;
 }
 
 export interface SessionOptions {
@@ -23,7 +22,7 @@ export interface SessionOptions {
 
 export type TensorData = Float32Array | BigInt64Array | Uint8Array;
 
-/** A compiled graph over a model's weights, which ONNX Runtime maps from their file. */
+/** A compiled graph over a model's weights, which ONNX Runtime maps from their files. */
 export class Session {
   readonly #session: Ort.InferenceSession;
   readonly #inputs: readonly Value[];
@@ -36,7 +35,7 @@ export class Session {
   }
 
   static async create(graph: Graph, weights: WeightsLocation, options: SessionOptions): Promise<Session> {
-    const model = toModelProto(graph, weights.weightsFile);
+    const model = toModelProto(graph);
     const session = await ort.InferenceSession.create(model, {
       executionProviders: ["cpu"],
       intraOpNumThreads: options.threads,
@@ -45,7 +44,7 @@ export class Session {
       logSeverityLevel: 3,
       // A memory pattern per shape costs a third more memory and saves nothing measurable.
       enableMemPattern: false,
-      extra: { session: { model_external_initializers_file_folder_path: weights.dir } },
+      extra: { session: { model_external_initializers_file_folder_path: weights.weightsDir } },
     });
     return new Session(session, graph);
   }

@@ -26,7 +26,7 @@ const REFUSED: [argv: string[], code: number, line: RegExp][] = [
     2,
     /--recovery_seconds is for an own/,
   ],
-  [["up", "--recovery_seconds", "-1"], 2, /--recovery_seconds must be at least 0/],
+  [["up", "--recovery_seconds", "-1"], 2, /--recovery_seconds must be 0 or greater/],
   [["train", ...MODEL, "--dataset=synthetic", "--resume_from="], 2, /--resume_from is empty/],
   [["train", ...MODEL, "--dataset=synthetic", "--resume_from=latest"], 2, /looks into the output folder; name it with/],
   [["train", ...MODEL, "--dataset=synthetic", "--resume_if_exists"], 2, /says nothing without --resume_from; add/],

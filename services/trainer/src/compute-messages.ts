@@ -38,6 +38,8 @@ export interface ComputeResult {
 /** The compute thread's workerData. */
 export interface ComputeOptions {
   threads: number;
+  /** Absolute folder for converted models. */
+  cacheDir: string;
 }
 
 /** To the compute thread, which handles one message after the other. */

@@ -1,9 +1,10 @@
 import { availableParallelism, hostname } from "node:os";
-import { listenAddress, readConfig, serviceAddress } from "@gradpool/service-kit";
+import { cacheFolder, listenAddress, readConfig, serviceAddress } from "@gradpool/service-kit";
 import { z } from "zod";
 
 const schema = z.object({
   GRADPOOL_LISTEN: listenAddress,
+  GRADPOOL_HOME: cacheFolder,
   GRADPOOL_COORDINATOR_ADDRESS: serviceAddress,
   GRADPOOL_TRAINER_ID: z
     .string()
@@ -26,6 +27,8 @@ export interface TrainerConfig {
   trainerId: string;
   /** Threads that compute. */
   threads: number;
+  /** Absolute folder for converted models. */
+  cacheDir: string;
 }
 
 /** Errors: `invalid_argument`, naming the variable. */
@@ -36,5 +39,6 @@ export function readTrainerConfig(env: NodeJS.ProcessEnv): TrainerConfig {
     coordinatorAddress: values.GRADPOOL_COORDINATOR_ADDRESS,
     trainerId: values.GRADPOOL_TRAINER_ID,
     threads: values.GRADPOOL_THREADS,
+    cacheDir: values.GRADPOOL_HOME,
   };
 }

@@ -48,6 +48,7 @@ export class Trainer implements Service {
     try {
       compute = await ComputeThread.create({
         threads: config.threads,
+        cacheDir: config.cacheDir,
         log,
         onCrash,
         module: computeModule,

@@ -1,3 +1,5 @@
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { initAdapter, writeAdapter } from "@gradpool/adapter";
 import { openModel } from "@gradpool/model-source";
@@ -67,6 +69,12 @@ export function startTrainer(coordinatorAddress: string, options: StartOptions =
   const crash = () => {
     throw new Error("the compute thread died");
   };
-  const config = { listen: "127.0.0.1:0", coordinatorAddress, trainerId, threads };
+  const config = {
+    listen: "127.0.0.1:0",
+    coordinatorAddress,
+    trainerId,
+    threads,
+    cacheDir: join(tmpdir(), "gradpool-no-cache"),
+  };
   return Trainer.create(config, log, options.onCrash ?? crash, computeModule);
 }

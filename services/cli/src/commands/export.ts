@@ -1,5 +1,4 @@
 /** gradpool export: an adapter, or the model with the adapter in its weights, as other programs load them. */
-import { GradpoolError } from "@gradpool/errors";
 import { SOURCE_FILES } from "@gradpool/tokenizers";
 import { ExportFolder } from "../checkpoints/export-folder.js";
 import type { CommandContext } from "../command-context.js";
@@ -18,10 +17,10 @@ export interface ExportFlags extends AdaptedModelFlags {
 }
 
 /** Writes all or nothing. Errors: those of the model and the adapter; `failed_precondition` for a folder in use. */
-export async function exportModel(flags: ExportFlags, { output, interrupts }: CommandContext): Promise<void> {
+export async function exportModel(flags: ExportFlags, { output, config, interrupts }: CommandContext): Promise<void> {
   if (flags.to === "") throw new UsageError("--to is empty; name the folder to write");
   const merged = flags.merged ?? false;
-  const model = await openAdaptedModel(flags);
+  const model = await openAdaptedModel(flags, config.cacheDir);
   await using folder = await ExportFolder.create(flags.to);
   const pieces = merged ? mergedModel(model) : adapterFiles(await AdapterFolder.open(flags.adapter));
   for await (const { name, data } of pieces) {

@@ -23,11 +23,11 @@ export interface SampleFlags extends AdaptedModelFlags {
   threads?: number;
 }
 
-export async function sample(flags: SampleFlags, { output, interrupts }: CommandContext): Promise<void> {
+export async function sample(flags: SampleFlags, { output, config, interrupts }: CommandContext): Promise<void> {
   const { signal } = interrupts;
   const started = performance.now();
   const prompt = await readPrompt(flags.prompt, process.stdin, signal);
-  const model = await openAdaptedModel(flags);
+  const model = await openAdaptedModel(flags, config.cacheDir);
   const { source, tokenizer, targets, adapter, padRow } = model;
   const promptIds = encodePrompt(prompt, model);
   await using session = await LogitsSession.create(

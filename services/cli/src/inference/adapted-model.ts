@@ -33,8 +33,8 @@ export interface AdaptedModelFlags {
 }
 
 /** Errors: those of the model, the tokenizer and the adapter; `failed_precondition` when they do not fit together. */
-export async function openAdaptedModel(flags: AdaptedModelFlags): Promise<AdaptedModel> {
-  const source = await openModel(flags.model_id);
+export async function openAdaptedModel(flags: AdaptedModelFlags, cacheDir: string): Promise<AdaptedModel> {
+  const source = await openModel(flags.model_id, cacheDir);
   const { description } = source.model;
   const folder = flags.adapter === undefined ? undefined : await AdapterFolder.open(flags.adapter);
   const adapterPad = folder && (await padTokenOf(folder));

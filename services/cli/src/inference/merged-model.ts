@@ -7,7 +7,8 @@ import { join } from "node:path";
 import { addProduct, loraProduct, type LoraProduct } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
 import { meanRow, type ModelSource } from "@gradpool/model-source";
-import { fromFloat32, layOut, toFloat32, type TensorEntry } from "@gradpool/safetensors";
+import type { WeightEntry } from "@gradpool/models";
+import { fromFloat32, layOut, toFloat32 } from "@gradpool/safetensors";
 import { SOURCE_FILES } from "@gradpool/tokenizers";
 import type { AdaptedModel } from "./adapted-model.js";
 
@@ -70,7 +71,7 @@ async function* mergedWeights({ source, targets, adapter, padRow }: AdaptedModel
   }
   const padRows = padRow ? await tablePadRows(source) : new Map<string, Float32Array>();
   const stored = [...header.tensors.values()].map(
-    ({ name, dtype, shape }): [string, Pick<TensorEntry, "dtype" | "shape">] => {
+    ({ name, dtype, shape }): [string, Pick<WeightEntry, "dtype" | "shape">] => {
       const [rows = 0, ...rest] = shape;
       return [name, { dtype, shape: padRows.has(name) ? [rows + 1, ...rest] : shape }];
     },
@@ -78,7 +79,7 @@ async function* mergedWeights({ source, targets, adapter, padRow }: AdaptedModel
   const { header: fileHeader, entries } = layOut(new Map(stored), { format: "pt" });
   yield fileHeader;
   for (const { name, dtype } of entries) {
-    const entry = header.tensors.get(name) as TensorEntry;
+    const entry = header.tensors.get(name) as WeightEntry;
     yield* mergedTensor(source, entry, products.get(name), adapter?.scaling ?? 0);
     const row = padRows.get(name);
     if (row) yield fromFloat32(row, dtype);
@@ -87,7 +88,7 @@ async function* mergedWeights({ source, targets, adapter, padRow }: AdaptedModel
 
 async function* mergedTensor(
   source: ModelSource,
-  entry: TensorEntry,
+  entry: WeightEntry,
   product: LoraProduct | undefined,
   scaling: number,
 ): AsyncGenerator<Uint8Array> {
@@ -108,10 +109,10 @@ async function* mergedTensor(
 /** A tensor's bytes in pieces, each with its place in the tensor. Errors: `data_loss` when the file has become shorter. */
 async function* tensorPieces(
   source: ModelSource,
-  { name, begin, end }: TensorEntry,
+  { name, file: weightsFile, begin, end }: WeightEntry,
   pieceBytes: number,
 ): AsyncGenerator<{ at: number; data: Uint8Array }> {
-  await using file = await open(join(source.dir, source.weightsFile));
+  await using file = await open(join(source.weightsDir, weightsFile));
   for (let at = 0; at < end - begin; at += pieceBytes) {
     const data = new Uint8Array(Math.min(pieceBytes, end - begin - at));
     const { bytesRead } = await file.read(data, 0, data.byteLength, begin + at);
