@@ -10,4 +10,5 @@ export {
   type AdapterTensors,
 } from "./tensors.js";
 export { adapterConfigJson, parseAdapterConfig, type AdapterConfig, type LoraSettings } from "./config.js";
+export { addProduct, loraProduct, type LoraProduct } from "./merge.js";
 export { modelCard, type ModelCardOptions } from "./model-card.js";

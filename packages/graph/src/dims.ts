@@ -1,6 +1,7 @@
 /**
  * Symbolic dimensions. A dimension is a whole number or a product of symbols, written "B*S" or
  * "3*B": enough for every shape here, and two are equal exactly when they are written the same.
+ * What is joined along a symbolic axis has a sum for a symbol, written "(P+S)".
  */
 export type Dim = number | string;
 export type Shape = readonly Dim[];
@@ -46,14 +47,25 @@ export function divideDims(a: Dim, b: Dim): Dim {
   return write({ factor: numerator.factor / factor, symbols: left });
 }
 
+/** a + b, of numbers or of single symbols: the length of two tensors one behind the other. */
+export function addDims(a: Dim, b: Dim): Dim {
+  if (typeof a === "number" && typeof b === "number") return a + b;
+  if (/[*+]/.test(`${a}${b}`)) throw new Error(`dimensions ${a} and ${b} have no sum`);
+  return `(${a}+${b})`;
+}
+
 /** The number that a dimension stands for. */
 export function evaluateDim(dim: Dim, symbols: Readonly<Record<string, number>>): number {
   const { factor, symbols: names } = parse(dim);
-  return names.reduce((product, name) => {
-    const value = symbols[name];
-    if (value === undefined) throw new Error(`dimension ${name} has no value`);
-    return product * value;
-  }, factor);
+  return names.reduce((product, name) => product * evaluateSymbol(name, symbols), factor);
+}
+
+function evaluateSymbol(name: string, symbols: Readonly<Record<string, number>>): number {
+  const terms = /^\((.*)\+(.*)\)$/.exec(name)?.slice(1);
+  if (terms) return terms.reduce((sum, term) => sum + evaluateDim(term, symbols), 0);
+  const value = symbols[name];
+  if (value === undefined) throw new Error(`dimension ${name} has no value`);
+  return value;
 }
 
 export function sameShape(a: Shape, b: Shape): boolean {

@@ -34,7 +34,7 @@ export {
   where,
 } from "./functional.js";
 export { gelu, silu } from "./groups/activations.js";
-export { attention } from "./groups/attention.js";
+export { attention, type CachedMask } from "./groups/attention.js";
 export { linearCrossEntropy } from "./groups/cross-entropy.js";
 export { linear, loraLinear, type Linear, type LoraBranch } from "./groups/lora-linear.js";
 export { backward } from "./backward.js";

@@ -1,6 +1,6 @@
 /**
- * The graphs that run on a device: forward and backward as one (`buildTrainingGraph`), the loss alone
- * (`buildLossGraph`), and logits (`buildLogitsGraph`). Rows B, positions S and rank r are symbols, the
+ * The graphs that run on a device: forward and backward as one (`buildTrainingGraph`), and the loss alone
+ * (`buildLossGraph`); the third, for logits, lies in logits-graph.ts. Rows B, positions S and rank r are symbols, the
  * LoRA scaling an input: one session of each serves every run on its base and targets (I9).
  */
 import { loraNames } from "@gradpool/adapter";
@@ -8,11 +8,9 @@ import {
   backward,
   cast,
   concat,
-  gather,
   Graph,
   greater,
   linearCrossEntropy,
-  matmul,
   reshape,
   verify,
   where,
@@ -57,15 +55,6 @@ export function buildLossGraph(options: GraphOptions): Graph {
   return graph;
 }
 
-/** Inputs: ids [B, S], positions [S], rows [K] of the B·S positions. Output: logits [K, V]. */
-export function buildLogitsGraph(options: GraphOptions): Graph {
-  const { graph, hidden, head } = buildForward(options, { training: false, dropout: false });
-  const rows = graph.input("rows", "int64", ["K"]);
-  graph.output("logits", matmul(gather(hidden, rows), head(), { transB: true }));
-  verify(graph);
-  return graph;
-}
-
 const lossInputs = (graph: Graph): [Value, Value] => [
   graph.input("targets", "int64", ["B*S"]),
   graph.input("weights", "float32", ["B*S"]),
@@ -86,7 +75,12 @@ interface Mode {
   dropout: boolean;
 }
 
-function buildForward({ model, header, targets, padRows }: GraphOptions, mode: Mode): Forward {
+/** `maskOf` makes the attention's mask from the positions [S]. */
+export function buildForward(
+  { model, header, targets, padRows }: GraphOptions,
+  mode: Mode,
+  maskOf: (positions: Value) => Value = causalMask,
+): Forward {
   const graph = new Graph();
   const ids = graph.input("ids", "int64", ["B", "S"]);
   const positions = graph.input("positions", "int64", ["S"]);
@@ -104,7 +98,7 @@ function buildForward({ model, header, targets, padRows }: GraphOptions, mode: M
     weight: weights,
     tokenTable,
     lora: (module) => branches.get(module),
-    causalMask: causalMask(positions),
+    causalMask: maskOf(positions),
   });
   return { graph, hidden, trainables, head: () => tokenTable(model.tokenTables.head) };
 }
@@ -135,10 +129,10 @@ function weightReader(graph: Graph, header: WeightsHeader): (name: string) => Va
   });
 }
 
-/** 0 where a position may look, −3.4e38 where the other lies behind it. */
-function causalMask(positions: Value): Value {
+/** [S, T]: 0 where one of the positions [S] may look at one of `seen` [T], −3.4e38 where that lies behind it. */
+export function causalMask(positions: Value, seen = positions): Value {
   const { graph } = positions;
-  const isLater = greater(reshape(positions, [1, "S"]), reshape(positions, ["S", 1]));
+  const isLater = greater(reshape(seen, [1, "rest"]), reshape(positions, ["rest", 1]));
   return where(isLater, graph.scalar(-3.4028234663852886e38), graph.scalar(0));
 }
 

@@ -8,10 +8,10 @@ export {
 export { openFamily } from "./families.js";
 export type { WeightEntry, WeightsHeader } from "./tensors.js";
 export {
-  buildLogitsGraph,
   buildLossGraph,
   buildTrainingGraph,
   gradientName,
   maskName,
   type GraphOptions,
 } from "./graphs.js";
+export { buildLogitsGraph, presentName } from "./logits-graph.js";

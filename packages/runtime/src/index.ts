@@ -1,6 +1,5 @@
 export type { Batch } from "./batch.js";
 export {
-  LogitsSession,
   LossSession,
   TrainingSession,
   type Adapter,
@@ -8,5 +7,6 @@ export {
   type LossResult,
   type TrainingResult,
 } from "./training-session.js";
+export { KeyValueCache, LogitsSession } from "./logits-session.js";
 export { onnxRuntimeVersion, type SessionOptions } from "./session.js";
 export { dropoutMask, dropoutMasks, type DropoutKey } from "./dropout-masks.js";

@@ -1,7 +1,6 @@
 import { loraTensorNames, type AdapterTensors } from "@gradpool/adapter";
 import { meanRow, type ModelSource } from "@gradpool/model-source";
 import {
-  buildLogitsGraph,
   buildLossGraph,
   buildTrainingGraph,
   gradientName,
@@ -9,8 +8,7 @@ import {
   type GraphOptions,
   type LinearModule,
 } from "@gradpool/models";
-import type { FloatTensor } from "@gradpool/safetensors";
-import { lossFeeds, range, type Batch } from "./batch.js";
+import { lossFeeds, type Batch } from "./batch.js";
 import { dropoutMasks, type DropoutKey } from "./dropout-masks.js";
 import { Session, type SessionOptions, type TensorData } from "./session.js";
 
@@ -99,33 +97,8 @@ export class LossSession {
   }
 }
 
-/** Logits of chosen positions: for sampling. */
-export class LogitsSession {
-  private constructor(private readonly session: Session) {}
-
-  static async create(base: Base, options: SessionOptions): Promise<LogitsSession> {
-    return new LogitsSession(await Session.create(buildLogitsGraph(await graphOptions(base)), base.source, options));
-  }
-
-  /** Logits [K, V] behind the given positions [K] of one sequence. */
-  async run(ids: readonly number[], positions: readonly number[], adapter?: Adapter): Promise<FloatTensor> {
-    const feeds = new Map<string, TensorData>([
-      ["ids", BigInt64Array.from(ids, BigInt)],
-      ["positions", range(ids.length)],
-      ["rows", BigInt64Array.from(positions, BigInt)],
-    ]);
-    const symbols = { B: 1, S: ids.length, K: positions.length, ...feedAdapter(feeds, adapter) };
-    const logits = (await this.session.run(symbols, feeds)).get("logits");
-    if (!logits) throw new Error("the graph gave no logits");
-    return { shape: [...logits.dims], data: logits.data as Float32Array };
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.session[Symbol.asyncDispose]();
-  }
-}
-
-async function graphOptions({ source, targets, padRow }: Base): Promise<GraphOptions> {
+/** What a base's graphs are built from. */
+export async function graphOptions({ source, targets, padRow }: Base): Promise<GraphOptions> {
   const options = { model: source.model, header: source.header, targets };
   if (!padRow) return options;
   const { embedding, head } = source.model.tokenTables;
@@ -135,7 +108,7 @@ async function graphOptions({ source, targets, padRow }: Base): Promise<GraphOpt
 }
 
 /** Feeds the adapter and gives the rank that it stands for. */
-function feedAdapter(feeds: Map<string, TensorData>, adapter?: Adapter): { r: number } | undefined {
+export function feedAdapter(feeds: Map<string, TensorData>, adapter?: Adapter): { r: number } | undefined {
   if (!adapter) return undefined;
   for (const [name, { data }] of adapter.tensors) feeds.set(name, data);
   feeds.set("lora_scaling", Float32Array.of(adapter.scaling));

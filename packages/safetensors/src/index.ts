@@ -3,3 +3,4 @@ export { headerLength, LENGTH_BYTES, MAX_HEADER_BYTES, parseHeader, tensorBytes 
 export type { SafetensorsHeader, TensorEntry } from "./header.js";
 export { layOut, readSafetensors, writeSafetensors, type FloatTensor, type Tensor } from "./file.js";
 export { bfloat16ToFloat32, float16ToFloat32, toFloat32 } from "./floats.js";
+export { fromFloat32 } from "./narrow.js";

@@ -1,21 +1,18 @@
 /** The command line's commands, flags and help. */
 import { Command, Option } from "commander";
-import { defaultRecipe } from "@gradpool/recipe";
 import type { StoreFlags } from "./checkpoints/store.js";
 import { addRunFlags, contextFor, HELP_TAIL, JSON_LINES, jsonOption, type ProgramOptions } from "./command-options.js";
 import { checkpointDelete } from "./commands/checkpoint-delete.js";
 import { checkpointExport, type CheckpointExportFlags } from "./commands/checkpoint-export.js";
 import { checkpointList } from "./commands/checkpoint-list.js";
 import { checkpointVerify } from "./commands/checkpoint-verify.js";
-import { evaluate, type EvalFlags } from "./commands/eval.js";
-import { sample, type SampleFlags } from "./commands/sample.js";
 import { train, type TrainFlags } from "./commands/train.js";
 import { up, type UpFlags } from "./commands/up.js";
 import { DEFAULT_PORT } from "./config.js";
-import { addRecipeFlags, address, atLeast, number, port } from "./flags.js";
+import { address, atLeast, number, port } from "./flags.js";
+import { addEval, addExport, addSample } from "./inference-program.js";
 import { DEFAULT_RECOVERY_SECONDS } from "./local-stack/local-stack.js";
 import { addPool, addRun, addTrainer } from "./pool-program.js";
-import { flagValues } from "./recipe-flags.js";
 
 const TRAIN_EXAMPLES = `
 Examples:
@@ -38,18 +35,6 @@ OUTPUT_DIR is the folder that a run wrote into. A checkpoint's own folder stands
   gradpool checkpoint export outputs/my-run latest --to my-adapter
 ${HELP_TAIL}`;
 
-const SAMPLE_EXAMPLES = `
-Examples:
-  gradpool sample --model_id models/tiny-coder --prompt "def main():"
-  gradpool sample --model_id models/tiny-coder --adapter outputs/my-run --prompt "export function" --temperature 0.8
-${HELP_TAIL}`;
-
-const EVAL_EXAMPLES = `
-Examples:
-  gradpool eval --model_id models/tiny-coder --dataset held-out.jsonl
-  gradpool eval --model_id models/tiny-coder --adapter outputs/my-run --dataset held-out.jsonl --json
-${HELP_TAIL}`;
-
 export function createProgram(options: ProgramOptions): Command {
   const program = new Command("gradpool")
     .description("Fine-tune language models with LoRA on a shared pool of trainers.")
@@ -63,6 +48,7 @@ export function createProgram(options: ProgramOptions): Command {
   addCheckpointCommands(program, options);
   addSample(program, options);
   addEval(program, options);
+  addExport(program, options);
   return program;
 }
 
@@ -71,7 +57,9 @@ function addStackFlags(command: Command): Command {
   return command
     .addOption(new Option("--trainers <n>", "trainer processes (default: 1)").argParser(atLeast(1)))
     .addOption(new Option("--threads <n>", "threads of each trainer (default: cores / trainers)").argParser(atLeast(1)))
-    .addOption(new Option("--recovery_seconds <x>", RECOVERY_HELP).argParser(nonNegative));
+    .addOption(
+      new Option("--recovery_seconds <x>", RECOVERY_HELP).argParser(number("0 or greater", (value) => value >= 0)),
+    );
 }
 
 const RECOVERY_HELP = `at most so many seconds of work are repeated after a crash; 0: no recovery points (default: ${DEFAULT_RECOVERY_SECONDS})`;
@@ -140,49 +128,4 @@ function onStore(command: Command, { config }: ProgramOptions, json = jsonOption
   ).argParser(address);
   if (config.checkpointStoreAddress) store.default(config.checkpointStoreAddress);
   return command.addOption(store).addOption(json).addHelpText("after", CHECKPOINT_HELP);
-}
-
-function addModelFlags(command: Command): Command {
-  return command
-    .option("--model_id <model>", "folder as save_pretrained writes it, .gguf file, or name on the hub")
-    .option("--adapter <folder>", "LoRA adapter as gradpool or PEFT saved it")
-    .addOption(new Option("--threads <n>", "threads (default: all cores)").argParser(atLeast(1)))
-    .addOption(jsonOption());
-}
-
-function addSample(program: Command, options: ProgramOptions): void {
-  const command = program.command("sample").description("let a model, with or without an adapter, go on with a text");
-  addModelFlags(command)
-    .option("--prompt <text>", "text to go on with")
-    .addOption(new Option("--max_new_tokens <n>", "longest continuation").argParser(atLeast(0)).default(64))
-    .addOption(
-      new Option("--temperature <x>", "0 takes the most likely token, higher is more varied")
-        .argParser(nonNegative)
-        .default(0),
-    )
-    .addOption(new Option("--seed <n>", "decides what a temperature above 0 draws").argParser(atLeast(0)).default(0))
-    .addHelpText("after", SAMPLE_EXAMPLES)
-    .action((flags: Omit<SampleFlags, "pad_token"> & { json?: boolean }) =>
-      sample({ ...flags, pad_token: "" }, contextFor(flags, options, ["model_id", "prompt"])),
-    );
-}
-
-const nonNegative = number("0 or greater", (value) => value >= 0);
-
-const EVAL_RECIPE_FLAGS = ["max_length", "batch_size", "text_column", "append_eos", "packing", "pad_token"];
-
-function addEval(program: Command, options: ProgramOptions): void {
-  const command = program.command("eval").description("loss per token and perplexity of a model on rows of text");
-  addRecipeFlags(
-    addModelFlags(command).option("--dataset <sources...>", "files, folders, globs, or synthetic"),
-    EVAL_RECIPE_FLAGS,
-  )
-    .addOption(new Option("--max_rows <n>", "use at most so many rows; 0: all").argParser(atLeast(0)).default(0))
-    .addHelpText("after", EVAL_EXAMPLES)
-    .action((flags: Partial<EvalFlags> & { json?: boolean }) =>
-      evaluate(
-        { ...flagValues(defaultRecipe()), ...flags } as unknown as EvalFlags,
-        contextFor(flags, options, ["model_id", "dataset"]),
-      ),
-    );
 }

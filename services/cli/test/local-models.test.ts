@@ -1,9 +1,10 @@
 /** sample and eval, against what Hugging Face's libraries give for the same models. */
 import assert from "node:assert/strict";
-import { readFile, writeFile } from "node:fs/promises";
+import { spawnSync } from "node:child_process";
+import { cp, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { REPOSITORY, run, TINY_CODER, withFolder } from "./support.js";
+import { assertHolds, REPOSITORY, run, TINY_CODER, withFolder } from "./support.js";
 
 const GOLDEN = join(REPOSITORY, "integration-tests/fixtures/golden/gpt2-plain");
 const GOLDEN_MODEL = ["--model_id", join(GOLDEN, "model")];
@@ -23,7 +24,7 @@ describe("gradpool sample", () => {
       "#     http://www.apache.org/licenses/LICENSE-2.0\n#\n# Unless required by applicable law or agreed to " +
       "in writing, software\n# distributed under the License is";
     const argv = ["sample", "--model_id", TINY_CODER, "--prompt", prompt, "--max_new_tokens", "40"];
-    assert.deepEqual(await document(...argv), { prompt, completion, new_tokens: 40, finish_reason: "length" });
+    assertHolds(await document(...argv), { prompt, completion, new_tokens: 40, finish_reason: "length" });
     const { stdout } = await run(argv);
     assert.equal(stdout, `${prompt}${completion}\n`);
   });
@@ -59,6 +60,55 @@ describe("gradpool sample", () => {
     };
     assert.equal(await sample("1"), await sample("1"));
     assert.notEqual(await sample("1"), await sample("2"));
+  });
+
+  test("draws only from what top-k and top-p leave", async () => {
+    const argv = ["sample", "--model_id", TINY_CODER, "--prompt", "import ", "--max_new_tokens", "12"];
+    const greedy = (await document(...argv))["completion"];
+    assert.equal((await document(...argv, "--temperature", "3", "--top_k", "1"))["completion"], greedy);
+    assert.equal((await document(...argv, "--temperature", "3", "--top_p", "1e-9"))["completion"], greedy);
+    const drawn = await document(...argv, "--temperature", "3", "--repetition_penalty", "1.2");
+    assert.notEqual(drawn["completion"], greedy);
+  });
+
+  test("ends before a stop text, and gives tokens and timings", async () => {
+    const argv = ["sample", "--model_id", TINY_CODER, "--prompt", "def main():\n", "--stop", "agreed", "# Unless"];
+    const { completion, finish_reason, tokens, timings } = await document(...argv);
+    assert.equal(completion, "#     http://www.apache.org/licenses/LICENSE-2.0\n#\n");
+    assert.equal(finish_reason, "stop");
+    const ids = tokens as { prompt: number[]; completion: number[] };
+    assert.ok(ids.prompt.length > 0 && ids.completion.length > 10);
+    for (const seconds of Object.values(timings as Record<string, number>)) assert.ok(seconds > 0);
+  });
+
+  test("reads a long prompt from standard input in pieces, and streams whole characters", async () => {
+    // More positions than one run of the model reads.
+    const prompt = "# é 🙂\n".repeat(24);
+    const argv = ["sample", "--model_id", TINY_CODER, "--prompt", "-", "--max_new_tokens", "8"];
+    const bin = join(REPOSITORY, "services/cli/bin/gradpool.js");
+    const { status, stdout, stderr } = spawnSync(process.execPath, [bin, ...argv, "--json"], { input: prompt });
+    assert.equal(status, 0, String(stderr));
+    const fromStdin = JSON.parse(String(stdout)) as Record<string, unknown>;
+    const given = await document(...argv.map((word) => (word === "-" ? prompt : word)));
+    assert.ok((given["tokens"] as { prompt: number[] }).prompt.length > 130);
+    assert.deepEqual(fromStdin["tokens"], given["tokens"]);
+    assert.equal(fromStdin["completion"], given["completion"]);
+  });
+
+  test("knows a pad token that a run added, and only then", async () => {
+    const argv = ["sample", ...GOLDEN_MODEL, "--max_new_tokens", "4", "--prompt", "the value<|pad|>"];
+    const { code, stderr } = await run(argv);
+    assert.equal(code, 1);
+    assert.match(stderr, /the prompt has the token <\|pad\|>, which this model does not know; leave it out\n$/);
+    await withFolder(async (folder) => {
+      await cp(join(GOLDEN, "final_adapter"), folder, { recursive: true });
+      await writeFile(join(folder, "tokenizer_config.json"), `{"pad_token": "<|pad|>"}`);
+      const { tokens } = await document(...argv, "--adapter", folder);
+      const { vocab_size } = JSON.parse(await readFile(join(GOLDEN, "model/config.json"), "utf8")) as {
+        vocab_size: number;
+      };
+      assert.equal((tokens as { prompt: number[] }).prompt.at(-1), vocab_size);
+    });
   });
 
   test("refuses an adapter of another model, and a damaged one", async () => {

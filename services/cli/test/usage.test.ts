@@ -39,6 +39,9 @@ const REFUSED: [argv: string[], code: number, line: RegExp][] = [
   [["up", "--port", "70000"], 2, /--port must be from 0 to/],
   [["sample", ...MODEL], 2, /--prompt is missing/],
   [["sample", ...MODEL, "--prompt", "x", "--temperature", "-1"], 2, /--temperature must be 0 or greater/],
+  [["sample", ...MODEL, "--prompt", "x", "--top_p", "0"], 2, /--top_p must be above 0 and at most 1/],
+  [["sample", ...MODEL, "--prompt", "x", "--top_k", "-1"], 2, /--top_k must be at least 0/],
+  [["sample", ...MODEL, "--prompt", "x", "--repetition_penalty", "0"], 2, /--repetition_penalty must be above 0/],
   [["train", "--model_id", "/no/such", "--dataset", "synthetic"], 1, /model_id: \/no\/such does not exist; /],
   [["train", ...MODEL, "--dataset", "/no/such.txt"], 1, /no file or folder/],
   [
@@ -80,7 +83,11 @@ const REFUSED: [argv: string[], code: number, line: RegExp][] = [
   [["trainer", "undrain", "x", ...NO_POOL], 1, /no pool answers/],
   [["trainer", "drain", ...NO_POOL], 2, /missing required argument 'trainer_id'/],
   [["sample", "--model_id", "/no/such", "--prompt", "x"], 1, /does not exist/],
-  [["sample", ...MODEL, "--prompt", "x", "--adapter", "/no/such"], 1, /adapter: .*adapter_config.json cannot be read/],
+  [
+    ["sample", ...MODEL, "--prompt", "x", "--adapter", "/no/such"],
+    1,
+    /adapter: \/no\/such cannot be read \(ENOENT\); give a/,
+  ],
   [["eval", ...MODEL, "--dataset", "/no/such.txt"], 1, /no file or folder/],
 ];
 

@@ -1,4 +1,4 @@
-import { sameShape, sizeOf, type Dim } from "../dims.js";
+import { addDims, sameShape, sizeOf, type Dim } from "../dims.js";
 import { concat, reshape, transpose } from "../functional.js";
 import type { TensorType, Value } from "../graph.js";
 import { input, outputGradient } from "./node-parts.js";
@@ -79,10 +79,10 @@ export const shapeOps: Record<ShapeOp, OpRule> = {
       const axis = positive(attributes["axis"] as number, a.shape.length);
       const [m, n] = [input(a.shape, axis), input(b.shape, axis)];
       const others = ({ shape }: TensorType) => shape.filter((_, i) => i !== axis);
-      if (typeof m !== "number" || typeof n !== "number" || !sameShape(others(a), others(b)) || a.dtype !== b.dtype) {
+      if (!sameShape(others(a), others(b)) || a.dtype !== b.dtype) {
         throw new Error(`Concat: [${a.shape.join(", ")}] and [${b.shape.join(", ")}] do not fit`);
       }
-      return [{ dtype: a.dtype, shape: a.shape.map((dim, i) => (i === axis ? m + n : dim)) }];
+      return [{ dtype: a.dtype, shape: a.shape.map((dim, i) => (i === axis ? addDims(m, n) : dim)) }];
     },
     vjp: [null, null],
   },

@@ -1,78 +1,112 @@
 /** gradpool sample: goes on with a prompt, in this process. */
 import { availableParallelism } from "node:os";
-import { setImmediate } from "node:timers/promises";
 import { GradpoolError } from "@gradpool/errors";
 import { LogitsSession } from "@gradpool/runtime";
 import type { CommandContext } from "../command-context.js";
-import { openAdaptedModel, type AdaptedModelFlags } from "../inference/adapted-model.js";
-import { drawToken, mostLikely, uniforms } from "../inference/next-token.js";
-import { TextStream } from "../inference/text-stream.js";
+import { openAdaptedModel, type AdaptedModel, type AdaptedModelFlags } from "../inference/adapted-model.js";
+import { endTokens } from "../inference/end-tokens.js";
+import { generate, type FinishReason } from "../inference/generate.js";
+import { readPrompt } from "../inference/prompt.js";
+import { StopTexts, TextStream } from "../inference/text-stream.js";
 
 export interface SampleFlags extends AdaptedModelFlags {
+  /** "-": standard input. */
   prompt: string;
   max_new_tokens: number;
-  /** 0: always the most likely token. */
   temperature: number;
+  top_k: number;
+  top_p: number;
+  repetition_penalty: number;
   seed: number;
+  /** The text ends before the first of these. */
+  stop?: string[];
   threads?: number;
 }
 
-/** Why the text ended: the end-of-sequence token, max_new_tokens, or the model's positions. */
-type FinishReason = "eos" | "length" | "positions";
-
 export async function sample(flags: SampleFlags, { output, config, interrupts }: CommandContext): Promise<void> {
+  const { signal } = interrupts;
+  const started = performance.now();
+  const prompt = await readPrompt(flags.prompt, process.stdin, signal);
   const model = await openAdaptedModel(flags, config.models);
-  const { source, tokenizer, targets, adapter } = model;
-  const { eosId } = tokenizer.info;
+  const { source, tokenizer, targets, adapter, padRow } = model;
+  const promptIds = encodePrompt(prompt, model);
+  await using session = await LogitsSession.create(
+    { source, targets, padRow },
+    { threads: flags.threads ?? availableParallelism() },
+  );
+  const tokens = generate({
+    ...{ session, adapter, prompt: promptIds, signal },
+    maxNewTokens: flags.max_new_tokens,
+    maxPositions: source.model.description.maxPositions,
+    endTokens: await endTokens(source.dir, tokenizer.info.eosId),
+    sampling: {
+      temperature: flags.temperature,
+      topK: flags.top_k,
+      topP: flags.top_p,
+      repetitionPenalty: flags.repetition_penalty,
+    },
+    seed: flags.seed,
+  });
+  const characters = new TextStream((ids) => tokenizer.decode(ids, { skipSpecialTokens: true }));
+  const stops = new StopTexts(flags.stop ?? []);
+  let completion = "";
+  const tell = (piece: string) => {
+    completion += piece;
+    output.stream(piece);
+  };
+
+  output.stream(prompt);
+  const made: number[] = [];
+  const loaded = performance.now();
+  let first: number | undefined;
+  let finishReason: FinishReason = "stop";
+  while (!stops.isFound) {
+    const { value, done } = await tokens.next();
+    first ??= performance.now();
+    if (done) {
+      finishReason = value;
+      break;
+    }
+    made.push(value);
+    tell(stops.next(characters.next(value)));
+  }
+  tell(stops.next(characters.end()));
+  if (stops.isFound) finishReason = "stop";
+  tell(stops.end());
+  output.stream("\n");
+  const ended = performance.now();
+  output.document({
+    ...{ prompt, completion, new_tokens: made.length, finish_reason: finishReason },
+    tokens: { prompt: promptIds, completion: made },
+    timings: timings(made.length, started, loaded, first ?? loaded, ended),
+  });
+}
+
+/** Errors: `invalid_argument` for a prompt that leaves no position to go on at, or has a token without an embedding. */
+function encodePrompt(prompt: string, { source, tokenizer, padRow }: AdaptedModel): number[] {
   const { maxPositions, vocabSize } = source.model.description;
-  const prompt = [...tokenizer.encode(flags.prompt)];
+  const encoded = Array.from(tokenizer.encode(prompt));
   // As GPT-2 was trained: a text begins behind the end of another.
-  const ids = prompt.length > 0 ? prompt : [eosId];
+  const ids = encoded.length > 0 ? encoded : [tokenizer.info.eosId];
   if (ids.length >= maxPositions) {
     const problem = `the prompt has ${ids.length} tokens, and the model ${maxPositions} positions`;
     throw new GradpoolError("invalid_argument", `${problem}; shorten the prompt`);
   }
-  await using session = await LogitsSession.create(
-    { source, targets, padRow: false },
-    { threads: flags.threads ?? availableParallelism() },
-  );
-  const random = uniforms(flags.seed);
-  const text = new TextStream((generated) => tokenizer.decode(generated, { skipSpecialTokens: true }));
-  const generated: number[] = [];
-  let completion = "";
-  const tell = (isEnd: boolean) => {
-    const piece = text.next(generated, isEnd);
-    completion += piece;
-    output.stream(piece);
-  };
-  let finishReason: FinishReason = "length";
-  output.stream(flags.prompt);
-  while (generated.length < flags.max_new_tokens) {
-    if (ids.length >= maxPositions) {
-      finishReason = "positions";
-      break;
-    }
-    const { data } = await session.run(ids, [ids.length - 1], adapter);
-    const logits = data.subarray(0, vocabSize);
-    const { temperature } = flags;
-    const id = temperature === 0 ? mostLikely(logits) : drawToken(logits, temperature, random.next().value);
-    if (id === eosId) {
-      finishReason = "eos";
-      break;
-    }
-    ids.push(id);
-    generated.push(id);
-    tell(false);
-    // The model runs synchronously: let Ctrl-C through.
-    await setImmediate();
-    interrupts.signal.throwIfAborted();
+  if (ids.some((id) => id >= vocabSize + (padRow ? 1 : 0))) {
+    const problem = `the prompt has the token ${tokenizer.info.padToken}, which this model does not know`;
+    throw new GradpoolError("invalid_argument", `${problem}; leave it out`);
   }
-  tell(true);
-  output.stream("\n");
-  output.document({
-    prompt: flags.prompt,
-    completion,
-    new_tokens: generated.length,
-    finish_reason: finishReason,
-  });
+  return ids;
+}
+
+/** Seconds; the first token comes with the reading of the prompt, the rate is that of the others. */
+function timings(made: number, started: number, loaded: number, first: number, ended: number) {
+  const seconds = (from: number, to: number) => (to - from) / 1000;
+  const rate = made > 1 ? (made - 1) / seconds(first, ended) : null;
+  return {
+    load_seconds: seconds(started, loaded),
+    first_token_seconds: seconds(loaded, first),
+    seconds: seconds(loaded, ended),
+    tokens_per_second: rate,
+  };
 }

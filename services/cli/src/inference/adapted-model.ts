@@ -1,66 +1,71 @@
 /** A model, perhaps with an adapter, to use in this process. */
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { parseAdapterConfig, readAdapter, type AdapterConfig } from "@gradpool/adapter";
+import { parseAdapterConfig, readAdapter } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
 import { openModel, type ModelPlaces, type ModelSource } from "@gradpool/model-source";
 import { selectTargets, type LinearModule } from "@gradpool/models";
 import { loraScaling } from "@gradpool/recipe";
 import type { Adapter } from "@gradpool/runtime";
 import { loadTokenizer, type HfTokenizer } from "@gradpool/tokenizers";
+import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, AdapterFolder } from "./adapter-folder.js";
+
+const TOKENIZER_CONFIG = "tokenizer_config.json";
 
 export interface AdaptedModel {
   source: ModelSource;
+  /** The base's, with the pad token that the adapter was trained with. */
   tokenizer: HfTokenizer;
   /** Modules that the adapter adapts; none without one. */
   targets: LinearModule[];
   adapter?: Adapter;
+  /** The adapter's own tokenizer files name this pad token. */
+  adapterPad?: string | undefined;
+  /** The adapter was trained on an embedding that had grown by a row for it. */
+  padRow: boolean;
 }
 
 export interface AdaptedModelFlags {
   model_id: string;
-  /** Folder with adapter_config.json and adapter_model.safetensors. */
+  /** Folder that PEFT saved, output folder of a run, or checkpoint. */
   adapter?: string;
+  /** Empty: the adapter's, else the tokenizer's own, else one is added. */
   pad_token: string;
 }
 
 /** Errors: those of the model, the tokenizer and the adapter; `failed_precondition` when they do not fit together. */
 export async function openAdaptedModel(flags: AdaptedModelFlags, models: ModelPlaces): Promise<AdaptedModel> {
   const source = await openModel(flags.model_id, models);
-  const tokenizer = await loadTokenizer(source.dir, flags.pad_token);
-  const { vocabSize, padTokenAdded } = tokenizer.info;
   const { description } = source.model;
+  const folder = flags.adapter === undefined ? undefined : await AdapterFolder.open(flags.adapter);
+  const adapterPad = folder && (await padTokenOf(folder));
+  const tokenizer = await tokenizerWithPad(source.dir, flags.pad_token, adapterPad);
+  const { vocabSize, padTokenAdded } = tokenizer.info;
   const own = padTokenAdded ? vocabSize - 1 : vocabSize;
   if (own > description.vocabSize) {
     const problem = `the tokenizer has ${own} tokens, but the model's embedding only ${description.vocabSize}`;
     throw new GradpoolError("failed_precondition", `${problem}; use the model's own tokenizer`);
   }
-  if (flags.adapter === undefined) return { source, tokenizer, targets: [] };
-  const config = await readConfig(flags.adapter);
+  if (!folder) return { source, tokenizer, targets: [], padRow: false };
+  const config = parseAdapterConfig(await folder.readJson(ADAPTER_CONFIG));
   const targets = selectTargets(description, config.targetModules);
-  const path = join(flags.adapter, "adapter_model.safetensors");
-  const tensors = readAdapter(await readPart(path), targets, config.r, path);
-  return { source, tokenizer, targets, adapter: { tensors, r: config.r, scaling: loraScaling(config) } };
+  const weights = await folder.read(ADAPTER_WEIGHTS);
+  const tensors = readAdapter(weights, targets, config.r, join(folder.path, ADAPTER_WEIGHTS));
+  const adapter = { tensors, r: config.r, scaling: loraScaling(config) };
+  const padRow = adapterPad !== undefined && vocabSize > description.vocabSize;
+  return { source, tokenizer, targets, adapter, adapterPad, padRow };
 }
 
-async function readConfig(folder: string): Promise<AdapterConfig> {
-  const path = join(folder, "adapter_config.json");
-  const text = (await readPart(path)).toString("utf8");
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (cause) {
-    throw new GradpoolError("data_loss", `adapter: ${path} is not valid JSON; copy the adapter again`, { cause });
-  }
-  return parseAdapterConfig(json);
+/** The pad token that the adapter's own tokenizer files name. */
+async function padTokenOf(folder: AdapterFolder): Promise<string | undefined> {
+  if (!(await folder.has(TOKENIZER_CONFIG))) return undefined;
+  const token = (await folder.readJson(TOKENIZER_CONFIG))["pad_token"];
+  const content = typeof token === "object" && token !== null ? (token as { content?: unknown }).content : token;
+  return typeof content === "string" ? content : undefined;
 }
 
-async function readPart(path: string): Promise<Buffer> {
-  try {
-    return await readFile(path);
-  } catch (cause) {
-    const code = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
-    const advice = "give a folder that gradpool or PEFT saved";
-    throw new GradpoolError("not_found", `adapter: ${path} cannot be read (${code}); ${advice}`, { cause });
-  }
+/** What training did with the base's tokenizer: an adapter's folder has no config.json to find its eos in. */
+async function tokenizerWithPad(dir: string, wanted: string, adapterPad: string | undefined): Promise<HfTokenizer> {
+  const tokenizer = await loadTokenizer(dir, wanted);
+  if (wanted !== "" || adapterPad === undefined || tokenizer.info.padToken === adapterPad) return tokenizer;
+  return loadTokenizer(dir, adapterPad);
 }

@@ -1,0 +1,68 @@
+/** Going on with remembered keys and values gives what reading the whole text gives, for each family. */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { before, describe, test } from "node:test";
+import { parseAdapterConfig, readAdapter } from "@gradpool/adapter";
+import { Golden, GOLDEN_CASES, relativeError, TOLERANCE } from "@gradpool/integration-tests";
+import { openModel } from "@gradpool/model-source";
+import { selectTargets } from "@gradpool/models";
+import { loraScaling } from "@gradpool/recipe";
+import { KeyValueCache, LogitsSession, type Adapter, type Base } from "@gradpool/runtime";
+import { toFloat32 } from "@gradpool/safetensors";
+
+const NEW_TOKENS = 24;
+
+const mostLikely = (logits: Float32Array) => logits.reduce((best, logit, i) => (logit > logits[best]! ? i : best), 0);
+
+for (const name of GOLDEN_CASES) {
+  describe(name, () => {
+    const golden = new Golden(name);
+    let base: Base;
+    let adapter: Adapter;
+    before(async () => {
+      const source = await openModel(golden.modelDir);
+      const folder = `${golden.dir}final_adapter/`;
+      const config = parseAdapterConfig(JSON.parse(readFileSync(`${folder}adapter_config.json`, "utf8")));
+      const targets = selectTargets(source.model.description, config.targetModules);
+      const tensors = readAdapter(readFileSync(`${folder}adapter_model.safetensors`), targets, config.r);
+      adapter = { tensors, r: config.r, scaling: loraScaling(config) };
+      base = { source, targets, padRow: golden.addsPadToken };
+    });
+
+    test("the reference's logits, position by position and in pieces", async () => {
+      const expected = golden.tensors("logits.safetensors");
+      const ids = Array.from(new BigInt64Array(Uint8Array.from(expected.get("ids")?.data ?? []).buffer), Number);
+      const reference = expected.get("logits");
+      assert.ok(reference);
+      const rows = toFloat32(reference);
+      const vocabulary = rows.length / ids.length;
+      const { source } = base;
+      await using session = await LogitsSession.create({ source, targets: [], padRow: false }, { threads: 2 });
+      for (const pieces of [ids.map((id) => [id]), [ids.slice(0, 5), ids.slice(5, 6), ids.slice(6)]]) {
+        const cache = new KeyValueCache();
+        for (const piece of pieces) {
+          const logits = await session.next(cache, piece);
+          const row = rows.subarray((cache.length - 1) * vocabulary, cache.length * vocabulary);
+          assert.ok(relativeError(logits, row) <= TOLERANCE.logits, `position ${cache.length - 1}`);
+        }
+      }
+    });
+
+    test("greedy tokens and logits with an adapter equal those of a whole reading", async () => {
+      await using session = await LogitsSession.create(base, { threads: 2 });
+      const cache = new KeyValueCache();
+      const text = [3, 1, 4, 1, 5];
+      let unread = text;
+      for (let i = 0; i < NEW_TOKENS; i++) {
+        const logits = await session.next(cache, unread, adapter);
+        const whole = await session.run(text, [text.length - 1], adapter);
+        assert.ok(relativeError(logits, whole.data) <= TOLERANCE.logits, `token ${i}`);
+        const id = mostLikely(logits);
+        assert.equal(id, mostLikely(whole.data), `token ${i}`);
+        text.push(id);
+        unread = [id];
+      }
+      assert.equal(cache.length, text.length - 1);
+    });
+  });
+}

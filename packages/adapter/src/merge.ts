@@ -1,0 +1,54 @@
+import { loraNames, type AdaptedModule, type AdapterTensors } from "./tensors.js";
+
+/** What a LoRA branch adds to a weight as it is stored: left [rows, r] · right [r, columns]. */
+export interface LoraProduct {
+  left: Float32Array;
+  right: Float32Array;
+  r: number;
+  columns: number;
+}
+
+/**
+ * The product of a module's A [r, in] and B [out, r] in the layout of its weight: B·A for [out, in] as in
+ * torch.nn.Linear, its transpose for [in, out] as in GPT-2's Conv1D (`fanInFanOut`, PEFT's name).
+ */
+export function loraProduct(
+  { name, inFeatures, outFeatures }: AdaptedModule,
+  tensors: AdapterTensors,
+  r: number,
+  fanInFanOut: boolean,
+): LoraProduct {
+  const names = loraNames(name);
+  const [a, b] = [tensors.get(names.a)?.data, tensors.get(names.b)?.data];
+  if (!a || !b) throw new Error(`the adapter has no tensors of ${name}`);
+  if (!fanInFanOut) return { left: b, right: a, r, columns: inFeatures };
+  return { left: transposed(a, r, inFeatures), right: transposed(b, outFeatures, r), r, columns: outFeatures };
+}
+
+/**
+ * Adds scaling · left · right to some rows of a weight, the first of which is `firstRow`, in place: what
+ * peft's lora.Linear.merge does, with the product in float64. float32 in, float32 out.
+ */
+export function addProduct(rows: Float32Array, firstRow: number, product: LoraProduct, scaling: number): void {
+  const { left, right, r, columns } = product;
+  const sums = new Float64Array(columns);
+  for (let row = 0; row < rows.length / columns; row++) {
+    sums.fill(0);
+    for (let k = 0; k < r; k++) {
+      const factor = left[(firstRow + row) * r + k]!;
+      const from = k * columns;
+      for (let column = 0; column < columns; column++) sums[column]! += factor * right[from + column]!;
+    }
+    const at = row * columns;
+    for (let column = 0; column < columns; column++) rows[at + column]! += scaling * sums[column]!;
+  }
+}
+
+/** [rows, columns] as [columns, rows]. */
+function transposed(data: Float32Array, rows: number, columns: number): Float32Array {
+  const result = new Float32Array(data.length);
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) result[column * rows + row] = data[row * columns + column]!;
+  }
+  return result;
+}

@@ -1,0 +1,56 @@
+/**
+ * Logits, for sampling: a graph that goes on where an earlier run ended. It takes the keys and values of
+ * the P positions before and gives those of all P + S, so that a token costs one position of work
+ * instead of the whole text's (Pope et al. 2022, "Efficiently Scaling Transformer Inference", 2.1).
+ *
+ * P is a symbol like S: one session, and one copy of the weights, reads a prompt (P = 0, S its length),
+ * goes on with it piece by piece and makes single tokens (S = 1). Families know nothing of it: the mask
+ * that their attention takes does the remembering. Rotary keys are kept rotated, by their positions.
+ */
+import { concat, gather, matmul, verify, type CachedMask, type Graph, type Value } from "@gradpool/graph";
+import { buildForward, causalMask, type GraphOptions } from "./graphs.js";
+
+const PAST = "past.";
+
+/** The output that belongs to an input of remembered keys or values; undefined for other inputs. */
+export function presentName(input: string): string | undefined {
+  return input.startsWith(PAST) ? `present.${input.slice(PAST.length)}` : undefined;
+}
+
+/**
+ * Inputs: ids [B, S], positions [S] (P … P + S − 1), seen_positions [P + S] (0 … P + S − 1), rows [K] of
+ * the B·S positions, lora_scaling, the LoRA tensors, and in the order of the layers past.key.0,
+ * past.value.0 … [B, K, P, D]. Outputs: logits [K, V], and present.key.0 … [B, K, P + S, D].
+ */
+export function buildLogitsGraph(options: GraphOptions): Graph {
+  const present = new Map<string, Value>();
+  const maskOf = (positions: Value) => cachedMask(positions, present);
+  const { graph, hidden, head } = buildForward(options, { training: false, dropout: false }, maskOf);
+  const rows = graph.input("rows", "int64", ["K"]);
+  graph.output("logits", matmul(gather(hidden, rows), head(), { transB: true }));
+  for (const [name, value] of present) graph.output(name, value);
+  verify(graph);
+  return graph;
+}
+
+/** Every attention that takes this mask is one more layer. `present` receives its keys and values. */
+function cachedMask(positions: Value, present: Map<string, Value>): CachedMask {
+  const { graph } = positions;
+  const mask = causalMask(positions, graph.input("seen_positions", "int64", ["(P+S)"]));
+  const join = (name: string, x: Value): Value => {
+    const [rows, heads, , size] = x.shape as [Value["shape"][0], number, Value["shape"][0], number];
+    const past = graph.input(`${PAST}${name}`, "float32", [rows, heads, "P", size]);
+    const joined = concat(past, x, 2);
+    present.set(presentName(past.name) as string, joined);
+    return joined;
+  };
+  let layer = 0;
+  return {
+    ...mask,
+    remember: (k, v) => {
+      const joined: [Value, Value] = [join(`key.${layer}`, k), join(`value.${layer}`, v)];
+      layer++;
+      return joined;
+    },
+  };
+}

@@ -1,0 +1,87 @@
+import { buildLogitsGraph, presentName } from "@gradpool/models";
+import type { FloatTensor } from "@gradpool/safetensors";
+import { range } from "./batch.js";
+import { Session, type SessionOptions, type TensorData } from "./session.js";
+import { feedAdapter, graphOptions, type Adapter, type Base } from "./training-session.js";
+
+/** Positions that are read at once: the attention's scores [H, S, P + S] stay small, however long the text is. */
+const POSITIONS_PER_RUN = 128;
+
+/** The keys and values of a text's positions so far. Belongs to one session and one adapter. */
+export class KeyValueCache {
+  /** Positions that it holds. */
+  length = 0;
+  /** [1, K, length, D] by the graph's name of the input. */
+  readonly tensors = new Map<string, Float32Array>();
+}
+
+/** Logits of one text's positions: for sampling. */
+export class LogitsSession {
+  private constructor(
+    private readonly session: Session,
+    /** Inputs of remembered keys and values. */
+    private readonly past: readonly string[],
+  ) {}
+
+  static async create(base: Base, options: SessionOptions): Promise<LogitsSession> {
+    const graph = buildLogitsGraph(await graphOptions(base));
+    const past = graph.inputs.map(({ name }) => name).filter((name) => presentName(name) !== undefined);
+    return new LogitsSession(await Session.create(graph, base.source, options), past);
+  }
+
+  /** Logits [K, V] behind the given positions [K] of one sequence. */
+  async run(ids: readonly number[], positions: readonly number[], adapter?: Adapter): Promise<FloatTensor> {
+    return this.#extend(new KeyValueCache(), ids, positions, adapter);
+  }
+
+  /**
+   * Reads `ids`, which follow on the text that the cache holds, into it, and gives the logits [V] behind
+   * the last. Long texts are read piece by piece, with `onPiece` between: a run is synchronous inside (I10).
+   */
+  async next(
+    cache: KeyValueCache,
+    ids: readonly number[],
+    adapter?: Adapter,
+    onPiece: () => Promise<void> = () => Promise.resolve(),
+  ): Promise<Float32Array> {
+    let start = 0;
+    for (; ids.length - start > POSITIONS_PER_RUN; start += POSITIONS_PER_RUN) {
+      await this.#extend(cache, ids.slice(start, start + POSITIONS_PER_RUN), [], adapter);
+      await onPiece();
+    }
+    const last = ids.slice(start);
+    return (await this.#extend(cache, last, [last.length - 1], adapter)).data;
+  }
+
+  async #extend(
+    cache: KeyValueCache,
+    ids: readonly number[],
+    rows: readonly number[],
+    adapter?: Adapter,
+  ): Promise<FloatTensor> {
+    const seen = range(cache.length + ids.length);
+    const feeds = new Map<string, TensorData>([
+      ["ids", BigInt64Array.from(ids, BigInt)],
+      ["positions", seen.subarray(cache.length)],
+      ["seen_positions", seen],
+      ["rows", BigInt64Array.from(rows, BigInt)],
+    ]);
+    for (const name of this.past) feeds.set(name, cache.tensors.get(name) ?? new Float32Array(0));
+    const sizes = { B: 1, S: ids.length, P: cache.length, K: rows.length };
+    const symbols = { ...sizes, ...feedAdapter(feeds, adapter) };
+    const outputs = await this.session.run(symbols, feeds);
+    for (const name of this.past) {
+      const present = outputs.get(presentName(name) ?? "");
+      if (!present) throw new Error(`the graph gave no ${presentName(name)}`);
+      cache.tensors.set(name, present.data as Float32Array);
+    }
+    cache.length += ids.length;
+    const logits = outputs.get("logits");
+    if (!logits) throw new Error("the graph gave no logits");
+    return { shape: [...logits.dims], data: logits.data as Float32Array };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.session[Symbol.asyncDispose]();
+  }
+}

@@ -1,0 +1,49 @@
+/** gradpool export: an adapter, or the model with the adapter in its weights, as other programs load them. */
+import { SOURCE_FILES } from "@gradpool/tokenizers";
+import { ExportFolder } from "../checkpoints/export-folder.js";
+import type { CommandContext } from "../command-context.js";
+import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, AdapterFolder } from "../inference/adapter-folder.js";
+import { openAdaptedModel, type AdaptedModelFlags } from "../inference/adapted-model.js";
+import { mergedModel, type FilePiece } from "../inference/merged-model.js";
+import { bytes, counted } from "../terminal/format.js";
+import { UsageError } from "../usage-error.js";
+
+export interface ExportFlags extends AdaptedModelFlags {
+  adapter: string;
+  /** A whole model instead of the adapter. */
+  merged?: boolean;
+  /** Folder that does not exist or is empty. */
+  to: string;
+}
+
+/** Writes all or nothing. Errors: those of the model and the adapter; `failed_precondition` for a folder in use. */
+export async function exportModel(flags: ExportFlags, { output, config, interrupts }: CommandContext): Promise<void> {
+  if (flags.to === "") throw new UsageError("--to is empty; name the folder to write");
+  const merged = flags.merged ?? false;
+  const model = await openAdaptedModel(flags, config.models);
+  await using folder = await ExportFolder.create(flags.to);
+  const pieces = merged ? mergedModel(model) : adapterFiles(await AdapterFolder.open(flags.adapter));
+  for await (const { name, data } of pieces) {
+    await folder.write(name, data);
+    output.progress(`writing ${name}, ${bytes(folder.sizeBytes)}`);
+    interrupts.signal.throwIfAborted();
+  }
+  const to = await folder.publish();
+  output.endProgress();
+  const { files, sizeBytes } = folder;
+  output.document({
+    ...{ model_id: flags.model_id, adapter: flags.adapter, merged, to, files },
+    size_bytes: sizeBytes,
+  });
+  output.say(
+    `exported the ${merged ? "merged model" : "adapter"} to ${to} (${counted(files.length, "file")}, ${bytes(sizeBytes)})`,
+  );
+}
+
+/** What PEFT needs of an adapter's folder, its tokenizer and its card. */
+async function* adapterFiles(folder: AdapterFolder): AsyncGenerator<FilePiece> {
+  for (const name of [ADAPTER_CONFIG, ADAPTER_WEIGHTS]) yield { name, data: await folder.read(name) };
+  for (const name of ["README.md", ...SOURCE_FILES]) {
+    if (name !== "config.json" && (await folder.has(name))) yield { name, data: await folder.read(name) };
+  }
+}

@@ -1,0 +1,97 @@
+/** The commands that use a model in this process: sample, eval and export. */
+import { Option, type Command } from "commander";
+import { defaultRecipe } from "@gradpool/recipe";
+import { contextFor, HELP_TAIL, jsonOption, type ProgramOptions } from "./command-options.js";
+import { evaluate, type EvalFlags } from "./commands/eval.js";
+import { exportModel, type ExportFlags } from "./commands/export.js";
+import { sample, type SampleFlags } from "./commands/sample.js";
+import { addRecipeFlags, atLeast, number } from "./flags.js";
+import { flagValues } from "./recipe-flags.js";
+
+const SAMPLE_HELP = `
+Tokens are chosen as transformers' generate does: repetition penalty, temperature, top-k, top-p, draw.
+
+Examples:
+  gradpool sample --model_id models/tiny-coder --prompt "def main():"
+  gradpool sample --model_id models/tiny-coder --adapter outputs/my-run --prompt "export function" --temperature 0.8
+  gradpool sample --model_id models/tiny-coder --prompt - --stop $'\\ndef ' $'\\nclass ' < start.py
+${HELP_TAIL}`;
+
+const EVAL_EXAMPLES = `
+Examples:
+  gradpool eval --model_id models/tiny-coder --dataset held-out.jsonl
+  gradpool eval --model_id models/tiny-coder --adapter outputs/my-run --dataset held-out.jsonl --json
+${HELP_TAIL}`;
+
+const EXPORT_EXAMPLES = `
+Examples:
+  gradpool export --model_id models/tiny-coder --adapter outputs/my-run --merged --to my-model
+  gradpool export --model_id models/tiny-coder --adapter outputs/my-run --to my-adapter
+${HELP_TAIL}`;
+
+function addModelFlags(command: Command): Command {
+  return command
+    .option("--model_id <folder>", "model: a folder with config.json, model.safetensors and a tokenizer")
+    .option("--adapter <folder>", "LoRA adapter: an output folder, a checkpoint, or what PEFT saved")
+    .addOption(jsonOption());
+}
+
+function addThreads(command: Command): Command {
+  return command.addOption(new Option("--threads <n>", "threads (default: all cores)").argParser(atLeast(1)));
+}
+
+export function addSample(program: Command, options: ProgramOptions): void {
+  const command = program.command("sample").description("let a model, with or without an adapter, go on with a text");
+  addThreads(addModelFlags(command))
+    .option("--prompt <text>", "text to go on with; - reads standard input")
+    .addOption(new Option("--max_new_tokens <n>", "longest continuation").argParser(atLeast(0)).default(64))
+    .addOption(
+      new Option("--temperature <x>", "0 takes the most likely token, higher is more varied")
+        .argParser(number("0 or greater", (value) => value >= 0))
+        .default(0),
+    )
+    .addOption(new Option("--top_k <n>", "draw from the n most likely; 0: from all").argParser(atLeast(0)).default(0))
+    .addOption(
+      new Option("--top_p <x>", "draw from the most likely that together reach this probability")
+        .argParser(number("above 0 and at most 1", (value) => value > 0 && value <= 1))
+        .default(1),
+    )
+    .addOption(
+      new Option("--repetition_penalty <x>", "above 1: tokens that are in the text become less likely")
+        .argParser(number("above 0", (value) => value > 0))
+        .default(1),
+    )
+    .addOption(new Option("--seed <n>", "decides what a temperature above 0 draws").argParser(atLeast(0)).default(0))
+    .option("--stop <text...>", "end before the first of these texts")
+    .addHelpText("after", SAMPLE_HELP)
+    .action((flags: Omit<SampleFlags, "pad_token"> & { json?: boolean }) =>
+      sample({ ...flags, pad_token: "" }, contextFor(flags, options, ["model_id", "prompt"])),
+    );
+}
+
+const EVAL_RECIPE_FLAGS = ["max_length", "batch_size", "text_column", "append_eos", "packing", "pad_token"];
+
+export function addEval(program: Command, options: ProgramOptions): void {
+  const command = program.command("eval").description("loss per token and perplexity of a model on rows of text");
+  addThreads(addModelFlags(command)).option("--dataset <sources...>", "files, folders, globs, or synthetic");
+  addRecipeFlags(command, EVAL_RECIPE_FLAGS)
+    .addOption(new Option("--max_rows <n>", "use at most so many rows; 0: all").argParser(atLeast(0)).default(0))
+    .addHelpText("after", EVAL_EXAMPLES)
+    .action((flags: Partial<EvalFlags> & { json?: boolean }) =>
+      evaluate(
+        { ...flagValues(defaultRecipe()), ...flags } as unknown as EvalFlags,
+        contextFor(flags, options, ["model_id", "dataset"]),
+      ),
+    );
+}
+
+export function addExport(program: Command, options: ProgramOptions): void {
+  const command = program.command("export").description("write an adapter, or the model with it, for other programs");
+  addModelFlags(command)
+    .option("--merged", "a whole model with the adapter in its weights, as transformers loads it")
+    .option("--to <folder>", "folder to write, which does not exist yet or is empty")
+    .addHelpText("after", EXPORT_EXAMPLES)
+    .action((flags: Omit<ExportFlags, "pad_token"> & { json?: boolean }) =>
+      exportModel({ ...flags, pad_token: "" }, contextFor(flags, options, ["model_id", "adapter", "to"])),
+    );
+}

@@ -1,0 +1,142 @@
+/**
+ * A model with an adapter in its weights: W + scaling · B·A in the base's dtypes, and where training added a
+ * pad token, tables with its row. Read and written piece by piece: memory does not grow with the model.
+ */
+import { open, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { addProduct, loraProduct, type LoraProduct } from "@gradpool/adapter";
+import { GradpoolError } from "@gradpool/errors";
+import { meanRow, type ModelSource } from "@gradpool/model-source";
+import type { WeightEntry } from "@gradpool/models";
+import { fromFloat32, layOut, toFloat32 } from "@gradpool/safetensors";
+import { SOURCE_FILES } from "@gradpool/tokenizers";
+import type { AdaptedModel } from "./adapted-model.js";
+
+const CONFIG = "config.json";
+/** Copied where it exists; tells how the model's authors sample from it. */
+const GENERATION_CONFIG = "generation_config.json";
+const WEIGHTS = "model.safetensors";
+/** Bytes of a tensor that are in memory at once, but for at least one row. */
+const PIECE_BYTES = 8 << 20;
+
+/** A piece of a file; each file's come together. */
+export interface FilePiece {
+  name: string;
+  data: Uint8Array;
+}
+
+/** The files of the merged model. Errors: those of reading the model. */
+export async function* mergedModel(model: AdaptedModel): AsyncGenerator<FilePiece> {
+  const { source, tokenizer, adapterPad, padRow } = model;
+  yield { name: CONFIG, data: padRow ? await grownConfig(source) : await readFile(join(source.dir, CONFIG)) };
+  const generationConfig = await readIfPresent(join(source.dir, GENERATION_CONFIG));
+  if (generationConfig) yield { name: GENERATION_CONFIG, data: generationConfig };
+  const tokenizerFiles = adapterPad === undefined ? await baseTokenizer(source.dir) : tokenizer.files();
+  for (const [name, data] of tokenizerFiles) yield { name, data };
+  for await (const data of mergedWeights(model)) yield { name: WEIGHTS, data };
+}
+
+/** The model's config.json for one token more. */
+async function grownConfig({ dir, model }: ModelSource): Promise<Uint8Array> {
+  const config = JSON.parse(await readFile(join(dir, CONFIG), "utf8")) as Record<string, unknown>;
+  const grown = { ...config, vocab_size: model.description.vocabSize + 1 };
+  return Buffer.from(`${JSON.stringify(grown, null, 2)}\n`);
+}
+
+/** Without a pad token that only loading it here would add. */
+async function baseTokenizer(dir: string): Promise<Map<string, Uint8Array>> {
+  const files = new Map<string, Uint8Array>();
+  for (const name of SOURCE_FILES) {
+    const data = name === CONFIG ? undefined : await readIfPresent(join(dir, name));
+    if (data) files.set(name, data);
+  }
+  return files;
+}
+
+async function readIfPresent(path: string): Promise<Uint8Array | undefined> {
+  try {
+    return await readFile(path);
+  } catch (cause) {
+    if (cause instanceof Error && "code" in cause && cause.code === "ENOENT") return undefined;
+    throw new GradpoolError("permission_denied", `model_id: ${path} cannot be read; check it`, { cause });
+  }
+}
+
+async function* mergedWeights({ source, targets, adapter, padRow }: AdaptedModel): AsyncGenerator<Uint8Array> {
+  const { header, model } = source;
+  const products = new Map<string, LoraProduct>();
+  for (const target of adapter ? targets : []) {
+    const { tensors, r } = adapter as NonNullable<typeof adapter>;
+    products.set(weightName(source, target.name), loraProduct(target, tensors, r, model.description.fanInFanOut));
+  }
+  const padRows = padRow ? await tablePadRows(source) : new Map<string, Float32Array>();
+  const stored = [...header.tensors.values()].map(
+    ({ name, dtype, shape }): [string, Pick<WeightEntry, "dtype" | "shape">] => {
+      const [rows = 0, ...rest] = shape;
+      return [name, { dtype, shape: padRows.has(name) ? [rows + 1, ...rest] : shape }];
+    },
+  );
+  const { header: fileHeader, entries } = layOut(new Map(stored), { format: "pt" });
+  yield fileHeader;
+  for (const { name, dtype } of entries) {
+    const entry = header.tensors.get(name) as WeightEntry;
+    yield* mergedTensor(source, entry, products.get(name), adapter?.scaling ?? 0);
+    const row = padRows.get(name);
+    if (row) yield fromFloat32(row, dtype);
+  }
+}
+
+async function* mergedTensor(
+  source: ModelSource,
+  entry: WeightEntry,
+  product: LoraProduct | undefined,
+  scaling: number,
+): AsyncGenerator<Uint8Array> {
+  const rowBytes = (entry.end - entry.begin) / (entry.shape[0] ?? 1);
+  const pieceBytes = product ? Math.max(1, Math.floor(PIECE_BYTES / rowBytes)) * rowBytes : PIECE_BYTES;
+  for await (const { at, data } of tensorPieces(source, entry, pieceBytes)) {
+    if (!product) {
+      yield data;
+      continue;
+    }
+    // A copy of its own, which may be changed.
+    const rows = Float32Array.from(toFloat32({ dtype: entry.dtype, data }));
+    addProduct(rows, at / rowBytes, product, scaling);
+    yield fromFloat32(rows, entry.dtype);
+  }
+}
+
+/** A tensor's bytes in pieces, each with its place in the tensor. Errors: `data_loss` when the file has become shorter. */
+async function* tensorPieces(
+  source: ModelSource,
+  { name, file: weightsFile, begin, end }: WeightEntry,
+  pieceBytes: number,
+): AsyncGenerator<{ at: number; data: Uint8Array }> {
+  await using file = await open(join(source.weightsDir, weightsFile));
+  for (let at = 0; at < end - begin; at += pieceBytes) {
+    const data = new Uint8Array(Math.min(pieceBytes, end - begin - at));
+    const { bytesRead } = await file.read(data, 0, data.byteLength, begin + at);
+    if (bytesRead < data.byteLength) {
+      throw new GradpoolError("data_loss", `model_id: ${name} ends before its time; get the model again`);
+    }
+    yield { at, data };
+  }
+}
+
+/** The row that an added pad token has in each table of tokens, as training used it. */
+async function tablePadRows(source: ModelSource): Promise<Map<string, Float32Array>> {
+  const { embedding, head } = source.model.tokenTables;
+  const rows = new Map<string, Float32Array>();
+  // Some files hold the tied head once more.
+  const copies = ["lm_head.weight"].filter((name) => source.header.tensors.has(name));
+  for (const table of new Set([embedding, head, ...copies])) rows.set(table, await meanRow(source, table));
+  return rows;
+}
+
+/** A module's weight in the file, whose names may lack the first part. */
+function weightName({ header }: ModelSource, module: string): string {
+  const names = [`${module}.weight`, `${module.replace(/^[^.]*\./, "")}.weight`];
+  const name = names.find((candidate) => header.tensors.has(candidate));
+  if (name === undefined) throw new Error(`the weights of ${module} were checked when the model was opened`);
+  return name;
+}
