@@ -3,6 +3,7 @@ import { createRequire } from "node:module";
 import { evaluateDim, toModelProto, usedInputs, type Graph, type Value } from "@gradpool/graph";
 import { GradpoolError } from "@gradpool/errors";
 import type * as Ort from "onnxruntime-node";
+import { onnxSessionOptions, type SessionOptions } from "./session-options.js";
 
 const ort = createRequire(import.meta.url)("onnxruntime-node") as typeof Ort;
 
@@ -14,11 +15,6 @@ export interface WeightsLocation {
   /** Absolute folder. */
   dir: string;
   weightsFile: string;
-}
-
-export interface SessionOptions {
-  /** Threads that compute. */
-  threads: number;
 }
 
 export type TensorData = Float32Array | BigInt64Array | Uint8Array;
@@ -37,16 +33,8 @@ export class Session {
 
   static async create(graph: Graph, weights: WeightsLocation, options: SessionOptions): Promise<Session> {
     const model = toModelProto(graph, weights.weightsFile);
-    const session = await ort.InferenceSession.create(model, {
-      executionProviders: ["cpu"],
-      intraOpNumThreads: options.threads,
-      interOpNumThreads: 1,
-      graphOptimizationLevel: "all",
-      logSeverityLevel: 3,
-      // A memory pattern per shape costs a third more memory and saves nothing measurable.
-      enableMemPattern: false,
-      extra: { session: { model_external_initializers_file_folder_path: weights.dir } },
-    });
+    const folder = { model_external_initializers_file_folder_path: weights.dir };
+    const session = await ort.InferenceSession.create(model, onnxSessionOptions(options, folder));
     return new Session(session, graph);
   }
 
