@@ -2,6 +2,7 @@
 import type { MessagePort } from "node:worker_threads";
 import type { BaseModel } from "@gradpool/rpc";
 import type { ErrorCode } from "@gradpool/errors";
+import type { SessionOptions } from "@gradpool/runtime";
 
 /** One micro-batch to compute, with an adapter that the compute thread holds. */
 export interface ComputeTask {
@@ -36,9 +37,7 @@ export interface ComputeResult {
 }
 
 /** The compute thread's workerData. */
-export interface ComputeOptions {
-  threads: number;
-}
+export type ComputeOptions = SessionOptions;
 
 /** To the compute thread, which handles one message after the other. */
 export type ComputeRequest =

@@ -20,10 +20,9 @@ import { SessionCache } from "./session-cache.js";
 
 if (!parentPort) throw new Error("compute-worker runs as a worker thread only");
 const port = parentPort;
-const { threads } = workerData as ComputeOptions;
 const adapters = new AdapterShelf();
 const sessions = new SessionCache({
-  threads,
+  session: workerData as ComputeOptions,
   onLoading: (modelId) => post(port, { type: "loading", modelId }),
   onLoaded: (modelId, seconds) => post(port, { type: "loaded", modelId, seconds }),
 });

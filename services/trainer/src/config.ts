@@ -1,4 +1,5 @@
 import { availableParallelism, hostname } from "node:os";
+import { parseDevice, type DeviceRequest } from "@gradpool/runtime";
 import { listenAddress, readConfig, serviceAddress } from "@gradpool/service-kit";
 import { z } from "zod";
 
@@ -15,6 +16,15 @@ const schema = z.object({
     .min(1, "must be at least 1 thread")
     .max(1024, "must be at most 1024 threads")
     .default(() => availableParallelism()),
+  GRADPOOL_DEVICE: z
+    .string()
+    .default("auto")
+    .transform((text, context) => {
+      const device = parseDevice(text);
+      if (device) return device;
+      context.addIssue({ code: "custom", message: "must be auto, cpu, cuda, or one device such as cuda:0" });
+      return z.NEVER;
+    }),
 });
 
 export interface TrainerConfig {
@@ -26,6 +36,9 @@ export interface TrainerConfig {
   trainerId: string;
   /** Threads that compute. */
   threads: number;
+  device: DeviceRequest;
+  /** The whole of it, in which NVIDIA's driver and libraries look for what concerns them. */
+  env: NodeJS.ProcessEnv;
 }
 
 /** Errors: `invalid_argument`, naming the variable. */
@@ -36,5 +49,7 @@ export function readTrainerConfig(env: NodeJS.ProcessEnv): TrainerConfig {
     coordinatorAddress: values.GRADPOOL_COORDINATOR_ADDRESS,
     trainerId: values.GRADPOOL_TRAINER_ID,
     threads: values.GRADPOOL_THREADS,
+    device: values.GRADPOOL_DEVICE,
+    env,
   };
 }

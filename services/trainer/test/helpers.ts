@@ -67,6 +67,7 @@ export function startTrainer(coordinatorAddress: string, options: StartOptions =
   const crash = () => {
     throw new Error("the compute thread died");
   };
-  const config = { listen: "127.0.0.1:0", coordinatorAddress, trainerId, threads };
+  const device = { kind: "cpu" } as const;
+  const config = { listen: "127.0.0.1:0", coordinatorAddress, trainerId, threads, device, env: process.env };
   return Trainer.create(config, log, options.onCrash ?? crash, computeModule);
 }

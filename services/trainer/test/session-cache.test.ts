@@ -7,7 +7,11 @@ import { base, targets } from "./helpers.js";
 describe("the sessions of a compute thread", () => {
   it("keep one for all ranks, batch sizes and lengths (I9)", async () => {
     const loaded: string[] = [];
-    await using sessions = new SessionCache({ threads: 1, onLoading: (id) => loaded.push(id), onLoaded: () => {} });
+    await using sessions = new SessionCache({
+      session: { threads: 1 },
+      onLoading: (id) => loaded.push(id),
+      onLoaded: () => {},
+    });
     for (const [r, rows, rowLength] of [
       [8, 2, 16],
       [3, 1, 40],
@@ -27,7 +31,7 @@ describe("the sessions of a compute thread", () => {
 
   it("release the least recently used one beyond the bound", async () => {
     let loads = 0;
-    await using sessions = new SessionCache({ threads: 1, onLoading: () => loads++, onLoaded: () => {} });
+    await using sessions = new SessionCache({ session: { threads: 1 }, onLoading: () => loads++, onLoaded: () => {} });
     const loadsBy = async (...key: Parameters<SessionCache["get"]>) => {
       const before = loads;
       await sessions.get(...key);

@@ -61,15 +61,16 @@ type Listed = CudaDevice & { uuid: string };
 /** Undefined where there is no nvidia-smi, as in a slim container. */
 async function fromNvidiaSmi(env: NodeJS.ProcessEnv): Promise<Listed[] | undefined> {
   const query = [`--query-gpu=${FIELDS.join(",")}`, "--format=csv,noheader,nounits"];
+  let listing: string;
   try {
-    const { stdout } = await promisify(execFile)("nvidia-smi", query, { env, timeout: QUERY_TIMEOUT_MS });
-    return stdout.split("\n").filter(Boolean).map(deviceOf);
+    listing = (await promisify(execFile)("nvidia-smi", query, { env, timeout: QUERY_TIMEOUT_MS })).stdout;
   } catch (error) {
     const { code, stdout = "", stderr = "" } = error as { code?: unknown; stdout?: string; stderr?: string };
     if (code === "ENOENT") return undefined;
     const [line = `it ended with ${String(code)}`] = `${stdout}\n${stderr}`.split("\n").filter((text) => text.trim());
     throw noCuda(`nvidia-smi fails (${line.trim()}); repair the NVIDIA driver, or use --device cpu`);
   }
+  return listing.split("\n").filter(Boolean).map(deviceOf);
 }
 
 function deviceOf(line: string): Listed {
