@@ -5,10 +5,27 @@ import { GradpoolError } from "@gradpool/errors";
 import type * as Ort from "onnxruntime-node";
 import { onnxSessionOptions, type SessionOptions } from "./session-options.js";
 
-const ort = createRequire(import.meta.url)("onnxruntime-node") as typeof Ort;
+let loaded: typeof Ort | undefined;
 
-/** Version of ONNX Runtime: another one may round differently. */
-export const onnxRuntimeVersion: string = ort.env.versions.node ?? ort.env.versions.common;
+/** 45 MB of library, loaded when first needed. */
+function onnxRuntime(): typeof Ort {
+  try {
+    return (loaded ??= createRequire(import.meta.url)("onnxruntime-node") as typeof Ort);
+  } catch (cause) {
+    const [reason] = (cause instanceof Error ? cause.message : String(cause)).split("\n");
+    const advice = "it runs on Linux (glibc), macOS and Windows, on x64 and arm64: install gradpool there, with npm ci";
+    throw new GradpoolError("failed_precondition", `ONNX Runtime cannot be loaded (${reason}); ${advice}`, { cause });
+  }
+}
+
+/**
+ * Version of ONNX Runtime: another one may round differently. Errors: `failed_precondition` when it
+ * cannot be loaded on this machine.
+ */
+export function onnxRuntimeVersion(): string {
+  const { versions } = onnxRuntime().env;
+  return versions.node ?? versions.common;
+}
 
 /** The weights file that a graph's weights lie in. */
 export interface WeightsLocation {
@@ -34,7 +51,7 @@ export class Session {
   static async create(graph: Graph, weights: WeightsLocation, options: SessionOptions): Promise<Session> {
     const model = toModelProto(graph, weights.weightsFile);
     const folder = { model_external_initializers_file_folder_path: weights.dir };
-    const session = await ort.InferenceSession.create(model, onnxSessionOptions(options, folder));
+    const session = await onnxRuntime().InferenceSession.create(model, onnxSessionOptions(options, folder));
     return new Session(session, graph);
   }
 
@@ -69,6 +86,7 @@ export class Session {
 }
 
 function tensorOf(data: TensorData, dims: number[]): Ort.Tensor {
+  const ort = onnxRuntime();
   if (data instanceof Float32Array) return new ort.Tensor("float32", data, dims);
   if (data instanceof BigInt64Array) return new ort.Tensor("int64", data, dims);
   return new ort.Tensor("bool", data, dims);

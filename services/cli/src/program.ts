@@ -15,12 +15,13 @@ import { checkpointDelete } from "./commands/checkpoint-delete.js";
 import { checkpointExport, type CheckpointExportFlags } from "./commands/checkpoint-export.js";
 import { checkpointList } from "./commands/checkpoint-list.js";
 import { checkpointVerify } from "./commands/checkpoint-verify.js";
+import { doctor, type DoctorFlags } from "./commands/doctor.js";
 import { evaluate, type EvalFlags } from "./commands/eval.js";
 import { sample, type SampleFlags } from "./commands/sample.js";
 import { train, type TrainFlags } from "./commands/train.js";
 import { up, type UpFlags } from "./commands/up.js";
 import { DEFAULT_PORT } from "./config.js";
-import { addRecipeFlags, address, atLeast, number, port } from "./flags.js";
+import { addRecipeFlags, address, atLeast, device, number, port } from "./flags.js";
 import { DEFAULT_RECOVERY_SECONDS } from "./local-stack/local-stack.js";
 import { addPool, addRun, addTrainer } from "./pool-program.js";
 import { flagValues } from "./recipe-flags.js";
@@ -71,6 +72,7 @@ export function createProgram(options: ProgramOptions): Command {
   addCheckpointCommands(program, options);
   addSample(program, options);
   addEval(program, options);
+  addDoctor(program, options);
   return program;
 }
 
@@ -79,8 +81,11 @@ function addStackFlags(command: Command): Command {
   return command
     .addOption(new Option("--trainers <n>", "trainer processes (default: 1)").argParser(atLeast(1)))
     .addOption(new Option("--threads <n>", "threads of each trainer (default: cores / trainers)").argParser(atLeast(1)))
+    .addOption(new Option("--device <name>", DEVICE_HELP).argParser(device))
     .addOption(new Option("--recovery_seconds <x>", RECOVERY_HELP).argParser(nonNegative));
 }
+
+const DEVICE_HELP = "auto, cpu, cuda (one device a trainer) or cuda:i (default: auto, CUDA where it works)";
 
 const RECOVERY_HELP = `at most so many seconds of work are repeated after a crash; 0: no recovery points (default: ${DEFAULT_RECOVERY_SECONDS})`;
 
@@ -193,4 +198,14 @@ function addEval(program: Command, options: ProgramOptions): void {
         contextFor(flags, options, RUN_REQUIRES),
       ),
     );
+}
+
+function addDoctor(program: Command, options: ProgramOptions): void {
+  program
+    .command("doctor")
+    .description("what this machine can do; exit code 1 when it cannot train on its processor")
+    .option("--online", "also ask whether the hub can be reached")
+    .addOption(jsonOption())
+    .addHelpText("after", HELP_TAIL)
+    .action((flags: DoctorFlags & { json?: boolean }) => doctor(flags, contextFor(flags, options)));
 }

@@ -69,4 +69,4 @@ let previous = Promise.resolve();
 port.on("message", (request: ComputeRequest) => {
   previous = previous.then(() => handle(request));
 });
-post(port, { type: "ready", onnxRuntimeVersion });
+post(port, { type: "ready", onnxRuntimeVersion: onnxRuntimeVersion() });

@@ -12,8 +12,6 @@ export interface UsableCudaDevice extends CudaDevice, ProbeAnswer {}
 /** The provider is 270 MB, read from disk the first time. */
 const PROBE_TIMEOUT_MS = 120_000;
 
-const ONNX_RUNTIME = createRequire(import.meta.url).resolve("onnxruntime-node");
-
 /**
  * The device, once a session was made on it. `onnxRuntime` is onnxruntime-node's main file. Errors:
  * `failed_precondition`, saying in one line why it cannot be used and what to do.
@@ -21,7 +19,7 @@ const ONNX_RUNTIME = createRequire(import.meta.url).resolve("onnxruntime-node");
 export async function requireCudaDevice(
   index: number,
   env: NodeJS.ProcessEnv,
-  onnxRuntime = ONNX_RUNTIME,
+  onnxRuntime = createRequire(import.meta.url).resolve("onnxruntime-node"),
 ): Promise<UsableCudaDevice> {
   const devices = await listCudaDevices(env);
   const device = devices[index];
