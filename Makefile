@@ -2,7 +2,7 @@
 export ONNXRUNTIME_NODE_INSTALL_CUDA = skip
 
 .DEFAULT_GOAL := help
-.PHONY: help install build test chaos demo lint format generate bench clean
+.PHONY: help install build test sim sim-long chaos demo lint format generate bench clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -19,7 +19,16 @@ build: install ## Compile all packages and services
 test: build ## Run all tests
 	node scripts/run-tests.mjs
 
-chaos: build ## Kill the checkpoint store at every system call that changes a file (minutes; needs strace)
+SEED ?= 1
+sim: build ## Play the coordinator's core through one simulated history: make sim SEED=7
+	GRADPOOL_SIM_SEED=$(SEED) node scripts/run-tests.mjs simulation
+
+sim-long: build ## 10,000 seeds of each simulated scenario (about two minutes)
+	GRADPOOL_SIM_SEEDS=10000 node scripts/run-tests.mjs simulation
+
+chaos: build ## Long outages, many storms of kill -9, every kill point of a save (half an hour; needs strace)
+	GRADPOOL_AWAY_SECONDS="0 20 60" node scripts/run-tests.mjs coordinator-away
+	GRADPOOL_KILL_SEEDS=5 node scripts/run-tests.mjs integration-tests kills
 	GRADPOOL_KILL_POINTS=all node scripts/run-tests.mjs checkpoint-kill
 
 demo: build ## Fine-tune the small model in models/tiny-coder on this project's own source
@@ -36,8 +45,10 @@ generate: install ## Generate TypeScript from the contracts
 
 bench: build ## Measure speed and memory; PYTHON names an interpreter with torch, transformers and peft
 	node bench/dist/src/tokenizer.js
+	node bench/dist/src/data-formats.js
 	node bench/dist/src/dropout-cost.js
 	node bench/dist/src/pool-scaling.js
+	node bench/dist/src/recovery-time.js
 	node bench/dist/src/against-peft.js
 
 clean: ## Remove what was built

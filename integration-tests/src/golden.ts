@@ -13,6 +13,8 @@ export const GOLDEN_CASES = [
   "qwen3-norm",
   "mistral-gqa",
   "llama3-rope",
+  "pythia",
+  "neox-sequential",
 ] as const;
 
 /** DESIGN tolerances for float32 against PyTorch, all relative. */

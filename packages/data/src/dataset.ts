@@ -1,76 +1,129 @@
 import { createHash } from "node:crypto";
-import { FILE_START, OpenFile, type Place, type ReadOptions, type Row, type SourceFile } from "./readers/reader.js";
-import { resolveSources } from "./sources.js";
+import { GradpoolError } from "@gradpool/errors";
+import type { SourceResolver } from "./byte-source.js";
+import { mixed } from "./mixture.js";
+import { FILE_START, type Place, type ReadOptions, type Row, type SourceFile } from "./readers/reader.js";
+import { localOnly, resolveSources } from "./sources.js";
 
-/** A place in a data set. */
-export interface DatasetPlace extends Place {
+/** A place in a sequence of files. */
+export interface FilePlace extends Place {
   /** Index of the file. */
   file: number;
 }
 
-/** A row and the file it lies in. */
-export interface DatasetRow extends Row {
-  file: number;
+/** A place in a data set: one in each of its parts. */
+export type DatasetPlace = readonly FilePlace[];
+
+/** A row, and where the data set stands behind it. */
+export interface DatasetRow extends Omit<Row, "end" | "readBytes"> {
+  after: DatasetPlace;
+  /** Bytes of all files read so far. */
+  bytesRead: number;
 }
 
-export const DATASET_START: DatasetPlace = { file: 0, ...FILE_START };
+export interface DatasetOptions {
+  /** A share for each source: its rows are then drawn by these instead of coming one source after the other. */
+  weights?: readonly number[] | undefined;
+  /** Knows sources beyond this machine's files. */
+  elsewhere?: SourceResolver;
+}
+
+/** Which rows, in which order: the draws of a mixture depend on seed and a row's number alone. */
+export interface RowRange {
+  from: DatasetPlace;
+  /** Rows of the epoch before `from`. */
+  before: number;
+  /** Rows wanted at most. */
+  count: number;
+  seed: number;
+}
+
+/** A row of one part. */
+export interface PartRow extends Row {
+  file: number;
+}
 
 /** The files of a data set, in order, as they were when it was opened. Holds no file open. */
 export class Dataset {
   readonly files: readonly SourceFile[];
+  /** Bytes of all files whose size is known. */
   readonly bytesTotal: number;
-  /** SHA-256 (hex) over the files' names, sizes and modification times. */
+  /** SHA-256 (hex) over the files' names, sizes and versions, and the weights. */
   readonly hash: string;
-  /** Bytes in all files before each. */
-  readonly #bytesBefore: number[];
+  readonly start: DatasetPlace;
+  /** Files that are read one after the other; several parts are mixed by weight. */
+  readonly #parts: readonly (readonly SourceFile[])[];
+  readonly #weights: readonly number[] | undefined;
 
-  private constructor(files: readonly SourceFile[]) {
-    this.files = files;
-    this.#bytesBefore = [];
-    let bytes = 0;
+  private constructor(sources: readonly SourceFile[][], weights: readonly number[] | undefined) {
+    this.files = sources.flat();
+    this.#parts = weights ? sources : [this.files];
+    this.#weights = weights;
+    this.start = this.#parts.map(() => ({ file: 0, ...FILE_START }));
+    this.bytesTotal = this.files.reduce((sum, { source }) => sum + (source.sizeBytes ?? 0), 0);
     const hash = createHash("sha256");
-    for (const { name, sizeBytes, mtimeNs } of files) {
-      this.#bytesBefore.push(bytes);
-      bytes += sizeBytes;
-      hash.update(`${JSON.stringify([name, sizeBytes, mtimeNs.toString()])}\n`);
+    for (const { name, source } of this.files) {
+      hash.update(`${JSON.stringify([name, source.sizeBytes ?? null, source.version])}\n`);
     }
-    this.bytesTotal = bytes;
+    if (weights) hash.update(JSON.stringify([weights, sources.map((files) => files.length)]));
     this.hash = hash.digest("hex");
   }
 
-  /** Errors: as resolveSources. */
-  static async open(sources: readonly string[], signal: AbortSignal): Promise<Dataset> {
-    return new Dataset(await resolveSources(sources, signal));
-  }
-
-  /** Bytes of all files up to a place. */
-  bytesUpTo(place: DatasetPlace): number {
-    return (this.#bytesBefore[place.file] ?? this.bytesTotal) + place.byteOffset;
+  /** Errors: as resolveSources; `invalid_argument` for weights that do not fit the sources. */
+  static async open(sources: readonly string[], signal: AbortSignal, options: DatasetOptions = {}): Promise<Dataset> {
+    const { weights, elsewhere = localOnly } = options;
+    if (weights) checkWeights(weights, sources);
+    return new Dataset(await resolveSources(sources, elsewhere, signal), weights);
   }
 
   /**
-   * At most `count` rows from a place on, file after file, a few at a time. Errors: those of the readers,
-   * and `failed_precondition` when a file changed since the data set was opened.
+   * Rows from a place on, a few at a time: file after file, or drawn by weight until a source that is drawn has
+   * no more. Errors: those of the readers and sources.
    */
-  async *rows(from: DatasetPlace, count: number, options: ReadOptions): AsyncGenerator<DatasetRow[]> {
+  async *rows(range: RowRange, options: ReadOptions): AsyncGenerator<DatasetRow[]> {
+    const { from } = range;
+    if (from.length !== this.#parts.length) {
+      throw new GradpoolError("failed_precondition", "the cursor is one of another number of sources; start a new run");
+    }
+    const parts = this.#parts.map((files, part) => partRows(files, from[part]!, options));
+    if (this.#weights) yield* mixed(parts, this.#weights, range);
+    else yield* this.#inOrder(parts[0]!, range.count);
+  }
+
+  async *#inOrder(pieces: AsyncGenerator<PartRow[]>, count: number): AsyncGenerator<DatasetRow[]> {
     let left = count;
-    for (let file = from.file; file < this.files.length && left > 0; file++) {
-      const opened = await OpenFile.open(this.files[file]!);
-      try {
-        const start = file === from.file ? from : FILE_START;
-        for await (const rows of opened.source.reader.rows(opened, start, options)) {
-          yield rows.slice(0, left).map((row) => ({ ...row, file }));
-          left -= rows.length;
-          if (left <= 0) break;
-        }
-        await opened.checkUnchanged();
-      } catch (error) {
-        // A row that broke because its file changed is no bad row.
-        await opened.checkUnchanged();
-        throw error;
-      } finally {
-        await opened[Symbol.asyncDispose]();
-      }
+    let bytesBefore = 0;
+    let current = 0;
+    if (left <= 0) return;
+    for await (const rows of pieces) {
+      yield rows.slice(0, left).map(({ content, bytes, end, file, readBytes }) => {
+        for (; current < file; current++) bytesBefore += this.files[current]!.source.sizeBytes ?? 0;
+        return { content, bytes, after: [{ file, ...end }], bytesRead: bytesBefore + readBytes };
+      });
+      left -= rows.length;
+      if (left <= 0) return;
     }
   }
+}
+
+async function* partRows(
+  files: readonly SourceFile[],
+  from: FilePlace,
+  options: ReadOptions,
+): AsyncGenerator<PartRow[]> {
+  for (let index = from.file; index < files.length; index++) {
+    const file = files[index]!;
+    const start = index === from.file ? from : FILE_START;
+    for await (const rows of file.reader.rows(file, start, options)) yield rows.map((row) => ({ ...row, file: index }));
+  }
+}
+
+function checkWeights(weights: readonly number[], sources: readonly string[]): void {
+  const advice = "give one weight above 0 for each source, such as 0.7,0.3";
+  if (weights.length !== sources.length) {
+    const what = `dataset_weights has ${weights.length} weights for ${sources.length} sources`;
+    throw new GradpoolError("invalid_argument", `${what}; ${advice}`);
+  }
+  const wrong = weights.find((weight) => !(weight > 0 && Number.isFinite(weight)));
+  if (wrong !== undefined) throw new GradpoolError("invalid_argument", `dataset_weights holds ${wrong}; ${advice}`);
 }

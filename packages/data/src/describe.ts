@@ -1,8 +1,8 @@
-import { DATASET_START, type Dataset } from "./dataset.js";
+import type { Dataset } from "./dataset.js";
 import { encodedRows } from "./encoded-rows.js";
-import { epochRows, EPOCH_START } from "./epoch-rows.js";
+import { epochRows, rangeFrom, type EpochPlace } from "./epoch-rows.js";
 import { noRows } from "./micro-batches.js";
-import { checkDataRecipe, rowLimit, type DataRecipe, type Encoder } from "./recipe.js";
+import { checkDataRecipe, columnsOf, type DataRecipe, type Encoder } from "./recipe.js";
 
 /** What is known of a data set so far. */
 export interface DatasetSize {
@@ -32,11 +32,10 @@ export async function* describeDataset(
 
 async function* countRows(dataset: Dataset, recipe: DataRecipe, signal: AbortSignal): AsyncGenerator<DatasetSize> {
   let count = 0;
-  const options = { textColumn: recipe.textColumn, signal };
-  for await (const rows of dataset.rows(DATASET_START, rowLimit(recipe), options)) {
+  const range = rangeFrom(recipe, startOf(dataset));
+  for await (const rows of dataset.rows(range, { columns: columnsOf(recipe), signal })) {
     count += rows.length;
-    const { file, end } = rows.at(-1)!;
-    const bytesRead = dataset.bytesUpTo({ file, ...end });
+    const { bytesRead } = rows.at(-1)!;
     yield { rows: count, microBatchesPerEpoch: Math.ceil(count / recipe.batchSize), bytesRead };
   }
 }
@@ -49,12 +48,15 @@ async function* countBlocks(
 ): AsyncGenerator<DatasetSize> {
   let count = 0;
   let tokenCount = 0;
-  const rows = epochRows(dataset, { ...recipe, shuffleBuffer: 0 }, 0, EPOCH_START, signal);
+  const rows = epochRows(dataset, { ...recipe, shuffleBuffer: 0 }, 0, startOf(dataset), signal);
   for await (const { row, tokens } of encodedRows(rows, encoder, 0, signal)) {
     count++;
     tokenCount += tokens.length + 1;
     const blocks = Math.ceil(tokenCount / recipe.maxLength);
-    const bytesRead = dataset.bytesUpTo(row.after.place);
-    yield { rows: count, microBatchesPerEpoch: Math.ceil(blocks / recipe.batchSize), bytesRead };
+    yield { rows: count, microBatchesPerEpoch: Math.ceil(blocks / recipe.batchSize), bytesRead: row.bytesRead };
   }
+}
+
+function startOf(dataset: Dataset): EpochPlace {
+  return { rows: 0, place: dataset.start, blockRows: 0 };
 }

@@ -1,22 +1,41 @@
 import { basename, extname } from "node:path";
+import { csvReader, tsvReader } from "./readers/csv.js";
 import { documentReader } from "./readers/document.js";
+import { jsonReader } from "./readers/json.js";
 import { jsonlReader } from "./readers/jsonl.js";
-import type { RowReader } from "./readers/reader.js";
+import { parquetReader } from "./readers/parquet.js";
+import type { Codec, RowReader } from "./readers/reader.js";
 import { txtReader } from "./readers/txt.js";
 
 /** Files of many rows, by extension. Everything else that is text is one row. */
 const READERS: ReadonlyMap<string, RowReader> = new Map([
   [".jsonl", jsonlReader],
   [".ndjson", jsonlReader],
+  [".json", jsonReader],
+  [".csv", csvReader],
+  [".tsv", tsvReader],
   [".txt", txtReader],
+  [".parquet", parquetReader],
+]);
+
+/** Rows that a folder of source code holds only where somebody put training data: not its .json and .csv files. */
+const SEARCHED_FOR = new Set([".jsonl", ".ndjson", ".txt", ".parquet"]);
+
+/** Compressed files, by what follows their format's extension. Parquet compresses within. */
+const CODECS: ReadonlyMap<string, Codec> = new Map([
+  [".gz", "gzip"],
+  [".zst", "zstd"],
 ]);
 
 /** Data that would be read as one long row by mistake. */
 const REFUSED = new Set(
-  ".json .csv .tsv .parquet .arrow .feather .avro .gz .bz2 .xz .zst .zip .tar .tgz .7z .pdf .docx .sqlite .db .pt .bin .npy .safetensors".split(
+  ".arrow .feather .avro .orc .bz2 .xz .lz4 .zip .tar .tgz .7z .pdf .docx .xlsx .sqlite .db .pt .bin .npy .safetensors".split(
     " ",
   ),
 );
+
+export const SUPPORTED_FORMATS =
+  ".jsonl, .json, .csv, .tsv, .txt and source or text files, each also as .gz or .zst, and .parquet";
 
 /** What a folder is searched for, besides READERS: source code and prose. */
 const SOURCE_EXTENSIONS = new Set(
@@ -47,16 +66,26 @@ const LOCKFILES = new Set(["pnpm-lock.yaml"]);
 
 const extensionOf = (path: string) => extname(path).toLowerCase();
 
-/** The reader of a file that is named directly or by a glob, or undefined when its kind is not supported. */
-export function readerOf(path: string): RowReader | undefined {
-  const extension = extensionOf(path);
-  return REFUSED.has(extension) ? undefined : (READERS.get(extension) ?? documentReader);
+function formatOf(path: string): { codec: Codec; extension: string } {
+  const codec = CODECS.get(extensionOf(path));
+  return codec
+    ? { codec, extension: extensionOf(path.slice(0, -extname(path).length)) }
+    : { codec: "none", extension: extensionOf(path) };
+}
+
+/** How a file that is named directly or by a glob is read, or undefined when its kind is not supported. */
+export function readingOf(path: string): { codec: Codec; reader: RowReader } | undefined {
+  const { codec, extension } = formatOf(path);
+  const reader = READERS.get(extension) ?? documentReader;
+  if (REFUSED.has(extension) || (codec !== "none" && reader === parquetReader)) return undefined;
+  return { codec, reader };
 }
 
 /** Whether a folder's file belongs to a data set of source code and text. */
 export function isSearchedFor(path: string): boolean {
   const name = basename(path);
   if (name.startsWith(".") || LOCKFILES.has(name)) return false;
-  const extension = extensionOf(path);
-  return READERS.has(extension) || SOURCE_EXTENSIONS.has(extension) || SOURCE_NAMES.has(name);
+  const { codec, extension } = formatOf(path);
+  if (SEARCHED_FOR.has(extension)) return true;
+  return codec === "none" && (SOURCE_EXTENSIONS.has(extension) || SOURCE_NAMES.has(name));
 }

@@ -7,7 +7,7 @@ export const READ_BYTES = 256 * 1024;
 /** Largest shuffle_buffer: each of its rows costs about 100 bytes besides its text. */
 export const MAX_SHUFFLE_ROWS = 1 << 20;
 
-/** Text of a shuffle block that stays in memory, in bytes of its file; rows beyond it are read again when their turn comes. */
+/** Text of a shuffle block that stays in memory, in bytes; rows beyond it wait in a temporary file. */
 export const SHUFFLE_TEXT_BYTES = 64 * 1024 * 1024;
 
 /** Texts that go to the encoder together: so many bytes of their files, or so many rows. */
@@ -20,3 +20,42 @@ export const ENCODE_AHEAD_BATCHES = 16;
 
 /** Largest micro-batch, counted as rows × (row length + 1): its message must fit into gRPC's 4 MiB. */
 export const MAX_MICRO_BATCH_TOKENS = 1_000_000;
+
+/** Nesting of arrays and objects in a JSON row; what is read lies three deep at most. */
+export const MAX_JSON_DEPTH = 128;
+
+/** Fields of a CSV row. */
+export const MAX_CSV_FIELDS = 16_384;
+
+/** Messages of one chat: encoding takes one more pass over a chat for each assistant's turn. */
+export const MAX_CHAT_MESSAGES = 1024;
+
+/** Most bytes that one compressed file may hold. */
+export const MAX_DECOMPRESSED_BYTES = 2 ** 40;
+
+/** Decompressed bytes per compressed byte, once a file has given RATIO_FREE_BYTES: text compresses 3 to 20 times. */
+export const MAX_COMPRESSION_RATIO = 200;
+export const RATIO_FREE_BYTES = 64 * 1024 * 1024;
+
+/** Memory that a zstd frame may ask for: what `zstd --long=27` uses, and `zstd -d` takes without asking. */
+export const MAX_ZSTD_WINDOW_BYTES = 128 * 1024 * 1024;
+
+/** Footer of a parquet file. */
+export const MAX_PARQUET_METADATA_BYTES = 64 * 1024 * 1024;
+
+/** A page of a parquet file, decompressed, and the values in it. */
+export const MAX_PARQUET_PAGE_BYTES = 256 * 1024 * 1024;
+export const MAX_PARQUET_PAGE_VALUES = 1 << 24;
+
+/** The wanted columns of a row group, which lie in memory together, compressed and decompressed. */
+export const MAX_PARQUET_GROUP_BYTES = 2 ** 30;
+export const MAX_PARQUET_GROUP_ROWS = 1 << 24;
+
+/** A chat template in UTF-16 code units; the longest in use have about 20,000. */
+export const MAX_CHAT_TEMPLATE_LENGTH = 1 << 18;
+
+/** Longest list that a chat template may count through. */
+export const MAX_TEMPLATE_RANGE = 10_000;
+
+/** A chat as a text, in UTF-16 code units. */
+export const MAX_CHAT_TEXT_LENGTH = 1 << 24;

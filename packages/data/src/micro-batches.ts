@@ -8,14 +8,14 @@
  * - Memory does not grow with the data: see limits.ts.
  */
 import { GradpoolError } from "@gradpool/errors";
-import { DATASET_START, type Dataset, type DatasetPlace } from "./dataset.js";
+import type { Dataset, FilePlace } from "./dataset.js";
 import { epochRows } from "./epoch-rows.js";
 import { MAX_MICRO_BATCH_TOKENS } from "./limits.js";
 import { checkDataRecipe, type DataRecipe, type Encoder } from "./recipe.js";
 import { cutSequences, packedSequences, type Sequence, type SequencePlace } from "./sequences.js";
 
-/** A place between two micro-batches; small whatever the data. */
-export interface Cursor extends DatasetPlace {
+/** A place between two micro-batches; small whatever the data. Its file and offsets are those of the first source. */
+export interface Cursor extends FilePlace {
   epoch: number;
   /** Micro-batches delivered so far, over all epochs. */
   microBatches: number;
@@ -25,6 +25,8 @@ export interface Cursor extends DatasetPlace {
   blockRows: number;
   /** Tokens of the next row that packing has delivered already. */
   rowTokens: number;
+  /** The same of the other sources of a mixture. */
+  otherSources: FilePlace[];
   /** Hash of the data set that it points into. */
   datasetHash: string;
 }
@@ -43,8 +45,10 @@ export interface MicroBatch {
   ids: Int32Array;
   /** [B] */
   lengths: number[];
-  /** Σ over rows of max(0, length - 1). */
+  /** Tokens that count in the loss: without a mask, Σ over rows of max(0, length - 1). */
   targetTokens: number;
+  /** [B, S]: 1 for each token that counts when it is the target, else 0; a row's first is no target. Empty: all count. */
+  targetMask: Uint8Array;
   cursorAfter: Cursor;
 }
 
@@ -76,12 +80,13 @@ export async function* microBatches(
       `the data set is not the one that the cursor was made from; ${advice}`,
     );
   }
+  const startPlace: SequencePlace = { rows: 0, place: dataset.start, blockRows: 0, rowTokens: 0 };
   let index = cursor?.microBatches ?? 0;
   for (let epoch = cursor?.epoch ?? 0; epoch < epochs; epoch++) {
-    const from = epoch === cursor?.epoch ? placeOf(cursor) : SEQUENCES_START;
+    const from = epoch === cursor?.epoch ? placeOf(cursor) : startPlace;
     const sequences = epochSequences(dataset, recipe, encoder, epoch, from, signal);
     for await (const { members, last } of groups(sequences, recipe.batchSize)) {
-      const place = last ? SEQUENCES_START : members.at(-1)!.after;
+      const place = last ? startPlace : members.at(-1)!.after;
       const cursorAfter = cursorAt(last ? epoch + 1 : epoch, index + 1, place, dataset.hash);
       yield { index, epoch, lastOfEpoch: last, ...pad(members, encoder.padId), cursorAfter };
       index++;
@@ -97,15 +102,20 @@ export function noRows(): GradpoolError {
   );
 }
 
-const SEQUENCES_START: SequencePlace = { rows: 0, place: DATASET_START, blockRows: 0, rowTokens: 0 };
-
-function placeOf({ rows, file, byteOffset, line, blockRows, rowTokens }: Cursor): SequencePlace {
-  return { rows, place: { file, byteOffset, line }, blockRows, rowTokens };
+function placeOf({ rows, otherSources, blockRows, rowTokens, ...cursor }: Cursor): SequencePlace {
+  const place = [cursor, ...otherSources].map(({ file, byteOffset, innerOffset, line }) => ({
+    file,
+    byteOffset,
+    innerOffset,
+    line,
+  }));
+  return { rows, place, blockRows, rowTokens };
 }
 
 function cursorAt(epoch: number, microBatches: number, at: SequencePlace, datasetHash: string): Cursor {
   const { rows, place, blockRows, rowTokens } = at;
-  return { epoch, microBatches, rows, ...place, blockRows, rowTokens, datasetHash };
+  const [first, ...otherSources] = place;
+  return { epoch, microBatches, rows, ...first!, otherSources, blockRows, rowTokens, datasetHash };
 }
 
 function epochSequences(
@@ -151,7 +161,16 @@ function pad(members: Sequence[], padId: number) {
   const lengths = members.map(({ tokens }) => tokens.length);
   const rowLength = lengths.reduce((longest, length) => Math.max(longest, length), 1);
   const ids = new Int32Array(members.length * rowLength).fill(padId);
-  for (const [row, { tokens }] of members.entries()) ids.set(tokens, row * rowLength);
-  const targetTokens = lengths.reduce((sum, length) => sum + Math.max(0, length - 1), 0);
-  return { rows: members.length, rowLength, ids, lengths, targetTokens };
+  const mask = new Uint8Array(members.length * rowLength);
+  for (const [row, { tokens, counted }] of members.entries()) {
+    ids.set(tokens, row * rowLength);
+    const start = row * rowLength;
+    if (counted) mask.set(counted, start);
+    else mask.fill(1, start, start + tokens.length);
+    mask[start] = 0;
+  }
+  const allTokens = lengths.reduce((sum, length) => sum + Math.max(0, length - 1), 0);
+  const targetTokens = mask.reduce((sum, counts) => sum + counts, 0);
+  const targetMask = targetTokens === allTokens ? new Uint8Array() : mask;
+  return { rows: members.length, rowLength, ids, lengths, targetTokens, targetMask };
 }

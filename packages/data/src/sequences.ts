@@ -1,6 +1,6 @@
 import { encodedRows } from "./encoded-rows.js";
 import type { EpochPlace, EpochRow } from "./epoch-rows.js";
-import type { DataRecipe, Encoder } from "./recipe.js";
+import { columnsOf, type DataRecipe, type Encoder } from "./recipe.js";
 
 /** Where an epoch stands between two sequences. */
 export interface SequencePlace extends EpochPlace {
@@ -11,6 +11,8 @@ export interface SequencePlace extends EpochPlace {
 /** One row of a micro-batch. */
 export interface Sequence {
   tokens: Int32Array;
+  /** For each token 1 if it counts in the loss, else 0; undefined when all count. */
+  counted: Uint8Array | undefined;
   after: SequencePlace;
 }
 
@@ -21,9 +23,15 @@ export async function* cutSequences(
   encoder: Encoder,
   signal: AbortSignal,
 ): AsyncGenerator<Sequence> {
-  for await (const { row, tokens } of encodedRows(rows, encoder, recipe.maxLength, signal)) {
-    const whole = recipe.appendEos ? withEos(tokens, encoder.eosId) : tokens;
-    yield { tokens: whole.subarray(0, recipe.maxLength), after: { ...row.after, rowTokens: 0 } };
+  const appendEos = recipe.appendEos && !isChat(recipe);
+  for await (const { row, tokens, counted } of encodedRows(rows, encoder, recipe.maxLength, signal)) {
+    const whole = appendEos ? withEos(tokens, encoder.eosId) : tokens;
+    const wholeCounted = appendEos ? withLast(counted, 1) : counted;
+    yield {
+      tokens: whole.subarray(0, recipe.maxLength),
+      counted: wholeCounted?.subarray(0, recipe.maxLength),
+      after: { ...row.after, rowTokens: 0 },
+    };
   }
 }
 
@@ -41,25 +49,37 @@ export async function* packedSequences(
   signal: AbortSignal,
 ): AsyncGenerator<Sequence> {
   let block = new Int32Array(recipe.maxLength);
+  let blockCounted = new Uint8Array(recipe.maxLength).fill(1);
+  // A chat's template has said how it ends: the token that splits it from the next is no part of it.
+  const eosCounts = isChat(recipe) ? 0 : 1;
   let filled = 0;
   let skip = delivered;
   let after: SequencePlace | undefined;
-  for await (const { row, tokens } of encodedRows(rows, encoder, 0, signal)) {
+  for await (const { row, tokens, counted } of encodedRows(rows, encoder, 0, signal)) {
     const whole = withEos(tokens, encoder.eosId);
+    const wholeCounted = withLast(counted, eosCounts);
     after = { ...row.after, rowTokens: 0 };
     for (let taken = skip; taken < whole.length;) {
       const piece = whole.subarray(taken, taken + recipe.maxLength - filled);
       block.set(piece, filled);
+      if (wholeCounted) blockCounted.set(wholeCounted.subarray(taken, taken + piece.length), filled);
       filled += piece.length;
       taken += piece.length;
       if (filled < recipe.maxLength) break;
-      yield { tokens: block, after: taken < whole.length ? { ...row.before, rowTokens: taken } : after };
+      yield {
+        tokens: block,
+        counted: blockCounted,
+        after: taken < whole.length ? { ...row.before, rowTokens: taken } : after,
+      };
       block = new Int32Array(recipe.maxLength);
+      blockCounted = new Uint8Array(recipe.maxLength).fill(1);
       filled = 0;
     }
     skip = 0;
   }
-  if (filled > 0 && after) yield { tokens: block.subarray(0, filled), after };
+  if (filled > 0 && after) {
+    yield { tokens: block.subarray(0, filled), counted: blockCounted.subarray(0, filled), after };
+  }
 }
 
 function withEos(tokens: Int32Array, eosId: number): Int32Array {
@@ -67,4 +87,16 @@ function withEos(tokens: Int32Array, eosId: number): Int32Array {
   whole.set(tokens);
   whole[tokens.length] = eosId;
   return whole;
+}
+
+function withLast(counted: Uint8Array | undefined, last: number): Uint8Array | undefined {
+  if (counted === undefined) return undefined;
+  const whole = new Uint8Array(counted.length + 1);
+  whole.set(counted);
+  whole[counted.length] = last;
+  return whole;
+}
+
+function isChat(recipe: DataRecipe): boolean {
+  return columnsOf(recipe).kind === "messages";
 }

@@ -2,9 +2,10 @@ import { readdir, stat } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
 import { glob } from "tinyglobby";
-import { isSearchedFor, readerOf } from "./formats.js";
+import { isMissing, localFile, unreadable, type ByteSource, type SourceResolver } from "./byte-source.js";
+import { isSearchedFor, readingOf, SUPPORTED_FORMATS } from "./formats.js";
 import { documentReader, isBinary } from "./readers/document.js";
-import { isMissing, OpenFile, unreadable, type SourceFile } from "./readers/reader.js";
+import type { SourceFile } from "./readers/reader.js";
 import { SYNTHETIC_SOURCE } from "./readers/synthetic.js";
 
 /** Folders that a search does not enter, besides hidden ones; a glob that names one does. */
@@ -12,24 +13,41 @@ const SKIPPED_FOLDERS = ["node_modules", "dist"];
 
 const GLOB_CHARACTERS = /[*?[\]{}()!]/;
 
+/** Asked when nobody else knows sources beyond this machine's files. */
+export const localOnly: SourceResolver = async () => undefined;
+
 /**
- * The files of a data set: sources in the order given, the files of a folder or glob sorted by the
- * bytes of their paths. Errors: `not_found` for a source without files, `invalid_argument` for one
- * that cannot be read as text.
+ * The files of each source, in the order given; those of a folder or glob sorted by the bytes of their paths.
+ * `elsewhere` is asked first. Errors: `not_found` for a source without files, `invalid_argument` for one that
+ * cannot be read as text; those of `elsewhere`.
  */
-export async function resolveSources(sources: readonly string[], signal: AbortSignal): Promise<SourceFile[]> {
+export async function resolveSources(
+  sources: readonly string[],
+  elsewhere: SourceResolver,
+  signal: AbortSignal,
+): Promise<SourceFile[][]> {
   if (sources.length === 0) {
     throw new GradpoolError(
       "invalid_argument",
       "the data set names no source; give files, folders, globs or synthetic",
     );
   }
-  const files: SourceFile[] = [];
+  const files: SourceFile[][] = [];
   for (const source of sources) {
     signal.throwIfAborted();
-    for (const file of await resolveSource(source, signal)) files.push(file);
+    const found = await elsewhere(source, signal);
+    files.push(found ? foundElsewhere(source, found) : await resolveSource(source, signal));
   }
   return files;
+}
+
+function foundElsewhere(source: string, found: readonly ByteSource[]): SourceFile[] {
+  if (found.length === 0) throw new GradpoolError("not_found", `${source} holds no files; name another`);
+  return found.map((file) => {
+    const read = sourceFile(file);
+    if (read === undefined) throw unsupported(file.name);
+    return read;
+  });
 }
 
 async function resolveSource(source: string, signal: AbortSignal): Promise<SourceFile[]> {
@@ -39,7 +57,7 @@ async function resolveSource(source: string, signal: AbortSignal): Promise<Sourc
     throw unreadable(source, error);
   });
   if (found?.isDirectory()) return folderFiles(source, signal);
-  if (found?.isFile()) return [await namedFile(source)];
+  if (found?.isFile()) return [await namedFile(source, signal)];
   if (found)
     throw new GradpoolError("invalid_argument", `${source} is neither a file nor a folder; name a regular file`);
   if (source !== "" && GLOB_CHARACTERS.test(source)) return globFiles(source, signal);
@@ -48,21 +66,15 @@ async function resolveSource(source: string, signal: AbortSignal): Promise<Sourc
 }
 
 /** A file that the user names is read whatever its extension, as long as it is text. */
-async function namedFile(name: string): Promise<SourceFile> {
-  const file = await sourceFile(name);
-  if (file === undefined) throw unsupported(name);
-  if (file.reader !== documentReader) return file;
-  const opened = await OpenFile.open(file);
-  try {
-    if (!(await isBinary(opened))) return file;
-  } finally {
-    await opened[Symbol.asyncDispose]();
-  }
-  throw new GradpoolError("invalid_argument", `${name} is a binary file; a data set needs text`);
+async function namedFile(path: string, signal: AbortSignal): Promise<SourceFile> {
+  const file = await localSourceFile(path);
+  if (file === undefined) throw unsupported(path);
+  if (file.reader !== documentReader || !(await isBinary(file, signal))) return file;
+  throw new GradpoolError("invalid_argument", `${path} is a binary file; a data set needs text`);
 }
 
 function unsupported(name: string): GradpoolError {
-  const advice = "supported are .jsonl, .txt and source or text files; convert it to .jsonl";
+  const advice = `supported are ${SUPPORTED_FORMATS}; convert it to one of these`;
   return new GradpoolError("invalid_argument", `${name}: files of this kind are not supported; ${advice}`);
 }
 
@@ -115,7 +127,7 @@ async function describeFiles(paths: string[], signal: AbortSignal): Promise<Sour
   const files: SourceFile[] = [];
   for (const { path } of sorted) {
     signal.throwIfAborted();
-    const file = await sourceFile(path).catch((error: unknown) => {
+    const file = await localSourceFile(path).catch((error: unknown) => {
       // A link that leads nowhere.
       if (error instanceof GradpoolError && isMissing(error.cause)) return undefined;
       throw error;
@@ -125,12 +137,13 @@ async function describeFiles(paths: string[], signal: AbortSignal): Promise<Sour
   return files;
 }
 
-async function sourceFile(path: string): Promise<SourceFile | undefined> {
-  const reader = readerOf(path);
-  if (reader === undefined) return undefined;
-  const stats = await stat(path, { bigint: true }).catch((error: unknown) => {
-    throw unreadable(path, error);
-  });
-  if (!stats.isFile()) return undefined;
-  return { name: path, path, sizeBytes: Number(stats.size), mtimeNs: stats.mtimeNs, reader };
+async function localSourceFile(path: string): Promise<SourceFile | undefined> {
+  if (readingOf(path) === undefined) return undefined;
+  const source = await localFile(path);
+  return source && sourceFile(source);
+}
+
+function sourceFile(source: ByteSource): SourceFile | undefined {
+  const reading = readingOf(source.name);
+  return reading && { name: source.name, source, ...reading };
 }

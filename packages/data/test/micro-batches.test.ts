@@ -38,6 +38,7 @@ describe("micro-batches", () => {
             rowLength: 8,
             lengths: [3, 8],
             targetTokens: 9,
+            targetMask: new Uint8Array(),
             ids: [a, b, EOS, PAD, PAD, PAD, PAD, PAD, a, b, c, d, e, f, g, 104],
           },
           {
@@ -48,6 +49,7 @@ describe("micro-batches", () => {
             rowLength: 8,
             lengths: [1, 8],
             targetTokens: 7,
+            targetMask: new Uint8Array(),
             ids: [EOS, PAD, PAD, PAD, PAD, PAD, PAD, PAD, a, b, c, d, e, f, g, EOS],
           },
           {
@@ -58,6 +60,7 @@ describe("micro-batches", () => {
             rowLength: 2,
             lengths: [2],
             targetTokens: 1,
+            targetMask: new Uint8Array(),
             ids: [120, EOS],
           },
         ],

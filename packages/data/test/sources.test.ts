@@ -103,10 +103,14 @@ describe("sources", () => {
   });
 
   it("refuses kinds of data that it would misread", async () => {
-    await withFolder({ "rows.json": "[]", "rows.csv": "a,b" }, async (folder) => {
-      const refused = { code: "invalid_argument", message: /rows\.\w+: files of this kind are not supported.*\.jsonl/ };
-      await assert.rejects(open(join(folder, "rows.json")), refused);
-      await assert.rejects(open(join(folder, "*.csv")), refused);
+    await withFolder({ "rows.xlsx": "PK", "rows.tar.gz": "", "rows.parquet.zst": "" }, async (folder) => {
+      const refused = {
+        code: "invalid_argument",
+        message: /rows\.[\w.]+: files of this kind are not supported.*\.jsonl/,
+      };
+      await assert.rejects(open(join(folder, "rows.xlsx")), refused);
+      await assert.rejects(open(join(folder, "rows.tar.gz")), refused);
+      await assert.rejects(open(join(folder, "*.zst")), refused);
       await assert.rejects(open("/dev/null"), { code: "invalid_argument", message: /neither a file nor a folder/ });
     });
   });

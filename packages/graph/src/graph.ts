@@ -31,8 +31,9 @@ export interface Node {
   readonly outputs: readonly Value[];
 }
 
-/** Where a weight's bytes lie in the weights file. */
+/** Where a weight's bytes lie: `file` is a path in the folder that the runtime is told of. */
 export interface FileSlice {
+  file: string;
   offset: number;
   length: number;
 }
@@ -67,7 +68,7 @@ export class Graph {
     return value;
   }
 
-  /** A frozen weight, read from the weights file where it lies. */
+  /** A frozen weight, read from its file where it lies. */
   weight(name: string, dtype: Dtype, shape: Shape, slice: FileSlice): Value {
     const value = this.#value(name, { dtype, shape }, false);
     this.weights.set(value, slice);

@@ -25,15 +25,13 @@ const DATA_TYPES: Record<Dtype, TensorProto_DataType> = {
 };
 
 /**
- * The graph as an ONNX model, without what no output needs. Weights refer to `weightsFile`, a name in
+ * The graph as an ONNX model, without what no output needs. Weights refer to their files by paths in
  * the folder that the runtime is told of.
  */
-export function toModelProto(graph: Graph, weightsFile: string): Uint8Array<ArrayBuffer> {
+export function toModelProto(graph: Graph): Uint8Array<ArrayBuffer> {
   const { nodes, used } = reachable(graph);
   const initializer = [
-    ...[...graph.weights]
-      .filter(([{ name }]) => used.has(name))
-      .map(([value, slice]) => weight(value, slice, weightsFile)),
+    ...[...graph.weights].filter(([{ name }]) => used.has(name)).map(([value, slice]) => weight(value, slice)),
     ...[...graph.literals].filter(([{ name }]) => used.has(name)).map(([value, data]) => literal(value, data)),
   ];
   // An output is a value's own name in ONNX; Identity gives it the one that the caller asked for.
@@ -107,14 +105,14 @@ function attribute(name: string, type: string | undefined, value: Attribute): At
 
 const knownDims = ({ shape }: TensorType) => shape.map((dim) => BigInt(dim));
 
-function weight(value: Value, { offset, length }: FileSlice, location: string): TensorProto {
+function weight(value: Value, { file, offset, length }: FileSlice): TensorProto {
   return TensorProto.fromPartial({
     name: value.name,
     dataType: DATA_TYPES[value.dtype],
     dims: knownDims(value),
     dataLocation: TensorProto_DataLocation.EXTERNAL,
     externalData: [
-      { key: "location", value: location },
+      { key: "location", value: file },
       { key: "offset", value: String(offset) },
       { key: "length", value: String(length) },
     ],

@@ -9,7 +9,7 @@ export type Feeds = Record<string, Float32Array | BigInt64Array>;
 /** Compiles a graph without weights and returns a function from feeds to outputs, all float32. */
 export async function compile(graph: Graph, symbols: Record<string, number> = {}) {
   verify(graph);
-  const session = await ort.InferenceSession.create(toModelProto(graph, "none"), {
+  const session = await ort.InferenceSession.create(toModelProto(graph), {
     executionProviders: ["cpu"],
     intraOpNumThreads: 1,
     logSeverityLevel: 3,

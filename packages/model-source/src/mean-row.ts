@@ -16,7 +16,7 @@ export async function meanRow(source: ModelSource, tensor: string): Promise<Floa
   if (!entry || rows === undefined || width === undefined) throw new Error(`${tensor} is not a table`);
   const rowBytes = (entry.end - entry.begin) / rows;
   const sums = new Float64Array(width);
-  const file = await open(join(source.dir, source.weightsFile));
+  const file = await open(join(source.weightsDir, entry.file));
   try {
     for (let row = 0; row < rows; row += ROWS_PER_READ) {
       const count = Math.min(ROWS_PER_READ, rows - row);

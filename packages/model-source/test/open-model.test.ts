@@ -4,29 +4,19 @@ import { cp, mkdtemp, readFile, rm, truncate, unlink, writeFile } from "node:fs/
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
-import { fileURLToPath } from "node:url";
-import { GradpoolError, type ErrorCode } from "@gradpool/errors";
+import type { ErrorCode } from "@gradpool/errors";
 import { meanRow, openModel } from "@gradpool/model-source";
 import { readSafetensors, toFloat32, writeSafetensors } from "@gradpool/safetensors";
-
-const MODEL = fileURLToPath(new URL("../../../../integration-tests/fixtures/golden/gpt2-plain/model", import.meta.url));
+import { GOLDEN_MODEL, refuses as refusesModel } from "./support.js";
 
 let dir: string;
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), "gradpool-model-"));
-  await cp(MODEL, dir, { recursive: true });
+  await cp(GOLDEN_MODEL, dir, { recursive: true });
 });
 afterEach(() => rm(dir, { recursive: true, force: true }));
 
-async function refuses(code: ErrorCode, message: RegExp, modelId = dir): Promise<void> {
-  await assert.rejects(openModel(modelId), (error: unknown) => {
-    assert.ok(error instanceof GradpoolError, String(error));
-    assert.equal(error.code, code);
-    assert.match(error.message, message);
-    assert.doesNotMatch(error.message, /\n/);
-    return true;
-  });
-}
+const refuses = (code: ErrorCode, message: RegExp, modelId = dir) => refusesModel(modelId, code, message);
 
 async function editConfig(changes: Record<string, unknown>): Promise<void> {
   const config = JSON.parse(await readFile(join(dir, "config.json"), "utf8")) as object;
@@ -72,6 +62,9 @@ test("the model's own code is refused", async () => {
 for (const [field, value] of [
   ["n_head", 7],
   ["n_layer", -1],
+  ["n_layer", 1e9],
+  ["n_embd", 2 ** 52],
+  ["vocab_size", 1e300],
   ["activation_function", "quick_gelu"],
   ["layer_norm_epsilon", "x"],
   ["add_cross_attention", true],

@@ -1,14 +1,21 @@
 import { GradpoolError } from "@gradpool/errors";
 
+/** Beyond any model; what is allocated by such a number stays small. */
+const MAX_COUNT = 1 << 24;
+const MAX_LAYERS = 10_000;
+
 /** Typed access to config.json. Errors: `failed_precondition`, naming the field. */
 export class ConfigReader {
   constructor(private readonly config: Readonly<Record<string, unknown>>) {}
 
-  /** A whole number of at least 1. */
+  /** A whole number of at least 1: a width, a vocabulary, a number of positions. */
   count(name: string, fallback: number): number {
-    const value = this.config[name] ?? fallback;
-    if (typeof value === "number" && Number.isSafeInteger(value) && value >= 1) return value;
-    throw wrong(name, value, "a whole number of at least 1");
+    return this.#wholeNumber(name, fallback, MAX_COUNT);
+  }
+
+  /** A number of layers, each of which is built and checked. */
+  layers(name: string, fallback: number): number {
+    return this.#wholeNumber(name, fallback, MAX_LAYERS);
   }
 
   positive(name: string, fallback: number): number {
@@ -28,6 +35,12 @@ export class ConfigReader {
     const choice = choices.find((candidate) => candidate === value);
     if (choice !== undefined) return choice;
     throw wrong(name, value, `one of ${choices.join(", ")}`);
+  }
+
+  #wholeNumber(name: string, fallback: number, most: number): number {
+    const value = this.config[name] ?? fallback;
+    if (typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= most) return value;
+    throw wrong(name, value, `a whole number from 1 to ${most}`);
   }
 }
 

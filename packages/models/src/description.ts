@@ -1,6 +1,6 @@
 import { GradpoolError } from "@gradpool/errors";
-import type { SafetensorsHeader } from "@gradpool/safetensors";
 import type { Graph, LoraBranch, Value } from "@gradpool/graph";
+import type { WeightsHeader } from "./tensors.js";
 
 /** A linear layer that LoRA can adapt. */
 export interface LinearModule {
@@ -63,7 +63,7 @@ export interface Model {
 /** An architecture family: one file each. Errors: `failed_precondition` for what it does not cover. */
 export interface Family {
   modelTypes: readonly string[];
-  open(config: Readonly<Record<string, unknown>>, header: SafetensorsHeader): Model;
+  open(config: Readonly<Record<string, unknown>>, header: WeightsHeader): Model;
 }
 
 /**

@@ -1,18 +1,19 @@
 import { GradpoolError } from "@gradpool/errors";
-import type { SafetensorsHeader } from "@gradpool/safetensors";
 import type { Family, Model } from "./description.js";
+import { gptNeox } from "./gpt-neox.js";
 import { gpt2 } from "./gpt2.js";
 import { llama } from "./llama.js";
+import type { WeightsHeader } from "./tensors.js";
 
 /** Every supported architecture. Adding one is one file and one entry here. */
-const FAMILIES: readonly Family[] = [gpt2, llama];
+const FAMILIES: readonly Family[] = [gpt2, llama, gptNeox];
 
 /**
  * Reads a model from its config.json and the header of its weights.
  * Errors: `failed_precondition` for an architecture or option that is not supported (naming it),
  * `data_loss` for weights that do not fit the config.
  */
-export function openFamily(config: unknown, header: SafetensorsHeader): Model {
+export function openFamily(config: unknown, header: WeightsHeader): Model {
   if (typeof config !== "object" || config === null || Array.isArray(config)) {
     throw new GradpoolError("failed_precondition", "config.json is not a JSON object; get the model again");
   }

@@ -12,11 +12,10 @@ import {
   transpose,
   type Value,
 } from "@gradpool/graph";
-import type { SafetensorsHeader } from "@gradpool/safetensors";
 import { ACTIVATION_NAMES, ACTIVATIONS, type Activation } from "./activations.js";
 import { ConfigReader } from "./config-reader.js";
 import type { Family, ForwardContext, LinearModule, Model } from "./description.js";
-import { requireTensor } from "./tensors.js";
+import { requireTensor, type WeightsHeader } from "./tensors.js";
 
 interface Gpt2Config {
   width: number;
@@ -48,7 +47,7 @@ function readConfig(raw: Readonly<Record<string, unknown>>): Gpt2Config {
   return {
     width,
     heads,
-    layers: config.count("n_layer", 12),
+    layers: config.layers("n_layer", 12),
     positions: config.count("n_positions", 1024),
     vocabulary: config.count("vocab_size", 50257),
     inner: config.count("n_inner", 4 * width),
@@ -90,7 +89,7 @@ function expectedTensors(config: Gpt2Config): Map<string, number[]> {
   return tensors;
 }
 
-function open(raw: Readonly<Record<string, unknown>>, header: SafetensorsHeader): Model {
+function open(raw: Readonly<Record<string, unknown>>, header: WeightsHeader): Model {
   const config = readConfig(raw);
   const prefix = header.tensors.has("wte.weight") ? "" : "transformer.";
   let parameters = 0;

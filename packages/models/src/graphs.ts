@@ -19,13 +19,12 @@ import {
   type LoraBranch,
   type Value,
 } from "@gradpool/graph";
-import type { SafetensorsHeader } from "@gradpool/safetensors";
 import type { LinearModule, Model } from "./description.js";
-import { WEIGHT_DTYPES, type WeightDtype } from "./tensors.js";
+import { WEIGHT_DTYPES, type WeightDtype, type WeightsHeader } from "./tensors.js";
 
 export interface GraphOptions {
   model: Model;
-  header: SafetensorsHeader;
+  header: WeightsHeader;
   targets: readonly LinearModule[];
   /** Row [C] that an added pad token gets, by table; without one the tables stay as they are. */
   padRows?: ReadonlyMap<string, Float32Array>;
@@ -126,12 +125,12 @@ function loraBranches(graph: Graph, targets: readonly LinearModule[], mode: Mode
   );
 }
 
-function weightReader(graph: Graph, header: SafetensorsHeader): (name: string) => Value {
+function weightReader(graph: Graph, header: WeightsHeader): (name: string) => Value {
   return memoize((name) => {
     const entry = header.tensors.get(name);
     if (!entry) throw new Error(`weight ${name} was not checked when the model was opened`);
     const dtype = WEIGHT_DTYPES[entry.dtype as WeightDtype];
-    const slice = { offset: entry.begin, length: entry.end - entry.begin };
+    const slice = { file: entry.file, offset: entry.begin, length: entry.end - entry.begin };
     return cast(graph.weight(name, dtype, entry.shape, slice), "float32");
   });
 }

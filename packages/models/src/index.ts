@@ -6,6 +6,7 @@ export {
   type TokenTables,
 } from "./description.js";
 export { openFamily } from "./families.js";
+export type { WeightEntry, WeightsHeader } from "./tensors.js";
 export {
   buildLogitsGraph,
   buildLossGraph,

@@ -17,12 +17,11 @@ import {
   transpose,
   type Value,
 } from "@gradpool/graph";
-import type { SafetensorsHeader } from "@gradpool/safetensors";
 import { ACTIVATION_NAMES, ACTIVATIONS, type Activation } from "./activations.js";
 import { ConfigReader } from "./config-reader.js";
 import type { Family, ForwardContext, LinearModule, Model } from "./description.js";
 import { angles, inverseFrequencies } from "./rope.js";
-import { requireTensor } from "./tensors.js";
+import { requireTensor, type WeightsHeader } from "./tensors.js";
 
 interface LlamaConfig {
   modelType: string;
@@ -65,7 +64,7 @@ function readConfig(raw: Readonly<Record<string, unknown>>): LlamaConfig {
     groups,
     headSize,
     inner: config.count("intermediate_size", 11_008),
-    layers: config.count("num_hidden_layers", 32),
+    layers: config.layers("num_hidden_layers", 32),
     positions: Math.min(config.count("max_position_embeddings", 2048), slidingWindow(config, raw)),
     vocabulary: config.count("vocab_size", 32_000),
     activation: config.oneOf("hidden_act", "silu", ACTIVATION_NAMES),
@@ -120,7 +119,7 @@ function expectedTensors(config: LlamaConfig): Map<string, number[]> {
   return tensors;
 }
 
-function open(raw: Readonly<Record<string, unknown>>, header: SafetensorsHeader): Model {
+function open(raw: Readonly<Record<string, unknown>>, header: WeightsHeader): Model {
   const config = readConfig(raw);
   let parameters = 0;
   for (const [name, shape] of expectedTensors(config)) {

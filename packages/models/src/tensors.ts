@@ -1,12 +1,22 @@
 import { GradpoolError } from "@gradpool/errors";
-import type { SafetensorsHeader, TensorEntry } from "@gradpool/safetensors";
+import type { TensorEntry } from "@gradpool/safetensors";
 
 /** Dtypes of weights that the runtime reads; other than float32 they are widened when a session is made. */
 export const WEIGHT_DTYPES = { F32: "float32", F16: "float16", BF16: "bfloat16" } as const;
 export type WeightDtype = keyof typeof WEIGHT_DTYPES;
 
+/** Where a weight lies; `begin` and `end` are byte offsets in `file`, a path in the folder of the weights. */
+export interface WeightEntry extends TensorEntry {
+  file: string;
+}
+
+/** What is known of a model's weights without reading them, from however many files they lie in. */
+export interface WeightsHeader {
+  tensors: ReadonlyMap<string, WeightEntry>;
+}
+
 /** A weight by name and expected shape. Errors: `data_loss` when missing or of another shape or type. */
-export function requireTensor(header: SafetensorsHeader, name: string, shape: readonly number[]): TensorEntry {
+export function requireTensor(header: WeightsHeader, name: string, shape: readonly number[]): WeightEntry {
   const entry = header.tensors.get(name);
   const refuse = (problem: string) =>
     new GradpoolError("data_loss", `the model's weights do not fit its config.json: ${problem}; get the model again`);

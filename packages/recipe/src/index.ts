@@ -39,6 +39,10 @@ export function defaultRecipe(): Recipe {
     saveEvery: 0,
     keepLastNCheckpoints: 3,
     dryRun: false,
+    promptColumn: "",
+    completionColumn: "",
+    messagesColumn: "",
+    datasetWeights: [],
   };
 }
 

@@ -27,16 +27,15 @@ export function onnxRuntimeVersion(): string {
   return versions.node ?? versions.common;
 }
 
-/** The weights file that a graph's weights lie in. */
+/** Where the files lie that a graph's weights refer to. */
 export interface WeightsLocation {
-  /** Absolute folder. */
-  dir: string;
-  weightsFile: string;
+  /** Absolute folder. ONNX Runtime reads nothing outside it, whatever links lead there. */
+  weightsDir: string;
 }
 
 export type TensorData = Float32Array | BigInt64Array | Uint8Array;
 
-/** A compiled graph over a model's weights, which ONNX Runtime maps from their file. */
+/** A compiled graph over a model's weights, which ONNX Runtime maps from their files. */
 export class Session {
   readonly #session: Ort.InferenceSession;
   readonly #inputs: readonly Value[];
@@ -49,9 +48,11 @@ export class Session {
   }
 
   static async create(graph: Graph, weights: WeightsLocation, options: SessionOptions): Promise<Session> {
-    const model = toModelProto(graph, weights.weightsFile);
-    const folder = { model_external_initializers_file_folder_path: weights.dir };
-    const session = await onnxRuntime().InferenceSession.create(model, onnxSessionOptions(options, folder));
+    const folder = { model_external_initializers_file_folder_path: weights.weightsDir };
+    const session = await onnxRuntime().InferenceSession.create(
+      toModelProto(graph),
+      onnxSessionOptions(options, folder),
+    );
     return new Session(session, graph);
   }
 

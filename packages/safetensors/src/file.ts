@@ -1,5 +1,5 @@
 import { DTYPE_RANK, type Dtype } from "./dtype.js";
-import { LENGTH_BYTES, MAX_HEADER_BYTES, parseHeader, tensorBytes, UNNAMED_FILE } from "./header.js";
+import { LENGTH_BYTES, MAX_HEADER_BYTES, parseHeader, tensorBytes, type TensorEntry, UNNAMED_FILE } from "./header.js";
 import { shown } from "./header-json.js";
 
 /** A tensor's little-endian bytes. */
@@ -37,38 +37,53 @@ export function writeSafetensors(
   tensors: ReadonlyMap<string, Tensor | FloatTensor>,
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array<ArrayBuffer> {
-  const ordered = [...tensors].map(([name, tensor]) => ({ name, ...asBytes(tensor) }));
-  ordered.sort((a, b) => rankOf(a.dtype) - rankOf(b.dtype) || compareCodePoints(a.name, b.name));
-
-  const entries: [string, unknown][] = [];
-  const metadataKeys = Object.keys(metadata).sort(compareCodePoints);
-  if (metadataKeys.length > 0) {
-    entries.push(["__metadata__", jsonObject(metadataKeys.map((key) => [key, JSON.stringify(metadata[key])]))]);
-  }
-  let dataBytes = 0;
-  for (const { name, dtype, shape, data } of ordered) {
-    if (name === "__metadata__") throw new Error("a tensor cannot be named __metadata__");
-    const expected = tensorBytes(dtype, shape);
-    if (expected !== data.byteLength) {
-      throw new Error(`tensor ${shown(name)}: ${dtype} [${shape.join(", ")}] does not take ${data.byteLength} bytes`);
+  const stored = new Map([...tensors].map(([name, tensor]) => [name, asBytes(tensor)]));
+  const { header, entries, fileBytes } = layOut(stored, metadata);
+  const file = new Uint8Array(fileBytes);
+  file.set(header);
+  for (const { name, dtype, shape, begin, end } of entries) {
+    const data = stored.get(name)?.data;
+    if (data?.byteLength !== end - begin) {
+      const given = `${dtype} [${shape.join(", ")}] does not take ${data?.byteLength} bytes`;
+      throw new Error(`tensor ${shown(name)}: ${given}`);
     }
-    const offsets = [dataBytes, (dataBytes += data.byteLength)];
-    entries.push([name, JSON.stringify({ dtype, shape, data_offsets: offsets })]);
-  }
-
-  const json = new TextEncoder().encode(jsonObject(entries));
-  const jsonBytes = Math.ceil(json.byteLength / 8) * 8;
-  if (jsonBytes > MAX_HEADER_BYTES) throw new Error(`a header of ${jsonBytes} bytes is more than any reader takes`);
-  const file = new Uint8Array(LENGTH_BYTES + jsonBytes + dataBytes);
-  new DataView(file.buffer).setBigUint64(0, BigInt(jsonBytes), true);
-  file.fill(0x20, LENGTH_BYTES, LENGTH_BYTES + jsonBytes);
-  file.set(json, LENGTH_BYTES);
-  let at = LENGTH_BYTES + jsonBytes;
-  for (const { data } of ordered) {
-    file.set(data, at);
-    at += data.byteLength;
+    file.set(data, begin);
   }
   return file;
+}
+
+/** Where `writeSafetensors` puts tensors: for files too large to be held in memory. */
+export function layOut(
+  tensors: ReadonlyMap<string, Pick<Tensor, "dtype" | "shape">>,
+  metadata: Readonly<Record<string, string>> = {},
+): { header: Uint8Array<ArrayBuffer>; entries: TensorEntry[]; fileBytes: number } {
+  const ordered = [...tensors].map(([name, { dtype, shape }]) => ({ name, dtype, shape }));
+  ordered.sort((a, b) => rankOf(a.dtype) - rankOf(b.dtype) || compareCodePoints(a.name, b.name));
+
+  const members: [string, unknown][] = [];
+  const metadataKeys = Object.keys(metadata).sort(compareCodePoints);
+  if (metadataKeys.length > 0) {
+    members.push(["__metadata__", jsonObject(metadataKeys.map((key) => [key, JSON.stringify(metadata[key])]))]);
+  }
+  let dataBytes = 0;
+  const ends = ordered.map(({ name, dtype, shape }) => {
+    if (name === "__metadata__") throw new Error("a tensor cannot be named __metadata__");
+    const begin = dataBytes;
+    dataBytes += tensorBytes(dtype, shape) ?? Infinity;
+    if (!Number.isSafeInteger(dataBytes)) throw new Error(`tensor ${shown(name)} is too large for any file`);
+    members.push([name, JSON.stringify({ dtype, shape, data_offsets: [begin, dataBytes] })]);
+    return dataBytes;
+  });
+
+  const json = new TextEncoder().encode(jsonObject(members));
+  const jsonBytes = Math.ceil(json.byteLength / 8) * 8;
+  if (jsonBytes > MAX_HEADER_BYTES) throw new Error(`a header of ${jsonBytes} bytes is more than any reader takes`);
+  const header = new Uint8Array(LENGTH_BYTES + jsonBytes).fill(0x20);
+  new DataView(header.buffer).setBigUint64(0, BigInt(jsonBytes), true);
+  header.set(json, LENGTH_BYTES);
+  const at = header.byteLength;
+  const entries = ordered.map((tensor, i) => ({ ...tensor, begin: at + (ends[i - 1] ?? 0), end: at + (ends[i] ?? 0) }));
+  return { header, entries, fileBytes: at + dataBytes };
 }
 
 /** Built by hand: an object would reorder names that look like numbers, and lose "__proto__". */

@@ -34,7 +34,8 @@ export function bfloat16ToFloat32(data: Uint8Array): Float32Array {
 
 /** Arguments of a typed array over `data` with elements of `size` bytes; unaligned data is copied. */
 function elements(data: Uint8Array, size: number): [ArrayBufferLike, number, number] {
-  const { buffer, byteOffset, byteLength } = data.byteOffset % size === 0 ? data : data.slice();
+  // Not slice(): that of a Buffer does not copy.
+  const { buffer, byteOffset, byteLength } = data.byteOffset % size === 0 ? data : new Uint8Array(data);
   return [buffer, byteOffset, byteLength / size];
 }
 

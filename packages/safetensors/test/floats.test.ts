@@ -32,6 +32,11 @@ test("all 65,536 bfloat16 values are the upper halves of float32", () => {
   assert.equal(bfloat16ToFloat32(new Uint8Array([0x01, 0x00]))[0], 2 ** -133);
 });
 
+test("an unaligned view of a Buffer is converted like aligned data", () => {
+  const view = Buffer.concat([Buffer.alloc(1), BYTES]).subarray(1);
+  assert.deepEqual(float16ToFloat32(view), float16ToFloat32(BYTES));
+});
+
 test("unaligned data is converted like aligned data", () => {
   const values = [1.5, -0, 2 ** -149, Infinity, 3.4028234663852886e38];
   for (const offset of [0, 1, 2, 4]) {

@@ -1,3 +1,4 @@
+export type { ChatTemplateSource } from "./chat-template.js";
 export { loadTokenizer, SOURCE_FILES } from "./load-tokenizer.js";
 export {
   type CutRule,

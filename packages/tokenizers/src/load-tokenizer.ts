@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { resolve } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
+import { type ChatTemplateSource, readChatTemplate } from "./chat-template.js";
 import type { AddedVocabulary, Definition } from "./definition.js";
 import { parseObject, readIfPresent } from "./json.js";
 import { TOKENIZER_FILES, withPadToken } from "./result-files.js";
@@ -31,14 +32,16 @@ export async function loadTokenizer(dir: string, padToken: string): Promise<HfTo
   const eos = findEos(config, added, base.vocab);
   const pad = choosePad(config, added, base.vocab, padToken);
   const definition: Definition = { ...base, addedTokens: added.tokens };
+  const chatTemplate = readChatTemplate(files, config);
   const info: TokenizerInfo = {
-    hash: hashOf(definition, eos.id, pad.id),
+    hash: hashOf(definition, eos.id, pad.id, chatTemplate),
     vocabSize: 1 + largestId(definition),
     eosId: eos.id,
     eosToken: eos.token,
     padId: pad.id,
     padToken: pad.token,
     padTokenAdded: pad.isNew,
+    chatTemplate,
   };
   files.delete("config.json");
   const addedPad = pad.isNew ? added.tokens.find(({ id }) => id === pad.id) : undefined;
@@ -78,9 +81,16 @@ function largestId({ vocab, addedTokens }: Definition): number {
 }
 
 /** SHA-256 over what decides ids, in an order that does not depend on that of the files. */
-function hashOf(definition: Definition, eosId: number, padId: number): string {
+function hashOf(
+  definition: Definition,
+  eosId: number,
+  padId: number,
+  chatTemplate: ChatTemplateSource | undefined,
+): string {
   const { vocab, ...rest } = definition;
   const entries = [...vocab].sort((a, b) => a[1] - b[1]);
-  const content = JSON.stringify([entries, Object.entries(rest).sort(([a], [b]) => (a < b ? -1 : 1)), eosId, padId]);
+  const decisive: unknown[] = [entries, Object.entries(rest).sort(([a], [b]) => (a < b ? -1 : 1)), eosId, padId];
+  if (chatTemplate) decisive.push(chatTemplate);
+  const content = JSON.stringify(decisive);
   return createHash("sha256").update(content).digest("hex");
 }

@@ -16,7 +16,15 @@ export interface FolderConfig {
 /** The token that is added where a tokenizer has none to pad with. */
 export const ADDED_PAD_TOKEN = "<|pad|>";
 
-const SPECIAL_ROLES = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
+export const SPECIAL_ROLES = [
+  "bos_token",
+  "eos_token",
+  "unk_token",
+  "sep_token",
+  "pad_token",
+  "cls_token",
+  "mask_token",
+];
 
 /** Adds the special tokens that the configuration names and the vocabulary's file does not, as transformers does. */
 export function addConfiguredTokens(config: FolderConfig, added: AddedVocabulary): void {
@@ -93,7 +101,7 @@ const plainSpecial = (content: string) => ({
 });
 
 /** A token's text, given as text or as an object with flags. */
-function configuredToken({ tokenizer, specialTokens }: FolderConfig, role: string): string | undefined {
+export function configuredToken({ tokenizer, specialTokens }: FolderConfig, role: string): string | undefined {
   for (const [file, values] of [
     ["tokenizer_config.json", tokenizer],
     ["special_tokens_map.json", specialTokens],

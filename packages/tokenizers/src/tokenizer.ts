@@ -1,6 +1,7 @@
 import { GradpoolError } from "@gradpool/errors";
 import { AddedTokens } from "./added-tokens.js";
 import { bytesOf } from "./byte-alphabet.js";
+import type { ChatTemplateSource } from "./chat-template.js";
 import type { Definition } from "./definition.js";
 import { toNfc } from "./nfc.js";
 import { PieceEncoder } from "./piece-encoder.js";
@@ -22,6 +23,8 @@ export interface TokenizerInfo {
   padToken: string;
   /** The pad token is new: the embedding grows by one row. */
   padTokenAdded: boolean;
+  /** Undefined when it has none. */
+  chatTemplate?: ChatTemplateSource | undefined;
 }
 
 /** How a piece of a longer text is encoded. */
@@ -32,6 +35,8 @@ export interface EncodeOptions {
   continued?: boolean;
   /** Text of the same row follows: no ids are put behind. */
   continues?: boolean;
+  /** Put no ids in front of the text or behind it. */
+  noSpecialTokens?: boolean;
 }
 
 /**
@@ -79,17 +84,18 @@ export class HfTokenizer {
    * The ids of a text. Lone surrogates count as U+FFFD. Errors: `invalid_argument` for more than
    * 4 Mi code units without a space.
    */
-  encode(text: string, { maxTokens = 0, continued = false, continues = false }: EncodeOptions = {}): Int32Array {
+  encode(text: string, options: EncodeOptions = {}): Int32Array {
+    const { maxTokens = 0, continued = false, continues = false, noSpecialTokens = false } = options;
     const limit = maxTokens > 0 ? maxTokens : Infinity;
     const ids = new IdBuffer(text.length >> 2);
-    if (!continued) ids.append(this.#definition.prefix);
+    if (!continued && !noSpecialTokens) ids.append(this.#definition.prefix);
     const wellFormed = text.replace(/\p{Surrogate}/gu, "\ufffd");
     for (let start = 0; start < wellFormed.length && ids.length < limit;) {
       const end = this.#nextCut(wellFormed, start + PART_LENGTH);
       this.#encodePart(wellFormed.slice(start, end), ids, limit);
       start = end;
     }
-    if (!continues) ids.append(this.#definition.suffix);
+    if (!continues && !noSpecialTokens) ids.append(this.#definition.suffix);
     return ids.take(limit);
   }
 

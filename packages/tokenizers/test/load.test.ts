@@ -223,3 +223,43 @@ suite("tokenizers of other kinds are refused by name", () => {
     });
   });
 });
+
+suite("chat templates", () => {
+  const LLAMA = join(FIXTURES, "llama3");
+  const specialTokens = { bos_token: "<|begin_of_text|>", eos_token: "<|end_of_text|>" };
+  const loaded = async (dir: string) => {
+    const tokenizer = await loadTokenizer(dir, "");
+    const plain = [...tokenizer.encode("text", { noSpecialTokens: true })];
+    const around = [...tokenizer.encode("text")];
+    tokenizer.free();
+    return { ...tokenizer.info, plain, around };
+  };
+
+  test("come from tokenizer_config.json, or before it from a file of their own, and belong to the hash", async () => {
+    await withCopy(LLAMA, [], async (dir) => {
+      const without = await loaded(dir);
+      assert.equal(without.chatTemplate, undefined);
+      await edit(dir, "tokenizer_config.json", (config) => Object.assign(config, { chat_template: "configured" }));
+      const configured = await loaded(dir);
+      assert.deepEqual(configured.chatTemplate, { template: "configured", specialTokens });
+      const named = [
+        { name: "tool_use", template: "tools" },
+        { name: "default", template: "named" },
+      ];
+      await edit(dir, "tokenizer_config.json", (config) => Object.assign(config, { chat_template: named }));
+      assert.equal((await loaded(dir)).chatTemplate?.template, "named");
+      await writeFile(join(dir, "chat_template.jinja"), "own file");
+      const own = await loaded(dir);
+      assert.deepEqual(own.chatTemplate, { template: "own file", specialTokens });
+      assert.equal(new Set([without.hash, configured.hash, own.hash]).size, 3);
+      await edit(dir, "tokenizer_config.json", (config) => Object.assign(config, { chat_template: 5 }));
+      await rm(join(dir, "chat_template.jinja"));
+      await refused(dir, "data_loss", /chat_template that is neither text nor list/);
+    });
+  });
+
+  test("are encoded without the ids around a text", async () => {
+    const { plain, around } = await loaded(LLAMA);
+    assert.deepEqual(around, [600, ...plain]);
+  });
+});

@@ -3,8 +3,10 @@ import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 
 export interface CliConfig {
-  /** Folder for logs, pid files and the runs of local pools: $GRADPOOL_HOME. */
+  /** Folder for logs, pid files, converted models and the runs of local pools: $GRADPOOL_HOME. */
   home: string;
+  /** Folder in it for converted models. */
+  cacheDir: string;
   /** Coordinator of a running pool: $GRADPOOL_ADDRESS. */
   address: string;
   /** Checkpoint store that runs already: $GRADPOOL_CHECKPOINT_STORE_ADDRESS. */
@@ -21,9 +23,11 @@ export const DEFAULT_PORT = 7070;
 
 export function readCliConfig(env: NodeJS.ProcessEnv): CliConfig {
   const checkpointStoreAddress = env["GRADPOOL_CHECKPOINT_STORE_ADDRESS"];
+  const home = resolve(env["GRADPOOL_HOME"] || join(homedir(), ".gradpool"));
   return {
     ...(checkpointStoreAddress && { checkpointStoreAddress }),
-    home: resolve(env["GRADPOOL_HOME"] || join(homedir(), ".gradpool")),
+    home,
+    cacheDir: join(home, "cache"),
     address: env["GRADPOOL_ADDRESS"] || `127.0.0.1:${DEFAULT_PORT}`,
     hubEndpoint: (env["HF_ENDPOINT"] || "https://huggingface.co").replace(/\/+$/, ""),
     env,

@@ -88,12 +88,18 @@ function commaSeparated(text: string, previous: readonly string[] | undefined): 
   return [...(previous ?? []), ...names];
 }
 
+/** Numbers separated by commas. */
+function numbers(text: string): number[] {
+  return text.split(",").map((part) => number()(part.trim()));
+}
+
 const PARSERS: Record<FlagKind, ((text: string) => unknown) | undefined> = {
   integer,
   number: number(),
   boolean,
   text: undefined,
   list: undefined,
+  numbers,
 };
 
 const PLACEHOLDERS: Record<FlagKind, string> = {
@@ -102,6 +108,7 @@ const PLACEHOLDERS: Record<FlagKind, string> = {
   boolean: "[true|false]",
   text: "<text>",
   list: "<names...>",
+  numbers: "<x,x...>",
 };
 
 /** Adds the recipe's flags, or those of the given names. Values that are not given stay undefined: recipeFrom knows the defaults. */

@@ -2,7 +2,7 @@
 import { defaultRecipe, LR_SCHEDULERS } from "@gradpool/recipe";
 import type { LoraRecipe, Recipe } from "@gradpool/rpc";
 
-export type FlagKind = "integer" | "number" | "boolean" | "text" | "list";
+export type FlagKind = "integer" | "number" | "boolean" | "text" | "list" | "numbers";
 
 /** Where a flag's value goes. */
 export type FlagField = { of: "recipe"; key: keyof Recipe } | { of: "lora"; key: keyof LoraRecipe };
@@ -15,7 +15,7 @@ export interface RecipeFlag {
   help: string;
 }
 
-export type FlagValue = number | boolean | string | string[];
+export type FlagValue = number | boolean | string | string[] | number[];
 
 const recipe = (name: string, kind: FlagKind, key: keyof Recipe, help: string): RecipeFlag => ({
   name,
@@ -44,7 +44,16 @@ export const RECIPE_FLAGS: readonly RecipeFlag[] = [
   recipe("adam_beta1", "number", "adamBeta1", "decay of AdamW's first moment"),
   recipe("adam_beta2", "number", "adamBeta2", "decay of AdamW's second moment"),
   recipe("adam_epsilon", "number", "adamEpsilon", "AdamW's epsilon"),
-  recipe("text_column", "text", "textColumn", "column of the text in .jsonl files"),
+  recipe("text_column", "text", "textColumn", "column of the text in structured files"),
+  recipe("prompt_column", "text", "promptColumn", "with completion_column: train on prompt + completion"),
+  recipe(
+    "completion_column",
+    "text",
+    "completionColumn",
+    "column of the text that counts in the loss, behind the prompt",
+  ),
+  recipe("messages_column", "text", "messagesColumn", "column of chats; the assistant's turns count in the loss"),
+  recipe("dataset_weights", "numbers", "datasetWeights", "mix the sources: one weight each, such as 0.7,0.3"),
   recipe("append_eos", "boolean", "appendEos", "end each row with the end-of-sequence token"),
   recipe("packing", "boolean", "packing", "join rows into full blocks of max_length tokens"),
   recipe("shuffle_buffer", "integer", "shuffleBuffer", "rows shuffled together; 0 keeps the order"),

@@ -24,6 +24,7 @@ const OTHER: Record<FlagKind, [string, FlagValue]> = {
   boolean: ["", false],
   text: ["other", "other"],
   list: ["c_fc,mlp.c_proj", ["c_fc", "mlp.c_proj"]],
+  numbers: ["0.7,3e-1", [0.7, 0.3]],
 };
 
 describe("the table of recipe flags", () => {

@@ -1,8 +1,9 @@
-import { listenAddress, readConfig, serviceAddress } from "@gradpool/service-kit";
+import { cacheFolder, listenAddress, readConfig, serviceAddress } from "@gradpool/service-kit";
 import { z } from "zod";
 
 const schema = z.object({
   GRADPOOL_LISTEN: listenAddress,
+  GRADPOOL_HOME: cacheFolder,
   GRADPOOL_TOKENIZER_ADDRESS: serviceAddress,
   GRADPOOL_DATA_STREAM_ADDRESS: serviceAddress,
   GRADPOOL_CHECKPOINT_STORE_ADDRESS: serviceAddress,
@@ -23,6 +24,8 @@ export interface CoordinatorConfig {
   runStore?: string | undefined;
   /** A run saves a recovery point when so much time went by since it last saved anything; 0: never. */
   recoveryMs: number;
+  /** Absolute folder for converted models. */
+  cacheDir: string;
 }
 
 /** Errors: `invalid_argument`, naming the variable. */
@@ -35,5 +38,6 @@ export function readCoordinatorConfig(env: NodeJS.ProcessEnv): CoordinatorConfig
     checkpointStoreAddress: config.GRADPOOL_CHECKPOINT_STORE_ADDRESS,
     runStore: config.GRADPOOL_RUN_STORE,
     recoveryMs: 1000 * config.GRADPOOL_RECOVERY_SECONDS,
+    cacheDir: config.GRADPOOL_HOME,
   };
 }

@@ -7,11 +7,13 @@ import {
 } from "@gradpool/rpc";
 import type { CoordinatorConfig } from "./config.js";
 
-/** The services that a run needs. */
+/** What a run needs: services, and a folder. */
 export interface Services {
   tokenizer: Client<TokenizerServiceService>;
   dataStream: Client<DataStreamServiceService>;
   checkpointStore: Client<CheckpointStoreServiceService>;
+  /** Absolute folder for converted models. */
+  cacheDir: string;
   close(): void;
 }
 
@@ -20,5 +22,6 @@ export function connectServices(config: CoordinatorConfig): Services {
   const dataStream = createClient(DataStreamServiceService, config.dataStreamAddress);
   const checkpointStore = createClient(CheckpointStoreServiceService, config.checkpointStoreAddress);
   const clients = [tokenizer, dataStream, checkpointStore];
-  return { tokenizer, dataStream, checkpointStore, close: () => clients.forEach((client) => client.close()) };
+  const close = () => clients.forEach((client) => client.close());
+  return { tokenizer, dataStream, checkpointStore, cacheDir: config.cacheDir, close };
 }

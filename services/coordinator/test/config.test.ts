@@ -11,13 +11,14 @@ const ENV = {
 
 describe("the coordinator's configuration", () => {
   it("needs the addresses of its services, and has a default for its own", () => {
-    assert.deepEqual(readCoordinatorConfig(ENV), {
+    assert.deepEqual(readCoordinatorConfig({ ...ENV, GRADPOOL_HOME: "/srv/gradpool" }), {
       listen: "127.0.0.1:0",
       tokenizerAddress: "127.0.0.1:7001",
       dataStreamAddress: "127.0.0.1:7002",
       checkpointStoreAddress: "127.0.0.1:7003",
       runStore: undefined,
       recoveryMs: 30_000,
+      cacheDir: "/srv/gradpool/cache",
     });
   });
 

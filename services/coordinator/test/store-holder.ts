@@ -1,13 +1,17 @@
-/** A process that commits to a run store until it is killed. */
+/** A process that commits to a run store, and says so each time, until it is killed. */
 import { createLogger } from "@gradpool/service-kit";
 import { SqliteRunStore } from "../src/store/sqlite-run-store.js";
 import { runNamed } from "./support.js";
 
 const store = await SqliteRunStore.open(process.argv[2], createLogger("holder", { GRADPOOL_LOG_LEVEL: "silent" }));
+const { life } = store.recorded;
 for (let i = 1; ; i++) {
+  const runId = `run-${life}-${i}`;
+  // Large enough to take many pages, so that a kill may fall between two of them.
+  const notes = Array.from({ length: 200 }, (_, line) => `line ${line} of ${runId} ${"and so on ".repeat(20)}`);
   await store.commit([
-    { type: "run", run: runNamed(`run-${i}`) },
-    { type: "request", requestId: `${i}`, content: "c", subject: `run-${i}` },
+    { type: "run", run: runNamed(runId, { notes }) },
+    { type: "request", requestId: runId, content: "c", subject: runId },
   ]);
-  if (i === 1) process.send?.("committed");
+  process.send?.(runId);
 }

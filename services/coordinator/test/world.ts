@@ -101,7 +101,7 @@ export interface Ended {
 function startCoordinator(listen: string, services: Surroundings, options: WorldOptions): Promise<Coordinator> {
   const { leases, recoveryMs = 0, runStore } = options;
   const config = {
-    ...{ listen, recoveryMs, runStore },
+    ...{ listen, recoveryMs, runStore, cacheDir: join(tmpdir(), "gradpool-no-cache") },
     tokenizerAddress: services.tokenizer.address,
     dataStreamAddress: services.dataStream.address,
     checkpointStoreAddress: services.store.address,

@@ -27,8 +27,8 @@ async function* describe(
   tokenizer: Client<TokenizerServiceService>,
   signal: AbortSignal,
 ): AsyncGenerator<DescribeDatasetResponse> {
-  const { sources, recipe, tokenizer: ref } = requestedDataset(request.dataset);
-  const dataset = await Dataset.open(sources, signal);
+  const { sources, weights, recipe, tokenizer: ref } = requestedDataset(request.dataset);
+  const dataset = await Dataset.open(sources, signal, { weights });
   const encoder = recipe.packing ? await TokenizerEncoder.create(tokenizer, ref, signal) : undefined;
   const progress = (size: DatasetSize): DescribeDatasetResponse => ({
     ...size,

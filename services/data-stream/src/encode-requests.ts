@@ -1,3 +1,4 @@
+import type { EncodeOptions } from "@gradpool/data";
 import type { EncodeRequest, TokenizerRef } from "@gradpool/rpc";
 
 /** Largest text in one message, in bytes of UTF-8: the contract's bound. */
@@ -14,14 +15,16 @@ export class EncodeRequests {
   readonly #ref: TokenizerRef;
   readonly #texts: readonly string[];
   readonly #maxTokens: number;
+  readonly #noSpecialTokens: boolean;
   #unanswered = 0;
   /** Ids received of the text that is being sent in pieces. */
   #idsOfText = 0;
   #closed = false;
   #wake = () => {};
 
-  constructor(ref: TokenizerRef, texts: readonly string[], maxTokens: number) {
+  constructor(ref: TokenizerRef, texts: readonly string[], maxTokens: number, { specialTokens }: EncodeOptions) {
     this.#ref = ref;
+    this.#noSpecialTokens = !specialTokens;
     this.#texts = texts;
     this.#maxTokens = maxTokens;
   }
@@ -83,7 +86,13 @@ export class EncodeRequests {
 
   #message(texts: string[], continues: boolean): EncodeRequest {
     this.#unanswered++;
-    return { tokenizer: this.#ref, texts, continues, maxTokens: this.#maxTokens };
+    return {
+      tokenizer: this.#ref,
+      texts,
+      continues,
+      maxTokens: this.#maxTokens,
+      noSpecialTokens: this.#noSpecialTokens,
+    };
   }
 
   async #untilUnanswered(count: number): Promise<void> {

@@ -28,8 +28,8 @@ async function* openStream(
   tokenizer: Client<TokenizerServiceService>,
   signal: AbortSignal,
 ): AsyncGenerator<OpenStreamResponse> {
-  const { sources, recipe, tokenizer: ref } = requestedDataset(request.dataset);
-  const dataset = await Dataset.open(sources, signal);
+  const { sources, weights, recipe, tokenizer: ref } = requestedDataset(request.dataset);
+  const dataset = await Dataset.open(sources, signal, { weights });
   const encoder = await TokenizerEncoder.create(tokenizer, ref, signal);
   const { epochs, cursor } = request;
   const options: StreamOptions = { epochs, signal, ...(cursor && { cursor }) };

@@ -1,5 +1,5 @@
 import { setTimeout as wait } from "node:timers/promises";
-import type { Encoder } from "@gradpool/data";
+import type { ChatTemplateSource, EncodeOptions, Encoder } from "@gradpool/data";
 import { GradpoolError } from "@gradpool/errors";
 import type { Client, EncodeResponse, TokenizerInfo, TokenizerRef, TokenizerServiceService } from "@gradpool/rpc";
 import { EncodeRequests } from "./encode-requests.js";
@@ -17,6 +17,7 @@ const MAX_BACKOFF_MS = 1_000;
 export class TokenizerEncoder implements Encoder {
   readonly eosId: number;
   readonly padId: number;
+  readonly chatTemplate: ChatTemplateSource | undefined;
   readonly #client: Client<TokenizerServiceService>;
   readonly #ref: TokenizerRef;
   readonly #retryMs: number;
@@ -29,6 +30,7 @@ export class TokenizerEncoder implements Encoder {
   ) {
     this.eosId = info.eosId;
     this.padId = info.padId;
+    this.chatTemplate = info.chatTemplate;
     this.#client = client;
     // With its hash: a tokenizer that changes while the stream is open is refused.
     this.#ref = { ...ref, tokenizerHash: info.tokenizerHash };
@@ -48,12 +50,22 @@ export class TokenizerEncoder implements Encoder {
   }
 
   /** Errors: those of Encode; `unavailable` when the service stays away. */
-  async encode(texts: readonly string[], maxTokens: number, signal: AbortSignal): Promise<Int32Array[]> {
-    return retrying(() => this.#encodeOnce(texts, maxTokens, signal), this.#retryMs, signal);
+  async encode(
+    texts: readonly string[],
+    maxTokens: number,
+    signal: AbortSignal,
+    options: EncodeOptions = { specialTokens: true },
+  ): Promise<Int32Array[]> {
+    return retrying(() => this.#encodeOnce(texts, maxTokens, signal, options), this.#retryMs, signal);
   }
 
-  async #encodeOnce(texts: readonly string[], maxTokens: number, signal: AbortSignal): Promise<Int32Array[]> {
-    const requests = new EncodeRequests(this.#ref, texts, maxTokens);
+  async #encodeOnce(
+    texts: readonly string[],
+    maxTokens: number,
+    signal: AbortSignal,
+    options: EncodeOptions,
+  ): Promise<Int32Array[]> {
+    const requests = new EncodeRequests(this.#ref, texts, maxTokens, options);
     const encoded: Int32Array[] = [];
     let parts: Int32Array[] = [];
     try {

@@ -4,6 +4,8 @@ import type { DatasetSpec, MicroBatch, TokenizerRef } from "@gradpool/rpc";
 
 export interface RequestedDataset {
   sources: string[];
+  /** Undefined: one source after the other. */
+  weights: readonly number[] | undefined;
   recipe: DataRecipe;
   tokenizer: TokenizerRef;
 }
@@ -11,11 +13,11 @@ export interface RequestedDataset {
 /** Errors: `invalid_argument`. */
 export function requestedDataset(spec: DatasetSpec | undefined): RequestedDataset {
   if (!spec) throw new GradpoolError("invalid_argument", "dataset is missing; fill in every field of it");
-  const { sources, tokenizer, ...recipe } = spec;
+  const { sources, sourceWeights, tokenizer, ...recipe } = spec;
   if (!tokenizer)
     throw new GradpoolError("invalid_argument", "dataset.tokenizer is missing; name the model's tokenizer");
   checkDataRecipe(recipe);
-  return { sources, recipe, tokenizer };
+  return { sources, weights: sourceWeights.length > 0 ? sourceWeights : undefined, recipe, tokenizer };
 }
 
 export function microBatchMessage(microBatch: DataMicroBatch): MicroBatch {

@@ -4,6 +4,7 @@ import {
   startServer,
   TokenizerServiceService,
   type CallContext,
+  type ChatTemplate,
   type EncodeRequest,
   type EncodeResponse,
   type RunningServer,
@@ -17,6 +18,9 @@ export class ByteTokenizer implements AsyncDisposable {
   /** Called before each answer; may wait or throw. */
   beforeAnswer: (context: CallContext) => Promise<void> = async () => {};
   hash = "bytes";
+  chatTemplate: ChatTemplate | undefined;
+  /** Of the last request. */
+  noSpecialTokens = false;
   readonly requestBytes: number[] = [];
   readonly texts: string[] = [];
   #server: RunningServer | undefined;
@@ -75,12 +79,14 @@ export class ByteTokenizer implements AsyncDisposable {
       padId: PAD,
       padToken: "<pad>",
       padTokenAdded: false,
+      chatTemplate: this.chatTemplate,
     };
   }
 
   async *#encode(requests: AsyncIterable<EncodeRequest>, context: CallContext): AsyncGenerator<EncodeResponse> {
     let idsOfText = 0;
-    for await (const { tokenizer, texts, continues, maxTokens } of requests) {
+    for await (const { tokenizer, texts, continues, maxTokens, noSpecialTokens = false } of requests) {
+      this.noSpecialTokens = noSpecialTokens;
       if (tokenizer?.tokenizerHash !== this.hash) throw new GradpoolError("failed_precondition", "another tokenizer");
       this.requestBytes.push(Buffer.byteLength(texts.join("")));
       await this.beforeAnswer(context);

@@ -55,6 +55,10 @@ export const SPEC: DatasetSpec = {
   shuffleBuffer: 0,
   seed: 3,
   maxRows: 0,
+  promptColumn: "",
+  completionColumn: "",
+  messagesColumn: "",
+  sourceWeights: [],
 };
 
 export async function collect<T>(values: AsyncIterable<T>): Promise<T[]> {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { appendFile } from "node:fs/promises";
+import { appendFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { EOS, PAD } from "./byte-tokenizer.js";
@@ -168,4 +168,51 @@ describe("the tokenizer service", () => {
       const spec = await dataset(numbered(20_000, "some text that takes its place"));
       await assert.rejects(streamOf(client, { dataset: spec }), { code: "failed_precondition" });
     }));
+});
+
+describe("columns, chats and mixtures", () => {
+  const lines = (rows: object[]) => rows.map((row) => `${JSON.stringify(row)}\n`).join("");
+
+  it("carry a mask of the targets that count, and a mixture's cursor", async () => {
+    await onStage(async ({ client, folder }) => {
+      const sources = ["a.jsonl", "b.jsonl"].map((name) => join(folder, name));
+      for (const [index, path] of sources.entries()) {
+        const rows = Array.from({ length: 20 }, (_, row) => ({ p: `${index}`, c: `${row}` }));
+        await writeFile(path, lines(rows));
+      }
+      const columns = { promptColumn: "p", completionColumn: "c", batchSize: 1 };
+      const spec = { ...SPEC, ...columns, sources, sourceWeights: [2, 1] };
+      const all = await streamOf(client, { dataset: spec });
+      assert.ok(all.length > 10 && all.length < 40);
+      for (const [index, { targetMask, targetTokens, lengths, cursorAfter }] of all.entries()) {
+        // The prompt is a row's first token, which is no target: all that are targets count.
+        assert.equal(targetMask.length, 0);
+        assert.equal(targetTokens, lengths[0]! - 1);
+        assert.deepEqual(await streamOf(client, { dataset: spec, cursor: cursorAfter }), all.slice(index + 1));
+      }
+      const [swapped] = await streamOf(client, { dataset: { ...spec, promptColumn: "c", completionColumn: "p" } });
+      const { targetMask, targetTokens, rowLength } = swapped!;
+      assert.equal(targetMask.length > 0 ? targetMask.length : rowLength, rowLength);
+      assert.equal(targetTokens, 2);
+    });
+  });
+
+  it("go through the tokenizer's chat template, without its own tokens around", async () => {
+    await onStage(async ({ client, folder, tokenizer }) => {
+      const path = join(folder, "chat.jsonl");
+      const messages = ["hi", "yes"].map((content, index) => ({ role: index === 0 ? "user" : "assistant", content }));
+      await writeFile(path, lines([{ messages }]));
+      const dataset = { ...SPEC, sources: [path], messagesColumn: "messages" };
+      await assert.rejects(streamOf(client, { dataset }), { code: "failed_precondition", message: /no chat template/ });
+      const template =
+        "{% for m in messages %}{{ bos_token }}{{ m.role[0] }}:{{ m.content }}{% endfor %}" +
+        "{% if add_generation_prompt %}{{ bos_token }}a:{% endif %}";
+      tokenizer.chatTemplate = { template, specialTokens: { bos_token: "^" } };
+      const [microBatch] = await streamOf(client, { dataset });
+      assert.equal(Buffer.from(rowsOf(microBatch!)[0]!).toString(), "^u:hi^a:yes");
+      assert.deepEqual([...microBatch!.targetMask], [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1]);
+      assert.equal(microBatch!.targetTokens, 3);
+      assert.ok(tokenizer.noSpecialTokens);
+    });
+  });
 });

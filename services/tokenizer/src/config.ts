@@ -1,11 +1,12 @@
 import { availableParallelism } from "node:os";
-import { listenAddress, readConfig } from "@gradpool/service-kit";
+import { cacheFolder, listenAddress, readConfig } from "@gradpool/service-kit";
 import { z } from "zod";
 
 const MAX_WORKERS = 64;
 
 const schema = z.object({
   GRADPOOL_LISTEN: listenAddress,
+  GRADPOOL_HOME: cacheFolder,
   GRADPOOL_WORKERS: z
     .string()
     .regex(/^\d+$/, "must be a number of worker threads")
@@ -19,10 +20,16 @@ export interface TokenizerConfig {
   listen: string;
   /** Threads that encode. */
   workers: number;
+  /** Absolute folder for converted models. */
+  cacheDir: string;
 }
 
 /** Errors: `invalid_argument`, naming the variable. */
 export function readTokenizerConfig(env: NodeJS.ProcessEnv): TokenizerConfig {
-  const { GRADPOOL_LISTEN, GRADPOOL_WORKERS } = readConfig(schema, env);
-  return { listen: GRADPOOL_LISTEN, workers: GRADPOOL_WORKERS ?? Math.min(2, availableParallelism()) };
+  const config = readConfig(schema, env);
+  return {
+    listen: config.GRADPOOL_LISTEN,
+    workers: config.GRADPOOL_WORKERS ?? Math.min(2, availableParallelism()),
+    cacheDir: config.GRADPOOL_HOME,
+  };
 }

@@ -13,7 +13,7 @@ const MAX_IDS_PER_RESPONSE = 1_000_000;
 const REQUESTS_AHEAD = 2;
 
 /** TokenizerService.Encode. */
-export function encodeHandler(pool: WorkerPool) {
+export function encodeHandler(pool: WorkerPool, cacheDir: string) {
   return async function* encode(
     requests: AsyncIterable<EncodeRequest>,
     { signal }: CallContext,
@@ -21,7 +21,7 @@ export function encodeHandler(pool: WorkerPool) {
     let stream: EncodeStream | undefined;
     let opening: Promise<EncodeStream> | undefined;
     yield* inOrder(requests, pool.size + REQUESTS_AHEAD, async (request) => {
-      opening ??= EncodeStream.open(pool, request, signal);
+      opening ??= EncodeStream.open(pool, cacheDir, request, signal);
       stream ??= await opening;
       return stream.answer(request);
     });
@@ -51,8 +51,13 @@ class EncodeStream {
     this.#signal = signal;
   }
 
-  static async open(pool: WorkerPool, { tokenizer }: EncodeRequest, signal: AbortSignal): Promise<EncodeStream> {
-    const key = await keyOf(tokenizer);
+  static async open(
+    pool: WorkerPool,
+    cacheDir: string,
+    { tokenizer }: EncodeRequest,
+    signal: AbortSignal,
+  ): Promise<EncodeStream> {
+    const key = await keyOf(tokenizer, cacheDir);
     const described = await pool.run(key, tokenizer?.tokenizerHash ?? "", { kind: "describe" }, signal);
     return new EncodeStream(pool, key, described, signal);
   }
@@ -71,7 +76,7 @@ class EncodeStream {
     if (this.#continued) throw new GradpoolError("invalid_argument", "the call ended within a text that was to go on");
   }
 
-  #workOf({ texts, continues, maxTokens }: EncodeRequest): EncodeWork {
+  #workOf({ texts, continues, maxTokens, noSpecialTokens = false }: EncodeRequest): EncodeWork {
     if (continues && texts.length !== 1) {
       const message = `a request that continues holds one text, not ${texts.length}; send the others in requests of their own`;
       throw new GradpoolError("invalid_argument", message);
@@ -87,7 +92,7 @@ class EncodeStream {
       if (this.#held.length > MAX_PART_LENGTH) throw tooLong();
       texts = [text.slice(0, cut)];
     }
-    return { kind: "encode", texts, maxTokens, continued, continues };
+    return { kind: "encode", texts, maxTokens, noSpecialTokens, continued, continues };
   }
 
   #responseOf({ continues, maxTokens }: EncodeRequest, { ids, lengths }: ResultOf["encode"]): EncodeResponse {

@@ -13,17 +13,17 @@ import { keyOf } from "./tokenizer-key.js";
 import type { WorkerPool } from "./worker-pool.js";
 
 /** TokenizerService.GetTokenizer. */
-export function getTokenizerHandler(pool: WorkerPool) {
+export function getTokenizerHandler(pool: WorkerPool, cacheDir: string) {
   return async ({ tokenizer }: GetTokenizerRequest, { signal }: CallContext): Promise<GetTokenizerResponse> => {
     const hash = tokenizer?.tokenizerHash ?? "";
-    const { info } = await pool.run(await keyOf(tokenizer), hash, { kind: "describe" }, signal);
+    const { info } = await pool.run(await keyOf(tokenizer, cacheDir), hash, { kind: "describe" }, signal);
     const { hash: tokenizerHash, ...rest } = info;
     return { info: { tokenizerHash, ...rest } };
   };
 }
 
 /** TokenizerService.Decode. */
-export function decodeHandler(pool: WorkerPool) {
+export function decodeHandler(pool: WorkerPool, cacheDir: string) {
   return async (request: DecodeRequest, { signal }: CallContext): Promise<DecodeResponse> => {
     const { tokenizer, ids: bytes, skipSpecialTokens } = request;
     if (bytes.byteLength % 4 !== 0) {
@@ -31,7 +31,7 @@ export function decodeHandler(pool: WorkerPool) {
       throw new GradpoolError("invalid_argument", message);
     }
     const ids = new Int32Array(new Uint8Array(bytes).buffer);
-    const key = await keyOf(tokenizer);
+    const key = await keyOf(tokenizer, cacheDir);
     const text = await pool.run(
       key,
       tokenizer?.tokenizerHash ?? "",
@@ -43,12 +43,17 @@ export function decodeHandler(pool: WorkerPool) {
 }
 
 /** TokenizerService.GetTokenizerFiles. */
-export function getTokenizerFilesHandler(pool: WorkerPool) {
+export function getTokenizerFilesHandler(pool: WorkerPool, cacheDir: string) {
   return async function* getTokenizerFiles(
     { tokenizer }: GetTokenizerFilesRequest,
     { signal }: CallContext,
   ): AsyncGenerator<GetTokenizerFilesResponse> {
-    const files = await pool.run(await keyOf(tokenizer), tokenizer?.tokenizerHash ?? "", { kind: "files" }, signal);
+    const files = await pool.run(
+      await keyOf(tokenizer, cacheDir),
+      tokenizer?.tokenizerHash ?? "",
+      { kind: "files" },
+      signal,
+    );
     for (const [path, bytes] of files) {
       if (bytes.byteLength === 0) yield { path, data: bytes };
       for (const data of chunks(bytes)) yield { path, data };

@@ -1,16 +1,20 @@
 import { stat } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
+import { modelFolder } from "@gradpool/model-source";
 import type { TokenizerRef } from "@gradpool/rpc";
 import { SOURCE_FILES } from "@gradpool/tokenizers";
 import type { TokenizerKey } from "./work.js";
 
-/** The tokenizer that a reference means now. Errors: `invalid_argument` without one, `not_found` for no folder. */
-export async function keyOf(ref: TokenizerRef | undefined): Promise<TokenizerKey> {
+/**
+ * The tokenizer that a reference means now. Errors: `invalid_argument` without one, `not_found` for no folder, and those
+ * of `modelFolder`, which keeps what it converts in `cacheDir`.
+ */
+export async function keyOf(ref: TokenizerRef | undefined, cacheDir: string): Promise<TokenizerKey> {
   if (!ref?.modelId) {
     throw new GradpoolError("invalid_argument", "tokenizer.model_id is missing; name a model folder");
   }
-  const dir = resolve(ref.modelId);
+  const dir = await modelFolder(ref.modelId, cacheDir);
   const folder = await stat(dir).catch(() => undefined);
   if (!folder?.isDirectory()) {
     const problem = folder ? "is a file" : "does not exist";

@@ -25,10 +25,10 @@ export class TokenizerServer implements Service {
         listen: config.listen,
         services: [
           service(TokenizerServiceService, {
-            getTokenizer: getTokenizerHandler(pool),
-            encode: encodeHandler(pool),
-            decode: decodeHandler(pool),
-            getTokenizerFiles: getTokenizerFilesHandler(pool),
+            getTokenizer: getTokenizerHandler(pool, config.cacheDir),
+            encode: encodeHandler(pool, config.cacheDir),
+            decode: decodeHandler(pool, config.cacheDir),
+            getTokenizerFiles: getTokenizerFilesHandler(pool, config.cacheDir),
           }),
         ],
         onInternalError: (error, method) => log.error({ err: error, method }, "internal error"),

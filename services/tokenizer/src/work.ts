@@ -21,6 +21,8 @@ export interface EncodeWork {
   kind: "encode";
   texts: string[];
   maxTokens: number;
+  /** Leave out the tokenizer's own ids before and behind each text. */
+  noSpecialTokens: boolean;
   /** The first text goes on with one that came before. */
   continued: boolean;
   /** The last text goes on. */

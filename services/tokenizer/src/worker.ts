@@ -64,10 +64,12 @@ function resultOf(tokenizer: HfTokenizer, work: Work): ResultOf[Work["kind"]] {
   }
 }
 
-function encode(tokenizer: HfTokenizer, { texts, maxTokens, continued, continues }: EncodeWork): ResultOf["encode"] {
+function encode(tokenizer: HfTokenizer, work: EncodeWork): ResultOf["encode"] {
+  const { texts, maxTokens, noSpecialTokens, continued, continues } = work;
   const encoded = texts.map((text, index) =>
     tokenizer.encode(text, {
       maxTokens,
+      noSpecialTokens,
       continued: continued && index === 0,
       continues: continues && index === texts.length - 1,
     }),

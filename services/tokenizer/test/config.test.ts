@@ -3,8 +3,12 @@ import { test } from "node:test";
 import { readTokenizerConfig } from "../src/config.js";
 
 test("the environment's settings, and what is no number of threads", () => {
-  const config = readTokenizerConfig({ GRADPOOL_LISTEN: "127.0.0.1:7071", GRADPOOL_WORKERS: "3" });
-  assert.deepEqual(config, { listen: "127.0.0.1:7071", workers: 3 });
+  const config = readTokenizerConfig({
+    GRADPOOL_LISTEN: "127.0.0.1:7071",
+    GRADPOOL_WORKERS: "3",
+    GRADPOOL_HOME: "/srv/gradpool",
+  });
+  assert.deepEqual(config, { listen: "127.0.0.1:7071", workers: 3, cacheDir: "/srv/gradpool/cache" });
   assert.ok(readTokenizerConfig({}).workers >= 1);
   for (const workers of ["0", "-1", "1.5", "many", "", "1000"]) {
     assert.throws(() => readTokenizerConfig({ GRADPOOL_WORKERS: workers }), {

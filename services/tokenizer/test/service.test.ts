@@ -43,10 +43,10 @@ suite("tokenizer service", () => {
   let folder: string;
 
   before(async () => {
-    server = await TokenizerServer.create({ listen: "127.0.0.1:0", workers: 2 }, LOG);
+    folder = await mkdtemp(join(tmpdir(), "tokenizer-service-"));
+    server = await TokenizerServer.create({ listen: "127.0.0.1:0", workers: 2, cacheDir: join(folder, "cache") }, LOG);
     client = createClient(TokenizerServiceService, server.address);
     bare = await loadTokenizer(TINY_CODER, "");
-    folder = await mkdtemp(join(tmpdir(), "tokenizer-service-"));
   });
 
   after(async () => {

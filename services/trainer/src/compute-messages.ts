@@ -37,7 +37,10 @@ export interface ComputeResult {
 }
 
 /** The compute thread's workerData. */
-export type ComputeOptions = SessionOptions;
+export interface ComputeOptions extends SessionOptions {
+  /** Absolute folder for converted models. */
+  cacheDir: string;
+}
 
 /** To the compute thread, which handles one message after the other. */
 export type ComputeRequest =

@@ -20,9 +20,11 @@ import { SessionCache } from "./session-cache.js";
 
 if (!parentPort) throw new Error("compute-worker runs as a worker thread only");
 const port = parentPort;
+const { cacheDir, ...session } = workerData as ComputeOptions;
 const adapters = new AdapterShelf();
 const sessions = new SessionCache({
-  session: workerData as ComputeOptions,
+  session,
+  cacheDir,
   onLoading: (modelId) => post(port, { type: "loading", modelId }),
   onLoaded: (modelId, seconds) => post(port, { type: "loaded", modelId, seconds }),
 });

@@ -1,10 +1,11 @@
 import { availableParallelism, hostname } from "node:os";
 import { parseDevice, type DeviceRequest } from "@gradpool/runtime";
-import { listenAddress, readConfig, serviceAddress } from "@gradpool/service-kit";
+import { cacheFolder, listenAddress, readConfig, serviceAddress } from "@gradpool/service-kit";
 import { z } from "zod";
 
 const schema = z.object({
   GRADPOOL_LISTEN: listenAddress,
+  GRADPOOL_HOME: cacheFolder,
   GRADPOOL_COORDINATOR_ADDRESS: serviceAddress,
   GRADPOOL_TRAINER_ID: z
     .string()
@@ -39,6 +40,8 @@ export interface TrainerConfig {
   device: DeviceRequest;
   /** The whole of it, in which NVIDIA's driver and libraries look for what concerns them. */
   env: NodeJS.ProcessEnv;
+  /** Absolute folder for converted models. */
+  cacheDir: string;
 }
 
 /** Errors: `invalid_argument`, naming the variable. */
@@ -51,5 +54,6 @@ export function readTrainerConfig(env: NodeJS.ProcessEnv): TrainerConfig {
     threads: values.GRADPOOL_THREADS,
     device: values.GRADPOOL_DEVICE,
     env,
+    cacheDir: values.GRADPOOL_HOME,
   };
 }

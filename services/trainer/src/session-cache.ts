@@ -16,6 +16,8 @@ export interface LoadedBase {
 export interface SessionCacheOptions {
   /** Where and how its sessions compute. */
   session: SessionOptions;
+  /** Absolute folder for converted models. */
+  cacheDir: string;
   onLoading: (modelId: string) => void;
   onLoaded: (modelId: string, seconds: number) => void;
 }
@@ -42,7 +44,7 @@ export class SessionCache implements AsyncDisposable {
       this.#loaded.set(key, known);
       return known;
     }
-    const source = await openModel(base.modelId);
+    const source = await openModel(base.modelId, this.options.cacheDir);
     checkHash(base, source);
     const targets = modulesOf(base, source);
     // Before the new one takes memory.

@@ -51,6 +51,7 @@ export class Trainer implements Service {
       compute = await ComputeThread.create({
         threads: config.threads,
         cudaDevice,
+        cacheDir: config.cacheDir,
         log,
         onCrash,
         module: computeModule,

@@ -1,3 +1,5 @@
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { initAdapter, writeAdapter } from "@gradpool/adapter";
 import { openModel } from "@gradpool/model-source";
@@ -67,7 +69,14 @@ export function startTrainer(coordinatorAddress: string, options: StartOptions =
   const crash = () => {
     throw new Error("the compute thread died");
   };
-  const device = { kind: "cpu" } as const;
-  const config = { listen: "127.0.0.1:0", coordinatorAddress, trainerId, threads, device, env: process.env };
+  const config = {
+    listen: "127.0.0.1:0",
+    coordinatorAddress,
+    trainerId,
+    threads,
+    device: { kind: "cpu" } as const,
+    env: process.env,
+    cacheDir: join(tmpdir(), "gradpool-no-cache"),
+  };
   return Trainer.create(config, log, options.onCrash ?? crash, computeModule);
 }

@@ -9,6 +9,7 @@ describe("the sessions of a compute thread", () => {
     const loaded: string[] = [];
     await using sessions = new SessionCache({
       session: { threads: 1 },
+      cacheDir: "",
       onLoading: (id) => loaded.push(id),
       onLoaded: () => {},
     });
@@ -31,7 +32,12 @@ describe("the sessions of a compute thread", () => {
 
   it("release the least recently used one beyond the bound", async () => {
     let loads = 0;
-    await using sessions = new SessionCache({ session: { threads: 1 }, onLoading: () => loads++, onLoaded: () => {} });
+    await using sessions = new SessionCache({
+      session: { threads: 1 },
+      cacheDir: "",
+      onLoading: () => loads++,
+      onLoaded: () => {},
+    });
     const loadsBy = async (...key: Parameters<SessionCache["get"]>) => {
       const before = loads;
       await sessions.get(...key);

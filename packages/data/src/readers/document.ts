@@ -1,27 +1,54 @@
+import { contentOf } from "../content/content.js";
 import { MAX_ROW_BYTES } from "../limits.js";
-import { BYTE_ORDER_MARK, rowTooLarge } from "./lines.js";
-import { FILE_START, type OpenFile, type Place, type Row, type RowReader } from "./reader.js";
+import { contentOfText } from "../row-content.js";
+import { BYTE_ORDER_MARK, isMarked, rowTooLarge } from "./lines.js";
+import {
+  FILE_START,
+  isFileStart,
+  type Place,
+  type ReadOptions,
+  type Row,
+  type RowReader,
+  type SourceFile,
+} from "./reader.js";
 
 /** Bytes looked at to tell text from binary, as git does. */
 const PROBE_BYTES = 8000;
 
 /** A source or text file as one row, unchanged but for a byte order mark. A blank or binary file has no row. */
 export const documentReader: RowReader = {
-  async *rows(file: OpenFile, from: Place): AsyncGenerator<Row[]> {
-    const { name, sizeBytes } = file.source;
-    if (from.byteOffset >= sizeBytes || (await isBinary(file))) return;
-    if (sizeBytes > MAX_ROW_BYTES) throw rowTooLarge(name);
-    const bytes = Buffer.allocUnsafe(sizeBytes);
-    const filled = await file.read(bytes, 0);
-    const marked = bytes.subarray(0, BYTE_ORDER_MARK.length).equals(BYTE_ORDER_MARK);
-    const text = bytes.toString("utf8", marked ? BYTE_ORDER_MARK.length : 0, filled);
-    if (text.trim() !== "") yield [{ text, start: FILE_START, end: { byteOffset: sizeBytes, line: 1 } }];
+  async *rows(file: SourceFile, from: Place, { columns, signal }: ReadOptions): AsyncGenerator<Row[]> {
+    // The only other place is behind the only row.
+    if (!isFileStart(from)) return;
+    const pieces: Buffer[] = [];
+    let sizeBytes = 0;
+    let readBytes = 0;
+    for await (const chunk of contentOf(file, from, signal)) {
+      if (hasZero(chunk.bytes, sizeBytes)) return;
+      sizeBytes += chunk.bytes.length;
+      if (sizeBytes > MAX_ROW_BYTES) throw rowTooLarge(file.name);
+      readBytes = chunk.readBytes;
+      pieces.push(chunk.bytes);
+    }
+    const bytes = Buffer.concat(pieces);
+    const text = bytes.toString("utf8", isMarked(bytes) ? BYTE_ORDER_MARK.length : 0);
+    if (text.trim() === "") return;
+    const end = { byteOffset: file.codec === "none" ? sizeBytes : 0, innerOffset: sizeBytes, line: 1 };
+    yield [{ content: contentOfText(text, columns, file.name), bytes: text.length, end, readBytes }];
   },
 };
 
 /** Whether a file holds a zero byte near its beginning. */
-export async function isBinary(file: OpenFile): Promise<boolean> {
-  const probe = Buffer.alloc(Math.min(PROBE_BYTES, file.source.sizeBytes));
-  const filled = await file.read(probe, 0);
-  return probe.subarray(0, filled).includes(0);
+export async function isBinary(file: SourceFile, signal: AbortSignal): Promise<boolean> {
+  let seen = 0;
+  for await (const { bytes } of contentOf(file, FILE_START, signal)) {
+    if (hasZero(bytes, seen)) return true;
+    seen += bytes.length;
+    if (seen >= PROBE_BYTES) break;
+  }
+  return false;
+}
+
+function hasZero(bytes: Buffer, before: number): boolean {
+  return before < PROBE_BYTES && bytes.subarray(0, PROBE_BYTES - before).includes(0);
 }

@@ -1,65 +1,82 @@
 import { GradpoolError } from "@gradpool/errors";
-import { MAX_ROW_BYTES, READ_BYTES } from "../limits.js";
-import type { OpenFile, Place, ReadOptions } from "./reader.js";
+import { advanced, contentOf, readBytesAt } from "../content/content.js";
+import { MAX_ROW_BYTES } from "../limits.js";
+import { isFileStart, type BytePlace, type Place, type SourceFile } from "./reader.js";
 
 export interface Line {
-  /** Without its line feed; valid until the next lines are asked for. */
+  /** Without its line feed. */
   bytes: Buffer;
-  start: Place;
+  /** From 1. */
+  line: number;
+  /** Where its first byte lies. */
+  start: BytePlace;
+  /** Behind its line feed. */
   end: Place;
+  /** Bytes of the file read so far. */
+  readBytes: number;
 }
 
-const LINE_FEED = 10;
+export const LINE_FEED = 10;
 export const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
 
 /**
- * The lines from `from` on, those of one read at a time; a byte order mark is left out. Holds one
- * read and one line. Errors: `invalid_argument` for a line above MAX_ROW_BYTES.
+ * The lines from `from` on, those of one piece of content at a time; a byte order mark is left out. Holds
+ * one piece and one line. Errors: `invalid_argument` for a line above MAX_ROW_BYTES; those of the content.
  */
-export async function* lines(file: OpenFile, from: Place, options: ReadOptions): AsyncGenerator<Line[]> {
-  const until = options.until ?? file.source.sizeBytes;
-  const buffer = Buffer.allocUnsafe(Math.max(1, Math.min(READ_BYTES, until - from.byteOffset)));
-  let start = from;
+export async function* lines(file: SourceFile, from: Place, signal: AbortSignal): AsyncGenerator<Line[]> {
+  let line = from.line;
   let pending: Buffer[] = [];
   let pendingBytes = 0;
-  for (let offset = from.byteOffset; offset < until;) {
-    options.signal.throwIfAborted();
-    const filled = await file.read(buffer.subarray(0, until - offset), offset);
-    if (filled === 0) break;
-    const chunk = buffer.subarray(0, filled);
-    const found: Line[] = [];
-    let at = 0;
-    if (offset === 0 && chunk.subarray(0, 3).equals(BYTE_ORDER_MARK)) {
-      at = BYTE_ORDER_MARK.length;
-      start = { byteOffset: at, line: start.line };
+  let lineStart: BytePlace = { byteOffset: from.byteOffset, innerOffset: from.innerOffset };
+  let mayBeMarked = isFileStart(from);
+  let last: { end: BytePlace; readBytes: number } | undefined;
+  const take = (last: Buffer, end: BytePlace, readBytes: number): Line => {
+    let bytes = pendingBytes > 0 ? Buffer.concat([...pending, last]) : last;
+    let start = lineStart;
+    if (mayBeMarked && isMarked(bytes)) {
+      bytes = bytes.subarray(BYTE_ORDER_MARK.length);
+      start = advanced(file, start, BYTE_ORDER_MARK.length);
     }
-    for (let stop = chunk.indexOf(LINE_FEED, at); stop >= 0; stop = chunk.indexOf(LINE_FEED, at)) {
-      const piece = chunk.subarray(at, stop);
-      checkLength(pendingBytes + piece.length, file, start);
-      const bytes = pending.length > 0 ? Buffer.concat([...pending, piece]) : piece;
-      const end = { byteOffset: offset + stop + 1, line: start.line + 1 };
-      found.push({ bytes, start, end });
-      start = end;
-      at = stop + 1;
-      pending = [];
-      pendingBytes = 0;
+    mayBeMarked = false;
+    pending = [];
+    pendingBytes = 0;
+    lineStart = end;
+    return { bytes, line, start, end: { ...end, line: ++line }, readBytes: readBytesAt(file, end, readBytes) };
+  };
+  for await (const { bytes, at, readBytes } of contentOf(file, from, signal)) {
+    signal.throwIfAborted();
+    const found: Line[] = [];
+    let start = 0;
+    for (let stop = bytes.indexOf(LINE_FEED); stop >= 0; stop = bytes.indexOf(LINE_FEED, start)) {
+      const piece = bytes.subarray(start, stop);
+      checkLength(pendingBytes + piece.length, file, line);
+      found.push(take(piece, advanced(file, at, stop + 1), readBytes));
+      start = stop + 1;
     }
     if (found.length > 0) yield found;
-    if (at < filled) {
-      pending.push(Buffer.from(chunk.subarray(at)));
-      pendingBytes += filled - at;
-      checkLength(pendingBytes, file, start);
+    if (start < bytes.length) {
+      pending.push(bytes.subarray(start));
+      pendingBytes += bytes.length - start;
+      checkLength(pendingBytes, file, line);
     }
-    offset += filled;
+    last = { end: advanced(file, at, bytes.length), readBytes };
   }
-  if (pendingBytes > 0) {
-    const end = { byteOffset: start.byteOffset + pendingBytes, line: start.line + 1 };
-    yield [{ bytes: Buffer.concat(pending), start, end }];
-  }
+  if (pendingBytes > 0 && last) yield [take(Buffer.alloc(0), last.end, last.readBytes)];
 }
 
-function checkLength(bytes: number, file: OpenFile, { line }: Place): void {
-  if (bytes > MAX_ROW_BYTES) throw rowTooLarge(`${file.source.name}:${line}: the line`);
+/** How many line feeds there are. */
+export function lineFeeds(bytes: Buffer): number {
+  let count = 0;
+  for (let at = bytes.indexOf(LINE_FEED); at >= 0; at = bytes.indexOf(LINE_FEED, at + 1)) count++;
+  return count;
+}
+
+export function isMarked(bytes: Buffer): boolean {
+  return bytes.subarray(0, BYTE_ORDER_MARK.length).equals(BYTE_ORDER_MARK);
+}
+
+function checkLength(bytes: number, file: SourceFile, line: number): void {
+  if (bytes > MAX_ROW_BYTES) throw rowTooLarge(`${file.name}:${line}: the line`);
 }
 
 export function rowTooLarge(what: string): GradpoolError {

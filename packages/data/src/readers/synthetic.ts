@@ -1,4 +1,5 @@
-import type { OpenFile, Place, Row, RowReader, SourceFile } from "./reader.js";
+import { contentOfText } from "../row-content.js";
+import type { Place, ReadOptions, Row, RowReader, SourceFile } from "./reader.js";
 
 const SAMPLES = [
   `def fibonacci(n):
@@ -26,20 +27,29 @@ const SAMPLES = [
 
 /** Two short samples of code that need no file, for a first try. Offsets count as if one followed the other. */
 const syntheticReader: RowReader = {
-  async *rows(_file: OpenFile, from: Place): AsyncGenerator<Row[]> {
+  async *rows(file: SourceFile, from: Place, { columns }: ReadOptions): AsyncGenerator<Row[]> {
     let byteOffset = 0;
     for (const text of SAMPLES) {
-      const start = { byteOffset, line: 1 };
+      const isBefore = byteOffset < from.byteOffset;
       byteOffset += Buffer.byteLength(text);
-      if (start.byteOffset >= from.byteOffset) yield [{ text, start, end: { byteOffset, line: 1 } }];
+      if (isBefore) continue;
+      const content = contentOfText(text, columns, file.name);
+      const end = { byteOffset, innerOffset: 0, line: 1 };
+      yield [{ content, bytes: text.length, end, readBytes: byteOffset }];
     }
   },
 };
 
 export const SYNTHETIC_SOURCE: SourceFile = {
   name: "synthetic",
-  path: "",
-  sizeBytes: Buffer.byteLength(SAMPLES.join("")),
-  mtimeNs: 0n,
+  source: {
+    name: "synthetic",
+    sizeBytes: Buffer.byteLength(SAMPLES.join("")),
+    version: "0",
+    async *read() {
+      yield Buffer.from(SAMPLES.join(""));
+    },
+  },
+  codec: "none",
   reader: syntheticReader,
 };

@@ -1,5 +1,7 @@
+import { advanced } from "../content/content.js";
+import { contentOfText } from "../row-content.js";
 import { lines } from "./lines.js";
-import type { OpenFile, Place, ReadOptions, Row, RowReader } from "./reader.js";
+import type { Place, ReadOptions, Row, RowReader, SourceFile } from "./reader.js";
 
 const CARRIAGE_RETURN = 13;
 
@@ -8,16 +10,17 @@ const CARRIAGE_RETURN = 13;
  * all end a line; line numbers count \n alone.
  */
 export const txtReader: RowReader = {
-  async *rows(file: OpenFile, from: Place, options: ReadOptions): AsyncGenerator<Row[]> {
-    for await (const found of lines(file, from, options)) {
+  async *rows(file: SourceFile, from: Place, { columns, signal }: ReadOptions): AsyncGenerator<Row[]> {
+    for await (const found of lines(file, from, signal)) {
       const rows: Row[] = [];
-      for (const { bytes, start, end } of found) {
+      for (const { bytes, line, start, end, readBytes } of found) {
         for (let at = 0; at < bytes.length;) {
           const stop = bytes.indexOf(CARRIAGE_RETURN, at);
           const text = bytes.toString("utf8", at, stop < 0 ? bytes.length : stop);
-          const next = stop < 0 ? end : { byteOffset: start.byteOffset + stop + 1, line: start.line };
+          const next = stop < 0 ? end : { ...advanced(file, start, stop + 1), line };
           if (text.trim() !== "") {
-            rows.push({ text, start: { byteOffset: start.byteOffset + at, line: start.line }, end: next });
+            const content = contentOfText(text, columns, file.name);
+            rows.push({ content, bytes: text.length, end: next, readBytes });
           }
           if (stop < 0) break;
           at = stop + 1;

@@ -21,9 +21,9 @@ export interface EvalFlags extends AdaptedModelFlags {
   threads?: number;
 }
 
-export async function evaluate(flags: EvalFlags, { output, interrupts }: CommandContext): Promise<void> {
+export async function evaluate(flags: EvalFlags, { output, config, interrupts }: CommandContext): Promise<void> {
   const { signal } = interrupts;
-  const { source, tokenizer, targets, adapter } = await openAdaptedModel(flags);
+  const { source, tokenizer, targets, adapter } = await openAdaptedModel(flags, config.cacheDir);
   const { maxPositions, vocabSize } = source.model.description;
   if (flags.max_length > maxPositions) {
     const problem = `max_length ${flags.max_length} is beyond the model's ${maxPositions} positions`;

@@ -20,8 +20,8 @@ export interface SampleFlags extends AdaptedModelFlags {
 /** Why the text ended: the end-of-sequence token, max_new_tokens, or the model's positions. */
 type FinishReason = "eos" | "length" | "positions";
 
-export async function sample(flags: SampleFlags, { output, interrupts }: CommandContext): Promise<void> {
-  const model = await openAdaptedModel(flags);
+export async function sample(flags: SampleFlags, { output, config, interrupts }: CommandContext): Promise<void> {
+  const model = await openAdaptedModel(flags, config.cacheDir);
   const { source, tokenizer, targets, adapter } = model;
   const { eosId } = tokenizer.info;
   const { maxPositions, vocabSize } = source.model.description;

@@ -38,7 +38,7 @@ export async function train(flags: TrainFlags, context: CommandContext): Promise
 async function trainHere(flags: TrainFlags, spec: RunSpec & { recipe: Recipe }, context: CommandContext): Promise<Run> {
   const { output, config, interrupts } = context;
   const device = deviceOf(flags);
-  const model = await preflight(spec, interrupts.signal);
+  const model = await preflight(spec, config.cacheDir, interrupts.signal);
   sayStart(spec, model, context);
   output.progress("starting the services");
   await using stack = await startLocalStack({

@@ -25,8 +25,8 @@ export interface AdaptedModelFlags {
 }
 
 /** Errors: those of the model, the tokenizer and the adapter; `failed_precondition` when they do not fit together. */
-export async function openAdaptedModel(flags: AdaptedModelFlags): Promise<AdaptedModel> {
-  const source = await openModel(flags.model_id);
+export async function openAdaptedModel(flags: AdaptedModelFlags, cacheDir: string): Promise<AdaptedModel> {
+  const source = await openModel(flags.model_id, cacheDir);
   const tokenizer = await loadTokenizer(source.dir, flags.pad_token);
   const { vocabSize, padTokenAdded } = tokenizer.info;
   const { description } = source.model;

@@ -10,9 +10,13 @@ import { LATEST } from "./run-spec.js";
  * What can be refused within milliseconds is refused before any service starts: a missing model, data
  * files that are not there, targets that match nothing, no checkpoint. Gives a line about the model.
  */
-export async function preflight(spec: RunSpec & { recipe: Recipe }, signal: AbortSignal): Promise<string> {
+export async function preflight(
+  spec: RunSpec & { recipe: Recipe },
+  cacheDir: string,
+  signal: AbortSignal,
+): Promise<string> {
   const { recipe } = spec;
-  const { description } = (await openModel(spec.modelId)).model;
+  const { description } = (await openModel(spec.modelId, cacheDir)).model;
   selectTargets(description, recipe.lora?.targetModules ?? []);
   if (recipe.maxLength > description.maxPositions) {
     const problem = `max_length ${recipe.maxLength} is beyond the model's ${description.maxPositions} positions`;

@@ -65,7 +65,7 @@ export interface Preparation extends CheckpointSource {
 export async function prepareRun(preparation: Preparation): Promise<PreparedRun> {
   const { runId, spec, recipe, services, patience, report, signal } = preparation;
   report("opening the model");
-  const source = await openModel(spec.modelId);
+  const source = await openModel(spec.modelId, services.cacheDir);
   const { description } = source.model;
   const targets = selectTargets(description, recipe.lora.targetModules);
   if (recipe.maxLength > description.maxPositions) {
@@ -92,13 +92,14 @@ export async function prepareRun(preparation: Preparation): Promise<PreparedRun>
   return {
     ...{ recipe, ...base, dataset, adapter, resumed, resumedFrom, notes, outputDir, trainableParameters },
     ...{ datasetHash: size.datasetHash, rows: size.rows, totalSteps: size.totalSteps },
-    base: { modelId: source.dir, modelHash: source.modelHash, targetModules: targets.map(({ name }) => name), padRow },
+    base: { modelId: source.path, modelHash: source.modelHash, targetModules: targets.map(({ name }) => name), padRow },
     allParameters: description.parameters + (padRow ? description.parametersPerToken : 0) + trainableParameters,
   };
 }
 
 function datasetOf(spec: RunSpec, recipe: Recipe, { tokenizerHash }: TokenizerInfo): DatasetSpec {
   const { textColumn, padToken, maxLength, batchSize, appendEos, packing, shuffleBuffer, seed, dryRun } = recipe;
+  const { promptColumn, completionColumn, messagesColumn, datasetWeights } = recipe;
   return {
     sources: spec.dataset,
     textColumn,
@@ -110,6 +111,10 @@ function datasetOf(spec: RunSpec, recipe: Recipe, { tokenizerHash }: TokenizerIn
     shuffleBuffer,
     seed,
     maxRows: dryRun ? DRY_RUN_ROWS : 0,
+    promptColumn,
+    completionColumn,
+    messagesColumn,
+    sourceWeights: datasetWeights,
   };
 }
 

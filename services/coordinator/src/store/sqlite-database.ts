@@ -4,7 +4,7 @@
  *
  * The journal is a write-ahead log in exclusive mode. node-sqlite3-wasm's rollback journal is not safe: the
  * lock that its own connection holds looks to SQLite like another's, so after a crash a hot journal is
- * passed over and a transaction stays half done (docs/decisions/0009-run-store.md).
+ * passed over and a transaction stays half done (docs/decisions/0010-run-store.md).
  */
 import { closeSync, fsyncSync, openSync, rmSync } from "node:fs";
 import { dirname } from "node:path";

@@ -21,7 +21,11 @@ import { TokenizerRef } from "./tokenizer.js";
 
 /** A data set and how rows become micro-batches. */
 export interface DatasetSpec {
-  /** Files, folders, globs, or "synthetic" (two built-in samples), in order. */
+  /**
+   * Files, folders, globs, or "synthetic" (two built-in samples), in order. By extension: .jsonl, .ndjson,
+   * .json (an array of objects, or objects one behind the other), .csv, .tsv, .txt and source files, each also
+   * as .gz or .zst, and .parquet.
+   */
   sources: string[];
   /** Column of the text in structured files. */
   textColumn: string;
@@ -33,7 +37,7 @@ export interface DatasetSpec {
   maxLength: number;
   /** Rows per micro-batch. */
   batchSize: number;
-  /** Append the end-of-sequence token to each row before cutting. */
+  /** Append the end-of-sequence token to each row before cutting; not to chats, which end as their template says. */
   appendEos: boolean;
   /**
    * Join rows, split by the end-of-sequence token (whatever append_eos says), into full blocks. A row may
@@ -46,6 +50,22 @@ export interface DatasetSpec {
   seed: number;
   /** Use at most this many rows of an epoch; 0: all. */
   maxRows: number;
+  /**
+   * With completion_column: a row's text is prompt + completion, and only the completion's tokens (and the
+   * end-of-sequence token) count in the loss. Empty: unset.
+   */
+  promptColumn: string;
+  completionColumn: string;
+  /**
+   * Column of chats, lists of messages with role and content: a row's text is the tokenizer's chat template
+   * filled with them, and only the assistant's turns count in the loss. Empty: unset.
+   */
+  messagesColumn: string;
+  /**
+   * One weight above 0 for each source: every row's source is drawn by these, depending on the seed alone, until
+   * a source that is drawn has no row left, which ends the epoch. Empty: one source after the other.
+   */
+  sourceWeights: number[];
 }
 
 /** Asks for a data set's size. */
@@ -100,10 +120,17 @@ export interface MicroBatch {
   ids: Uint8Array;
   /** Tokens of each row without padding [B]. */
   lengths: number[];
-  /** Tokens that count in the loss: the sum over rows of max(0, length - 1). */
+  /** Tokens that count in the loss: without a target_mask, the sum over rows of max(0, length - 1). */
   targetTokens: number;
   /** Where the stream stands behind this micro-batch. */
-  cursorAfter: Cursor | undefined;
+  cursorAfter:
+    | Cursor
+    | undefined;
+  /**
+   * [B, S], one byte for each id: 1 if it counts in the loss where it is the target, else 0. A row's first id is
+   * no target and has 0. Empty: every target counts.
+   */
+  targetMask: Uint8Array;
 }
 
 /** A place in a stream. Opaque to everyone but the data-stream service; small whatever the data's size. */
@@ -116,9 +143,9 @@ export interface Cursor {
   rows: number;
   /** Source file of the shuffle block (or, unshuffled, of the next row), from 0. */
   file: number;
-  /** Byte offset of that row in the file. */
+  /** Byte offset of that row in the file; in a compressed file, of the gzip member or zstd frame it begins in. */
   byteOffset: number;
-  /** Line number of that row, from 1, for messages. */
+  /** Line number of that row, from 1; in a parquet file, its number. */
   line: number;
   /** Rows of the shuffle block consumed so far; its order follows from seed, epoch and block. */
   blockRows: number;
@@ -132,6 +159,18 @@ export interface Cursor {
    * with FAILED_PRECONDITION.
    */
   datasetHash: string;
+  /** Bytes to leave out of what is decompressed from byte_offset on. */
+  innerOffset: number;
+  /** The same place in each further source, where sources are mixed by weight; the fields above are the first's. */
+  otherSources: SourcePlace[];
+}
+
+/** A place in one source of a mixture, as in Cursor. */
+export interface SourcePlace {
+  file: number;
+  byteOffset: number;
+  line: number;
+  innerOffset: number;
 }
 
 function createBaseDatasetSpec(): DatasetSpec {
@@ -146,6 +185,10 @@ function createBaseDatasetSpec(): DatasetSpec {
     shuffleBuffer: 0,
     seed: 0,
     maxRows: 0,
+    promptColumn: "",
+    completionColumn: "",
+    messagesColumn: "",
+    sourceWeights: [],
   };
 }
 
@@ -180,6 +223,22 @@ export const DatasetSpec: MessageFns<DatasetSpec> = {
     }
     if (message.maxRows !== 0) {
       writer.uint32(80).uint64(message.maxRows);
+    }
+    if (message.promptColumn !== "") {
+      writer.uint32(90).string(message.promptColumn);
+    }
+    if (message.completionColumn !== "") {
+      writer.uint32(98).string(message.completionColumn);
+    }
+    if (message.messagesColumn !== "") {
+      writer.uint32(106).string(message.messagesColumn);
+    }
+    if (message.sourceWeights.length !== 0) {
+      writer.uint32(114).fork();
+      for (const v of message.sourceWeights) {
+        writer.double(v);
+      }
+      writer.join();
     }
     return writer;
   },
@@ -277,6 +336,48 @@ export const DatasetSpec: MessageFns<DatasetSpec> = {
             message.maxRows = longToNumber(reader.uint64());
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.promptColumn = reader.string();
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.completionColumn = reader.string();
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.messagesColumn = reader.string();
+            continue;
+          }
+          case 14: {
+            if (tag === 113) {
+              message.sourceWeights.push(reader.double());
+
+              continue;
+            }
+
+            if (tag === 114) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.sourceWeights.push(reader.double());
+              }
+
+              continue;
+            }
+
+            break;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -325,6 +426,26 @@ export const DatasetSpec: MessageFns<DatasetSpec> = {
         : isSet(object.max_rows)
         ? globalThis.Number(object.max_rows)
         : 0,
+      promptColumn: isSet(object.promptColumn)
+        ? globalThis.String(object.promptColumn)
+        : isSet(object.prompt_column)
+        ? globalThis.String(object.prompt_column)
+        : "",
+      completionColumn: isSet(object.completionColumn)
+        ? globalThis.String(object.completionColumn)
+        : isSet(object.completion_column)
+        ? globalThis.String(object.completion_column)
+        : "",
+      messagesColumn: isSet(object.messagesColumn)
+        ? globalThis.String(object.messagesColumn)
+        : isSet(object.messages_column)
+        ? globalThis.String(object.messages_column)
+        : "",
+      sourceWeights: globalThis.Array.isArray(object?.sourceWeights)
+        ? object.sourceWeights.map((e: any) => globalThis.Number(e))
+        : globalThis.Array.isArray(object?.source_weights)
+        ? object.source_weights.map((e: any) => globalThis.Number(e))
+        : [],
     };
   },
 
@@ -360,6 +481,18 @@ export const DatasetSpec: MessageFns<DatasetSpec> = {
     if (message.maxRows !== 0) {
       obj.maxRows = Math.round(message.maxRows);
     }
+    if (message.promptColumn !== "") {
+      obj.promptColumn = message.promptColumn;
+    }
+    if (message.completionColumn !== "") {
+      obj.completionColumn = message.completionColumn;
+    }
+    if (message.messagesColumn !== "") {
+      obj.messagesColumn = message.messagesColumn;
+    }
+    if (message.sourceWeights?.length) {
+      obj.sourceWeights = message.sourceWeights.map((e) => floatToJson(e));
+    }
     return obj;
   },
 
@@ -380,6 +513,10 @@ export const DatasetSpec: MessageFns<DatasetSpec> = {
     message.shuffleBuffer = object.shuffleBuffer ?? 0;
     message.seed = object.seed ?? 0;
     message.maxRows = object.maxRows ?? 0;
+    message.promptColumn = object.promptColumn ?? "";
+    message.completionColumn = object.completionColumn ?? "";
+    message.messagesColumn = object.messagesColumn ?? "";
+    message.sourceWeights = object.sourceWeights?.map((e) => e) || [];
     return message;
   },
 };
@@ -809,6 +946,7 @@ function createBaseMicroBatch(): MicroBatch {
     lengths: [],
     targetTokens: 0,
     cursorAfter: undefined,
+    targetMask: new Uint8Array(0),
   };
 }
 
@@ -844,6 +982,9 @@ export const MicroBatch: MessageFns<MicroBatch> = {
     }
     if (message.cursorAfter !== undefined) {
       Cursor.encode(message.cursorAfter, writer.uint32(74).fork()).join();
+    }
+    if (message.targetMask.length !== 0) {
+      writer.uint32(82).bytes(message.targetMask);
     }
     return writer;
   },
@@ -943,6 +1084,14 @@ export const MicroBatch: MessageFns<MicroBatch> = {
             message.cursorAfter = Cursor.decode(reader, reader.uint32());
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.targetMask = reader.bytes();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -984,6 +1133,11 @@ export const MicroBatch: MessageFns<MicroBatch> = {
         : isSet(object.cursor_after)
         ? Cursor.fromJSON(object.cursor_after)
         : undefined,
+      targetMask: isSet(object.targetMask)
+        ? bytesFromBase64(object.targetMask)
+        : isSet(object.target_mask)
+        ? bytesFromBase64(object.target_mask)
+        : new Uint8Array(0),
     };
   },
 
@@ -1016,6 +1170,9 @@ export const MicroBatch: MessageFns<MicroBatch> = {
     if (message.cursorAfter !== undefined) {
       obj.cursorAfter = Cursor.toJSON(message.cursorAfter);
     }
+    if (message.targetMask.length !== 0) {
+      obj.targetMask = base64FromBytes(message.targetMask);
+    }
     return obj;
   },
 
@@ -1035,6 +1192,7 @@ export const MicroBatch: MessageFns<MicroBatch> = {
     message.cursorAfter = (object.cursorAfter !== undefined && object.cursorAfter !== null)
       ? Cursor.fromPartial(object.cursorAfter)
       : undefined;
+    message.targetMask = object.targetMask ?? new Uint8Array(0);
     return message;
   },
 };
@@ -1050,6 +1208,8 @@ function createBaseCursor(): Cursor {
     blockRows: 0,
     rowTokens: 0,
     datasetHash: "",
+    innerOffset: 0,
+    otherSources: [],
   };
 }
 
@@ -1081,6 +1241,12 @@ export const Cursor: MessageFns<Cursor> = {
     }
     if (message.datasetHash !== "") {
       writer.uint32(74).string(message.datasetHash);
+    }
+    if (message.innerOffset !== 0) {
+      writer.uint32(80).uint64(message.innerOffset);
+    }
+    for (const v of message.otherSources) {
+      SourcePlace.encode(v!, writer.uint32(90).fork()).join();
     }
     return writer;
   },
@@ -1170,6 +1336,22 @@ export const Cursor: MessageFns<Cursor> = {
             message.datasetHash = reader.string();
             continue;
           }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.innerOffset = longToNumber(reader.uint64());
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.otherSources.push(SourcePlace.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1213,6 +1395,16 @@ export const Cursor: MessageFns<Cursor> = {
         : isSet(object.dataset_hash)
         ? globalThis.String(object.dataset_hash)
         : "",
+      innerOffset: isSet(object.innerOffset)
+        ? globalThis.Number(object.innerOffset)
+        : isSet(object.inner_offset)
+        ? globalThis.Number(object.inner_offset)
+        : 0,
+      otherSources: globalThis.Array.isArray(object?.otherSources)
+        ? object.otherSources.map((e: any) => SourcePlace.fromJSON(e))
+        : globalThis.Array.isArray(object?.other_sources)
+        ? object.other_sources.map((e: any) => SourcePlace.fromJSON(e))
+        : [],
     };
   },
 
@@ -1245,6 +1437,12 @@ export const Cursor: MessageFns<Cursor> = {
     if (message.datasetHash !== "") {
       obj.datasetHash = message.datasetHash;
     }
+    if (message.innerOffset !== 0) {
+      obj.innerOffset = Math.round(message.innerOffset);
+    }
+    if (message.otherSources?.length) {
+      obj.otherSources = message.otherSources.map((e) => SourcePlace.toJSON(e));
+    }
     return obj;
   },
 
@@ -1262,6 +1460,133 @@ export const Cursor: MessageFns<Cursor> = {
     message.blockRows = object.blockRows ?? 0;
     message.rowTokens = object.rowTokens ?? 0;
     message.datasetHash = object.datasetHash ?? "";
+    message.innerOffset = object.innerOffset ?? 0;
+    message.otherSources = object.otherSources?.map((e) => SourcePlace.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseSourcePlace(): SourcePlace {
+  return { file: 0, byteOffset: 0, line: 0, innerOffset: 0 };
+}
+
+export const SourcePlace: MessageFns<SourcePlace> = {
+  encode(message: SourcePlace, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.file !== 0) {
+      writer.uint32(8).uint32(message.file);
+    }
+    if (message.byteOffset !== 0) {
+      writer.uint32(16).uint64(message.byteOffset);
+    }
+    if (message.line !== 0) {
+      writer.uint32(24).uint64(message.line);
+    }
+    if (message.innerOffset !== 0) {
+      writer.uint32(32).uint64(message.innerOffset);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SourcePlace {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSourcePlace();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.file = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.byteOffset = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.line = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.innerOffset = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): SourcePlace {
+    return {
+      file: isSet(object.file) ? globalThis.Number(object.file) : 0,
+      byteOffset: isSet(object.byteOffset)
+        ? globalThis.Number(object.byteOffset)
+        : isSet(object.byte_offset)
+        ? globalThis.Number(object.byte_offset)
+        : 0,
+      line: isSet(object.line) ? globalThis.Number(object.line) : 0,
+      innerOffset: isSet(object.innerOffset)
+        ? globalThis.Number(object.innerOffset)
+        : isSet(object.inner_offset)
+        ? globalThis.Number(object.inner_offset)
+        : 0,
+    };
+  },
+
+  toJSON(message: SourcePlace): unknown {
+    const obj: any = {};
+    if (message.file !== 0) {
+      obj.file = Math.round(message.file);
+    }
+    if (message.byteOffset !== 0) {
+      obj.byteOffset = Math.round(message.byteOffset);
+    }
+    if (message.line !== 0) {
+      obj.line = Math.round(message.line);
+    }
+    if (message.innerOffset !== 0) {
+      obj.innerOffset = Math.round(message.innerOffset);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<SourcePlace>): SourcePlace {
+    return SourcePlace.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SourcePlace>): SourcePlace {
+    const message = createBaseSourcePlace();
+    message.file = object.file ?? 0;
+    message.byteOffset = object.byteOffset ?? 0;
+    message.line = object.line ?? 0;
+    message.innerOffset = object.innerOffset ?? 0;
     return message;
   },
 };
@@ -1376,6 +1701,10 @@ function base64FromBytes(arr: Uint8Array): string {
     });
     return globalThis.btoa(bin.join(""));
   }
+}
+
+function floatToJson(value: number | null | undefined): number | string | null | undefined {
+  return typeof value === "number" && !globalThis.Number.isFinite(value) ? globalThis.String(value) : value;
 }
 
 type Builtin = Date | Function | Uint8Array | string | number | boolean | undefined;

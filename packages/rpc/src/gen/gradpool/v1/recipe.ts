@@ -59,6 +59,16 @@ export interface Recipe {
   keepLastNCheckpoints: number;
   /** Try the recipe: at most 500 rows, at most 200 steps. */
   dryRun: boolean;
+  /** With completion_column: train on prompt + completion, counting only the completion in the loss. Empty: unset. */
+  promptColumn: string;
+  completionColumn: string;
+  /**
+   * Column of chats (lists of role and content), which go through the tokenizer's chat template; only the
+   * assistant's turns count in the loss. Empty: unset.
+   */
+  messagesColumn: string;
+  /** One weight for each of the data set's sources, whose rows are then mixed. Empty: one after the other. */
+  datasetWeights: number[];
 }
 
 /** The LoRA adapter (Hu et al. 2021), in PEFT's terms. */
@@ -101,6 +111,10 @@ function createBaseRecipe(): Recipe {
     saveEvery: 0,
     keepLastNCheckpoints: 0,
     dryRun: false,
+    promptColumn: "",
+    completionColumn: "",
+    messagesColumn: "",
+    datasetWeights: [],
   };
 }
 
@@ -171,6 +185,22 @@ export const Recipe: MessageFns<Recipe> = {
     }
     if (message.dryRun !== false) {
       writer.uint32(176).bool(message.dryRun);
+    }
+    if (message.promptColumn !== "") {
+      writer.uint32(242).string(message.promptColumn);
+    }
+    if (message.completionColumn !== "") {
+      writer.uint32(250).string(message.completionColumn);
+    }
+    if (message.messagesColumn !== "") {
+      writer.uint32(258).string(message.messagesColumn);
+    }
+    if (message.datasetWeights.length !== 0) {
+      writer.uint32(266).fork();
+      for (const v of message.datasetWeights) {
+        writer.double(v);
+      }
+      writer.join();
     }
     return writer;
   },
@@ -364,6 +394,48 @@ export const Recipe: MessageFns<Recipe> = {
             message.dryRun = reader.bool();
             continue;
           }
+          case 30: {
+            if (tag !== 242) {
+              break;
+            }
+
+            message.promptColumn = reader.string();
+            continue;
+          }
+          case 31: {
+            if (tag !== 250) {
+              break;
+            }
+
+            message.completionColumn = reader.string();
+            continue;
+          }
+          case 32: {
+            if (tag !== 258) {
+              break;
+            }
+
+            message.messagesColumn = reader.string();
+            continue;
+          }
+          case 33: {
+            if (tag === 265) {
+              message.datasetWeights.push(reader.double());
+
+              continue;
+            }
+
+            if (tag === 266) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.datasetWeights.push(reader.double());
+              }
+
+              continue;
+            }
+
+            break;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -472,6 +544,26 @@ export const Recipe: MessageFns<Recipe> = {
         : isSet(object.dry_run)
         ? globalThis.Boolean(object.dry_run)
         : false,
+      promptColumn: isSet(object.promptColumn)
+        ? globalThis.String(object.promptColumn)
+        : isSet(object.prompt_column)
+        ? globalThis.String(object.prompt_column)
+        : "",
+      completionColumn: isSet(object.completionColumn)
+        ? globalThis.String(object.completionColumn)
+        : isSet(object.completion_column)
+        ? globalThis.String(object.completion_column)
+        : "",
+      messagesColumn: isSet(object.messagesColumn)
+        ? globalThis.String(object.messagesColumn)
+        : isSet(object.messages_column)
+        ? globalThis.String(object.messages_column)
+        : "",
+      datasetWeights: globalThis.Array.isArray(object?.datasetWeights)
+        ? object.datasetWeights.map((e: any) => globalThis.Number(e))
+        : globalThis.Array.isArray(object?.dataset_weights)
+        ? object.dataset_weights.map((e: any) => globalThis.Number(e))
+        : [],
     };
   },
 
@@ -543,6 +635,18 @@ export const Recipe: MessageFns<Recipe> = {
     if (message.dryRun !== false) {
       obj.dryRun = message.dryRun;
     }
+    if (message.promptColumn !== "") {
+      obj.promptColumn = message.promptColumn;
+    }
+    if (message.completionColumn !== "") {
+      obj.completionColumn = message.completionColumn;
+    }
+    if (message.messagesColumn !== "") {
+      obj.messagesColumn = message.messagesColumn;
+    }
+    if (message.datasetWeights?.length) {
+      obj.datasetWeights = message.datasetWeights.map((e) => floatToJson(e));
+    }
     return obj;
   },
 
@@ -575,6 +679,10 @@ export const Recipe: MessageFns<Recipe> = {
     message.saveEvery = object.saveEvery ?? 0;
     message.keepLastNCheckpoints = object.keepLastNCheckpoints ?? 0;
     message.dryRun = object.dryRun ?? false;
+    message.promptColumn = object.promptColumn ?? "";
+    message.completionColumn = object.completionColumn ?? "";
+    message.messagesColumn = object.messagesColumn ?? "";
+    message.datasetWeights = object.datasetWeights?.map((e) => e) || [];
     return message;
   },
 };

@@ -38,7 +38,7 @@ export interface TokenizerRef {
 
 /** What is known of a tokenizer. */
 export interface TokenizerInfo {
-  /** SHA-256 (hex) over everything that decides its ids, the pad token included. */
+  /** SHA-256 (hex) over everything that decides its ids, the pad token and the chat template included. */
   tokenizerHash: string;
   /** Largest id + 1, an added pad token included. */
   vocabSize: number;
@@ -52,6 +52,21 @@ export interface TokenizerInfo {
   padToken: string;
   /** "<|pad|>" was added because the tokenizer has no pad token: the embedding grows by one row. */
   padTokenAdded: boolean;
+  /** Unset when it has none. */
+  chatTemplate?: ChatTemplate | undefined;
+}
+
+/** How a chat becomes one text. */
+export interface ChatTemplate {
+  /** Jinja, as transformers' apply_chat_template takes it. */
+  template: string;
+  /** Texts of the special tokens that it may name, by role: "bos_token", "eos_token" and so on. */
+  specialTokens: { [key: string]: string };
+}
+
+export interface ChatTemplate_SpecialTokensEntry {
+  key: string;
+  value: string;
 }
 
 /** Asks for a tokenizer's description. */
@@ -79,6 +94,11 @@ export interface EncodeRequest {
   continues: boolean;
   /** Cut each text's ids to this many; 0: no limit. */
   maxTokens: number;
+  /**
+   * Leave out the ids that the tokenizer puts before and behind each text, for a text from a chat template, which
+   * holds them already (transformers' add_special_tokens=False). Unset: they are put there.
+   */
+  noSpecialTokens?: boolean | undefined;
 }
 
 /** The ids of one EncodeRequest. */
@@ -237,7 +257,16 @@ export const TokenizerRef: MessageFns<TokenizerRef> = {
 };
 
 function createBaseTokenizerInfo(): TokenizerInfo {
-  return { tokenizerHash: "", vocabSize: 0, eosId: 0, eosToken: "", padId: 0, padToken: "", padTokenAdded: false };
+  return {
+    tokenizerHash: "",
+    vocabSize: 0,
+    eosId: 0,
+    eosToken: "",
+    padId: 0,
+    padToken: "",
+    padTokenAdded: false,
+    chatTemplate: undefined,
+  };
 }
 
 export const TokenizerInfo: MessageFns<TokenizerInfo> = {
@@ -262,6 +291,9 @@ export const TokenizerInfo: MessageFns<TokenizerInfo> = {
     }
     if (message.padTokenAdded !== false) {
       writer.uint32(56).bool(message.padTokenAdded);
+    }
+    if (message.chatTemplate !== undefined) {
+      ChatTemplate.encode(message.chatTemplate, writer.uint32(66).fork()).join();
     }
     return writer;
   },
@@ -335,6 +367,14 @@ export const TokenizerInfo: MessageFns<TokenizerInfo> = {
             message.padTokenAdded = reader.bool();
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.chatTemplate = ChatTemplate.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -384,6 +424,11 @@ export const TokenizerInfo: MessageFns<TokenizerInfo> = {
         : isSet(object.pad_token_added)
         ? globalThis.Boolean(object.pad_token_added)
         : false,
+      chatTemplate: isSet(object.chatTemplate)
+        ? ChatTemplate.fromJSON(object.chatTemplate)
+        : isSet(object.chat_template)
+        ? ChatTemplate.fromJSON(object.chat_template)
+        : undefined,
     };
   },
 
@@ -410,6 +455,9 @@ export const TokenizerInfo: MessageFns<TokenizerInfo> = {
     if (message.padTokenAdded !== false) {
       obj.padTokenAdded = message.padTokenAdded;
     }
+    if (message.chatTemplate !== undefined) {
+      obj.chatTemplate = ChatTemplate.toJSON(message.chatTemplate);
+    }
     return obj;
   },
 
@@ -425,6 +473,222 @@ export const TokenizerInfo: MessageFns<TokenizerInfo> = {
     message.padId = object.padId ?? 0;
     message.padToken = object.padToken ?? "";
     message.padTokenAdded = object.padTokenAdded ?? false;
+    message.chatTemplate = (object.chatTemplate !== undefined && object.chatTemplate !== null)
+      ? ChatTemplate.fromPartial(object.chatTemplate)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseChatTemplate(): ChatTemplate {
+  return { template: "", specialTokens: {} };
+}
+
+export const ChatTemplate: MessageFns<ChatTemplate> = {
+  encode(message: ChatTemplate, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.template !== "") {
+      writer.uint32(10).string(message.template);
+    }
+    globalThis.Object.entries(message.specialTokens).forEach(([key, value]: [string, string]) => {
+      ChatTemplate_SpecialTokensEntry.encode({ key: key as any, value }, writer.uint32(18).fork()).join();
+    });
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ChatTemplate {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseChatTemplate();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.template = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            const entry2 = ChatTemplate_SpecialTokensEntry.decode(reader, reader.uint32());
+            if (entry2.value !== undefined) {
+              message.specialTokens[entry2.key] = entry2.value;
+            }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ChatTemplate {
+    return {
+      template: isSet(object.template) ? globalThis.String(object.template) : "",
+      specialTokens: isObject(object.specialTokens)
+        ? (globalThis.Object.entries(object.specialTokens) as [string, any][]).reduce(
+          (acc: { [key: string]: string }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.String(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : isObject(object.special_tokens)
+        ? (globalThis.Object.entries(object.special_tokens) as [string, any][]).reduce(
+          (acc: { [key: string]: string }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.String(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
+    };
+  },
+
+  toJSON(message: ChatTemplate): unknown {
+    const obj: any = {};
+    if (message.template !== "") {
+      obj.template = message.template;
+    }
+    if (message.specialTokens) {
+      const entries = globalThis.Object.entries(message.specialTokens) as [string, string][];
+      if (entries.length > 0) {
+        obj.specialTokens = {};
+        entries.forEach(([k, v]) => {
+          obj.specialTokens[k] = v;
+        });
+      }
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ChatTemplate>): ChatTemplate {
+    return ChatTemplate.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ChatTemplate>): ChatTemplate {
+    const message = createBaseChatTemplate();
+    message.template = object.template ?? "";
+    message.specialTokens = (globalThis.Object.entries(object.specialTokens ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseChatTemplate_SpecialTokensEntry(): ChatTemplate_SpecialTokensEntry {
+  return { key: "", value: "" };
+}
+
+export const ChatTemplate_SpecialTokensEntry: MessageFns<ChatTemplate_SpecialTokensEntry> = {
+  encode(message: ChatTemplate_SpecialTokensEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ChatTemplate_SpecialTokensEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseChatTemplate_SpecialTokensEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ChatTemplate_SpecialTokensEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? globalThis.String(object.value) : "",
+    };
+  },
+
+  toJSON(message: ChatTemplate_SpecialTokensEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== "") {
+      obj.value = message.value;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ChatTemplate_SpecialTokensEntry>): ChatTemplate_SpecialTokensEntry {
+    return ChatTemplate_SpecialTokensEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ChatTemplate_SpecialTokensEntry>): ChatTemplate_SpecialTokensEntry {
+    const message = createBaseChatTemplate_SpecialTokensEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
@@ -568,7 +832,7 @@ export const GetTokenizerResponse: MessageFns<GetTokenizerResponse> = {
 };
 
 function createBaseEncodeRequest(): EncodeRequest {
-  return { tokenizer: undefined, texts: [], continues: false, maxTokens: 0 };
+  return { tokenizer: undefined, texts: [], continues: false, maxTokens: 0, noSpecialTokens: undefined };
 }
 
 export const EncodeRequest: MessageFns<EncodeRequest> = {
@@ -584,6 +848,9 @@ export const EncodeRequest: MessageFns<EncodeRequest> = {
     }
     if (message.maxTokens !== 0) {
       writer.uint32(32).uint32(message.maxTokens);
+    }
+    if (message.noSpecialTokens !== undefined) {
+      writer.uint32(40).bool(message.noSpecialTokens);
     }
     return writer;
   },
@@ -633,6 +900,14 @@ export const EncodeRequest: MessageFns<EncodeRequest> = {
             message.maxTokens = reader.uint32();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.noSpecialTokens = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -655,6 +930,11 @@ export const EncodeRequest: MessageFns<EncodeRequest> = {
         : isSet(object.max_tokens)
         ? globalThis.Number(object.max_tokens)
         : 0,
+      noSpecialTokens: isSet(object.noSpecialTokens)
+        ? globalThis.Boolean(object.noSpecialTokens)
+        : isSet(object.no_special_tokens)
+        ? globalThis.Boolean(object.no_special_tokens)
+        : undefined,
     };
   },
 
@@ -672,6 +952,9 @@ export const EncodeRequest: MessageFns<EncodeRequest> = {
     if (message.maxTokens !== 0) {
       obj.maxTokens = Math.round(message.maxTokens);
     }
+    if (message.noSpecialTokens !== undefined) {
+      obj.noSpecialTokens = message.noSpecialTokens;
+    }
     return obj;
   },
 
@@ -686,6 +969,7 @@ export const EncodeRequest: MessageFns<EncodeRequest> = {
     message.texts = object.texts?.map((e) => e) || [];
     message.continues = object.continues ?? false;
     message.maxTokens = object.maxTokens ?? 0;
+    message.noSpecialTokens = object.noSpecialTokens ?? undefined;
     return message;
   },
 };
@@ -1304,6 +1588,10 @@ type DeepPartial<T> = T extends Builtin ? T
   : T extends { $case: string; value: unknown } ? { $case: T["$case"]; value?: DeepPartial<T["value"]> }
   : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
   : Partial<T>;
+
+function isObject(value: any): boolean {
+  return typeof value === "object" && value !== null;
+}
 
 function isSet(value: any): boolean {
   return value !== null && value !== undefined;

@@ -1,0 +1,94 @@
+import { open, stat, type FileHandle } from "node:fs/promises";
+import { GradpoolError } from "@gradpool/errors";
+import { READ_BYTES } from "./limits.js";
+
+/** The bytes of one file, wherever it lies. Readers know files by nothing else. */
+export interface ByteSource {
+  /** As the user knows it, for messages; its end decides the format ("rows.jsonl.gz"). */
+  readonly name: string;
+  /** Undefined when it cannot be known before reading. */
+  readonly sizeBytes: number | undefined;
+  /** Another content, another version: what the data set's hash takes. */
+  readonly version: string;
+  /**
+   * The bytes from `start` up to, not including, `end` (or the file's end), piece by piece; a piece belongs to
+   * the taker. Each call reads anew, and several may run at a time. Errors: `failed_precondition` when the
+   * content is not of this version any more, and the source's own.
+   */
+  read(range: ByteRange): AsyncIterable<Uint8Array>;
+}
+
+export interface ByteRange {
+  start: number;
+  end?: number;
+  signal: AbortSignal;
+}
+
+/**
+ * Gives the files that a source names, in order, or undefined when the source is not of its kind. A data set
+ * asks it before it looks for local files.
+ */
+export type SourceResolver = (source: string, signal: AbortSignal) => Promise<ByteSource[] | undefined>;
+
+/** A local file as it was when it was found; undefined when `path` is no regular file. Errors: `permission_denied`. */
+export async function localFile(path: string): Promise<ByteSource | undefined> {
+  const stats = await stat(path, { bigint: true }).catch((error: unknown) => {
+    throw unreadable(path, error);
+  });
+  return stats.isFile() ? new LocalFile(path, Number(stats.size), stats.mtimeNs) : undefined;
+}
+
+class LocalFile implements ByteSource {
+  readonly name: string;
+  readonly sizeBytes: number;
+  readonly version: string;
+  readonly #mtimeNs: bigint;
+
+  constructor(path: string, sizeBytes: number, mtimeNs: bigint) {
+    this.name = path;
+    this.sizeBytes = sizeBytes;
+    this.version = mtimeNs.toString();
+    this.#mtimeNs = mtimeNs;
+  }
+
+  async *read({ start, end = this.sizeBytes, signal }: ByteRange): AsyncGenerator<Uint8Array> {
+    const handle = await open(this.name, "r").catch((error: unknown) => {
+      throw isMissing(error) ? this.#changed() : unreadable(this.name, error);
+    });
+    try {
+      await this.#checkUnchanged(handle);
+      for (let offset = start; offset < end;) {
+        signal.throwIfAborted();
+        const buffer = Buffer.allocUnsafeSlow(Math.min(READ_BYTES, end - offset));
+        const { bytesRead } = await handle.read(buffer, 0, buffer.length, offset);
+        // Checked behind the read: what is passed on was read from the file as it was.
+        await this.#checkUnchanged(handle);
+        if (bytesRead === 0) return;
+        offset += bytesRead;
+        yield buffer.subarray(0, bytesRead);
+      }
+    } finally {
+      await handle.close();
+    }
+  }
+
+  async #checkUnchanged(handle: FileHandle): Promise<void> {
+    const { size, mtimeNs } = await handle.stat({ bigint: true });
+    if (Number(size) !== this.sizeBytes || mtimeNs !== this.#mtimeNs) throw this.#changed();
+  }
+
+  #changed(): GradpoolError {
+    const advice = "put it back as it was, or start a new run";
+    return new GradpoolError("failed_precondition", `${this.name} changed while the data set was in use; ${advice}`);
+  }
+}
+
+/** Whether a failed file operation means that there is no such file. */
+export function isMissing(error: unknown): boolean {
+  return error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR");
+}
+
+export function unreadable(path: string, error: unknown): GradpoolError {
+  const reason = error instanceof Error ? error.message : String(error);
+  return new GradpoolError("permission_denied", `cannot read ${path}: ${reason}`, { cause: error });
+}

@@ -1,0 +1,73 @@
+import { MAX_JSON_DEPTH } from "../limits.js";
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+const OPEN_BRACKET = 0x5b;
+const CLOSE_BRACKET = 0x5d;
+
+/**
+ * Finds the end of a JSON object or array that arrives in pieces, without parsing it. What is no JSON is
+ * left to the parser; nesting is bounded before it sees it.
+ */
+export class JsonScan {
+  #depth = 0;
+  #inString = false;
+  /** The last piece ended behind an escaping backslash. */
+  #escaped = false;
+
+  /** The index behind the value's last byte, or -1 when the value goes on. Errors: RangeError beyond MAX_JSON_DEPTH. */
+  end(bytes: Buffer, from: number): number {
+    for (let at = from; at < bytes.length;) {
+      if (this.#inString) {
+        at = this.#stringEnd(bytes, at);
+        continue;
+      }
+      const byte = bytes[at++]!;
+      if (byte === QUOTE) this.#inString = true;
+      else if (byte === OPEN_BRACE || byte === OPEN_BRACKET) {
+        if (++this.#depth > MAX_JSON_DEPTH) throw new RangeError("nested too deeply");
+      } else if (byte === CLOSE_BRACE || byte === CLOSE_BRACKET) {
+        if (--this.#depth <= 0) return at;
+      }
+    }
+    return -1;
+  }
+
+  /** The index behind the string's closing quote, or the piece's end. */
+  #stringEnd(bytes: Buffer, from: number): number {
+    let at = from;
+    if (this.#escaped) {
+      this.#escaped = false;
+      at++;
+    }
+    for (;;) {
+      const quote = bytes.indexOf(QUOTE, at);
+      const stop = quote < 0 ? bytes.length : quote;
+      let backslashes = 0;
+      while (stop - backslashes > at && bytes[stop - backslashes - 1] === BACKSLASH) backslashes++;
+      const escaped = backslashes % 2 === 1;
+      if (quote < 0) {
+        this.#escaped = escaped;
+        return stop;
+      }
+      at = quote + 1;
+      if (escaped) continue;
+      this.#inString = false;
+      return at;
+    }
+  }
+}
+
+/** Whether a whole JSON text nests deeper than MAX_JSON_DEPTH. */
+export function nestsTooDeeply(bytes: Buffer): boolean {
+  const scan = new JsonScan();
+  try {
+    for (let at = 0; at >= 0 && at < bytes.length;) at = scan.end(bytes, at);
+    return false;
+  } catch (error) {
+    if (error instanceof RangeError) return true;
+    throw error;
+  }
+}

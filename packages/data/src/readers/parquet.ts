@@ -1,0 +1,182 @@
+/**
+ * Parquet by row groups: of each, the wanted columns alone are read and lie in memory together. hyparquet
+ * decodes; what a file claims about itself is bounded here before it is believed.
+ */
+import { GradpoolError } from "@gradpool/errors";
+import {
+  parquetMetadataAsync,
+  parquetReadObjects,
+  type AsyncBuffer,
+  type FileMetaData,
+  type RowGroup,
+} from "hyparquet";
+import { compressors } from "hyparquet-compressors";
+import { damaged } from "../content/expansion.js";
+import { MAX_PARQUET_GROUP_BYTES, MAX_PARQUET_GROUP_ROWS, MAX_PARQUET_METADATA_BYTES } from "../limits.js";
+import { columnNames, contentBytes, contentOfRow, refused } from "../row-content.js";
+import { checkPages } from "./parquet-pages.js";
+import { FILE_START, type Place, type ReadOptions, type Row, type RowReader, type SourceFile } from "./reader.js";
+import { untilFailure } from "./until-failure.js";
+
+/** Rows that are handed on together. */
+const ROWS_AT_A_TIME = 256;
+
+/** The footer's length and the magic behind it. */
+const TAIL_BYTES = 8;
+const MAGIC = "PAR1";
+
+/** A place's line is the number of the next row, from 1; its byte offset only tells how far that is. */
+export const parquetReader: RowReader = {
+  async *rows(file: SourceFile, from: Place, { columns, signal }: ReadOptions): AsyncGenerator<Row[]> {
+    const buffer = bufferOf(file, signal);
+    const metadata = await readMetadata(file, buffer);
+    const wanted = columnNames(columns);
+    let first = 0;
+    for (const group of metadata.row_groups) {
+      const count = rowsOf(file, group);
+      const skip = Math.max(0, from.line - FILE_START.line - first);
+      if (skip < count) {
+        signal.throwIfAborted();
+        checkColumns(file, metadata, wanted);
+        const chunks = await readChunks(file, buffer, group, wanted);
+        const readBytes = Math.max(...chunks.map(({ start, bytes }) => start + bytes.byteLength));
+        const range = { metadata, columns: wanted, rowStart: first + skip, rowEnd: first + count };
+        const options = { file: withChunks(buffer, chunks), compressors, ...range };
+        const rows = await decoded(file, () => parquetReadObjects(options));
+        if (rows.length !== count - skip) throw damaged(file.name, "a row group has fewer rows than it says");
+        for (let at = 0; at < rows.length; at += ROWS_AT_A_TIME) {
+          const numbered = rows.slice(at, at + ROWS_AT_A_TIME).map((row, index) => ({
+            row,
+            number: FILE_START.line + first + skip + at + index,
+          }));
+          yield* untilFailure(numbered, ({ row, number }) => {
+            const content = contentOfRow(row, columns, `${file.name}: row ${number}`);
+            const end = { byteOffset: readBytes, innerOffset: 0, line: number + 1 };
+            return { content, bytes: contentBytes(content), end, readBytes };
+          });
+        }
+      }
+      first += count;
+    }
+  },
+};
+
+function bufferOf({ name, source }: SourceFile, signal: AbortSignal): AsyncBuffer {
+  const { sizeBytes } = source;
+  if (sizeBytes === undefined) {
+    throw new GradpoolError(
+      "failed_precondition",
+      `${name} has no known size, which a parquet file needs; download it`,
+    );
+  }
+  return {
+    byteLength: sizeBytes,
+    async slice(start, end = sizeBytes) {
+      if (!(start >= 0 && end >= start && end <= sizeBytes)) throw damaged(name, "it points outside of itself");
+      const bytes = new Uint8Array(end - start);
+      let filled = 0;
+      for await (const piece of source.read({ start, end, signal })) {
+        bytes.set(piece, filled);
+        filled += piece.length;
+      }
+      if (filled < bytes.length) throw damaged(name, "it ends too early");
+      return bytes.buffer;
+    },
+  };
+}
+
+async function readMetadata(file: SourceFile, buffer: AsyncBuffer): Promise<FileMetaData> {
+  if (buffer.byteLength < TAIL_BYTES) throw damaged(file.name, "it is too short for a parquet file");
+  const tail = Buffer.from(await buffer.slice(buffer.byteLength - TAIL_BYTES));
+  if (tail.toString("latin1", 4) !== MAGIC) throw damaged(file.name, "it does not end as a parquet file");
+  const metadataBytes = tail.readUInt32LE(0);
+  if (metadataBytes > MAX_PARQUET_METADATA_BYTES) {
+    const limit = `${MAX_PARQUET_METADATA_BYTES / 1024 / 1024} MiB`;
+    throw refused(file.name, `its parquet footer has ${metadataBytes} bytes, above ${limit}; write fewer row groups`);
+  }
+  const metadata = await decoded(file, () => parquetMetadataAsync(buffer, { geoparquet: false }));
+  if (!Array.isArray(metadata.row_groups)) throw damaged(file.name, "its footer lists no row groups");
+  return metadata;
+}
+
+function rowsOf({ name }: SourceFile, { num_rows: rows }: RowGroup): number {
+  const count = Number(rows);
+  if (!(count >= 0 && count <= MAX_PARQUET_GROUP_ROWS)) {
+    throw refused(name, `a row group claims ${count} rows, above ${MAX_PARQUET_GROUP_ROWS}; write smaller row groups`);
+  }
+  return count;
+}
+
+function checkColumns({ name }: SourceFile, { schema }: FileMetaData, wanted: readonly string[]): void {
+  const present = topLevelNames(schema);
+  // As for a row of any other format, with its columns named.
+  const row = Object.fromEntries(present.map((column) => [column, ""]));
+  for (const text of wanted) contentOfRow(row, { kind: "text", text }, name);
+}
+
+function topLevelNames(schema: FileMetaData["schema"]): string[] {
+  const names: string[] = [];
+  const size = (index: number): number => {
+    let next = index + 1;
+    for (let child = schema[index]?.num_children ?? 0; child > 0 && next < schema.length; child--) next = size(next);
+    return next;
+  };
+  for (let index = 1; index < schema.length; index = size(index)) names.push(schema[index]!.name);
+  return names;
+}
+
+interface Chunk {
+  start: number;
+  bytes: ArrayBuffer;
+}
+
+/** A group's wanted columns as they lie in the file, once it is known that they can be decoded in bounded memory. */
+async function readChunks(
+  { name }: SourceFile,
+  buffer: AsyncBuffer,
+  group: RowGroup,
+  wanted: readonly string[],
+): Promise<Chunk[]> {
+  let memoryBytes = 0;
+  const chunks: Chunk[] = [];
+  for (const { meta_data: column } of group.columns) {
+    if (column === undefined) throw damaged(name, "a column of it is described elsewhere");
+    if (!wanted.includes(column.path_in_schema[0] ?? "")) continue;
+    const start = Number(column.dictionary_page_offset || column.data_page_offset);
+    const compressedBytes = Number(column.total_compressed_size);
+    memoryBytes += compressedBytes + Number(column.total_uncompressed_size);
+    if (!(memoryBytes <= MAX_PARQUET_GROUP_BYTES)) {
+      const limit = `${MAX_PARQUET_GROUP_BYTES / 1024 / 1024} MiB`;
+      throw refused(name, `a row group takes ${memoryBytes} bytes of memory, above ${limit}; write smaller row groups`);
+    }
+    const bytes = await buffer.slice(start, start + compressedBytes);
+    checkPages(name, Buffer.from(bytes));
+    chunks.push({ start, bytes });
+  }
+  if (chunks.length === 0) throw damaged(name, "a row group lacks the column that its schema lists");
+  return chunks;
+}
+
+/** A buffer that has some of its bytes at hand. */
+function withChunks(buffer: AsyncBuffer, chunks: readonly Chunk[]): AsyncBuffer {
+  return {
+    byteLength: buffer.byteLength,
+    slice(from, to = buffer.byteLength) {
+      const chunk = chunks.find(({ start, bytes }) => start <= from && to <= start + bytes.byteLength);
+      if (chunk === undefined) return buffer.slice(from, to);
+      const isWhole = to - from === chunk.bytes.byteLength;
+      return isWhole ? chunk.bytes : chunk.bytes.slice(from - chunk.start, to - chunk.start);
+    },
+  };
+}
+
+/** What hyparquet throws at bytes it cannot make sense of, as one kind of error. */
+async function decoded<T>(file: SourceFile, read: () => Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (error) {
+    if (error instanceof GradpoolError || (error instanceof Error && error.name === "AbortError")) throw error;
+    const reason = error instanceof Error ? error.message : String(error);
+    throw damaged(file.name, `its parquet data cannot be decoded (${reason})`, error);
+  }
+}

@@ -1,0 +1,20 @@
+import type { Row } from "./reader.js";
+
+/**
+ * The rows of some records, together; the first record that fails fails behind the rows before it: who wants
+ * no more than those never meets it.
+ */
+export function* untilFailure<T>(records: Iterable<T>, toRow: (record: T) => Row | undefined): Generator<Row[]> {
+  const rows: Row[] = [];
+  let failure: { error: unknown } | undefined;
+  try {
+    for (const record of records) {
+      const row = toRow(record);
+      if (row) rows.push(row);
+    }
+  } catch (error) {
+    failure = { error };
+  }
+  if (rows.length > 0) yield rows;
+  if (failure) throw failure.error;
+}

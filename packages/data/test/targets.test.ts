@@ -1,0 +1,209 @@
+/**
+ * Which tokens count in the loss: completions, and the assistant's turns of chats, as transformers'
+ * apply_chat_template marks them (fixtures/make_chats.py).
+ */
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import { fileURLToPath } from "node:url";
+import { Tokenizer } from "tokenizers";
+import { ChatTemplate, type ChatMessage, type EncodeOptions, type Encoder, type MicroBatch } from "../src/index.js";
+import { ByteEncoder, EOS, streamOf, withFolder } from "./helpers.js";
+
+const FIXTURES = fileURLToPath(new URL("../../test/fixtures/", import.meta.url));
+const TOKENIZERS = fileURLToPath(new URL("../../../tokenizers/test/fixtures/", import.meta.url));
+const NO_TOKENS = { specialTokens: {} };
+
+interface ChatCase {
+  tokenizer: string;
+  template: string;
+  specialTokens: Record<string, string>;
+  messages: ChatMessage[];
+  text: string;
+  ids: number[];
+  mask: number[];
+}
+
+const cases = JSON.parse(await readFile(join(FIXTURES, "chats.json"), "utf8")) as ChatCase[];
+
+class HfEncoder implements Encoder {
+  readonly eosId = EOS;
+  readonly padId = 0;
+  readonly chatTemplate: { template: string; specialTokens: Record<string, string> };
+  readonly #tokenizer: Tokenizer;
+
+  constructor({ tokenizer, template, specialTokens }: ChatCase) {
+    this.chatTemplate = { template, specialTokens };
+    this.#tokenizer = Tokenizer.fromFile(join(TOKENIZERS, tokenizer, "tokenizer.json"));
+  }
+
+  async encode(texts: readonly string[], maxTokens: number, _signal: AbortSignal, options: EncodeOptions) {
+    const encodings = await this.#tokenizer.encodeBatch([...texts], { addSpecialTokens: options.specialTokens });
+    const limit = maxTokens === 0 ? Infinity : maxTokens;
+    return encodings.map((encoding) => Int32Array.from(encoding.getIds().slice(0, limit)));
+  }
+}
+
+/** ByteEncoder with a chat template. */
+class TemplateEncoder extends ByteEncoder {
+  readonly chatTemplate: { template: string; specialTokens: Record<string, string> };
+
+  constructor(template: string) {
+    super();
+    this.chatTemplate = { template, ...NO_TOKENS };
+  }
+}
+
+const jsonLines = (rows: readonly object[]) => rows.map((row) => `${JSON.stringify(row)}\n`).join("");
+
+/** Mask and ids of each row of micro-batches; without a mask all but the first count. */
+function maskedRows({ ids, lengths, rowLength, targetMask }: MicroBatch): [id: number, counts: number][][] {
+  return lengths.map((length, row) =>
+    Array.from({ length }, (_, position) => {
+      const at = row * rowLength + position;
+      return [ids[at]!, targetMask.length > 0 ? targetMask[at]! : Number(position > 0)];
+    }),
+  );
+}
+
+/** The counted text of byte ids, with "$" for the end of a sequence. */
+const countedText = (row: [id: number, counts: number][]) =>
+  Buffer.from(row.filter(([, counts]) => counts === 1).map(([id]) => (id === EOS ? 0x24 : id))).toString();
+
+describe("chats", () => {
+  assert.ok(cases.length >= 16);
+  for (const [index, chat] of cases.entries()) {
+    it(`are rendered, encoded and counted as by transformers (${chat.tokenizer}, ${index})`, async () => {
+      assert.equal(new ChatTemplate(chat).render(chat.messages).text, chat.text);
+      await withFolder({ "d.jsonl": jsonLines([{ messages: chat.messages }]) }, async (folder) => {
+        const recipe = { messagesColumn: "messages", maxLength: 1000, batchSize: 1 };
+        const [microBatch] = await streamOf([folder], recipe, {}, new HfEncoder(chat));
+        const expected = chat.ids.map((id, at) => [id, at === 0 ? 0 : chat.mask[at]!]);
+        assert.deepEqual(maskedRows(microBatch!)[0], expected);
+        assert.equal(
+          microBatch!.targetTokens,
+          expected.reduce((sum, [, counts]) => sum + counts!, 0),
+        );
+        // Cut in the middle, the same ids and mask are left.
+        const maxLength = Math.ceil(chat.ids.length / 2);
+        const [cut] = await streamOf([folder], { ...recipe, maxLength }, {}, new HfEncoder(chat));
+        assert.deepEqual(maskedRows(cut!)[0], expected.slice(0, maxLength));
+      });
+    });
+  }
+
+  const turns = (...contents: string[]) =>
+    contents.map((content, index) => ({ role: index % 2 === 0 ? "user" : "assistant", content }));
+  const streamOfChat = (template: string, messages: unknown, recipe = {}) =>
+    withFolder({ "d.jsonl": jsonLines([{ messages }, { messages: turns("q", "end") }]) }, async (folder) =>
+      streamOf([folder], { messagesColumn: "messages", maxLength: 200, ...recipe }, {}, new TemplateEncoder(template)),
+    );
+  const SIMPLE =
+    "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}";
+
+  it("packed into blocks keep their masks; what splits them does not count", async () => {
+    const rows = (await streamOfChat(SIMPLE, turns("hi", "yes"), { packing: true })).flatMap(maskedRows);
+    assert.deepEqual(rows.map(countedText), ["yesend"]);
+  });
+
+  it("without a template, or in text files, are refused", async () => {
+    await withFolder({ "d.jsonl": jsonLines([{ messages: turns("a", "b") }]), "e.txt": "x" }, async (folder) => {
+      const recipe = { messagesColumn: "messages" };
+      const without = { code: "failed_precondition", message: /no chat template/ };
+      await assert.rejects(streamOf([join(folder, "d.jsonl")], recipe), without);
+      const noColumns = { code: "invalid_argument", message: /e\.txt: plain text has no columns "messages"/ };
+      await assert.rejects(streamOf([join(folder, "e.txt")], recipe), noColumns);
+    });
+  });
+
+  it("that are none are refused, naming file and line", async () => {
+    const refused = (message: RegExp) => ({ code: "invalid_argument", message });
+    await assert.rejects(streamOfChat(SIMPLE, "text"), refused(/d\.jsonl:1: column "messages" holds a string/));
+    await assert.rejects(streamOfChat(SIMPLE, [{ role: "user" }]), refused(/d\.jsonl:1: message 1 of column/));
+    await assert.rejects(streamOfChat(SIMPLE, [null]), refused(/message 1/));
+  });
+
+  it("whose template changes earlier turns without marking them are refused", async () => {
+    const template =
+      "{% for m in messages %}<{{ m.role }}>{% if loop.last %}last: {% endif %}{{ m.content }}{% endfor %}";
+    const refused = { code: "failed_precondition", message: /renders a turn differently when others follow/ };
+    await assert.rejects(streamOfChat(template, turns("a", "b", "c", "d")), refused);
+  });
+});
+
+describe("a hostile chat template", () => {
+  const render = (template: string) =>
+    new ChatTemplate({ template, ...NO_TOKENS }).render([{ role: "user", content: "x" }]).text;
+  const refused = (error: unknown) => {
+    assert.ok(error instanceof Error && "code" in error, String(error));
+    assert.ok(error.code === "invalid_argument" || error.code === "failed_precondition", String(error));
+    return true;
+  };
+
+  for (const template of [
+    "{{ messages.constructor.constructor('return process')().exit(3) }}",
+    "{{ ''.constructor.constructor('throw 1')() }}",
+    "{{ range.constructor('return process')() }}",
+    "{{ process.exit(3) }}",
+    "{% include '/etc/passwd' %}",
+    "{% for i in range(1000000000) %}x{% endfor %}",
+    "{% if",
+    "{{ raise_exception('no') }}",
+    "x".repeat(300_000),
+  ]) {
+    it(`reaches nothing: ${template.slice(0, 50)}`, () => {
+      assert.throws(() => render(template), refused);
+    });
+  }
+
+  it("sees no prototype of what it is given", () => {
+    assert.equal(render("{{ messages.__proto__ }}{{ messages[0].constructor }}{{ messages[0].role }}"), "user");
+  });
+});
+
+describe("prompts and completions", () => {
+  const rows = [
+    { p: "ask:", c: "yes", content: "t" },
+    { p: "", c: "all", content: "t" },
+    { p: "long question", c: "", content: "t" },
+  ];
+  const COLUMNS = { promptColumn: "p", completionColumn: "c", maxLength: 100 };
+  const counted = (recipe: object) =>
+    withFolder({ "d.jsonl": jsonLines(rows) }, async (folder) => {
+      const all = await streamOf([folder], { ...COLUMNS, ...recipe });
+      const counts = all.flatMap(maskedRows).map(countedText);
+      assert.equal(
+        all.reduce((sum, { targetTokens }) => sum + targetTokens, 0),
+        counts.join("").length,
+      );
+      return counts;
+    });
+
+  it("count the completion and the end of the sequence", async () => {
+    // A row's first token is no target.
+    assert.deepEqual(await counted({}), ["yes$", "ll$", "$"]);
+    assert.deepEqual(await counted({ appendEos: false }), ["yes", "ll", ""]);
+  });
+
+  it("count what is left behind a cut, and what lies in a block", async () => {
+    assert.deepEqual(await counted({ maxLength: 6 }), ["ye", "ll$", ""]);
+    assert.deepEqual(await counted({ packing: true }), ["yes$all$$"]);
+    assert.deepEqual(await counted({ packing: true, maxLength: 7 }), ["yes", "all$", "", "$"]);
+  });
+
+  it("leave the mask empty where every target counts", async () => {
+    await withFolder({ "d.jsonl": jsonLines(rows.slice(1, 2)) }, async (folder) => {
+      const [microBatch] = await streamOf([folder], COLUMNS);
+      assert.equal(microBatch!.targetMask.length, 0);
+      assert.equal(microBatch!.targetTokens, 3);
+    });
+  });
+
+  it("are refused by halves", async () => {
+    const refused = { code: "invalid_argument", message: /completion_column is "", but must be given together/ };
+    await assert.rejects(streamOf(["synthetic"], { promptColumn: "p" }), refused);
+    const both = { code: "invalid_argument", message: /messages_column is "m", but must be unset/ };
+    await assert.rejects(streamOf(["synthetic"], { ...COLUMNS, messagesColumn: "m" }), both);
+  });
+});

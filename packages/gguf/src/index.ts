@@ -1,0 +1,4 @@
+export { readModel, ROPE_FACTORS, type GgufModel, type NamedTensor } from "./architecture.js";
+export { dequantize } from "./dequantize.js";
+export { isGguf, MAX_GGUF_HEADER_BYTES, parseGguf, type GgufFile, type GgufTensor } from "./gguf-file.js";
+export { buildTokenizer, type TokenizerFiles } from "./tokenizer.js";

@@ -1,0 +1,143 @@
+/** From a data set's name to the files of one of its splits. */
+import { basename } from "node:path/posix";
+import { GradpoolError } from "@gradpool/errors";
+import type { ByteSource } from "./byte-source.js";
+import { chooseConfig, configsOf, type DatasetConfig } from "./dataset-card.js";
+import { inferSplits, matchingFiles } from "./dataset-splits.js";
+import type { Hub } from "./hub.js";
+import { collect } from "./hub-client.js";
+import { CARD_BYTES, PATTERNS } from "./limits.js";
+import type { RepoFile, RepoListing } from "./repo-files.js";
+import { repoLabel, type RepoName } from "./repo-name.js";
+
+export interface DatasetSelection {
+  /** A config that the card names; by default the card's default. */
+  config?: string;
+  /** "train" by default. */
+  split?: string;
+  /** The files by patterns of the user's own; config and split do not count then. */
+  patterns?: readonly string[];
+}
+
+export interface DatasetFile {
+  /** In the repository. */
+  path: string;
+  source: ByteSource;
+}
+
+export interface DatasetFiles {
+  commit: string;
+  /** In the order in which they are to be read. */
+  files: DatasetFile[];
+  /** Why the hub was not asked, where the cache alone had to do. */
+  fromCache?: string;
+}
+
+/** Where a card may lie; the first that names configs counts. */
+const CARDS = [".huggingface.yaml", "README.md"];
+
+/** Kinds of data by extension, as Python's `datasets` groups them; in a draw the first wins. */
+const KINDS: readonly (readonly string[])[] = [
+  [".parquet", ".geoparquet", ".gpq"],
+  [".arrow"],
+  [".json", ".jsonl", ".ndjson"],
+  [".csv", ".tsv"],
+  [".txt"],
+];
+
+/**
+ * The files of one split of a data set, chosen as Python's `datasets` does for repositories of data files: `configs`
+ * of the card first, else names of files and folders; among them the most frequent kind of data. Loading scripts are
+ * never run. Errors: `not_found` for a config, split or pattern without files; `invalid_argument` where a choice is
+ * missing; as Hub.list.
+ */
+export async function listDatasetFiles(
+  hub: Hub,
+  repo: RepoName,
+  selection: DatasetSelection,
+  signal: AbortSignal,
+): Promise<DatasetFiles> {
+  const listing = await hub.list(repo, signal);
+  const patterns = selection.patterns ?? (repo.pattern === undefined ? undefined : [repo.pattern]);
+  const chosen = patterns ? named(listing, patterns) : await ofSplit(hub, listing, selection, signal);
+  const files: DatasetFile[] = [];
+  for (const file of chosen) files.push({ path: file.path, source: await hub.byteSource(listing, file) });
+  const { commit, fromCache } = listing;
+  return { commit, files, ...(fromCache === undefined ? {} : { fromCache }) };
+}
+
+function named(listing: RepoListing, patterns: readonly string[]): RepoFile[] {
+  const files = allMatching(listing, "", patterns);
+  if (files.length > 0) return files;
+  const message = `${repoLabel(listing.repo)} has no file that matches ${patterns.slice(0, 3).join(", ")}; check the pattern`;
+  throw new GradpoolError("not_found", message);
+}
+
+async function ofSplit(
+  hub: Hub,
+  listing: RepoListing,
+  { config: wantedConfig, split = "train" }: DatasetSelection,
+  signal: AbortSignal,
+): Promise<RepoFile[]> {
+  const { repo, files } = listing;
+  const config = chooseConfig(repo, await configsIn(hub, listing, signal), wantedConfig);
+  const folder = config?.folder ?? "";
+  const splits = config?.patterns ?? inferSplits(files, folder);
+  const patterns = splits.get(split);
+  if (!patterns) {
+    const message = `${repoLabel(repo)} has no split ${split}; choose one of ${[...splits.keys()].join(", ")}`;
+    throw new GradpoolError("not_found", message);
+  }
+  const matching = allMatching(listing, folder, patterns);
+  const data = mostFrequentKind(matching);
+  if (data.length > 0) return data;
+  throw noData(listing, matching);
+}
+
+async function configsIn(hub: Hub, listing: RepoListing, signal: AbortSignal): Promise<DatasetConfig[]> {
+  const { repo, files } = listing;
+  for (const path of CARDS) {
+    const card = files.find((file) => file.path === path);
+    if (!card) continue;
+    const source = await hub.byteSource(listing, card);
+    const text = await collect(source.read({ start: 0, signal }), CARD_BYTES, { repo, path });
+    const configs = configsOf(repo, path, text.toString("utf8"));
+    if (configs.length > 0) return configs;
+  }
+  return [];
+}
+
+/** Pattern after pattern; a file that several match counts once. */
+function allMatching({ files }: RepoListing, folder: string, patterns: readonly string[]): RepoFile[] {
+  if (patterns.length > PATTERNS) {
+    const message = `a split of more than ${PATTERNS} patterns is not read; name its files by fewer`;
+    throw new GradpoolError("resource_exhausted", message);
+  }
+  return [...new Set(patterns.flatMap((pattern) => matchingFiles(files, folder, pattern)))];
+}
+
+const extensionsOf = (path: string) =>
+  basename(path)
+    .split(".")
+    .slice(1)
+    .map((part) => `.${part.toLowerCase()}`);
+
+function mostFrequentKind(files: readonly RepoFile[]): RepoFile[] {
+  const ofKind = KINDS.map((kind) =>
+    files.filter(({ path }) => extensionsOf(path).some((extension) => kind.includes(extension))),
+  );
+  return ofKind.reduce((most, some) => (some.length > most.length ? some : most));
+}
+
+function noData({ repo, files }: RepoListing, matching: readonly RepoFile[]): GradpoolError {
+  const label = repoLabel(repo);
+  const script = `${basename(repo.id)}.py`;
+  if (files.some(({ path }) => path === script)) {
+    const advice = `loading scripts are never run; try ${repo.id}@refs/convert/parquet`;
+    return new GradpoolError("not_found", `${label} holds no data files but the script ${script}; ${advice}`);
+  }
+  const kinds = [...new Set(matching.flatMap(({ path }) => extensionsOf(path).at(-1) ?? []))].slice(0, 5).join(" ");
+  const found = kinds === "" ? "" : ` (found ${kinds})`;
+  const advice = "it needs .parquet, .json, .jsonl, .csv or .txt files; or name files by a pattern";
+  return new GradpoolError("not_found", `${label} holds no data that can be read${found}; ${advice}`);
+}

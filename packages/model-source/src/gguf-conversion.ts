@@ -1,0 +1,165 @@
+/** A GGUF file as a model folder: dequantized once, kept in the cache folder, keyed by the file's contents. */
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { open, realpath, stat, writeFile, type FileHandle } from "node:fs/promises";
+import { join } from "node:path";
+import { GradpoolError } from "@gradpool/errors";
+import {
+  buildTokenizer,
+  dequantize,
+  MAX_GGUF_HEADER_BYTES,
+  parseGguf,
+  readModel,
+  ROPE_FACTORS,
+  type GgufFile,
+  type GgufTensor,
+  type NamedTensor,
+} from "@gradpool/gguf";
+import { openFamily } from "@gradpool/models";
+import { DTYPE_BYTES, layOut } from "@gradpool/safetensors";
+import { cachedFolder, flush } from "./cache-folder.js";
+import { CONFIG_FILE, readAt, unreadable } from "./model-folder.js";
+
+/** Part of the key: a change in what conversion writes makes older folders unused. */
+const CONVERSION = "gguf-1";
+
+const WEIGHTS = "model.safetensors";
+
+/** Read at first; headers with large vocabularies are longer. */
+const USUAL_HEADER_BYTES = 16_000_000;
+
+/** Converted at a time. */
+const CHUNK_BYTES = 8_000_000;
+
+/** Hashes by the file's identity: hashing gigabytes takes seconds, and services ask often. */
+const hashes = new Map<string, Promise<string>>();
+const MAX_HASHES = 100;
+
+/**
+ * The model folder of a GGUF file, made where it is not there yet. `shownPath` is for messages. Errors:
+ * those of @gradpool/gguf and of `cachedFolder`; `failed_precondition` without a `cacheDir`.
+ */
+export async function convertedGguf(path: string, shownPath: string, cacheDir: string | undefined): Promise<string> {
+  if (cacheDir === undefined) {
+    const message = `model_id: ${shownPath} is a GGUF file, which is converted once, but there is no cache folder; set GRADPOOL_HOME`;
+    throw new GradpoolError("failed_precondition", message);
+  }
+  const sha256 = await hashOf(path).catch((error: unknown) => {
+    throw unreadable(shownPath, error);
+  });
+  return cachedFolder(cacheDir, `${CONVERSION}-${sha256}`, async (dir) => {
+    const file = await open(path);
+    try {
+      await writeModel(file, await readHeader(file, shownPath), sha256, dir);
+    } finally {
+      await file.close();
+    }
+  });
+}
+
+async function hashOf(path: string): Promise<string> {
+  const real = await realpath(path);
+  const { dev, ino, size, mtimeMs, ctimeMs } = await stat(real);
+  const identity = [real, dev, ino, size, mtimeMs, ctimeMs].join("|");
+  const hash = hashes.get(identity) ?? sha256Of(real);
+  // Last is most recent: the oldest goes first.
+  hashes.delete(identity);
+  hashes.set(identity, hash);
+  for (const oldest of hashes.keys()) if (hashes.size > MAX_HASHES) hashes.delete(oldest);
+  hash.catch(() => hashes.delete(identity));
+  return hash;
+}
+
+async function sha256Of(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
+  return hash.digest("hex");
+}
+
+async function readHeader(file: FileHandle, shownPath: string): Promise<GgufFile> {
+  const { size } = await file.stat();
+  for (const length of [USUAL_HEADER_BYTES, MAX_GGUF_HEADER_BYTES]) {
+    const parsed = parseGguf(await readAt(file, 0, Math.min(length, size)), size, shownPath);
+    if (parsed) return parsed;
+  }
+  throw new Error("a header of the largest size was neither read nor refused");
+}
+
+async function writeModel(file: FileHandle, gguf: GgufFile, sha256: string, dir: string): Promise<void> {
+  const factors = gguf.tensors.get(ROPE_FACTORS);
+  const model = readModel(gguf, factors && floatsOf(factors, await readRows(file, factors, 0, 1)));
+  const files = buildTokenizer(gguf).set(CONFIG_FILE, JSON.stringify(model.config, null, 2));
+  const tensors = new Map(model.tensors.map((named) => [named.name, named]));
+  const stored = new Map(
+    [...tensors].map(([name, { tensor }]) => [name, { dtype: storedDtype(tensor), shape: tensor.shape }]),
+  );
+  // The header goes into the model's hash, and with the file's hash all that is in it.
+  const { header, entries } = layOut(stored, { format: "pt", gguf_sha256: sha256 });
+  // What does not fit together is refused before gigabytes are written.
+  openFamily(model.config, { tensors: new Map(entries.map((entry) => [entry.name, { ...entry, file: WEIGHTS }])) });
+  for (const [name, text] of files) {
+    await writeFile(join(dir, name), text);
+    await flush(join(dir, name));
+  }
+  const weights = await open(join(dir, WEIGHTS), "wx");
+  try {
+    await weights.write(header, 0, header.byteLength, 0);
+    for (const { name, begin } of entries) await writeTensor(file, tensors.get(name) as NamedTensor, weights, begin);
+    await weights.sync();
+  } finally {
+    await weights.close();
+  }
+}
+
+/** Halves stay as they are; quantized weights become the float32 numbers that they stand for. */
+function storedDtype({ type }: GgufTensor): "F16" | "BF16" | "F32" {
+  return type.name === "F16" || type.name === "BF16" ? type.name : "F32";
+}
+
+/** In chunks of whole heads, so that memory stays bounded and permuted rows stay together. */
+async function writeTensor(file: FileHandle, named: NamedTensor, weights: FileHandle, begin: number): Promise<void> {
+  const { tensor, permutedHeads } = named;
+  const dtype = storedDtype(tensor);
+  const { rows, elements } = matrixOf(tensor);
+  const rowBytes = elements * DTYPE_BYTES[dtype];
+  // A bias is one row; what is permuted are its elements.
+  const isBias = tensor.shape.length < 2;
+  const headRows = permutedHeads === undefined || isBias ? 1 : rows / permutedHeads;
+  const step = headRows * Math.max(1, Math.floor(CHUNK_BYTES / (rowBytes * headRows)));
+  for (let row = 0; row < rows; row += step) {
+    const source = await readRows(file, tensor, row, Math.min(step, rows - row));
+    let data = dtype === "F32" ? bytesOf(floatsOf(tensor, source)) : source;
+    if (permutedHeads !== undefined) {
+      data = isBias
+        ? unpermuted(data, DTYPE_BYTES[dtype], elements / permutedHeads)
+        : unpermuted(data, rowBytes, headRows);
+    }
+    await weights.write(data, 0, data.byteLength, begin + row * rowBytes);
+  }
+}
+
+function matrixOf({ shape }: GgufTensor): { rows: number; elements: number } {
+  return { rows: shape.slice(0, -1).reduce((product, size) => product * size, 1), elements: shape.at(-1) ?? 1 };
+}
+
+/** Each head's rows in transformers' order; see NamedTensor. */
+function unpermuted(data: Uint8Array, rowBytes: number, headRows: number): Uint8Array {
+  const ordered = new Uint8Array(data.byteLength);
+  const half = headRows / 2;
+  for (let row = 0; row * rowBytes < data.byteLength; row++) {
+    const inHead = row % headRows;
+    const target = row - inHead + (inHead % 2) * half + Math.floor(inHead / 2);
+    ordered.set(data.subarray(row * rowBytes, (row + 1) * rowBytes), target * rowBytes);
+  }
+  return ordered;
+}
+
+async function readRows(file: FileHandle, tensor: GgufTensor, row: number, count: number): Promise<Uint8Array> {
+  const { rows } = matrixOf(tensor);
+  const rowBytes = (tensor.end - tensor.begin) / rows;
+  return readAt(file, tensor.begin + row * rowBytes, count * rowBytes);
+}
+
+const floatsOf = ({ type }: GgufTensor, source: Uint8Array): Float32Array => dequantize(type, source);
+
+const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array) => new Uint8Array(buffer, byteOffset, byteLength);

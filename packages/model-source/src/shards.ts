@@ -1,0 +1,46 @@
+/** Weights in several files: model.safetensors.index.json and pytorch_model.bin.index.json. */
+import { GradpoolError } from "@gradpool/errors";
+
+/** Most files of one model. */
+const MAX_SHARDS = 10_000;
+
+const PLAIN_NAME = /^[^/\\\0]{1,255}$/;
+
+/**
+ * Which tensors each file holds by the index, files sorted by name. Errors: `data_loss` for what is no
+ * such index, and for file names that are more than a name.
+ */
+export function readShardIndex(index: unknown, path: string): Map<string, Set<string>> {
+  const damaged = (what: string) => new GradpoolError("data_loss", `${path} is damaged: ${what}; get the model again`);
+  const map = isObject(index) ? index["weight_map"] : undefined;
+  if (!isObject(map)) throw damaged("it has no weight_map");
+  const shards = new Map<string, Set<string>>();
+  for (const [tensor, file] of Object.entries(map)) {
+    if (typeof file !== "string" || !PLAIN_NAME.test(file) || file === "." || file === "..") {
+      throw damaged(`${shown(tensor)} lies in ${shown(file)}, which is no name of a file beside it`);
+    }
+    const tensors = shards.get(file) ?? new Set();
+    shards.set(file, tensors.add(tensor));
+    if (shards.size > MAX_SHARDS) throw damaged(`it names more than ${MAX_SHARDS} files`);
+  }
+  if (shards.size === 0) throw damaged("its weight_map is empty");
+  return new Map([...shards].sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** Every tensor lies in the file that the index names, and nowhere else. Errors: `data_loss`. */
+export function checkShard(indexed: ReadonlySet<string>, found: ReadonlyMap<string, unknown>, path: string): void {
+  const refuse = (what: string) =>
+    new GradpoolError("data_loss", `${path} does not fit its index: ${what}; get the model again`);
+  for (const tensor of indexed) if (!found.has(tensor)) throw refuse(`it lacks ${shown(tensor)}`);
+  for (const tensor of found.keys()) {
+    if (!indexed.has(tensor)) throw refuse(`it holds ${shown(tensor)}, which the index places elsewhere or nowhere`);
+  }
+}
+
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+function shown(value: unknown): string {
+  const text = JSON.stringify(value) ?? "nothing";
+  return text.length > 200 ? `${text.slice(0, 200)}…` : text;
+}

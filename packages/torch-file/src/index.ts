@@ -1,0 +1,2 @@
+export { readTorchFile, type TorchFile } from "./torch-file.js";
+export type { RandomAccess } from "./random-access.js";
