@@ -9,7 +9,7 @@ export {
   type TrainingResult,
 } from "./training-session.js";
 export { onnxRuntimeVersion } from "./session.js";
-export type { SessionOptions } from "./session-options.js";
+export { onnxSessionOptions, type SessionOptions } from "./session-options.js";
 export { cudaEnvironment, listCudaDevices, type CudaDevice } from "./cuda/devices.js";
 export { requireCudaDevice, type UsableCudaDevice } from "./cuda/usable.js";
 export { parseDevice, type DeviceRequest } from "./device-request.js";
