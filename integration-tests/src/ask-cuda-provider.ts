@@ -1,21 +1,36 @@
 /**
- * Asks ONNX Runtime's CUDA provider itself which kernels it has: a session of a single node, on CUDA, with
- * nothing left to the processor. Then makes a session of every graph that the models emit. Argument:
+ * Asks ONNX Runtime's CUDA provider itself which kernels it has that run without cuDNN: a session of a single
+ * node, on CUDA, with nothing left to the processor. Then makes and runs every graph that the models emit. Argument:
  * onnxruntime-node's main file, with the provider beside its library; --write rewrites the fixture.
  * `scripts/cuda-kernels.sh` runs this, on a machine without a GPU too.
  */
 import { writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
-import { Graph, OPS, toModelProto, type Dtype, type OpType, type Value } from "@gradpool/graph";
+import {
+  evaluateDim,
+  Graph,
+  OPS,
+  toModelProto,
+  usedInputs,
+  type Dtype,
+  type OpType,
+  type Value,
+} from "@gradpool/graph";
 import { onnxSessionOptions } from "@gradpool/runtime";
 import { modelGraphs, signatureOf } from "./model-graphs.js";
 
 const DTYPES: readonly Dtype[] = ["float32", "float16", "bfloat16", "int64", "bool"];
 const FIXTURE = fileURLToPath(new URL("../../fixtures/cuda-kernels.json", import.meta.url));
 
+interface Session {
+  run(feeds: Record<string, object>): Promise<unknown>;
+  release(): Promise<void>;
+}
+
 interface OnnxRuntime {
-  InferenceSession: { create(model: Uint8Array, options: object): Promise<{ release(): Promise<void> }> };
+  InferenceSession: { create(model: Uint8Array, options: object): Promise<Session> };
+  Tensor: new (type: string, data: object, dims: number[]) => object;
   env: { versions: { common: string } };
 }
 
@@ -69,7 +84,7 @@ const USES: Partial<Record<OpType, Apply | Apply[]>> = {
     graph.apply("RotaryEmbedding", [graph.input("x", dtype, [1, 2, 4, 8]), numbers(graph, 0n), ...angles]);
   },
   ReduceSum: onMatrices("ReduceSum", 1, lastAxis, { keepdims: 1 }),
-  ReduceMax: onMatrices("ReduceMax", 1, lastAxis, { keepdims: 1 }),
+  TopK: onMatrices("TopK", 1, (graph) => [numbers(graph, 1n)], { axis: -1, largest: 1, sorted: 0 }),
   Reshape: onMatrices("Reshape", 1, (graph) => [numbers(graph, 8n, 4n)]),
   Transpose: onMatrices("Transpose", 1, undefined, { perm: [1, 0] }),
   Split: onMatrices("Split", 1, undefined, { axis: 1, num_outputs: 2 }),
@@ -82,17 +97,35 @@ const [main, ...flags] = process.argv.slice(2);
 if (!main) throw new Error("give onnxruntime-node's main file");
 const ort = createRequire(import.meta.url)(main) as OnnxRuntime;
 
-/** Whether a session of the graph can be made on CUDA, with nothing left to the processor. */
+/** Sizes that the graphs' symbols stand for here. */
+const SIZES = { B: 2, S: 8, r: 4, K: 3 };
+const ARRAYS = { float32: Float32Array, float16: Uint16Array, int64: BigInt64Array, bool: Uint8Array };
+
+/** Zeros for every input but the shapes. */
+function feedsOf(graph: Graph): Record<string, object> {
+  return Object.fromEntries(
+    usedInputs(graph).map((value) => {
+      const dims = value.shape.map((dim) => evaluateDim(dim, SIZES));
+      const shape = graph.shapeInputs.get(value)?.map((dim) => BigInt(evaluateDim(dim, SIZES)));
+      const zeros = new ARRAYS[value.dtype as keyof typeof ARRAYS](dims.reduce((size, dim) => size * dim, 1));
+      return [value.name, new ort.Tensor(value.dtype, shape ? BigInt64Array.from(shape) : zeros, dims)];
+    }),
+  );
+}
+
+/** Whether the graph runs on CUDA, with nothing left to the processor or to cuDNN. */
 async function runs(graph: Graph, entries: Record<string, string>, optimize: boolean): Promise<boolean> {
   const options = onnxSessionOptions({ threads: 1, cudaDevice: 0 }, entries);
   const level = optimize ? {} : ({ graphOptimizationLevel: "disabled" } as const);
   try {
     const quiet = { ...options, ...level, logSeverityLevel: 4 } as const;
     const session = await ort.InferenceSession.create(toModelProto(graph), quiet);
+    await session.run(feedsOf(graph));
     await session.release();
     return true;
   } catch (error) {
     const { message } = error as Error;
+    if (/cuDNN is unavailable/.test(message)) return false;
     // Its kernel is the processor's, or nobody has one.
     if (/assigned to the default CPU EP|Provider type .* is not set|Could not find an implementation/.test(message)) {
       return false;
@@ -132,7 +165,7 @@ if (flags.includes("--write")) writeFileSync(FIXTURE, `${JSON.stringify({ source
 let graphs = 0;
 for await (const { name, graph, source } of modelGraphs()) {
   const folder = { model_external_initializers_file_folder_path: source.weightsDir };
-  if (!(await runs(graph, folder, true))) throw new Error(`${name}: a node is left to the processor`);
+  if (!(await runs(graph, folder, true))) throw new Error(`${name}: it does not run on CUDA alone`);
   graphs += 1;
 }
 console.log(`${graphs} graphs run on CUDA alone; ${found.length} kernels known`);
