@@ -12,6 +12,10 @@ export interface CliConfig {
   address: string;
   /** Checkpoint store that runs already: $GRADPOOL_CHECKPOINT_STORE_ADDRESS. */
   checkpointStoreAddress?: string;
+  /** Where models and data sets are fetched by name: $HF_ENDPOINT. */
+  hubEndpoint: string;
+  /** The whole environment, in which NVIDIA's driver and libraries look for what concerns them. */
+  env: NodeJS.ProcessEnv;
   /** Show stack traces: $GRADPOOL_DEBUG. */
   debug: boolean;
 }
@@ -26,6 +30,8 @@ export function readCliConfig(env: NodeJS.ProcessEnv): CliConfig {
     home,
     models: modelPlaces(env),
     address: env["GRADPOOL_ADDRESS"] || `127.0.0.1:${DEFAULT_PORT}`,
+    hubEndpoint: (env["HF_ENDPOINT"] || "https://huggingface.co").replace(/\/+$/, ""),
+    env,
     debug: !["", "0", "false", undefined].includes(env["GRADPOOL_DEBUG"]),
   };
 }

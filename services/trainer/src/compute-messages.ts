@@ -3,6 +3,7 @@ import type { ModelPlaces } from "@gradpool/model-source";
 import type { MessagePort } from "node:worker_threads";
 import type { BaseModel } from "@gradpool/rpc";
 import type { ErrorCode } from "@gradpool/errors";
+import type { SessionOptions } from "@gradpool/runtime";
 
 /** One micro-batch to compute, with an adapter that the compute thread holds. */
 export interface ComputeTask {
@@ -39,8 +40,7 @@ export interface ComputeResult {
 }
 
 /** The compute thread's workerData. */
-export interface ComputeOptions {
-  threads: number;
+export interface ComputeOptions extends SessionOptions {
   /** Absolute folder for converted models. */
   models: ModelPlaces;
 }

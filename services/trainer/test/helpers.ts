@@ -76,6 +76,8 @@ export function startTrainer(coordinatorAddress: string, options: StartOptions =
     coordinatorAddress,
     trainerId,
     threads,
+    device: { kind: "cpu" } as const,
+    env: process.env,
     models: modelPlaces({ GRADPOOL_HOME: join(tmpdir(), "gradpool-no-cache") }),
   };
   return Trainer.create(config, log, options.onCrash ?? crash, computeModule);

@@ -9,7 +9,7 @@ describe("the sessions of a compute thread", () => {
   it("keep one for all ranks, batch sizes and lengths (I9)", async () => {
     const loaded: string[] = [];
     await using sessions = new SessionCache({
-      threads: 1,
+      session: { threads: 1 },
       models: modelPlaces({}),
       onLoading: (id) => loaded.push(id),
       onLoaded: () => {},
@@ -34,7 +34,7 @@ describe("the sessions of a compute thread", () => {
   it("release the least recently used one beyond the bound", async () => {
     let loads = 0;
     await using sessions = new SessionCache({
-      threads: 1,
+      session: { threads: 1 },
       models: modelPlaces({}),
       onLoading: () => loads++,
       onLoaded: () => {},
