@@ -61,6 +61,7 @@ const ALLOWED: Record<string, string[]> = {
     "recipe",
     "rpc",
     "runtime",
+    "safetensors",
     "service-kit",
     "tokenizers",
   ],
