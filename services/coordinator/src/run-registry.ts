@@ -96,6 +96,9 @@ export class RunRegistry {
       waitingFor: "",
       resumedFrom: undefined,
       notes: [],
+      lastEvaluation: undefined,
+      bestEvaluation: undefined,
+      stoppedEarly: false,
     };
   }
 

@@ -49,6 +49,7 @@ export function taskOf(taskId: string, changes: Partial<MicroBatchTask> = {}): M
     rowLength,
     ids: new Uint8Array(ids.buffer),
     lengths: Array.from({ length: rows }, (_, row) => Math.max(1, rowLength - row)),
+    evaluate: false,
     ...changes,
   };
 }

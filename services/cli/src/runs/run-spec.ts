@@ -11,6 +11,7 @@ import { UsageError } from "../usage-error.js";
 export interface RunFlags extends Record<string, unknown> {
   model_id: string;
   dataset: string[];
+  eval_dataset?: string[];
   output_dir?: string;
   /** Checkpoint folder, or LATEST. */
   resume_from?: string;
@@ -33,8 +34,14 @@ export function runSpecFrom(flags: RunFlags, now: Date): RunSpec & { recipe: Rec
     if (flags[flag] === "") throw new UsageError(`--${flag} is empty; give a folder`);
   }
   const outputDir = flags.output_dir ?? defaultOutputDir(flags.model_id, now);
-  return { modelId: flags.model_id, dataset: flags.dataset, outputDir, ...resumeOf(flags), recipe };
+  const evalDataset = flags.eval_dataset ?? [];
+  const needing = EVALUATION_FLAGS.find((flag) => flags[flag] && evalDataset.length === 0);
+  if (needing) throw new UsageError(`--${needing} says nothing without --eval_dataset; add held-out files`);
+  return { modelId: flags.model_id, dataset: flags.dataset, evalDataset, outputDir, ...resumeOf(flags), recipe };
 }
+
+/** Of the recipe's flags those that are about evaluations. */
+const EVALUATION_FLAGS = ["eval_every", "load_best_model_at_end", "early_stopping_patience"] as const;
 
 function resumeOf(flags: RunFlags): Pick<RunSpec, "resumeFrom" | "resumeIfExists" | "resumeWeightsOnly"> {
   const {
@@ -69,9 +76,11 @@ const LOOPBACK = /^(127\.\d+\.\d+\.\d+|localhost|\[::1\]):\d+$/;
  */
 export async function specForPool<S extends RunSpec>(spec: S, address: string): Promise<S> {
   if (!LOOPBACK.test(address)) return spec;
-  const dataset = spec.dataset.map((source) => (source === "synthetic" ? source : resolve(source)));
+  const absolute = (source: string) => (source === "synthetic" ? source : resolve(source));
+  const sources = { dataset: spec.dataset.map(absolute), evalDataset: spec.evalDataset.map(absolute) };
   const resumeFrom = ["", LATEST].includes(spec.resumeFrom) ? spec.resumeFrom : resolve(spec.resumeFrom);
-  return { ...spec, modelId: await existing(spec.modelId), dataset, outputDir: resolve(spec.outputDir), resumeFrom };
+  const modelId = await existing(spec.modelId);
+  return { ...spec, ...sources, modelId, outputDir: resolve(spec.outputDir), resumeFrom };
 }
 
 /** Absolute if there is such a path; what is none may be a name that the pool knows. */

@@ -11,7 +11,7 @@ import type { Files, RunFacts } from "./files.js";
 import { drawLossPlot } from "./loss-plot.js";
 import { MicroBatchBuffer } from "./micro-batch-buffer.js";
 import { Patience } from "./patience.js";
-import { prepareRun, type CompleteRecipe, type PreparedRun } from "./prepare.js";
+import { enoughEpochs, prepareRun, type CompleteRecipe, type PreparedRun } from "./prepare.js";
 import type { Doing } from "./run-record.js";
 import { runtimeClass, type Runtime } from "./start.js";
 import { Training, type MicroBatchResult } from "./training.js";
@@ -128,7 +128,7 @@ export class ActiveRun {
     const { signal } = this.#over;
     let cursor = start;
     const read = async (progressed: () => void) => {
-      const request = { dataset, epochs: recipe.epochs, cursor };
+      const request = { dataset, epochs: enoughEpochs(recipe), cursor };
       for await (const { microBatch } of this.#options.services.dataStream.openStream(request, { signal })) {
         const cursorAfter = microBatch?.cursorAfter;
         if (!microBatch || !cursorAfter) throw new Error("the data stream sent no micro-batch with a cursor");
@@ -177,6 +177,7 @@ export class ActiveRun {
       rowLength,
       ids,
       lengths,
+      evaluate: false,
     };
   }
 

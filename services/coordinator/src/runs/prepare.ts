@@ -156,6 +156,10 @@ async function measure(dataset: DatasetSpec, { recipe, ...preparation }: Prepara
     throw new GradpoolError("unavailable", "the data-stream service ended before the data set was read");
   };
   const { rows, datasetHash, microBatchesPerEpoch } = await patience.through("data-stream", count, signal);
-  const wholeSteps = Math.ceil(microBatchesPerEpoch / recipe.gradientAccumulation) * recipe.epochs;
+  const stepsPerEpoch = Math.ceil(microBatchesPerEpoch / recipe.gradientAccumulation);
+  const wholeSteps = recipe.maxSteps > 0 ? recipe.maxSteps : stepsPerEpoch * recipe.epochs;
   return { rows, datasetHash, totalSteps: recipe.dryRun ? Math.min(wholeSteps, DRY_RUN_STEPS) : wholeSteps };
 }
+
+/** Passes over the data that are enough for all steps, each of which has a row at least. */
+export const enoughEpochs = ({ epochs, maxSteps }: Recipe): number => (maxSteps > 0 ? maxSteps : epochs);

@@ -1,5 +1,6 @@
 /** trainer_state.json: all that decides a run's future besides its tensors, written and read in one place. */
 import { GradpoolError } from "@gradpool/errors";
+import { warmupStepsOf } from "@gradpool/optim";
 import { Cursor, StepMetrics, type RunSpec } from "@gradpool/rpc";
 import { z } from "zod";
 import type { CompleteRecipe, PreparedRun } from "./prepare.js";
@@ -59,7 +60,7 @@ export function trainerStateJson({ runId, recipe, totalSteps, receipt, steps, cu
     total_steps: totalSteps,
     schedule: {
       lr_scheduler: recipe.lrScheduler,
-      warmup_steps: recipe.warmupSteps,
+      warmup_steps: warmupStepsOf(recipe, totalSteps),
       last_learning_rate: last?.learningRate,
     },
     seed: recipe.seed,

@@ -1,9 +1,15 @@
 import { checkAdapter, loraTensorNames, writeAdapter, type AdapterTensors } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
-import { AdamW, clipGradNorm, learningRate, type AdamWState, type Moments } from "@gradpool/optim";
+import { AdamW, clipGradNorm, learningRate, warmupStepsOf, type AdamWState, type Moments } from "@gradpool/optim";
 import type { StepMetrics } from "@gradpool/rpc";
 import { readSafetensors, toFloat32, type FloatTensor } from "@gradpool/safetensors";
 import type { PreparedRun } from "./prepare.js";
+
+/**
+ * A step's loss has exploded when it is beyond so many times both what guessing gives (ln V, each token as likely)
+ * and the run's first loss: a step of few tokens may be bad luck, but not as bad.
+ */
+export const EXPLODED_FACTOR = 4;
 
 /** What a micro-batch gave. */
 export interface MicroBatchResult {
@@ -28,6 +34,7 @@ export class Training {
   #targetTokens = 0;
   #version = 0;
   #adapterFile: Uint8Array | undefined;
+  #firstLoss: number | undefined;
 
   constructor(run: PreparedRun) {
     this.#run = run;
@@ -35,6 +42,7 @@ export class Training {
     const state = run.resumed?.optimizer;
     this.#optimizer = new AdamW(run.adapter, { beta1, beta2, epsilon, weightDecay }, state);
     this.#version = state?.step ?? 0;
+    this.#firstLoss = run.resumed?.steps[0]?.loss;
     for (const name of loraTensorNames(run.targets)) {
       this.#sums.set(name, { data: new Float32Array(run.adapter.get(name)?.data.length ?? 0) });
     }
@@ -93,10 +101,11 @@ export class Training {
 
   /**
    * Makes the step: mean gradient over its target tokens, clipped, then AdamW. A step without targets
-   * has a gradient of zero. Errors: `failed_precondition` when loss, gradient or adapter is not finite.
+   * has a gradient of zero. Errors: `failed_precondition` when loss, gradient or adapter is not finite, or the
+   * loss has exploded.
    */
   applyStep(epoch: number, seconds: number): StepMetrics {
-    const { recipe, totalSteps } = this.#run;
+    const { recipe } = this.#run;
     const tokens = this.#targetTokens;
     const step = this.#version + 1;
     const divisor = Math.max(1, tokens);
@@ -107,22 +116,33 @@ export class Training {
     const gradNorm = clipGradNorm(this.#sums, recipe.maxGradNorm);
     if (!Number.isFinite(loss) || !Number.isFinite(gradNorm)) {
       const what = Number.isFinite(loss) ? `gradient norm is ${gradNorm}` : `loss is ${loss}`;
-      throw new GradpoolError(
-        "failed_precondition",
-        `step ${step}: ${what}; lower learning_rate, or set max_grad_norm`,
-      );
+      throw diverged(step, `${what}; lower learning_rate, or set max_grad_norm`);
     }
-    const rate = learningRate(recipe.lrScheduler, this.#version, {
-      base: recipe.learningRate,
-      warmupSteps: recipe.warmupSteps,
-      totalSteps,
-    });
+    this.#checkLoss(step, loss);
+    const rate = this.#rate();
     this.#optimizer.step(this.#sums, rate);
     if (!allFinite(this.adapter)) {
-      throw new GradpoolError("failed_precondition", `step ${step}: the adapter became infinite; lower learning_rate`);
+      throw diverged(step, "the adapter became infinite; lower learning_rate");
     }
     this.#beginStep(step);
     return { step, epoch, loss, gradNorm, learningRate: rate, tokens, seconds };
+  }
+
+  #rate(): number {
+    const { recipe, totalSteps } = this.#run;
+    const { learningRate: base, numCycles, power, lrEnd } = recipe;
+    const warmupSteps = warmupStepsOf(recipe, totalSteps);
+    const schedule = { base, warmupSteps, totalSteps, numCycles, power, lrEnd };
+    return learningRate(recipe.lrScheduler, this.#version, schedule);
+  }
+
+  #checkLoss(step: number, loss: number): void {
+    this.#firstLoss ??= loss;
+    const guessing = Math.log(this.#run.source.model.description.vocabSize);
+    const bound = EXPLODED_FACTOR * Math.max(guessing, this.#firstLoss);
+    if (loss <= bound) return;
+    const what = `the loss exploded to ${loss.toFixed(2)} (${this.#firstLoss.toFixed(2)} at the first step)`;
+    throw diverged(step, `${what}; lower learning_rate, or go on from a checkpoint before it with another recipe`);
   }
 
   #beginStep(version: number): void {
@@ -134,6 +154,8 @@ export class Training {
     for (const { data } of this.#sums.values()) data.fill(0);
   }
 }
+
+const diverged = (step: number, what: string) => new GradpoolError("failed_precondition", `step ${step}: ${what}`);
 
 /** One infinity or NaN makes the sum NaN. */
 function allFinite(adapter: AdapterTensors): boolean {

@@ -119,6 +119,8 @@ export interface MicroBatchTask {
   rowLength: number;
   ids: Uint8Array;
   lengths: number[];
+  /** Evaluate only: without dropout, and the result has no gradients. `step` then is the adapter's version. */
+  evaluate: boolean;
 }
 
 /** The frozen model under an adapter. Tasks with equal bases share one session and one copy of the weights (I9). */
@@ -1054,6 +1056,7 @@ function createBaseMicroBatchTask(): MicroBatchTask {
     rowLength: 0,
     ids: new Uint8Array(0),
     lengths: [],
+    evaluate: false,
   };
 }
 
@@ -1104,6 +1107,9 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
         writer.uint32(v);
       }
       writer.join();
+    }
+    if (message.evaluate !== false) {
+      writer.uint32(320).bool(message.evaluate);
     }
     return writer;
   },
@@ -1243,6 +1249,14 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
 
             break;
           }
+          case 40: {
+            if (tag !== 320) {
+              break;
+            }
+
+            message.evaluate = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1305,6 +1319,7 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
       lengths: globalThis.Array.isArray(object?.lengths)
         ? object.lengths.map((e: any) => globalThis.Number(e))
         : [],
+      evaluate: isSet(object.evaluate) ? globalThis.Boolean(object.evaluate) : false,
     };
   },
 
@@ -1352,6 +1367,9 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
     if (message.lengths?.length) {
       obj.lengths = message.lengths.map((e) => Math.round(e));
     }
+    if (message.evaluate !== false) {
+      obj.evaluate = message.evaluate;
+    }
     return obj;
   },
 
@@ -1374,6 +1392,7 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
     message.rowLength = object.rowLength ?? 0;
     message.ids = object.ids ?? new Uint8Array(0);
     message.lengths = object.lengths?.map((e) => e) || [];
+    message.evaluate = object.evaluate ?? false;
     return message;
   },
 };
