@@ -23,13 +23,15 @@ export interface ComputeTask {
   ids: Uint8Array<ArrayBuffer>;
   /** Tokens of each row without padding [B]. */
   lengths: number[];
+  /** Only the loss, without dropout. */
+  evaluate: boolean;
 }
 
 export interface ComputeResult {
   /** Sum of the targets' negative log likelihoods, in nats. */
   lossSum: number;
   targetTokens: number;
-  /** A safetensors file: one gradient per LoRA tensor, under the adapter's names. */
+  /** A safetensors file: one gradient per LoRA tensor, under the adapter's names; empty for an evaluation. */
   gradients: Uint8Array<ArrayBuffer>;
   /** Milliseconds of computing, without loading. */
   computeMs: number;

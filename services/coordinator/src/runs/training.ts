@@ -168,25 +168,41 @@ function allFinite(adapter: AdapterTensors): boolean {
 
 const MOMENTS = { exp_avg: "expAvg", exp_avg_sq: "expAvgSq" } as const;
 
-/** Adam's moments as they are saved: "exp_avg.<tensor>" and "exp_avg_sq.<tensor>", in the tensor's shape. */
-export function momentTensors({ optimizerState, adapter }: Training): Map<string, FloatTensor> {
+/**
+ * What is saved besides the adapter, each in its tensor's shape: Adam's moments as "exp_avg.<tensor>" and
+ * "exp_avg_sq.<tensor>", and the `best` adapter, if it is another, as "best.<tensor>".
+ */
+export function stateTensors(
+  { optimizerState, adapter }: Training,
+  best: AdapterTensors | undefined,
+): Map<string, FloatTensor> {
   const tensors = new Map<string, FloatTensor>();
   for (const [name, moments] of optimizerState.moments) {
     const shape = adapter.get(name)?.shape ?? [];
     for (const [kind, key] of Object.entries(MOMENTS)) tensors.set(`${kind}.${name}`, { shape, data: moments[key] });
   }
+  for (const [name, tensor] of best ?? []) tensors.set(`best.${name}`, tensor);
   return tensors;
 }
 
-/** The optimizer's state behind `step` steps, from a file of momentTensors. Errors: `data_loss`. */
-export function readOptimizerState(file: Uint8Array, step: number, path: string): AdamWState {
+/** The optimizer's state behind `step` steps and the best adapter, from a file of stateTensors. Errors: `data_loss`. */
+export function readTrainingState(
+  file: Uint8Array,
+  step: number,
+  path: string,
+): { optimizer: AdamWState; best: AdapterTensors | undefined } {
   const moments = new Map<string, Moments>();
+  const best: AdapterTensors = new Map();
   for (const [name, tensor] of readSafetensors(file, path).tensors) {
-    const [, kind = "", parameter = ""] = /^(exp_avg|exp_avg_sq)\.(.*)$/s.exec(name) ?? [];
+    const [, kind = "", parameter = ""] = /^(exp_avg|exp_avg_sq|best)\.(.*)$/s.exec(name) ?? [];
+    if (kind === "best") {
+      best.set(parameter, { shape: tensor.shape, data: toFloat32(tensor) });
+      continue;
+    }
     const key = MOMENTS[kind as keyof typeof MOMENTS];
     if (!key) throw new GradpoolError("data_loss", `${path} holds ${name}, which is no moment of Adam's; use another`);
     const known = moments.get(parameter) ?? { expAvg: new Float32Array(), expAvgSq: new Float32Array() };
     moments.set(parameter, { ...known, [key]: toFloat32(tensor) });
   }
-  return { step, moments };
+  return { optimizer: { step, moments }, best: best.size > 0 ? best : undefined };
 }
