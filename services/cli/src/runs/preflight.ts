@@ -19,6 +19,7 @@ export async function preflight(spec: RunSpec & { recipe: Recipe }, signal: Abor
     throw new GradpoolError("invalid_argument", `${problem}; lower --max_length`);
   }
   await Dataset.open(spec.dataset, signal);
+  if (spec.evalDataset.length > 0) await Dataset.open(spec.evalDataset, signal);
   await checkResumeFrom(spec);
   return `${description.modelType}, ${description.parameters.toLocaleString("en-US")} parameters`;
 }
