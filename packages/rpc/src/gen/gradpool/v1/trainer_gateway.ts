@@ -175,7 +175,7 @@ export interface ResultHeader {
   /** Milliseconds of computing, and of waiting between arrival and start. */
   computeMs: number;
   waitMs: number;
-  /** Bytes of gradients that follow. */
+  /** Bytes of gradients that follow; none for an evaluation. */
   gradientBytes: number;
 }
 
