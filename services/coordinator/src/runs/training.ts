@@ -3,13 +3,8 @@ import { GradpoolError } from "@gradpool/errors";
 import { AdamW, clipGradNorm, learningRate, warmupStepsOf, type AdamWState, type Moments } from "@gradpool/optim";
 import type { StepMetrics } from "@gradpool/rpc";
 import { readSafetensors, toFloat32, type FloatTensor } from "@gradpool/safetensors";
+import { LossGuard } from "./loss-guard.js";
 import type { PreparedRun } from "./prepare.js";
-
-/**
- * A step's loss has exploded when it is beyond so many times both what guessing gives (ln V, each token as likely)
- * and the run's first loss: a step of few tokens may be bad luck, but not as bad.
- */
-export const EXPLODED_FACTOR = 4;
 
 /** What a micro-batch gave. */
 export interface MicroBatchResult {
@@ -34,7 +29,7 @@ export class Training {
   #targetTokens = 0;
   #version = 0;
   #adapterFile: Uint8Array | undefined;
-  #firstLoss: number | undefined;
+  readonly #lossGuard: LossGuard;
 
   constructor(run: PreparedRun) {
     this.#run = run;
@@ -42,7 +37,7 @@ export class Training {
     const state = run.resumed?.optimizer;
     this.#optimizer = new AdamW(run.adapter, { beta1, beta2, epsilon, weightDecay }, state);
     this.#version = state?.step ?? 0;
-    this.#firstLoss = run.resumed?.steps[0]?.loss;
+    this.#lossGuard = new LossGuard(run.source.model.description.vocabSize, run.resumed?.steps ?? []);
     for (const name of loraTensorNames(run.targets)) {
       this.#sums.set(name, { data: new Float32Array(run.adapter.get(name)?.data.length ?? 0) });
     }
@@ -118,7 +113,7 @@ export class Training {
       const what = Number.isFinite(loss) ? `gradient norm is ${gradNorm}` : `loss is ${loss}`;
       throw diverged(step, `${what}; lower learning_rate, or set max_grad_norm`);
     }
-    this.#checkLoss(step, loss);
+    this.#lossGuard.check(step, loss);
     const rate = this.#rate();
     this.#optimizer.step(this.#sums, rate);
     if (!allFinite(this.adapter)) {
@@ -134,15 +129,6 @@ export class Training {
     const warmupSteps = warmupStepsOf(recipe, totalSteps);
     const schedule = { base, warmupSteps, totalSteps, numCycles, power, lrEnd };
     return learningRate(recipe.lrScheduler, this.#version, schedule);
-  }
-
-  #checkLoss(step: number, loss: number): void {
-    this.#firstLoss ??= loss;
-    const guessing = Math.log(this.#run.source.model.description.vocabSize);
-    const bound = EXPLODED_FACTOR * Math.max(guessing, this.#firstLoss);
-    if (loss <= bound) return;
-    const what = `the loss exploded to ${loss.toFixed(2)} (${this.#firstLoss.toFixed(2)} at the first step)`;
-    throw diverged(step, `${what}; lower learning_rate, or go on from a checkpoint before it with another recipe`);
   }
 
   #beginStep(version: number): void {
