@@ -71,11 +71,13 @@ export async function fingerprint(outputDir: string) {
   const newest = checkpoints.sort((a, b) => stepOf(a) - stepOf(b)).at(-1) ?? "no checkpoint";
   const metrics = JSON.parse(await readFile(join(outputDir, "metrics.json"), "utf8")) as {
     steps: { loss: number; grad_norm: number }[];
+    evaluations?: { step: number; loss: number }[];
   };
   return {
     adapter: await sha256(join(outputDir, "adapter_model.safetensors")),
     adamState: await sha256(join(outputDir, newest, "training_state.safetensors")),
     losses: metrics.steps.map(({ loss, grad_norm: gradNorm }) => [loss, gradNorm]),
+    evaluations: metrics.evaluations?.map(({ step, loss }) => [step, loss]),
   };
 }
 

@@ -13,10 +13,13 @@ const SEEDS = Array.from({ length: Number(process.env["GRADPOOL_KILL_SEEDS"] ?? 
 test("two dozen kills, four of each process: the same bytes", { timeout: 600_000 * SEEDS.length }, async () => {
   await using workspace = await Workspace.create();
   const dataset = await workspace.dataset(230);
-  const recipe = { epochs: 2, packing: true, shuffleBuffer: 16, saveEvery: 7, gradientAccumulation: 2 };
+  const evaluation = { evalEvery: 5, loadBestModelAtEnd: true };
+  const recipe = { epochs: 2, packing: true, shuffleBuffer: 16, saveEvery: 7, gradientAccumulation: 2, ...evaluation };
+  const heldOut = await workspace.dataset(12);
   await using pool = await LocalPool.start(workspace.path("home"), ["--trainers", "2", "--recovery_seconds", "0.5"]);
   const run = async (name: string, onStep?: (step: { step: number }) => void) => {
-    const runId = await pool.submit(tinyRun(dataset, workspace.path(name), recipe));
+    const spec = { ...tinyRun(dataset, workspace.path(name), recipe), evalDataset: [heldOut] };
+    const runId = await pool.submit(spec);
     const finished = await watchRun(pool.runs, runId, onStep);
     assert.equal(finished.run.state, RunState.RUN_STATE_COMPLETED, finished.run.error?.message);
     return { ...finished, print: await fingerprint(workspace.path(name)) };

@@ -6,14 +6,20 @@ import { fingerprint, Stack, tinyRun, Workspace } from "@gradpool/integration-te
 test("one, two, three trainers, other threads, and one killed half-way: the same bytes", async () => {
   await using workspace = await Workspace.create();
   const dataset = await workspace.dataset(100);
+  const heldOut = await workspace.dataset(10);
   await using stack = await Stack.start({ trainers: 1 });
   const train = async (name: string, onStep?: (step: { step: number }) => Promise<void> | void) => {
-    await stack.train(tinyRun(dataset, workspace.path(name)), onStep);
+    const spec = tinyRun(dataset, workspace.path(name), { evalEvery: 4 });
+    await stack.train({ ...spec, evalDataset: [heldOut] }, onStep);
     return fingerprint(workspace.path(name));
   };
 
   const one = await train("one");
   assert.equal(one.losses.length, 13);
+  assert.deepEqual(
+    one.evaluations?.map(([step]) => step),
+    [4, 8, 12, 13],
+  );
 
   await stack.addTrainer(2);
   assert.deepEqual(await train("two"), one);

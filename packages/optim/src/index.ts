@@ -1,3 +1,3 @@
 export { AdamW, type AdamWOptions, type AdamWState, type Moments, type NamedTensors } from "./adamw.js";
 export { clipGradNorm } from "./clip.js";
-export { learningRate } from "./schedule.js";
+export { learningRate, warmupStepsOf, type Schedule } from "./schedule.js";

@@ -1,1 +1,8 @@
-export { renderLossPlot, PLOT_HEIGHT, PLOT_WIDTH, type LossPlot, type PlottedStep } from "./loss-plot.js";
+export {
+  renderLossPlot,
+  PLOT_HEIGHT,
+  PLOT_WIDTH,
+  type LossPlot,
+  type PlottedEvaluation,
+  type PlottedStep,
+} from "./loss-plot.js";

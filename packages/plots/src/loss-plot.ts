@@ -21,6 +21,9 @@ export interface PlottedStep {
   learningRate: number;
 }
 
+/** The loss on held-out data, behind so many steps. */
+export type PlottedEvaluation = Pick<PlottedStep, "step" | "loss">;
+
 export interface LossPlot {
   svg: string;
   png: Uint8Array;
@@ -36,19 +39,24 @@ const AXIS = "#9aa5b1";
 const LOSS = "#2563eb";
 const FAINT_LOSS = "#a9c4f5";
 const LEARNING_RATE = "#d97706";
+const EVALUATION = "#b91c1c";
 
 /** Up to so many steps, each has a mark of its own. */
 const MARKED_STEPS = 40;
 
 /**
- * Draws the loss of each step, smoothed where there are enough of them, above the learning rate.
- * The same steps and title give the same bytes, on any machine: the font comes along, the system's are not used.
+ * Draws the loss of each step, smoothed where there are enough of them, and of evaluations, above the learning rate.
+ * The same steps, evaluations and title give the same bytes, on any machine: the font comes along, the system's are not used.
  */
-export function renderLossPlot(steps: readonly PlottedStep[], title: string): LossPlot {
+export function renderLossPlot(
+  steps: readonly PlottedStep[],
+  title: string,
+  evaluations: readonly PlottedEvaluation[] = [],
+): LossPlot {
   const chart = init(null, null, { renderer: "svg", ssr: true, width: PLOT_WIDTH, height: PLOT_HEIGHT });
   let svg: string;
   try {
-    chart.setOption(lossPlotOption(steps, title));
+    chart.setOption(lossPlotOption(steps, title, evaluations));
     svg = withOwnNumbering(chart.renderToSVGString());
   } finally {
     chart.dispose();
@@ -72,42 +80,14 @@ export function rasterize(svg: string, fontFile: string | undefined = FONT_FILE)
   return new Resvg(svg, { font, background: "white" }).render().asPng();
 }
 
-function lossPlotOption(steps: readonly PlottedStep[], title: string): EChartsCoreOption {
-  const losses = steps.map(({ loss }) => loss);
-  const smooth = smoothed(losses);
+function lossPlotOption(
+  steps: readonly PlottedStep[],
+  title: string,
+  evaluations: readonly PlottedEvaluation[],
+): EChartsCoreOption {
+  const smooth = smoothed(steps.map(({ loss }) => loss));
   const lastStep = steps.at(-1)?.step ?? 1;
-  const marks = steps.length <= MARKED_STEPS;
-  const line = { type: "line", symbol: "circle", showSymbol: marks, symbolSize: 6, animation: false };
-  const series: object[] = [
-    {
-      ...line,
-      name: "loss",
-      data: points(steps, losses),
-      color: smooth ? FAINT_LOSS : LOSS,
-      lineStyle: { width: smooth ? 1.25 : 2 },
-    },
-  ];
-  if (smooth) {
-    series.push({
-      ...line,
-      name: "smoothed",
-      data: points(steps, smooth),
-      color: LOSS,
-      showSymbol: false,
-      lineStyle: { width: 2.5 },
-    });
-  }
-  const rates = steps.map(({ learningRate }) => learningRate);
-  series.push({
-    ...line,
-    name: "learning rate",
-    data: points(steps, rates),
-    xAxisIndex: 1,
-    yAxisIndex: 1,
-    color: LEARNING_RATE,
-    symbolSize: 5,
-    lineStyle: { width: 2 },
-  });
+  const series = seriesOf(steps, smooth, evaluations);
   return {
     animation: false,
     backgroundColor: "#ffffff",
@@ -148,8 +128,64 @@ function lossPlotOption(steps: readonly PlottedStep[], title: string): EChartsCo
   };
 }
 
+function seriesOf(
+  steps: readonly PlottedStep[],
+  smooth: readonly number[] | undefined,
+  evaluations: readonly PlottedEvaluation[],
+): object[] {
+  const losses = steps.map(({ loss }) => loss);
+  const marks = steps.length <= MARKED_STEPS;
+  const line = { type: "line", symbol: "circle", showSymbol: marks, symbolSize: 6, animation: false };
+  const series: object[] = [
+    {
+      ...line,
+      name: "loss",
+      data: points(steps, losses),
+      color: smooth ? FAINT_LOSS : LOSS,
+      lineStyle: { width: smooth ? 1.25 : 2 },
+    },
+  ];
+  if (smooth) {
+    series.push({
+      ...line,
+      name: "smoothed",
+      data: points(steps, smooth),
+      color: LOSS,
+      showSymbol: false,
+      lineStyle: { width: 2.5 },
+    });
+  }
+  if (evaluations.length > 0) {
+    series.push({
+      ...line,
+      name: "evaluation",
+      data: points(
+        evaluations,
+        evaluations.map(({ loss }) => loss),
+      ),
+      color: EVALUATION,
+      showSymbol: true,
+      symbol: "diamond",
+      symbolSize: 9,
+      lineStyle: { width: 1.5 },
+    });
+  }
+  const rates = steps.map(({ learningRate }) => learningRate);
+  series.push({
+    ...line,
+    name: "learning rate",
+    data: points(steps, rates),
+    xAxisIndex: 1,
+    yAxisIndex: 1,
+    color: LEARNING_RATE,
+    symbolSize: 5,
+    lineStyle: { width: 2 },
+  });
+  return series;
+}
+
 /** What is not finite leaves a gap. */
-function points(steps: readonly PlottedStep[], values: readonly number[]): [number, number | "-"][] {
+function points(steps: readonly { step: number }[], values: readonly number[]): [number, number | "-"][] {
   return steps.map(({ step }, i) => {
     const value = values[i] ?? NaN;
     return [step, Number.isFinite(value) ? value : "-"];

@@ -53,6 +53,19 @@ describe("renderLossPlot", () => {
     assert.ok(!svg.includes("NaN"));
   });
 
+  test("draws evaluations where there are some, on the axis of the loss", () => {
+    const without = renderLossPlot(run(20), "title");
+    assert.ok(!without.svg.includes(">evaluation</text>"));
+    const evaluations = [10, 20].map((step) => ({ step, loss: 3.5 - step / 20 }));
+    const { svg, png } = renderLossPlot(run(20), "title", evaluations);
+    assertPicture(png);
+    assert.ok(svg.includes(">evaluation</text>"));
+    assert.notDeepEqual(png, without.png);
+    // A loss far above makes the axis reach there.
+    const far = renderLossPlot(run(20), "title", [{ step: 10, loss: 70 }]);
+    assert.ok(far.svg.includes(">70</text>") && !svg.includes(">70</text>"));
+  });
+
   test("escapes the title", () => {
     const { svg } = renderLossPlot(run(3), "a <b> & c");
     assert.ok(svg.includes("a &lt;b&gt; &amp; c"));

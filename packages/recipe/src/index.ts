@@ -5,7 +5,15 @@ import type { Recipe } from "@gradpool/rpc";
 export const DRY_RUN_ROWS = 500;
 export const DRY_RUN_STEPS = 200;
 
-export const LR_SCHEDULERS = ["constant", "linear", "cosine"] as const;
+export const LR_SCHEDULERS = [
+  "constant",
+  "constant_with_warmup",
+  "linear",
+  "cosine",
+  "cosine_with_restarts",
+  "polynomial",
+  "inverse_sqrt",
+] as const;
 
 /** The recipe of a run that asks for nothing else. */
 export function defaultRecipe(): Recipe {
@@ -19,6 +27,11 @@ export function defaultRecipe(): Recipe {
     maxGradNorm: 1,
     lrScheduler: "linear",
     warmupSteps: 0,
+    warmupRatio: 0,
+    maxSteps: 0,
+    numCycles: 1,
+    power: 1,
+    lrEnd: 1e-7,
     textColumn: "content",
     appendEos: true,
     packing: false,
@@ -45,35 +58,46 @@ export function defaultRecipe(): Recipe {
     datasetWeights: [],
     datasetConfig: "",
     datasetSplit: "",
+    evalEvery: 0,
+    loadBestModelAtEnd: false,
+    earlyStoppingPatience: 0,
+    earlyStoppingThreshold: 0,
   };
 }
 
-/** What a run's spec says when it begins anew. */
-export const NEW_START = { resumeFrom: "", resumeIfExists: false, resumeWeightsOnly: false };
+/** What a run's spec says that begins anew and is not evaluated. */
+export const NEW_START = {
+  resumeFrom: "",
+  resumeIfExists: false,
+  resumeWeightsOnly: false,
+  evalDataset: [] as string[],
+};
 
 /** Factor on B·A·x: alpha / r, or alpha / sqrt(r) for rsLoRA (peft's LoraLayer.scaling). */
 export function loraScaling(lora: { r: number; alpha: number; useRslora: boolean }): number {
   return lora.alpha / (lora.useRslora ? Math.sqrt(lora.r) : lora.r);
 }
 
+/** Throws what a field must be, unless it is. */
+type Require = (holds: boolean, field: string, value: unknown, bound: string) => void;
+
+const require: Require = (holds, field, value, bound) => {
+  if (holds) return;
+  throw new GradpoolError("invalid_argument", `${field} is ${String(value)}, but must be ${bound}`);
+};
+const atLeast = (field: string, value: number, least: number) =>
+  require(Number.isInteger(value) && value >= least, field, value, `a whole number of at least ${least}`);
+const finite = (field: string, value: number, holds: boolean, bound: string) =>
+  require(Number.isFinite(value) && holds, field, value, bound);
+
 /** Refuses a recipe that cannot be meant. Errors: `invalid_argument`, one line naming field and bound. */
 export function checkRecipe(recipe: Recipe): void {
   const { lora } = recipe;
   if (!lora) throw new GradpoolError("invalid_argument", "recipe.lora is missing; fill in every field of it");
-  const require = (holds: boolean, field: string, value: unknown, bound: string) => {
-    if (holds) return;
-    throw new GradpoolError("invalid_argument", `${field} is ${String(value)}, but must be ${bound}`);
-  };
-  const atLeast = (field: string, value: number, least: number) =>
-    require(Number.isInteger(value) && value >= least, field, value, `a whole number of at least ${least}`);
-  const finite = (field: string, value: number, holds: boolean, bound: string) =>
-    require(Number.isFinite(value) && holds, field, value, bound);
-
   atLeast("epochs", recipe.epochs, 1);
   atLeast("batch_size", recipe.batchSize, 1);
   atLeast("gradient_accumulation", recipe.gradientAccumulation, 1);
   atLeast("max_length", recipe.maxLength, 2);
-  atLeast("warmup_steps", recipe.warmupSteps, 0);
   atLeast("shuffle_buffer", recipe.shuffleBuffer, 0);
   atLeast("save_every", recipe.saveEvery, 0);
   atLeast("seed", recipe.seed, 0);
@@ -83,12 +107,41 @@ export function checkRecipe(recipe: Recipe): void {
   finite("adam_beta1", recipe.adamBeta1, recipe.adamBeta1 >= 0 && recipe.adamBeta1 < 1, "at least 0 and below 1");
   finite("adam_beta2", recipe.adamBeta2, recipe.adamBeta2 >= 0 && recipe.adamBeta2 < 1, "at least 0 and below 1");
   finite("adam_epsilon", recipe.adamEpsilon, recipe.adamEpsilon > 0, "greater than 0");
-  const schedulers: readonly string[] = LR_SCHEDULERS;
-  require(schedulers.includes(
-    recipe.lrScheduler,
-  ), "lr_scheduler", recipe.lrScheduler, `one of ${schedulers.join(", ")}`);
   atLeast("lora_r", lora.r, 1);
   finite("lora_alpha", lora.alpha, lora.alpha > 0, "greater than 0");
   finite("lora_dropout", lora.dropout, lora.dropout >= 0 && lora.dropout < 1, "at least 0 and below 1");
   require(lora.targetModules.length > 0, "target_modules", "empty", "at least one module name, such as c_attn");
+  checkSchedule(recipe);
+  checkEvaluation(recipe);
+}
+
+function checkSchedule(recipe: Recipe): void {
+  const { lrScheduler, warmupSteps, warmupRatio, maxSteps, numCycles, power, lrEnd, learningRate } = recipe;
+  const schedulers: readonly string[] = LR_SCHEDULERS;
+  require(schedulers.includes(lrScheduler), "lr_scheduler", lrScheduler, `one of ${schedulers.join(", ")}`);
+  atLeast("warmup_steps", warmupSteps, 0);
+  finite("warmup_ratio", warmupRatio, warmupRatio >= 0 && warmupRatio <= 1, "from 0 to 1");
+  require(warmupRatio === 0 || warmupSteps === 0, "warmup_ratio", warmupRatio, "0 when warmup_steps is given");
+  require(Number.isInteger(maxSteps), "max_steps", maxSteps, "a whole number");
+  if (lrScheduler === "cosine_with_restarts") atLeast("num_cycles", numCycles, 1);
+  else onlyFor("cosine_with_restarts", "num_cycles", numCycles, 1);
+  if (lrScheduler === "polynomial") {
+    finite("power", power, power >= 0, "0 or greater");
+    finite("lr_end", lrEnd, lrEnd >= 0 && lrEnd < learningRate, "at least 0 and below learning_rate");
+  } else {
+    onlyFor("polynomial", "power", power, 1);
+    onlyFor("polynomial", "lr_end", lrEnd, 1e-7);
+  }
+}
+
+/** A client that does not know the field says 0. */
+function onlyFor(scheduler: string, field: string, value: number, ignored: number): void {
+  require(value === 0 || value === ignored, field, value, `left out: it is for lr_scheduler ${scheduler}`);
+}
+
+function checkEvaluation({ evalEvery, earlyStoppingPatience: patience, earlyStoppingThreshold: least }: Recipe): void {
+  atLeast("eval_every", evalEvery, 0);
+  atLeast("early_stopping_patience", patience, 0);
+  finite("early_stopping_threshold", least, least >= 0, "0 or greater");
+  require(least === 0 || patience > 0, "early_stopping_threshold", least, "left out without early_stopping_patience");
 }

@@ -1,10 +1,23 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { GradpoolError } from "@gradpool/errors";
-import { checkRecipe, defaultRecipe, loraScaling } from "@gradpool/recipe";
+import { checkRecipe, defaultRecipe, loraScaling, LR_SCHEDULERS } from "@gradpool/recipe";
 import type { LoraRecipe, Recipe } from "@gradpool/rpc";
 
 test("the defaults are allowed", () => checkRecipe(defaultRecipe()));
+
+test("each scheduler is allowed with what belongs to it, and by clients that do not know the rest", () => {
+  for (const lrScheduler of LR_SCHEDULERS) checkRecipe({ ...defaultRecipe(), lrScheduler });
+  checkRecipe({
+    ...defaultRecipe(),
+    lrScheduler: "cosine_with_restarts",
+    numCycles: 4,
+    warmupRatio: 0.1,
+    maxSteps: -1,
+  });
+  checkRecipe({ ...defaultRecipe(), lrScheduler: "polynomial", power: 0.5, lrEnd: 0 });
+  checkRecipe({ ...defaultRecipe(), numCycles: 0, power: 0, lrEnd: 0 });
+});
 
 const WRONG: [Partial<Recipe>, RegExp][] = [
   [{ epochs: 0 }, /^epochs is 0, but must be a whole number of at least 1$/],
@@ -15,9 +28,21 @@ const WRONG: [Partial<Recipe>, RegExp][] = [
   [{ learningRate: NaN }, /^learning_rate is NaN/],
   [{ weightDecay: -0.1 }, /^weight_decay/],
   [{ maxGradNorm: Infinity }, /^max_grad_norm/],
-  [{ lrScheduler: "cosin" }, /^lr_scheduler is cosin, but must be one of constant, linear, cosine/],
+  [{ lrScheduler: "cosin" }, /^lr_scheduler is cosin, but must be one of constant, .*, inverse_sqrt$/],
   [{ adamBeta2: 1 }, /^adam_beta2/],
   [{ adamEpsilon: 0 }, /^adam_epsilon/],
+  [{ warmupRatio: 1.5 }, /^warmup_ratio is 1.5, but must be from 0 to 1/],
+  [{ warmupRatio: 0.1, warmupSteps: 3 }, /^warmup_ratio is 0.1, but must be 0 when warmup_steps is given/],
+  [{ maxSteps: 0.5 }, /^max_steps is 0.5/],
+  [{ numCycles: 3 }, /^num_cycles is 3, but must be left out: it is for lr_scheduler cosine_with_restarts/],
+  [{ lrScheduler: "cosine_with_restarts", numCycles: 0 }, /^num_cycles is 0, but must be a whole number of at least 1/],
+  [{ power: 2 }, /^power is 2, but must be left out: it is for lr_scheduler polynomial/],
+  [{ lrEnd: 1e-6 }, /^lr_end/],
+  [{ lrScheduler: "polynomial", power: -1 }, /^power is -1/],
+  [{ lrScheduler: "polynomial", lrEnd: 1 }, /^lr_end is 1, but must be at least 0 and below learning_rate/],
+  [{ evalEvery: -1 }, /^eval_every/],
+  [{ earlyStoppingPatience: 1.5 }, /^early_stopping_patience/],
+  [{ earlyStoppingThreshold: 0.1 }, /^early_stopping_threshold is 0.1, .* without early_stopping_patience/],
   [{ lora: undefined }, /^recipe.lora is missing/],
 ];
 

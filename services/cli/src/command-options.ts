@@ -56,6 +56,7 @@ export function addRunFlags(command: Command): Command {
         DEFAULT_DATASET,
       ),
     )
+    .option("--eval_dataset <sources...>", "held-out data, evaluated as eval_every says")
     .option("--output_dir <folder>", "folder for the result (default: outputs/<model>-<date>-<time>)")
     .option("--resume_from <folder>", "checkpoint to go on from, or latest: the newest good one in output_dir")
     .option("--resume_if_exists", "a new start where the folder of --resume_from does not exist")

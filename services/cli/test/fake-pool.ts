@@ -36,6 +36,9 @@ export function runOf(given: Partial<Run> = {}): Run {
     waitingFor: "",
     resumedFrom: undefined,
     notes: [],
+    lastEvaluation: undefined,
+    bestEvaluation: undefined,
+    stoppedEarly: false,
     ...given,
   };
 }

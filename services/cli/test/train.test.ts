@@ -84,6 +84,39 @@ describe("gradpool train", () => {
     });
   });
 
+  test("evaluates on held-out data: as gradpool eval does, on the adapter that is the result", TIMEOUT, async () => {
+    await withFolder(async (folder) => {
+      const heldOut = join(REPOSITORY, "services/cli/src/terminal");
+      const env = { GRADPOOL_HOME: join(folder, "home") };
+      const evaluation = ["--eval_dataset", heldOut, "--eval_every", "20", "--load_best_model_at_end"];
+      const argv = [...flags(folder, 1), ...evaluation, "--max_steps", "50", "--learning_rate", "1e-3"];
+      const { code, stdout, stderr } = await new Cli(argv, env).ended;
+      assert.equal(code, 0, stderr);
+      const said = [...stdout.matchAll(/^step (\d+): evaluation loss \d\.\d{4}, perplexity [\d.]+$/gm)];
+      assert.deepEqual(
+        said.map(([, step]) => step),
+        ["20", "40", "50"],
+      );
+      assert.match(stdout, /^done in .*; best evaluation loss \d\.\d{4}, perplexity [\d.]+ at step \d+$/m);
+      const metrics = JSON.parse(await readFile(join(folder, "out/metrics.json"), "utf8")) as {
+        evaluations: { step: number; loss: number; tokens: number; perplexity: number }[];
+        result_step: number;
+      };
+      assert.deepEqual(
+        metrics.evaluations.map(({ step }) => step),
+        [20, 40, 50],
+      );
+      const best = metrics.evaluations.find(({ step }) => step === metrics.result_step);
+      assert.equal(best?.loss, Math.min(...metrics.evaluations.map(({ loss }) => loss)));
+      const dataset = ["--dataset", heldOut, "--max_length", "32", "--packing", "--batch_size", "2"];
+      const model = ["--model_id", TINY_CODER, "--adapter", join(folder, "out")];
+      const again = await new Cli(["eval", ...model, ...dataset, "--json"], env).ended;
+      assert.equal(again.code, 0, again.stderr);
+      const { loss, perplexity, tokens } = JSON.parse(again.stdout) as Record<string, number>;
+      assert.deepEqual([loss, perplexity, tokens], [best.loss, best.perplexity, best.tokens]);
+    });
+  });
+
   test("I3: goes on when a trainer is killed, and starts it again", TIMEOUT, async () => {
     await withFolder(async (folder) => {
       const { cli, pids } = await longRun(folder, "--trainers", "2");

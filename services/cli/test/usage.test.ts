@@ -18,7 +18,16 @@ const REFUSED: [argv: string[], code: number, line: RegExp][] = [
   [["train", ...MODEL, "--dataset", "synthetic", "--epochs"], 2, /--epochs needs a value/],
   [["train", ...MODEL, "--dataset", "synthetic", "--epochs", "0"], 2, /epochs is 0, but must be .* at least 1/],
   [["train", ...MODEL, "--dataset", "synthetic", "--lora_dropout", "1"], 2, /lora_dropout is 1, but must be/],
-  [["train", ...MODEL, "--dataset", "synthetic", "--lr_scheduler", "step"], 2, /one of constant, linear, cosine/],
+  [["train", ...MODEL, "--dataset", "synthetic", "--lr_scheduler", "step"], 2, /one of constant, .*, linear, cosine/],
+  [
+    ["train", ...MODEL, "--dataset=synthetic", "--num_cycles", "3"],
+    2,
+    /num_cycles .* lr_scheduler cosine_with_restarts/,
+  ],
+  [["train", ...MODEL, "--dataset=synthetic", "--warmup_steps=3", "--warmup_ratio=0.1"], 2, /0 when warmup_steps is/],
+  [["train", ...MODEL, "--dataset=synthetic", "--eval_every", "3"], 2, /--eval_every says nothing without --eval_data/],
+  [["train", ...MODEL, "--dataset=synthetic", "--load-best-model-at-end"], 2, /says nothing without --eval_dataset/],
+  [["train", ...MODEL, "--dataset=synthetic", "--eval_dataset", "/no/such.jsonl"], 1, /\/no\/such\.jsonl/],
   [["train", ...MODEL, "--dataset", "synthetic", "--trainers", "0"], 2, /--trainers must be at least 1/],
   [["train", ...MODEL, "--dataset=synthetic", "--address=127.0.0.1:1", "--trainers=2"], 2, /for an own stack; leave/],
   [

@@ -27,7 +27,17 @@ const STATES: Record<VisibleState, RunState> = {
 type TrainerEffect = Extract<Effect, { type: "assign" | "cancel-task" | "disconnect" }>;
 type RunEffect = Extract<
   Effect,
-  { type: "prepare" | "open-stream" | "retry" | "accept-result" | "apply-step" | "finish" }
+  {
+    type:
+      | "prepare"
+      | "open-stream"
+      | "open-evaluation"
+      | "retry"
+      | "accept-result"
+      | "apply-step"
+      | "apply-evaluation"
+      | "finish";
+  }
 >;
 
 /** What the engine needs of the trainers' side. */
@@ -199,10 +209,20 @@ export class Engine implements AsyncDisposable {
         break;
       case "apply-step":
         this.#report(runId, async () => {
-          await this.happen({ changes: [{ type: "step", runId, step: run.applyStep() }] });
-          await run.saveIfDue();
-          await this.happen({ event: { type: "step-applied", runId } });
+          const { step, evaluate } = run.applyStep();
+          await this.happen({ changes: [{ type: "step", runId, step }] });
+          // What is saved behind an evaluation knows of it.
+          if (!evaluate) await run.saveIfDue();
+          await this.happen({ event: { type: "step-applied", runId, evaluate } });
         });
+        break;
+      case "open-evaluation":
+        this.#report(runId, () =>
+          run.evaluate((last) => void this.happen({ event: { type: "evaluation-batch-arrived", runId, last } })),
+        );
+        break;
+      case "apply-evaluation":
+        this.#report(runId, () => this.#applyEvaluation(runId, run));
         break;
       case "finish":
         this.#report(runId, async () => {
@@ -213,8 +233,22 @@ export class Engine implements AsyncDisposable {
     }
   }
 
+  async #applyEvaluation(runId: string, run: ActiveRun): Promise<void> {
+    const { evaluation, stop } = run.applyEvaluation();
+    const { totalSteps } = this.#options.registry.get(runId).recorded;
+    const stoppedEarly = stop && evaluation.step < totalSteps;
+    await this.happen({
+      changes: [
+        { type: "evaluation", runId, evaluation },
+        { type: "patch", runId, patch: { stoppedEarly } },
+      ],
+    });
+    await run.saveIfDue();
+    await this.happen({ event: { type: "evaluation-applied", runId, stop } });
+  }
+
   async #prepare(runId: string, run: ActiveRun): Promise<void> {
-    const { facts, found, steps } = await run.prepare(this.#options.trainers().runtimes());
+    const { facts, found, steps, evaluations } = await run.prepare(this.#options.trainers().runtimes());
     await this.happen(() => {
       if (!this.#active.has(runId)) return {};
       this.#options.registry.get(runId).tell({ preparing: "" });
@@ -223,7 +257,7 @@ export class Engine implements AsyncDisposable {
         event,
         changes: [
           { type: "patch", runId, patch: found },
-          { type: "steps", runId, steps },
+          { type: "steps", runId, steps, evaluations },
         ],
       };
     });

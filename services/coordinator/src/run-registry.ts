@@ -4,6 +4,7 @@ import { GradpoolError } from "@gradpool/errors";
 import { checkRecipe } from "@gradpool/recipe";
 import {
   RunState,
+  type Evaluation,
   type LoraRecipe,
   type Recipe,
   type Run,
@@ -11,6 +12,7 @@ import {
   type StepMetrics,
   type WatchRunResponse,
 } from "@gradpool/rpc";
+import { bestOf } from "./runs/evaluations.js";
 import type { CompleteRecipe } from "./runs/prepare.js";
 import { hasEnded, RunRecord } from "./runs/run-record.js";
 import type { Change, RunStore } from "./store/run-store.js";
@@ -96,6 +98,9 @@ export class RunRegistry {
       waitingFor: "",
       resumedFrom: undefined,
       notes: [],
+      lastEvaluation: undefined,
+      bestEvaluation: undefined,
+      stoppedEarly: false,
     };
   }
 
@@ -120,7 +125,8 @@ export class RunRegistry {
       else if (change.type === "patch") patch(change.runId, () => change.patch);
       else others.push(change);
       if (change.type === "step") patch(change.runId, ({ tokens }) => afterStep(change.step, tokens));
-      if (change.type === "steps") patch(change.runId, () => afterSteps(change.steps));
+      if (change.type === "evaluation") patch(change.runId, (run) => afterEvaluation(change.evaluation, run));
+      if (change.type === "steps") patch(change.runId, () => afterSteps(change));
     }
     return [...others, ...[...runs.values()].map((run) => ({ type: "run" as const, run }))];
   }
@@ -146,14 +152,28 @@ const afterStep = (step: StepMetrics, tokens: number): Partial<Run> => ({
   tokens: tokens + step.tokens,
 });
 
-const afterSteps = (steps: readonly StepMetrics[]): Partial<Run> => ({
+const afterEvaluation = (evaluation: Evaluation, { bestEvaluation }: Run): Partial<Run> => ({
+  lastEvaluation: evaluation,
+  bestEvaluation: bestOf(bestEvaluation ? [bestEvaluation, evaluation] : [evaluation]),
+});
+
+const afterSteps = ({ steps, evaluations }: Change & { type: "steps" }): Partial<Run> => ({
   step: steps.length,
   lastStep: steps.at(-1),
+  lastEvaluation: evaluations.at(-1),
+  bestEvaluation: bestOf(evaluations),
   tokens: steps.reduce((sum, { tokens }) => sum + tokens, 0),
 });
 
 /** The spec's recipe, checked. Errors: `invalid_argument`. */
-export function completeRecipe({ modelId, dataset, outputDir, recipe, ...resume }: RunSpec): CompleteRecipe {
+export function completeRecipe({
+  modelId,
+  dataset,
+  evalDataset,
+  outputDir,
+  recipe,
+  ...resume
+}: RunSpec): CompleteRecipe {
   const missing = (field: string) => new GradpoolError("invalid_argument", `${field} is missing`);
   if (!modelId) throw missing("model_id");
   if (dataset.length === 0) throw missing("dataset");
@@ -164,7 +184,18 @@ export function completeRecipe({ modelId, dataset, outputDir, recipe, ...resume 
     throw new GradpoolError("invalid_argument", `${flag} needs resume_from: a checkpoint folder, or "latest"`);
   }
   checkRecipe(recipe);
+  const field = evaluationField(recipe);
+  if (field && evalDataset.length === 0) {
+    throw new GradpoolError("invalid_argument", `${field} needs eval_dataset: the held-out data`);
+  }
   return recipe as Recipe & { lora: LoraRecipe };
+}
+
+/** What the recipe asks for that only evaluations give. */
+function evaluationField({ evalEvery, loadBestModelAtEnd, earlyStoppingPatience }: Recipe): string | undefined {
+  if (loadBestModelAtEnd) return "load_best_model_at_end";
+  if (earlyStoppingPatience > 0) return "early_stopping_patience";
+  return evalEvery > 0 ? "eval_every" : undefined;
 }
 
 /** Sorts by time of submission. */

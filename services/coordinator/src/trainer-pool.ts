@@ -102,7 +102,7 @@ export class TrainerPool implements Trainers, Disposable {
   /** Bytes of gradients that the result of a task may have; undefined when nobody waits for it any more. */
   resultLimit(taskId: string): number | undefined {
     const task = this.#options.engine.taskOf(taskId);
-    return task && this.#options.engine.run(task.runId).resultLimit();
+    return task && this.#options.engine.run(task.runId).resultLimit(task);
   }
 
   /**

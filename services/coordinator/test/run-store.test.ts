@@ -75,13 +75,34 @@ describe("the run store", () => {
       { $case: "step", value: stepNumber(2) },
     ]);
     // It goes on behind step 1, or from elsewhere with more steps.
-    await store.commit([{ type: "steps", runId: "b", steps: [stepNumber(1)] }]);
+    await store.commit([{ type: "steps", runId: "b", steps: [stepNumber(1)], evaluations: [] }]);
     assert.equal((await store.history("b")).length, 2);
-    await store.commit([{ type: "steps", runId: "b", steps: [1, 2, 3].map(stepNumber) }]);
+    await store.commit([{ type: "steps", runId: "b", steps: [1, 2, 3].map(stepNumber), evaluations: [] }]);
     assert.deepEqual(
       (await store.history("b")).map(({ value }) => value.step),
       [1, 1, 2, 3],
     );
+  });
+
+  it("holds evaluations, and those alone that a run goes on with", async (t) => {
+    await using store = await SqliteRunStore.open(storePath(t), LOG);
+    const evaluated = (step: number) => ({ step, epoch: 0, loss: 2, perplexity: Math.exp(2), tokens: 9, seconds: 0.5 });
+    await store.commit([{ type: "run", run: runNamed("a") }]);
+    for (const step of [1, 2, 3]) {
+      await store.commit([{ type: "step", runId: "a", step: stepNumber(step) }]);
+      await store.commit([{ type: "evaluation", runId: "a", evaluation: evaluated(step) }]);
+    }
+    const places = async () => (await store.history("a")).map(({ $case, value }) => `${$case} ${value.step}`);
+    // Two steps were saved, but only the evaluation behind the first of them.
+    const steps = [1, 2].map(stepNumber);
+    await store.commit([{ type: "steps", runId: "a", steps, evaluations: [evaluated(1)] }]);
+    assert.deepEqual(await places(), ["step 1", "evaluation 1", "step 2"]);
+    await store.commit([{ type: "evaluation", runId: "a", evaluation: evaluated(2) }]);
+    assert.deepEqual(await places(), ["step 1", "evaluation 1", "step 2", "evaluation 2"]);
+    // From elsewhere, with evaluations that it has not made itself.
+    await store.commit([{ type: "run", run: runNamed("b") }]);
+    await store.commit([{ type: "steps", runId: "b", steps, evaluations: [1, 2].map(evaluated) }]);
+    assert.equal((await store.history("b")).length, 4);
   });
 
   it("belongs to one coordinator at a time", async (t) => {

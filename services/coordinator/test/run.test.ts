@@ -136,6 +136,32 @@ describe("a run", { timeout: 240_000 }, () => {
     assert.ok((steps.at(-1)?.learningRate ?? 1) > 0);
   });
 
+  it("makes max_steps steps, through as many epochs as that takes, and the schedule ends there", async () => {
+    await using world = await World.start();
+    await world.trainer();
+    // 2 steps an epoch.
+    for (const maxSteps of [1, 5]) {
+      const changes = { maxSteps, epochs: 2, warmupRatio: 0.3, learningRate: 1e-3 };
+      const { run, steps } = await world.train(world.spec({ outputDir: world.outputDir(`to-${maxSteps}`) }, changes));
+      assert.equal(run.state, RunState.RUN_STATE_COMPLETED, run.error?.message);
+      assert.deepEqual([run.step, run.totalSteps, run.spec?.recipe?.epochs], [maxSteps, maxSteps, 2]);
+      const expected = {
+        1: [[0, 0]],
+        5: [
+          [0, 0],
+          [0, 0.5e-3],
+          [1, 1e-3],
+          [1, 1e-3 * (2 / 3)],
+          [2, 1e-3 * (1 / 3)],
+        ],
+      };
+      assert.deepEqual(
+        steps.map(({ epoch, learningRate }) => [epoch, learningRate]),
+        expected[maxSteps as 1 | 5],
+      );
+    }
+  });
+
   it("makes a step without targets by a zero gradient, with loss 0", async () => {
     await using world = await World.start();
     await world.trainer();

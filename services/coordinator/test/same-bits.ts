@@ -14,12 +14,19 @@ export async function trainAlone(world: World, name: string, recipe: RecipeChang
   return ended;
 }
 
+const FILES = ["adapter_model.safetensors", "training_state.safetensors", "README.md"];
+
 /** Adapter and Adam state of two runs have the same bytes, and their steps the same numbers. */
-export function assertSame(world: World, [a, first]: [string, Ended], [b, second]: [string, Ended]): void {
+export function assertSame(
+  world: World,
+  [a, first]: [string, Ended],
+  [b, second]: [string, Ended],
+  files: readonly string[] = FILES,
+): void {
   assert.equal(second.run.state, RunState.RUN_STATE_COMPLETED, second.run.error?.message);
   const last = first.steps.at(-1) ?? assert.fail();
   const checkpoint = `checkpoint-epoch${last.epoch}-step${last.step}`;
-  for (const file of ["adapter_model.safetensors", "training_state.safetensors", "README.md"]) {
+  for (const file of files) {
     assert.deepEqual(world.output(b, checkpoint, file), world.output(a, checkpoint, file), file);
   }
   assert.deepEqual(losses(second), losses(first));

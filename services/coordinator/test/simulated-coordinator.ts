@@ -9,7 +9,7 @@ import { waitingIn } from "../src/core/assignment.js";
 import { ON_REQUEST } from "../src/core/runs.js";
 import { step } from "../src/core/step.js";
 import type { Agenda } from "./agenda.js";
-import { gradientOf, mix, stepsOf, type SimulatedRun } from "./simulated-run.js";
+import { gradientOf, isEvaluated, isStop, mix, stepsOf, type SimulatedRun } from "./simulated-run.js";
 import { SimulatedCrash, type DurableRun, type SimulatedStore } from "./simulated-store.js";
 
 export const LEASE_MS = 10_000;
@@ -21,6 +21,8 @@ interface RunMemory {
   steps: number;
   early: Map<number, number>;
   sum: number[];
+  /** Of each evaluation so far, by its order: what came of it. */
+  evaluations: number[];
   /** Of the trainers whose results were accepted. */
   deviceClass: string | undefined;
 }
@@ -109,7 +111,7 @@ export class SimulatedCoordinator {
     store.write(() => {
       alongside();
       for (const { runId, state, because } of states) {
-        const saved = { steps: 0, adapter: 1, deviceClass: undefined };
+        const saved = { steps: 0, adapter: 1, evaluations: [], deviceClass: undefined };
         const run = store.runs.get(runId) ?? { runId, paused: false, outcome: undefined, saved };
         store.runs.set(runId, { ...run, paused: state === "paused" && because === ON_REQUEST });
       }
@@ -156,12 +158,19 @@ export class SimulatedCoordinator {
       case "apply-step":
         this.#apply(effect);
         break;
+      case "open-evaluation":
+        this.#streamHeldOut(this.#memoryOf(effect.runId));
+        break;
+      case "apply-evaluation":
+        this.#applyEvaluation(effect);
+        break;
       case "finish":
         this.#in(upTo(500), () => {
-          const { steps, adapter, run, deviceClass } = this.#memoryOf(effect.runId);
-          assert.equal(steps, stepsOf(run).length, "a result was written before its last step");
+          const { run, ...memory } = this.#memoryOf(effect.runId);
+          const isLast = memory.steps === stepsOf(run).length || isStop(memory.evaluations);
+          assert.ok(isLast, "a result was written before its last step");
           const finished = () => void this.tell({ type: "run-finished", runId: effect.runId });
-          this.#save(effect.runId, { steps, adapter, deviceClass }, finished);
+          this.#save(effect.runId, savedOf(memory), finished);
         });
         break;
       case "end-run": {
@@ -192,10 +201,24 @@ export class SimulatedCoordinator {
     const durable = this.#options.store.runs.get(runId);
     assert.ok(run && durable);
     const { steps, adapter, deviceClass } = durable.saved;
-    this.#memory.set(runId, { run, steps, adapter, deviceClass, early: new Map(), sum: [] });
+    const evaluations = [...durable.saved.evaluations];
+    this.#memory.set(runId, { run, steps, adapter, evaluations, deviceClass, early: new Map(), sum: [] });
     const { gradientAccumulation } = run;
     const totalSteps = stepsOf(run).length;
-    this.tell({ type: "run-prepared", runId, gradientAccumulation, totalSteps, stepsDone: steps, deviceClass });
+    const due = Array.from({ length: steps }, (_, i) => i + 1).filter((made) => isEvaluated(run, made)).length;
+    const facts = { evaluate: due > evaluations.length, stopped: isStop(evaluations), deviceClass };
+    this.tell({ type: "run-prepared", runId, gradientAccumulation, totalSteps, stepsDone: steps, ...facts });
+  }
+
+  #streamHeldOut({ run: { runId, heldOut } }: RunMemory): void {
+    const send = (index: number) => {
+      if (index === heldOut) return;
+      this.#in(this.#options.upTo(100), () => {
+        this.tell({ type: "evaluation-batch-arrived", runId, last: index + 1 === heldOut });
+        send(index + 1);
+      });
+    };
+    send(0);
   }
 
   /** From behind the steps that were made before. */
@@ -213,12 +236,12 @@ export class SimulatedCoordinator {
   }
 
   /** I3: one result of a micro-batch, for the step that is being made; I2: from one class of devices. */
-  #accept({ trainerId, runId, step: number, microBatch }: TaskState): void {
+  #accept({ trainerId, runId, step: number, microBatch, evaluation }: TaskState): void {
     const memory = this.#memoryOf(runId);
     const deviceClass = this.#options.deviceClassOf(trainerId);
     memory.deviceClass ??= deviceClass;
     assert.equal(deviceClass, memory.deviceClass, "a run was served by two classes of devices");
-    assert.equal(number, memory.steps + 1, "a result of another step was accepted");
+    assert.equal(number, memory.steps + (evaluation ? 0 : 1), "a result of another step was accepted");
     assert.ok(microBatch >= memory.sum.length && !memory.early.has(microBatch), "a micro-batch was accepted twice");
     memory.early.set(microBatch, gradientOf(memory.adapter, microBatch));
     for (let next; (next = memory.early.get(memory.sum.length)) !== undefined;) {
@@ -243,9 +266,26 @@ export class SimulatedCoordinator {
       memory.adapter = memory.sum.reduce(mix, memory.adapter);
       memory.sum = [];
       memory.steps += 1;
-      const { steps, adapter, deviceClass } = memory;
-      if (happens(0.4)) this.#in(upTo(800), () => this.#save(runId, { steps, adapter, deviceClass }));
-      this.tell({ type: "step-applied", runId });
+      const saved = savedOf(memory);
+      if (happens(0.4)) this.#in(upTo(800), () => this.#save(runId, saved));
+      this.tell({ type: "step-applied", runId, evaluate: isEvaluated(memory.run, memory.steps) });
+    });
+  }
+
+  /** Each evaluation once, of all held-out micro-batches, in order. */
+  #applyEvaluation({ runId, step: number }: { runId: string; step: number }): void {
+    const memory = this.#memoryOf(runId);
+    const { upTo, happens, store } = this.#options;
+    assert.equal(number, memory.steps, "an adapter was evaluated that is not there");
+    assert.ok(isEvaluated(memory.run, number), "an evaluation was not asked for");
+    assert.equal(memory.sum.length, memory.run.heldOut, "an evaluation lacks a micro-batch or has one too many");
+    this.#in(upTo(200), () => {
+      if (store.runs.get(runId)?.outcome !== undefined) return;
+      memory.evaluations.push(memory.sum.reduce(mix, 0));
+      memory.sum = [];
+      const saved = savedOf(memory);
+      if (happens(0.4)) this.#in(upTo(800), () => this.#save(runId, saved));
+      this.tell({ type: "evaluation-applied", runId, stop: isStop(memory.evaluations) });
     });
   }
 
@@ -261,7 +301,8 @@ export class SimulatedCoordinator {
         this.#save(runId, saved, then);
       });
     }
-    if (saved.steps >= run.saved.steps) store.write(() => store.runs.set(runId, { ...run, saved }));
+    const isNewer = saved.steps > run.saved.steps || saved.evaluations.length >= run.saved.evaluations.length;
+    if (saved.steps >= run.saved.steps && isNewer) store.write(() => store.runs.set(runId, { ...run, saved }));
     then();
   }
 
@@ -288,3 +329,10 @@ export class SimulatedCoordinator {
     }
   }
 }
+
+const savedOf = ({ steps, adapter, evaluations, deviceClass }: Omit<RunMemory, "run">): DurableRun["saved"] => ({
+  steps,
+  adapter,
+  evaluations: [...evaluations],
+  deviceClass,
+});

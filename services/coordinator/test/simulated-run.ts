@@ -16,6 +16,9 @@ export interface SimulatedRun {
   gradientAccumulation: number;
   epochs: number;
   microBatchesPerEpoch: number;
+  /** Evaluate every so many steps and at the end, on so many micro-batches; 0: never. */
+  evaluateEvery: number;
+  heldOut: number;
 }
 
 /** A number that stands for an adapter: another order, another micro-batch or another adapter gives another one. */
@@ -33,12 +36,26 @@ export function stepsOf({ gradientAccumulation, epochs, microBatchesPerEpoch }: 
   return sizes;
 }
 
+export const isEvaluated = ({ evaluateEvery, ...run }: SimulatedRun, step: number): boolean =>
+  evaluateEvery > 0 && (step % evaluateEvery === 0 || step === stepsOf({ ...run, evaluateEvery }).length);
+
+/** What an adapter is worth on the held-out data. */
+export const evaluationOf = ({ heldOut }: SimulatedRun, adapter: number): number =>
+  Array.from({ length: heldOut }, (_, microBatch) => gradientOf(adapter, microBatch)).reduce(mix, 0);
+
+/** Whether the run stops early, by a rule that some of its evaluations meet. */
+export const isStop = (evaluations: readonly number[]): boolean => (evaluations.at(-1) ?? 1) % 11 === 0;
+
 /** What one trainer that never fails would make of the run. */
-export function expectedAdapter(run: SimulatedRun): number {
+export function expectedEnd(run: SimulatedRun): { adapter: number; evaluations: number[] } {
   let adapter = 1;
-  for (const size of stepsOf(run)) {
+  const evaluations: number[] = [];
+  for (const [i, size] of stepsOf(run).entries()) {
     const gradients = Array.from({ length: size }, (_, microBatch) => gradientOf(adapter, microBatch));
     adapter = gradients.reduce(mix, adapter);
+    if (!isEvaluated(run, i + 1)) continue;
+    evaluations.push(evaluationOf(run, adapter));
+    if (isStop(evaluations)) break;
   }
-  return adapter;
+  return { adapter, evaluations };
 }

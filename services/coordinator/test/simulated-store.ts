@@ -8,7 +8,7 @@ export interface DurableRun {
   paused: boolean;
   outcome: string | undefined;
   /** The newest checkpoint or recovery point. */
-  saved: { steps: number; adapter: number; deviceClass: string | undefined };
+  saved: { steps: number; adapter: number; evaluations: readonly number[]; deviceClass: string | undefined };
 }
 
 export class SimulatedStore {

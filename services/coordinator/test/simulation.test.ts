@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { expectedAdapter, type SimulatedRun } from "./simulated-run.js";
+import { expectedEnd, type SimulatedRun } from "./simulated-run.js";
 import { Simulation, type SimulationOptions } from "./simulation.js";
 
 const { GRADPOOL_SIM_SEED: one, GRADPOOL_SIM_SEEDS: count = "200" } = process.env;
@@ -17,6 +17,8 @@ function runsOf(seed: number, number: number): SimulatedRun[] {
     gradientAccumulation: 1 + ((seed + 3 * i) % 5),
     epochs: 1 + ((seed + i) % 2),
     microBatchesPerEpoch: 1 + ((7 * seed + 5 * i) % 11),
+    evaluateEvery: (seed + 2 * i) % 4,
+    heldOut: 1 + ((3 * seed + i) % 6),
   }));
 }
 
@@ -24,10 +26,12 @@ function check(options: SimulationOptions): void {
   const cancelled = new Set(options.cancelled);
   const ends = new Simulation(options).play();
   for (const run of options.runs) {
-    const { outcome, adapter } = ends.get(run.runId) ?? {};
+    const { outcome, adapter, evaluations } = ends.get(run.runId) ?? {};
     if (cancelled.has(run.runId) && outcome === "cancelled") continue;
     assert.equal(outcome, "completed", `${run.runId} of seed ${options.seed}`);
-    assert.equal(adapter, expectedAdapter(run), `${run.runId} of seed ${options.seed} has another adapter (I2)`);
+    const expected = expectedEnd(run);
+    assert.equal(adapter, expected.adapter, `${run.runId} of seed ${options.seed} has another adapter (I2)`);
+    assert.deepEqual(evaluations, expected.evaluations, `${run.runId} of seed ${options.seed}: its evaluations (I2)`);
   }
 }
 

@@ -68,15 +68,15 @@ export class Simulation {
     }
   }
 
-  /** Plays until every run has ended; gives each run's outcome and adapter. */
-  play(): Map<string, { outcome: string; adapter: number }> {
+  /** Plays until every run has ended; gives each run's outcome, adapter and evaluations. */
+  play(): Map<string, { outcome: string; adapter: number; evaluations: readonly number[] }> {
     const { runs } = this.#store;
     const hasEnded = ({ runId }: SimulatedRun) => runs.get(runId)?.outcome !== undefined;
     for (let events = 0; !this.#options.runs.every(hasEnded); events++) {
       assert.ok(this.#agenda.next() && events < MOST_EVENTS, "a run never ends");
     }
     if (!this.#coordinator.isDown) this.#coordinator.assertEmpty();
-    return new Map([...runs].map(([runId, { outcome = "", saved }]) => [runId, { outcome, adapter: saved.adapter }]));
+    return new Map([...runs].map(([runId, { outcome = "", saved }]) => [runId, { outcome, ...saved }]));
   }
 
   #upTo(ms: number): number {

@@ -34,5 +34,8 @@ export const runNamed = (runId: string, changes: Partial<Run> = {}): Run => ({
   waitingFor: "",
   resumedFrom: undefined,
   notes: ["a note"],
+  lastEvaluation: undefined,
+  bestEvaluation: undefined,
+  stoppedEarly: false,
   ...changes,
 });

@@ -5,6 +5,7 @@ import { initAdapter, loraTensorNames, type AdapterTensors } from "@gradpool/ada
 import { defaultRecipe } from "@gradpool/recipe";
 import type { PreparedRun } from "../src/runs/prepare.js";
 import { Training } from "../src/runs/training.js";
+import { failure } from "./support.js";
 
 const TARGETS = [
   { name: "transformer.h.0.attn.c_attn", inFeatures: 6, outFeatures: 9 },
@@ -16,7 +17,14 @@ function newTraining(changes: object = {}): Training {
   assert.ok(lora);
   const complete = { ...recipe, lora: { ...lora, r: 2 }, ...changes };
   const adapter = initAdapter(TARGETS, 2, 1);
-  return new Training({ recipe: complete, targets: TARGETS, adapter, totalSteps: 10 } as unknown as PreparedRun);
+  const source = { model: { description: { vocabSize: 100 } } };
+  return new Training({
+    recipe: complete,
+    targets: TARGETS,
+    adapter,
+    source,
+    totalSteps: 10,
+  } as unknown as PreparedRun);
 }
 
 /** Gradients whose sum depends on the order in which float32 adds them. */
@@ -86,6 +94,32 @@ describe("a step", () => {
   it("is refused when it makes the adapter infinite", () => {
     const training = newTraining({ learningRate: 1e39, lrScheduler: "constant" });
     assert.throws(() => stepInOrder(training, [0, 1, 2, 3, 4]), /step 1: the adapter became infinite/);
+  });
+
+  it("is refused, by its number, when loss or gradient is no number", () => {
+    for (const [value, message] of [
+      [NaN, /^step 2: loss is NaN; lower learning_rate, or set max_grad_norm$/],
+      [Infinity, /^step 2: loss is Infinity; lower learning_rate/],
+    ] as const) {
+      const training = newTraining();
+      stepInOrder(training, [0, 1, 2, 3, 4]);
+      training.accept(0, { ...resultOf(0, 11), lossSum: value });
+      assert.throws(() => training.applyStep(0, 1), failure("failed_precondition", message));
+    }
+    const training = newTraining();
+    const result = resultOf(0, 11);
+    for (const { data } of result.gradients.values()) data[0] = NaN;
+    training.accept(0, result);
+    assert.throws(() => training.applyStep(0, 1), failure("failed_precondition", /^step 1: gradient norm is NaN; /));
+  });
+
+  it("is refused when its loss explodes", () => {
+    const training = newTraining();
+    stepInOrder(training, [0, 1, 2, 3, 4]);
+    training.accept(0, { ...resultOf(0, 10), lossSum: 200 });
+    const message = /^step 2: the loss exploded to 20.00 \(3.0\d at the first step\); lower learning_rate/;
+    assert.throws(() => training.applyStep(0, 1), failure("failed_precondition", message));
+    assert.equal(training.version, 1);
   });
 
   it("starts the next one from nothing", () => {

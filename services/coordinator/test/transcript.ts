@@ -1,7 +1,8 @@
 /**
  * Transcripts of the core: commands, one a line, then "----" and what came of them, up to an empty line.
  *
- *   submit RUN [paused] · prepared RUN accumulation=N steps=N [done=N] [class=CLASS] · arrived RUN [COUNT] [last] · applied RUN · finished RUN
+ *   submit RUN [paused] · prepared RUN accumulation=N steps=N [done=N] [class=CLASS] [evaluate] [stopped]
+ *   arrived RUN [COUNT] [last] · applied RUN [evaluate] · held-out RUN [COUNT] [last] · evaluated RUN [stop] · finished RUN
  *   failed RUN CODE MESSAGE · cancel RUN · pause RUN · resume RUN · trouble RUN REASON
  *   drain TRAINER · undrain TRAINER · join TRAINER [CLASS] [at=MS] · pull TRAINER N [at=MS] · heard TRAINER at=MS · left TRAINER · time MS lease=MS
  *   result TASK [at=MS] · fail TASK [permanent] MESSAGE [at=MS]
@@ -45,14 +46,19 @@ function eventsOf(line: string): Event[] {
       return [{ type: "run-submitted", runId: subject, paused: rest.includes("paused") }];
     case "prepared": {
       const gradientAccumulation = number("accumulation");
-      const facts = { gradientAccumulation, totalSteps: number("steps"), stepsDone: number("done") };
+      const flags = { evaluate: rest.includes("evaluate"), stopped: rest.includes("stopped") };
+      const facts = { gradientAccumulation, totalSteps: number("steps"), stepsDone: number("done"), ...flags };
       return [{ type: "run-prepared", runId: subject, ...facts, deviceClass: named.get("class") }];
     }
+    case "held-out":
     case "arrived": {
       const count = Number(rest.find((word) => word !== "last") ?? 1);
       const last = rest.includes("last");
       return Array.from({ length: count }, (_, i) => {
-        return { type: "micro-batch-arrived", runId: subject, lastOfEpoch: last && i === count - 1 };
+        const isLast = last && i === count - 1;
+        return command === "arrived"
+          ? { type: "micro-batch-arrived", runId: subject, lastOfEpoch: isLast }
+          : { type: "evaluation-batch-arrived", runId: subject, last: isLast };
       });
     }
     case "join":
@@ -73,7 +79,9 @@ function eventsOf(line: string): Event[] {
       return [{ type: "task-failed", taskId: subject, permanent, code: "internal", message, nowMs: number("at") }];
     }
     case "applied":
-      return [{ type: "step-applied", runId: subject }];
+      return [{ type: "step-applied", runId: subject, evaluate: rest.includes("evaluate") }];
+    case "evaluated":
+      return [{ type: "evaluation-applied", runId: subject, stop: rest.includes("stop") }];
     case "finished":
       return [{ type: "run-finished", runId: subject }];
     case "failed":
@@ -105,6 +113,9 @@ function effectText(effect: Effect): string {
       return `accept-result ${effect.task.taskId}`;
     case "drop-result":
       return `drop-result ${effect.taskId}`;
+    case "open-evaluation":
+    case "apply-evaluation":
+      return `${effect.type} ${effect.runId}/${effect.step}`;
     case "apply-step":
       return `apply-step ${effect.runId}/${effect.step}`;
     case "end-run": {
@@ -127,7 +138,8 @@ function describe({ runs, trainers, tasks }: PoolState): string[] {
   return [
     ...runs.map((run) => {
       const group = run.group.map(({ status, late }) => (late ? "late" : status)).join(" ");
-      return `run ${run.runId}: ${run.phase}, step ${run.step} of ${run.totalSteps} [${group}], ${run.ahead.length} ahead`;
+      const phase = run.evaluating ? "evaluating" : run.phase;
+      return `run ${run.runId}: ${phase}, step ${run.step} of ${run.totalSteps} [${group}], ${run.ahead.length} ahead`;
     }),
     ...trainers.map(({ trainerId, deviceClass, credits, draining, quarantinedUntilMs }) => {
       const rests = quarantinedUntilMs > 0 ? `, rests until ${quarantinedUntilMs}` : "";

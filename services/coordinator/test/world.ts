@@ -15,6 +15,7 @@ import {
   RunServiceService,
   type CheckpointUpdate,
   type Client,
+  type Evaluation,
   type Recipe,
   type Run,
   type RunSpec,
@@ -97,6 +98,7 @@ export type RecipeChanges = Partial<Omit<Recipe, "lora">> & { lora?: Partial<Rec
 export interface Ended {
   run: Run;
   steps: StepMetrics[];
+  evaluations: Evaluation[];
   checkpoints: CheckpointUpdate[];
 }
 
@@ -201,8 +203,9 @@ export class World implements AsyncDisposable {
   async watch(runId: string, enough: (seen: Ended) => boolean = () => false): Promise<Ended> {
     let seen: Ended | undefined;
     for await (const { update } of this.runs.watchRun({ runId, afterStep: 0 })) {
-      if (update?.$case === "run") seen = { steps: [], checkpoints: [], ...seen, run: update.value };
+      if (update?.$case === "run") seen = { steps: [], evaluations: [], checkpoints: [], ...seen, run: update.value };
       if (update?.$case === "step") seen?.steps.push(update.value);
+      if (update?.$case === "evaluation") seen?.evaluations.push(update.value);
       if (update?.$case === "checkpoint") seen?.checkpoints.push(update.value);
       if (seen && enough(seen)) break;
     }

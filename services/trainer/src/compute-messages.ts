@@ -27,13 +27,15 @@ export interface ComputeTask {
   lengths: number[];
   /** Which ids count in the loss where they are targets [B, S], a byte each; empty: all. */
   targetMask: Uint8Array<ArrayBuffer>;
+  /** Only the loss, without dropout. */
+  evaluate: boolean;
 }
 
 export interface ComputeResult {
   /** Sum of the targets' negative log likelihoods, in nats. */
   lossSum: number;
   targetTokens: number;
-  /** A safetensors file: one gradient per LoRA tensor, under the adapter's names. */
+  /** A safetensors file: one gradient per LoRA tensor, under the adapter's names; empty for an evaluation. */
   gradients: Uint8Array<ArrayBuffer>;
   /** Milliseconds of computing, without loading. */
   computeMs: number;

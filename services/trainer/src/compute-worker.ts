@@ -29,6 +29,19 @@ const sessions = new SessionCache({
   onLoaded: (modelId, seconds) => post(port, { type: "loaded", modelId, seconds }),
 });
 
+async function evaluate(task: ComputeTask): Promise<ComputeResult> {
+  const { session, source, targets } = await sessions.getForLoss(task.base);
+  const batch = batchOf(task, source.model.description, task.base.padRow);
+  const adapter = {
+    tensors: adapters.get(task.adapterId, targets, task.loraR),
+    r: task.loraR,
+    scaling: task.loraScaling,
+  };
+  const startedAt = performance.now();
+  const { lossSum, targetTokens } = await session.run(batch, adapter);
+  return { lossSum, targetTokens, gradients: new Uint8Array(), computeMs: performance.now() - startedAt };
+}
+
 async function compute(task: ComputeTask): Promise<ComputeResult> {
   const { session, source, targets } = await sessions.get(task.base, task.loraDropout > 0);
   const batch = batchOf(task, source.model.description, task.base.padRow);
@@ -44,7 +57,7 @@ async function compute(task: ComputeTask): Promise<ComputeResult> {
 async function run(requestId: number, task: ComputeTask): Promise<void> {
   let result: ComputeResult;
   try {
-    result = await compute(task);
+    result = await (task.evaluate ? evaluate(task) : compute(task));
   } catch (reason) {
     const { code, message } = GradpoolError.from(reason);
     const stack = code === "internal" && reason instanceof Error ? reason.stack : undefined;

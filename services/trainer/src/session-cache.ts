@@ -2,13 +2,13 @@ import { GradpoolError } from "@gradpool/errors";
 import { openModel, type ModelPlaces, type ModelSource } from "@gradpool/model-source";
 import type { LinearModule } from "@gradpool/models";
 import type { BaseModel } from "@gradpool/rpc";
-import { TrainingSession, type SessionOptions } from "@gradpool/runtime";
+import { LossSession, TrainingSession, type Base, type SessionOptions } from "@gradpool/runtime";
 
 /** Sessions kept, each with a copy of its base's weights; the least recently used goes first. */
 export const MAX_SESSIONS = 2;
 
-export interface LoadedBase {
-  session: TrainingSession;
+export interface LoadedBase<S extends TrainingSession | LossSession = TrainingSession> {
+  session: S;
   source: ModelSource;
   targets: LinearModule[];
 }
@@ -16,7 +16,7 @@ export interface LoadedBase {
 export interface SessionCacheOptions {
   /** Where and how its sessions compute. */
   session: SessionOptions;
-  /** Absolute folder for converted models. */
+  /** Where models are looked for and kept. */
   models: ModelPlaces;
   onLoading: (modelId: string) => void;
   onLoaded: (modelId: string, seconds: number) => void;
@@ -24,11 +24,12 @@ export interface SessionCacheOptions {
 
 /**
  * One session per base, targets, pad row and dropout on or off, for every run, rank, batch size and
- * length (I9). Use it from one caller at a time: a session may be released by the next `get`.
+ * length (I9), and one for evaluations, which computes no gradient. Use it from one caller at a time: a
+ * session may be released by the next `get`.
  */
 export class SessionCache implements AsyncDisposable {
   /** By key, least recently used first. */
-  readonly #loaded = new Map<string, LoadedBase>();
+  readonly #loaded = new Map<string, LoadedBase<TrainingSession | LossSession>>();
 
   constructor(private readonly options: SessionCacheOptions) {}
 
@@ -36,13 +37,28 @@ export class SessionCache implements AsyncDisposable {
    * Errors: those of openModel; `failed_precondition` when the folder holds another model than `base` names
    * or lacks one of its modules; `resource_exhausted` when memory is short.
    */
-  async get(base: BaseModel, dropout: boolean): Promise<LoadedBase> {
-    const key = JSON.stringify([base.modelId, base.modelHash, base.targetModules, base.padRow, dropout]);
+  get(base: BaseModel, dropout: boolean): Promise<LoadedBase> {
+    const { session } = this.options;
+    return this.#get(base, dropout, (graph) => TrainingSession.create(graph, { ...session, dropout }));
+  }
+
+  /** As `get`, for losses without gradients. */
+  getForLoss(base: BaseModel): Promise<LoadedBase<LossSession>> {
+    return this.#get(base, "loss", (graph) => LossSession.create(graph, this.options.session));
+  }
+
+  /** `kind`: of sessions, with which `create` goes. */
+  async #get<S extends TrainingSession | LossSession>(
+    base: BaseModel,
+    kind: boolean | string,
+    create: (graph: Base) => Promise<S>,
+  ): Promise<LoadedBase<S>> {
+    const key = JSON.stringify([base.modelId, base.modelHash, base.targetModules, base.padRow, kind]);
     const known = this.#loaded.get(key);
     if (known) {
       this.#loaded.delete(key);
       this.#loaded.set(key, known);
-      return known;
+      return known as LoadedBase<S>;
     }
     const source = await openModel(base.modelId, this.options.models);
     checkHash(base, source);
@@ -51,10 +67,7 @@ export class SessionCache implements AsyncDisposable {
     while (this.#loaded.size >= MAX_SESSIONS) await this.#releaseOldest();
     this.options.onLoading(base.modelId);
     const startedAt = performance.now();
-    const session = await TrainingSession.create(
-      { source, targets, padRow: base.padRow },
-      { ...this.options.session, dropout },
-    );
+    const session = await create({ source, targets, padRow: base.padRow });
     this.options.onLoaded(base.modelId, (performance.now() - startedAt) / 1000);
     const loaded = { session, source, targets };
     this.#loaded.set(key, loaded);

@@ -41,4 +41,31 @@ describe("a trainer's numbers", () => {
     }
     assert.notDeepEqual(results.get("0 first 1"), results.get("0.1 first 1"));
   });
+
+  it("gives the loss alone for an evaluation, without dropout: that of training without it, the same on any threads", async () => {
+    const losses: number[] = [];
+    for (const threads of [1, 2]) {
+      await using gateway = await TestGateway.start();
+      gateway.adapters.set("run/3", adapterFile(8, 1));
+      await using trainer = await startTrainer(gateway.address, { threads });
+      assert.ok(trainer.address);
+      const size = { rows: 4, rowLength: 64, adapterVersion: 3, step: 3 };
+      for (const [taskId, changes] of Object.entries({
+        training: { loraDropout: 0 },
+        evaluation: { loraDropout: 0.5, evaluate: true },
+        again: { loraDropout: 0.5, evaluate: true, microBatch: 7, seed: 1 },
+      })) {
+        await gateway.until(() => gateway.room > 0);
+        gateway.sendTask(taskOf(taskId, { ...size, ...changes }));
+        const { header, gradients } = await gateway.resultOf(taskId);
+        assert.equal(gradients.byteLength > 0, taskId === "training");
+        assert.deepEqual([header.gradientBytes, header.targetTokens], [gradients.byteLength, 63 + 62 + 61 + 60]);
+        losses.push(header.lossSum);
+      }
+    }
+    // The training graph computes the same forwards.
+    for (const loss of losses) assert.ok(Math.abs(loss - (losses[0] ?? NaN)) <= 1e-6 * loss, losses.join(" "));
+    const [, first] = losses;
+    for (const place of [1, 2, 4, 5]) assert.equal(losses[place], first);
+  });
 });

@@ -54,5 +54,9 @@ describe("the sessions of a compute thread", () => {
     assert.equal(await loadsBy(base, true), 1);
     assert.equal(await loadsBy(base, false), 0);
     assert.equal(await loadsBy({ ...base, padRow: true }, false), 1);
+    // Evaluations have one of their own.
+    await sessions.getForLoss(base);
+    await sessions.getForLoss({ ...base });
+    assert.equal(loads, 6);
   });
 });

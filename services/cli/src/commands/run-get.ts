@@ -4,7 +4,7 @@ import type { CommandContext } from "../command-context.js";
 import { Pool } from "../runs/pool.js";
 import { runJson, stateName } from "../runs/run-json.js";
 import { flagValues } from "../recipe-flags.js";
-import { resumedText } from "../runs/run-text.js";
+import { evaluationText, resumedText } from "../runs/run-text.js";
 import { count, facts, localTime, trainableParameters } from "../terminal/format.js";
 
 export async function runGet(
@@ -30,10 +30,14 @@ function factsOf(run: Run): [string, string][] {
     ...run.notes.map((note): [string, string] => ["note", note]),
     ["model", spec?.modelId],
     ["data set", spec?.dataset.join(" ")],
+    ["held out", spec?.evalDataset.join(" ") || undefined],
     ["output folder", spec?.outputDir],
     ["start", resumedFrom && resumedText(resumedFrom, run.totalSteps)],
     ["step", run.totalSteps > 0 ? `${count(run.step)} of ${count(run.totalSteps)}` : undefined],
     ["loss", lastStep?.loss.toFixed(4)],
+    ["last", run.lastEvaluation && `${evaluationText(run.lastEvaluation)}, step ${count(run.lastEvaluation.step)}`],
+    ["best", run.bestEvaluation && `${evaluationText(run.bestEvaluation)}, step ${count(run.bestEvaluation.step)}`],
+    ["stopped early", run.stoppedEarly ? `${run.step} of ${run.totalSteps} steps` : undefined],
     ["tokens", run.tokens > 0 ? count(run.tokens) : undefined],
     ["submitted", run.submittedAt && localTime(run.submittedAt)],
     ["started", run.startedAt && localTime(run.startedAt)],

@@ -30,7 +30,9 @@ export async function preflight(
     ...(recipe.datasetConfig && { config: recipe.datasetConfig }),
     ...(recipe.datasetSplit && { split: recipe.datasetSplit }),
   };
-  await Dataset.open(spec.dataset, signal, { elsewhere: datasetResolver(models.hub, selection) });
+  const elsewhere = datasetResolver(models.hub, selection);
+  await Dataset.open(spec.dataset, signal, { elsewhere });
+  if (spec.evalDataset.length > 0) await Dataset.open(spec.evalDataset, signal, { elsewhere });
   await checkResumeFrom(spec);
   return `${description.modelType}, ${description.parameters.toLocaleString("en-US")} parameters`;
 }

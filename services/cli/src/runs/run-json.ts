@@ -9,7 +9,7 @@ export const stateName = (state: RunState) => state.replace(/^RUN_STATE_/, "").t
 export const trainerStateName = (state: TrainerState) => state.replace(/^TRAINER_STATE_/, "").toLowerCase();
 
 export function runJson(run: Run): Record<string, unknown> {
-  const { runId, spec, state, preparing, pausedBecause, waitingFor, notes, ...rest } = run;
+  const { runId, spec, state, preparing, pausedBecause, waitingFor, notes, stoppedEarly, ...rest } = run;
   const facts = {
     runId,
     state: stateName(state),
@@ -17,15 +17,18 @@ export function runJson(run: Run): Record<string, unknown> {
     pausedBecause: pausedBecause || undefined,
     waitingFor: waitingFor || undefined,
     notes: notes.length > 0 ? notes : undefined,
+    stoppedEarly: stoppedEarly || undefined,
     ...(spec && specJson(spec)),
     ...rest,
   };
   return snakeKeys(facts) as Record<string, unknown>;
 }
 
-function specJson({ modelId, dataset, outputDir, resumeFrom, resumeIfExists, resumeWeightsOnly, recipe }: RunSpec) {
+function specJson(spec: RunSpec) {
+  const { modelId, dataset, evalDataset, outputDir, resumeFrom, resumeIfExists, resumeWeightsOnly, recipe } = spec;
   const resume = resumeFrom === "" ? {} : { resumeFrom, resumeIfExists, resumeWeightsOnly };
-  return { modelId, dataset, outputDir, ...resume, recipe: recipe && flagValues(recipe) };
+  const evaluation = evalDataset.length > 0 ? { evalDataset } : {};
+  return { modelId, dataset, ...evaluation, outputDir, ...resume, recipe: recipe && flagValues(recipe) };
 }
 
 export function trainerJson(trainer: Trainer): Record<string, unknown> {

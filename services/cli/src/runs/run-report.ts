@@ -1,13 +1,13 @@
 /** Tells what happens to a run: for people, or as JSON lines. */
 import { GradpoolError, type ErrorCode } from "@gradpool/errors";
-import { RunState, type CheckpointUpdate, type Run, type StepMetrics } from "@gradpool/rpc";
-import { counted, duration, trainableParameters } from "../terminal/format.js";
+import { RunState, type CheckpointUpdate, type Evaluation, type Run, type StepMetrics } from "@gradpool/rpc";
+import { count, counted, duration, trainableParameters } from "../terminal/format.js";
 import type { Output } from "../terminal/output.js";
 import { TrainingProgress } from "../terminal/training-progress.js";
 import type { RunUpdate } from "./pool.js";
 import { runJson, snakeKeys } from "./run-json.js";
 import { hasEnded } from "./run-state.js";
-import { resumedText, stallText } from "./run-text.js";
+import { evaluationText, resumedText, stallText } from "./run-text.js";
 
 export class RunReport {
   readonly #output: Output;
@@ -17,6 +17,8 @@ export class RunReport {
   #last: StepMetrics | undefined;
   #saidStart = false;
   readonly #saidNotes = new Set<string>();
+  /** Step of the last evaluation that was told; after a restart of the pool it may come again. */
+  #evaluatedStep = 0;
   #stall = "";
 
   constructor(output: Output) {
@@ -35,6 +37,7 @@ export class RunReport {
   update(update: RunUpdate): void {
     if (update.$case === "run") this.#onRun(update.value);
     else if (update.$case === "step") this.#onStep(update.value);
+    else if (update.$case === "evaluation") this.#onEvaluation(update.value);
     else this.#onCheckpoint(update.value);
   }
 
@@ -90,6 +93,14 @@ export class RunReport {
     this.#output.progress(this.#progress.line(totalSteps), step.step === 1 || step.step === totalSteps);
   }
 
+  #onEvaluation(evaluation: Evaluation): void {
+    const { step } = evaluation;
+    if (step <= this.#evaluatedStep) return;
+    this.#evaluatedStep = step;
+    this.#output.document({ event: "evaluation", ...(snakeKeys(evaluation) as object) });
+    this.#output.say(`step ${count(step)}: ${evaluationText(evaluation)}`);
+  }
+
   #onCheckpoint(checkpoint: CheckpointUpdate): void {
     this.#output.document({ event: "checkpoint", ...(snakeKeys(checkpoint) as object) });
     this.#output.say(`checkpoint ${checkpoint.removed ? "removed" : "saved"}: ${checkpoint.path}`);
@@ -101,6 +112,10 @@ export class RunReport {
     const loss = (run.lastStep ?? this.#last)?.loss;
     const first = this.#first?.step === 1 && run.step > 1 ? ` (${this.#first.loss.toFixed(4)} at the first step)` : "";
     const level = loss === undefined ? "" : `, final loss ${loss.toFixed(4)}${first}`;
-    return `done in ${duration(milliseconds / 1000)}: ${work}${level}`;
+    const best = run.bestEvaluation
+      ? `; best ${evaluationText(run.bestEvaluation)} at step ${count(run.bestEvaluation.step)}`
+      : "";
+    const end = run.stoppedEarly ? "stopped early after" : "done in";
+    return `${end} ${duration(milliseconds / 1000)}: ${work}${level}${best}`;
   }
 }

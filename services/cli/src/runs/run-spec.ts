@@ -12,6 +12,7 @@ import { UsageError } from "../usage-error.js";
 export interface RunFlags extends Record<string, unknown> {
   model_id: string;
   dataset: string[];
+  eval_dataset?: string[];
   output_dir?: string;
   /** Checkpoint folder, or LATEST. */
   resume_from?: string;
@@ -34,8 +35,14 @@ export function runSpecFrom(flags: RunFlags, now: Date): RunSpec & { recipe: Rec
     if (flags[flag] === "") throw new UsageError(`--${flag} is empty; give a folder`);
   }
   const outputDir = flags.output_dir ?? defaultOutputDir(flags.model_id, now);
-  return { modelId: flags.model_id, dataset: flags.dataset, outputDir, ...resumeOf(flags), recipe };
+  const evalDataset = flags.eval_dataset ?? [];
+  const needing = EVALUATION_FLAGS.find((flag) => flags[flag] && evalDataset.length === 0);
+  if (needing) throw new UsageError(`--${needing} says nothing without --eval_dataset; add held-out files`);
+  return { modelId: flags.model_id, dataset: flags.dataset, evalDataset, outputDir, ...resumeOf(flags), recipe };
 }
+
+/** Of the recipe's flags those that are about evaluations. */
+const EVALUATION_FLAGS = ["eval_every", "load_best_model_at_end", "early_stopping_patience"] as const;
 
 function resumeOf(flags: RunFlags): Pick<RunSpec, "resumeFrom" | "resumeIfExists" | "resumeWeightsOnly"> {
   const {
@@ -71,8 +78,10 @@ const LOOPBACK = /^(127\.\d+\.\d+\.\d+|localhost|\[::1\]):\d+$/;
 export async function specForPool<S extends RunSpec>(spec: S, address: string): Promise<S> {
   if (!LOOPBACK.test(address)) return spec;
   const dataset = await Promise.all(spec.dataset.map(absolute));
+  const evalDataset = await Promise.all(spec.evalDataset.map(absolute));
   const resumeFrom = ["", LATEST].includes(spec.resumeFrom) ? spec.resumeFrom : resolve(spec.resumeFrom);
-  return { ...spec, modelId: await existing(spec.modelId), dataset, outputDir: resolve(spec.outputDir), resumeFrom };
+  const modelId = await existing(spec.modelId);
+  return { ...spec, dataset, evalDataset, modelId, outputDir: resolve(spec.outputDir), resumeFrom };
 }
 
 /** Names of the hub, and the built-in samples, stay as they are. */

@@ -1,6 +1,6 @@
 /** What a run's messages say to people. */
 import { basename } from "node:path";
-import { RunState, type ResumePoint, type Run } from "@gradpool/rpc";
+import { RunState, type Evaluation, type ResumePoint, type Run } from "@gradpool/rpc";
 import { count } from "../terminal/format.js";
 
 /** "resumed from checkpoint-epoch0-step10: epoch 0, step 10 of 40". */
@@ -16,3 +16,7 @@ export function stallText({ state, pausedBecause, waitingFor }: Run): string {
   if (state === RunState.RUN_STATE_RUNNING && waitingFor) return `waiting for ${waitingFor}`;
   return "";
 }
+
+/** "evaluation loss 1.2345, perplexity 3.437". */
+export const evaluationText = ({ loss, perplexity }: Evaluation): string =>
+  `evaluation loss ${loss.toFixed(4)}, perplexity ${perplexity.toPrecision(4)}`;

@@ -28,9 +28,9 @@ export function assignTasks(state: PoolState, effects: Effect[]): void {
     trainer.credits -= 1;
     run.deviceClass ??= trainer.deviceClass;
     run.lastServed = ++state.assignments;
-    const { runId, step } = run;
-    const taskId = `${runId}/${step}/${microBatch}/${state.life}.${attempts}`;
-    const task: TaskState = { taskId, trainerId: trainer.trainerId, runId, step, microBatch };
+    const { runId, step, evaluating: evaluation } = run;
+    const taskId = `${runId}/${evaluation ? "eval-" : ""}${step}/${microBatch}/${state.life}.${attempts}`;
+    const task: TaskState = { taskId, trainerId: trainer.trainerId, runId, step, microBatch, evaluation };
     addTask(state, trainer, task);
     effects.push({ type: "assign", trainerId: trainer.trainerId, task });
   }
@@ -62,6 +62,7 @@ function mayCompute(state: PoolState, trainer: TrainerState, run: RunState, micr
     task.trainerId === trainer.trainerId &&
     task.runId === run.runId &&
     task.step === run.step &&
+    task.evaluation === run.evaluating &&
     task.microBatch === microBatch;
   if (state.tasks.some(holds)) return false;
   const failedOn = run.group[microBatch]?.failedOn ?? [];

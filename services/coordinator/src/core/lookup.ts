@@ -16,4 +16,5 @@ export const isResting = ({ paused, trouble }: RunState): boolean => paused || t
 export const isActive = ({ draining, quarantinedUntilMs }: TrainerState): boolean =>
   !draining && quarantinedUntilMs === 0;
 
-export const placeOf = ({ step, microBatch }: TaskState): string => `step ${step}, micro-batch ${microBatch}`;
+export const placeOf = ({ step, microBatch, evaluation }: TaskState): string =>
+  `${evaluation ? "evaluation behind " : ""}step ${step}, micro-batch ${microBatch}`;

@@ -1,6 +1,6 @@
 /** A run's way from the queue to its end. */
 import { isResting, runOf } from "./lookup.js";
-import type { Effect, PoolState, PreparedFacts, RunState, VisibleState } from "./state.js";
+import type { Effect, MicroBatchState, PoolState, PreparedFacts, RunState, VisibleState } from "./state.js";
 
 /** Runs that are prepared or made at a time; the others wait in the queue. */
 export const MAX_RUNS = 32;
@@ -18,6 +18,7 @@ export function newRun(runId: string, paused: boolean): RunState {
     gradientAccumulation: 0,
     totalSteps: 0,
     step: 1,
+    evaluating: false,
     group: [],
     groupComplete: false,
     stepping: false,
@@ -47,18 +48,28 @@ export function beginRun(run: RunState, facts: PreparedFacts, effects: Effect[])
   Object.assign(run, { phase: "running", gradientAccumulation, totalSteps });
   if (deviceClass !== undefined) Object.assign(run, { deviceClass, hasResults: true });
   beginStep(run, stepsDone + 1);
-  if (run.step > totalSteps) finishRun(run, effects);
-  else effects.push({ type: "open-stream", runId: run.runId });
+  const isOver = facts.stopped || run.step > totalSteps;
+  if (!isOver) effects.push({ type: "open-stream", runId: run.runId });
+  if (facts.evaluate) beginEvaluation(run, stepsDone, effects);
+  else if (isOver) finishRun(run, effects);
 }
 
-export function nextStep(run: RunState, effects: Effect[]): void {
+/** `stop`: there is none, even if there could be. */
+export function nextStep(run: RunState, stop: boolean, effects: Effect[]): void {
   beginStep(run, run.step + 1);
-  if (run.step > run.totalSteps) finishRun(run, effects);
+  if (stop || run.step > run.totalSteps) finishRun(run, effects);
   else fillGroup(run);
+}
+
+export function beginEvaluation(run: RunState, step: number, effects: Effect[]): void {
+  beginStep(run, step);
+  run.evaluating = true;
+  effects.push({ type: "open-evaluation", runId: run.runId, step });
 }
 
 function beginStep(run: RunState, number: number): void {
   run.step = number;
+  run.evaluating = false;
   run.group = [];
   run.groupComplete = false;
   run.stepping = false;
@@ -69,11 +80,20 @@ function finishRun(run: RunState, effects: Effect[]): void {
   effects.push({ type: "finish", runId: run.runId });
 }
 
+const ARRIVED: MicroBatchState = { status: "waiting", late: false, attempts: 0, failedOn: [], losses: 0 };
+
+/** Takes in a micro-batch of the evaluation that is being made. */
+export function addToEvaluation(run: RunState, last: boolean): void {
+  if (!run.evaluating || run.groupComplete) return;
+  run.group.push(ARRIVED);
+  run.groupComplete = last;
+}
+
 /** Moves arrived micro-batches into the step that is being made, up to its last one. */
 export function fillGroup(run: RunState): void {
-  while (!run.groupComplete && run.ahead.length > 0) {
+  while (!run.evaluating && !run.groupComplete && run.ahead.length > 0) {
     const lastOfEpoch = run.ahead.shift();
-    run.group.push({ status: "waiting", late: false, attempts: 0, failedOn: [], losses: 0 });
+    run.group.push(ARRIVED);
     run.groupComplete = lastOfEpoch === true || run.group.length === run.gradientAccumulation;
   }
 }

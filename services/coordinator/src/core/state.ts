@@ -28,11 +28,13 @@ export interface RunState {
   totalSteps: number;
   /** Step being made, from 1. */
   step: number;
-  /** Micro-batches of this step that have arrived from the data stream, by index. */
+  /** The group is the held-out data, for the adapter behind `step` steps; the next step waits for it. */
+  evaluating: boolean;
+  /** Micro-batches of this step, or of this evaluation, that have arrived from the data stream, by index. */
   group: MicroBatchState[];
   /** No further micro-batch belongs to this step. */
   groupComplete: boolean;
-  /** The step's results are all in and the optimizer works. */
+  /** The group's results are all in and the optimizer works, or the evaluation is recorded. */
   stepping: boolean;
   /** Micro-batches that arrived for later steps: whether each ends its epoch. */
   ahead: boolean[];
@@ -71,6 +73,8 @@ export interface TaskState {
   readonly runId: string;
   readonly step: number;
   readonly microBatch: number;
+  /** It is a micro-batch of the evaluation behind that step. */
+  readonly evaluation: boolean;
 }
 
 export interface PoolState {
@@ -105,6 +109,10 @@ export interface PreparedFacts {
   stepsDone: number;
   /** Class of the trainers that made them. */
   deviceClass: string | undefined;
+  /** The adapter behind them is still to be evaluated. */
+  evaluate: boolean;
+  /** No step is to follow: evaluations did not get better. */
+  stopped: boolean;
 }
 
 export type Event = { nowMs?: number } & (
@@ -119,7 +127,11 @@ export type Event = { nowMs?: number } & (
   | { type: "time-passed"; leaseMs: number }
   | { type: "result-arrived"; taskId: string }
   | { type: "task-failed"; taskId: string; permanent: boolean; code: string; message: string }
-  | { type: "step-applied"; runId: string }
+  /** `evaluate`: before the next step. */
+  | { type: "step-applied"; runId: string; evaluate: boolean }
+  | { type: "evaluation-batch-arrived"; runId: string; last: boolean }
+  /** `stop`: make no further step. */
+  | { type: "evaluation-applied"; runId: string; stop: boolean }
   | { type: "run-paused"; runId: string }
   | { type: "run-resumed"; runId: string }
   /** Something that is not the run's fault holds it up; an empty reason: not any more. */
@@ -149,6 +161,10 @@ export type Effect =
   | { type: "drop-result"; taskId: string }
   /** All results of the step are in: let the optimizer make it, then report step-applied. */
   | { type: "apply-step"; runId: string; step: number }
+  /** Stream the held-out micro-batches, reporting each. */
+  | { type: "open-evaluation"; runId: string; step: number }
+  /** All results of the evaluation are in: record it, then report evaluation-applied. */
+  | { type: "apply-evaluation"; runId: string; step: number }
   /** Write the result, then report run-finished. */
   | { type: "finish"; runId: string }
   | { type: "end-run"; runId: string; outcome: "completed" | "cancelled" | "failed"; code: string; message: string }

@@ -5,7 +5,8 @@
  * It keeps:
  * - I1: a step is applied only when each of its micro-batches was accepted exactly once; their sum is
  *   taken by the caller in the order of micro-batches.
- * - I2: nothing here but order of work depends on trainers; a run stays with one device class.
+ * - I2: nothing here but order of work depends on trainers; a run stays with one device class. An evaluation
+ *   lies between two steps and sees one adapter: what it says may end the run, so the next step waits for it.
  * - I3: a lost trainer's tasks go back to waiting and nothing else changes. A result counts while its
  *   task is in the hands of the trainer it was given to; any other is late or doubled, and dropped.
  * - I4: what people may see of a run is told as `run-state`, and at its end as `end-run`; the caller
@@ -14,7 +15,18 @@
  */
 import { assignTasks } from "./assignment.js";
 import { runOf, trainerOf } from "./lookup.js";
-import { beginRun, endFinished, endRun, fillGroup, newRun, nextStep, startQueued, visibleState } from "./runs.js";
+import {
+  addToEvaluation,
+  beginEvaluation,
+  beginRun,
+  endFinished,
+  endRun,
+  fillGroup,
+  newRun,
+  nextStep,
+  startQueued,
+  visibleState,
+} from "./runs.js";
 import type { Effect, Event, PoolState, RunState } from "./state.js";
 import { failTask, loseTrainer, noticeTime, pardon, recallTasks, takeResult } from "./tasks.js";
 
@@ -130,7 +142,15 @@ function applyToRun(state: PoolState, run: RunState, event: RunEvent, effects: E
       fillGroup(run);
       break;
     case "step-applied":
-      if (run.stepping) nextStep(run, effects);
+      if (!run.stepping || run.evaluating) break;
+      if (event.evaluate) beginEvaluation(run, run.step, effects);
+      else nextStep(run, false, effects);
+      break;
+    case "evaluation-batch-arrived":
+      addToEvaluation(run, event.last);
+      break;
+    case "evaluation-applied":
+      if (run.stepping && run.evaluating) nextStep(run, event.stop, effects);
       break;
     case "run-paused":
       run.paused = true;

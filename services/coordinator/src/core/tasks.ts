@@ -38,7 +38,8 @@ export function takeResult(state: PoolState, taskId: string, effects: Effect[]):
   run.hasResults = true;
   if (!run.groupComplete || !run.group.every(({ status }) => status === "done")) return;
   run.stepping = true;
-  effects.push({ type: "apply-step", runId: run.runId, step: run.step });
+  const { runId, step, evaluating } = run;
+  effects.push({ type: evaluating ? "apply-evaluation" : "apply-step", runId, step });
 }
 
 export function failTask(state: PoolState, event: Event & { type: "task-failed" }, effects: Effect[]): void {
@@ -114,7 +115,8 @@ export function addTask(state: PoolState, trainer: TrainerState, task: TaskState
 /** The micro-batch of a task; undefined when its step or run is over. */
 function microBatchOf(state: PoolState, task: TaskState): MicroBatchState | undefined {
   const run = runOf(state, task.runId);
-  return run?.phase === "running" && run.step === task.step ? run.group[task.microBatch] : undefined;
+  const isCurrent = run?.phase === "running" && run.step === task.step && run.evaluating === task.evaluation;
+  return isCurrent ? run.group[task.microBatch] : undefined;
 }
 
 function change(state: PoolState, task: TaskState, changes: Partial<MicroBatchState>): void {
@@ -124,7 +126,7 @@ function change(state: PoolState, task: TaskState, changes: Partial<MicroBatchSt
 }
 
 const isSamePlace = (a: TaskState, b: TaskState): boolean =>
-  a.runId === b.runId && a.step === b.step && a.microBatch === b.microBatch;
+  a.runId === b.runId && a.step === b.step && a.evaluation === b.evaluation && a.microBatch === b.microBatch;
 
 /** What the trainer computes from now on began now. */
 function removeTask(state: PoolState, task: TaskState): void {
@@ -160,11 +162,11 @@ function blame(state: PoolState, trainerId: string, reason: string): void {
   trainer.quarantineReason = `it failed ${MAX_TRAINER_FAILURES} times in a row, at last: ${reason}`;
 }
 
-/** How long the trainer computed is what a micro-batch of this run takes. */
+/** How long the trainer computed is what a micro-batch of this run takes; evaluations are quicker and teach nothing. */
 function learn(state: PoolState, task: TaskState): void {
   const run = runOf(state, task.runId);
   const trainer = trainerOf(state, task.trainerId);
-  if (!run || !trainer || tasksOf(state, task.trainerId)[0] !== task) return;
+  if (!run || !trainer || task.evaluation || tasksOf(state, task.trainerId)[0] !== task) return;
   const turnMs = state.nowMs - trainer.busySinceMs;
   run.turnMs = run.turns === 0 ? turnMs : run.turnMs + NEWEST_WEIGHT * (turnMs - run.turnMs);
   run.turns += 1;

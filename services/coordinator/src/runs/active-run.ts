@@ -2,19 +2,26 @@ import { resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { GradpoolError } from "@gradpool/errors";
 import { loraScaling } from "@gradpool/recipe";
-import { concat, type Cursor, type MicroBatchTask, type ResultHeader, type Run, type StepMetrics } from "@gradpool/rpc";
-import type { PreparedFacts, TaskState } from "../core/state.js";
+import type { Evaluation, MicroBatchTask, ResultHeader, Run, StepMetrics } from "@gradpool/rpc";
+import type { TaskState } from "../core/state.js";
 import type { TrainerConnection } from "../trainer-connection.js";
 import type { Services } from "../services.js";
+import { keptAdapter } from "./best-adapter.js";
 import { Checkpoints, type CheckpointsOptions } from "./checkpoints.js";
-import type { Files, RunFacts } from "./files.js";
+import { bestOf, isEvaluationDue, stopsEarly } from "./evaluations.js";
+import { Evaluator } from "./evaluator.js";
+import type { RunFacts } from "./files.js";
 import { drawLossPlot } from "./loss-plot.js";
-import { MicroBatchBuffer } from "./micro-batch-buffer.js";
+import type { MicroBatchBuffer } from "./micro-batch-buffer.js";
+import { fillBuffer } from "./micro-batch-stream.js";
 import { Patience } from "./patience.js";
-import { prepareRun, type CompleteRecipe, type PreparedRun } from "./prepare.js";
+import { enoughEpochs, prepareRun, type CompleteRecipe } from "./prepare.js";
+import { findingsOf, readyOf, type Findings, type Ready } from "./ready.js";
+import type { CheckpointSource } from "./resume.js";
 import type { Doing } from "./run-record.js";
-import { runtimeClass, type Runtime } from "./start.js";
-import { Training, type MicroBatchResult } from "./training.js";
+import type { Runtime } from "./start.js";
+import { loadTokenizerFiles } from "./tokenizer-files.js";
+import type { MicroBatchResult } from "./training.js";
 
 /** Bytes of a result's safetensors file besides its values, at most about those of the adapter's. */
 const RESULT_HEADER_BYTES = 1 << 20;
@@ -22,19 +29,6 @@ const RESULT_HEADER_BYTES = 1 << 20;
 const RELEASE_MS = 2_000;
 /** How long a coordinator that stops waits for a run's last save. */
 const SAVE_MS = 3_000;
-
-/** What a run holds once it is prepared: gone when it ends, but for its record. */
-interface Ready {
-  prepared: PreparedRun;
-  training: Training;
-  buffer: MicroBatchBuffer;
-  tokenizerFiles: Files;
-  /** All steps so far, those before an interruption included. */
-  steps: StepMetrics[];
-  checkpoints: Checkpoints;
-  /** Where the data stands behind the last step; undefined before the first. */
-  cursor: Cursor | undefined;
-}
 
 /** What happens to a run, for whoever drives it. */
 export interface RunListener extends Pick<CheckpointsOptions, "onCheckpoint" | "onFailed"> {
@@ -74,7 +68,7 @@ export class ActiveRun {
   }
 
   /** `runtimes`: of the trainers in the pool. Gives what the core and people want to know. Errors: those of prepareRun. */
-  async prepare(runtimes: Runtime[]): Promise<{ facts: PreparedFacts; found: Partial<Run>; steps: StepMetrics[] }> {
+  async prepare(runtimes: Runtime[]): Promise<Findings> {
     const { run, recipe, services, onDoing } = this.#options;
     const { signal } = this.#over;
     const prepared = await prepareRun({
@@ -83,66 +77,37 @@ export class ActiveRun {
       before: run.startedAt && { rows: run.rows, resumedFrom: run.resumedFrom },
       report: (preparing) => onDoing({ preparing }),
     });
-    const load = () => this.#loadTokenizerFiles(prepared.dataset.tokenizer);
-    const tokenizerFiles = await this.#patience.through("tokenizer", load, signal);
+    const tokenizerFiles = await loadTokenizerFiles(prepared.dataset.tokenizer, this.#source);
     // It may have been cancelled while the last answer was under way.
     signal.throwIfAborted();
-    const { outputDir, totalSteps, rows, trainableParameters, allParameters, resumed, resumedFrom, notes } = prepared;
-    const { gradientAccumulation } = prepared.recipe;
-    const steps = [...(resumed?.steps ?? [])];
-    const stepsDone = steps.length;
+    const { resumed } = prepared;
+    const checkpoints = new Checkpoints(
+      { ...this.#options, patience: this.#patience, signal },
+      resumed?.steps.length ?? 0,
+    );
     if (resumed) this.#runtime = resumed.runtime;
-    this.#ready = {
-      ...{ prepared, tokenizerFiles, steps, cursor: resumed?.cursor },
-      training: new Training(prepared),
-      buffer: new MicroBatchBuffer(gradientAccumulation, stepsDone),
-      checkpoints: new Checkpoints({ ...this.#options, patience: this.#patience, signal }, stepsDone),
-    };
+    this.#ready = readyOf(prepared, tokenizerFiles, checkpoints);
     this.#stepBegan = performance.now();
-    const facts = { gradientAccumulation, totalSteps, stepsDone };
-    const spec = { ...this.#spec, outputDir };
-    const startedAt = run.startedAt ?? new Date();
-    return {
-      facts: { ...facts, deviceClass: resumed && runtimeClass(resumed.runtime) },
-      found: {
-        spec,
-        totalSteps,
-        rows,
-        trainableParameters,
-        allParameters,
-        startedAt,
-        resumedFrom,
-        notes: [...run.notes, ...notes],
-      },
-      steps,
-    };
+    return findingsOf(this.#ready, run);
   }
 
-  /**
-   * Streams micro-batches into the buffer until all steps are there; a broken stream goes on behind its
-   * last cursor. Errors: `failed_precondition` when the data is not what was counted, and the service's.
-   */
+  /** Streams the micro-batches of all steps. Errors: those of fillBuffer. */
   async stream(onMicroBatch: (lastOfEpoch: boolean) => void): Promise<void> {
-    const { prepared, buffer, cursor: start } = this.#need();
-    const { dataset, recipe, totalSteps, datasetHash } = prepared;
-    const { signal } = this.#over;
-    let cursor = start;
-    const read = async (progressed: () => void) => {
-      const request = { dataset, epochs: recipe.epochs, cursor };
-      for await (const { microBatch } of this.#options.services.dataStream.openStream(request, { signal })) {
-        const cursorAfter = microBatch?.cursorAfter;
-        if (!microBatch || !cursorAfter) throw new Error("the data stream sent no micro-batch with a cursor");
-        if (cursorAfter.datasetHash !== datasetHash) throw changedData("its files are others now");
-        await buffer.room(signal);
-        buffer.add(microBatch);
-        cursor = cursorAfter;
-        progressed();
-        onMicroBatch(microBatch.lastOfEpoch);
-        if (buffer.wholeSteps === totalSteps) return;
-      }
-      throw changedData(`it ended after ${buffer.wholeSteps} of ${totalSteps} steps`);
-    };
-    await this.#patience.through("data-stream", read, signal);
+    const { prepared, buffer, cursor } = this.#need();
+    const { dataset, datasetHash, recipe, totalSteps: lastStep } = prepared;
+    const reading = { dataset, datasetHash, epochs: enoughEpochs(recipe), cursor, lastStep };
+    await fillBuffer(reading, buffer, this.#source, onMicroBatch);
+  }
+
+  /** Streams the held-out micro-batches, for the adapter as it is. Errors: those of fillBuffer. */
+  async evaluate(onMicroBatch: (last: boolean) => void): Promise<void> {
+    const ready = this.#need();
+    const { evalDataset: dataset, evalDatasetHash: datasetHash } = ready.prepared;
+    if (!dataset) throw new Error("an evaluation needs held-out data");
+    const evaluator = new Evaluator(ready.training.version);
+    ready.evaluator = evaluator;
+    const reading = { dataset, datasetHash, epochs: 1, cursor: undefined, lastStep: evaluator.step };
+    await fillBuffer(reading, evaluator.buffer, this.#source, onMicroBatch);
   }
 
   /** Tries at once again what it waits for. */
@@ -158,16 +123,16 @@ export class ActiveRun {
 
   /** The message that hands a task to a trainer. */
   taskMessage(task: TaskState, { runtime }: TrainerConnection): MicroBatchTask {
-    const { prepared, buffer } = this.#need();
+    const { prepared } = this.#need();
     const { lora, seed } = prepared.recipe;
-    const { rows, rowLength, ids, lengths, targetMask } = buffer.get(task.step, task.microBatch);
+    const { rows, rowLength, ids, lengths, targetMask } = this.#bufferOf(task).get(task.step, task.microBatch);
     this.#runtime = runtime;
     return {
       taskId: task.taskId,
       runId: task.runId,
       step: task.step,
       microBatch: task.microBatch,
-      adapterVersion: task.step - 1,
+      adapterVersion: task.evaluation ? task.step : task.step - 1,
       base: prepared.base,
       loraScaling: loraScaling(lora),
       loraR: lora.r,
@@ -178,6 +143,7 @@ export class ActiveRun {
       ids,
       lengths,
       targetMask,
+      evaluate: task.evaluation,
     };
   }
 
@@ -188,18 +154,18 @@ export class ActiveRun {
     throw new GradpoolError("not_found", `run ${this.#runId} has no adapter of version ${version} any more`);
   }
 
-  /** Bytes of gradients that a result may have. */
-  resultLimit(): number {
-    return (this.#ready?.training.adapterFile().byteLength ?? 0) + RESULT_HEADER_BYTES;
+  /** Bytes of gradients that a task's result may have. */
+  resultLimit({ evaluation }: TaskState): number {
+    return evaluation ? 0 : (this.#ready?.training.adapterFile().byteLength ?? 0) + RESULT_HEADER_BYTES;
   }
 
   /** Reads the result of a task. Errors: `invalid_argument` when it is not what the task asked for. */
   readResult(task: TaskState, { lossSum, targetTokens }: ResultHeader, gradients: Uint8Array): MicroBatchResult {
-    const { training, buffer } = this.#need();
-    const expected = buffer.get(task.step, task.microBatch).targetTokens;
+    const { training } = this.#need();
+    const expected = this.#bufferOf(task).get(task.step, task.microBatch).targetTokens;
     try {
       if (targetTokens !== expected) throw new Error(`it counts ${targetTokens} targets instead of ${expected}`);
-      return { lossSum, targetTokens, gradients: training.readGradients(gradients) };
+      return { lossSum, targetTokens, gradients: task.evaluation ? new Map() : training.readGradients(gradients) };
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
       throw new GradpoolError("invalid_argument", `the result of task ${task.taskId} cannot be used: ${reason}`, {
@@ -209,40 +175,61 @@ export class ActiveRun {
   }
 
   /** Takes the result of a task that the core accepted. */
-  accept({ step, microBatch }: TaskState, result: MicroBatchResult): void {
-    const { training, buffer } = this.#need();
+  accept({ step, microBatch, evaluation }: TaskState, result: MicroBatchResult): void {
+    const { training, buffer, evaluator } = this.#need();
+    if (evaluation) return evaluator?.accept(microBatch, result);
     training.accept(microBatch, result);
     buffer.done(step, microBatch);
   }
 
-  /** Makes the step that is complete. Errors: as Training.applyStep. */
-  applyStep(): StepMetrics {
+  /** Makes the step that is complete; whether an evaluation is due then. Errors: as Training.applyStep. */
+  applyStep(): { step: StepMetrics; evaluate: boolean } {
     const ready = this.#need();
-    const { epoch, cursorAfter } = ready.buffer.takeStep();
+    const { recipe, totalSteps, evalDataset } = ready.prepared;
+    const { epoch, cursorAfter, lastOfEpoch } = ready.buffer.takeStep();
     if (!cursorAfter) throw new Error("the data stream sent no micro-batch with a cursor");
     const now = performance.now();
     const metrics = ready.training.applyStep(epoch, (now - this.#stepBegan) / 1000);
     this.#stepBegan = now;
     ready.steps.push(metrics);
     ready.cursor = cursorAfter;
-    return metrics;
+    ready.evaluationPending =
+      evalDataset !== undefined && isEvaluationDue(metrics.step, totalSteps, lastOfEpoch, recipe);
+    return { step: metrics, evaluate: ready.evaluationPending };
+  }
+
+  /** Takes in the evaluation that is complete; whether it is the last. Errors: as Evaluator.finish. */
+  applyEvaluation(): { evaluation: Evaluation; stop: boolean } {
+    const ready = this.#need();
+    const { prepared, training, evaluations, steps } = ready;
+    const evaluation = ready.evaluator?.finish(steps.at(-1)?.epoch ?? 0);
+    if (!evaluation) throw new Error("there is no evaluation");
+    evaluations.push(evaluation);
+    Object.assign(ready, { evaluator: undefined, evaluationPending: false });
+    const { step } = evaluation;
+    if (prepared.recipe.loadBestModelAtEnd && bestOf(evaluations)?.step === step) {
+      ready.best = keptAdapter(step, training.adapter);
+    }
+    this.#stepBegan = performance.now();
+    return { evaluation, stop: stopsEarly(evaluations, prepared.recipe) };
   }
 
   /** Starts to save what is due after the last step, once the save before it is done. */
   async saveIfDue(): Promise<void> {
-    const { training, prepared, checkpoints, cursor } = this.#need();
+    const { training, prepared, checkpoints, cursor, evaluations, best } = this.#need();
     if (!cursor) throw new Error("no step was made yet");
     const { version } = training;
     const { saveEvery } = prepared.recipe;
-    const isDue = version === prepared.totalSteps || (saveEvery > 0 && version % saveEvery === 0);
+    const isLast = version === prepared.totalSteps || stopsEarly(evaluations, prepared.recipe);
+    const isDue = isLast || best?.step === version || (saveEvery > 0 && version % saveEvery === 0);
     await checkpoints.afterStep(isDue, this.#facts(), training, cursor);
   }
 
   /** Writes the result. */
   async finish(): Promise<void> {
-    const { training, checkpoints, steps, cursor } = this.#need();
+    const { training, checkpoints, steps, evaluations, cursor } = this.#need();
     if (!cursor) throw new Error("no step was made yet");
-    const plot = await drawLossPlot(steps, this.#spec.modelId, this.#over.signal);
+    const plot = await drawLossPlot({ steps, evaluations, title: this.#spec.modelId }, this.#over.signal);
     await checkpoints.finish(this.#facts(), training, cursor, plot);
   }
 
@@ -273,28 +260,26 @@ export class ActiveRun {
     await saving;
   }
 
-  async #loadTokenizerFiles(tokenizer: PreparedRun["dataset"]["tokenizer"]): Promise<Files> {
-    const pieces = new Map<string, Uint8Array[]>();
-    const { signal } = this.#over;
-    const { services } = this.#options;
-    for await (const { path, data } of services.tokenizer.getTokenizerFiles({ tokenizer }, { signal })) {
-      pieces.set(path, [...(pieces.get(path) ?? []), data]);
-    }
-    return new Map([...pieces].map(([path, parts]) => [path, concat(parts)]));
+  #facts(): RunFacts {
+    const { prepared, tokenizerFiles, steps, evaluations, evaluationPending, best } = this.#need();
+    const sofar = { steps: [...steps], evaluations: [...evaluations], evaluationPending, best };
+    return { runId: this.#runId, spec: this.#spec, prepared, ...sofar, tokenizerFiles, runtime: this.#runtime };
   }
 
-  #facts(): RunFacts {
-    const { prepared, tokenizerFiles, steps } = this.#need();
-    return { runId: this.#runId, spec: this.#spec, prepared, steps, tokenizerFiles, runtime: this.#runtime };
+  /** What its service calls need. */
+  get #source(): CheckpointSource {
+    return { services: this.#options.services, patience: this.#patience, signal: this.#over.signal };
+  }
+
+  #bufferOf({ evaluation }: TaskState): MicroBatchBuffer {
+    const { buffer, evaluator } = this.#need();
+    if (!evaluation) return buffer;
+    if (!evaluator) throw new Error("there is no evaluation");
+    return evaluator.buffer;
   }
 
   #need(): Ready {
     if (!this.#ready) throw new GradpoolError("cancelled", `run ${this.#runId} is over`);
     return this.#ready;
   }
-}
-
-function changedData(what: string): GradpoolError {
-  const message = `the data set changed since it was counted: ${what}; submit the run again`;
-  return new GradpoolError("failed_precondition", message);
 }

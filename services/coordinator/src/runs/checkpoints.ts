@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { GradpoolError } from "@gradpool/errors";
 import type { CheckpointUpdate, Cursor, SaveHeader, SaveResponse } from "@gradpool/rpc";
 import type { Services } from "../services.js";
@@ -79,12 +80,35 @@ export class Checkpoints {
     this.#saving = saving;
   }
 
+  /** The best checkpoint is not for the store to judge: where there is one, what is too old is removed here. */
   async #saveCheckpoint(facts: RunFacts, files: Files): Promise<void> {
-    const header = headerOf(facts, "checkpoint", facts.prepared.recipe.keepLastNCheckpoints);
+    const { keepLastNCheckpoints: keepLastN } = facts.prepared.recipe;
+    const header = headerOf(facts, "checkpoint", facts.best ? 0 : keepLastN);
     const { epoch, step } = header;
     const { path, removed } = await this.#save(header, files);
     this.#options.onCheckpoint({ path, step, epoch, removed: false });
+    if (facts.best && keepLastN > 0) removed.push(...(await this.#removeOld(facts, facts.best.step, keepLastN)));
     for (const gone of removed) this.#options.onCheckpoint({ path: gone, ...numbersOf(gone), removed: true });
+  }
+
+  /** All but the run's newest and its best; what cannot be removed now is at the next save. */
+  async #removeOld({ prepared, runId }: RunFacts, bestStep: number, keepLastN: number): Promise<string[]> {
+    const { services, signal } = this.#options;
+    const { outputDir } = prepared;
+    const removed: string[] = [];
+    try {
+      const { checkpoints } = await services.checkpointStore.list({ outputDir }, { signal });
+      const own = checkpoints.filter((found) => found.runId === runId && !found.recovery && found.damage === "");
+      own.sort((a, b) => b.step - a.step);
+      for (const { name, path, step } of own.slice(keepLastN)) {
+        if (step === bestStep) continue;
+        await services.checkpointStore.delete({ outputDir, name, requestId: randomUUID() }, { signal });
+        removed.push(path);
+      }
+    } catch (error) {
+      if (signal.aborted) throw error;
+    }
+    return removed;
   }
 
   #save(header: Omit<SaveHeader, "files">, files: Files): Promise<SaveResponse> {

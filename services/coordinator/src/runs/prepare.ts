@@ -16,6 +16,7 @@ import type {
   TokenizerInfo,
 } from "@gradpool/rpc";
 import type { CheckpointSource, Resumed } from "./resume.js";
+import type { DatasetHashes } from "./trainer-state.js";
 import { chosenStart, ownStart, type Runtime } from "./start.js";
 
 /** A recipe with its adapter's part, as checkRecipe guarantees it. */
@@ -28,6 +29,9 @@ export interface PreparedRun {
   tokenizer: TokenizerInfo;
   dataset: DatasetSpec;
   datasetHash: string;
+  /** Held-out data, and the hash of it; undefined and empty: there is none. */
+  evalDataset: DatasetSpec | undefined;
+  evalDatasetHash: string;
   rows: number;
   totalSteps: number;
   base: BaseModel;
@@ -80,8 +84,10 @@ export async function prepareRun(preparation: Preparation): Promise<PreparedRun>
   const dataset = datasetOf(spec, recipe, source, tokenizer);
   const base = { source, targets, tokenizer };
   const { own, notes } = await ownStart(preparation, base);
-  const size = own ?? (await measure(dataset, preparation));
-  const start = own ?? (await chosenStart(preparation, base, size.datasetHash));
+  const evalDataset = evalDatasetOf(spec, dataset);
+  const size = own ?? (await measure(dataset, evalDataset, preparation));
+  const { datasetHash, evalDatasetHash } = size;
+  const start = own ?? (await chosenStart(preparation, base, { datasetHash, evalDatasetHash }));
   if ("notes" in start) notes.push(...start.notes);
   report("claiming the output folder");
   const claim = { outputDir: resolve(spec.outputDir), runId };
@@ -93,8 +99,21 @@ export async function prepareRun(preparation: Preparation): Promise<PreparedRun>
   const { adapter, resumed, resumedFrom } = start;
   const trainableParameters = [...adapter.values()].reduce((sum, { data }) => sum + data.length, 0);
   return {
-    ...{ recipe, ...base, dataset, adapter, resumed, resumedFrom, notes, outputDir, trainableParameters },
-    ...{ datasetHash: size.datasetHash, rows: size.rows, totalSteps: size.totalSteps },
+    ...{
+      recipe,
+      ...base,
+      dataset,
+      evalDataset,
+      datasetHash,
+      evalDatasetHash,
+      adapter,
+      resumed,
+      resumedFrom,
+      notes,
+      outputDir,
+      trainableParameters,
+    },
+    ...{ rows: size.rows, totalSteps: size.totalSteps },
     base: { modelId: source.id, modelHash: source.modelHash, targetModules: targets.map(({ name }) => name), padRow },
     allParameters: description.parameters + (padRow ? description.parametersPerToken : 0) + trainableParameters,
   };
@@ -123,6 +142,11 @@ function datasetOf(spec: RunSpec, recipe: Recipe, source: ModelSource, { tokeniz
   };
 }
 
+/** Held-out data: read as the training data is, but in its order, as a whole. */
+function evalDatasetOf({ evalDataset: sources }: RunSpec, dataset: DatasetSpec): DatasetSpec | undefined {
+  return sources.length > 0 ? { ...dataset, sources, shuffleBuffer: 0 } : undefined;
+}
+
 function refuse(message: string): never {
   throw new GradpoolError("invalid_argument", message);
 }
@@ -149,26 +173,43 @@ function needsPadRow({ vocabSize: tokens, padTokenAdded }: TokenizerInfo, embedd
   return tokens > embeddingRows;
 }
 
-interface DatasetSize {
-  datasetHash: string;
+interface DatasetSize extends DatasetHashes {
   rows: number;
   totalSteps: number;
 }
 
-/** Counts the data set. */
-async function measure(dataset: DatasetSpec, { recipe, ...preparation }: Preparation): Promise<DatasetSize> {
-  const { services, patience, report, signal } = preparation;
+/** Counts the data sets. */
+async function measure(
+  dataset: DatasetSpec,
+  evalDataset: DatasetSpec | undefined,
+  preparation: Preparation,
+): Promise<DatasetSize> {
+  const { recipe } = preparation;
+  const { rows, datasetHash, microBatchesPerEpoch } = await describe(dataset, "the data set", preparation);
+  const heldOut = evalDataset && (await describe(evalDataset, "the held-out data", preparation));
+  const stepsPerEpoch = Math.ceil(microBatchesPerEpoch / recipe.gradientAccumulation);
+  const wholeSteps = recipe.maxSteps > 0 ? recipe.maxSteps : stepsPerEpoch * recipe.epochs;
+  const totalSteps = recipe.dryRun ? Math.min(wholeSteps, DRY_RUN_STEPS) : wholeSteps;
+  return { rows, datasetHash, evalDatasetHash: heldOut?.datasetHash ?? "", totalSteps };
+}
+
+function describe(
+  dataset: DatasetSpec,
+  name: string,
+  { services, patience, report, signal }: Preparation,
+): Promise<DescribeDatasetResponse> {
   const count = async (progressed: () => void): Promise<DescribeDatasetResponse> => {
-    report("reading the data set");
+    report(`reading ${name}`);
     for await (const size of services.dataStream.describeDataset({ dataset }, { signal })) {
       if (size.complete) return size;
       progressed();
       const share = size.bytesTotal > 0 ? ` (${Math.floor((100 * size.bytesRead) / size.bytesTotal)} %)` : "";
-      report(`reading the data set: ${size.rows.toLocaleString("en")} rows${share}`);
+      report(`reading ${name}: ${size.rows.toLocaleString("en")} rows${share}`);
     }
     throw new GradpoolError("unavailable", "the data-stream service ended before the data set was read");
   };
-  const { rows, datasetHash, microBatchesPerEpoch } = await patience.through("data-stream", count, signal);
-  const wholeSteps = Math.ceil(microBatchesPerEpoch / recipe.gradientAccumulation) * recipe.epochs;
-  return { rows, datasetHash, totalSteps: recipe.dryRun ? Math.min(wholeSteps, DRY_RUN_STEPS) : wholeSteps };
+  return patience.through("data-stream", count, signal);
 }
+
+/** Passes over the data that are enough for all steps, each of which has a row at least. */
+export const enoughEpochs = ({ epochs, maxSteps }: Recipe): number => (maxSteps > 0 ? maxSteps : epochs);

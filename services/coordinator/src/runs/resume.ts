@@ -4,13 +4,13 @@ import { readAdapter, type AdapterTensors } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
 import type { LinearModule } from "@gradpool/models";
 import type { AdamWState } from "@gradpool/optim";
-import { concat, type Checkpoint, type Cursor, type RunSpec, type StepMetrics } from "@gradpool/rpc";
+import { concat, type Checkpoint, type Cursor, type Evaluation, type RunSpec, type StepMetrics } from "@gradpool/rpc";
 import type { Services } from "../services.js";
 import { ADAPTER_FILE, MOMENTS_FILE, STATE_FILE } from "./files.js";
 import type { Patience } from "./patience.js";
 import type { CompleteRecipe } from "./prepare.js";
 import { differences, parseTrainerState, type Receipt, type TrainerState } from "./trainer-state.js";
-import { readOptimizerState } from "./training.js";
+import { readTrainingState } from "./training.js";
 
 /** What a run goes on from. */
 export interface Resumed {
@@ -19,6 +19,11 @@ export interface Resumed {
   cursor: Cursor;
   /** Steps made so far. */
   steps: StepMetrics[];
+  evaluations: Evaluation[];
+  /** The adapter as it is has to be evaluated. */
+  evaluationPending: boolean;
+  /** The adapter of the best evaluation, unless it is the one that the run goes on with. */
+  best: AdapterTensors | undefined;
   /** Of the trainers that made them: no others may go on (I2). */
   runtime: { deviceClass: string; version: string };
 }
@@ -133,11 +138,10 @@ export function resumeAt(
     const advice = "make them the same, or give --resume_weights_only to take its adapter alone";
     throw new GradpoolError("failed_precondition", `cannot go on from ${path}: ${found.join("; ")}; ${advice}`);
   }
-  const { step, cursor, steps } = state;
+  const { step, cursor, steps, evaluations, evaluationPending } = state;
   return {
-    optimizer: readOptimizerState(momentsFile, step, `${path}/${MOMENTS_FILE}`),
-    cursor,
-    steps,
+    ...readTrainingState(momentsFile, step, `${path}/${MOMENTS_FILE}`),
+    ...{ cursor, steps, evaluations, evaluationPending },
     runtime: { deviceClass: state.receipt.device_class, version: state.receipt.runtime },
   };
 }

@@ -1,5 +1,5 @@
 import { EventEmitter, once } from "node:events";
-import { RunState, type CheckpointUpdate, type Run, type StepMetrics, type WatchRunResponse } from "@gradpool/rpc";
+import { RunState, type Run, type StepMetrics, type WatchRunResponse } from "@gradpool/rpc";
 import type { Change, History } from "../store/run-store.js";
 
 const ENDED: ReadonlySet<RunState> = new Set([
@@ -17,7 +17,7 @@ export type Doing = Pick<Run, "preparing" | "waitingFor">;
 export class RunRecord {
   #recorded: Run;
   #doing: Doing = { preparing: "", waitingFor: "" };
-  /** Steps and checkpoints as they came; undefined: only in the store. */
+  /** Steps, evaluations and checkpoints as they came; undefined: only in the store. */
   #history: History | undefined;
   /** Changes of the run; steps alone do not count. */
   #updates = 0;
@@ -60,11 +60,14 @@ export class RunRecord {
       case "step":
         this.#history?.push({ $case: "step", value: change.step });
         break;
+      case "evaluation":
+        this.#history?.push({ $case: "evaluation", value: change.evaluation });
+        break;
       case "checkpoint":
         this.#history?.push({ $case: "checkpoint", value: change.checkpoint });
         break;
       case "steps":
-        this.#replaceSteps(change.steps);
+        this.#replaceSteps(change);
         break;
       case "request":
       case "drained":
@@ -92,16 +95,15 @@ export class RunRecord {
   }
 
   /**
-   * The run, its checkpoints and its steps behind `afterStep`, then what happens, until it ends.
-   * Whoever reads slowly misses states of the run in between, but no step and no checkpoint.
+   * The run, its checkpoints, its steps behind `afterStep` and its evaluations from there on, then what happens,
+   * until it ends. Whoever reads slowly misses states of the run in between, and nothing else.
    * `stored` is its history where the record itself has none. Errors: `cancelled` when `signal` aborts before.
    */
   async *watch(afterStep: number, signal: AbortSignal, stored?: History): AsyncGenerator<WatchRunResponse> {
     let updates = this.#updates;
     let history = this.#history ?? stored ?? [];
     let place = 0;
-    let lastStep = afterStep;
-    const seen = new Set<CheckpointUpdate>();
+    const isNews = newsBehind(afterStep);
     yield { update: { $case: "run", value: this.run } };
     for (;;) {
       if (this.#history && history !== this.#history) {
@@ -115,10 +117,7 @@ export class RunRecord {
         yield { update: { $case: "run", value: this.run } };
       } else if (next) {
         place += 1;
-        if (next.$case === "step" ? next.value.step <= lastStep : seen.has(next.value as CheckpointUpdate)) continue;
-        if (next.$case === "step") lastStep = next.value.step;
-        else seen.add(next.value as CheckpointUpdate);
-        yield { update: next };
+        if (isNews(next)) yield { update: next };
       } else if (this.hasEnded) {
         return;
       } else {
@@ -128,18 +127,42 @@ export class RunRecord {
   }
 
   /** A new history, in which watchers find their place by what they have seen. */
-  #replaceSteps(steps: readonly StepMetrics[]): void {
-    const kept = (this.#history ?? []).filter(
-      ({ $case, value }) => $case !== "step" || (value as StepMetrics).step <= steps.length,
-    );
-    const known = kept.filter(({ $case }) => $case === "step").length;
-    const added = steps.slice(known).map((value) => ({ $case: "step" as const, value }));
+  #replaceSteps({ steps, evaluations }: Change & { type: "steps" }): void {
+    const lastEvaluated = evaluations.at(-1)?.step ?? 0;
+    const kept = (this.#history ?? []).filter((update) => {
+      if (update.$case === "step") return update.value.step <= steps.length;
+      return update.$case !== "evaluation" || update.value.step <= lastEvaluated;
+    });
+    const known = (kind: History[number]["$case"]) => kept.filter(({ $case }) => $case === kind).length;
+    const added = [
+      ...steps.slice(known("step")).map((value) => ({ $case: "step" as const, value })),
+      ...evaluations.slice(known("evaluation")).map((value) => ({ $case: "evaluation" as const, value })),
+    ];
     this.#history = [...kept, ...added];
   }
 }
 
+/** Tells what a watcher has not seen, however often a run goes back and comes there again. */
+function newsBehind(afterStep: number): (update: History[number]) => boolean {
+  let lastStep = afterStep;
+  let lastEvaluated = afterStep - 1;
+  const seen = new Set<unknown>();
+  return ({ $case, value }) => {
+    if ($case === "step") {
+      if (value.step <= lastStep) return false;
+      lastStep = value.step;
+    } else if ($case === "evaluation") {
+      if (value.step <= lastEvaluated) return false;
+      lastEvaluated = value.step;
+    }
+    if (seen.has(value)) return false;
+    if ($case === "checkpoint") seen.add(value);
+    return true;
+  };
+}
+
 function isStepOnly(before: Run, after: Run): boolean {
-  const { step, lastStep, tokens } = before;
-  const same = { ...after, step, lastStep, tokens };
+  const { step, lastStep, tokens, lastEvaluation, bestEvaluation } = before;
+  const same = { ...after, step, lastStep, tokens, lastEvaluation, bestEvaluation };
   return (Object.keys(same) as (keyof Run)[]).every((key) => same[key] === before[key]);
 }

@@ -6,7 +6,7 @@ import { GradpoolError } from "@gradpool/errors";
 import type { LinearModule } from "@gradpool/models";
 import type { CompleteRecipe, Preparation, PreparedRun } from "./prepare.js";
 import { adapterFrom, damageNotes, loadNamed, loadOwn, resumeAt, type LoadedCheckpoint } from "./resume.js";
-import { receiptOf } from "./trainer-state.js";
+import { receiptOf, type DatasetHashes } from "./trainer-state.js";
 
 /** What computes: results of another class or version may have other bits (I2). */
 export interface Runtime {
@@ -19,7 +19,7 @@ export const runtimeClass = ({ deviceClass, version }: Runtime): string => `${de
 
 type Base = Pick<PreparedRun, "source" | "targets" | "tokenizer">;
 type Start = Pick<PreparedRun, "adapter" | "resumed" | "resumedFrom">;
-type OwnStart = Start & Pick<PreparedRun, "datasetHash" | "rows" | "totalSteps">;
+type OwnStart = Start & DatasetHashes & Pick<PreparedRun, "rows" | "totalSteps">;
 
 /**
  * The start of a run that was prepared before and has saved something since, with what was counted of its data
@@ -31,21 +31,23 @@ export async function ownStart(preparation: Preparation, base: Base): Promise<{ 
   const { loaded, note } = await loadOwn(runId, resolve(spec.outputDir), preparation);
   if (!loaded) return { notes: note ? [note] : [] };
   // The data set itself is compared when its stream is opened: it need not be counted again.
-  const { dataset_hash: datasetHash, device_class: deviceClass, runtime: version } = loaded.state.receipt;
-  const receipt = receiptOf(spec, { ...base, datasetHash }, { deviceClass, version });
+  const { receipt: theirs } = loaded.state;
+  const hashes = { datasetHash: theirs.dataset_hash, evalDatasetHash: theirs.eval_dataset_hash };
+  const runtime = { deviceClass: theirs.device_class, version: theirs.runtime };
+  const receipt = receiptOf(spec, { ...base, ...hashes }, runtime);
   const resumed = resumeAt(loaded, recipe, receipt);
   const adapter = adapterFrom(loaded, base.targets, recipe.lora.r);
   const { step, totalSteps } = loaded.state;
   const notes = [...damageNotes(loaded), `it was interrupted, and goes on behind step ${step}`];
   const { rows, resumedFrom } = before;
-  return { own: { adapter, resumed, resumedFrom, datasetHash, rows, totalSteps }, notes };
+  return { own: { adapter, resumed, resumedFrom, ...hashes, rows, totalSteps }, notes };
 }
 
 /** The start that the spec asks for. Errors: those of loadNamed and resumeAt. */
 export async function chosenStart(
   preparation: Preparation,
   base: Base,
-  datasetHash: string,
+  hashes: DatasetHashes,
 ): Promise<Start & { notes: string[] }> {
   const { spec, recipe, runtimes } = preparation;
   const { loaded, note } = await loadNamed(spec, preparation);
@@ -55,7 +57,7 @@ export async function chosenStart(
   }
   const { path, state } = loaded;
   const { epoch, step } = state;
-  const receipt = receiptOf(spec, { ...base, datasetHash }, theirsIfThere(loaded, runtimes));
+  const receipt = receiptOf(spec, { ...base, ...hashes }, theirsIfThere(loaded, runtimes));
   return {
     resumed: spec.resumeWeightsOnly ? undefined : resumeAt(loaded, recipe, receipt),
     adapter: adapterFrom(loaded, base.targets, recipe.lora.r),

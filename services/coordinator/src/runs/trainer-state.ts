@@ -1,6 +1,7 @@
 /** trainer_state.json: all that decides a run's future besides its tensors, written and read in one place. */
 import { GradpoolError } from "@gradpool/errors";
-import { Cursor, StepMetrics, type RunSpec } from "@gradpool/rpc";
+import { warmupStepsOf } from "@gradpool/optim";
+import { Cursor, Evaluation, StepMetrics, type RunSpec } from "@gradpool/rpc";
 import { z } from "zod";
 import type { CompleteRecipe, PreparedRun } from "./prepare.js";
 
@@ -10,6 +11,8 @@ const receiptSchema = z.object({
   tokenizer: z.string(),
   dataset: z.array(z.string()),
   dataset_hash: z.string(),
+  eval_dataset: z.array(z.string()).default([]),
+  eval_dataset_hash: z.string().default(""),
   device_class: z.string(),
   runtime: z.string(),
 });
@@ -23,7 +26,13 @@ const schema = z.object({
   recipe: z.record(z.string(), z.unknown()),
   receipt: receiptSchema,
   steps: z.array(z.record(z.string(), z.unknown())),
-  run: z.object({ run_id: z.string(), seconds: z.array(z.number()) }),
+  evaluations: z.array(z.record(z.string(), z.unknown())).default([]),
+  evaluation_pending: z.boolean().default(false),
+  run: z.object({
+    run_id: z.string(),
+    seconds: z.array(z.number()),
+    evaluation_seconds: z.array(z.number()).default([]),
+  }),
 });
 
 /** What a checkpoint says of its run. */
@@ -37,8 +46,11 @@ export interface TrainerState {
   /** Under the contract's names. */
   recipe: Record<string, unknown>;
   receipt: Receipt;
-  /** All steps so far. */
+  /** All steps and evaluations so far. */
   steps: StepMetrics[];
+  evaluations: Evaluation[];
+  /** The adapter as it is was to be evaluated. */
+  evaluationPending: boolean;
 }
 
 export interface StateFacts {
@@ -47,11 +59,14 @@ export interface StateFacts {
   totalSteps: number;
   receipt: Receipt;
   steps: readonly StepMetrics[];
+  evaluations: readonly Evaluation[];
+  evaluationPending: boolean;
   cursor: Cursor;
 }
 
 /** All but `run` has the same bytes whenever the run is repeated (I2). */
-export function trainerStateJson({ runId, recipe, totalSteps, receipt, steps, cursor }: StateFacts): object {
+export function trainerStateJson(facts: StateFacts): object {
+  const { runId, recipe, totalSteps, receipt, steps, evaluations, evaluationPending, cursor } = facts;
   const last = steps.at(-1);
   return {
     epoch: last?.epoch ?? 0,
@@ -59,7 +74,7 @@ export function trainerStateJson({ runId, recipe, totalSteps, receipt, steps, cu
     total_steps: totalSteps,
     schedule: {
       lr_scheduler: recipe.lrScheduler,
-      warmup_steps: recipe.warmupSteps,
+      warmup_steps: warmupStepsOf(recipe, totalSteps),
       last_learning_rate: last?.learningRate,
     },
     seed: recipe.seed,
@@ -67,7 +82,13 @@ export function trainerStateJson({ runId, recipe, totalSteps, receipt, steps, cu
     recipe: recipeJson(recipe),
     receipt,
     steps: steps.map((step) => ({ ...stepJson(step), seconds: undefined })),
-    run: { run_id: runId, seconds: steps.map(({ seconds }) => seconds) },
+    evaluations: evaluations.map((evaluation) => ({ ...evaluation, seconds: undefined })),
+    evaluation_pending: evaluationPending,
+    run: {
+      run_id: runId,
+      seconds: steps.map(({ seconds }) => seconds),
+      evaluation_seconds: evaluations.map(({ seconds }) => seconds),
+    },
   };
 }
 
@@ -90,6 +111,10 @@ export function parseTrainerState(bytes: Uint8Array, path: string): TrainerState
     recipe: state.recipe,
     receipt: state.receipt,
     steps: state.steps.map((step, i) => StepMetrics.fromJSON({ ...step, seconds: state.run.seconds[i] })),
+    evaluations: state.evaluations.map((evaluation, i) =>
+      Evaluation.fromJSON({ ...evaluation, seconds: state.run.evaluation_seconds[i] }),
+    ),
+    evaluationPending: state.evaluation_pending,
   };
 }
 
@@ -104,9 +129,12 @@ function parseJson(bytes: Uint8Array, path: string): unknown {
 const unreadable = (path: string, what: string) =>
   new GradpoolError("data_loss", `${path}/trainer_state.json cannot be used: ${what}; go on from another checkpoint`);
 
+/** Of training and held-out data; empty: none is held out. */
+export type DatasetHashes = Pick<PreparedRun, "datasetHash" | "evalDatasetHash">;
+
 export function receiptOf(
-  { dataset }: RunSpec,
-  { source, tokenizer, datasetHash }: Pick<PreparedRun, "source" | "tokenizer" | "datasetHash">,
+  { dataset, evalDataset }: RunSpec,
+  { source, tokenizer, datasetHash, evalDatasetHash }: Pick<PreparedRun, "source" | "tokenizer"> & DatasetHashes,
   runtime: { deviceClass: string; version: string },
 ): Receipt {
   return {
@@ -114,6 +142,8 @@ export function receiptOf(
     tokenizer: tokenizer.tokenizerHash,
     dataset,
     dataset_hash: datasetHash,
+    eval_dataset: evalDataset,
+    eval_dataset_hash: evalDatasetHash,
     device_class: runtime.deviceClass,
     runtime: runtime.version,
   };

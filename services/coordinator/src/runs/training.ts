@@ -1,8 +1,9 @@
 import { checkAdapter, loraTensorNames, writeAdapter, type AdapterTensors } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
-import { AdamW, clipGradNorm, learningRate, type AdamWState, type Moments } from "@gradpool/optim";
+import { AdamW, clipGradNorm, learningRate, warmupStepsOf, type AdamWState, type Moments } from "@gradpool/optim";
 import type { StepMetrics } from "@gradpool/rpc";
 import { readSafetensors, toFloat32, type FloatTensor } from "@gradpool/safetensors";
+import { LossGuard } from "./loss-guard.js";
 import type { PreparedRun } from "./prepare.js";
 
 /** What a micro-batch gave. */
@@ -28,6 +29,7 @@ export class Training {
   #targetTokens = 0;
   #version = 0;
   #adapterFile: Uint8Array | undefined;
+  readonly #lossGuard: LossGuard;
 
   constructor(run: PreparedRun) {
     this.#run = run;
@@ -35,6 +37,7 @@ export class Training {
     const state = run.resumed?.optimizer;
     this.#optimizer = new AdamW(run.adapter, { beta1, beta2, epsilon, weightDecay }, state);
     this.#version = state?.step ?? 0;
+    this.#lossGuard = new LossGuard(run.source.model.description.vocabSize, run.resumed?.steps ?? []);
     for (const name of loraTensorNames(run.targets)) {
       this.#sums.set(name, { data: new Float32Array(run.adapter.get(name)?.data.length ?? 0) });
     }
@@ -93,10 +96,11 @@ export class Training {
 
   /**
    * Makes the step: mean gradient over its target tokens, clipped, then AdamW. A step without targets
-   * has a gradient of zero. Errors: `failed_precondition` when loss, gradient or adapter is not finite.
+   * has a gradient of zero. Errors: `failed_precondition` when loss, gradient or adapter is not finite, or the
+   * loss has exploded.
    */
   applyStep(epoch: number, seconds: number): StepMetrics {
-    const { recipe, totalSteps } = this.#run;
+    const { recipe } = this.#run;
     const tokens = this.#targetTokens;
     const step = this.#version + 1;
     const divisor = Math.max(1, tokens);
@@ -107,22 +111,24 @@ export class Training {
     const gradNorm = clipGradNorm(this.#sums, recipe.maxGradNorm);
     if (!Number.isFinite(loss) || !Number.isFinite(gradNorm)) {
       const what = Number.isFinite(loss) ? `gradient norm is ${gradNorm}` : `loss is ${loss}`;
-      throw new GradpoolError(
-        "failed_precondition",
-        `step ${step}: ${what}; lower learning_rate, or set max_grad_norm`,
-      );
+      throw diverged(step, `${what}; lower learning_rate, or set max_grad_norm`);
     }
-    const rate = learningRate(recipe.lrScheduler, this.#version, {
-      base: recipe.learningRate,
-      warmupSteps: recipe.warmupSteps,
-      totalSteps,
-    });
+    this.#lossGuard.check(step, loss);
+    const rate = this.#rate();
     this.#optimizer.step(this.#sums, rate);
     if (!allFinite(this.adapter)) {
-      throw new GradpoolError("failed_precondition", `step ${step}: the adapter became infinite; lower learning_rate`);
+      throw diverged(step, "the adapter became infinite; lower learning_rate");
     }
     this.#beginStep(step);
     return { step, epoch, loss, gradNorm, learningRate: rate, tokens, seconds };
+  }
+
+  #rate(): number {
+    const { recipe, totalSteps } = this.#run;
+    const { learningRate: base, numCycles, power, lrEnd } = recipe;
+    const warmupSteps = warmupStepsOf(recipe, totalSteps);
+    const schedule = { base, warmupSteps, totalSteps, numCycles, power, lrEnd };
+    return learningRate(recipe.lrScheduler, this.#version, schedule);
   }
 
   #beginStep(version: number): void {
@@ -135,6 +141,8 @@ export class Training {
   }
 }
 
+const diverged = (step: number, what: string) => new GradpoolError("failed_precondition", `step ${step}: ${what}`);
+
 /** One infinity or NaN makes the sum NaN. */
 function allFinite(adapter: AdapterTensors): boolean {
   let sum = 0;
@@ -146,25 +154,41 @@ function allFinite(adapter: AdapterTensors): boolean {
 
 const MOMENTS = { exp_avg: "expAvg", exp_avg_sq: "expAvgSq" } as const;
 
-/** Adam's moments as they are saved: "exp_avg.<tensor>" and "exp_avg_sq.<tensor>", in the tensor's shape. */
-export function momentTensors({ optimizerState, adapter }: Training): Map<string, FloatTensor> {
+/**
+ * What is saved besides the adapter, each in its tensor's shape: Adam's moments as "exp_avg.<tensor>" and
+ * "exp_avg_sq.<tensor>", and the `best` adapter, if it is another, as "best.<tensor>".
+ */
+export function stateTensors(
+  { optimizerState, adapter }: Training,
+  best: AdapterTensors | undefined,
+): Map<string, FloatTensor> {
   const tensors = new Map<string, FloatTensor>();
   for (const [name, moments] of optimizerState.moments) {
     const shape = adapter.get(name)?.shape ?? [];
     for (const [kind, key] of Object.entries(MOMENTS)) tensors.set(`${kind}.${name}`, { shape, data: moments[key] });
   }
+  for (const [name, tensor] of best ?? []) tensors.set(`best.${name}`, tensor);
   return tensors;
 }
 
-/** The optimizer's state behind `step` steps, from a file of momentTensors. Errors: `data_loss`. */
-export function readOptimizerState(file: Uint8Array, step: number, path: string): AdamWState {
+/** The optimizer's state behind `step` steps and the best adapter, from a file of stateTensors. Errors: `data_loss`. */
+export function readTrainingState(
+  file: Uint8Array,
+  step: number,
+  path: string,
+): { optimizer: AdamWState; best: AdapterTensors | undefined } {
   const moments = new Map<string, Moments>();
+  const best: AdapterTensors = new Map();
   for (const [name, tensor] of readSafetensors(file, path).tensors) {
-    const [, kind = "", parameter = ""] = /^(exp_avg|exp_avg_sq)\.(.*)$/s.exec(name) ?? [];
+    const [, kind = "", parameter = ""] = /^(exp_avg|exp_avg_sq|best)\.(.*)$/s.exec(name) ?? [];
+    if (kind === "best") {
+      best.set(parameter, { shape: tensor.shape, data: toFloat32(tensor) });
+      continue;
+    }
     const key = MOMENTS[kind as keyof typeof MOMENTS];
     if (!key) throw new GradpoolError("data_loss", `${path} holds ${name}, which is no moment of Adam's; use another`);
     const known = moments.get(parameter) ?? { expAvg: new Float32Array(), expAvgSq: new Float32Array() };
     moments.set(parameter, { ...known, [key]: toFloat32(tensor) });
   }
-  return { step, moments };
+  return { optimizer: { step, moments }, best: best.size > 0 ? best : undefined };
 }

@@ -1,4 +1,4 @@
-import type { CheckpointUpdate, Run, StepMetrics, WatchRunResponse } from "@gradpool/rpc";
+import type { CheckpointUpdate, Evaluation, Run, StepMetrics, WatchRunResponse } from "@gradpool/rpc";
 
 /** Requests that are remembered, newest first: the same id comes again within minutes, not months. */
 export const MAX_REQUESTS = 100_000;
@@ -8,9 +8,10 @@ export type Change =
   /** A run as it is from now on; the first one enters it. */
   | { type: "run"; run: Run }
   | { type: "step"; runId: string; step: StepMetrics }
+  | { type: "evaluation"; runId: string; evaluation: Evaluation }
   | { type: "checkpoint"; runId: string; checkpoint: CheckpointUpdate }
-  /** Replaces a run's steps: it goes on from a checkpoint that has these. */
-  | { type: "steps"; runId: string; steps: readonly StepMetrics[] }
+  /** Replaces a run's steps and evaluations: it goes on from a checkpoint that has these. */
+  | { type: "steps"; runId: string; steps: readonly StepMetrics[]; evaluations: readonly Evaluation[] }
   /** What was asked for under a request id (I4): a hash of it, and what it is about. */
   | { type: "request"; requestId: string; content: string; subject: string }
   | { type: "drained"; trainerId: string; draining: boolean };
@@ -27,7 +28,7 @@ export interface Recorded {
   drained: string[];
 }
 
-/** A run's steps and checkpoints, in the order in which they were recorded. */
+/** A run's steps, evaluations and checkpoints, in the order in which they were recorded. */
 export type History = NonNullable<WatchRunResponse["update"]>[];
 
 /**

@@ -84,6 +84,9 @@ export class SqliteDatabase {
       case "step":
         this.#append(change.runId, { $case: "step", value: change.step });
         break;
+      case "evaluation":
+        this.#append(change.runId, { $case: "evaluation", value: change.evaluation });
+        break;
       case "checkpoint":
         this.#append(change.runId, { $case: "checkpoint", value: change.checkpoint });
         break;
@@ -111,11 +114,25 @@ export class SqliteDatabase {
     this.#run("INSERT INTO history (run_id, step, entry) VALUES (?, ?, ?)", [runId, step, entry]);
   }
 
-  /** The steps that are there already stay in their places, among the checkpoints; those beyond go. */
-  #replaceSteps({ runId, steps }: Change & { type: "steps" }): void {
+  /** What is there already stays in its place, among the checkpoints; what lies beyond goes. */
+  #replaceSteps({ runId, steps, evaluations }: Change & { type: "steps" }): void {
     this.#run("DELETE FROM history WHERE run_id = ? AND step > ?", [runId, steps.length]);
     const [row] = this.#all("SELECT COUNT(step) AS known FROM history WHERE run_id = ?", [runId]);
     for (const step of steps.slice(Number(row?.["known"]))) this.#append(runId, { $case: "step", value: step });
+    const known = this.#keepEvaluations(runId, evaluations.at(-1)?.step ?? 0);
+    for (const value of evaluations.slice(known)) this.#append(runId, { $case: "evaluation", value });
+  }
+
+  /** Removes the evaluations behind `lastStep`, and counts the others. */
+  #keepEvaluations(runId: string, lastStep: number): number {
+    let kept = 0;
+    for (const row of this.#all("SELECT position, entry FROM history WHERE run_id = ? AND step IS NULL", [runId])) {
+      const { update } = WatchRunResponse.decode(row["entry"] as Uint8Array);
+      if (update?.$case !== "evaluation") continue;
+      if (update.value.step <= lastStep) kept += 1;
+      else this.#run("DELETE FROM history WHERE position = ?", [Number(row["position"])]);
+    }
+    return kept;
   }
 
   #transaction(work: () => void): void {

@@ -200,6 +200,8 @@ export interface RunSpec {
   resumeIfExists: boolean;
   /** Take the adapter alone from resume_from: a new optimizer, from step 1, whatever else differs. */
   resumeWeightsOnly: boolean;
+  /** Held-out data sources, read as `dataset` is, in their order: see Recipe.eval_every. None: no evaluation. */
+  evalDataset: string[];
 }
 
 /** A run. */
@@ -245,6 +247,13 @@ export interface Run {
     | undefined;
   /** What a person should know, a line each: a damaged checkpoint that was passed over, and the like. */
   notes: string[];
+  /** The newest evaluation, and the first of those with the lowest loss; unset before the first. */
+  lastEvaluation: Evaluation | undefined;
+  bestEvaluation:
+    | Evaluation
+    | undefined;
+  /** It ended before total_steps, by early_stopping_patience. */
+  stoppedEarly: boolean;
 }
 
 /** The checkpoint that a run went on from. */
@@ -284,6 +293,21 @@ export interface StepMetrics {
   seconds: number;
 }
 
+/** The adapter on the held-out data, without dropout. */
+export interface Evaluation {
+  /** Steps behind the adapter, and the epoch of the last of them. */
+  step: number;
+  epoch: number;
+  /** Sum of the negative log likelihoods over all target tokens, divided by their number; in nats. */
+  loss: number;
+  /** exp(loss). */
+  perplexity: number;
+  /** Target tokens of the data set. */
+  tokens: number;
+  /** Wall time that it took. */
+  seconds: number;
+}
+
 /** Asks for a new run. */
 export interface SubmitRunRequest {
   /** Chosen by the client, unique per intention (a UUID). */
@@ -318,7 +342,7 @@ export interface ListRunsResponse {
 /** Asks to follow a run. */
 export interface WatchRunRequest {
   runId: string;
-  /** Send the metrics of steps after this one; 0: all. */
+  /** Send the metrics of steps after this one, and evaluations behind this one and later; 0: all. */
   afterStep: number;
 }
 
@@ -334,6 +358,9 @@ export interface WatchRunResponse {
     | //
     /** A checkpoint was saved or removed. */
     { $case: "checkpoint"; value: CheckpointUpdate }
+    | //
+    /** The adapter was evaluated. */
+    { $case: "evaluation"; value: Evaluation }
     | undefined;
 }
 
@@ -479,6 +506,7 @@ function createBaseRunSpec(): RunSpec {
     resumeFrom: "",
     resumeIfExists: false,
     resumeWeightsOnly: false,
+    evalDataset: [],
   };
 }
 
@@ -504,6 +532,9 @@ export const RunSpec: MessageFns<RunSpec> = {
     }
     if (message.resumeWeightsOnly !== false) {
       writer.uint32(56).bool(message.resumeWeightsOnly);
+    }
+    for (const v of message.evalDataset) {
+      writer.uint32(82).string(v!);
     }
     return writer;
   },
@@ -577,6 +608,14 @@ export const RunSpec: MessageFns<RunSpec> = {
             message.resumeWeightsOnly = reader.bool();
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.evalDataset.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -618,6 +657,11 @@ export const RunSpec: MessageFns<RunSpec> = {
         : isSet(object.resume_weights_only)
         ? globalThis.Boolean(object.resume_weights_only)
         : false,
+      evalDataset: globalThis.Array.isArray(object?.evalDataset)
+        ? object.evalDataset.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.eval_dataset)
+        ? object.eval_dataset.map((e: any) => globalThis.String(e))
+        : [],
     };
   },
 
@@ -644,6 +688,9 @@ export const RunSpec: MessageFns<RunSpec> = {
     if (message.resumeWeightsOnly !== false) {
       obj.resumeWeightsOnly = message.resumeWeightsOnly;
     }
+    if (message.evalDataset?.length) {
+      obj.evalDataset = message.evalDataset;
+    }
     return obj;
   },
 
@@ -661,6 +708,7 @@ export const RunSpec: MessageFns<RunSpec> = {
     message.resumeFrom = object.resumeFrom ?? "";
     message.resumeIfExists = object.resumeIfExists ?? false;
     message.resumeWeightsOnly = object.resumeWeightsOnly ?? false;
+    message.evalDataset = object.evalDataset?.map((e) => e) || [];
     return message;
   },
 };
@@ -686,6 +734,9 @@ function createBaseRun(): Run {
     waitingFor: "",
     resumedFrom: undefined,
     notes: [],
+    lastEvaluation: undefined,
+    bestEvaluation: undefined,
+    stoppedEarly: false,
   };
 }
 
@@ -747,6 +798,15 @@ export const Run: MessageFns<Run> = {
     }
     for (const v of message.notes) {
       writer.uint32(154).string(v!);
+    }
+    if (message.lastEvaluation !== undefined) {
+      Evaluation.encode(message.lastEvaluation, writer.uint32(242).fork()).join();
+    }
+    if (message.bestEvaluation !== undefined) {
+      Evaluation.encode(message.bestEvaluation, writer.uint32(250).fork()).join();
+    }
+    if (message.stoppedEarly !== false) {
+      writer.uint32(256).bool(message.stoppedEarly);
     }
     return writer;
   },
@@ -916,6 +976,30 @@ export const Run: MessageFns<Run> = {
             message.notes.push(reader.string());
             continue;
           }
+          case 30: {
+            if (tag !== 242) {
+              break;
+            }
+
+            message.lastEvaluation = Evaluation.decode(reader, reader.uint32());
+            continue;
+          }
+          case 31: {
+            if (tag !== 250) {
+              break;
+            }
+
+            message.bestEvaluation = Evaluation.decode(reader, reader.uint32());
+            continue;
+          }
+          case 32: {
+            if (tag !== 256) {
+              break;
+            }
+
+            message.stoppedEarly = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -995,6 +1079,21 @@ export const Run: MessageFns<Run> = {
       notes: globalThis.Array.isArray(object?.notes)
         ? object.notes.map((e: any) => globalThis.String(e))
         : [],
+      lastEvaluation: isSet(object.lastEvaluation)
+        ? Evaluation.fromJSON(object.lastEvaluation)
+        : isSet(object.last_evaluation)
+        ? Evaluation.fromJSON(object.last_evaluation)
+        : undefined,
+      bestEvaluation: isSet(object.bestEvaluation)
+        ? Evaluation.fromJSON(object.bestEvaluation)
+        : isSet(object.best_evaluation)
+        ? Evaluation.fromJSON(object.best_evaluation)
+        : undefined,
+      stoppedEarly: isSet(object.stoppedEarly)
+        ? globalThis.Boolean(object.stoppedEarly)
+        : isSet(object.stopped_early)
+        ? globalThis.Boolean(object.stopped_early)
+        : false,
     };
   },
 
@@ -1057,6 +1156,15 @@ export const Run: MessageFns<Run> = {
     if (message.notes?.length) {
       obj.notes = message.notes;
     }
+    if (message.lastEvaluation !== undefined) {
+      obj.lastEvaluation = Evaluation.toJSON(message.lastEvaluation);
+    }
+    if (message.bestEvaluation !== undefined) {
+      obj.bestEvaluation = Evaluation.toJSON(message.bestEvaluation);
+    }
+    if (message.stoppedEarly !== false) {
+      obj.stoppedEarly = message.stoppedEarly;
+    }
     return obj;
   },
 
@@ -1090,6 +1198,13 @@ export const Run: MessageFns<Run> = {
       ? ResumePoint.fromPartial(object.resumedFrom)
       : undefined;
     message.notes = object.notes?.map((e) => e) || [];
+    message.lastEvaluation = (object.lastEvaluation !== undefined && object.lastEvaluation !== null)
+      ? Evaluation.fromPartial(object.lastEvaluation)
+      : undefined;
+    message.bestEvaluation = (object.bestEvaluation !== undefined && object.bestEvaluation !== null)
+      ? Evaluation.fromPartial(object.bestEvaluation)
+      : undefined;
+    message.stoppedEarly = object.stoppedEarly ?? false;
     return message;
   },
 };
@@ -1467,6 +1582,155 @@ export const StepMetrics: MessageFns<StepMetrics> = {
     message.loss = object.loss ?? 0;
     message.gradNorm = object.gradNorm ?? 0;
     message.learningRate = object.learningRate ?? 0;
+    message.tokens = object.tokens ?? 0;
+    message.seconds = object.seconds ?? 0;
+    return message;
+  },
+};
+
+function createBaseEvaluation(): Evaluation {
+  return { step: 0, epoch: 0, loss: 0, perplexity: 0, tokens: 0, seconds: 0 };
+}
+
+export const Evaluation: MessageFns<Evaluation> = {
+  encode(message: Evaluation, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.step !== 0) {
+      writer.uint32(8).uint32(message.step);
+    }
+    if (message.epoch !== 0) {
+      writer.uint32(16).uint32(message.epoch);
+    }
+    if (message.loss !== 0) {
+      writer.uint32(25).double(message.loss);
+    }
+    if (message.perplexity !== 0) {
+      writer.uint32(33).double(message.perplexity);
+    }
+    if (message.tokens !== 0) {
+      writer.uint32(40).uint64(message.tokens);
+    }
+    if (message.seconds !== 0) {
+      writer.uint32(49).double(message.seconds);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Evaluation {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEvaluation();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.step = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.epoch = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.loss = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.perplexity = reader.double();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.tokens = longToNumber(reader.uint64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 49) {
+              break;
+            }
+
+            message.seconds = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Evaluation {
+    return {
+      step: isSet(object.step) ? globalThis.Number(object.step) : 0,
+      epoch: isSet(object.epoch) ? globalThis.Number(object.epoch) : 0,
+      loss: isSet(object.loss) ? globalThis.Number(object.loss) : 0,
+      perplexity: isSet(object.perplexity) ? globalThis.Number(object.perplexity) : 0,
+      tokens: isSet(object.tokens) ? globalThis.Number(object.tokens) : 0,
+      seconds: isSet(object.seconds) ? globalThis.Number(object.seconds) : 0,
+    };
+  },
+
+  toJSON(message: Evaluation): unknown {
+    const obj: any = {};
+    if (message.step !== 0) {
+      obj.step = Math.round(message.step);
+    }
+    if (message.epoch !== 0) {
+      obj.epoch = Math.round(message.epoch);
+    }
+    if (message.loss !== 0) {
+      obj.loss = floatToJson(message.loss);
+    }
+    if (message.perplexity !== 0) {
+      obj.perplexity = floatToJson(message.perplexity);
+    }
+    if (message.tokens !== 0) {
+      obj.tokens = Math.round(message.tokens);
+    }
+    if (message.seconds !== 0) {
+      obj.seconds = floatToJson(message.seconds);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Evaluation>): Evaluation {
+    return Evaluation.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Evaluation>): Evaluation {
+    const message = createBaseEvaluation();
+    message.step = object.step ?? 0;
+    message.epoch = object.epoch ?? 0;
+    message.loss = object.loss ?? 0;
+    message.perplexity = object.perplexity ?? 0;
     message.tokens = object.tokens ?? 0;
     message.seconds = object.seconds ?? 0;
     return message;
@@ -1997,6 +2261,9 @@ export const WatchRunResponse: MessageFns<WatchRunResponse> = {
       case "checkpoint":
         CheckpointUpdate.encode(message.update.value, writer.uint32(26).fork()).join();
         break;
+      case "evaluation":
+        Evaluation.encode(message.update.value, writer.uint32(242).fork()).join();
+        break;
     }
     return writer;
   },
@@ -2038,6 +2305,14 @@ export const WatchRunResponse: MessageFns<WatchRunResponse> = {
             message.update = { $case: "checkpoint", value: CheckpointUpdate.decode(reader, reader.uint32()) };
             continue;
           }
+          case 30: {
+            if (tag !== 242) {
+              break;
+            }
+
+            message.update = { $case: "evaluation", value: Evaluation.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2058,6 +2333,8 @@ export const WatchRunResponse: MessageFns<WatchRunResponse> = {
         ? { $case: "step", value: StepMetrics.fromJSON(object.step) }
         : isSet(object.checkpoint)
         ? { $case: "checkpoint", value: CheckpointUpdate.fromJSON(object.checkpoint) }
+        : isSet(object.evaluation)
+        ? { $case: "evaluation", value: Evaluation.fromJSON(object.evaluation) }
         : undefined,
     };
   },
@@ -2070,6 +2347,8 @@ export const WatchRunResponse: MessageFns<WatchRunResponse> = {
       obj.step = StepMetrics.toJSON(message.update.value);
     } else if (message.update?.$case === "checkpoint") {
       obj.checkpoint = CheckpointUpdate.toJSON(message.update.value);
+    } else if (message.update?.$case === "evaluation") {
+      obj.evaluation = Evaluation.toJSON(message.update.value);
     }
     return obj;
   },
@@ -2095,6 +2374,12 @@ export const WatchRunResponse: MessageFns<WatchRunResponse> = {
       case "checkpoint": {
         if (object.update?.value !== undefined && object.update?.value !== null) {
           message.update = { $case: "checkpoint", value: CheckpointUpdate.fromPartial(object.update.value) };
+        }
+        break;
+      }
+      case "evaluation": {
+        if (object.update?.value !== undefined && object.update?.value !== null) {
+          message.update = { $case: "evaluation", value: Evaluation.fromPartial(object.update.value) };
         }
         break;
       }

@@ -27,7 +27,10 @@ export interface Recipe {
   weightDecay: number;
   /** Clip the gradient to this global L2 norm; 0 turns clipping off. */
   maxGradNorm: number;
-  /** "constant", "linear" or "cosine", as transformers' schedules with warm-up. */
+  /**
+   * "constant", "constant_with_warmup", "linear", "cosine", "cosine_with_restarts", "polynomial" or
+   * "inverse_sqrt", as transformers' get_scheduler; "constant" warms up, too, if there are steps for it.
+   */
   lrScheduler: string;
   /** Steps of linear warm-up; the first step then has learning rate 0. */
   warmupSteps: number;
@@ -72,6 +75,26 @@ export interface Recipe {
   /** Of data sets on the hub: the config, by default the card's own; and the split, by default "train". */
   datasetConfig: string;
   datasetSplit: string;
+  /** Share of all steps that warms up, rounded up to a whole step; 0 up to 1, and 0 when warmup_steps is not. */
+  warmupRatio: number;
+  /** Stop after this many steps, however many epochs they take; 0 or less: epochs decide. */
+  maxSteps: number;
+  /** Of cosine_with_restarts: how often the rate begins at its peak. Other schedulers ignore the default, 1. */
+  numCycles: number;
+  /** Of polynomial: its exponent, and the rate that it ends at. Other schedulers ignore the defaults, 1 and 1e-7. */
+  power: number;
+  lrEnd: number;
+  /** Evaluate every so many steps, and after the last; 0: at each epoch's end. For runs with RunSpec.eval_dataset. */
+  evalEvery: number;
+  /**
+   * The result is the adapter with the lowest evaluation loss, and its checkpoint is kept besides
+   * keep_last_n_checkpoints; false: that of the last step.
+   */
+  loadBestModelAtEnd: boolean;
+  /** Stop after this many evaluations in a row that are not better than the best before; 0: never. */
+  earlyStoppingPatience: number;
+  /** By how much more than this the loss has to be lower to count as better, in nats. */
+  earlyStoppingThreshold: number;
 }
 
 /** The LoRA adapter (Hu et al. 2021), in PEFT's terms. */
@@ -120,6 +143,15 @@ function createBaseRecipe(): Recipe {
     datasetWeights: [],
     datasetConfig: "",
     datasetSplit: "",
+    warmupRatio: 0,
+    maxSteps: 0,
+    numCycles: 0,
+    power: 0,
+    lrEnd: 0,
+    evalEvery: 0,
+    loadBestModelAtEnd: false,
+    earlyStoppingPatience: 0,
+    earlyStoppingThreshold: 0,
   };
 }
 
@@ -212,6 +244,33 @@ export const Recipe: MessageFns<Recipe> = {
     }
     if (message.datasetSplit !== "") {
       writer.uint32(282).string(message.datasetSplit);
+    }
+    if (message.warmupRatio !== 0) {
+      writer.uint32(401).double(message.warmupRatio);
+    }
+    if (message.maxSteps !== 0) {
+      writer.uint32(408).int32(message.maxSteps);
+    }
+    if (message.numCycles !== 0) {
+      writer.uint32(416).uint32(message.numCycles);
+    }
+    if (message.power !== 0) {
+      writer.uint32(425).double(message.power);
+    }
+    if (message.lrEnd !== 0) {
+      writer.uint32(433).double(message.lrEnd);
+    }
+    if (message.evalEvery !== 0) {
+      writer.uint32(440).uint32(message.evalEvery);
+    }
+    if (message.loadBestModelAtEnd !== false) {
+      writer.uint32(448).bool(message.loadBestModelAtEnd);
+    }
+    if (message.earlyStoppingPatience !== 0) {
+      writer.uint32(456).uint32(message.earlyStoppingPatience);
+    }
+    if (message.earlyStoppingThreshold !== 0) {
+      writer.uint32(465).double(message.earlyStoppingThreshold);
     }
     return writer;
   },
@@ -463,6 +522,78 @@ export const Recipe: MessageFns<Recipe> = {
             message.datasetSplit = reader.string();
             continue;
           }
+          case 50: {
+            if (tag !== 401) {
+              break;
+            }
+
+            message.warmupRatio = reader.double();
+            continue;
+          }
+          case 51: {
+            if (tag !== 408) {
+              break;
+            }
+
+            message.maxSteps = reader.int32();
+            continue;
+          }
+          case 52: {
+            if (tag !== 416) {
+              break;
+            }
+
+            message.numCycles = reader.uint32();
+            continue;
+          }
+          case 53: {
+            if (tag !== 425) {
+              break;
+            }
+
+            message.power = reader.double();
+            continue;
+          }
+          case 54: {
+            if (tag !== 433) {
+              break;
+            }
+
+            message.lrEnd = reader.double();
+            continue;
+          }
+          case 55: {
+            if (tag !== 440) {
+              break;
+            }
+
+            message.evalEvery = reader.uint32();
+            continue;
+          }
+          case 56: {
+            if (tag !== 448) {
+              break;
+            }
+
+            message.loadBestModelAtEnd = reader.bool();
+            continue;
+          }
+          case 57: {
+            if (tag !== 456) {
+              break;
+            }
+
+            message.earlyStoppingPatience = reader.uint32();
+            continue;
+          }
+          case 58: {
+            if (tag !== 465) {
+              break;
+            }
+
+            message.earlyStoppingThreshold = reader.double();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -601,6 +732,47 @@ export const Recipe: MessageFns<Recipe> = {
         : isSet(object.dataset_split)
         ? globalThis.String(object.dataset_split)
         : "",
+      warmupRatio: isSet(object.warmupRatio)
+        ? globalThis.Number(object.warmupRatio)
+        : isSet(object.warmup_ratio)
+        ? globalThis.Number(object.warmup_ratio)
+        : 0,
+      maxSteps: isSet(object.maxSteps)
+        ? globalThis.Number(object.maxSteps)
+        : isSet(object.max_steps)
+        ? globalThis.Number(object.max_steps)
+        : 0,
+      numCycles: isSet(object.numCycles)
+        ? globalThis.Number(object.numCycles)
+        : isSet(object.num_cycles)
+        ? globalThis.Number(object.num_cycles)
+        : 0,
+      power: isSet(object.power) ? globalThis.Number(object.power) : 0,
+      lrEnd: isSet(object.lrEnd)
+        ? globalThis.Number(object.lrEnd)
+        : isSet(object.lr_end)
+        ? globalThis.Number(object.lr_end)
+        : 0,
+      evalEvery: isSet(object.evalEvery)
+        ? globalThis.Number(object.evalEvery)
+        : isSet(object.eval_every)
+        ? globalThis.Number(object.eval_every)
+        : 0,
+      loadBestModelAtEnd: isSet(object.loadBestModelAtEnd)
+        ? globalThis.Boolean(object.loadBestModelAtEnd)
+        : isSet(object.load_best_model_at_end)
+        ? globalThis.Boolean(object.load_best_model_at_end)
+        : false,
+      earlyStoppingPatience: isSet(object.earlyStoppingPatience)
+        ? globalThis.Number(object.earlyStoppingPatience)
+        : isSet(object.early_stopping_patience)
+        ? globalThis.Number(object.early_stopping_patience)
+        : 0,
+      earlyStoppingThreshold: isSet(object.earlyStoppingThreshold)
+        ? globalThis.Number(object.earlyStoppingThreshold)
+        : isSet(object.early_stopping_threshold)
+        ? globalThis.Number(object.early_stopping_threshold)
+        : 0,
     };
   },
 
@@ -690,6 +862,33 @@ export const Recipe: MessageFns<Recipe> = {
     if (message.datasetSplit !== "") {
       obj.datasetSplit = message.datasetSplit;
     }
+    if (message.warmupRatio !== 0) {
+      obj.warmupRatio = floatToJson(message.warmupRatio);
+    }
+    if (message.maxSteps !== 0) {
+      obj.maxSteps = Math.round(message.maxSteps);
+    }
+    if (message.numCycles !== 0) {
+      obj.numCycles = Math.round(message.numCycles);
+    }
+    if (message.power !== 0) {
+      obj.power = floatToJson(message.power);
+    }
+    if (message.lrEnd !== 0) {
+      obj.lrEnd = floatToJson(message.lrEnd);
+    }
+    if (message.evalEvery !== 0) {
+      obj.evalEvery = Math.round(message.evalEvery);
+    }
+    if (message.loadBestModelAtEnd !== false) {
+      obj.loadBestModelAtEnd = message.loadBestModelAtEnd;
+    }
+    if (message.earlyStoppingPatience !== 0) {
+      obj.earlyStoppingPatience = Math.round(message.earlyStoppingPatience);
+    }
+    if (message.earlyStoppingThreshold !== 0) {
+      obj.earlyStoppingThreshold = floatToJson(message.earlyStoppingThreshold);
+    }
     return obj;
   },
 
@@ -728,6 +927,15 @@ export const Recipe: MessageFns<Recipe> = {
     message.datasetWeights = object.datasetWeights?.map((e) => e) || [];
     message.datasetConfig = object.datasetConfig ?? "";
     message.datasetSplit = object.datasetSplit ?? "";
+    message.warmupRatio = object.warmupRatio ?? 0;
+    message.maxSteps = object.maxSteps ?? 0;
+    message.numCycles = object.numCycles ?? 0;
+    message.power = object.power ?? 0;
+    message.lrEnd = object.lrEnd ?? 0;
+    message.evalEvery = object.evalEvery ?? 0;
+    message.loadBestModelAtEnd = object.loadBestModelAtEnd ?? false;
+    message.earlyStoppingPatience = object.earlyStoppingPatience ?? 0;
+    message.earlyStoppingThreshold = object.earlyStoppingThreshold ?? 0;
     return message;
   },
 };

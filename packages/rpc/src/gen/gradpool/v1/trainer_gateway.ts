@@ -121,6 +121,8 @@ export interface MicroBatchTask {
   lengths: number[];
   /** Which ids count in the loss where they are targets, as in MicroBatch; empty: all. */
   targetMask: Uint8Array;
+  /** Evaluate only: without dropout, and the result has no gradients. `step` then is the adapter's version. */
+  evaluate: boolean;
 }
 
 /** The frozen model under an adapter. Tasks with equal bases share one session and one copy of the weights (I9). */
@@ -175,7 +177,7 @@ export interface ResultHeader {
   /** Milliseconds of computing, and of waiting between arrival and start. */
   computeMs: number;
   waitMs: number;
-  /** Bytes of gradients that follow. */
+  /** Bytes of gradients that follow; none for an evaluation. */
   gradientBytes: number;
 }
 
@@ -1057,6 +1059,7 @@ function createBaseMicroBatchTask(): MicroBatchTask {
     ids: new Uint8Array(0),
     lengths: [],
     targetMask: new Uint8Array(0),
+    evaluate: false,
   };
 }
 
@@ -1110,6 +1113,9 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
     }
     if (message.targetMask.length !== 0) {
       writer.uint32(122).bytes(message.targetMask);
+    }
+    if (message.evaluate !== false) {
+      writer.uint32(320).bool(message.evaluate);
     }
     return writer;
   },
@@ -1257,6 +1263,14 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
             message.targetMask = reader.bytes();
             continue;
           }
+          case 40: {
+            if (tag !== 320) {
+              break;
+            }
+
+            message.evaluate = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1324,6 +1338,7 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
         : isSet(object.target_mask)
         ? bytesFromBase64(object.target_mask)
         : new Uint8Array(0),
+      evaluate: isSet(object.evaluate) ? globalThis.Boolean(object.evaluate) : false,
     };
   },
 
@@ -1374,6 +1389,9 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
     if (message.targetMask.length !== 0) {
       obj.targetMask = base64FromBytes(message.targetMask);
     }
+    if (message.evaluate !== false) {
+      obj.evaluate = message.evaluate;
+    }
     return obj;
   },
 
@@ -1397,6 +1415,7 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
     message.ids = object.ids ?? new Uint8Array(0);
     message.lengths = object.lengths?.map((e) => e) || [];
     message.targetMask = object.targetMask ?? new Uint8Array(0);
+    message.evaluate = object.evaluate ?? false;
     return message;
   },
 };
