@@ -2,7 +2,7 @@
  * One trainer's work on a device: GPT-2 small and SmolLM2-135M shapes, LoRA r=8, micro-batches of 8 × 128
  * tokens, float32. Speed and memory; the losses against the processor's over 20 steps; the same bits
  * twice; and, from ONNX Runtime's profile, that every node ran on the device and nothing was copied inside
- * a step. Prints a JSON line for each model. --device cpu tries the bench itself, where there is no GPU.
+ * a step. Prints a JSON line for each model; exit code 1 when one of the last two does not hold. --device cpu tries the bench itself, where there is no GPU.
  */
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -40,6 +40,7 @@ const device = parseDevice(values.device);
 if (!device || device.kind === "auto") throw new Error("--device must be cpu or cuda:i");
 const cudaDevice = device.kind === "cuda" ? (device.index ?? 0) : undefined;
 const onDevice: SessionOptions = { threads: availableParallelism(), cudaDevice };
+const ownProvider = cudaDevice === undefined ? "CPUExecutionProvider" : "CUDAExecutionProvider";
 const onProcessor: SessionOptions = { threads: availableParallelism() };
 
 interface Training {
@@ -99,7 +100,7 @@ async function profileOf(base: Base) {
 
 const median = (numbers: readonly number[]) => [...numbers].sort((a, b) => a - b)[numbers.length >> 1] ?? NaN;
 
-async function measure(dir: string): Promise<object> {
+async function measure(dir: string) {
   const source = await openModel(dir);
   const isGpt2 = source.model.description.modelType === "gpt2";
   const names = isGpt2 ? ["c_attn", "c_proj"] : ["q_proj", "k_proj", "v_proj", "o_proj"];
@@ -134,4 +135,13 @@ if (cudaDevice !== undefined) {
 for (const dir of values.model ?? [await gpt2SmallFolder(), await smolLm2Folder()]) {
   const figures = await measure(dir);
   console.log(JSON.stringify(figures));
+  const { same_bits_twice: isReproducible, nodes } = figures;
+  const elsewhere = Object.keys(nodes.byProvider).filter((provider) => provider !== ownProvider);
+  const problems = [
+    ...(isReproducible ? [] : ["two runs differ in their bits"]),
+    ...(elsewhere.length > 0 ? [`nodes ran on ${elsewhere.join(", ")}`] : []),
+    ...(nodes.copies > 0 ? [`${nodes.copies} copies between devices inside the steps`] : []),
+  ];
+  for (const problem of problems) console.error(`${dir}: ${problem}`);
+  if (problems.length > 0) process.exitCode = 1;
 }
