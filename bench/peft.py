@@ -28,9 +28,10 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", help="folder of a GPT-2 model")
+    parser.add_argument("--model", help="folder of a GPT-2 or Llama model")
     parser.add_argument("--steps", type=int, default=8, help="steps; the first ones warm up")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu", help="cpu, or a CUDA device such as cuda:0")
     parser.add_argument("--dropout", type=float, default=0.0, help="probability of LoRA's dropout")
     parser.add_argument("--dtype", choices=sorted(DTYPES), default="float32", help="type of the base's weights")
     parser.add_argument("--make-model", metavar="DIR", help="write a GPT-2 small with random weights there, and stop")
@@ -58,13 +59,14 @@ def token_ids(vocab_size: int) -> torch.Tensor:
 
 
 def bench(arguments: argparse.Namespace) -> dict[str, float]:
-    base = AutoModelForCausalLM.from_pretrained(arguments.model, dtype=DTYPES[arguments.dtype])
+    base = AutoModelForCausalLM.from_pretrained(arguments.model, dtype=DTYPES[arguments.dtype]).to(arguments.device)
+    is_gpt2 = base.config.model_type == "gpt2"
     lora = LoraConfig(
         r=8,
         lora_alpha=32,
         lora_dropout=arguments.dropout,
-        target_modules=["c_attn", "c_proj"],
-        fan_in_fan_out=True,
+        target_modules=["c_attn", "c_proj"] if is_gpt2 else ["q_proj", "k_proj", "v_proj", "o_proj"],
+        fan_in_fan_out=is_gpt2,
         task_type="CAUSAL_LM",
     )
     model = get_peft_model(base, lora).train()
@@ -72,7 +74,7 @@ def bench(arguments: argparse.Namespace) -> dict[str, float]:
     optimizer = torch.optim.AdamW(trainable, lr=5e-5, weight_decay=0.0)
     load_seconds = time.perf_counter() - STARTED
 
-    ids = token_ids(base.config.vocab_size)
+    ids = token_ids(base.config.vocab_size).to(arguments.device)
     inputs, targets = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
     seconds, losses = [], []
     for _ in range(arguments.steps):
@@ -82,14 +84,16 @@ def bench(arguments: argparse.Namespace) -> dict[str, float]:
         loss.backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        seconds.append(time.perf_counter() - begin)
+        # A GPU's work is done when its result is there.
         losses.append(loss.item())
+        seconds.append(time.perf_counter() - begin)
     warm_up = 2 if arguments.steps > 3 else 1
     return {
         "tokens_per_second": ROWS * POSITIONS / statistics.median(seconds[warm_up:]),
         "load_seconds": load_seconds,
         "first_step_seconds": seconds[0],
         "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+        "peak_device_bytes": torch.cuda.max_memory_reserved() if arguments.device != "cpu" else 0,
         "loss_first": losses[0],
     }
 

@@ -1,11 +1,5 @@
-/** The bench's model: GPT-2 small shapes with a vocabulary of 32,768 and random weights; the numbers' speed does not depend on their values. */
-import { createWriteStream, existsSync } from "node:fs";
-import { copyFile, mkdir, rename, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
-import { fileURLToPath } from "node:url";
+/** The bench's model: GPT-2 small shapes with a vocabulary of 32,768. */
+import { randomModelFolder } from "./random-model.js";
 
 const [WIDTH, LAYERS, HEADS, POSITIONS, VOCABULARY] = [768, 12, 12, 1024, 32_768];
 
@@ -24,32 +18,9 @@ const CONFIG = {
   resid_pdrop: 0,
 };
 
-/** Makes the model once, in the system's folder for temporary files, and gives its folder. */
-export async function gpt2SmallFolder(): Promise<string> {
-  const dir = join(tmpdir(), "gradpool-bench-gpt2-small");
-  const weights = join(dir, "model.safetensors");
-  if (existsSync(weights)) return dir;
-  await mkdir(dir, { recursive: true });
-  // Any tokenizer whose ids the embedding has will do.
-  for (const file of ["tokenizer.json", "tokenizer_config.json"]) {
-    await copyFile(fileURLToPath(new URL(`../../../models/tiny-coder/${file}`, import.meta.url)), join(dir, file));
-  }
-  await writeFile(join(dir, "config.json"), JSON.stringify(CONFIG, undefined, 2));
-  const header: Record<string, unknown> = { __metadata__: { format: "pt" } };
-  let offset = 0;
-  for (const [name, shape] of tensors()) {
-    const bytes = 4 * shape.reduce((product, size) => product * size, 1);
-    header[name] = { dtype: "F32", shape, data_offsets: [offset, (offset += bytes)] };
-  }
-  const json = Buffer.from(JSON.stringify(header));
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(json.length));
-  const partial = `${weights}.${process.pid}`;
-  await pipeline(Readable.from([length, json]), createWriteStream(partial));
-  await pipeline(Readable.from(values()), createWriteStream(partial, { flags: "a" }));
-  await rename(partial, weights);
-  return dir;
-}
+/** Makes the model where it is not there yet, and gives its folder. */
+export const gpt2SmallFolder = (): Promise<string> =>
+  randomModelFolder({ name: "gpt2-small", config: CONFIG, tensors: tensors(), isScale: /ln_.*weight/ });
 
 function tensors(): [string, number[]][] {
   const block = (layer: number): [string, number[]][] => [
@@ -73,18 +44,4 @@ function tensors(): [string, number[]][] {
     ["ln_f.weight", [WIDTH]],
     ["ln_f.bias", [WIDTH]],
   ].map(([name, shape]) => [`transformer.${name as string}`, shape as number[]]);
-}
-
-/** Weights of all tensors in order: norms 1 and 0, the rest small and reproducible. */
-function* values(): Generator<Uint8Array> {
-  let state = 1;
-  for (const [name, shape] of tensors()) {
-    const size = shape.reduce((product, length) => product * length, 1);
-    const data = new Float32Array(size);
-    for (let i = 0; i < size; i++) {
-      state = (Math.imul(state, 1664525) + 1013904223) | 0;
-      data[i] = /ln_.*weight/.test(name) ? 1 : (state / 2 ** 31) * 0.035;
-    }
-    yield new Uint8Array(data.buffer);
-  }
 }

@@ -12,9 +12,13 @@ export interface CliResult {
   stderr: string;
 }
 
-/** Runs `gradpool` with its home in `home`. */
-export async function gradpool(args: readonly string[], home: string): Promise<CliResult> {
-  const env = { ...process.env, GRADPOOL_HOME: home, NO_COLOR: "1" };
+/** Runs `gradpool` with its home in `home`, and more of an environment if wanted. */
+export async function gradpool(
+  args: readonly string[],
+  home: string,
+  more: NodeJS.ProcessEnv = {},
+): Promise<CliResult> {
+  const env = { ...process.env, GRADPOOL_HOME: home, NO_COLOR: "1", ...more };
   const child = spawn(process.execPath, [BIN, ...args], { env, stdio: ["ignore", "pipe", "pipe"] });
   const [stdout, stderr] = [text(child.stdout), text(child.stderr)];
   const [code] = (await once(child, "close")) as [number | null];

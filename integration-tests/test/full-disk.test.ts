@@ -62,13 +62,14 @@ test("a file system that becomes read-only in the middle of a run", { timeout: 3
     const output = join(folder, "output");
     const run = await stack.submit(tinyRun(dataset, output, { saveEvery: 2 }));
     let isReadOnly = false;
-    const watching = stack.watch(run.runId, ({ step }) => {
-      if (step === 3 && !isReadOnly) disk.remount("ro");
-      isReadOnly ||= step === 3;
+    const watching = stack.watch(run.runId, async ({ step }) => {
+      if (step !== 3 || isReadOnly) return;
+      isReadOnly = true;
+      await disk.remount("ro");
     });
     const paused = await until(stack, run.runId, isPaused);
     assert.match(paused.pausedBecause, /read-only file system/);
-    disk.remount("rw");
+    await disk.remount("rw");
     // It would try again by itself; resuming makes it try at once.
     await stack.runs.resumeRun({ requestId: "at once", runId: run.runId });
     const finished = await watching;

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { relativeError, TOLERANCE } from "@gradpool/integration-tests";
-import { openModel } from "@gradpool/model-source";
+import { modelPlaces, openModel } from "@gradpool/model-source";
 import { LogitsSession } from "@gradpool/runtime";
 import { readSafetensors, toFloat32 } from "@gradpool/safetensors";
 import { loadTokenizer } from "@gradpool/tokenizers";
@@ -25,7 +25,7 @@ describe("logits of GGUF files", () => {
     test(name, async () => {
       const expected = readSafetensors(readFileSync(`${FIXTURES}gguf/${name}.logits.safetensors`)).tensors;
       const ids = Array.from(new BigInt64Array(Uint8Array.from(expected.get("ids")?.data ?? []).buffer), Number);
-      const source = await openModel(`${FIXTURES}gguf/${name}.gguf`, cache);
+      const source = await openModel(`${FIXTURES}gguf/${name}.gguf`, modelPlaces({ GRADPOOL_HOME: cache }));
       await using session = await LogitsSession.create({ source, targets: [], padRow: false }, { threads: 2 });
       const logits = await session.run(ids, [...ids.keys()]);
       const reference = expected.get("logits");
@@ -36,7 +36,7 @@ describe("logits of GGUF files", () => {
     });
 
     test(`${name}: the tokenizer is the original's`, async () => {
-      const source = await openModel(`${FIXTURES}gguf/${name}.gguf`, cache);
+      const source = await openModel(`${FIXTURES}gguf/${name}.gguf`, modelPlaces({ GRADPOOL_HOME: cache }));
       const converted = await loadTokenizer(source.dir, "");
       const original = await loadTokenizer(`${FIXTURES}golden/${name}/model`, "");
       const text = "def total(key, value=10):\n\treturn naïve # 日本語 🚀 1234\n";

@@ -13,7 +13,7 @@ import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { loraTensorNames, type AdapterTensors } from "@gradpool/adapter";
 import { relativeError } from "@gradpool/integration-tests";
-import { openModel, type ModelSource } from "@gradpool/model-source";
+import { modelPlaces, openModel, type ModelSource } from "@gradpool/model-source";
 import { selectTargets } from "@gradpool/models";
 import { AdamW, clipGradNorm } from "@gradpool/optim";
 import { LogitsSession, TrainingSession, type Batch } from "@gradpool/runtime";
@@ -57,7 +57,7 @@ describe("SmolLM2-135M-Instruct from its GGUF file", { skip: model.missing }, ()
   let tokenizer: HfTokenizer;
   before(async () => {
     cache = await mkdtemp(join(tmpdir(), "gradpool-smollm2-"));
-    source = await openModel(model.path, cache);
+    source = await openModel(model.path, modelPlaces({ GRADPOOL_HOME: cache }));
     tokenizer = await loadTokenizer(source.dir, "");
   });
   after(() => rm(cache, { recursive: true, force: true }));

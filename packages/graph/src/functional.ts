@@ -61,9 +61,9 @@ export function reduceSum(x: Value, axes: readonly number[], keepdims = true): V
   return one("ReduceSum", [x, axesLiteral(x, axes)], { keepdims: Number(keepdims) });
 }
 
-export function reduceMax(x: Value, axes: readonly number[], keepdims = true): Value {
-  return one("ReduceMax", [x, axesLiteral(x, axes)], { keepdims: Number(keepdims) });
-}
+/** The largest of the last axis, which is kept as one element. */
+export const rowMax = (x: Value) =>
+  one("TopK", [x, x.graph.literal(BigInt64Array.of(1n), [1])], { axis: -1, largest: 1, sorted: 0 });
 
 const axesLiteral = (x: Value, axes: readonly number[]) =>
   x.graph.literal(BigInt64Array.from(axes, BigInt), [axes.length]);

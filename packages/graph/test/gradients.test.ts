@@ -185,7 +185,7 @@ const CASES: Record<OpType, Case[]> = {
     of("last axis", [[2, 3]], (x) => reduceSum(mul(x, x), [-1])),
     of("two axes, dropped", [[2, 3, 4]], (x) => reduceSum(mul(x, x), [0, 2], false)),
   ],
-  ReduceMax: [],
+  TopK: [],
   Reshape: [of("", [[2, 6]], (x) => reshape(mul(x, x), [3, "rest"]))],
   Transpose: [of("", [[2, 3, 4]], (x) => transpose(x, [2, 0, 1]))],
   Split: [

@@ -1,4 +1,5 @@
 export type { ByteSource } from "./byte-source.js";
+export { datasetResolver } from "./dataset-resolver.js";
 export { listDatasetFiles, type DatasetFile, type DatasetFiles, type DatasetSelection } from "./dataset-files.js";
 export { Hub, type DownloadOptions, type DownloadProgress } from "./hub.js";
 export { downloadModel, type DownloadedModel } from "./model-files.js";

@@ -1,3 +1,4 @@
 export { openModel, type ModelSource } from "./model-source.js";
-export { modelFolder } from "./model-path.js";
+export { modelPath, type ModelPath } from "./model-path.js";
+export { downloadText, modelPlaces, type ModelPlaces, type OpenOptions } from "./model-places.js";
 export { meanRow } from "./mean-row.js";

@@ -3,20 +3,57 @@ import { open, readdir, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
 import { isGguf } from "@gradpool/gguf";
+import { downloadModel, Hub, hubRepo, type Repo } from "@gradpool/hub";
 import { convertedGguf } from "./gguf-conversion.js";
 import { CONFIG_FILE, readAt } from "./model-folder.js";
+import type { ModelPlaces, OpenOptions } from "./model-places.js";
 
 /** Names of GGUF files that a refusal lists. */
 const MAX_LISTED = 10;
 
+/** A model_id, and what it means here. */
+export interface ModelPath {
+  /** Absolute folder with config.json, weights and tokenizer. */
+  folder: string;
+  /** What means the same model to every process: an absolute path, or "org/name@commit". */
+  id: string;
+}
+
+/** Folders of downloaded models, by cache and "org/name@commit": what a commit holds never changes. */
+const downloaded = new Map<string, string>();
+
 /**
- * The absolute folder with config.json, weights and tokenizer that a model_id means: the folder that it names, or
- * the converted form, kept in `cacheDir`, of the GGUF file that it names or that its folder holds instead of a
- * config.json. Every process that needs the model may ask at the same time. Errors: `invalid_argument` for a
- * folder with several GGUF files, and those of the conversion. What else is wrong is left to whoever opens it.
+ * What a model_id means: the folder that it names; the converted form of the GGUF file that it names, or that its
+ * folder holds instead of a config.json; or the model of that name on the hub, which is downloaded unless the cache
+ * has it. Every process that needs the model may ask at the same time. Errors: `invalid_argument` for a folder with
+ * several GGUF files, those of the conversion and of downloadModel. What else is wrong is left to whoever opens it.
  */
-export async function modelFolder(modelId: string, cacheDir?: string): Promise<string> {
+export async function modelPath(modelId: string, places?: ModelPlaces, options: OpenOptions = {}): Promise<ModelPath> {
+  const repo = places && (await hubRepo(modelId, "model"));
+  if (repo) return hubModel(modelId, repo, places, options);
   const path = resolve(modelId);
+  return { folder: await localFolder(modelId, path, places?.cacheDir), id: path };
+}
+
+async function hubModel(modelId: string, repo: Repo, places: ModelPlaces, options: OpenOptions): Promise<ModelPath> {
+  const key = (id: string) => `${places.hub.cacheDir}\n${id}`;
+  const known = downloaded.get(key(modelId));
+  if (known !== undefined) return { folder: known, id: modelId };
+  const { onProgress, signal = new AbortController().signal } = options;
+  try {
+    const hub = new Hub(places.hub);
+    const { folder, commit } = await downloadModel(hub, repo, { signal, ...(onProgress && { onProgress }) });
+    const id = `${repo.id}@${commit}`;
+    downloaded.set(key(id), folder);
+    return { folder, id };
+  } catch (cause) {
+    const { code, message } = GradpoolError.from(cause);
+    if (code === "internal" || code === "cancelled") throw cause;
+    throw new GradpoolError(code, `model_id: ${modelId} is no folder of this machine, and ${message}`, { cause });
+  }
+}
+
+async function localFolder(modelId: string, path: string, cacheDir: string | undefined): Promise<string> {
   const found = await stat(path).catch(() => undefined);
   if (found?.isFile()) return (await startsAsGguf(path)) ? convertedGguf(path, modelId, cacheDir) : path;
   if (!found?.isDirectory() || (await isFile(join(path, CONFIG_FILE)))) return path;

@@ -1,9 +1,9 @@
 /** Where a model_id becomes files. */
 import { createHash } from "node:crypto";
-import { resolve } from "node:path";
 import { openFamily, type Model, type WeightsHeader } from "@gradpool/models";
 import { CONFIG_FILE, ModelFolder } from "./model-folder.js";
-import { modelFolder } from "./model-path.js";
+import { modelPath } from "./model-path.js";
+import type { ModelPlaces, OpenOptions } from "./model-places.js";
 import { readWeights } from "./weights.js";
 
 const MAX_CONFIG_BYTES = 10_000_000;
@@ -12,8 +12,8 @@ const MAX_CONFIG_BYTES = 10_000_000;
 export interface ModelSource {
   /** As the user named it. */
   modelId: string;
-  /** The same as an absolute path: what means the same model to another process. */
-  path: string;
+  /** What means the same model to another process: an absolute path, or "org/name@commit". */
+  id: string;
   /** Absolute folder of its files. */
   dir: string;
   /** Absolute folder that the weights' files are named in. */
@@ -25,17 +25,18 @@ export interface ModelSource {
 }
 
 /**
- * Opens a model folder, or a GGUF file, whose converted form is kept in `cacheDir`. Errors: those of
- * `modelFolder` and `readWeights`; `not_found` for a missing folder or file, `permission_denied`,
- * `failed_precondition` for an unsupported architecture, `data_loss` for damaged files.
+ * Opens a model folder, a GGUF file, or a model of the hub. Errors: those of `modelPath` and `readWeights`;
+ * `not_found` for a missing folder or file, `permission_denied`, `failed_precondition` for an unsupported
+ * architecture, `data_loss` for damaged files.
  */
-export async function openModel(modelId: string, cacheDir?: string): Promise<ModelSource> {
-  const folder = await ModelFolder.open(modelId, await modelFolder(modelId, cacheDir));
+export async function openModel(modelId: string, places?: ModelPlaces, options?: OpenOptions): Promise<ModelSource> {
+  const path = await modelPath(modelId, places, options);
+  const folder = await ModelFolder.open(modelId, path.folder);
   const config = await folder.readJson(CONFIG_FILE, MAX_CONFIG_BYTES);
   const { header, fingerprints } = await readWeights(folder);
   const hash = createHash("sha256").update(config.bytes);
   for (const bytes of fingerprints) hash.update(bytes);
   const model = openFamily(config.value, header);
   const { dir, weightsDir } = folder;
-  return { modelId, path: resolve(modelId), dir, weightsDir, modelHash: hash.digest("hex"), header, model };
+  return { modelId, id: path.id, dir, weightsDir, modelHash: hash.digest("hex"), header, model };
 }

@@ -21,7 +21,7 @@ import { afterEach, beforeEach, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { GradpoolError } from "@gradpool/errors";
-import { modelFolder, openModel } from "@gradpool/model-source";
+import { modelPath, modelPlaces, type ModelPlaces, openModel } from "@gradpool/model-source";
 import { readSafetensors, toFloat32 } from "@gradpool/safetensors";
 import { refuses } from "./support.js";
 
@@ -32,15 +32,17 @@ const LLAMA = fixture("gguf/llama-gqa.gguf");
 
 let dir: string;
 let cache: string;
+let places: ModelPlaces;
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), "gradpool-gguf-"));
   cache = join(dir, "home", "cache");
+  places = modelPlaces({ GRADPOOL_HOME: join(dir, "home") });
 });
 afterEach(() => rm(dir, { recursive: true, force: true }));
 
 test("the file opens as a model, kept under its hash", async () => {
-  const source = await openModel(LLAMA, cache);
-  assert.equal(source.path, LLAMA);
+  const source = await openModel(LLAMA, places);
+  assert.equal(source.id, LLAMA);
   assert.match(source.dir, /cache\/gguf-1-[0-9a-f]{64}$/);
   assert.deepEqual((await readdir(source.dir)).sort(), [
     "config.json",
@@ -49,16 +51,18 @@ test("the file opens as a model, kept under its hash", async () => {
     "tokenizer_config.json",
   ]);
   assert.deepEqual(await readdir(cache), [source.dir.slice(cache.length + 1)]);
-  assert.equal((await openModel(LLAMA, cache)).modelHash, source.modelHash);
+  assert.equal((await openModel(LLAMA, places)).modelHash, source.modelHash);
 });
 
 test("halves stay halves, and q and k come back in transformers' order", async () => {
-  const { dir: folder } = await openModel(QWEN3, cache);
+  const { dir: folder } = await openModel(QWEN3, places);
   const converted = readSafetensors(await readFile(join(folder, "model.safetensors"))).tensors;
   assert.equal(converted.get("model.layers.0.mlp.up_proj.weight")?.dtype, "BF16");
   assert.equal(converted.get("model.norm.weight")?.dtype, "F32");
 
-  const llama = readSafetensors(await readFile(join((await openModel(LLAMA, cache)).dir, "model.safetensors"))).tensors;
+  const llama = readSafetensors(
+    await readFile(join((await openModel(LLAMA, places)).dir, "model.safetensors")),
+  ).tensors;
   const golden = readSafetensors(await readFile(fixture("golden/llama-gqa/model/model.safetensors"))).tensors;
   for (const [name, tensor] of golden) {
     const values = toFloat32(llama.get(name)!);
@@ -72,25 +76,25 @@ test("halves stay halves, and q and k come back in transformers' order", async (
 
 test("a folder with one GGUF file means that file; with several, one has to be named", async () => {
   await copyFile(LLAMA, join(dir, "a.gguf"));
-  assert.equal((await openModel(dir, cache)).modelHash, (await openModel(LLAMA, cache)).modelHash);
+  assert.equal((await openModel(dir, places)).modelHash, (await openModel(LLAMA, places)).modelHash);
   await copyFile(QWEN3, join(dir, "b.gguf"));
   await refuses(dir, "invalid_argument", /holds 2 GGUF files; name one: a\.gguf, b\.gguf/);
   await cp(fixture("golden/gpt2-plain/model"), dir, { recursive: true });
-  assert.equal((await openModel(dir, cache)).model.description.modelType, "gpt2");
+  assert.equal((await openModel(dir, places)).model.description.modelType, "gpt2");
 });
 
 test("a link without the ending, as in the Hugging Face cache", async () => {
   await symlink(LLAMA, join(dir, "blob"));
-  assert.equal(await modelFolder(join(dir, "blob"), cache), await modelFolder(LLAMA, cache));
+  assert.equal((await modelPath(join(dir, "blob"), places)).folder, (await modelPath(LLAMA, places)).folder);
 });
 
 test("another file at the same path is another model", async () => {
   const path = join(dir, "model.gguf");
   await copyFile(LLAMA, path);
-  const { modelHash } = await openModel(path, cache);
+  const { modelHash } = await openModel(path, places);
   await copyFile(QWEN3, path);
   await utimes(path, 1, 1);
-  assert.notEqual((await openModel(path, cache)).modelHash, modelHash);
+  assert.notEqual((await openModel(path, places)).modelHash, modelHash);
 });
 
 test("weights that differ only in their values have different hashes", async () => {
@@ -98,12 +102,12 @@ test("weights that differ only in their values have different hashes", async () 
   const bytes = await readFile(LLAMA);
   bytes[bytes.length - 1]! ^= 1;
   await writeFile(path, bytes);
-  assert.notEqual((await openModel(path, cache)).modelHash, (await openModel(LLAMA, cache)).modelHash);
+  assert.notEqual((await openModel(path, places)).modelHash, (await openModel(LLAMA, places)).modelHash);
 });
 
 test("processes that convert at once do not step on each other", async () => {
   const opener = fileURLToPath(new URL("./opener.js", import.meta.url));
-  const children = Array.from({ length: 4 }, () => fork(opener, [LLAMA, cache]));
+  const children = Array.from({ length: 4 }, () => fork(opener, [LLAMA, join(dir, "home")]));
   const answers = await Promise.all(
     children.map(async (child) => {
       const [[answer], [code]] = await Promise.all([once(child, "message"), once(child, "exit")]);
@@ -116,7 +120,8 @@ test("processes that convert at once do not step on each other", async () => {
 });
 
 test("what a killed process left behind is removed after a day, and not before", async () => {
-  const name = (await modelFolder(LLAMA, join(dir, "elsewhere"))).split("/").at(-1) ?? "";
+  const name =
+    (await modelPath(LLAMA, modelPlaces({ GRADPOOL_HOME: join(dir, "elsewhere") }))).folder.split("/").at(-1) ?? "";
   const old = join(cache, `.${name}-old`);
   const recent = join(cache, `.${name}-recent`);
   for (const folder of [old, recent]) {
@@ -124,7 +129,7 @@ test("what a killed process left behind is removed after a day, and not before",
     await writeFile(join(folder, "model.safetensors"), "half");
   }
   await utimes(old, 1, 1);
-  await modelFolder(LLAMA, cache);
+  await modelPath(LLAMA, places);
   assert.deepEqual((await readdir(cache)).sort(), [`.${name}-recent`, name]);
 });
 
@@ -134,14 +139,14 @@ test("nothing is left of a conversion that fails", async () => {
   // Another number of layers than there are.
   bytes.writeUInt32LE(3, bytes.indexOf("llama.block_count") + "llama.block_count".length + 4);
   await writeFile(path, bytes);
-  await assert.rejects(openModel(path, cache), { code: "data_loss", message: /model\.layers\.2\..* is missing/ });
+  await assert.rejects(openModel(path, places), { code: "data_loss", message: /model\.layers\.2\..* is missing/ });
   assert.deepEqual(await readdir(cache), []);
 });
 
 test("no cache folder, or none that can be written", async () => {
   await refuses(LLAMA, "failed_precondition", /no cache folder; set GRADPOOL_HOME/);
   await writeFile(join(dir, "file"), "");
-  await assert.rejects(openModel(LLAMA, join(dir, "file", "cache")), {
+  await assert.rejects(openModel(LLAMA, modelPlaces({ GRADPOOL_HOME: join(dir, "file") })), {
     code: "permission_denied",
     message: /cannot be written \(ENOTDIR\)/,
   });
@@ -152,7 +157,7 @@ test("a truncated file, wherever it ends", async () => {
   const path = join(dir, "model.gguf");
   for (const length of [4, 8, 24, 100, 20_000, bytes.length >> 1, bytes.length - 1]) {
     await writeFile(path, bytes.subarray(0, length));
-    await assert.rejects(openModel(path, cache), { code: "data_loss", message: /is damaged/ });
+    await assert.rejects(openModel(path, places), { code: "data_loss", message: /is damaged/ });
   }
   assert.ok((await stat(cache)).isDirectory());
 });
@@ -173,7 +178,7 @@ test("any mutation gives a typed error or a model", async () => {
       const bytes = Buffer.from(good);
       for (const { at, bytes: inserted } of edits) bytes.set(inserted, at);
       await writeFile(path, bytes);
-      await openModel(path, cache).catch((error: unknown) => {
+      await openModel(path, places).catch((error: unknown) => {
         assert.ok(error instanceof GradpoolError, `an untyped error: ${String(error)}`);
       });
     }),

@@ -1,6 +1,6 @@
-/** A process that opens the model named first, with the cache folder named second, and tells its hash. */
-import { openModel } from "@gradpool/model-source";
+/** A process that opens the model named first, with the home folder named second, and tells its hash. */
+import { modelPlaces, openModel } from "@gradpool/model-source";
 
-const [, , modelId, cacheDir] = process.argv;
-const { modelHash } = await openModel(modelId ?? "", cacheDir);
+const [, , modelId, home] = process.argv;
+const { modelHash } = await openModel(modelId ?? "", home ? modelPlaces({ GRADPOOL_HOME: home }) : undefined);
 process.send?.(modelHash, () => process.disconnect());

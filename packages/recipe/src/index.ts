@@ -43,6 +43,8 @@ export function defaultRecipe(): Recipe {
     completionColumn: "",
     messagesColumn: "",
     datasetWeights: [],
+    datasetConfig: "",
+    datasetSplit: "",
   };
 }
 

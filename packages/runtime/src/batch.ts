@@ -8,13 +8,16 @@ export interface Batch {
   ids: Int32Array;
   /** Tokens of each row without padding [B]. */
   lengths: readonly number[];
+  /** Which ids count in the loss where they are targets [B, S], 0 or 1 each; none or empty: all. */
+  targetMask?: Uint8Array;
 }
 
 /**
  * What the loss graphs take for a micro-batch: each position predicts the next, so inputs and targets
- * are the ids without the last and without the first position; weights leave out padding.
+ * are the ids without the last and without the first position; weights leave out padding, and what a mask
+ * leaves out.
  */
-export function lossFeeds({ rows, rowLength, ids, lengths }: Batch) {
+export function lossFeeds({ rows, rowLength, ids, lengths, targetMask }: Batch) {
   const positions = Math.max(1, rowLength - 1);
   const size = rows * positions;
   const inputs = new BigInt64Array(size);
@@ -23,13 +26,15 @@ export function lossFeeds({ rows, rowLength, ids, lengths }: Batch) {
   let targetTokens = 0;
   for (let row = 0; row < rows; row++) {
     const counted = Math.max(0, (lengths[row] ?? 0) - 1);
-    targetTokens += counted;
     for (let position = 0; position < positions; position++) {
       const at = row * positions + position;
       inputs[at] = BigInt(ids[row * rowLength + position] ?? 0);
       if (position >= counted) continue;
-      targets[at] = BigInt(ids[row * rowLength + position + 1] ?? 0);
-      weights[at] = 1;
+      const target = row * rowLength + position + 1;
+      targets[at] = BigInt(ids[target] ?? 0);
+      const weight = targetMask?.length ? Number(targetMask[target] === 1) : 1;
+      weights[at] = weight;
+      targetTokens += weight;
     }
   }
   const feeds = new Map<string, TensorData>([

@@ -8,5 +8,9 @@ export {
   type TrainingResult,
 } from "./training-session.js";
 export { KeyValueCache, LogitsSession } from "./logits-session.js";
-export { onnxRuntimeVersion, type SessionOptions } from "./session.js";
+export { onnxRuntimeVersion } from "./session.js";
+export { onnxSessionOptions, type SessionOptions } from "./session-options.js";
+export { cudaEnvironment, listCudaDevices, type CudaDevice } from "./cuda/devices.js";
+export { requireCudaDevice, type UsableCudaDevice } from "./cuda/usable.js";
+export { parseDevice, type DeviceRequest } from "./device-request.js";
 export { dropoutMask, dropoutMasks, type DropoutKey } from "./dropout-masks.js";

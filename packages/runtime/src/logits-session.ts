@@ -1,7 +1,8 @@
 import { buildLogitsGraph, presentName } from "@gradpool/models";
 import type { FloatTensor } from "@gradpool/safetensors";
 import { range } from "./batch.js";
-import { Session, type SessionOptions, type TensorData } from "./session.js";
+import type { SessionOptions } from "./session-options.js";
+import { Session, type TensorData } from "./session.js";
 import { feedAdapter, graphOptions, type Adapter, type Base } from "./training-session.js";
 
 /** Positions that are read at once: the attention's scores [H, S, P + S] stay small, however long the text is. */

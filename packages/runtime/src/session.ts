@@ -3,21 +3,34 @@ import { createRequire } from "node:module";
 import { evaluateDim, toModelProto, usedInputs, type Graph, type Value } from "@gradpool/graph";
 import { GradpoolError } from "@gradpool/errors";
 import type * as Ort from "onnxruntime-node";
+import { onnxSessionOptions, type SessionOptions } from "./session-options.js";
 
-const ort = createRequire(import.meta.url)("onnxruntime-node") as typeof Ort;
+let loaded: typeof Ort | undefined;
 
-/** Version of ONNX Runtime: another one may round differently. */
-export const onnxRuntimeVersion: string = ort.env.versions.node ?? ort.env.versions.common;
+/** 45 MB of library, loaded when first needed. */
+function onnxRuntime(): typeof Ort {
+  try {
+    return (loaded ??= createRequire(import.meta.url)("onnxruntime-node") as typeof Ort);
+  } catch (cause) {
+    const [reason] = (cause instanceof Error ? cause.message : String(cause)).split("\n");
+    const advice = "it runs on Linux (glibc), macOS and Windows, on x64 and arm64: install gradpool there, with npm ci";
+    throw new GradpoolError("failed_precondition", `ONNX Runtime cannot be loaded (${reason}); ${advice}`, { cause });
+  }
+}
+
+/**
+ * Version of ONNX Runtime: another one may round differently. Errors: `failed_precondition` when it
+ * cannot be loaded on this machine.
+ */
+export function onnxRuntimeVersion(): string {
+  const { versions } = onnxRuntime().env;
+  return versions.node ?? versions.common;
+}
 
 /** Where the files lie that a graph's weights refer to. */
 export interface WeightsLocation {
   /** Absolute folder. ONNX Runtime reads nothing outside it, whatever links lead there. */
   weightsDir: string;
-}
-
-export interface SessionOptions {
-  /** Threads that compute. */
-  threads: number;
 }
 
 export type TensorData = Float32Array | BigInt64Array | Uint8Array;
@@ -35,17 +48,11 @@ export class Session {
   }
 
   static async create(graph: Graph, weights: WeightsLocation, options: SessionOptions): Promise<Session> {
-    const model = toModelProto(graph);
-    const session = await ort.InferenceSession.create(model, {
-      executionProviders: ["cpu"],
-      intraOpNumThreads: options.threads,
-      interOpNumThreads: 1,
-      graphOptimizationLevel: "all",
-      logSeverityLevel: 3,
-      // A memory pattern per shape costs a third more memory and saves nothing measurable.
-      enableMemPattern: false,
-      extra: { session: { model_external_initializers_file_folder_path: weights.weightsDir } },
-    });
+    const folder = { model_external_initializers_file_folder_path: weights.weightsDir };
+    const session = await onnxRuntime().InferenceSession.create(
+      toModelProto(graph),
+      onnxSessionOptions(options, folder),
+    );
     return new Session(session, graph);
   }
 
@@ -80,6 +87,7 @@ export class Session {
 }
 
 function tensorOf(data: TensorData, dims: number[]): Ort.Tensor {
+  const ort = onnxRuntime();
   if (data instanceof Float32Array) return new ort.Tensor("float32", data, dims);
   if (data instanceof BigInt64Array) return new ort.Tensor("int64", data, dims);
   return new ort.Tensor("bool", data, dims);

@@ -10,7 +10,8 @@ import {
 } from "@gradpool/models";
 import { lossFeeds, type Batch } from "./batch.js";
 import { dropoutMasks, type DropoutKey } from "./dropout-masks.js";
-import { Session, type SessionOptions, type TensorData } from "./session.js";
+import { Session, type TensorData } from "./session.js";
+import type { SessionOptions } from "./session-options.js";
 
 /** A base and what is adapted: runs with equal bases share a session (I9). */
 export interface Base {

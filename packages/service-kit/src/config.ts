@@ -1,5 +1,3 @@
-import { homedir } from "node:os";
-import { join, resolve } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
 import { z } from "zod";
 
@@ -11,12 +9,6 @@ export const listenAddress = z
 
 /** "host:port" of another service. */
 export const serviceAddress = z.string().regex(/^[^\s]+:\d{1,5}$/, "must look like 127.0.0.1:7070");
-
-/** GRADPOOL_HOME, as the folder in it for what can be made again: models in the form that they are computed from. */
-export const cacheFolder = z
-  .string()
-  .optional()
-  .transform((home) => resolve(home || join(homedir(), ".gradpool"), "cache"));
 
 /**
  * Reads the environment into a typed config. Each service calls this once, in its own config file;

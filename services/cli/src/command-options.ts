@@ -16,7 +16,9 @@ export const HELP_TAIL = `
 Flags may be written with underscores or dashes, and as --flag value or --flag=value.
 ${EXIT_CODES_HELP}`;
 
-export const RUN_REQUIRES = ["model_id", "dataset"];
+const DEFAULT_MODEL = "codeparrot/codeparrot-small";
+/** Short for codeparrot/codeparrot-clean. */
+const DEFAULT_DATASET = "codeparrot";
 
 /** Errors: UsageError when one of the `required` flags is missing. */
 export function contextFor(
@@ -47,8 +49,13 @@ export function onPool(command: Command, { config }: ProgramOptions, json = json
 /** The flags that say what to train. */
 export function addRunFlags(command: Command): Command {
   command
-    .option("--model_id <folder>", "model: a folder with config.json, model.safetensors and a tokenizer")
-    .option("--dataset <sources...>", "files (.jsonl, .txt, source code), folders, globs, or synthetic")
+    .option("--model_id <model>", "folder as save_pretrained writes it, .gguf file, or name on the hub", DEFAULT_MODEL)
+    .addOption(
+      new Option("--dataset <sources...>", "files, folders, globs, data sets of the hub, or synthetic").default(
+        [DEFAULT_DATASET],
+        DEFAULT_DATASET,
+      ),
+    )
     .option("--output_dir <folder>", "folder for the result (default: outputs/<model>-<date>-<time>)")
     .option("--resume_from <folder>", "checkpoint to go on from, or latest: the newest good one in output_dir")
     .option("--resume_if_exists", "a new start where the folder of --resume_from does not exist")

@@ -1,16 +1,21 @@
 /** The one file that reads the environment. */
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
+import { modelPlaces, type ModelPlaces } from "@gradpool/model-source";
 
 export interface CliConfig {
   /** Folder for logs, pid files, converted models and the runs of local pools: $GRADPOOL_HOME. */
   home: string;
-  /** Folder in it for converted models. */
-  cacheDir: string;
+  /** Where models are looked for and kept. */
+  models: ModelPlaces;
   /** Coordinator of a running pool: $GRADPOOL_ADDRESS. */
   address: string;
   /** Checkpoint store that runs already: $GRADPOOL_CHECKPOINT_STORE_ADDRESS. */
   checkpointStoreAddress?: string;
+  /** Where models and data sets are fetched by name: $HF_ENDPOINT. */
+  hubEndpoint: string;
+  /** The whole environment, in which NVIDIA's driver and libraries look for what concerns them. */
+  env: NodeJS.ProcessEnv;
   /** Show stack traces: $GRADPOOL_DEBUG. */
   debug: boolean;
 }
@@ -23,8 +28,10 @@ export function readCliConfig(env: NodeJS.ProcessEnv): CliConfig {
   return {
     ...(checkpointStoreAddress && { checkpointStoreAddress }),
     home,
-    cacheDir: join(home, "cache"),
+    models: modelPlaces(env),
     address: env["GRADPOOL_ADDRESS"] || `127.0.0.1:${DEFAULT_PORT}`,
+    hubEndpoint: (env["HF_ENDPOINT"] || "https://huggingface.co").replace(/\/+$/, ""),
+    env,
     debug: !["", "0", "false", undefined].includes(env["GRADPOOL_DEBUG"]),
   };
 }

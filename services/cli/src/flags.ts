@@ -1,4 +1,5 @@
 /** Values of flags: what is accepted, and how it is refused. */
+import { parseDevice, type DeviceRequest } from "@gradpool/runtime";
 import { InvalidArgumentError, Option, type Command } from "commander";
 import { defaultOf, RECIPE_FLAGS, type FlagKind, type RecipeFlag } from "./recipe-flags.js";
 import { UsageError } from "./usage-error.js";
@@ -40,6 +41,22 @@ export function atLeast(least: number): (text: string) => number {
     if (value < least) throw refusal(text, `at least ${least}`);
     return value;
   };
+}
+
+/** auto, cpu, cuda or cuda:i. */
+export function device(text: string): DeviceRequest {
+  const request = parseDevice(text);
+  if (!request) throw refusal(text, "auto, cpu, cuda, or one device such as cuda:0");
+  return request;
+}
+
+/** Errors: UsageError when one device is named for several trainers. */
+export function deviceOf(flags: { device?: DeviceRequest; trainers?: number }): DeviceRequest | undefined {
+  const { device, trainers = 1 } = flags;
+  if (device?.kind === "cuda" && device.index !== undefined && trainers > 1) {
+    throw new UsageError(`--device cuda:${device.index} is one device for ${trainers} trainers; give --device cuda`);
+  }
+  return device;
 }
 
 /** "host:port". */

@@ -1,7 +1,7 @@
 /** The commands that use a model in this process: sample, eval and export. */
 import { Option, type Command } from "commander";
 import { defaultRecipe } from "@gradpool/recipe";
-import { contextFor, HELP_TAIL, jsonOption, RUN_REQUIRES, type ProgramOptions } from "./command-options.js";
+import { contextFor, HELP_TAIL, jsonOption, type ProgramOptions } from "./command-options.js";
 import { evaluate, type EvalFlags } from "./commands/eval.js";
 import { exportModel, type ExportFlags } from "./commands/export.js";
 import { sample, type SampleFlags } from "./commands/sample.js";
@@ -80,7 +80,7 @@ export function addEval(program: Command, options: ProgramOptions): void {
     .action((flags: Partial<EvalFlags> & { json?: boolean }) =>
       evaluate(
         { ...flagValues(defaultRecipe()), ...flags } as unknown as EvalFlags,
-        contextFor(flags, options, RUN_REQUIRES),
+        contextFor(flags, options, ["model_id", "dataset"]),
       ),
     );
 }

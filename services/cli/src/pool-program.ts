@@ -1,6 +1,6 @@
 /** The commands that talk to a running pool: run, trainer and pool. */
 import type { Command } from "commander";
-import { contextFor, HELP_TAIL, addRunFlags, JSON_LINES, jsonOption, onPool, RUN_REQUIRES } from "./command-options.js";
+import { contextFor, HELP_TAIL, addRunFlags, JSON_LINES, jsonOption, onPool } from "./command-options.js";
 import type { ProgramOptions } from "./command-options.js";
 import { poolStatus } from "./commands/pool-status.js";
 import { runControl, type RunAction } from "./commands/run-control.js";
@@ -50,7 +50,7 @@ function addRunSubmit(run: Command, options: ProgramOptions): void {
   onPool(addRunFlags(command), options)
     .option("--watch", "follow the run to its end")
     .addHelpText("after", SUBMIT_EXAMPLES)
-    .action((flags: RunSubmitFlags & { json?: boolean }) => runSubmit(flags, contextFor(flags, options, RUN_REQUIRES)));
+    .action((flags: RunSubmitFlags & { json?: boolean }) => runSubmit(flags, contextFor(flags, options)));
 }
 
 export function addTrainer(program: Command, options: ProgramOptions): void {

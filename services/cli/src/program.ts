@@ -1,23 +1,16 @@
 /** The command line's commands, flags and help. */
 import { Command, Option } from "commander";
 import type { StoreFlags } from "./checkpoints/store.js";
-import {
-  addRunFlags,
-  contextFor,
-  HELP_TAIL,
-  JSON_LINES,
-  jsonOption,
-  RUN_REQUIRES,
-  type ProgramOptions,
-} from "./command-options.js";
+import { addRunFlags, contextFor, HELP_TAIL, JSON_LINES, jsonOption, type ProgramOptions } from "./command-options.js";
 import { checkpointDelete } from "./commands/checkpoint-delete.js";
 import { checkpointExport, type CheckpointExportFlags } from "./commands/checkpoint-export.js";
 import { checkpointList } from "./commands/checkpoint-list.js";
 import { checkpointVerify } from "./commands/checkpoint-verify.js";
+import { doctor, type DoctorFlags } from "./commands/doctor.js";
 import { train, type TrainFlags } from "./commands/train.js";
 import { up, type UpFlags } from "./commands/up.js";
 import { DEFAULT_PORT } from "./config.js";
-import { address, atLeast, port } from "./flags.js";
+import { address, atLeast, device, number, port } from "./flags.js";
 import { addEval, addExport, addSample } from "./inference-program.js";
 import { DEFAULT_RECOVERY_SECONDS } from "./local-stack/local-stack.js";
 import { addPool, addRun, addTrainer } from "./pool-program.js";
@@ -57,6 +50,7 @@ export function createProgram(options: ProgramOptions): Command {
   addSample(program, options);
   addEval(program, options);
   addExport(program, options);
+  addDoctor(program, options);
   return program;
 }
 
@@ -65,8 +59,13 @@ function addStackFlags(command: Command): Command {
   return command
     .addOption(new Option("--trainers <n>", "trainer processes (default: 1)").argParser(atLeast(1)))
     .addOption(new Option("--threads <n>", "threads of each trainer (default: cores / trainers)").argParser(atLeast(1)))
-    .addOption(new Option("--recovery_seconds <n>", RECOVERY_HELP).argParser(atLeast(0)));
+    .addOption(new Option("--device <name>", DEVICE_HELP).argParser(device))
+    .addOption(
+      new Option("--recovery_seconds <x>", RECOVERY_HELP).argParser(number("0 or greater", (value) => value >= 0)),
+    );
 }
+
+const DEVICE_HELP = "auto, cpu, cuda (one device a trainer) or cuda:i (default: auto, CUDA where it works)";
 
 const RECOVERY_HELP = `at most so many seconds of work are repeated after a crash; 0: no recovery points (default: ${DEFAULT_RECOVERY_SECONDS})`;
 
@@ -80,7 +79,7 @@ function addTrain(program: Command, options: ProgramOptions): void {
     )
     .addOption(jsonOption(JSON_LINES))
     .addHelpText("after", TRAIN_EXAMPLES)
-    .action((flags: TrainFlags & { json?: boolean }) => train(flags, contextFor(flags, options, RUN_REQUIRES)));
+    .action((flags: TrainFlags & { json?: boolean }) => train(flags, contextFor(flags, options)));
 }
 
 function addUp(program: Command, options: ProgramOptions): void {
@@ -134,4 +133,14 @@ function onStore(command: Command, { config }: ProgramOptions, json = jsonOption
   ).argParser(address);
   if (config.checkpointStoreAddress) store.default(config.checkpointStoreAddress);
   return command.addOption(store).addOption(json).addHelpText("after", CHECKPOINT_HELP);
+}
+
+function addDoctor(program: Command, options: ProgramOptions): void {
+  program
+    .command("doctor")
+    .description("what this machine can do; exit code 1 when it cannot train on its processor")
+    .option("--online", "also ask whether the hub can be reached")
+    .addOption(jsonOption())
+    .addHelpText("after", HELP_TAIL)
+    .action((flags: DoctorFlags & { json?: boolean }) => doctor(flags, contextFor(flags, options)));
 }

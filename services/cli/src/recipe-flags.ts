@@ -54,6 +54,8 @@ export const RECIPE_FLAGS: readonly RecipeFlag[] = [
   ),
   recipe("messages_column", "text", "messagesColumn", "column of chats; the assistant's turns count in the loss"),
   recipe("dataset_weights", "numbers", "datasetWeights", "mix the sources: one weight each, such as 0.7,0.3"),
+  recipe("dataset_config", "text", "datasetConfig", "config of a data set on the hub; empty: its own default"),
+  recipe("dataset_split", "text", "datasetSplit", "split of a data set on the hub; empty: train"),
   recipe("append_eos", "boolean", "appendEos", "end each row with the end-of-sequence token"),
   recipe("packing", "boolean", "packing", "join rows into full blocks of max_length tokens"),
   recipe("shuffle_buffer", "integer", "shuffleBuffer", "rows shuffled together; 0 keeps the order"),

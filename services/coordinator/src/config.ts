@@ -1,9 +1,9 @@
-import { cacheFolder, listenAddress, readConfig, serviceAddress } from "@gradpool/service-kit";
+import { modelPlaces, type ModelPlaces } from "@gradpool/model-source";
+import { listenAddress, readConfig, serviceAddress } from "@gradpool/service-kit";
 import { z } from "zod";
 
 const schema = z.object({
   GRADPOOL_LISTEN: listenAddress,
-  GRADPOOL_HOME: cacheFolder,
   GRADPOOL_TOKENIZER_ADDRESS: serviceAddress,
   GRADPOOL_DATA_STREAM_ADDRESS: serviceAddress,
   GRADPOOL_CHECKPOINT_STORE_ADDRESS: serviceAddress,
@@ -24,8 +24,8 @@ export interface CoordinatorConfig {
   runStore?: string | undefined;
   /** A run saves a recovery point when so much time went by since it last saved anything; 0: never. */
   recoveryMs: number;
-  /** Absolute folder for converted models. */
-  cacheDir: string;
+  /** Where models are looked for and kept. */
+  models: ModelPlaces;
 }
 
 /** Errors: `invalid_argument`, naming the variable. */
@@ -38,6 +38,6 @@ export function readCoordinatorConfig(env: NodeJS.ProcessEnv): CoordinatorConfig
     checkpointStoreAddress: config.GRADPOOL_CHECKPOINT_STORE_ADDRESS,
     runStore: config.GRADPOOL_RUN_STORE,
     recoveryMs: 1000 * config.GRADPOOL_RECOVERY_SECONDS,
-    cacheDir: config.GRADPOOL_HOME,
+    models: modelPlaces(env),
   };
 }

@@ -1,3 +1,4 @@
+import type { ModelPlaces } from "@gradpool/model-source";
 import {
   CheckpointStoreServiceService,
   createClient,
@@ -13,7 +14,7 @@ export interface Services {
   dataStream: Client<DataStreamServiceService>;
   checkpointStore: Client<CheckpointStoreServiceService>;
   /** Absolute folder for converted models. */
-  cacheDir: string;
+  models: ModelPlaces;
   close(): void;
 }
 
@@ -23,5 +24,5 @@ export function connectServices(config: CoordinatorConfig): Services {
   const checkpointStore = createClient(CheckpointStoreServiceService, config.checkpointStoreAddress);
   const clients = [tokenizer, dataStream, checkpointStore];
   const close = () => clients.forEach((client) => client.close());
-  return { tokenizer, dataStream, checkpointStore, cacheDir: config.cacheDir, close };
+  return { tokenizer, dataStream, checkpointStore, models: config.models, close };
 }

@@ -189,7 +189,8 @@ export class TrainerPool implements Trainers, Disposable {
     if (this.#ticking) return;
     this.#ticking = true;
     const { engine, leases } = this.#options;
-    await engine.happen(() => ({ event: { type: "time-passed", leaseMs: leases.leaseMs, ...now() } }));
+    // The time is that of now, not of its turn: signs of life that come in between wait behind it.
+    await engine.happen({ event: { type: "time-passed", leaseMs: leases.leaseMs, ...now() } });
     this.#ticking = false;
     this.#explainWaiting();
   }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { modelPlaces } from "@gradpool/model-source";
 import { GradpoolError } from "@gradpool/errors";
 import { readCoordinatorConfig } from "../src/config.js";
 
@@ -18,7 +19,7 @@ describe("the coordinator's configuration", () => {
       checkpointStoreAddress: "127.0.0.1:7003",
       runStore: undefined,
       recoveryMs: 30_000,
-      cacheDir: "/srv/gradpool/cache",
+      models: modelPlaces(ENV),
     });
   });
 

@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after } from "node:test";
 import { fileURLToPath } from "node:url";
+import { modelPlaces } from "@gradpool/model-source";
 import { defaultRecipe, NEW_START } from "@gradpool/recipe";
 import {
   createClient,
@@ -28,6 +29,7 @@ import { FakeTrainer, type FakeTrainerOptions } from "./fake-trainer.js";
 const fail = () => {
   throw new Error("the coordinator crashed");
 };
+const NO_CACHE = modelPlaces({ GRADPOOL_HOME: join(tmpdir(), "gradpool-no-cache"), HF_HUB_OFFLINE: "1" });
 const log = createLogger("coordinator", { GRADPOOL_LOG_LEVEL: "silent" });
 
 export const GOLDEN = fileURLToPath(new URL("../../../../integration-tests/fixtures/golden/", import.meta.url));
@@ -101,7 +103,7 @@ export interface Ended {
 function startCoordinator(listen: string, services: Surroundings, options: WorldOptions): Promise<Coordinator> {
   const { leases, recoveryMs = 0, runStore } = options;
   const config = {
-    ...{ listen, recoveryMs, runStore, cacheDir: join(tmpdir(), "gradpool-no-cache") },
+    ...{ listen, recoveryMs, runStore, models: NO_CACHE },
     tokenizerAddress: services.tokenizer.address,
     dataStreamAddress: services.dataStream.address,
     checkpointStoreAddress: services.store.address,

@@ -1,3 +1,4 @@
+import { hubSettings, type HubSettings } from "@gradpool/hub";
 import { listenAddress, readConfig, serviceAddress } from "@gradpool/service-kit";
 import { z } from "zod";
 
@@ -11,10 +12,11 @@ export interface DataStreamConfig {
   listen: string;
   /** "host:port" of the tokenizer service. */
   tokenizerAddress: string;
+  hub: HubSettings;
 }
 
 /** Errors: `invalid_argument`, naming the variable. */
 export function readDataStreamConfig(env: NodeJS.ProcessEnv): DataStreamConfig {
   const { GRADPOOL_LISTEN, GRADPOOL_TOKENIZER_ADDRESS } = readConfig(schema, env);
-  return { listen: GRADPOOL_LISTEN, tokenizerAddress: GRADPOOL_TOKENIZER_ADDRESS };
+  return { listen: GRADPOOL_LISTEN, tokenizerAddress: GRADPOOL_TOKENIZER_ADDRESS, hub: hubSettings(env) };
 }

@@ -37,8 +37,8 @@ export class DataStream implements Service {
       listen: config.listen,
       services: [
         service(DataStreamServiceService, {
-          describeDataset: describeDatasetHandler(tokenizer, stopping.signal),
-          openStream: openStreamHandler(tokenizer, stopping.signal),
+          describeDataset: describeDatasetHandler(tokenizer, config.hub, stopping.signal),
+          openStream: openStreamHandler(tokenizer, config.hub, stopping.signal),
         }),
       ],
       onInternalError: (error, method) => log.error({ err: error, method }, "internal error"),

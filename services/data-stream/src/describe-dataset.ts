@@ -1,4 +1,5 @@
-import { Dataset, describeDataset, type DatasetSize } from "@gradpool/data";
+import { describeDataset, type DatasetSize } from "@gradpool/data";
+import type { HubSettings } from "@gradpool/hub";
 import type {
   Client,
   DataStreamServiceService,
@@ -8,6 +9,7 @@ import type {
   TokenizerServiceService,
 } from "@gradpool/rpc";
 import { TokenizerEncoder } from "./tokenizer-encoder.js";
+import { openDataset } from "./open-dataset.js";
 import { requestedDataset } from "./translate.js";
 import { untilStopping } from "./until-stopping.js";
 
@@ -16,19 +18,22 @@ const PROGRESS_INTERVAL_MS = 250;
 
 export function describeDatasetHandler(
   tokenizer: Client<TokenizerServiceService>,
+  hub: HubSettings,
   stopping: AbortSignal,
 ): Handlers<DataStreamServiceService>["describeDataset"] {
   return (request, context) =>
-    untilStopping(context.signal, stopping, (signal) => describe(request, tokenizer, signal));
+    untilStopping(context.signal, stopping, (signal) => describe(request, tokenizer, hub, signal));
 }
 
 async function* describe(
   request: DescribeDatasetRequest,
   tokenizer: Client<TokenizerServiceService>,
+  hub: HubSettings,
   signal: AbortSignal,
 ): AsyncGenerator<DescribeDatasetResponse> {
-  const { sources, weights, recipe, tokenizer: ref } = requestedDataset(request.dataset);
-  const dataset = await Dataset.open(sources, signal, { weights });
+  const requested = requestedDataset(request.dataset);
+  const { recipe, tokenizer: ref } = requested;
+  const dataset = await openDataset(requested, hub, signal);
   const encoder = recipe.packing ? await TokenizerEncoder.create(tokenizer, ref, signal) : undefined;
   const progress = (size: DatasetSize): DescribeDatasetResponse => ({
     ...size,

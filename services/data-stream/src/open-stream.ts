@@ -1,4 +1,5 @@
-import { Dataset, microBatches, type StreamOptions } from "@gradpool/data";
+import { microBatches, type StreamOptions } from "@gradpool/data";
+import type { HubSettings } from "@gradpool/hub";
 import type {
   Client,
   Handlers,
@@ -9,6 +10,7 @@ import type {
 } from "@gradpool/rpc";
 import { ahead } from "./ahead.js";
 import { TokenizerEncoder } from "./tokenizer-encoder.js";
+import { openDataset } from "./open-dataset.js";
 import { microBatchMessage, requestedDataset } from "./translate.js";
 import { untilStopping } from "./until-stopping.js";
 
@@ -17,19 +19,22 @@ const PREPARED_MICRO_BATCHES = 8;
 
 export function openStreamHandler(
   tokenizer: Client<TokenizerServiceService>,
+  hub: HubSettings,
   stopping: AbortSignal,
 ): Handlers<DataStreamServiceService>["openStream"] {
   return (request, context) =>
-    untilStopping(context.signal, stopping, (signal) => openStream(request, tokenizer, signal));
+    untilStopping(context.signal, stopping, (signal) => openStream(request, tokenizer, hub, signal));
 }
 
 async function* openStream(
   request: OpenStreamRequest,
   tokenizer: Client<TokenizerServiceService>,
+  hub: HubSettings,
   signal: AbortSignal,
 ): AsyncGenerator<OpenStreamResponse> {
-  const { sources, weights, recipe, tokenizer: ref } = requestedDataset(request.dataset);
-  const dataset = await Dataset.open(sources, signal, { weights });
+  const requested = requestedDataset(request.dataset);
+  const { recipe, tokenizer: ref } = requested;
+  const dataset = await openDataset(requested, hub, signal);
   const encoder = await TokenizerEncoder.create(tokenizer, ref, signal);
   const { epochs, cursor } = request;
   const options: StreamOptions = { epochs, signal, ...(cursor && { cursor }) };

@@ -1,11 +1,14 @@
 import { checkDataRecipe, type DataRecipe, type MicroBatch as DataMicroBatch } from "@gradpool/data";
 import { GradpoolError } from "@gradpool/errors";
+import type { DatasetSelection } from "@gradpool/hub";
 import type { DatasetSpec, MicroBatch, TokenizerRef } from "@gradpool/rpc";
 
 export interface RequestedDataset {
   sources: string[];
   /** Undefined: one source after the other. */
   weights: readonly number[] | undefined;
+  /** Of data sets on the hub. */
+  selection: DatasetSelection;
   recipe: DataRecipe;
   tokenizer: TokenizerRef;
 }
@@ -13,11 +16,13 @@ export interface RequestedDataset {
 /** Errors: `invalid_argument`. */
 export function requestedDataset(spec: DatasetSpec | undefined): RequestedDataset {
   if (!spec) throw new GradpoolError("invalid_argument", "dataset is missing; fill in every field of it");
-  const { sources, sourceWeights, tokenizer, ...recipe } = spec;
+  const { sources, sourceWeights, tokenizer, config, split, ...recipe } = spec;
   if (!tokenizer)
     throw new GradpoolError("invalid_argument", "dataset.tokenizer is missing; name the model's tokenizer");
   checkDataRecipe(recipe);
-  return { sources, weights: sourceWeights.length > 0 ? sourceWeights : undefined, recipe, tokenizer };
+  const weights = sourceWeights.length > 0 ? sourceWeights : undefined;
+  const selection = { ...(config && { config }), ...(split && { split }) };
+  return { sources, weights, selection, recipe, tokenizer };
 }
 
 export function microBatchMessage(microBatch: DataMicroBatch): MicroBatch {

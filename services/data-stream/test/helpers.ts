@@ -9,6 +9,7 @@ import {
   type MicroBatch,
   type OpenStreamRequest,
 } from "@gradpool/rpc";
+import { hubSettings } from "@gradpool/hub";
 import { createLogger } from "@gradpool/service-kit";
 import { DataStream } from "../src/data-stream.js";
 import { ByteTokenizer, EOS } from "./byte-tokenizer.js";
@@ -26,7 +27,8 @@ export interface Stage {
 export async function onStage(use: (stage: Stage) => Promise<void>): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), "gradpool-data-stream-"));
   const tokenizer = await ByteTokenizer.start();
-  const config = { listen: "127.0.0.1:0", tokenizerAddress: tokenizer.address };
+  const hub = hubSettings({ HF_HOME: folder, HF_HUB_OFFLINE: "1" });
+  const config = { listen: "127.0.0.1:0", tokenizerAddress: tokenizer.address, hub };
   const dataStream = await DataStream.create(config, createLogger("data-stream", { GRADPOOL_LOG_LEVEL: "silent" }));
   const client = createClient(DataStreamServiceService, dataStream.address);
   const dataset = async (texts: readonly string[], options: Partial<DatasetSpec> = {}) => {
@@ -58,6 +60,8 @@ export const SPEC: DatasetSpec = {
   promptColumn: "",
   completionColumn: "",
   messagesColumn: "",
+  config: "",
+  split: "",
   sourceWeights: [],
 };
 

@@ -1,12 +1,12 @@
 import { availableParallelism } from "node:os";
-import { cacheFolder, listenAddress, readConfig } from "@gradpool/service-kit";
+import { modelPlaces, type ModelPlaces } from "@gradpool/model-source";
+import { listenAddress, readConfig } from "@gradpool/service-kit";
 import { z } from "zod";
 
 const MAX_WORKERS = 64;
 
 const schema = z.object({
   GRADPOOL_LISTEN: listenAddress,
-  GRADPOOL_HOME: cacheFolder,
   GRADPOOL_WORKERS: z
     .string()
     .regex(/^\d+$/, "must be a number of worker threads")
@@ -20,8 +20,8 @@ export interface TokenizerConfig {
   listen: string;
   /** Threads that encode. */
   workers: number;
-  /** Absolute folder for converted models. */
-  cacheDir: string;
+  /** Where models are looked for and kept. */
+  models: ModelPlaces;
 }
 
 /** Errors: `invalid_argument`, naming the variable. */
@@ -30,6 +30,6 @@ export function readTokenizerConfig(env: NodeJS.ProcessEnv): TokenizerConfig {
   return {
     listen: config.GRADPOOL_LISTEN,
     workers: config.GRADPOOL_WORKERS ?? Math.min(2, availableParallelism()),
-    cacheDir: config.GRADPOOL_HOME,
+    models: modelPlaces(env),
   };
 }

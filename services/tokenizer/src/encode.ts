@@ -1,3 +1,4 @@
+import type { ModelPlaces } from "@gradpool/model-source";
 import { GradpoolError } from "@gradpool/errors";
 import type { CallContext, EncodeRequest, EncodeResponse } from "@gradpool/rpc";
 import { type CutRule, lastCut, MAX_PART_LENGTH, tooLong } from "@gradpool/tokenizers";
@@ -13,7 +14,7 @@ const MAX_IDS_PER_RESPONSE = 1_000_000;
 const REQUESTS_AHEAD = 2;
 
 /** TokenizerService.Encode. */
-export function encodeHandler(pool: WorkerPool, cacheDir: string) {
+export function encodeHandler(pool: WorkerPool, models: ModelPlaces) {
   return async function* encode(
     requests: AsyncIterable<EncodeRequest>,
     { signal }: CallContext,
@@ -21,7 +22,7 @@ export function encodeHandler(pool: WorkerPool, cacheDir: string) {
     let stream: EncodeStream | undefined;
     let opening: Promise<EncodeStream> | undefined;
     yield* inOrder(requests, pool.size + REQUESTS_AHEAD, async (request) => {
-      opening ??= EncodeStream.open(pool, cacheDir, request, signal);
+      opening ??= EncodeStream.open(pool, models, request, signal);
       stream ??= await opening;
       return stream.answer(request);
     });
@@ -53,11 +54,11 @@ class EncodeStream {
 
   static async open(
     pool: WorkerPool,
-    cacheDir: string,
+    models: ModelPlaces,
     { tokenizer }: EncodeRequest,
     signal: AbortSignal,
   ): Promise<EncodeStream> {
-    const key = await keyOf(tokenizer, cacheDir);
+    const key = await keyOf(tokenizer, models);
     const described = await pool.run(key, tokenizer?.tokenizerHash ?? "", { kind: "describe" }, signal);
     return new EncodeStream(pool, key, described, signal);
   }

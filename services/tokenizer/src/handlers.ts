@@ -1,3 +1,4 @@
+import type { ModelPlaces } from "@gradpool/model-source";
 import { GradpoolError } from "@gradpool/errors";
 import {
   type CallContext,
@@ -13,17 +14,17 @@ import { keyOf } from "./tokenizer-key.js";
 import type { WorkerPool } from "./worker-pool.js";
 
 /** TokenizerService.GetTokenizer. */
-export function getTokenizerHandler(pool: WorkerPool, cacheDir: string) {
+export function getTokenizerHandler(pool: WorkerPool, models: ModelPlaces) {
   return async ({ tokenizer }: GetTokenizerRequest, { signal }: CallContext): Promise<GetTokenizerResponse> => {
     const hash = tokenizer?.tokenizerHash ?? "";
-    const { info } = await pool.run(await keyOf(tokenizer, cacheDir), hash, { kind: "describe" }, signal);
+    const { info } = await pool.run(await keyOf(tokenizer, models), hash, { kind: "describe" }, signal);
     const { hash: tokenizerHash, ...rest } = info;
     return { info: { tokenizerHash, ...rest } };
   };
 }
 
 /** TokenizerService.Decode. */
-export function decodeHandler(pool: WorkerPool, cacheDir: string) {
+export function decodeHandler(pool: WorkerPool, models: ModelPlaces) {
   return async (request: DecodeRequest, { signal }: CallContext): Promise<DecodeResponse> => {
     const { tokenizer, ids: bytes, skipSpecialTokens } = request;
     if (bytes.byteLength % 4 !== 0) {
@@ -31,7 +32,7 @@ export function decodeHandler(pool: WorkerPool, cacheDir: string) {
       throw new GradpoolError("invalid_argument", message);
     }
     const ids = new Int32Array(new Uint8Array(bytes).buffer);
-    const key = await keyOf(tokenizer, cacheDir);
+    const key = await keyOf(tokenizer, models);
     const text = await pool.run(
       key,
       tokenizer?.tokenizerHash ?? "",
@@ -43,13 +44,13 @@ export function decodeHandler(pool: WorkerPool, cacheDir: string) {
 }
 
 /** TokenizerService.GetTokenizerFiles. */
-export function getTokenizerFilesHandler(pool: WorkerPool, cacheDir: string) {
+export function getTokenizerFilesHandler(pool: WorkerPool, models: ModelPlaces) {
   return async function* getTokenizerFiles(
     { tokenizer }: GetTokenizerFilesRequest,
     { signal }: CallContext,
   ): AsyncGenerator<GetTokenizerFilesResponse> {
     const files = await pool.run(
-      await keyOf(tokenizer, cacheDir),
+      await keyOf(tokenizer, models),
       tokenizer?.tokenizerHash ?? "",
       { kind: "files" },
       signal,

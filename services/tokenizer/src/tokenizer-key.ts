@@ -1,23 +1,23 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
-import { modelFolder } from "@gradpool/model-source";
+import { modelPath, type ModelPlaces } from "@gradpool/model-source";
 import type { TokenizerRef } from "@gradpool/rpc";
 import { SOURCE_FILES } from "@gradpool/tokenizers";
 import type { TokenizerKey } from "./work.js";
 
 /**
  * The tokenizer that a reference means now. Errors: `invalid_argument` without one, `not_found` for no folder, and those
- * of `modelFolder`, which keeps what it converts in `cacheDir`.
+ * of `modelPath`.
  */
-export async function keyOf(ref: TokenizerRef | undefined, cacheDir: string): Promise<TokenizerKey> {
+export async function keyOf(ref: TokenizerRef | undefined, models: ModelPlaces): Promise<TokenizerKey> {
   if (!ref?.modelId) {
     throw new GradpoolError("invalid_argument", "tokenizer.model_id is missing; name a model folder");
   }
-  const dir = await modelFolder(ref.modelId, cacheDir);
-  const folder = await stat(dir).catch(() => undefined);
-  if (!folder?.isDirectory()) {
-    const problem = folder ? "is a file" : "does not exist";
+  const { folder: dir } = await modelPath(ref.modelId, models);
+  const found = await stat(dir).catch(() => undefined);
+  if (!found?.isDirectory()) {
+    const problem = found ? "is a file" : "does not exist";
     throw new GradpoolError("not_found", `model_id: ${ref.modelId} ${problem}; give a folder with a tokenizer`);
   }
   const files = await Promise.all(SOURCE_FILES.map((name) => stat(join(dir, name)).catch(() => undefined)));

@@ -25,10 +25,10 @@ export class TokenizerServer implements Service {
         listen: config.listen,
         services: [
           service(TokenizerServiceService, {
-            getTokenizer: getTokenizerHandler(pool, config.cacheDir),
-            encode: encodeHandler(pool, config.cacheDir),
-            decode: decodeHandler(pool, config.cacheDir),
-            getTokenizerFiles: getTokenizerFilesHandler(pool, config.cacheDir),
+            getTokenizer: getTokenizerHandler(pool, config.models),
+            encode: encodeHandler(pool, config.models),
+            decode: decodeHandler(pool, config.models),
+            getTokenizerFiles: getTokenizerFilesHandler(pool, config.models),
           }),
         ],
         onInternalError: (error, method) => log.error({ err: error, method }, "internal error"),

@@ -1,3 +1,4 @@
+import { modelPlaces } from "@gradpool/model-source";
 import assert from "node:assert/strict";
 import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -44,7 +45,10 @@ suite("tokenizer service", () => {
 
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), "tokenizer-service-"));
-    server = await TokenizerServer.create({ listen: "127.0.0.1:0", workers: 2, cacheDir: join(folder, "cache") }, LOG);
+    server = await TokenizerServer.create(
+      { listen: "127.0.0.1:0", workers: 2, models: modelPlaces({ GRADPOOL_HOME: folder }) },
+      LOG,
+    );
     client = createClient(TokenizerServiceService, server.address);
     bare = await loadTokenizer(TINY_CODER, "");
   });

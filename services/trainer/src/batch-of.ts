@@ -3,7 +3,10 @@ import type { ModelDescription } from "@gradpool/models";
 import type { Batch } from "@gradpool/runtime";
 import type { ComputeTask } from "./compute-messages.js";
 
-type BatchTask = Pick<ComputeTask, "rows" | "rowLength" | "ids" | "lengths" | "loraR" | "loraScaling" | "loraDropout">;
+type BatchTask = Pick<
+  ComputeTask,
+  "rows" | "rowLength" | "ids" | "lengths" | "targetMask" | "loraR" | "loraScaling" | "loraDropout"
+>;
 
 /**
  * A task's micro-batch, checked against the model: what ONNX Runtime would read out of bounds or answer
@@ -14,7 +17,7 @@ export function batchOf(
   model: Pick<ModelDescription, "vocabSize" | "maxPositions">,
   padRow: boolean,
 ): Batch {
-  const { rows, rowLength, ids: bytes, lengths, loraR, loraScaling, loraDropout } = task;
+  const { rows, rowLength, ids: bytes, lengths, targetMask, loraR, loraScaling, loraDropout } = task;
   check(rows >= 1 && rowLength >= 1, `it has ${rows} rows of ${rowLength} tokens`);
   check(
     bytes.byteLength === rows * rowLength * Int32Array.BYTES_PER_ELEMENT,
@@ -27,6 +30,10 @@ export function batchOf(
   check(lengths.length === rows, `it has ${lengths.length} lengths for ${rows} rows`);
   const longest = Math.max(...lengths);
   check(longest <= rowLength, `a length of ${longest} exceeds the rows' ${rowLength} tokens`);
+  check(
+    targetMask.byteLength === 0 || targetMask.byteLength === rows * rowLength,
+    `it has ${targetMask.byteLength} bytes of a target mask`,
+  );
   const ids = new Int32Array(bytes.buffer, bytes.byteOffset, rows * rowLength);
   const vocabSize = model.vocabSize + (padRow ? 1 : 0);
   const stray = ids.find((id) => id < 0 || id >= vocabSize);
@@ -34,7 +41,7 @@ export function batchOf(
   check(loraR >= 1, "its LoRA rank is 0");
   check(loraDropout >= 0 && loraDropout < 1, `its LoRA dropout is ${loraDropout}`);
   check(Number.isFinite(loraScaling), `its LoRA scaling is ${loraScaling}`);
-  return { rows, rowLength, ids, lengths };
+  return { rows, rowLength, ids, lengths, targetMask };
 }
 
 function check(holds: boolean, problem: string): void {

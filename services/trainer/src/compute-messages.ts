@@ -1,7 +1,9 @@
 /** What the main thread and the compute thread say to each other. Buffers are transferred, never copied. */
+import type { ModelPlaces } from "@gradpool/model-source";
 import type { MessagePort } from "node:worker_threads";
 import type { BaseModel } from "@gradpool/rpc";
 import type { ErrorCode } from "@gradpool/errors";
+import type { SessionOptions } from "@gradpool/runtime";
 
 /** One micro-batch to compute, with an adapter that the compute thread holds. */
 export interface ComputeTask {
@@ -23,6 +25,8 @@ export interface ComputeTask {
   ids: Uint8Array<ArrayBuffer>;
   /** Tokens of each row without padding [B]. */
   lengths: number[];
+  /** Which ids count in the loss where they are targets [B, S], a byte each; empty: all. */
+  targetMask: Uint8Array<ArrayBuffer>;
 }
 
 export interface ComputeResult {
@@ -36,10 +40,9 @@ export interface ComputeResult {
 }
 
 /** The compute thread's workerData. */
-export interface ComputeOptions {
-  threads: number;
+export interface ComputeOptions extends SessionOptions {
   /** Absolute folder for converted models. */
-  cacheDir: string;
+  models: ModelPlaces;
 }
 
 /** To the compute thread, which handles one message after the other. */

@@ -20,11 +20,11 @@ import { SessionCache } from "./session-cache.js";
 
 if (!parentPort) throw new Error("compute-worker runs as a worker thread only");
 const port = parentPort;
-const { threads, cacheDir } = workerData as ComputeOptions;
+const { models, ...session } = workerData as ComputeOptions;
 const adapters = new AdapterShelf();
 const sessions = new SessionCache({
-  threads,
-  cacheDir,
+  session,
+  models,
   onLoading: (modelId) => post(port, { type: "loading", modelId }),
   onLoaded: (modelId, seconds) => post(port, { type: "loaded", modelId, seconds }),
 });
@@ -71,4 +71,4 @@ let previous = Promise.resolve();
 port.on("message", (request: ComputeRequest) => {
   previous = previous.then(() => handle(request));
 });
-post(port, { type: "ready", onnxRuntimeVersion });
+post(port, { type: "ready", onnxRuntimeVersion: onnxRuntimeVersion() });

@@ -1,10 +1,11 @@
 import { availableParallelism, hostname } from "node:os";
-import { cacheFolder, listenAddress, readConfig, serviceAddress } from "@gradpool/service-kit";
+import { modelPlaces, type ModelPlaces } from "@gradpool/model-source";
+import { parseDevice, type DeviceRequest } from "@gradpool/runtime";
+import { listenAddress, readConfig, serviceAddress } from "@gradpool/service-kit";
 import { z } from "zod";
 
 const schema = z.object({
   GRADPOOL_LISTEN: listenAddress,
-  GRADPOOL_HOME: cacheFolder,
   GRADPOOL_COORDINATOR_ADDRESS: serviceAddress,
   GRADPOOL_TRAINER_ID: z
     .string()
@@ -16,6 +17,15 @@ const schema = z.object({
     .min(1, "must be at least 1 thread")
     .max(1024, "must be at most 1024 threads")
     .default(() => availableParallelism()),
+  GRADPOOL_DEVICE: z
+    .string()
+    .default("auto")
+    .transform((text, context) => {
+      const device = parseDevice(text);
+      if (device) return device;
+      context.addIssue({ code: "custom", message: "must be auto, cpu, cuda, or one device such as cuda:0" });
+      return z.NEVER;
+    }),
 });
 
 export interface TrainerConfig {
@@ -27,8 +37,11 @@ export interface TrainerConfig {
   trainerId: string;
   /** Threads that compute. */
   threads: number;
-  /** Absolute folder for converted models. */
-  cacheDir: string;
+  device: DeviceRequest;
+  /** The whole of it, in which NVIDIA's driver and libraries look for what concerns them. */
+  env: NodeJS.ProcessEnv;
+  /** Where models are looked for and kept. */
+  models: ModelPlaces;
 }
 
 /** Errors: `invalid_argument`, naming the variable. */
@@ -39,6 +52,8 @@ export function readTrainerConfig(env: NodeJS.ProcessEnv): TrainerConfig {
     coordinatorAddress: values.GRADPOOL_COORDINATOR_ADDRESS,
     trainerId: values.GRADPOOL_TRAINER_ID,
     threads: values.GRADPOOL_THREADS,
-    cacheDir: values.GRADPOOL_HOME,
+    device: values.GRADPOOL_DEVICE,
+    env,
+    models: modelPlaces(env),
   };
 }

@@ -1,13 +1,61 @@
 /** What a trainer says of the device it computes on. */
 import { readFile } from "node:fs/promises";
 import { cpus, totalmem } from "node:os";
+import { cudaEnvironment, requireCudaDevice, type UsableCudaDevice } from "@gradpool/runtime";
+import { GradpoolError } from "@gradpool/errors";
+import type { Logger } from "@gradpool/service-kit";
+import type { TrainerConfig } from "./config.js";
 
 export interface Device {
   /** As people know it, such as "cpu". */
   device: string;
   /** Devices of one class compute the same bits (I2), such as "cpu-x64-avx512". */
   deviceClass: string;
+  /** 0: not known. */
   memoryBytes: number;
+}
+
+export interface ChosenDevice extends Device {
+  /** Its index, where it is a CUDA device. */
+  cudaDevice: number | undefined;
+}
+
+/**
+ * The device that was asked for. With "auto" that is CUDA where a session could be made there, else the
+ * processor, and the log says why. Sets CUDA's environment of this process, which its libraries read
+ * when they are loaded. Errors: `failed_precondition` when CUDA was asked for and cannot be used.
+ */
+export async function chooseDevice(
+  { device, env }: Pick<TrainerConfig, "device" | "env">,
+  log: Logger,
+): Promise<ChosenDevice> {
+  if (device.kind === "cpu") return { ...(await cpuDevice()), cudaDevice: undefined };
+  const index = device.kind === "cuda" ? (device.index ?? 0) : 0;
+  let found: UsableCudaDevice;
+  try {
+    found = await requireCudaDevice(index, env);
+  } catch (reason) {
+    if (device.kind === "cuda") throw reason;
+    log.info({ reason: GradpoolError.from(reason).message }, "computing on the processor: CUDA cannot be used");
+    return { ...(await cpuDevice()), cudaDevice: undefined };
+  }
+  Object.assign(process.env, cudaEnvironment(env));
+  const { NVIDIA_TF32_OVERRIDE: tf32 } = cudaEnvironment(env);
+  const deviceClass = cudaClass(found, tf32 === "1");
+  return { device: `cuda:${index}`, deviceClass, memoryBytes: found.memoryBytes, cudaDevice: index };
+}
+
+/** What decides a CUDA device's bits: model, compute capability, driver, cuBLAS, and whether it rounds to TF32. */
+export function cudaClass(device: UsableCudaDevice, tf32: boolean): string {
+  const { name, computeCapability, driverVersion, cublasVersion } = device;
+  const parts = [
+    `cuda-${slug(name)}`,
+    ...(computeCapability ? [`sm${computeCapability.replace(".", "")}`] : []),
+    ...(driverVersion ? [`driver${driverVersion}`] : []),
+    ...(cublasVersion ? [`cublas${cublasVersion}`] : []),
+    ...(tf32 ? ["tf32"] : []),
+  ];
+  return parts.join("-");
 }
 
 /**
@@ -29,7 +77,7 @@ const KERNELS: Record<string, readonly { name: string; flags: readonly string[] 
   ],
 };
 
-/** The processor: the one device of this trainer. */
+/** The processor. */
 export async function cpuDevice(): Promise<Device> {
   const cpuInfo = await readFile("/proc/cpuinfo", "utf8").catch(() => "");
   const deviceClass = cpuClass(process.arch, cpuInfo, cpus()[0]?.model ?? "");

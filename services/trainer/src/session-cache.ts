@@ -1,8 +1,8 @@
 import { GradpoolError } from "@gradpool/errors";
-import { openModel, type ModelSource } from "@gradpool/model-source";
+import { openModel, type ModelPlaces, type ModelSource } from "@gradpool/model-source";
 import type { LinearModule } from "@gradpool/models";
 import type { BaseModel } from "@gradpool/rpc";
-import { TrainingSession } from "@gradpool/runtime";
+import { TrainingSession, type SessionOptions } from "@gradpool/runtime";
 
 /** Sessions kept, each with a copy of its base's weights; the least recently used goes first. */
 export const MAX_SESSIONS = 2;
@@ -14,10 +14,10 @@ export interface LoadedBase {
 }
 
 export interface SessionCacheOptions {
-  /** Threads that compute. */
-  threads: number;
+  /** Where and how its sessions compute. */
+  session: SessionOptions;
   /** Absolute folder for converted models. */
-  cacheDir: string;
+  models: ModelPlaces;
   onLoading: (modelId: string) => void;
   onLoaded: (modelId: string, seconds: number) => void;
 }
@@ -44,7 +44,7 @@ export class SessionCache implements AsyncDisposable {
       this.#loaded.set(key, known);
       return known;
     }
-    const source = await openModel(base.modelId, this.options.cacheDir);
+    const source = await openModel(base.modelId, this.options.models);
     checkHash(base, source);
     const targets = modulesOf(base, source);
     // Before the new one takes memory.
@@ -53,7 +53,7 @@ export class SessionCache implements AsyncDisposable {
     const startedAt = performance.now();
     const session = await TrainingSession.create(
       { source, targets, padRow: base.padRow },
-      { threads: this.options.threads, dropout },
+      { ...this.options.session, dropout },
     );
     this.options.onLoaded(base.modelId, (performance.now() - startedAt) / 1000);
     const loaded = { session, source, targets };

@@ -151,7 +151,21 @@ export class TaskPipeline {
 function computeTask(task: MicroBatchTask, adapterId: number): ComputeTask {
   const { base, loraR, loraScaling, loraDropout, seed, step, microBatch, rows, rowLength, lengths } = task;
   if (!base) throw new GradpoolError("invalid_argument", "the task names no base model; submit the run again");
-  // A buffer of its own, which can be given away.
-  const ids = new Uint8Array(task.ids);
-  return { base, adapterId, loraR, loraScaling, loraDropout, seed, step, microBatch, rows, rowLength, ids, lengths };
+  // Buffers of their own, which can be given away.
+  const [ids, targetMask] = [new Uint8Array(task.ids), new Uint8Array(task.targetMask)];
+  return {
+    base,
+    adapterId,
+    loraR,
+    loraScaling,
+    loraDropout,
+    seed,
+    step,
+    microBatch,
+    rows,
+    rowLength,
+    ids,
+    lengths,
+    targetMask,
+  };
 }

@@ -6,7 +6,7 @@ import { ComputeThread } from "./compute.js";
 import type { TrainerConfig } from "./config.js";
 import { keepConnected } from "./connection.js";
 import { converse } from "./conversation.js";
-import { cpuDevice } from "./device.js";
+import { chooseDevice, type Device } from "./device.js";
 
 /**
  * A trainer: dials the coordinator, so that it works behind NAT, and computes micro-batches. Stateless: what
@@ -35,7 +35,8 @@ export class Trainer implements Service {
   /**
    * Starts to compute and to dial; the coordinator may come later. `onCrash` is called when the compute
    * thread dies; `computeModule` is what that thread runs, if not the real thing.
-   * Errors: `unavailable` when the port is taken.
+   * Errors: `unavailable` when the port is taken; `failed_precondition` when a device was asked for that
+   * cannot be had.
    */
   static async create(config: TrainerConfig, log: Logger, onCrash: () => void, computeModule?: URL): Promise<Trainer> {
     const server = await startServer({
@@ -46,14 +47,16 @@ export class Trainer implements Service {
     let compute: ComputeThread;
     let hello: TrainerHello;
     try {
+      const { cudaDevice, ...device } = await chooseDevice(config, log);
       compute = await ComputeThread.create({
         threads: config.threads,
-        cacheDir: config.cacheDir,
+        cudaDevice,
+        models: config.models,
         log,
         onCrash,
         module: computeModule,
       });
-      hello = await describe(config, compute.onnxRuntimeVersion);
+      hello = await describe(config, device, compute.onnxRuntimeVersion);
     } catch (error) {
       await server[Symbol.asyncDispose]();
       throw error;
@@ -79,10 +82,10 @@ export class Trainer implements Service {
   }
 }
 
-async function describe(config: TrainerConfig, onnxRuntimeVersion: string): Promise<TrainerHello> {
+async function describe(config: TrainerConfig, device: Device, onnxRuntimeVersion: string): Promise<TrainerHello> {
   return {
     trainerId: config.trainerId,
-    ...(await cpuDevice()),
+    ...device,
     host: hostname(),
     pid: process.pid,
     threads: config.threads,

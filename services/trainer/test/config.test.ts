@@ -3,7 +3,8 @@ import { availableParallelism } from "node:os";
 import { describe, it } from "node:test";
 import { GradpoolError } from "@gradpool/errors";
 import { readTrainerConfig } from "../src/config.js";
-import { cpuClass, cpuDevice } from "../src/device.js";
+import { chooseDevice, cpuClass, cpuDevice, cudaClass } from "../src/device.js";
+import { quiet } from "./helpers.js";
 
 const coordinator = { GRADPOOL_COORDINATOR_ADDRESS: "127.0.0.1:7070" };
 
@@ -16,6 +17,15 @@ describe("the trainer's configuration", () => {
     assert.deepEqual([given.trainerId, given.threads], ["a", 3]);
   });
 
+  it("takes a device by its name", () => {
+    const deviceOf = (GRADPOOL_DEVICE?: string) =>
+      readTrainerConfig({ ...coordinator, ...(GRADPOOL_DEVICE !== undefined && { GRADPOOL_DEVICE }) }).device;
+    assert.deepEqual(deviceOf(), { kind: "auto" });
+    assert.deepEqual(deviceOf("cpu"), { kind: "cpu" });
+    assert.deepEqual(deviceOf("cuda"), { kind: "cuda", index: undefined });
+    assert.deepEqual(deviceOf("cuda:3"), { kind: "cuda", index: 3 });
+  });
+
   for (const [variable, value] of [
     ["GRADPOOL_COORDINATOR_ADDRESS", undefined],
     ["GRADPOOL_COORDINATOR_ADDRESS", "nonsense"],
@@ -25,6 +35,11 @@ describe("the trainer's configuration", () => {
     ["GRADPOOL_THREADS", ""],
     ["GRADPOOL_TRAINER_ID", ""],
     ["GRADPOOL_TRAINER_ID", "two words"],
+    ["GRADPOOL_DEVICE", ""],
+    ["GRADPOOL_DEVICE", "gpu"],
+    ["GRADPOOL_DEVICE", "cuda:-1"],
+    ["GRADPOOL_DEVICE", "cuda:1.5"],
+    ["GRADPOOL_DEVICE", "cuda:"],
   ] as const) {
     it(`names ${variable} when it is ${JSON.stringify(value)}`, () => {
       assert.throws(
@@ -53,9 +68,48 @@ describe("the device class", () => {
     assert.equal(cpuClass("x64", "", ""), "cpu-x64-unknown");
   });
 
+  it("names all that decides a CUDA device's bits", () => {
+    const device = {
+      index: 0,
+      name: "NVIDIA H100 80GB HBM3",
+      memoryBytes: 2 ** 36,
+      driverVersion: "580.159.04",
+      computeCapability: "9.0",
+      cublasVersion: "13.1.0.3",
+    };
+    const expected = "cuda-nvidia-h100-80gb-hbm3-sm90-driver580.159.04-cublas13.1.0.3";
+    assert.equal(cudaClass(device, false), expected);
+    assert.equal(cudaClass(device, true), `${expected}-tf32`);
+    const unknown = { ...device, driverVersion: "", computeCapability: "", cublasVersion: "" };
+    assert.equal(cudaClass(unknown, false), "cuda-nvidia-h100-80gb-hbm3");
+  });
+
   it("comes with the memory that the process may use", async () => {
     const { device, memoryBytes } = await cpuDevice();
     assert.equal(device, "cpu");
     assert.ok(memoryBytes > 2 ** 28 && memoryBytes < 2 ** 50);
+  });
+});
+
+describe("the trainer's device", { skip: process.platform !== "linux" || process.arch !== "x64" }, () => {
+  /** Where nothing of NVIDIA is found: no nvidia-smi in PATH, no device that may be used. */
+  const env = { PATH: "", CUDA_VISIBLE_DEVICES: "" };
+
+  it("is the processor, with a log line that says why, where CUDA cannot be used", async () => {
+    const lines: unknown[] = [];
+    const log = { info: (fields: unknown) => lines.push(fields) } as unknown as typeof quiet;
+    const { device, cudaDevice } = await chooseDevice({ device: { kind: "auto" }, env }, log);
+    assert.deepEqual([device, cudaDevice], ["cpu", undefined]);
+    assert.match((lines[0] as { reason: string }).reason, /NVIDIA|CUDA/);
+    assert.equal(lines.length, 1);
+  });
+
+  it("is never the processor when CUDA was asked for", async () => {
+    for (const index of [undefined, 0, 1]) {
+      await assert.rejects(
+        chooseDevice({ device: { kind: "cuda", index }, env }, quiet),
+        (error) => error instanceof GradpoolError && error.code === "failed_precondition" && !/\n/.test(error.message),
+      );
+    }
   });
 });

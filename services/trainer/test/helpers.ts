@@ -1,3 +1,4 @@
+import { modelPlaces } from "@gradpool/model-source";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -51,6 +52,7 @@ export function taskOf(taskId: string, changes: Partial<MicroBatchTask> = {}): M
     rowLength,
     ids: new Uint8Array(ids.buffer),
     lengths: Array.from({ length: rows }, (_, row) => Math.max(1, rowLength - row)),
+    targetMask: new Uint8Array(),
     ...changes,
   };
 }
@@ -74,7 +76,9 @@ export function startTrainer(coordinatorAddress: string, options: StartOptions =
     coordinatorAddress,
     trainerId,
     threads,
-    cacheDir: join(tmpdir(), "gradpool-no-cache"),
+    device: { kind: "cpu" } as const,
+    env: process.env,
+    models: modelPlaces({ GRADPOOL_HOME: join(tmpdir(), "gradpool-no-cache") }),
   };
   return Trainer.create(config, log, options.onCrash ?? crash, computeModule);
 }

@@ -36,6 +36,19 @@ describe("the trainer's process", { timeout: 120_000 }, () => {
     assert.deepEqual(await exited, [0, null]);
   });
 
+  it("does not start, and says why in one line, when its device cannot be had", async () => {
+    const { message, exited } = start({
+      GRADPOOL_COORDINATOR_ADDRESS: "127.0.0.1:1",
+      GRADPOOL_DEVICE: "cuda:0",
+      PATH: "",
+      CUDA_VISIBLE_DEVICES: "",
+    });
+    const failed = await message;
+    assert.ok(failed.type === "failed" && failed.code === "failed_precondition");
+    assert.match(failed.message, /^[^\n]*(NVIDIA|CUDA)[^\n]*; [^\n]*--device cpu[^\n]*$/);
+    assert.deepEqual(await exited, [1, null]);
+  });
+
   it("names the variable that is missing", async () => {
     const { message, exited } = start({});
     const failed = await message;

@@ -1,3 +1,4 @@
+import { modelPlaces } from "@gradpool/model-source";
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { initAdapter } from "@gradpool/adapter";
@@ -8,8 +9,8 @@ describe("the sessions of a compute thread", () => {
   it("keep one for all ranks, batch sizes and lengths (I9)", async () => {
     const loaded: string[] = [];
     await using sessions = new SessionCache({
-      threads: 1,
-      cacheDir: "",
+      session: { threads: 1 },
+      models: modelPlaces({}),
       onLoading: (id) => loaded.push(id),
       onLoaded: () => {},
     });
@@ -32,7 +33,12 @@ describe("the sessions of a compute thread", () => {
 
   it("release the least recently used one beyond the bound", async () => {
     let loads = 0;
-    await using sessions = new SessionCache({ threads: 1, cacheDir: "", onLoading: () => loads++, onLoaded: () => {} });
+    await using sessions = new SessionCache({
+      session: { threads: 1 },
+      models: modelPlaces({}),
+      onLoading: () => loads++,
+      onLoaded: () => {},
+    });
     const loadsBy = async (...key: Parameters<SessionCache["get"]>) => {
       const before = loads;
       await sessions.get(...key);

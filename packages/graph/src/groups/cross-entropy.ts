@@ -7,9 +7,9 @@ import {
   log,
   matmul,
   mul,
-  reduceMax,
   reduceSum,
   reshape,
+  rowMax,
   sub,
 } from "../functional.js";
 import type { Value } from "../graph.js";
@@ -28,7 +28,7 @@ export function linearCrossEntropy(h: Value, head: Value, targets: Value, weight
   let z: Value;
   const forward = () => {
     const logits = matmul(h, head, { transB: true });
-    const largest = reduceMax(logits, [-1]);
+    const largest = rowMax(logits);
     e = exp(sub(logits, largest));
     z = reduceSum(e, [-1]);
     const ofTargets = gatherElements(logits, reshape(targets, ["rest", 1]));

@@ -20,7 +20,7 @@ function reduced(x: TensorType, axes: readonly number[], keepdims: boolean): Dim
 
 const keeps = (attributes: Attributes) => attributes["keepdims"] === 1;
 
-export type ReductionOp = "ReduceSum" | "ReduceMax";
+export type ReductionOp = "ReduceSum" | "TopK";
 
 export const reductionOps: Record<ReductionOp, OpRule> = {
   /** Second input: the axes, a literal. */
@@ -40,11 +40,24 @@ export const reductionOps: Record<ReductionOp, OpRule> = {
       null,
     ],
   },
-  /** Second input: the axes, a literal. No gradient: it only keeps exponentials in range. */
-  ReduceMax: {
+  /**
+   * The k largest of the last axis, here always 1 and so the maximum, which keeps exponentials in range: no
+   * gradient. ReduceMax gives the same bits, but its CUDA kernel alone would need cuDNN. Second input: k, a
+   * literal. Outputs: values and indices.
+   */
+  TopK: {
     domain: "",
-    attributes: { keepdims: "int" },
-    infer: (inputs, attributes) => reductionOps.ReduceSum.infer(inputs, attributes),
+    attributes: { axis: "int", largest: "int", sorted: "int" },
+    infer: (inputs) => {
+      const x = input(inputs, 0);
+      const k = (input(inputs, 1) as Value).graph.literals.get(input(inputs, 1) as Value);
+      if (k?.length !== 1 || Number(k[0]) !== 1) throw new Error("TopK: k must be the literal 1");
+      const shape = [...x.shape.slice(0, -1), 1];
+      return [
+        { dtype: x.dtype, shape },
+        { dtype: "int64", shape },
+      ];
+    },
     vjp: [null, null],
   },
 };

@@ -23,7 +23,7 @@ export interface EvalFlags extends AdaptedModelFlags {
 
 export async function evaluate(flags: EvalFlags, { output, config, interrupts }: CommandContext): Promise<void> {
   const { signal } = interrupts;
-  const { source, tokenizer, targets, adapter } = await openAdaptedModel(flags, config.cacheDir);
+  const { source, tokenizer, targets, adapter } = await openAdaptedModel(flags, config.models);
   const { maxPositions, vocabSize } = source.model.description;
   if (flags.max_length > maxPositions) {
     const problem = `max_length ${flags.max_length} is beyond the model's ${maxPositions} positions`;

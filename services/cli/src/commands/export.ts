@@ -20,7 +20,7 @@ export interface ExportFlags extends AdaptedModelFlags {
 export async function exportModel(flags: ExportFlags, { output, config, interrupts }: CommandContext): Promise<void> {
   if (flags.to === "") throw new UsageError("--to is empty; name the folder to write");
   const merged = flags.merged ?? false;
-  const model = await openAdaptedModel(flags, config.cacheDir);
+  const model = await openAdaptedModel(flags, config.models);
   await using folder = await ExportFolder.create(flags.to);
   const pieces = merged ? mergedModel(model) : adapterFiles(await AdapterFolder.open(flags.adapter));
   for await (const { name, data } of pieces) {

@@ -27,7 +27,7 @@ export async function sample(flags: SampleFlags, { output, config, interrupts }:
   const { signal } = interrupts;
   const started = performance.now();
   const prompt = await readPrompt(flags.prompt, process.stdin, signal);
-  const model = await openAdaptedModel(flags, config.cacheDir);
+  const model = await openAdaptedModel(flags, config.models);
   const { source, tokenizer, targets, adapter, padRow } = model;
   const promptIds = encodePrompt(prompt, model);
   await using session = await LogitsSession.create(

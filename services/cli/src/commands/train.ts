@@ -1,8 +1,10 @@
 /** gradpool train: fine-tunes a model, on a stack of its own or on a running pool. */
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
+import type { DeviceRequest } from "@gradpool/runtime";
 import type { Recipe, Run, RunSpec } from "@gradpool/rpc";
 import type { CommandContext } from "../command-context.js";
+import { deviceOf } from "../flags.js";
 import { startLocalStack } from "../local-stack/local-stack.js";
 import { superviseRun } from "../runs/follow.js";
 import { Pool } from "../runs/pool.js";
@@ -16,11 +18,12 @@ export interface TrainFlags extends RunFlags {
   address?: string;
   trainers?: number;
   threads?: number;
+  device?: DeviceRequest;
   recovery_seconds?: number;
 }
 
 /** Of the flags that are for an own stack. */
-const OWN_STACK_FLAGS = ["trainers", "threads", "recovery_seconds"] as const;
+const OWN_STACK_FLAGS = ["trainers", "threads", "device", "recovery_seconds"] as const;
 
 export async function train(flags: TrainFlags, context: CommandContext): Promise<void> {
   const spec = runSpecFrom(flags, new Date());
@@ -34,12 +37,14 @@ export async function train(flags: TrainFlags, context: CommandContext): Promise
 
 async function trainHere(flags: TrainFlags, spec: RunSpec & { recipe: Recipe }, context: CommandContext): Promise<Run> {
   const { output, config, interrupts } = context;
-  const model = await preflight(spec, config.cacheDir, interrupts.signal);
+  const device = deviceOf(flags);
+  const model = await preflight(spec, config.models, (doing) => output.progress(doing), interrupts.signal);
   sayStart(spec, model, context);
   output.progress("starting the services");
   await using stack = await startLocalStack({
     trainers: flags.trainers,
     threads: flags.threads,
+    device,
     recoverySeconds: flags.recovery_seconds,
     home: config.home,
     note: (text) => output.note(text),

@@ -1,6 +1,8 @@
 /** gradpool up: the whole stack in the foreground. */
+import type { DeviceRequest } from "@gradpool/runtime";
 import type { CommandContext } from "../command-context.js";
 import { startLocalStack } from "../local-stack/local-stack.js";
+import { deviceOf } from "../flags.js";
 import { table } from "../terminal/format.js";
 
 export interface UpFlags {
@@ -10,15 +12,18 @@ export interface UpFlags {
   port: number;
   trainers?: number;
   threads?: number;
+  device?: DeviceRequest;
   recovery_seconds?: number;
 }
 
 export async function up(flags: UpFlags, { output, config, interrupts }: CommandContext): Promise<void> {
   const { port, trainers, threads } = flags;
+  const device = deviceOf(flags);
   output.progress("starting the services");
   await using stack = await startLocalStack({
     trainers,
     threads,
+    device,
     listen: `${flags.listen}:${port}`,
     servicePort: port === 0 ? undefined : port + 1,
     recoverySeconds: flags.recovery_seconds,

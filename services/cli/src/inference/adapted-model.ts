@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { parseAdapterConfig, readAdapter } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
-import { openModel, type ModelSource } from "@gradpool/model-source";
+import { openModel, type ModelPlaces, type ModelSource } from "@gradpool/model-source";
 import { selectTargets, type LinearModule } from "@gradpool/models";
 import { loraScaling } from "@gradpool/recipe";
 import type { Adapter } from "@gradpool/runtime";
@@ -33,8 +33,8 @@ export interface AdaptedModelFlags {
 }
 
 /** Errors: those of the model, the tokenizer and the adapter; `failed_precondition` when they do not fit together. */
-export async function openAdaptedModel(flags: AdaptedModelFlags, cacheDir: string): Promise<AdaptedModel> {
-  const source = await openModel(flags.model_id, cacheDir);
+export async function openAdaptedModel(flags: AdaptedModelFlags, models: ModelPlaces): Promise<AdaptedModel> {
+  const source = await openModel(flags.model_id, models);
   const { description } = source.model;
   const folder = flags.adapter === undefined ? undefined : await AdapterFolder.open(flags.adapter);
   const adapterPad = folder && (await padTokenOf(folder));

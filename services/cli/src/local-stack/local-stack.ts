@@ -3,9 +3,11 @@ import { mkdir, rm } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
 import type { GradpoolError } from "@gradpool/errors";
+import type { DeviceRequest } from "@gradpool/runtime";
 import { entryPoint, type ServiceName } from "./entry-points.js";
 import { createStackFolders, type StackFolders } from "./stack-folders.js";
 import { orphansEnded, pidPath } from "./stack-processes.js";
+import { trainerDevices } from "./trainer-devices.js";
 import { SupervisedService, type RestartPolicy } from "./supervised-service.js";
 
 export interface LocalStackOptions {
@@ -13,6 +15,8 @@ export interface LocalStackOptions {
   trainers?: number | undefined;
   /** Threads of each trainer; by default the cores are shared out. */
   threads?: number | undefined;
+  /** Where the trainers compute; as "auto" unless given. */
+  device?: DeviceRequest | undefined;
   /**
    * Where the coordinator listens, "host:port"; any free port of 127.0.0.1 unless given. The runs of a
    * stack with a given port outlive it: the next one there goes on with them.
@@ -66,9 +70,12 @@ export class LocalStack implements AsyncDisposable {
   readonly #options: LocalStackOptions;
   readonly #folders: StackFolders;
   readonly #note: (text: string) => void;
+  /** Of each trainer. */
+  readonly #devices: readonly string[];
   #fail: (error: GradpoolError) => void = () => {};
 
-  private constructor(options: LocalStackOptions, folders: StackFolders) {
+  private constructor(options: LocalStackOptions, folders: StackFolders, devices: readonly string[]) {
+    this.#devices = devices;
     this.#options = options;
     this.#folders = folders;
     this.#note = options.note ?? (() => {});
@@ -77,13 +84,15 @@ export class LocalStack implements AsyncDisposable {
 
   /**
    * Starts everything and returns when all of it is ready. Errors: those of the services, with nothing
-   * left running.
+   * left running; `failed_precondition` when there are not as many CUDA devices as trainers that ask for one.
    */
   static async start(options: LocalStackOptions): Promise<LocalStack> {
+    const { trainers = 1, device = { kind: "auto" }, env = process.env, note } = options;
+    const devices = await trainerDevices(device, trainers, env, note);
     await orphansEnded(options.home, options.signal);
     const folders = await createStackFolders(options.home, new Date());
     if (folders.fallback) options.note?.(folders.fallback);
-    const stack = new LocalStack(options, folders);
+    const stack = new LocalStack(options, folders, devices);
     try {
       await stack.#startAll();
     } catch (error) {
@@ -120,7 +129,7 @@ export class LocalStack implements AsyncDisposable {
   }
 
   async #startAll(): Promise<void> {
-    const { listen = ANY_PORT, servicePort, trainers = 1, recoverySeconds = DEFAULT_RECOVERY_SECONDS } = this.#options;
+    const { listen = ANY_PORT, servicePort, recoverySeconds = DEFAULT_RECOVERY_SECONDS } = this.#options;
     const listenOf = (name: (typeof SERVICE_ORDER)[number]) =>
       servicePort === undefined ? ANY_PORT : `127.0.0.1:${servicePort + SERVICE_ORDER.indexOf(name)}`;
     await settle([
@@ -136,7 +145,7 @@ export class LocalStack implements AsyncDisposable {
       GRADPOOL_RUN_STORE: await this.#runStore(listen),
       GRADPOOL_RECOVERY_SECONDS: String(recoverySeconds),
     });
-    await settle(Array.from({ length: trainers }, (_, i) => this.#startTrainer(i + 1, trainers)));
+    await settle(this.#devices.map((device, i) => this.#startTrainer(i + 1, device)));
   }
 
   async #startService(name: ServiceName, listen: string, env: NodeJS.ProcessEnv): Promise<void> {
@@ -145,13 +154,14 @@ export class LocalStack implements AsyncDisposable {
     void service.failed.then(this.#fail);
   }
 
-  async #startTrainer(index: number, trainers: number): Promise<void> {
-    const threads = this.#options.threads ?? Math.max(1, Math.floor(availableParallelism() / trainers));
+  async #startTrainer(index: number, device: string): Promise<void> {
+    const threads = this.#options.threads ?? Math.max(1, Math.floor(availableParallelism() / this.#devices.length));
     const name = `trainer-${index}`;
     const trainer = await this.#start("trainer", name, ANY_PORT, TRAINER_RESTARTS, (life) => ({
       GRADPOOL_COORDINATOR_ADDRESS: this.#addressOf("coordinator"),
       GRADPOOL_TRAINER_ID: life === 0 ? name : `${name}.${life}`,
       GRADPOOL_THREADS: String(threads),
+      GRADPOOL_DEVICE: device,
     }));
     this.trainers.push(trainer);
   }

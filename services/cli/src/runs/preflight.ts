@@ -1,6 +1,7 @@
 import { stat } from "node:fs/promises";
 import { Dataset } from "@gradpool/data";
-import { openModel } from "@gradpool/model-source";
+import { datasetResolver } from "@gradpool/hub";
+import { downloadText, openModel, type ModelPlaces, type OpenOptions } from "@gradpool/model-source";
 import { selectTargets } from "@gradpool/models";
 import { GradpoolError } from "@gradpool/errors";
 import type { Recipe, RunSpec } from "@gradpool/rpc";
@@ -8,21 +9,28 @@ import { LATEST } from "./run-spec.js";
 
 /**
  * What can be refused within milliseconds is refused before any service starts: a missing model, data
- * files that are not there, targets that match nothing, no checkpoint. Gives a line about the model.
+ * files that are not there, targets that match nothing, no checkpoint. A model of the hub is downloaded here, where
+ * `report` can be seen. Gives a line about the model.
  */
 export async function preflight(
   spec: RunSpec & { recipe: Recipe },
-  cacheDir: string,
+  models: ModelPlaces,
+  report: (doing: string) => void,
   signal: AbortSignal,
 ): Promise<string> {
   const { recipe } = spec;
-  const { description } = (await openModel(spec.modelId, cacheDir)).model;
+  const onProgress: OpenOptions["onProgress"] = (progress) => report(downloadText("the model", progress));
+  const { description } = (await openModel(spec.modelId, models, { onProgress, signal })).model;
   selectTargets(description, recipe.lora?.targetModules ?? []);
   if (recipe.maxLength > description.maxPositions) {
     const problem = `max_length ${recipe.maxLength} is beyond the model's ${description.maxPositions} positions`;
     throw new GradpoolError("invalid_argument", `${problem}; lower --max_length`);
   }
-  await Dataset.open(spec.dataset, signal);
+  const selection = {
+    ...(recipe.datasetConfig && { config: recipe.datasetConfig }),
+    ...(recipe.datasetSplit && { split: recipe.datasetSplit }),
+  };
+  await Dataset.open(spec.dataset, signal, { elsewhere: datasetResolver(models.hub, selection) });
   await checkResumeFrom(spec);
   return `${description.modelType}, ${description.parameters.toLocaleString("en-US")} parameters`;
 }

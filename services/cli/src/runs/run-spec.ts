@@ -2,6 +2,7 @@
 import { stat } from "node:fs/promises";
 import { basename, resolve } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
+import { hubRepo } from "@gradpool/hub";
 import { checkRecipe } from "@gradpool/recipe";
 import type { Recipe, RunSpec } from "@gradpool/rpc";
 import { recipeFrom } from "../recipe-flags.js";
@@ -69,9 +70,14 @@ const LOOPBACK = /^(127\.\d+\.\d+\.\d+|localhost|\[::1\]):\d+$/;
  */
 export async function specForPool<S extends RunSpec>(spec: S, address: string): Promise<S> {
   if (!LOOPBACK.test(address)) return spec;
-  const dataset = spec.dataset.map((source) => (source === "synthetic" ? source : resolve(source)));
+  const dataset = await Promise.all(spec.dataset.map(absolute));
   const resumeFrom = ["", LATEST].includes(spec.resumeFrom) ? spec.resumeFrom : resolve(spec.resumeFrom);
   return { ...spec, modelId: await existing(spec.modelId), dataset, outputDir: resolve(spec.outputDir), resumeFrom };
+}
+
+/** Names of the hub, and the built-in samples, stay as they are. */
+async function absolute(source: string): Promise<string> {
+  return source === "synthetic" || (await hubRepo(source, "dataset")) ? source : resolve(source);
 }
 
 /** Absolute if there is such a path; what is none may be a name that the pool knows. */

@@ -160,7 +160,7 @@ export class ActiveRun {
   taskMessage(task: TaskState, { runtime }: TrainerConnection): MicroBatchTask {
     const { prepared, buffer } = this.#need();
     const { lora, seed } = prepared.recipe;
-    const { rows, rowLength, ids, lengths } = buffer.get(task.step, task.microBatch);
+    const { rows, rowLength, ids, lengths, targetMask } = buffer.get(task.step, task.microBatch);
     this.#runtime = runtime;
     return {
       taskId: task.taskId,
@@ -177,6 +177,7 @@ export class ActiveRun {
       rowLength,
       ids,
       lengths,
+      targetMask,
     };
   }
 

@@ -49,7 +49,7 @@ export class MicroBatchBuffer {
 
   /** Lets go of a micro-batch's tokens: its result is there. */
   done(step: number, microBatch: number): void {
-    this.get(step, microBatch).ids = NONE;
+    Object.assign(this.get(step, microBatch), { ids: NONE, targetMask: NONE });
     this.#waiting -= 1;
     this.#room.dispatchEvent(new Event("room"));
   }

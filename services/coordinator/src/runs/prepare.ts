@@ -2,7 +2,7 @@
 import { resolve } from "node:path";
 import type { AdapterTensors } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
-import { openModel, type ModelSource } from "@gradpool/model-source";
+import { downloadText, openModel, type ModelSource } from "@gradpool/model-source";
 import { selectTargets, type LinearModule } from "@gradpool/models";
 import { DRY_RUN_ROWS, DRY_RUN_STEPS } from "@gradpool/recipe";
 import type {
@@ -65,16 +65,19 @@ export interface Preparation extends CheckpointSource {
 export async function prepareRun(preparation: Preparation): Promise<PreparedRun> {
   const { runId, spec, recipe, services, patience, report, signal } = preparation;
   report("opening the model");
-  const source = await openModel(spec.modelId, services.cacheDir);
+  const source = await openModel(spec.modelId, services.models, {
+    signal,
+    onProgress: (progress) => report(downloadText("the model", progress)),
+  });
   const { description } = source.model;
   const targets = selectTargets(description, recipe.lora.targetModules);
   if (recipe.maxLength > description.maxPositions) {
     refuse(`max_length ${recipe.maxLength} is beyond the model's ${description.maxPositions} positions; lower it`);
   }
   report("loading the tokenizer");
-  const tokenizer = await loadTokenizer(preparation);
+  const tokenizer = await loadTokenizer(source, preparation);
   const padRow = needsPadRow(tokenizer, description.vocabSize);
-  const dataset = datasetOf(spec, recipe, tokenizer);
+  const dataset = datasetOf(spec, recipe, source, tokenizer);
   const base = { source, targets, tokenizer };
   const { own, notes } = await ownStart(preparation, base);
   const size = own ?? (await measure(dataset, preparation));
@@ -92,18 +95,18 @@ export async function prepareRun(preparation: Preparation): Promise<PreparedRun>
   return {
     ...{ recipe, ...base, dataset, adapter, resumed, resumedFrom, notes, outputDir, trainableParameters },
     ...{ datasetHash: size.datasetHash, rows: size.rows, totalSteps: size.totalSteps },
-    base: { modelId: source.path, modelHash: source.modelHash, targetModules: targets.map(({ name }) => name), padRow },
+    base: { modelId: source.id, modelHash: source.modelHash, targetModules: targets.map(({ name }) => name), padRow },
     allParameters: description.parameters + (padRow ? description.parametersPerToken : 0) + trainableParameters,
   };
 }
 
-function datasetOf(spec: RunSpec, recipe: Recipe, { tokenizerHash }: TokenizerInfo): DatasetSpec {
+function datasetOf(spec: RunSpec, recipe: Recipe, source: ModelSource, { tokenizerHash }: TokenizerInfo): DatasetSpec {
   const { textColumn, padToken, maxLength, batchSize, appendEos, packing, shuffleBuffer, seed, dryRun } = recipe;
-  const { promptColumn, completionColumn, messagesColumn, datasetWeights } = recipe;
+  const { promptColumn, completionColumn, messagesColumn, datasetWeights, datasetConfig, datasetSplit } = recipe;
   return {
     sources: spec.dataset,
     textColumn,
-    tokenizer: { modelId: spec.modelId, padToken, tokenizerHash },
+    tokenizer: { modelId: source.id, padToken, tokenizerHash },
     maxLength,
     batchSize,
     appendEos,
@@ -115,6 +118,8 @@ function datasetOf(spec: RunSpec, recipe: Recipe, { tokenizerHash }: TokenizerIn
     completionColumn,
     messagesColumn,
     sourceWeights: datasetWeights,
+    config: datasetConfig,
+    split: datasetSplit,
   };
 }
 
@@ -122,8 +127,11 @@ function refuse(message: string): never {
   throw new GradpoolError("invalid_argument", message);
 }
 
-async function loadTokenizer({ spec, recipe, services, patience, signal }: Preparation): Promise<TokenizerInfo> {
-  const request = { tokenizer: { modelId: spec.modelId, padToken: recipe.padToken, tokenizerHash: "" } };
+async function loadTokenizer(
+  source: ModelSource,
+  { recipe, services, patience, signal }: Preparation,
+): Promise<TokenizerInfo> {
+  const request = { tokenizer: { modelId: source.id, padToken: recipe.padToken, tokenizerHash: "" } };
   const load = () => services.tokenizer.getTokenizer(request, { signal });
   const { info } = await patience.through("tokenizer", load, signal);
   if (!info) throw new Error("the tokenizer service gave no description");

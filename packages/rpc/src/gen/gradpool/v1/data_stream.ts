@@ -22,7 +22,8 @@ import { TokenizerRef } from "./tokenizer.js";
 /** A data set and how rows become micro-batches. */
 export interface DatasetSpec {
   /**
-   * Files, folders, globs, or "synthetic" (two built-in samples), in order. By extension: .jsonl, .ndjson,
+   * Files, folders, globs, data sets of the hub ("org/name", "org/name@revision",
+   * "hf://datasets/org/name/data/*.parquet"), or "synthetic" (two built-in samples), in order. By extension: .jsonl, .ndjson,
    * .json (an array of objects, or objects one behind the other), .csv, .tsv, .txt and source files, each also
    * as .gz or .zst, and .parquet.
    */
@@ -66,6 +67,9 @@ export interface DatasetSpec {
    * a source that is drawn has no row left, which ends the epoch. Empty: one source after the other.
    */
   sourceWeights: number[];
+  /** Of data sets on the hub: the config, by default the card's own; and the split, by default "train". */
+  config: string;
+  split: string;
 }
 
 /** Asks for a data set's size. */
@@ -189,6 +193,8 @@ function createBaseDatasetSpec(): DatasetSpec {
     completionColumn: "",
     messagesColumn: "",
     sourceWeights: [],
+    config: "",
+    split: "",
   };
 }
 
@@ -239,6 +245,12 @@ export const DatasetSpec: MessageFns<DatasetSpec> = {
         writer.double(v);
       }
       writer.join();
+    }
+    if (message.config !== "") {
+      writer.uint32(122).string(message.config);
+    }
+    if (message.split !== "") {
+      writer.uint32(130).string(message.split);
     }
     return writer;
   },
@@ -378,6 +390,22 @@ export const DatasetSpec: MessageFns<DatasetSpec> = {
 
             break;
           }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.config = reader.string();
+            continue;
+          }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.split = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -446,6 +474,8 @@ export const DatasetSpec: MessageFns<DatasetSpec> = {
         : globalThis.Array.isArray(object?.source_weights)
         ? object.source_weights.map((e: any) => globalThis.Number(e))
         : [],
+      config: isSet(object.config) ? globalThis.String(object.config) : "",
+      split: isSet(object.split) ? globalThis.String(object.split) : "",
     };
   },
 
@@ -493,6 +523,12 @@ export const DatasetSpec: MessageFns<DatasetSpec> = {
     if (message.sourceWeights?.length) {
       obj.sourceWeights = message.sourceWeights.map((e) => floatToJson(e));
     }
+    if (message.config !== "") {
+      obj.config = message.config;
+    }
+    if (message.split !== "") {
+      obj.split = message.split;
+    }
     return obj;
   },
 
@@ -517,6 +553,8 @@ export const DatasetSpec: MessageFns<DatasetSpec> = {
     message.completionColumn = object.completionColumn ?? "";
     message.messagesColumn = object.messagesColumn ?? "";
     message.sourceWeights = object.sourceWeights?.map((e) => e) || [];
+    message.config = object.config ?? "";
+    message.split = object.split ?? "";
     return message;
   },
 };

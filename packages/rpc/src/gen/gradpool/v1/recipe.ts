@@ -69,6 +69,9 @@ export interface Recipe {
   messagesColumn: string;
   /** One weight for each of the data set's sources, whose rows are then mixed. Empty: one after the other. */
   datasetWeights: number[];
+  /** Of data sets on the hub: the config, by default the card's own; and the split, by default "train". */
+  datasetConfig: string;
+  datasetSplit: string;
 }
 
 /** The LoRA adapter (Hu et al. 2021), in PEFT's terms. */
@@ -115,6 +118,8 @@ function createBaseRecipe(): Recipe {
     completionColumn: "",
     messagesColumn: "",
     datasetWeights: [],
+    datasetConfig: "",
+    datasetSplit: "",
   };
 }
 
@@ -201,6 +206,12 @@ export const Recipe: MessageFns<Recipe> = {
         writer.double(v);
       }
       writer.join();
+    }
+    if (message.datasetConfig !== "") {
+      writer.uint32(274).string(message.datasetConfig);
+    }
+    if (message.datasetSplit !== "") {
+      writer.uint32(282).string(message.datasetSplit);
     }
     return writer;
   },
@@ -436,6 +447,22 @@ export const Recipe: MessageFns<Recipe> = {
 
             break;
           }
+          case 34: {
+            if (tag !== 274) {
+              break;
+            }
+
+            message.datasetConfig = reader.string();
+            continue;
+          }
+          case 35: {
+            if (tag !== 282) {
+              break;
+            }
+
+            message.datasetSplit = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -564,6 +591,16 @@ export const Recipe: MessageFns<Recipe> = {
         : globalThis.Array.isArray(object?.dataset_weights)
         ? object.dataset_weights.map((e: any) => globalThis.Number(e))
         : [],
+      datasetConfig: isSet(object.datasetConfig)
+        ? globalThis.String(object.datasetConfig)
+        : isSet(object.dataset_config)
+        ? globalThis.String(object.dataset_config)
+        : "",
+      datasetSplit: isSet(object.datasetSplit)
+        ? globalThis.String(object.datasetSplit)
+        : isSet(object.dataset_split)
+        ? globalThis.String(object.dataset_split)
+        : "",
     };
   },
 
@@ -647,6 +684,12 @@ export const Recipe: MessageFns<Recipe> = {
     if (message.datasetWeights?.length) {
       obj.datasetWeights = message.datasetWeights.map((e) => floatToJson(e));
     }
+    if (message.datasetConfig !== "") {
+      obj.datasetConfig = message.datasetConfig;
+    }
+    if (message.datasetSplit !== "") {
+      obj.datasetSplit = message.datasetSplit;
+    }
     return obj;
   },
 
@@ -683,6 +726,8 @@ export const Recipe: MessageFns<Recipe> = {
     message.completionColumn = object.completionColumn ?? "";
     message.messagesColumn = object.messagesColumn ?? "";
     message.datasetWeights = object.datasetWeights?.map((e) => e) || [];
+    message.datasetConfig = object.datasetConfig ?? "";
+    message.datasetSplit = object.datasetSplit ?? "";
     return message;
   },
 };

@@ -119,6 +119,8 @@ export interface MicroBatchTask {
   rowLength: number;
   ids: Uint8Array;
   lengths: number[];
+  /** Which ids count in the loss where they are targets, as in MicroBatch; empty: all. */
+  targetMask: Uint8Array;
 }
 
 /** The frozen model under an adapter. Tasks with equal bases share one session and one copy of the weights (I9). */
@@ -1054,6 +1056,7 @@ function createBaseMicroBatchTask(): MicroBatchTask {
     rowLength: 0,
     ids: new Uint8Array(0),
     lengths: [],
+    targetMask: new Uint8Array(0),
   };
 }
 
@@ -1104,6 +1107,9 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
         writer.uint32(v);
       }
       writer.join();
+    }
+    if (message.targetMask.length !== 0) {
+      writer.uint32(122).bytes(message.targetMask);
     }
     return writer;
   },
@@ -1243,6 +1249,14 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
 
             break;
           }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.targetMask = reader.bytes();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1305,6 +1319,11 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
       lengths: globalThis.Array.isArray(object?.lengths)
         ? object.lengths.map((e: any) => globalThis.Number(e))
         : [],
+      targetMask: isSet(object.targetMask)
+        ? bytesFromBase64(object.targetMask)
+        : isSet(object.target_mask)
+        ? bytesFromBase64(object.target_mask)
+        : new Uint8Array(0),
     };
   },
 
@@ -1352,6 +1371,9 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
     if (message.lengths?.length) {
       obj.lengths = message.lengths.map((e) => Math.round(e));
     }
+    if (message.targetMask.length !== 0) {
+      obj.targetMask = base64FromBytes(message.targetMask);
+    }
     return obj;
   },
 
@@ -1374,6 +1396,7 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
     message.rowLength = object.rowLength ?? 0;
     message.ids = object.ids ?? new Uint8Array(0);
     message.lengths = object.lengths?.map((e) => e) || [];
+    message.targetMask = object.targetMask ?? new Uint8Array(0);
     return message;
   },
 };

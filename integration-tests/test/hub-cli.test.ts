@@ -1,0 +1,53 @@
+/** Model and data set by their names on the hub, through the command line and all services: as from local files. */
+import assert from "node:assert/strict";
+import { mkdir, writeFile } from "node:fs/promises";
+import { test } from "node:test";
+import { gzipSync } from "node:zlib";
+import { FakeHub, fingerprint, gradpool, TINY_CODER, Workspace } from "@gradpool/integration-tests";
+
+const row = (i: number) => JSON.stringify({ content: `def f${i}(x):\n    return x + ${i * 7}\n` });
+const shard = (from: number, rows: number) => Array.from({ length: rows }, (_, i) => `${row(from + i)}\n`).join("");
+
+test(
+  "gradpool train alone: codeparrot-small on codeparrot, from a hub that stutters",
+  { timeout: 300_000 },
+  async () => {
+    await using workspace = await Workspace.create();
+    await using hub = await FakeHub.start();
+    // Shards as those of codeparrot-clean, and a small model under the default's name.
+    const shards = { "file-000000000001.json.gz": shard(0, 30), "file-000000000002.json.gz": shard(30, 31) };
+    await mkdir(workspace.path("rows"));
+    for (const [name, text] of Object.entries(shards)) await writeFile(workspace.path("rows", name), gzipSync(text));
+    await writeFile(workspace.path("rows.jsonl"), Object.values(shards).join(""));
+    await hub.create("model", "codeparrot/codeparrot-small").commit(TINY_CODER);
+    await hub.create("dataset", "codeparrot/codeparrot-clean").commit(workspace.path("rows"));
+    hub.inject({ on: /model\.safetensors/, at: "storage", times: 1, kind: "cut", afterBytes: 100_000 });
+    hub.inject({ on: /file-000000000002/, times: 1, kind: "status", status: 503 });
+
+    const home = workspace.path("home");
+    const recipe = ["--max_length", "64", "--epochs", "1"];
+    const online = { HF_ENDPOINT: hub.endpoint, HF_HOME: workspace.path("hf") };
+    const train = (out: string, env: NodeJS.ProcessEnv, ...flags: string[]) =>
+      gradpool(["train", "--output_dir", workspace.path(out), ...recipe, ...flags], home, env);
+    const fromHub = await train("hub", online);
+    assert.equal(fromHub.code, 0, fromHub.stderr);
+    assert.match(fromHub.stdout, /codeparrot\/codeparrot-small/);
+    assert.match(fromHub.stderr, /downloading the model: \d+ %/);
+
+    const local = await train("local", {}, "--model_id", TINY_CODER, "--dataset", workspace.path("rows.jsonl"));
+    assert.equal(local.code, 0, local.stderr);
+    assert.deepEqual(await fingerprint(workspace.path("hub")), await fingerprint(workspace.path("local")));
+
+    // The model is in the cache by now, the data set is not.
+    const offline = await train("offline", { ...online, HF_HUB_OFFLINE: "1" });
+    assert.equal(offline.code, 1);
+    assert.match(offline.stderr, /gradpool: codeparrot\/codeparrot-clean .*unset HF_HUB_OFFLINE/);
+    const dataset = ["--dataset", workspace.path("rows.jsonl")];
+    const again = await train("again", { ...online, HF_HUB_OFFLINE: "1" }, ...dataset);
+    assert.equal(again.code, 0, again.stderr);
+
+    const none = await train("none", online, "--model_id", "org/nowhere");
+    assert.equal(none.code, 1);
+    assert.match(none.stderr, /gradpool: model_id: org\/nowhere is no folder of this machine, and .*\n$/);
+  },
+);

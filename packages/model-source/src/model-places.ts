@@ -1,0 +1,28 @@
+import { homedir } from "node:os";
+import { join, resolve } from "node:path";
+import { hubSettings, type DownloadProgress, type HubSettings } from "@gradpool/hub";
+
+/** Where models are looked for and kept, besides the folders that are named. Plain data. */
+export interface ModelPlaces {
+  /** Absolute folder for models in the form that they are computed from. */
+  cacheDir: string;
+  hub: HubSettings;
+}
+
+export interface OpenOptions {
+  /** Told of a download, chunk by chunk. */
+  onProgress?: ((progress: DownloadProgress) => void) | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+/** As the environment says: $GRADPOOL_HOME, and what Python's huggingface_hub reads. Errors: as hubSettings. */
+export function modelPlaces(env: NodeJS.ProcessEnv): ModelPlaces {
+  const home = resolve(env["GRADPOOL_HOME"] || join(homedir(), ".gradpool"));
+  return { cacheDir: join(home, "cache"), hub: hubSettings(env) };
+}
+
+/** For people: "downloading the model: 45 % of 457 MB". */
+export function downloadText(what: string, { doneBytes, totalBytes }: DownloadProgress): string {
+  const share = totalBytes === 0 ? 100 : Math.floor((100 * doneBytes) / totalBytes);
+  return `downloading ${what}: ${share} % of ${Math.ceil(totalBytes / 1e6).toLocaleString("en-US")} MB`;
+}

@@ -1,0 +1,122 @@
+/** What gradpool doctor looks at, one function a line of its answer. */
+import { once } from "node:events";
+import { statfs } from "node:fs/promises";
+import { createServer } from "node:net";
+import { availableParallelism, freemem, release, totalmem } from "node:os";
+import { dirname } from "node:path";
+import { GradpoolError } from "@gradpool/errors";
+import { listCudaDevices, onnxRuntimeVersion, requireCudaDevice } from "@gradpool/runtime";
+import { bytes, counted } from "../terminal/format.js";
+
+export interface Check {
+  /** A "problem" prevents training on the processor; a "note" is worth knowing. */
+  state: "ok" | "note" | "problem";
+  /** One line: what is there, or what is wrong and what to do. */
+  text: string;
+}
+
+const ok = (text: string): Check => ({ state: "ok", text });
+const note = (text: string): Check => ({ state: "note", text });
+const problem = (text: string): Check => ({ state: "problem", text });
+
+/** As "engines" in package.json. */
+const OLDEST_NODE = [20, 19] as const;
+
+export function nodeCheck(version: string): Check {
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  const isNewEnough = major > OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor >= OLDEST_NODE[1]);
+  return isNewEnough ? ok(version) : problem(`${version} is too old; install Node ${OLDEST_NODE.join(".")} or newer`);
+}
+
+export const platformCheck = (): Check => ok(`${process.platform} ${release()} on ${process.arch}`);
+
+export const coresCheck = (): Check => ok(String(availableParallelism()));
+
+/** GPT-2 small and the services want more. */
+const SHORT_MEMORY_BYTES = 3e9;
+
+export function memoryCheck(): Check {
+  // 0, or more than there is: no limit on the process.
+  const limit = process.constrainedMemory() || Infinity;
+  const total = Math.min(limit, totalmem());
+  const text = `${bytes(total)}, ${bytes(Math.min(total, freemem()))} free`;
+  return total < SHORT_MEMORY_BYTES ? note(`${text}; short for more than tiny models`) : ok(text);
+}
+
+/** A run needs this much for its database, logs and a small adapter's checkpoints. */
+const LEAST_DISK_BYTES = 100e6;
+
+/** Space where runs and logs are kept. The folder need not exist yet. */
+export async function diskCheck(home: string): Promise<Check> {
+  for (let folder = home; ; folder = dirname(folder)) {
+    try {
+      const { bavail, bsize } = await statfs(folder);
+      const free = bavail * bsize;
+      const text = `${bytes(free)} free at ${home}`;
+      return free < LEAST_DISK_BYTES ? problem(`${text}; make room, or set GRADPOOL_HOME to another disk`) : ok(text);
+    } catch (error) {
+      if (folder !== dirname(folder)) continue;
+      return problem(`${home} cannot be looked at (${String(error)}); set GRADPOOL_HOME to a folder that can`);
+    }
+  }
+}
+
+export function onnxRuntimeCheck(): Check {
+  try {
+    return ok(onnxRuntimeVersion());
+  } catch (reason) {
+    return problem(GradpoolError.from(reason).message);
+  }
+}
+
+/** Tries the first device; the others are counted. */
+export async function cudaCheck(env: NodeJS.ProcessEnv): Promise<Check> {
+  try {
+    const { name, memoryBytes, driverVersion, cublasVersion } = await requireCudaDevice(0, env);
+    const { length } = await listCudaDevices(env);
+    const memory = memoryBytes > 0 ? `, ${bytes(memoryBytes)}` : "";
+    const versions = `driver ${driverVersion || "unknown"}, CUDA ${cublasVersion || "unknown"}`;
+    return ok(`works: ${counted(length, "device")}, cuda:0 is ${name}${memory} (${versions})`);
+  } catch (reason) {
+    return note(GradpoolError.from(reason).message);
+  }
+}
+
+/** Those that gradpool up takes; gradpool train takes any. */
+export async function portsCheck(first: number): Promise<Check> {
+  const ports = [0, 1, 2, 3].map((i) => first + i);
+  const areFree = await Promise.all(ports.map(isFree));
+  const taken = ports.filter((_, i) => !areFree[i]);
+  const range = `${first} to ${first + 3}`;
+  if (taken.length === 0) return ok(`${range} are free`);
+  return note(
+    `${taken.join(", ")} of ${range} taken, perhaps by a pool (gradpool pool status); or give up another --port`,
+  );
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer().listen(port, "127.0.0.1");
+  try {
+    await once(server, "listening");
+  } catch {
+    return false;
+  }
+  server.close();
+  return true;
+}
+
+const HUB_TIMEOUT_MS = 10_000;
+
+/** Whether models and data sets can be fetched by name. */
+export async function hubCheck(endpoint: string, signal: AbortSignal): Promise<Check> {
+  const until = AbortSignal.any([signal, AbortSignal.timeout(HUB_TIMEOUT_MS)]);
+  try {
+    const { status } = await fetch(`${endpoint}/api/models?limit=1`, { signal: until });
+    if (status < 400) return ok(`${endpoint} answers`);
+    return note(`${endpoint} answers with status ${status}; check HF_ENDPOINT and HF_TOKEN`);
+  } catch (error) {
+    signal.throwIfAborted();
+    const cause = error instanceof Error && error.cause instanceof Error ? error.cause.message : String(error);
+    return note(`${endpoint} does not answer (${cause}); check HF_ENDPOINT and the network, or use local files`);
+  }
+}

@@ -1,0 +1,161 @@
+/** gradpool doctor, and which device each trainer of a stack gets. */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { chmod, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import { nodeCheck, portsCheck, type Check } from "../src/doctor/checks.js";
+import { trainerDevices } from "../src/local-stack/trainer-devices.js";
+import { run, withFolder } from "./support.js";
+
+const NEEDS_LINUX = { skip: process.platform === "linux" && process.arch === "x64" ? false : "is for Linux on x64" };
+
+interface Answer {
+  ok: boolean;
+  checks: (Check & { name: string })[];
+  error?: { code: string; message: string };
+}
+
+/** Runs it with no NVIDIA device to be found, unless `env` says otherwise. */
+async function doctor(flags: readonly string[], env: NodeJS.ProcessEnv): Promise<{ code: number | null } & Answer> {
+  const { code, stdout } = await run(["doctor", "--json", ...flags], { PATH: "", CUDA_VISIBLE_DEVICES: "", ...env });
+  return { code, ...(JSON.parse(stdout) as Answer) };
+}
+
+const checkOf = ({ checks }: Answer, name: string) => checks.find((check) => check.name === name);
+
+/** A folder for PATH whose nvidia-smi runs this shell script. */
+async function withNvidiaSmi(script: string, work: (PATH: string) => Promise<void>): Promise<void> {
+  await withFolder(async (folder) => {
+    await writeFile(join(folder, "nvidia-smi"), `#!/bin/sh\n${script}\n`);
+    await chmod(join(folder, "nvidia-smi"), 0o755);
+    await work(folder);
+  });
+}
+
+const LISTS_TWO = `
+echo '0, GPU-aaaa, Fake GPU, 16384, 580.95.05, 9.0'
+echo '1, GPU-bbbb, Fake GPU, 16384, 580.95.05, 9.0'`;
+
+describe("gradpool doctor", { timeout: 120_000 }, () => {
+  test("finds a machine that can train, without CUDA too", async () => {
+    await withFolder(async (home) => {
+      const answer = await doctor([], { GRADPOOL_HOME: join(home, "not", "there", "yet") });
+      assert.equal(answer.code, 0);
+      assert.ok(answer.ok);
+      const names = answer.checks.map(({ name }) => name);
+      assert.deepEqual(names, ["node", "platform", "cores", "memory", "disk", "onnx runtime", "cuda", "ports"]);
+      assert.equal(checkOf(answer, "node")?.text, process.versions.node);
+      assert.match(checkOf(answer, "onnx runtime")?.text ?? "", /^1\.\d+\.\d+$/);
+      assert.match(checkOf(answer, "disk")?.text ?? "", /^[\d.]+ .?B free at .*not\/there\/yet$/);
+      const cuda = checkOf(answer, "cuda");
+      assert.equal(cuda?.state, "note");
+      assert.match(cuda.text, /^[^\n]*(NVIDIA|CUDA)[^\n]*; [^\n]+$/);
+    });
+  });
+
+  test("says it in one line each for people", async () => {
+    const { code, stdout, stderr } = await run(["doctor"], { PATH: "", CUDA_VISIBLE_DEVICES: "" });
+    assert.deepEqual([code, stderr], [0, ""]);
+    assert.equal(stdout.trimEnd().split("\n").length, 8);
+    assert.match(stdout, /^cuda {10}note: .*(CUDA|NVIDIA)/m);
+  });
+
+  test("fails when training on the processor is prevented, and says by what", NEEDS_LINUX, async () => {
+    // A file system without any room.
+    const answer = await doctor([], { GRADPOOL_HOME: "/proc/gradpool" });
+    assert.equal(answer.code, 1);
+    assert.equal(answer.ok, false);
+    assert.equal(checkOf(answer, "disk")?.state, "problem");
+    assert.match(answer.error?.message ?? "", /cannot train here; see disk above/);
+    assert.equal(nodeCheck("20.18.3").state, "problem");
+    assert.equal(nodeCheck("18.20.0").state, "problem");
+    for (const version of ["20.19.0", "22.0.0", "24.1.0"]) assert.equal(nodeCheck(version).state, "ok");
+  });
+
+  test("repeats what a broken driver says", NEEDS_LINUX, async () => {
+    await withNvidiaSmi(
+      "echo 'Failed to initialize NVML: Driver/library version mismatch' >&2; exit 18",
+      async (PATH) => {
+        const answer = await doctor([], { PATH });
+        assert.equal(answer.code, 0);
+        assert.match(
+          checkOf(answer, "cuda")?.text ?? "",
+          /^nvidia-smi fails \(Failed to initialize NVML: .*\); repair/,
+        );
+      },
+    );
+  });
+
+  test("tells taken ports", async () => {
+    const server = createServer().listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    const { state, text } = await portsCheck(port);
+    server.close();
+    assert.equal(state, "note");
+    assert.match(text, new RegExp(`^${port}\\b.* taken`));
+  });
+
+  test("asks the hub only when told to", async () => {
+    let status = 200;
+    let asked = 0;
+    const hub = createServer((_, response) => {
+      asked += 1;
+      response.writeHead(status).end("[]");
+    }).listen(0, "127.0.0.1");
+    await once(hub, "listening");
+    const HF_ENDPOINT = `http://127.0.0.1:${(hub.address() as AddressInfo).port}/`;
+    assert.equal(checkOf(await doctor([], { HF_ENDPOINT }), "hub"), undefined);
+    assert.equal(asked, 0);
+    assert.match(checkOf(await doctor(["--online"], { HF_ENDPOINT }), "hub")?.text ?? "", /:\d+ answers$/);
+    status = 503;
+    const away = await doctor(["--online"], { HF_ENDPOINT });
+    assert.match(checkOf(away, "hub")?.text ?? "", /answers with status 503; check/);
+    assert.equal(away.code, 0);
+    hub.closeAllConnections();
+    hub.close();
+    await once(hub, "close");
+    assert.match(checkOf(await doctor(["--online"], { HF_ENDPOINT }), "hub")?.text ?? "", /does not answer \(.*\); /);
+  });
+});
+
+describe("the trainers of a stack", { ...NEEDS_LINUX, timeout: 120_000 }, () => {
+  test("have a CUDA device each, and are refused when there are not enough", async () => {
+    await withNvidiaSmi(LISTS_TWO, async (PATH) => {
+      const cuda = { kind: "cuda", index: undefined } as const;
+      assert.deepEqual(await trainerDevices(cuda, 2, { PATH }), ["cuda:0", "cuda:1"]);
+      assert.deepEqual(await trainerDevices({ ...cuda, index: 1 }, 1, { PATH }), ["cuda:1"]);
+      await assert.rejects(trainerDevices(cuda, 3, { PATH }), {
+        code: "failed_precondition",
+        message: /^3 trainers need .* there are 2 CUDA devices; give --trainers 2, or use --device cpu$/,
+      });
+    });
+  });
+
+  test("compute on the processor, all of them, where CUDA was left to be found and does not work", async () => {
+    await withNvidiaSmi(LISTS_TWO, async (PATH) => {
+      // The process that tries the device cannot even begin, whatever this machine has.
+      const env = { PATH, NODE_OPTIONS: "--no-such-flag" };
+      for (const trainers of [2, 3]) {
+        const notes: string[] = [];
+        const devices = await trainerDevices({ kind: "auto" }, trainers, env, (text) => notes.push(text));
+        assert.deepEqual(new Set(devices), new Set(["cpu"]));
+        assert.equal(devices.length, trainers);
+        assert.equal(notes.length, 1);
+        assert.match(notes[0] ?? "", /^training on the processor: .*; .*$/);
+      }
+    });
+  });
+
+  test("compute on the processor without a word where there is no driver", async () => {
+    const notes: string[] = [];
+    const env = { PATH: "", CUDA_VISIBLE_DEVICES: "" };
+    assert.deepEqual(await trainerDevices({ kind: "auto" }, 2, env, (text) => notes.push(text)), ["cpu", "cpu"]);
+    assert.deepEqual(await trainerDevices({ kind: "cpu" }, 1, env), ["cpu"]);
+    assert.deepEqual(notes, []);
+    await assert.rejects(trainerDevices({ kind: "cuda", index: undefined }, 1, env), /NVIDIA|CUDA/);
+  });
+});
