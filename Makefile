@@ -50,6 +50,7 @@ bench: build ## Measure speed and memory; PYTHON names an interpreter with torch
 	node bench/dist/src/pool-scaling.js
 	node bench/dist/src/recovery-time.js
 	node bench/dist/src/against-peft.js
+	node bench/dist/src/generation.js
 
 clean: ## Remove what was built
 	rm -rf node_modules packages/*/dist services/*/dist integration-tests/dist bench/dist

@@ -43,7 +43,7 @@ export async function evaluate(flags: EvalFlags, { output, config, interrupts }:
     rows += batch.rows;
     tokens += result.targetTokens;
     lossSum += result.lossSum;
-    output.progress(`${count(rows)} rows  ${count(tokens)} tokens  loss ${(lossSum / tokens).toFixed(4)}`);
+    output.progress(progressLine(rows, tokens, lossSum));
     // The model runs synchronously: let Ctrl-C through.
     await setImmediate();
     signal.throwIfAborted();
@@ -64,6 +64,13 @@ export async function evaluate(flags: EvalFlags, { output, config, interrupts }:
       ["perplexity", perplexity.toPrecision(6)],
     ]),
   );
+}
+
+function progressLine(rows: number, tokens: number, lossSum: number): string {
+  const read = `${count(rows)} rows  ${count(tokens)} tokens`;
+  if (tokens === 0) return read;
+  const loss = lossSum / tokens;
+  return `${read}  loss ${loss.toFixed(4)}  perplexity ${Math.exp(loss).toPrecision(6)}`;
 }
 
 function recipeOf(flags: EvalFlags): DataRecipe {
