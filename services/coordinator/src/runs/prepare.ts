@@ -185,7 +185,8 @@ async function measure(
   preparation: Preparation,
 ): Promise<DatasetSize> {
   const { recipe } = preparation;
-  const { rows, datasetHash, microBatchesPerEpoch } = await describe(dataset, "the data set", preparation);
+  const counted = { ...dataset, maxRows: rowsToCount(dataset, recipe) };
+  const { rows, datasetHash, microBatchesPerEpoch } = await describe(counted, "the data set", preparation);
   const heldOut = evalDataset && (await describe(evalDataset, "the held-out data", preparation));
   const stepsPerEpoch = Math.ceil(microBatchesPerEpoch / recipe.gradientAccumulation);
   const wholeSteps = recipe.maxSteps > 0 ? recipe.maxSteps : stepsPerEpoch * recipe.epochs;
@@ -209,6 +210,13 @@ function describe(
     throw new GradpoolError("unavailable", "the data-stream service ended before the data set was read");
   };
   return patience.through("data-stream", count, signal);
+}
+
+/** With max_steps, a data set is read no further than these need: it may be a very large one, read from far away. */
+function rowsToCount({ maxRows, batchSize, packing }: DatasetSpec, { maxSteps, gradientAccumulation }: Recipe): number {
+  if (maxSteps <= 0 || packing) return maxRows;
+  const enough = maxSteps * gradientAccumulation * batchSize;
+  return maxRows > 0 ? Math.min(maxRows, enough) : enough;
 }
 
 /** Passes over the data that are enough for all steps, each of which has a row at least. */

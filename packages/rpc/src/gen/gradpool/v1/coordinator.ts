@@ -233,7 +233,7 @@ export interface Run {
     | undefined;
   /** What PREPARING is doing, for people; empty otherwise. */
   preparing: string;
-  /** Rows of the data set (one epoch). */
+  /** Rows of the data set (one epoch), or, with max_steps, as many of them as these need. */
   rows: number;
   /** Target tokens trained on so far. */
   tokens: number;
