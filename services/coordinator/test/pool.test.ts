@@ -9,7 +9,7 @@ import { assertSame, trainAlone } from "./same-bits.js";
 import { World, type RecipeChanges } from "./world.js";
 
 const RECIPE: RecipeChanges = { learningRate: 1e-2, seed: 3, gradientAccumulation: 3, epochs: 3 };
-const LEASES = { heartbeatMs: 20, leaseMs: 400 };
+const LEASES = { heartbeatMs: 20, leaseMs: 1_500 };
 
 describe("the pool", { timeout: 240_000 }, () => {
   it("gives the same bits with 1 and 3 trainers that answer in any order (I2)", async () => {

@@ -4,6 +4,7 @@ import { randomUUID } from "node:crypto";
 import { cpSync, existsSync, readdirSync, rmSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import { RunState, type RunSpec } from "@gradpool/rpc";
 import { assertSame, trainAlone } from "./same-bits.js";
 import { durableWorld, World, type Ended, type RecipeChanges } from "./world.js";
@@ -89,11 +90,20 @@ describe("a run that goes on from a checkpoint", { timeout: 240_000 }, () => {
   it("goes on from the recovery point of a run that was cancelled", async () => {
     await using world = await durableWorld();
     const whole = await trainAlone(world, "whole", { ...RECIPE, saveEvery: 0 });
-    await world.trainer();
+    const trainer = await world.trainer();
+    // Held in its fourth step, until a recovery point of the third is there.
+    let letGo = () => {};
+    const held = new Promise<void>((resolve) => (letGo = resolve));
+    trainer.alter = async (answer, { step }) => {
+      if (step === 4) await held;
+      return answer;
+    };
     const spec = world.spec({ outputDir: world.outputDir("again") }, { ...RECIPE, saveEvery: 0 });
     const runId = await world.submit(spec);
     await world.watch(runId, ({ steps }) => steps.length >= 3);
+    while (!readdirSync(world.outputDir("again")).some((name) => name.startsWith(".recovery-"))) await setImmediate();
     await world.runs.cancelRun({ requestId: randomUUID(), runId });
+    letGo();
     const last = await trainFrom(world, spec, { resumeFrom: "latest" });
     assertSame(world, ["whole", whole], ["again", last]);
     assert.match(last.run.resumedFrom?.path ?? "", /\/\.recovery-epoch\d-step\d$/);
