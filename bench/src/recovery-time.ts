@@ -25,14 +25,16 @@ async function measure(trainers: number, victims: readonly { name: string; signa
   const gaps = new Map<string, number[]>();
   const usual: number[] = [];
   let before = performance.now();
-  let disturbed: { what: string; atMs: number } | undefined;
+  let disturbed: { what: string; atMs: number; stopped: number | undefined } | undefined;
   let calm = 0;
   const done = new Error("measured");
   try {
     await watchRun(pool.runs, runId, async () => {
       const now = performance.now();
       if (disturbed) {
-        gaps.set(disturbed.what, [...(gaps.get(disturbed.what) ?? []), (now - disturbed.atMs) / 1000]);
+        const { what, atMs, stopped } = disturbed;
+        gaps.set(what, [...(gaps.get(what) ?? []), (now - atMs) / 1000]);
+        if (stopped !== undefined) process.kill(stopped, "SIGCONT");
         disturbed = undefined;
         calm = 0;
       } else {
@@ -43,8 +45,10 @@ async function measure(trainers: number, victims: readonly { name: string; signa
       if (calm < STEPS_BETWEEN) return;
       const victim = plan.shift();
       if (!victim) throw done;
-      await pool.signal(victim.name, victim.signal);
-      disturbed = { what: `${victim.name} ${victim.signal}`, atMs: performance.now() };
+      const { name, signal } = victim;
+      const pid = await pool.signal(name, signal);
+      const stopped = signal === "SIGSTOP" ? pid : undefined;
+      disturbed = { what: `${name} ${signal}`, atMs: performance.now(), stopped };
     });
   } catch (error) {
     if (error !== done) throw error;
