@@ -19,7 +19,7 @@ describe("the coordinator's configuration", () => {
       checkpointStoreAddress: "127.0.0.1:7003",
       runStore: undefined,
       recoveryMs: 30_000,
-      models: modelPlaces(ENV),
+      models: modelPlaces({ GRADPOOL_HOME: "/srv/gradpool" }),
     });
   });
 
