@@ -1,6 +1,6 @@
 /** The bench's model: GPT-2 small shapes with a vocabulary of 32,768 and random weights; the numbers' speed does not depend on their values. */
 import { createWriteStream, existsSync } from "node:fs";
-import { copyFile, mkdir, rename, writeFile } from "node:fs/promises";
+import { copyFile, link, mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
@@ -48,6 +48,19 @@ export async function gpt2SmallFolder(): Promise<string> {
   await pipeline(Readable.from([length, json]), createWriteStream(partial));
   await pipeline(Readable.from(values()), createWriteStream(partial, { flags: "a" }));
   await rename(partial, weights);
+  return dir;
+}
+
+/** The same model with GPT-2's own dropouts at 0.1, as the original has them. */
+export async function gpt2SmallWithDropout(): Promise<string> {
+  const plain = await gpt2SmallFolder();
+  const dir = `${plain}-dropout`;
+  await mkdir(dir, { recursive: true });
+  for (const file of ["tokenizer.json", "tokenizer_config.json"]) await copyFile(join(plain, file), join(dir, file));
+  await rm(join(dir, "model.safetensors"), { force: true });
+  await link(join(plain, "model.safetensors"), join(dir, "model.safetensors"));
+  const config = { ...CONFIG, attn_pdrop: 0.1, embd_pdrop: 0.1, resid_pdrop: 0.1 };
+  await writeFile(join(dir, "config.json"), JSON.stringify(config, undefined, 2));
   return dir;
 }
 

@@ -6,9 +6,11 @@ import {
   attention,
   backward,
   cast,
+  checkpoint,
   concat,
   cos,
   div,
+  dropout,
   erf,
   exp,
   gather,
@@ -227,6 +229,35 @@ const GROUPS: Case[] = [
       const inf = -3.4e38;
       const mask = q.graph.literal(Float32Array.of(0, inf, inf, 0, 0, inf, 0, 0, 0), [3, 3]);
       return attention(q, k, v, mask, 0.5);
+    },
+  ),
+  of(
+    "attention, three heads a key, with dropout",
+    [
+      [2, 6, 3, 4],
+      [2, 2, 3, 4],
+      [2, 2, 3, 4],
+    ],
+    (q, k, v) => {
+      const inf = -3.4e38;
+      const causal = q.graph.literal(Float32Array.of(0, inf, inf, 0, 0, inf, 0, 0, 0), [3, 3]);
+      const keep = greater(frozen(q.graph, [2, 6, 3, 3]), q.graph.scalar(-0.4));
+      return attention(q, k, v, causal, 0.5, { keep, factor: 1 / 0.7 });
+    },
+  ),
+  of("dropout", [[3, 5]], (x) =>
+    dropout(x, { keep: greater(frozen(x.graph, [3, 5]), x.graph.scalar(-0.4)), factor: 1 / 0.7 }),
+  ),
+  of(
+    "checkpoint, with a trainable that only the block uses and one that others use too",
+    [
+      [3, 4],
+      [4, 4],
+      [3, 4],
+    ],
+    (x, w, shared) => {
+      const block = (y: Value) => add(mul(silu(matmul(y, w)), shared), y);
+      return add(checkpoint(checkpoint(x, block), block), shared);
     },
   ),
   of("silu", [[3, 5]], silu, [-3, 3]),

@@ -1,6 +1,6 @@
 import { GradpoolError } from "@gradpool/errors";
 import type { SafetensorsHeader } from "@gradpool/safetensors";
-import type { Graph, LoraBranch, Value } from "@gradpool/graph";
+import type { DropoutMask, Graph, LoraBranch, Shape, Value } from "@gradpool/graph";
 
 /** A linear layer that LoRA can adapt. */
 export interface LinearModule {
@@ -35,6 +35,16 @@ export interface TokenTables {
   head: string;
 }
 
+/** A place where the model itself drops elements in training, as its config says. */
+export interface DropoutSite {
+  /** As torch names the module, such as "transformer.h.0.attn.attn_dropout". */
+  name: string;
+  /** That an element is dropped, above 0 and below 1. */
+  probability: number;
+  /** Of what is dropped from, in the symbols B and S. */
+  shape: Shape;
+}
+
 /** What a family builds its layers from. */
 export interface ForwardContext {
   graph: Graph;
@@ -44,6 +54,10 @@ export interface ForwardContext {
   tokenTable(name: string): Value;
   /** LoRA of a module; undefined where it is not adapted. */
   lora(module: string): LoraBranch | undefined;
+  /** The mask of one of the model's own dropouts; undefined where nothing is dropped. */
+  dropoutMask(site: string): DropoutMask | undefined;
+  /** Builds a block of the model on x [N, C]: its values are kept for the backward pass, or computed again. */
+  block(x: Value, build: (x: Value) => Value): Value;
   /** Token ids [B, S]. */
   ids: Value;
   /** 0 … S − 1 [S]. */
@@ -56,6 +70,8 @@ export interface ForwardContext {
 export interface Model {
   description: ModelDescription;
   tokenTables: TokenTables;
+  /** The model's own dropouts; none where its config has them at 0. */
+  dropouts: readonly DropoutSite[];
   /** Hidden states [N, C] before the head. */
   forward(context: ForwardContext): Value;
 }

@@ -7,6 +7,7 @@ import { loraNames } from "@gradpool/adapter";
 import {
   backward,
   cast,
+  checkpoint,
   concat,
   gather,
   Graph,
@@ -16,11 +17,12 @@ import {
   reshape,
   verify,
   where,
+  type DropoutMask,
   type LoraBranch,
   type Value,
 } from "@gradpool/graph";
 import type { SafetensorsHeader } from "@gradpool/safetensors";
-import type { LinearModule, Model } from "./description.js";
+import type { DropoutSite, LinearModule, Model } from "./description.js";
 import { WEIGHT_DTYPES, type WeightDtype } from "./tensors.js";
 
 export interface GraphOptions {
@@ -31,16 +33,27 @@ export interface GraphOptions {
   padRows?: ReadonlyMap<string, Float32Array>;
 }
 
-/** Names of the graphs' inputs and outputs. */
+/** What a training graph does besides computing gradients. */
+export interface TrainingOptions {
+  /** LoRA's dropout. */
+  dropout: boolean;
+  /** The model's own dropouts. */
+  modelDropout?: boolean;
+  /** Blocks are computed again in the backward pass instead of kept: less memory, more time, the same bits. */
+  gradientCheckpointing?: boolean;
+}
+
+/** Names of the graphs' inputs and outputs; a mask is named after its module or its dropout's site. */
 export const maskName = (module: string) => `dropout_mask.${module}`;
 export const gradientName = (tensor: string) => `gradient.${tensor}`;
 
 /**
  * Inputs: ids [B, S], positions [S], targets and weights [B·S], lora_scaling, the LoRA tensors, with
- * dropout a bool mask [B·S, in] per module (1 keeps; the factor 1 / (1 − p) belongs into lora_scaling). Outputs: loss_sum, and one gradient per LoRA tensor.
+ * dropout a bool mask [B·S, in] per module (1 keeps; the factor 1 / (1 − p) belongs into lora_scaling), with
+ * the model's own dropouts one per site. Outputs: loss_sum, and one gradient per LoRA tensor.
  */
-export function buildTrainingGraph(options: GraphOptions & { dropout: boolean }): Graph {
-  const { graph, hidden, head, trainables } = buildForward(options, { training: true, dropout: options.dropout });
+export function buildTrainingGraph(options: GraphOptions & TrainingOptions): Graph {
+  const { graph, hidden, head, trainables } = buildForward(options, options);
   const loss = linearCrossEntropy(hidden, head(), ...lossInputs(graph));
   graph.output("loss_sum", loss);
   for (const [i, gradient] of backward(loss, trainables).entries()) {
@@ -52,7 +65,7 @@ export function buildTrainingGraph(options: GraphOptions & { dropout: boolean })
 
 /** As `buildTrainingGraph`, without dropout and gradients. */
 export function buildLossGraph(options: GraphOptions): Graph {
-  const { graph, hidden, head } = buildForward(options, { training: false, dropout: false });
+  const { graph, hidden, head } = buildForward(options);
   graph.output("loss_sum", linearCrossEntropy(hidden, head(), ...lossInputs(graph)));
   verify(graph);
   return graph;
@@ -60,7 +73,7 @@ export function buildLossGraph(options: GraphOptions): Graph {
 
 /** Inputs: ids [B, S], positions [S], rows [K] of the B·S positions. Output: logits [K, V]. */
 export function buildLogitsGraph(options: GraphOptions): Graph {
-  const { graph, hidden, head } = buildForward(options, { training: false, dropout: false });
+  const { graph, hidden, head } = buildForward(options);
   const rows = graph.input("rows", "int64", ["K"]);
   graph.output("logits", matmul(gather(hidden, rows), head(), { transB: true }));
   verify(graph);
@@ -81,13 +94,8 @@ interface Forward {
   trainables: Value[];
 }
 
-interface Mode {
-  /** Gradients of the adapter will be asked for. */
-  training: boolean;
-  dropout: boolean;
-}
-
-function buildForward({ model, header, targets, padRows }: GraphOptions, mode: Mode): Forward {
+/** `training`: gradients of the adapter will be asked for. */
+function buildForward({ model, header, targets, padRows }: GraphOptions, training?: TrainingOptions): Forward {
   const graph = new Graph();
   const ids = graph.input("ids", "int64", ["B", "S"]);
   const positions = graph.input("positions", "int64", ["S"]);
@@ -97,7 +105,8 @@ function buildForward({ model, header, targets, padRows }: GraphOptions, mode: M
     return row ? concat(weights(name), graph.literal(row, [1, row.length]), 0) : weights(name);
   });
   const trainables: Value[] = [];
-  const branches = targets.length > 0 ? loraBranches(graph, targets, mode, trainables) : new Map<string, LoraBranch>();
+  const branches = targets.length > 0 ? loraBranches(graph, targets, trainables, training) : new Map<string, LoraBranch>();
+  const masks = new Map(training?.modelDropout ? model.dropouts.map((site) => [site.name, siteMask(graph, site)]) : []);
   const hidden = model.forward({
     graph,
     ids,
@@ -105,14 +114,21 @@ function buildForward({ model, header, targets, padRows }: GraphOptions, mode: M
     weight: weights,
     tokenTable,
     lora: (module) => branches.get(module),
+    dropoutMask: (site) => masks.get(site),
+    block: training?.gradientCheckpointing ? checkpoint : (x, build) => build(x),
     causalMask: causalMask(positions),
   });
   return { graph, hidden, trainables, head: () => tokenTable(model.tokenTables.head) };
 }
 
-function loraBranches(graph: Graph, targets: readonly LinearModule[], mode: Mode, trainables: Value[]) {
+function loraBranches(
+  graph: Graph,
+  targets: readonly LinearModule[],
+  trainables: Value[],
+  training: TrainingOptions | undefined,
+) {
   const scaling = graph.input("lora_scaling", "float32", []);
-  const trainable = { trainable: mode.training };
+  const trainable = { trainable: training !== undefined };
   return new Map(
     targets.map(({ name, inFeatures, outFeatures }): [string, LoraBranch] => {
       const names = loraNames(name);
@@ -120,10 +136,14 @@ function loraBranches(graph: Graph, targets: readonly LinearModule[], mode: Mode
       const b = graph.input(names.b, "float32", [outFeatures, "r"], trainable);
       trainables.push(a, b);
       const branch = { a, b, scaling };
-      if (!mode.dropout) return [name, branch];
+      if (!training?.dropout) return [name, branch];
       return [name, { ...branch, mask: graph.input(maskName(name), "bool", ["B*S", inFeatures]) }];
     }),
   );
+}
+
+function siteMask(graph: Graph, { name, probability, shape }: DropoutSite): DropoutMask {
+  return { keep: graph.input(maskName(name), "bool", shape), factor: 1 / (1 - probability) };
 }
 
 function weightReader(graph: Graph, header: SafetensorsHeader): (name: string) => Value {

@@ -1,5 +1,6 @@
 export {
   selectTargets,
+  type DropoutSite,
   type LinearModule,
   type Model,
   type ModelDescription,
@@ -13,4 +14,5 @@ export {
   gradientName,
   maskName,
   type GraphOptions,
+  type TrainingOptions,
 } from "./graphs.js";

@@ -39,6 +39,8 @@ export function defaultRecipe(): Recipe {
     saveEvery: 0,
     keepLastNCheckpoints: 3,
     dryRun: false,
+    modelDropout: true,
+    gradientCheckpointing: false,
   };
 }
 

@@ -9,4 +9,4 @@ export {
   type TrainingResult,
 } from "./training-session.js";
 export { onnxRuntimeVersion, type SessionOptions } from "./session.js";
-export { dropoutMask, dropoutMasks, type DropoutKey } from "./dropout-masks.js";
+export { dropoutMask, dropoutMasks, siteMasks, type DropoutKey } from "./dropout-masks.js";

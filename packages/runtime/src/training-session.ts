@@ -8,10 +8,11 @@ import {
   maskName,
   type GraphOptions,
   type LinearModule,
+  type TrainingOptions,
 } from "@gradpool/models";
 import type { FloatTensor } from "@gradpool/safetensors";
 import { lossFeeds, range, type Batch } from "./batch.js";
-import { dropoutMasks, type DropoutKey } from "./dropout-masks.js";
+import { dropoutMasks, siteMasks, type DropoutKey } from "./dropout-masks.js";
 import { Session, type SessionOptions, type TensorData } from "./session.js";
 
 /** A base and what is adapted: runs with equal bases share a session (I9). */
@@ -45,23 +46,23 @@ export class TrainingSession {
   private constructor(
     private readonly session: Session,
     private readonly base: Base,
-    private readonly dropout: boolean,
+    private readonly options: TrainingOptions,
   ) {}
 
-  /** `dropout`: masks are applied, and every `run` must give a key for them. */
-  static async create(base: Base, options: SessionOptions & { dropout: boolean }): Promise<TrainingSession> {
-    const graph = buildTrainingGraph({ ...(await graphOptions(base)), dropout: options.dropout });
-    return new TrainingSession(await Session.create(graph, base.source, options), base, options.dropout);
+  /** With LoRA's dropout or the model's own, every `run` must give a key for the masks. */
+  static async create(base: Base, options: SessionOptions & TrainingOptions): Promise<TrainingSession> {
+    const graph = buildTrainingGraph({ ...(await graphOptions(base)), ...options });
+    return new TrainingSession(await Session.create(graph, base.source, options), base, options);
   }
 
-  async run(batch: Batch, adapter: Adapter, dropout?: DropoutKey): Promise<TrainingResult> {
+  async run(batch: Batch, adapter: Adapter, key?: DropoutKey): Promise<TrainingResult> {
     const { feeds, symbols, targetTokens } = lossFeeds(batch);
-    if (this.dropout) {
-      if (!dropout) throw new Error("a session with dropout needs the key of its masks");
-      const masks = dropoutMasks(this.base.targets, symbols.B * symbols.S, dropout);
-      for (const [module, mask] of masks) feeds.set(maskName(module), mask);
+    const { dropout, modelDropout } = this.options;
+    if (modelDropout) feedMasks(feeds, siteMasks(this.base.source.model.dropouts, symbols, needed(key)));
+    if (dropout) {
+      feedMasks(feeds, dropoutMasks(this.base.targets, symbols.B * symbols.S, needed(key)));
       // The masks are 0 and 1: what dropout adds to the kept elements rides on the scaling.
-      feedAdapter(feeds, { ...adapter, scaling: adapter.scaling / (1 - dropout.probability) });
+      feedAdapter(feeds, { ...adapter, scaling: adapter.scaling / (1 - needed(key).probability) });
     } else {
       feedAdapter(feeds, adapter);
     }
@@ -132,6 +133,15 @@ async function graphOptions({ source, targets, padRow }: Base): Promise<GraphOpt
   const padRows = new Map<string, Float32Array>();
   for (const table of new Set([embedding, head])) padRows.set(table, await meanRow(source, table));
   return { ...options, padRows };
+}
+
+function feedMasks(feeds: Map<string, TensorData>, masks: ReadonlyMap<string, Uint8Array>): void {
+  for (const [name, mask] of masks) feeds.set(maskName(name), mask);
+}
+
+function needed(key: DropoutKey | undefined): DropoutKey {
+  if (!key) throw new Error("a session with dropout needs the key of its masks");
+  return key;
 }
 
 /** Feeds the adapter and gives the rank that it stands for. */

@@ -50,6 +50,8 @@ export const RECIPE_FLAGS: readonly RecipeFlag[] = [
   recipe("shuffle_buffer", "integer", "shuffleBuffer", "rows shuffled together; 0 keeps the order"),
   recipe("pad_token", "text", "padToken", "token that pads rows; empty: the tokenizer's own, else <|pad|> is added"),
   recipe("seed", "integer", "seed", "decides the adapter's start, shuffling and dropout"),
+  recipe("model_dropout", "boolean", "modelDropout", "the model's own dropouts are active, as its config.json says"),
+  recipe("gradient_checkpointing", "boolean", "gradientCheckpointing", "less memory for more time; the same result"),
   lora("lora_r", "integer", "r", "rank of the adapter"),
   lora("lora_alpha", "number", "alpha", "scaling is lora_alpha / lora_r"),
   lora("lora_dropout", "number", "dropout", "share of a LoRA input's elements that are dropped"),

@@ -11,6 +11,8 @@ export interface ComputeTask {
   loraR: number;
   loraScaling: number;
   loraDropout: number;
+  modelDropout: boolean;
+  gradientCheckpointing: boolean;
   /** What the dropout masks follow from. */
   seed: number;
   step: number;

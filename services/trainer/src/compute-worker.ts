@@ -29,13 +29,15 @@ const sessions = new SessionCache({
 });
 
 async function compute(task: ComputeTask): Promise<ComputeResult> {
-  const { session, source, targets } = await sessions.get(task.base, task.loraDropout > 0);
+  const { modelDropout, gradientCheckpointing } = task;
+  const dropout = task.loraDropout > 0;
+  const { session, source, targets } = await sessions.get(task.base, { dropout, modelDropout, gradientCheckpointing });
   const batch = batchOf(task, source.model.description, task.base.padRow);
   const tensors = adapters.get(task.adapterId, targets, task.loraR);
   const { loraR: r, loraScaling: scaling, loraDropout: probability, seed, step, microBatch } = task;
   const startedAt = performance.now();
-  const dropout = probability > 0 ? { probability, seed, step, microBatch } : undefined;
-  const { lossSum, targetTokens, gradients } = await session.run(batch, { tensors, r, scaling }, dropout);
+  const key = { probability, seed, step, microBatch };
+  const { lossSum, targetTokens, gradients } = await session.run(batch, { tensors, r, scaling }, key);
   const computeMs = performance.now() - startedAt;
   return { lossSum, targetTokens, gradients: writeSafetensors(gradients), computeMs };
 }

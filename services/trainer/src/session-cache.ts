@@ -1,6 +1,6 @@
 import { GradpoolError } from "@gradpool/errors";
 import { openModel, type ModelSource } from "@gradpool/model-source";
-import type { LinearModule } from "@gradpool/models";
+import type { LinearModule, TrainingOptions } from "@gradpool/models";
 import type { BaseModel } from "@gradpool/rpc";
 import { TrainingSession } from "@gradpool/runtime";
 
@@ -21,7 +21,7 @@ export interface SessionCacheOptions {
 }
 
 /**
- * One session per base, targets, pad row and dropout on or off, for every run, rank, batch size and
+ * One session per base, targets, pad row and training options, for every run, rank, batch size and
  * length (I9). Use it from one caller at a time: a session may be released by the next `get`.
  */
 export class SessionCache implements AsyncDisposable {
@@ -34,8 +34,18 @@ export class SessionCache implements AsyncDisposable {
    * Errors: those of openModel; `failed_precondition` when the folder holds another model than `base` names
    * or lacks one of its modules; `resource_exhausted` when memory is short.
    */
-  async get(base: BaseModel, dropout: boolean): Promise<LoadedBase> {
-    const key = JSON.stringify([base.modelId, base.modelHash, base.targetModules, base.padRow, dropout]);
+  async get(base: BaseModel, training: TrainingOptions): Promise<LoadedBase> {
+    const { dropout, modelDropout, gradientCheckpointing } = training;
+    const { modelId, modelHash, targetModules, padRow } = base;
+    const key = JSON.stringify([
+      modelId,
+      modelHash,
+      targetModules,
+      padRow,
+      dropout,
+      modelDropout,
+      gradientCheckpointing,
+    ]);
     const known = this.#loaded.get(key);
     if (known) {
       this.#loaded.delete(key);
@@ -51,7 +61,7 @@ export class SessionCache implements AsyncDisposable {
     const startedAt = performance.now();
     const session = await TrainingSession.create(
       { source, targets, padRow: base.padRow },
-      { threads: this.options.threads, dropout },
+      { threads: this.options.threads, ...training },
     );
     this.options.onLoaded(base.modelId, (performance.now() - startedAt) / 1000);
     const loaded = { session, source, targets };

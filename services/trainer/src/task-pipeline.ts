@@ -149,9 +149,8 @@ export class TaskPipeline {
 }
 
 function computeTask(task: MicroBatchTask, adapterId: number): ComputeTask {
-  const { base, loraR, loraScaling, loraDropout, seed, step, microBatch, rows, rowLength, lengths } = task;
-  if (!base) throw new GradpoolError("invalid_argument", "the task names no base model; submit the run again");
+  const { taskId, base } = task;
+  if (!base) throw new GradpoolError("invalid_argument", `task ${taskId} names no base model; submit the run again`);
   // A buffer of its own, which can be given away.
-  const ids = new Uint8Array(task.ids);
-  return { base, adapterId, loraR, loraScaling, loraDropout, seed, step, microBatch, rows, rowLength, ids, lengths };
+  return { ...task, base, adapterId, ids: new Uint8Array(task.ids) };
 }

@@ -44,6 +44,8 @@ export function taskOf(taskId: string, changes: Partial<MicroBatchTask> = {}): M
     loraScaling: 4,
     loraR: 8,
     loraDropout: 0,
+    modelDropout: false,
+    gradientCheckpointing: false,
     seed: 7,
     rows,
     rowLength,

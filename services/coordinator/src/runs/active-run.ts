@@ -159,7 +159,7 @@ export class ActiveRun {
   /** The message that hands a task to a trainer. */
   taskMessage(task: TaskState, { runtime }: TrainerConnection): MicroBatchTask {
     const { prepared, buffer } = this.#need();
-    const { lora, seed } = prepared.recipe;
+    const { lora, seed, modelDropout, gradientCheckpointing } = prepared.recipe;
     const { rows, rowLength, ids, lengths } = buffer.get(task.step, task.microBatch);
     this.#runtime = runtime;
     return {
@@ -177,6 +177,9 @@ export class ActiveRun {
       rowLength,
       ids,
       lengths,
+      // Where there are none to leave out, both share a session (I9).
+      modelDropout: modelDropout && prepared.source.model.dropouts.length > 0,
+      gradientCheckpointing,
     };
   }
 

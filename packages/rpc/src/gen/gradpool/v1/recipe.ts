@@ -59,6 +59,10 @@ export interface Recipe {
   keepLastNCheckpoints: number;
   /** Try the recipe: at most 500 rows, at most 200 steps. */
   dryRun: boolean;
+  /** The model's own dropouts, as its config says, are active. */
+  modelDropout: boolean;
+  /** Compute each block again in the backward pass instead of keeping its values: less memory, more time, the same bits. */
+  gradientCheckpointing: boolean;
 }
 
 /** The LoRA adapter (Hu et al. 2021), in PEFT's terms. */
@@ -101,6 +105,8 @@ function createBaseRecipe(): Recipe {
     saveEvery: 0,
     keepLastNCheckpoints: 0,
     dryRun: false,
+    modelDropout: false,
+    gradientCheckpointing: false,
   };
 }
 
@@ -171,6 +177,12 @@ export const Recipe: MessageFns<Recipe> = {
     }
     if (message.dryRun !== false) {
       writer.uint32(176).bool(message.dryRun);
+    }
+    if (message.modelDropout !== false) {
+      writer.uint32(320).bool(message.modelDropout);
+    }
+    if (message.gradientCheckpointing !== false) {
+      writer.uint32(328).bool(message.gradientCheckpointing);
     }
     return writer;
   },
@@ -364,6 +376,22 @@ export const Recipe: MessageFns<Recipe> = {
             message.dryRun = reader.bool();
             continue;
           }
+          case 40: {
+            if (tag !== 320) {
+              break;
+            }
+
+            message.modelDropout = reader.bool();
+            continue;
+          }
+          case 41: {
+            if (tag !== 328) {
+              break;
+            }
+
+            message.gradientCheckpointing = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -472,6 +500,16 @@ export const Recipe: MessageFns<Recipe> = {
         : isSet(object.dry_run)
         ? globalThis.Boolean(object.dry_run)
         : false,
+      modelDropout: isSet(object.modelDropout)
+        ? globalThis.Boolean(object.modelDropout)
+        : isSet(object.model_dropout)
+        ? globalThis.Boolean(object.model_dropout)
+        : false,
+      gradientCheckpointing: isSet(object.gradientCheckpointing)
+        ? globalThis.Boolean(object.gradientCheckpointing)
+        : isSet(object.gradient_checkpointing)
+        ? globalThis.Boolean(object.gradient_checkpointing)
+        : false,
     };
   },
 
@@ -543,6 +581,12 @@ export const Recipe: MessageFns<Recipe> = {
     if (message.dryRun !== false) {
       obj.dryRun = message.dryRun;
     }
+    if (message.modelDropout !== false) {
+      obj.modelDropout = message.modelDropout;
+    }
+    if (message.gradientCheckpointing !== false) {
+      obj.gradientCheckpointing = message.gradientCheckpointing;
+    }
     return obj;
   },
 
@@ -575,6 +619,8 @@ export const Recipe: MessageFns<Recipe> = {
     message.saveEvery = object.saveEvery ?? 0;
     message.keepLastNCheckpoints = object.keepLastNCheckpoints ?? 0;
     message.dryRun = object.dryRun ?? false;
+    message.modelDropout = object.modelDropout ?? false;
+    message.gradientCheckpointing = object.gradientCheckpointing ?? false;
     return message;
   },
 };

@@ -119,6 +119,10 @@ export interface MicroBatchTask {
   rowLength: number;
   ids: Uint8Array;
   lengths: number[];
+  /** The model's own dropouts are active; their masks follow from the same numbers and from their names. */
+  modelDropout: boolean;
+  /** Compute blocks again in the backward pass instead of keeping their values. */
+  gradientCheckpointing: boolean;
 }
 
 /** The frozen model under an adapter. Tasks with equal bases share one session and one copy of the weights (I9). */
@@ -1054,6 +1058,8 @@ function createBaseMicroBatchTask(): MicroBatchTask {
     rowLength: 0,
     ids: new Uint8Array(0),
     lengths: [],
+    modelDropout: false,
+    gradientCheckpointing: false,
   };
 }
 
@@ -1104,6 +1110,12 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
         writer.uint32(v);
       }
       writer.join();
+    }
+    if (message.modelDropout !== false) {
+      writer.uint32(160).bool(message.modelDropout);
+    }
+    if (message.gradientCheckpointing !== false) {
+      writer.uint32(168).bool(message.gradientCheckpointing);
     }
     return writer;
   },
@@ -1243,6 +1255,22 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
 
             break;
           }
+          case 20: {
+            if (tag !== 160) {
+              break;
+            }
+
+            message.modelDropout = reader.bool();
+            continue;
+          }
+          case 21: {
+            if (tag !== 168) {
+              break;
+            }
+
+            message.gradientCheckpointing = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1305,6 +1333,16 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
       lengths: globalThis.Array.isArray(object?.lengths)
         ? object.lengths.map((e: any) => globalThis.Number(e))
         : [],
+      modelDropout: isSet(object.modelDropout)
+        ? globalThis.Boolean(object.modelDropout)
+        : isSet(object.model_dropout)
+        ? globalThis.Boolean(object.model_dropout)
+        : false,
+      gradientCheckpointing: isSet(object.gradientCheckpointing)
+        ? globalThis.Boolean(object.gradientCheckpointing)
+        : isSet(object.gradient_checkpointing)
+        ? globalThis.Boolean(object.gradient_checkpointing)
+        : false,
     };
   },
 
@@ -1352,6 +1390,12 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
     if (message.lengths?.length) {
       obj.lengths = message.lengths.map((e) => Math.round(e));
     }
+    if (message.modelDropout !== false) {
+      obj.modelDropout = message.modelDropout;
+    }
+    if (message.gradientCheckpointing !== false) {
+      obj.gradientCheckpointing = message.gradientCheckpointing;
+    }
     return obj;
   },
 
@@ -1374,6 +1418,8 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
     message.rowLength = object.rowLength ?? 0;
     message.ids = object.ids ?? new Uint8Array(0);
     message.lengths = object.lengths?.map((e) => e) || [];
+    message.modelDropout = object.modelDropout ?? false;
+    message.gradientCheckpointing = object.gradientCheckpointing ?? false;
     return message;
   },
 };
