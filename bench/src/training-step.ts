@@ -53,7 +53,7 @@ for (let step = 1; step <= steps; step++) {
   const begin = performance.now();
   const cpuBefore = process.cpuUsage();
   const key = { probability: dropout, seed: 0, step, microBatch: 0 };
-  const { lossSum, gradients } = await session.run({ rows, rowLength, ids, lengths }, { tensors, r, scaling: 4 }, key);
+  const { lossSum, gradients } = await session.run({ rows, rowLength, ids, lengths }, { tensors, scaling: 4 }, key);
   for (const { data } of gradients.values()) for (let i = 0; i < data.length; i++) data[i]! /= targetTokens;
   optimizer.step(gradients, 5e-5);
   seconds.push((performance.now() - begin) / 1000);

@@ -6,11 +6,10 @@ import assert from "node:assert/strict";
 import { cp, readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { test } from "node:test";
-import { readAdapter } from "@gradpool/adapter";
+import { loraScaling, readAdapter } from "@gradpool/adapter";
 import { Golden, relativeError, TOLERANCE, Workspace } from "@gradpool/integration-tests";
 import { openModel } from "@gradpool/model-source";
 import { selectTargets } from "@gradpool/models";
-import { loraScaling } from "@gradpool/recipe";
 import { TrainingSession, type Batch } from "@gradpool/runtime";
 import { readSafetensors, toFloat32 } from "@gradpool/safetensors";
 
@@ -38,11 +37,10 @@ for (const [name, dropouts] of Object.entries(CASES)) {
     const config = JSON.parse(await readFile(`${modelDir}/config.json`, "utf8")) as object;
     await writeFile(`${modelDir}/config.json`, JSON.stringify({ ...config, ...dropouts }));
     const source = await openModel(modelDir);
-    const { lora } = golden.recipe;
-    const targets = selectTargets(source.model.description, lora.target_modules);
+    const { lora } = golden;
+    const targets = selectTargets(source.model.description, lora.targetModules);
     const file = await readFile(`${golden.dir}final_adapter/adapter_model.safetensors`);
-    const scaling = loraScaling({ r: lora.r, alpha: lora.lora_alpha, useRslora: false });
-    const adapter = { tensors: readAdapter(file, targets, lora.r), r: lora.r, scaling };
+    const adapter = { tensors: readAdapter(file, targets, lora.r), scaling: loraScaling(lora) };
     const { tensors } = readSafetensors(await readFile(`${FIXTURES}${name}.safetensors`));
     const expected = new Map([...tensors].map(([key, tensor]) => [key, toFloat32(tensor)]));
     const expectedLoss = expected.get("loss_sum")?.[0] ?? NaN;

@@ -9,5 +9,7 @@ export {
   type AdaptedModule,
   type AdapterTensors,
 } from "./tensors.js";
-export { adapterConfigJson, parseAdapterConfig, type AdapterConfig, type LoraSettings } from "./config.js";
+export { adapterConfigJson, ALL_LINEAR, parseAdapterConfig, type AdapterConfig, type LoraSettings } from "./config.js";
 export { modelCard, type ModelCardOptions } from "./model-card.js";
+export { isModulePattern, modulePattern } from "./module-pattern.js";
+export { loraScaling, ownScalings, withRanks } from "./scaling.js";

@@ -1,3 +1,4 @@
+import { ALL_LINEAR, isModulePattern, modulePattern } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
 import type { SafetensorsHeader } from "@gradpool/safetensors";
 import type { DropoutMask, Graph, LoraBranch, Shape, Value } from "@gradpool/graph";
@@ -83,14 +84,15 @@ export interface Family {
 }
 
 /**
- * The modules that PEFT would adapt: those whose name is a pattern or ends in "." + pattern
- * (peft.tuners.tuners_utils.check_target_module_exists), sorted by name.
- * Errors: `invalid_argument` when a pattern matches nothing, listing what there is.
+ * The modules that PEFT would adapt, sorted by name: those whose name is a pattern or ends in "." + pattern;
+ * of a single regular expression, those whose whole name it matches; of "all-linear", all, since the head is
+ * none of them (peft.tuners.tuners_utils.check_target_module_exists).
+ * Errors: `invalid_argument` when a pattern matches nothing, listing what there is; those of modulePattern.
  */
 export function selectTargets(description: ModelDescription, patterns: readonly string[]): LinearModule[] {
-  const matches = (name: string, pattern: string) => name === pattern || name.endsWith(`.${pattern}`);
-  for (const pattern of patterns) {
-    if (description.modules.some(({ name }) => matches(name, pattern))) continue;
+  const rules = rulesOf(patterns);
+  for (const { pattern, matches } of rules) {
+    if (description.modules.some(({ name }) => matches(name))) continue;
     const kinds = [...new Set(description.modules.map(({ name }) => name.replace(/^.*\.\d+\./, "")))].join(", ");
     throw new GradpoolError(
       "invalid_argument",
@@ -98,6 +100,18 @@ export function selectTargets(description: ModelDescription, patterns: readonly 
     );
   }
   return description.modules
-    .filter(({ name }) => patterns.some((pattern) => matches(name, pattern)))
+    .filter(({ name }) => rules.some(({ matches }) => matches(name)))
     .sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+function rulesOf(patterns: readonly string[]): { pattern: string; matches: (name: string) => boolean }[] {
+  if (isModulePattern(patterns)) {
+    const [pattern] = patterns;
+    return [{ pattern, matches: modulePattern(pattern, "target_modules") }];
+  }
+  if (patterns.length === 1 && patterns[0] === ALL_LINEAR) return [{ pattern: ALL_LINEAR, matches: () => true }];
+  return patterns.map((pattern) => ({
+    pattern,
+    matches: (name) => name === pattern || name.endsWith(`.${pattern}`),
+  }));
 }

@@ -1,7 +1,7 @@
 /**
  * The graphs that run on a device: forward and backward as one (`buildTrainingGraph`), the loss alone
- * (`buildLossGraph`), and logits (`buildLogitsGraph`). Rows B, positions S and rank r are symbols, the
- * LoRA scaling an input: one session of each serves every run on its base and targets (I9).
+ * (`buildLossGraph`), and logits (`buildLogitsGraph`). Rows B, positions S and ranks are symbols, the
+ * LoRA scalings inputs: one session of each serves every run on its base and targets (I9).
  */
 import { loraNames } from "@gradpool/adapter";
 import {
@@ -45,12 +45,15 @@ export interface TrainingOptions {
 
 /** Names of the graphs' inputs and outputs; a mask is named after its module or its dropout's site. */
 export const maskName = (module: string) => `dropout_mask.${module}`;
+export const scalingName = (module: string) => `lora_scaling.${module}`;
+/** The symbol of the rank of the i-th target. */
+export const rankSymbol = (target: number) => `r${target}`;
 export const gradientName = (tensor: string) => `gradient.${tensor}`;
 
 /**
- * Inputs: ids [B, S], positions [S], targets and weights [B·S], lora_scaling, the LoRA tensors, with
- * dropout a bool mask [B·S, in] per module (1 keeps; the factor 1 / (1 − p) belongs into lora_scaling), with
- * the model's own dropouts one per site. Outputs: loss_sum, and one gradient per LoRA tensor.
+ * Inputs: ids [B, S], positions [S], targets and weights [B·S]; per module a scaling and its LoRA
+ * tensors, of a rank of their own; with dropout a bool mask [B·S, in] per module (1 keeps; the factor
+ * 1 / (1 − p) belongs into the scaling), with the model's own dropouts one per site. Outputs: loss_sum, and one gradient per LoRA tensor.
  */
 export function buildTrainingGraph(options: GraphOptions & TrainingOptions): Graph {
   const { graph, hidden, head, trainables } = buildForward(options, options);
@@ -127,13 +130,14 @@ function loraBranches(
   trainables: Value[],
   training: TrainingOptions | undefined,
 ) {
-  const scaling = graph.input("lora_scaling", "float32", []);
   const trainable = { trainable: training !== undefined };
   return new Map(
-    targets.map(({ name, inFeatures, outFeatures }): [string, LoraBranch] => {
+    targets.map(({ name, inFeatures, outFeatures }, i): [string, LoraBranch] => {
       const names = loraNames(name);
-      const a = graph.input(names.a, "float32", ["r", inFeatures], trainable);
-      const b = graph.input(names.b, "float32", [outFeatures, "r"], trainable);
+      const r = rankSymbol(i);
+      const scaling = graph.input(scalingName(name), "float32", []);
+      const a = graph.input(names.a, "float32", [r, inFeatures], trainable);
+      const b = graph.input(names.b, "float32", [outFeatures, r], trainable);
       trainables.push(a, b);
       const branch = { a, b, scaling };
       if (!training?.dropout) return [name, branch];

@@ -13,6 +13,8 @@ export {
   buildTrainingGraph,
   gradientName,
   maskName,
+  rankSymbol,
+  scalingName,
   type GraphOptions,
   type TrainingOptions,
 } from "./graphs.js";

@@ -32,6 +32,8 @@ export function defaultRecipe(): Recipe {
       targetModules: ["c_attn", "c_proj"],
       useRslora: false,
       initAdapter: "",
+      rankPattern: {},
+      alphaPattern: {},
     },
     adamBeta1: 0.9,
     adamBeta2: 0.999,
@@ -46,11 +48,6 @@ export function defaultRecipe(): Recipe {
 
 /** What a run's spec says when it begins anew. */
 export const NEW_START = { resumeFrom: "", resumeIfExists: false, resumeWeightsOnly: false };
-
-/** Factor on B·A·x: alpha / r, or alpha / sqrt(r) for rsLoRA (peft's LoraLayer.scaling). */
-export function loraScaling(lora: { r: number; alpha: number; useRslora: boolean }): number {
-  return lora.alpha / (lora.useRslora ? Math.sqrt(lora.r) : lora.r);
-}
 
 /** Refuses a recipe that cannot be meant. Errors: `invalid_argument`, one line naming field and bound. */
 export function checkRecipe(recipe: Recipe): void {
@@ -86,5 +83,9 @@ export function checkRecipe(recipe: Recipe): void {
   atLeast("lora_r", lora.r, 1);
   finite("lora_alpha", lora.alpha, lora.alpha > 0, "greater than 0");
   finite("lora_dropout", lora.dropout, lora.dropout >= 0 && lora.dropout < 1, "at least 0 and below 1");
+  for (const [pattern, r] of Object.entries(lora.rankPattern)) atLeast(`rank_pattern of ${pattern}`, r, 1);
+  for (const [pattern, alpha] of Object.entries(lora.alphaPattern)) {
+    finite(`alpha_pattern of ${pattern}`, alpha, alpha > 0, "greater than 0");
+  }
   require(lora.targetModules.length > 0, "target_modules", "empty", "at least one module name, such as c_attn");
 }

@@ -1,4 +1,4 @@
-import { loraTensorNames, type AdapterTensors } from "@gradpool/adapter";
+import { loraNames, loraTensorNames, type AdapterTensors } from "@gradpool/adapter";
 import { meanRow, type ModelSource } from "@gradpool/model-source";
 import {
   buildLogitsGraph,
@@ -6,6 +6,8 @@ import {
   buildTrainingGraph,
   gradientName,
   maskName,
+  rankSymbol,
+  scalingName,
   type GraphOptions,
   type LinearModule,
   type TrainingOptions,
@@ -25,9 +27,10 @@ export interface Base {
 
 export interface Adapter {
   tensors: AdapterTensors;
-  r: number;
   /** alpha / r, or alpha / sqrt(r). */
   scaling: number;
+  /** Scalings of modules that have another, by name. */
+  ownScalings?: ReadonlyMap<string, number>;
 }
 
 export interface LossResult {
@@ -59,14 +62,11 @@ export class TrainingSession {
     const { feeds, symbols, targetTokens } = lossFeeds(batch);
     const { dropout, modelDropout } = this.options;
     if (modelDropout) feedMasks(feeds, siteMasks(this.base.source.model.dropouts, symbols, needed(key)));
-    if (dropout) {
-      feedMasks(feeds, dropoutMasks(this.base.targets, symbols.B * symbols.S, needed(key)));
-      // The masks are 0 and 1: what dropout adds to the kept elements rides on the scaling.
-      feedAdapter(feeds, { ...adapter, scaling: adapter.scaling / (1 - needed(key).probability) });
-    } else {
-      feedAdapter(feeds, adapter);
-    }
-    const outputs = await this.session.run({ ...symbols, r: adapter.r }, feeds);
+    if (dropout) feedMasks(feeds, dropoutMasks(this.base.targets, symbols.B * symbols.S, needed(key)));
+    // The masks are 0 and 1: what dropout adds to the kept elements rides on the scaling.
+    const kept = dropout ? 1 - needed(key).probability : 1;
+    const ranks = feedAdapter(feeds, this.base.targets, adapter, kept);
+    const outputs = await this.session.run({ ...symbols, ...ranks }, feeds);
     const gradients: AdapterTensors = new Map();
     for (const name of loraTensorNames(this.base.targets)) {
       const output = outputs.get(gradientName(name));
@@ -83,15 +83,20 @@ export class TrainingSession {
 
 /** Loss without gradients or dropout: for held-out data. */
 export class LossSession {
-  private constructor(private readonly session: Session) {}
+  private constructor(
+    private readonly session: Session,
+    private readonly base: Base,
+  ) {}
 
   static async create(base: Base, options: SessionOptions): Promise<LossSession> {
-    return new LossSession(await Session.create(buildLossGraph(await graphOptions(base)), base.source, options));
+    const graph = buildLossGraph(await graphOptions(base));
+    return new LossSession(await Session.create(graph, base.source, options), base);
   }
 
   async run(batch: Batch, adapter?: Adapter): Promise<LossResult> {
     const { feeds, symbols, targetTokens } = lossFeeds(batch);
-    const outputs = await this.session.run({ ...symbols, ...feedAdapter(feeds, adapter) }, feeds);
+    const ranks = feedAdapter(feeds, this.base.targets, adapter);
+    const outputs = await this.session.run({ ...symbols, ...ranks }, feeds);
     return { lossSum: scalarOf(outputs.get("loss_sum")), targetTokens };
   }
 
@@ -102,10 +107,14 @@ export class LossSession {
 
 /** Logits of chosen positions: for sampling. */
 export class LogitsSession {
-  private constructor(private readonly session: Session) {}
+  private constructor(
+    private readonly session: Session,
+    private readonly base: Base,
+  ) {}
 
   static async create(base: Base, options: SessionOptions): Promise<LogitsSession> {
-    return new LogitsSession(await Session.create(buildLogitsGraph(await graphOptions(base)), base.source, options));
+    const graph = buildLogitsGraph(await graphOptions(base));
+    return new LogitsSession(await Session.create(graph, base.source, options), base);
   }
 
   /** Logits [K, V] behind the given positions [K] of one sequence. */
@@ -115,7 +124,7 @@ export class LogitsSession {
       ["positions", range(ids.length)],
       ["rows", BigInt64Array.from(positions, BigInt)],
     ]);
-    const symbols = { B: 1, S: ids.length, K: positions.length, ...feedAdapter(feeds, adapter) };
+    const symbols = { B: 1, S: ids.length, K: positions.length, ...feedAdapter(feeds, this.base.targets, adapter) };
     const logits = (await this.session.run(symbols, feeds)).get("logits");
     if (!logits) throw new Error("the graph gave no logits");
     return { shape: [...logits.dims], data: logits.data as Float32Array };
@@ -144,12 +153,22 @@ function needed(key: DropoutKey | undefined): DropoutKey {
   return key;
 }
 
-/** Feeds the adapter and gives the rank that it stands for. */
-function feedAdapter(feeds: Map<string, TensorData>, adapter?: Adapter): { r: number } | undefined {
-  if (!adapter) return undefined;
+/** Feeds the adapter and gives the ranks that its modules' symbols stand for. `kept`: share that dropout keeps. */
+function feedAdapter(
+  feeds: Map<string, TensorData>,
+  targets: readonly LinearModule[],
+  adapter: Adapter | undefined,
+  kept = 1,
+): Record<string, number> {
+  const ranks: Record<string, number> = {};
+  if (!adapter) return ranks;
   for (const [name, { data }] of adapter.tensors) feeds.set(name, data);
-  feeds.set("lora_scaling", Float32Array.of(adapter.scaling));
-  return { r: adapter.r };
+  for (const [i, { name }] of targets.entries()) {
+    const scaling = adapter.ownScalings?.get(name) ?? adapter.scaling;
+    feeds.set(scalingName(name), Float32Array.of(scaling / kept));
+    ranks[rankSymbol(i)] = adapter.tensors.get(loraNames(name).a)?.shape[0] ?? 0;
+  }
+  return ranks;
 }
 
 function scalarOf(tensor: { data: unknown } | undefined): number {

@@ -43,7 +43,7 @@ async function example(model: string, dropouts: object, patterns: string[]): Pro
   const tensors = initAdapter(targets, 4, 1);
   for (const [name, { data }] of tensors)
     if (name.includes("lora_B")) data.forEach((_, i) => (data[i] = Math.sin(i) / 50));
-  return { source, targets, adapter: { tensors, r: 4, scaling: 4 } };
+  return { source, targets, adapter: { tensors, scaling: 4 } };
 }
 
 function batch(rows: number, rowLength: number): Batch {

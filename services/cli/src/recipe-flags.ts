@@ -2,7 +2,7 @@
 import { defaultRecipe, LR_SCHEDULERS } from "@gradpool/recipe";
 import type { LoraRecipe, Recipe } from "@gradpool/rpc";
 
-export type FlagKind = "integer" | "number" | "boolean" | "text" | "list";
+export type FlagKind = "integer" | "number" | "boolean" | "text" | "list" | "patterns";
 
 /** Where a flag's value goes. */
 export type FlagField = { of: "recipe"; key: keyof Recipe } | { of: "lora"; key: keyof LoraRecipe };
@@ -15,7 +15,7 @@ export interface RecipeFlag {
   help: string;
 }
 
-export type FlagValue = number | boolean | string | string[];
+export type FlagValue = number | boolean | string | string[] | Record<string, number>;
 
 const recipe = (name: string, kind: FlagKind, key: keyof Recipe, help: string): RecipeFlag => ({
   name,
@@ -55,8 +55,15 @@ export const RECIPE_FLAGS: readonly RecipeFlag[] = [
   lora("lora_r", "integer", "r", "rank of the adapter"),
   lora("lora_alpha", "number", "alpha", "scaling is lora_alpha / lora_r"),
   lora("lora_dropout", "number", "dropout", "share of a LoRA input's elements that are dropped"),
-  lora("target_modules", "list", "targetModules", "modules to adapt, by name or by the last parts of it"),
+  lora(
+    "target_modules",
+    "list",
+    "targetModules",
+    "modules to adapt, by name or by the last parts of it; or one regular expression; or all-linear",
+  ),
   lora("use_rslora", "boolean", "useRslora", "scaling is lora_alpha / sqrt(lora_r)"),
+  lora("rank_pattern", "patterns", "rankPattern", "ranks of modules that have another, such as attn.c_proj=4,h.0.*=2"),
+  lora("alpha_pattern", "patterns", "alphaPattern", "alphas of modules that have another"),
   lora("init_adapter", "text", "initAdapter", "folder of a PEFT adapter to start from"),
   recipe("save_every", "integer", "saveEvery", "save a checkpoint every so many steps; 0: only at the end"),
   recipe("keep_last_n_checkpoints", "integer", "keepLastNCheckpoints", "keep so many checkpoints; 0 or less keeps all"),

@@ -3,7 +3,10 @@ import type { ModelDescription } from "@gradpool/models";
 import type { Batch } from "@gradpool/runtime";
 import type { ComputeTask } from "./compute-messages.js";
 
-type BatchTask = Pick<ComputeTask, "rows" | "rowLength" | "ids" | "lengths" | "loraR" | "loraScaling" | "loraDropout">;
+type BatchTask = Pick<
+  ComputeTask,
+  "rows" | "rowLength" | "ids" | "lengths" | "loraR" | "loraScaling" | "loraDropout" | "ownRanks" | "ownScalings"
+>;
 
 /**
  * A task's micro-batch, checked against the model: what ONNX Runtime would read out of bounds or answer
@@ -14,7 +17,9 @@ export function batchOf(
   model: Pick<ModelDescription, "vocabSize" | "maxPositions">,
   padRow: boolean,
 ): Batch {
-  const { rows, rowLength, ids: bytes, lengths, loraR, loraScaling, loraDropout } = task;
+  const { rows, rowLength, ids: bytes, lengths, loraDropout } = task;
+  const ranks = [task.loraR, ...Object.values(task.ownRanks)];
+  const scalings = [task.loraScaling, ...Object.values(task.ownScalings)];
   check(rows >= 1 && rowLength >= 1, `it has ${rows} rows of ${rowLength} tokens`);
   check(
     bytes.byteLength === rows * rowLength * Int32Array.BYTES_PER_ELEMENT,
@@ -31,9 +36,10 @@ export function batchOf(
   const vocabSize = model.vocabSize + (padRow ? 1 : 0);
   const stray = ids.find((id) => id < 0 || id >= vocabSize);
   check(stray === undefined, `token id ${stray} lies outside of the model's ${vocabSize}`);
-  check(loraR >= 1, "its LoRA rank is 0");
+  check(Math.min(...ranks) >= 1, "its LoRA rank is 0");
   check(loraDropout >= 0 && loraDropout < 1, `its LoRA dropout is ${loraDropout}`);
-  check(Number.isFinite(loraScaling), `its LoRA scaling is ${loraScaling}`);
+  const wrong = scalings.find((scaling) => !Number.isFinite(scaling));
+  check(wrong === undefined, `its LoRA scaling is ${wrong}`);
   return { rows, rowLength, ids, lengths };
 }
 

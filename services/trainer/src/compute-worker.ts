@@ -33,11 +33,13 @@ async function compute(task: ComputeTask): Promise<ComputeResult> {
   const dropout = task.loraDropout > 0;
   const { session, source, targets } = await sessions.get(task.base, { dropout, modelDropout, gradientCheckpointing });
   const batch = batchOf(task, source.model.description, task.base.padRow);
-  const tensors = adapters.get(task.adapterId, targets, task.loraR);
-  const { loraR: r, loraScaling: scaling, loraDropout: probability, seed, step, microBatch } = task;
+  const ranked = targets.map((module) => ({ ...module, r: task.ownRanks[module.name] ?? task.loraR }));
+  const tensors = adapters.get(task.adapterId, ranked);
+  const { loraScaling: scaling, loraDropout: probability, seed, step, microBatch } = task;
+  const adapter = { tensors, scaling, ownScalings: new Map(Object.entries(task.ownScalings)) };
   const startedAt = performance.now();
   const key = { probability, seed, step, microBatch };
-  const { lossSum, targetTokens, gradients } = await session.run(batch, { tensors, r, scaling }, key);
+  const { lossSum, targetTokens, gradients } = await session.run(batch, adapter, key);
   const computeMs = performance.now() - startedAt;
   return { lossSum, targetTokens, gradients: writeSafetensors(gradients), computeMs };
 }

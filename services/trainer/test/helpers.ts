@@ -46,6 +46,8 @@ export function taskOf(taskId: string, changes: Partial<MicroBatchTask> = {}): M
     loraDropout: 0,
     modelDropout: false,
     gradientCheckpointing: false,
+    ownRanks: {},
+    ownScalings: {},
     seed: 7,
     rows,
     rowLength,

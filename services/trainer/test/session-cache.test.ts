@@ -19,7 +19,7 @@ describe("the sessions of a compute thread", () => {
       const { session } = await sessions.get(structuredClone(base), PLAIN);
       const ids = new Int32Array(rows * rowLength).fill(5);
       const lengths = Array.from({ length: rows }, () => rowLength);
-      const adapter = { tensors: initAdapter(targets, r, 1), r, scaling: 2 };
+      const adapter = { tensors: initAdapter(targets, r, 1), scaling: 2 };
       const { lossSum, targetTokens } = await session.run({ rows, rowLength, ids, lengths }, adapter);
       assert.ok(Number.isFinite(lossSum));
       assert.equal(targetTokens, rows * (rowLength - 1));

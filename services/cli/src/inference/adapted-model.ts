@@ -1,11 +1,17 @@
 /** A model, perhaps with an adapter, to use in this process. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { parseAdapterConfig, readAdapter, type AdapterConfig } from "@gradpool/adapter";
+import {
+  loraScaling,
+  ownScalings,
+  parseAdapterConfig,
+  readAdapter,
+  withRanks,
+  type AdapterConfig,
+} from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
 import { openModel, type ModelSource } from "@gradpool/model-source";
 import { selectTargets, type LinearModule } from "@gradpool/models";
-import { loraScaling } from "@gradpool/recipe";
 import type { Adapter } from "@gradpool/runtime";
 import { loadTokenizer, type HfTokenizer } from "@gradpool/tokenizers";
 
@@ -37,10 +43,11 @@ export async function openAdaptedModel(flags: AdaptedModelFlags): Promise<Adapte
   }
   if (flags.adapter === undefined) return { source, tokenizer, targets: [] };
   const config = await readConfig(flags.adapter);
-  const targets = selectTargets(description, config.targetModules);
+  const targets = withRanks(selectTargets(description, config.targetModules), config);
   const path = join(flags.adapter, "adapter_model.safetensors");
   const tensors = readAdapter(await readPart(path), targets, config.r, path);
-  return { source, tokenizer, targets, adapter: { tensors, r: config.r, scaling: loraScaling(config) } };
+  const scalings = { scaling: loraScaling(config), ownScalings: ownScalings(targets, config) };
+  return { source, tokenizer, targets, adapter: { tensors, ...scalings } };
 }
 
 async function readConfig(folder: string): Promise<AdapterConfig> {

@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { loraScaling, ownScalings } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
-import { loraScaling } from "@gradpool/recipe";
 import { concat, type Cursor, type MicroBatchTask, type ResultHeader, type Run, type StepMetrics } from "@gradpool/rpc";
 import type { PreparedFacts, TaskState } from "../core/state.js";
 import type { TrainerConnection } from "../trainer-connection.js";
@@ -180,6 +180,8 @@ export class ActiveRun {
       // Where there are none to leave out, both share a session (I9).
       modelDropout: modelDropout && prepared.source.model.dropouts.length > 0,
       gradientCheckpointing,
+      ownRanks: Object.fromEntries(prepared.targets.flatMap(({ name, r }) => (r === undefined ? [] : [[name, r]]))),
+      ownScalings: Object.fromEntries(ownScalings(prepared.targets, lora)),
     };
   }
 

@@ -1,9 +1,9 @@
 /** A run's PREPARING: everything is examined before the first step, so that what cannot work fails with one clear line. */
 import { resolve } from "node:path";
-import type { AdapterTensors } from "@gradpool/adapter";
+import { withRanks, type AdaptedModule, type AdapterTensors } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
 import { openModel, type ModelSource } from "@gradpool/model-source";
-import { selectTargets, type LinearModule } from "@gradpool/models";
+import { selectTargets } from "@gradpool/models";
 import { DRY_RUN_ROWS, DRY_RUN_STEPS } from "@gradpool/recipe";
 import type {
   BaseModel,
@@ -24,7 +24,7 @@ export type CompleteRecipe = Recipe & { lora: LoraRecipe };
 export interface PreparedRun {
   recipe: CompleteRecipe;
   source: ModelSource;
-  targets: LinearModule[];
+  targets: AdaptedModule[];
   tokenizer: TokenizerInfo;
   dataset: DatasetSpec;
   datasetHash: string;
@@ -67,7 +67,7 @@ export async function prepareRun(preparation: Preparation): Promise<PreparedRun>
   report("opening the model");
   const source = await openModel(spec.modelId);
   const { description } = source.model;
-  const targets = selectTargets(description, recipe.lora.targetModules);
+  const targets = withRanks(selectTargets(description, recipe.lora.targetModules), recipe.lora);
   if (recipe.maxLength > description.maxPositions) {
     refuse(`max_length ${recipe.maxLength} is beyond the model's ${description.maxPositions} positions; lower it`);
   }

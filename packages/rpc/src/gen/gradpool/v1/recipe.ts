@@ -73,12 +73,29 @@ export interface LoraRecipe {
   alpha: number;
   /** Probability with which an element of a LoRA input is dropped, 0 up to but excluding 1. */
   dropout: number;
-  /** Modules to adapt, by name or by the last parts of it ("c_attn", "mlp.c_proj"). */
+  /**
+   * Modules to adapt, by name or by the last parts of it ("c_attn", "mlp.c_proj"); or a single regular expression
+   * for whole names; or "all-linear".
+   */
   targetModules: string[];
   /** Rank-stabilized scaling (Kalajdzievski 2023). */
   useRslora: boolean;
   /** Folder of a PEFT adapter to start from; empty: A random (Kaiming uniform), B zero. */
   initAdapter: string;
+  /** Rank of modules that have another than r, by a regular expression for their names' last parts. The first that matches counts. */
+  rankPattern: { [key: string]: number };
+  /** Alpha likewise. */
+  alphaPattern: { [key: string]: number };
+}
+
+export interface LoraRecipe_RankPatternEntry {
+  key: string;
+  value: number;
+}
+
+export interface LoraRecipe_AlphaPatternEntry {
+  key: string;
+  value: number;
 }
 
 function createBaseRecipe(): Recipe {
@@ -626,7 +643,16 @@ export const Recipe: MessageFns<Recipe> = {
 };
 
 function createBaseLoraRecipe(): LoraRecipe {
-  return { r: 0, alpha: 0, dropout: 0, targetModules: [], useRslora: false, initAdapter: "" };
+  return {
+    r: 0,
+    alpha: 0,
+    dropout: 0,
+    targetModules: [],
+    useRslora: false,
+    initAdapter: "",
+    rankPattern: {},
+    alphaPattern: {},
+  };
 }
 
 export const LoraRecipe: MessageFns<LoraRecipe> = {
@@ -649,6 +675,12 @@ export const LoraRecipe: MessageFns<LoraRecipe> = {
     if (message.initAdapter !== "") {
       writer.uint32(50).string(message.initAdapter);
     }
+    globalThis.Object.entries(message.rankPattern).forEach(([key, value]: [string, number]) => {
+      LoraRecipe_RankPatternEntry.encode({ key: key as any, value }, writer.uint32(162).fork()).join();
+    });
+    globalThis.Object.entries(message.alphaPattern).forEach(([key, value]: [string, number]) => {
+      LoraRecipe_AlphaPatternEntry.encode({ key: key as any, value }, writer.uint32(170).fork()).join();
+    });
     return writer;
   },
 
@@ -713,6 +745,28 @@ export const LoraRecipe: MessageFns<LoraRecipe> = {
             message.initAdapter = reader.string();
             continue;
           }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            const entry20 = LoraRecipe_RankPatternEntry.decode(reader, reader.uint32());
+            if (entry20.value !== undefined) {
+              message.rankPattern[entry20.key] = entry20.value;
+            }
+            continue;
+          }
+          case 21: {
+            if (tag !== 170) {
+              break;
+            }
+
+            const entry21 = LoraRecipe_AlphaPatternEntry.decode(reader, reader.uint32());
+            if (entry21.value !== undefined) {
+              message.alphaPattern[entry21.key] = entry21.value;
+            }
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -745,6 +799,60 @@ export const LoraRecipe: MessageFns<LoraRecipe> = {
         : isSet(object.init_adapter)
         ? globalThis.String(object.init_adapter)
         : "",
+      rankPattern: isObject(object.rankPattern)
+        ? (globalThis.Object.entries(object.rankPattern) as [string, any][]).reduce(
+          (acc: { [key: string]: number }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.Number(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : isObject(object.rank_pattern)
+        ? (globalThis.Object.entries(object.rank_pattern) as [string, any][]).reduce(
+          (acc: { [key: string]: number }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.Number(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
+      alphaPattern: isObject(object.alphaPattern)
+        ? (globalThis.Object.entries(object.alphaPattern) as [string, any][]).reduce(
+          (acc: { [key: string]: number }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.Number(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : isObject(object.alpha_pattern)
+        ? (globalThis.Object.entries(object.alpha_pattern) as [string, any][]).reduce(
+          (acc: { [key: string]: number }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.Number(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
     };
   },
 
@@ -768,6 +876,24 @@ export const LoraRecipe: MessageFns<LoraRecipe> = {
     if (message.initAdapter !== "") {
       obj.initAdapter = message.initAdapter;
     }
+    if (message.rankPattern) {
+      const entries = globalThis.Object.entries(message.rankPattern) as [string, number][];
+      if (entries.length > 0) {
+        obj.rankPattern = {};
+        entries.forEach(([k, v]) => {
+          obj.rankPattern[k] = Math.round(v);
+        });
+      }
+    }
+    if (message.alphaPattern) {
+      const entries = globalThis.Object.entries(message.alphaPattern) as [string, number][];
+      if (entries.length > 0) {
+        obj.alphaPattern = {};
+        entries.forEach(([k, v]) => {
+          obj.alphaPattern[k] = floatToJson(v);
+        });
+      }
+    }
     return obj;
   },
 
@@ -782,6 +908,194 @@ export const LoraRecipe: MessageFns<LoraRecipe> = {
     message.targetModules = object.targetModules?.map((e) => e) || [];
     message.useRslora = object.useRslora ?? false;
     message.initAdapter = object.initAdapter ?? "";
+    message.rankPattern = (globalThis.Object.entries(object.rankPattern ?? {}) as [string, number][]).reduce(
+      (acc: { [key: string]: number }, [key, value]: [string, number]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.Number(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.alphaPattern = (globalThis.Object.entries(object.alphaPattern ?? {}) as [string, number][]).reduce(
+      (acc: { [key: string]: number }, [key, value]: [string, number]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.Number(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseLoraRecipe_RankPatternEntry(): LoraRecipe_RankPatternEntry {
+  return { key: "", value: 0 };
+}
+
+export const LoraRecipe_RankPatternEntry: MessageFns<LoraRecipe_RankPatternEntry> = {
+  encode(message: LoraRecipe_RankPatternEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== 0) {
+      writer.uint32(16).uint32(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LoraRecipe_RankPatternEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLoraRecipe_RankPatternEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.value = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): LoraRecipe_RankPatternEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? globalThis.Number(object.value) : 0,
+    };
+  },
+
+  toJSON(message: LoraRecipe_RankPatternEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== 0) {
+      obj.value = Math.round(message.value);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<LoraRecipe_RankPatternEntry>): LoraRecipe_RankPatternEntry {
+    return LoraRecipe_RankPatternEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<LoraRecipe_RankPatternEntry>): LoraRecipe_RankPatternEntry {
+    const message = createBaseLoraRecipe_RankPatternEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? 0;
+    return message;
+  },
+};
+
+function createBaseLoraRecipe_AlphaPatternEntry(): LoraRecipe_AlphaPatternEntry {
+  return { key: "", value: 0 };
+}
+
+export const LoraRecipe_AlphaPatternEntry: MessageFns<LoraRecipe_AlphaPatternEntry> = {
+  encode(message: LoraRecipe_AlphaPatternEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== 0) {
+      writer.uint32(17).double(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LoraRecipe_AlphaPatternEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLoraRecipe_AlphaPatternEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.value = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): LoraRecipe_AlphaPatternEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? globalThis.Number(object.value) : 0,
+    };
+  },
+
+  toJSON(message: LoraRecipe_AlphaPatternEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== 0) {
+      obj.value = floatToJson(message.value);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<LoraRecipe_AlphaPatternEntry>): LoraRecipe_AlphaPatternEntry {
+    return LoraRecipe_AlphaPatternEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<LoraRecipe_AlphaPatternEntry>): LoraRecipe_AlphaPatternEntry {
+    const message = createBaseLoraRecipe_AlphaPatternEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? 0;
     return message;
   },
 };
@@ -808,6 +1122,10 @@ function longToNumber(int64: { toString(): string }): number {
     throw new globalThis.Error("Value is smaller than Number.MIN_SAFE_INTEGER");
   }
   return num;
+}
+
+function isObject(value: any): boolean {
+  return typeof value === "object" && value !== null;
 }
 
 function isSet(value: any): boolean {

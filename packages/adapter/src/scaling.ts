@@ -1,0 +1,39 @@
+/** Rank and scaling of each module, where rank_pattern and alpha_pattern give it others (peft's LoraModel and LoraLayer). */
+import type { LoraSettings } from "./config.js";
+import { modulePattern } from "./module-pattern.js";
+import type { AdaptedModule } from "./tensors.js";
+
+/** Factor on B·A·x: alpha / r, or alpha / sqrt(r) for rsLoRA (peft's LoraLayer.scaling). */
+export function loraScaling(lora: { r: number; alpha: number; useRslora: boolean }): number {
+  return lora.alpha / (lora.useRslora ? Math.sqrt(lora.r) : lora.r);
+}
+
+type Patterns = Pick<LoraSettings, "r" | "alpha" | "useRslora" | "rankPattern" | "alphaPattern">;
+
+/** The modules, with a rank of their own where the rank pattern gives them one. Errors: those of modulePattern. */
+export function withRanks<M extends AdaptedModule>(modules: readonly M[], lora: Pick<Patterns, "rankPattern">): M[] {
+  const rankOf = lookUp(lora.rankPattern, "rank_pattern");
+  return modules.map((module) => {
+    const r = rankOf(module.name);
+    return r === undefined ? module : { ...module, r };
+  });
+}
+
+/** Scalings of the modules, by name, whose rank or alpha is their own. Errors: those of modulePattern. */
+export function ownScalings(modules: readonly AdaptedModule[], lora: Patterns): Map<string, number> {
+  const alphaOf = lookUp(lora.alphaPattern, "alpha_pattern");
+  const scalings = new Map<string, number>();
+  for (const { name, r = lora.r } of modules) {
+    const alpha = alphaOf(name) ?? lora.alpha;
+    if (r !== lora.r || alpha !== lora.alpha) scalings.set(name, loraScaling({ ...lora, r, alpha }));
+  }
+  return scalings;
+}
+
+/** The value of the first pattern that matches a module's name or its last parts (peft's get_pattern_key). */
+function lookUp(patterns: Readonly<Record<string, number>>, field: string): (name: string) => number | undefined {
+  const rules = Object.entries(patterns).map(([pattern, value]) => {
+    return { matches: modulePattern(`(.*\\.)?(${pattern})`, field), value };
+  });
+  return (name) => rules.find(({ matches }) => matches(name))?.value;
+}
