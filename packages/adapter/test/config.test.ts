@@ -113,6 +113,12 @@ test("the model card says how to load the adapter, what made it and what came ou
   assert.doesNotMatch(card, /resize/);
 });
 
+test("the model card names ranks and alphas of their own", () => {
+  const lora = { ...CARD.lora, rankPattern: { "h.0": 2, c_fc: 3 }, alphaPattern: { "mlp.*": 9 } };
+  const card = modelCard({ ...CARD, lora });
+  assert.match(card, /rank 8, alpha 32, on `c_attn`, rank 2 on `h\.0`, 3 on `c_fc`, alpha 9 on `mlp\.\*`\.\n/);
+});
+
 test("the model card says when the embedding must grow", () => {
   const card = modelCard({ ...CARD, addedPadToken: "<|pad|>" });
   assert.match(card, /base\.resize_token_embeddings\(len\(tokenizer\)\)/);

@@ -1,4 +1,5 @@
 import { stat } from "node:fs/promises";
+import { ownScalings, withRanks } from "@gradpool/adapter";
 import { Dataset } from "@gradpool/data";
 import { openModel } from "@gradpool/model-source";
 import { selectTargets } from "@gradpool/models";
@@ -13,7 +14,8 @@ import { LATEST } from "./run-spec.js";
 export async function preflight(spec: RunSpec & { recipe: Recipe }, signal: AbortSignal): Promise<string> {
   const { recipe } = spec;
   const { description } = (await openModel(spec.modelId)).model;
-  selectTargets(description, recipe.lora?.targetModules ?? []);
+  const { lora } = recipe;
+  if (lora) ownScalings(withRanks(selectTargets(description, lora.targetModules), lora), lora);
   if (recipe.maxLength > description.maxPositions) {
     const problem = `max_length ${recipe.maxLength} is beyond the model's ${description.maxPositions} positions`;
     throw new GradpoolError("invalid_argument", `${problem}; lower --max_length`);

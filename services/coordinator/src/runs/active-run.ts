@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { loraScaling, ownScalings } from "@gradpool/adapter";
+import { loraScaling } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
 import { concat, type Cursor, type MicroBatchTask, type ResultHeader, type Run, type StepMetrics } from "@gradpool/rpc";
 import type { PreparedFacts, TaskState } from "../core/state.js";
@@ -181,7 +181,7 @@ export class ActiveRun {
       modelDropout: modelDropout && prepared.source.model.dropouts.length > 0,
       gradientCheckpointing,
       ownRanks: Object.fromEntries(prepared.targets.flatMap(({ name, r }) => (r === undefined ? [] : [[name, r]]))),
-      ownScalings: Object.fromEntries(ownScalings(prepared.targets, lora)),
+      ownScalings: Object.fromEntries(prepared.ownScalings),
     };
   }
 

@@ -1,6 +1,6 @@
 /** A run's PREPARING: everything is examined before the first step, so that what cannot work fails with one clear line. */
 import { resolve } from "node:path";
-import { withRanks, type AdaptedModule, type AdapterTensors } from "@gradpool/adapter";
+import { ownScalings, withRanks, type AdaptedModule, type AdapterTensors } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
 import { openModel, type ModelSource } from "@gradpool/model-source";
 import { selectTargets } from "@gradpool/models";
@@ -25,6 +25,8 @@ export interface PreparedRun {
   recipe: CompleteRecipe;
   source: ModelSource;
   targets: AdaptedModule[];
+  /** Scalings of the targets that have another than the adapter. */
+  ownScalings: ReadonlyMap<string, number>;
   tokenizer: TokenizerInfo;
   dataset: DatasetSpec;
   datasetHash: string;
@@ -68,6 +70,7 @@ export async function prepareRun(preparation: Preparation): Promise<PreparedRun>
   const source = await openModel(spec.modelId);
   const { description } = source.model;
   const targets = withRanks(selectTargets(description, recipe.lora.targetModules), recipe.lora);
+  const scalings = ownScalings(targets, recipe.lora);
   if (recipe.maxLength > description.maxPositions) {
     refuse(`max_length ${recipe.maxLength} is beyond the model's ${description.maxPositions} positions; lower it`);
   }
@@ -90,7 +93,18 @@ export async function prepareRun(preparation: Preparation): Promise<PreparedRun>
   const { adapter, resumed, resumedFrom } = start;
   const trainableParameters = [...adapter.values()].reduce((sum, { data }) => sum + data.length, 0);
   return {
-    ...{ recipe, ...base, dataset, adapter, resumed, resumedFrom, notes, outputDir, trainableParameters },
+    ...{
+      recipe,
+      ...base,
+      ownScalings: scalings,
+      dataset,
+      adapter,
+      resumed,
+      resumedFrom,
+      notes,
+      outputDir,
+      trainableParameters,
+    },
     ...{ datasetHash: size.datasetHash, rows: size.rows, totalSteps: size.totalSteps },
     base: { modelId: source.dir, modelHash: source.modelHash, targetModules: targets.map(({ name }) => name), padRow },
     allParameters: description.parameters + (padRow ? description.parametersPerToken : 0) + trainableParameters,
