@@ -1,4 +1,6 @@
 /** The bench's model: GPT-2 small shapes with a vocabulary of 32,768. */
+import { copyFile, link, mkdir, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { randomModelFolder } from "./random-model.js";
 
 const [WIDTH, LAYERS, HEADS, POSITIONS, VOCABULARY] = [768, 12, 12, 1024, 32_768];
@@ -21,6 +23,19 @@ const CONFIG = {
 /** Makes the model where it is not there yet, and gives its folder. */
 export const gpt2SmallFolder = (): Promise<string> =>
   randomModelFolder({ name: "gpt2-small", config: CONFIG, tensors: tensors(), isScale: /ln_.*weight/ });
+
+/** The same model with GPT-2's own dropouts at 0.1, as the original has them. */
+export async function gpt2SmallWithDropout(): Promise<string> {
+  const plain = await gpt2SmallFolder();
+  const dir = `${plain}-dropout`;
+  await mkdir(dir, { recursive: true });
+  for (const file of ["tokenizer.json", "tokenizer_config.json"]) await copyFile(join(plain, file), join(dir, file));
+  await rm(join(dir, "model.safetensors"), { force: true });
+  await link(join(plain, "model.safetensors"), join(dir, "model.safetensors"));
+  const config = { ...CONFIG, attn_pdrop: 0.1, embd_pdrop: 0.1, resid_pdrop: 0.1 };
+  await writeFile(join(dir, "config.json"), JSON.stringify(config, undefined, 2));
+  return dir;
+}
 
 function tensors(): [string, number[]][] {
   const block = (layer: number): [string, number[]][] => [

@@ -69,7 +69,7 @@ async function train(base: Base, options: SessionOptions, steps: number): Promis
     const idOf = (_: unknown, i: number) => (Math.imul(step * 7919 + i, 2654435761) >>> 17) % vocabSize;
     const ids = Int32Array.from({ length: rows * rowLength }, idOf);
     const begin = performance.now();
-    const { lossSum, gradients } = await session.run({ rows, rowLength, ids, lengths }, { tensors, r, scaling: 4 });
+    const { lossSum, gradients } = await session.run({ rows, rowLength, ids, lengths }, { tensors, scaling: 4 });
     for (const { data } of gradients.values()) for (let i = 0; i < data.length; i++) data[i]! /= targetTokens;
     optimizer.step(gradients, 1e-3);
     seconds.push((performance.now() - begin) / 1000);

@@ -1,6 +1,7 @@
 /** The reference runs by transformers + PEFT (fixtures/golden, made by make_golden.py there). */
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import type { LoraSettings } from "@gradpool/adapter";
 import { readSafetensors, toFloat32, type FloatTensor, type Tensor } from "@gradpool/safetensors";
 
 export const GOLDEN_CASES = [
@@ -15,6 +16,7 @@ export const GOLDEN_CASES = [
   "llama3-rope",
   "pythia",
   "neox-sequential",
+  "gpt2-patterns",
 ] as const;
 
 /** DESIGN tolerances for float32 against PyTorch, all relative. */
@@ -40,7 +42,14 @@ export interface GoldenRecipe {
   lr_scheduler: string;
   warmup_steps: number;
   pad_token: string | null;
-  lora: { r: number; lora_alpha: number; use_rslora?: boolean; target_modules: string[] };
+  lora: {
+    r: number;
+    lora_alpha: number;
+    use_rslora?: boolean;
+    rank_pattern?: Record<string, number>;
+    alpha_pattern?: Record<string, number>;
+    target_modules: string[] | string;
+  };
 }
 
 /** A reference run's folder. */
@@ -57,6 +66,20 @@ export class Golden {
 
   get recipe(): GoldenRecipe {
     return this.#json("recipe.json") as GoldenRecipe;
+  }
+
+  /** The adapter's settings under gradpool's names. */
+  get lora(): LoraSettings {
+    const { lora } = this.recipe;
+    return {
+      r: lora.r,
+      alpha: lora.lora_alpha,
+      dropout: 0,
+      targetModules: [lora.target_modules].flat(),
+      useRslora: lora.use_rslora ?? false,
+      rankPattern: lora.rank_pattern ?? {},
+      alphaPattern: lora.alpha_pattern ?? {},
+    };
   }
 
   get steps(): GoldenStep[] {

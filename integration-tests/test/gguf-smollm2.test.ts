@@ -98,7 +98,7 @@ describe("SmolLM2-135M-Instruct from its GGUF file", { skip: model.missing }, ()
       { threads: THREADS, dropout: false },
     );
     const tensors = startingAdapter(loraTensorNames(targets), source, recipe.r);
-    const adapter = { tensors, r: recipe.r, scaling: recipe.lora_alpha / recipe.r };
+    const adapter = { tensors, scaling: recipe.lora_alpha / recipe.r };
     const optimizer = new AdamW(tensors, { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: recipe.weight_decay });
     const all = batches(tokenizer);
     let worst = 0;

@@ -2,11 +2,10 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { before, describe, test } from "node:test";
-import { parseAdapterConfig, readAdapter } from "@gradpool/adapter";
+import { loraScaling, ownScalings, parseAdapterConfig, readAdapter, withRanks } from "@gradpool/adapter";
 import { Golden, GOLDEN_CASES, relativeError, TOLERANCE } from "@gradpool/integration-tests";
 import { openModel } from "@gradpool/model-source";
 import { selectTargets } from "@gradpool/models";
-import { loraScaling } from "@gradpool/recipe";
 import { KeyValueCache, LogitsSession, type Adapter, type Base } from "@gradpool/runtime";
 import { toFloat32 } from "@gradpool/safetensors";
 
@@ -23,9 +22,9 @@ for (const name of GOLDEN_CASES) {
       const source = await openModel(golden.modelDir);
       const folder = `${golden.dir}final_adapter/`;
       const config = parseAdapterConfig(JSON.parse(readFileSync(`${folder}adapter_config.json`, "utf8")));
-      const targets = selectTargets(source.model.description, config.targetModules);
+      const targets = withRanks(selectTargets(source.model.description, config.targetModules), config);
       const tensors = readAdapter(readFileSync(`${folder}adapter_model.safetensors`), targets, config.r);
-      adapter = { tensors, r: config.r, scaling: loraScaling(config) };
+      adapter = { tensors, scaling: loraScaling(config), ownScalings: ownScalings(targets, config) };
       base = { source, targets, padRow: golden.addsPadToken };
     });
 

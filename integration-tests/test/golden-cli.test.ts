@@ -17,7 +17,7 @@ for (const name of GOLDEN_CASES) {
   test(`gradpool train reproduces ${name}`, async () => {
     await using workspace = await Workspace.create();
     const golden = new Golden(name);
-    const { recipe } = golden;
+    const { recipe, lora } = golden;
     const outputDir = workspace.path("out");
     const flags: Record<string, string | number> = {
       model_id: golden.modelDir,
@@ -33,13 +33,18 @@ for (const name of GOLDEN_CASES) {
       max_grad_norm: recipe.max_grad_norm,
       lr_scheduler: recipe.lr_scheduler,
       warmup_steps: recipe.warmup_steps,
-      lora_r: recipe.lora.r,
-      lora_alpha: recipe.lora.lora_alpha,
+      lora_r: lora.r,
+      lora_alpha: lora.alpha,
       lora_dropout: 0,
-      use_rslora: String(recipe.lora.use_rslora ?? false),
-      target_modules: recipe.lora.target_modules.join(","),
+      use_rslora: String(lora.useRslora),
+      target_modules: lora.targetModules.join(","),
       trainers: 2,
     };
+    const patterns = { rank_pattern: lora.rankPattern, alpha_pattern: lora.alphaPattern };
+    for (const [flag, values] of Object.entries(patterns)) {
+      const text = Object.entries(values).map(([pattern, value]) => `${pattern}=${value}`);
+      if (text.length > 0) flags[flag] = text.join(",");
+    }
     if (recipe.pad_token !== null) flags["pad_token"] = recipe.pad_token;
     const args = Object.entries(flags).map(([flag, value]) => `--${flag}=${value}`);
     const { code, stderr } = await gradpool(["train", ...args], workspace.path("home"));

@@ -3,12 +3,11 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { before, describe, test } from "node:test";
 import { Tokenizer } from "tokenizers";
-import { readAdapter } from "@gradpool/adapter";
+import { loraScaling, ownScalings, readAdapter, withRanks } from "@gradpool/adapter";
 import { Golden, GOLDEN_CASES, relativeError, adapterError, TOLERANCE } from "@gradpool/integration-tests";
 import { openModel, type ModelSource } from "@gradpool/model-source";
 import { selectTargets } from "@gradpool/models";
 import { AdamW, clipGradNorm, learningRate } from "@gradpool/optim";
-import { loraScaling } from "@gradpool/recipe";
 import { LogitsSession, TrainingSession, type Batch } from "@gradpool/runtime";
 import { toFloat32 } from "@gradpool/safetensors";
 
@@ -37,12 +36,13 @@ for (const name of GOLDEN_CASES) {
 
     test("every step, and the final adapter", async () => {
       const { recipe, steps } = golden;
-      const targets = selectTargets(source.model.description, recipe.lora.target_modules);
+      const { lora } = golden;
+      const targets = withRanks(selectTargets(source.model.description, lora.targetModules), lora);
       const base = { source, targets, padRow: golden.addsPadToken };
       await using session = await TrainingSession.create(base, { threads: THREADS, dropout: false });
-      const { r } = recipe.lora;
-      const scaling = loraScaling({ r, alpha: recipe.lora.lora_alpha, useRslora: recipe.lora.use_rslora ?? false });
-      const tensors = readAdapter(readFileSync(`${golden.dir}init_adapter/adapter_model.safetensors`), targets, r);
+      const start = readFileSync(`${golden.dir}init_adapter/adapter_model.safetensors`);
+      const tensors = readAdapter(start, targets, lora.r);
+      const adapter = { tensors, scaling: loraScaling(lora), ownScalings: ownScalings(targets, lora) };
       const optimizer = new AdamW(tensors, {
         beta1: 0.9,
         beta2: 0.999,
@@ -57,7 +57,7 @@ for (const name of GOLDEN_CASES) {
         let lossSum = 0;
         let targetTokens = 0;
         for (const batch of group) {
-          const result = await session.run(batch, { tensors, r, scaling });
+          const result = await session.run(batch, adapter);
           lossSum += result.lossSum;
           targetTokens += result.targetTokens;
           for (const [key, { data }] of result.gradients)

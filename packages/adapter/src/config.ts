@@ -1,14 +1,19 @@
 import { GradpoolError } from "@gradpool/errors";
+import { isModulePattern } from "./module-pattern.js";
 
 export interface LoraSettings {
   r: number;
   alpha: number;
   /** Probability, 0 up to but not including 1. */
   dropout: number;
-  /** Module names or their last parts, such as "c_attn". */
+  /** Module names or their last parts, such as "c_attn"; or one regular expression; or "all-linear". */
   targetModules: string[];
   /** Scaling is alpha / √r instead of alpha / r. */
   useRslora: boolean;
+  /** Ranks of modules that have another than r, by a regular expression for their names' last parts. */
+  rankPattern: Readonly<Record<string, number>>;
+  /** Alphas likewise. */
+  alphaPattern: Readonly<Record<string, number>>;
 }
 
 export interface AdapterConfig extends LoraSettings {
@@ -30,7 +35,7 @@ export function adapterConfigJson(options: {
 }): string {
   const { baseModel, lora, targetModules, fanInFanOut } = options;
   const config = {
-    alpha_pattern: {},
+    alpha_pattern: lora.alphaPattern,
     auto_mapping: null,
     base_model_name_or_path: baseModel,
     bias: "none",
@@ -44,15 +49,22 @@ export function adapterConfigJson(options: {
     modules_to_save: null,
     peft_type: "LORA",
     r: lora.r,
-    rank_pattern: {},
+    rank_pattern: lora.rankPattern,
     revision: null,
-    target_modules: [...targetModules].sort(),
+    target_modules: isOneString(targetModules) ? targetModules[0] : [...targetModules].sort(),
     task_type: "CAUSAL_LM",
     use_dora: false,
     use_rslora: lora.useRslora,
   };
   return `${JSON.stringify(config, null, 2)}\n`;
 }
+
+/** PEFT's word for every linear layer but the head. */
+export const ALL_LINEAR = "all-linear";
+
+/** What PEFT takes as a string: a regular expression, or all-linear. */
+const isOneString = (patterns: readonly string[]) =>
+  isModulePattern(patterns) || (patterns.length === 1 && patterns[0] === ALL_LINEAR);
 
 /** Keys that say where an adapter comes from or how it was initialized, not what it computes. */
 const WITHOUT_EFFECT = new Set([
@@ -80,7 +92,8 @@ const PLAIN_INITIALIZATIONS: readonly unknown[] = [undefined, null, true, false,
 export function parseAdapterConfig(json: unknown): AdapterConfig {
   if (typeof json !== "object" || json === null || Array.isArray(json)) throw malformed("it is not a JSON object");
   const { peft_type, task_type, bias, init_lora_weights, ...rest } = json as Record<string, unknown>;
-  const { base_model_name_or_path, r, lora_alpha, lora_dropout, target_modules, use_rslora, ...others } = rest;
+  const { base_model_name_or_path, r, lora_alpha, lora_dropout, target_modules, use_rslora, ...patterned } = rest;
+  const { rank_pattern, alpha_pattern, ...others } = patterned;
   if (peft_type === undefined) throw malformed("it has no peft_type");
   if (peft_type !== "LORA") throw unsupported("peft_type", peft_type, "LORA");
   if (task_type !== "CAUSAL_LM" && !isNeutral(task_type)) throw unsupported("task_type", task_type, "CAUSAL_LM");
@@ -93,10 +106,12 @@ export function parseAdapterConfig(json: unknown): AdapterConfig {
   }
   return {
     r: positiveInteger("r", r ?? 8),
-    alpha: numberIn("lora_alpha", lora_alpha ?? 8, (value) => value > 0, "above 0"),
+    alpha: positive("lora_alpha", lora_alpha ?? 8),
     dropout: numberIn("lora_dropout", lora_dropout ?? 0, (value) => value >= 0 && value < 1, "from 0 to below 1"),
     targetModules: moduleNames(target_modules),
     useRslora: flag("use_rslora", use_rslora ?? false),
+    rankPattern: patternValues("rank_pattern", rank_pattern ?? {}, positiveInteger),
+    alphaPattern: patternValues("alpha_pattern", alpha_pattern ?? {}, positive),
     baseModel: typeof base_model_name_or_path === "string" ? base_model_name_or_path : undefined,
   };
 }
@@ -108,12 +123,28 @@ function isNeutral(value: unknown): boolean {
 }
 
 function moduleNames(value: unknown): string[] {
-  if (typeof value === "string") throw unsupported("target_modules", value, "a list of module names");
+  // PEFT takes a string as a regular expression for whole names, or as a word for all linear layers.
+  if (typeof value === "string" && value !== "") return [value.toLowerCase() === ALL_LINEAR ? ALL_LINEAR : value];
   const isList = Array.isArray(value) && value.length > 0;
   if (!isList || !value.every((name) => typeof name === "string" && name !== "")) {
     throw malformed("target_modules is not a list of names");
   }
   return value as string[];
+}
+
+function patternValues(
+  key: string,
+  value: unknown,
+  check: (key: string, value: unknown) => number,
+): Record<string, number> {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw malformed(`${key} is no object`);
+  return Object.fromEntries(
+    Object.entries(value).map(([pattern, number]) => [pattern, check(`${key}[${shown(pattern)}]`, number)]),
+  );
+}
+
+function positive(key: string, value: unknown): number {
+  return numberIn(key, value, (number) => number > 0, "above 0");
 }
 
 function positiveInteger(key: string, value: unknown): number {

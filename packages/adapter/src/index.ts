@@ -9,6 +9,8 @@ export {
   type AdaptedModule,
   type AdapterTensors,
 } from "./tensors.js";
-export { adapterConfigJson, parseAdapterConfig, type AdapterConfig, type LoraSettings } from "./config.js";
+export { adapterConfigJson, ALL_LINEAR, parseAdapterConfig, type AdapterConfig, type LoraSettings } from "./config.js";
 export { addProduct, loraProduct, type LoraProduct } from "./merge.js";
 export { modelCard, type ModelCardOptions } from "./model-card.js";
+export { isModulePattern, modulePattern } from "./module-pattern.js";
+export { loraScaling, ownScalings, withRanks } from "./scaling.js";

@@ -1,7 +1,8 @@
 import { loraNames, type AdaptedModule, type AdapterTensors } from "./tensors.js";
 
-/** What a LoRA branch adds to a weight as it is stored: left [rows, r] · right [r, columns]. */
+/** What a LoRA branch adds to a weight as it is stored: scaling · left [rows, r] · right [r, columns]. */
 export interface LoraProduct {
+  scaling: number;
   left: Float32Array;
   right: Float32Array;
   r: number;
@@ -9,28 +10,30 @@ export interface LoraProduct {
 }
 
 /**
- * The product of a module's A [r, in] and B [out, r] in the layout of its weight: B·A for [out, in] as in
+ * The product of scaling and a module's A [r, in] and B [out, r] in the layout of its weight: B·A for [out, in] as in
  * torch.nn.Linear, its transpose for [in, out] as in GPT-2's Conv1D (`fanInFanOut`, PEFT's name).
  */
 export function loraProduct(
   { name, inFeatures, outFeatures }: AdaptedModule,
   tensors: AdapterTensors,
-  r: number,
+  scaling: number,
   fanInFanOut: boolean,
 ): LoraProduct {
   const names = loraNames(name);
-  const [a, b] = [tensors.get(names.a)?.data, tensors.get(names.b)?.data];
+  const [a, b] = [tensors.get(names.a), tensors.get(names.b)];
   if (!a || !b) throw new Error(`the adapter has no tensors of ${name}`);
-  if (!fanInFanOut) return { left: b, right: a, r, columns: inFeatures };
-  return { left: transposed(a, r, inFeatures), right: transposed(b, outFeatures, r), r, columns: outFeatures };
+  const [r = 0] = a.shape;
+  if (!fanInFanOut) return { scaling, left: b.data, right: a.data, r, columns: inFeatures };
+  const [left, right] = [transposed(a.data, r, inFeatures), transposed(b.data, outFeatures, r)];
+  return { scaling, left, right, r, columns: outFeatures };
 }
 
 /**
  * Adds scaling · left · right to some rows of a weight, the first of which is `firstRow`, in place: what
  * peft's lora.Linear.merge does, with the product in float64. float32 in, float32 out.
  */
-export function addProduct(rows: Float32Array, firstRow: number, product: LoraProduct, scaling: number): void {
-  const { left, right, r, columns } = product;
+export function addProduct(rows: Float32Array, firstRow: number, product: LoraProduct): void {
+  const { scaling, left, right, r, columns } = product;
   const sums = new Float64Array(columns);
   for (let row = 0; row < rows.length / columns; row++) {
     sums.fill(0);

@@ -39,7 +39,8 @@ export function modelCard(options: ModelCardOptions): string {
     "",
     `A LoRA adapter for the causal language model ${code(baseModel)}, trained with gradpool on ` +
       `${datasets.map(code).join(", ") || "unnamed data"}: rank ${lora.r}, alpha ${lora.alpha}` +
-      `${lora.useRslora ? " (rsLoRA)" : ""}, on ${lora.targetModules.map(code).join(", ")}.`,
+      `${lora.useRslora ? " (rsLoRA)" : ""}, on ${lora.targetModules.map(code).join(", ")}` +
+      `${patternText("rank", lora.rankPattern)}${patternText("alpha", lora.alphaPattern)}.`,
     "",
     "## Use",
     "",
@@ -56,6 +57,11 @@ export function modelCard(options: ModelCardOptions): string {
     ...lossTable(options),
     "",
   ].join("\n");
+}
+
+function patternText(what: string, patterns: Readonly<Record<string, number>>): string {
+  const values = Object.entries(patterns).map(([pattern, value]) => `${value} on ${code(pattern)}`);
+  return values.length > 0 ? `, ${what} ${values.join(", ")}` : "";
 }
 
 function usage(baseModel: string, addedPadToken: string | undefined): string[] {

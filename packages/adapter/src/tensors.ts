@@ -8,6 +8,8 @@ export interface AdaptedModule {
   name: string;
   inFeatures: number;
   outFeatures: number;
+  /** Rank of its own, where it is not the adapter's. */
+  r?: number;
 }
 
 /** Under PEFT's names: "base_model.model.<module>.lora_A.weight" [r, in] and "….lora_B.weight" [out, r]. */
@@ -27,10 +29,10 @@ export function loraTensorNames(modules: readonly Pick<AdaptedModule, "name">[])
 /** Shapes of all LoRA tensors, in the order of loraTensorNames. */
 export function loraShapes(modules: readonly AdaptedModule[], r: number): Map<string, [number, number]> {
   const shapes = new Map<string, [number, number]>();
-  for (const { name, inFeatures, outFeatures } of modules) {
+  for (const { name, inFeatures, outFeatures, r: own = r } of modules) {
     const { a, b } = loraNames(name);
-    shapes.set(a, [r, inFeatures]);
-    shapes.set(b, [outFeatures, r]);
+    shapes.set(a, [own, inFeatures]);
+    shapes.set(b, [outFeatures, own]);
   }
   return shapes;
 }
@@ -43,14 +45,14 @@ export function loraShapes(modules: readonly AdaptedModule[], r: number): Map<st
  */
 export function initAdapter(modules: readonly AdaptedModule[], r: number, seed: number): AdapterTensors {
   const tensors: AdapterTensors = new Map();
-  for (const { name, inFeatures, outFeatures } of modules) {
+  for (const { name, inFeatures, outFeatures, r: own = r } of modules) {
     const { a, b } = loraNames(name);
-    const data = new Float32Array(r * inFeatures);
+    const data = new Float32Array(own * inFeatures);
     const bound = 1 / Math.sqrt(inFeatures);
     const stream = uniforms(seed, a);
     for (let i = 0; i < data.length; i++) data[i] = ((stream.next().value as number) * 2 - 1) * bound;
-    tensors.set(a, { shape: [r, inFeatures], data });
-    tensors.set(b, { shape: [outFeatures, r], data: new Float32Array(outFeatures * r) });
+    tensors.set(a, { shape: [own, inFeatures], data });
+    tensors.set(b, { shape: [outFeatures, own], data: new Float32Array(outFeatures * own) });
   }
   return tensors;
 }
@@ -103,6 +105,7 @@ export function writeAdapter(tensors: AdapterTensors): Uint8Array<ArrayBuffer> {
 }
 
 function misfit(what: string): GradpoolError {
-  const advice = "choose an adapter that was trained on this model with the same target_modules and lora_r";
+  const advice =
+    "choose an adapter that was trained on this model with the same target_modules, lora_r and rank_pattern";
   return new GradpoolError("failed_precondition", `the adapter does not fit: ${what}; ${advice}`);
 }

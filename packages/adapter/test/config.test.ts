@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { adapterConfigJson, modelCard, parseAdapterConfig } from "../src/index.js";
 import { failure, goldenConfig } from "./support.js";
 
-const LORA = { r: 8, alpha: 32, dropout: 0, useRslora: false };
+const LORA = { r: 8, alpha: 32, dropout: 0, useRslora: false, rankPattern: {}, alphaPattern: {} };
 const WRITTEN = () =>
   JSON.parse(
     adapterConfigJson({ baseModel: "gpt2", lora: LORA, targetModules: ["c_proj", "c_attn"], fanInFanOut: true }),
@@ -21,7 +21,8 @@ for (const run of ["gpt2-plain", "gpt2-codeparrot"]) {
 }
 
 test("what is written is read back", () => {
-  const lora = { r: 3, alpha: 1.5, dropout: 0.05, useRslora: true };
+  const patterns = { rankPattern: { "h.0.c_attn": 2, c_attn: 5 }, alphaPattern: { "mlp.*": 0.5 } };
+  const lora = { r: 3, alpha: 1.5, dropout: 0.05, useRslora: true, ...patterns };
   const json = adapterConfigJson({ baseModel: "/models/a b", lora, targetModules: ["q_proj"], fanInFanOut: false });
   const expected = { ...lora, targetModules: ["q_proj"], baseModel: "/models/a b" };
   assert.deepEqual(parseAdapterConfig(JSON.parse(json)), expected);
@@ -36,8 +37,6 @@ const REFUSED: Record<string, unknown> = {
   use_qalora: true,
   use_bdlora: { any: 1 },
   lora_bias: true,
-  rank_pattern: { c_attn: 4 },
-  alpha_pattern: { c_attn: 4 },
   layers_to_transform: [0],
   layers_pattern: "h",
   layer_replication: [[0, 1]],
@@ -48,7 +47,6 @@ const REFUSED: Record<string, unknown> = {
   alora_invocation_tokens: [1],
   arrow_config: { any: 1 },
   ensure_weight_tying: true,
-  target_modules: "all-linear",
   init_lora_weights: "pissa_niter_4",
   some_later_setting: true,
 };
@@ -58,6 +56,14 @@ for (const [key, value] of Object.entries(REFUSED)) {
     assert.throws(() => parseAdapterConfig(config), failure("unimplemented", new RegExp(`${key} is .*not support`)));
   });
 }
+
+test("targets that PEFT takes as a string stay one: a regular expression, and all-linear", () => {
+  for (const target of ["all-linear", String.raw`.*\.(q|v)_proj`]) {
+    const json = adapterConfigJson({ baseModel: "m", lora: LORA, targetModules: [target], fanInFanOut: false });
+    assert.equal((JSON.parse(json) as { target_modules: unknown }).target_modules, target);
+    assert.deepEqual(parseAdapterConfig(JSON.parse(json)).targetModules, [target]);
+  }
+});
 
 test("settings without effect on the result are let pass", () => {
   const harmless = {
@@ -76,6 +82,8 @@ test("values that cannot be meant are damage", () => {
     lora_dropout: 1,
     use_rslora: 1,
     target_modules: [],
+    rank_pattern: { c_attn: 0 },
+    alpha_pattern: { c_attn: "4" },
   })) {
     assert.throws(() => parseAdapterConfig({ ...WRITTEN(), [key]: value }), failure("data_loss", new RegExp(key)));
   }
@@ -103,6 +111,12 @@ test("the model card says how to load the adapter, what made it and what came ou
   assert.match(card, /5\.0000 at step 1, 3\.0200 at step 100/);
   assert.equal(card.match(/^\| \d+ \| 0 \| [\d.]+ \| 0\.00003333 \|$/gm)?.length, 12);
   assert.doesNotMatch(card, /resize/);
+});
+
+test("the model card names ranks and alphas of their own", () => {
+  const lora = { ...CARD.lora, rankPattern: { "h.0": 2, c_fc: 3 }, alphaPattern: { "mlp.*": 9 } };
+  const card = modelCard({ ...CARD, lora });
+  assert.match(card, /rank 8, alpha 32, on `c_attn`, rank 2 on `h\.0`, 3 on `c_fc`, alpha 9 on `mlp\.\*`\.\n/);
 });
 
 test("the model card says when the embedding must grow", () => {

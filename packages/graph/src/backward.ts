@@ -1,5 +1,5 @@
 import { add } from "./functional.js";
-import type { Value } from "./graph.js";
+import type { TapeEntry, Value } from "./graph.js";
 
 /**
  * Reverse-mode differentiation: the gradients of a scalar `loss` with respect to `trainables`, as new
@@ -9,23 +9,29 @@ import type { Value } from "./graph.js";
 export function backward(loss: Value, trainables: readonly Value[]): Value[] {
   const { graph } = loss;
   if (loss.shape.length !== 0) throw new Error("the loss must be a scalar");
-  const gradients = new Map<string, Value>([[loss.name, graph.scalar(1)]]);
-  graph.withoutTape(() => {
-    for (const entry of [...graph.tape].reverse()) {
-      const arrived = entry.outputs.map(({ name }) => gradients.get(name));
-      if (arrived.every((gradient) => gradient === undefined)) continue;
-      for (const [i, gradient] of entry.vjp(arrived).entries()) {
-        const input = entry.inputs[i];
-        if (!gradient || !input?.needsGradient) continue;
-        const before = gradients.get(input.name);
-        gradients.set(input.name, before ? add(before, gradient) : gradient);
-      }
-      for (const { name } of entry.outputs) gradients.delete(name);
-    }
-  });
+  const gradients = gradientsOf(graph.tape, loss, graph.scalar(1));
   return trainables.map(({ name }) => {
     const gradient = gradients.get(name);
     if (!gradient) throw new Error(`the loss does not depend on ${name}`);
     return gradient;
   });
+}
+
+/** From the gradient of `result` to those of all values that the tape takes from outside, by name. */
+export function gradientsOf(tape: readonly TapeEntry[], result: Value, gradient: Value): Map<string, Value> {
+  const gradients = new Map<string, Value>([[result.name, gradient]]);
+  result.graph.withoutTape(() => {
+    for (const entry of [...tape].reverse()) {
+      const arrived = entry.outputs.map(({ name }) => gradients.get(name));
+      if (arrived.every((one) => one === undefined)) continue;
+      for (const [i, one] of entry.vjp(arrived).entries()) {
+        const input = entry.inputs[i];
+        if (!one || !input?.needsGradient) continue;
+        const before = gradients.get(input.name);
+        gradients.set(input.name, before ? add(before, one) : one);
+      }
+      for (const { name } of entry.outputs) gradients.delete(name);
+    }
+  });
+  return gradients;
 }

@@ -57,7 +57,7 @@ export class Graph {
   readonly shapeInputs = new Map<Value, Shape>();
   readonly nodes: Node[] = [];
   readonly outputs = new Map<string, Value>();
-  readonly tape: TapeEntry[] = [];
+  tape: TapeEntry[] = [];
   #names = 0;
   #recording = true;
 
@@ -147,6 +147,19 @@ export class Graph {
     try {
       return build();
     } finally {
+      this.#recording = wasRecording;
+    }
+  }
+
+  /** Runs `build` with a tape of its own, which it gives instead of adding to the graph's. */
+  recordApart<T>(build: () => T): { result: T; tape: TapeEntry[] } {
+    const [outer, wasRecording] = [this.tape, this.#recording];
+    this.tape = [];
+    this.#recording = true;
+    try {
+      return { result: build(), tape: this.tape };
+    } finally {
+      this.tape = outer;
       this.#recording = wasRecording;
     }
   }

@@ -35,6 +35,8 @@ export {
 } from "./functional.js";
 export { gelu, silu } from "./groups/activations.js";
 export { attention, type CachedMask } from "./groups/attention.js";
+export { checkpoint } from "./groups/checkpoint.js";
+export { dropout, type DropoutMask } from "./groups/dropout.js";
 export { linearCrossEntropy } from "./groups/cross-entropy.js";
 export { linear, loraLinear, type Linear, type LoraBranch } from "./groups/lora-linear.js";
 export { backward } from "./backward.js";

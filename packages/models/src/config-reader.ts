@@ -24,6 +24,13 @@ export class ConfigReader {
     throw wrong(name, value, "a number above 0");
   }
 
+  /** From 0 up to but not including 1. */
+  probability(name: string, fallback: number): number {
+    const value = this.config[name] ?? fallback;
+    if (typeof value === "number" && value >= 0 && value < 1) return value;
+    throw wrong(name, value, "a probability from 0 to below 1");
+  }
+
   flag(name: string, fallback: boolean): boolean {
     const value = this.config[name] ?? fallback;
     if (typeof value === "boolean") return value;

@@ -1,5 +1,6 @@
+import { ALL_LINEAR, isModulePattern, modulePattern } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
-import type { Graph, LoraBranch, Value } from "@gradpool/graph";
+import type { DropoutMask, Graph, LoraBranch, Shape, Value } from "@gradpool/graph";
 import type { WeightsHeader } from "./tensors.js";
 
 /** A linear layer that LoRA can adapt. */
@@ -35,6 +36,16 @@ export interface TokenTables {
   head: string;
 }
 
+/** A place where the model itself drops elements in training, as its config says. */
+export interface DropoutSite {
+  /** As torch names the module, such as "transformer.h.0.attn.attn_dropout". */
+  name: string;
+  /** That an element is dropped, above 0 and below 1. */
+  probability: number;
+  /** Of what is dropped from, in the symbols B and S. */
+  shape: Shape;
+}
+
 /** What a family builds its layers from. */
 export interface ForwardContext {
   graph: Graph;
@@ -44,6 +55,10 @@ export interface ForwardContext {
   tokenTable(name: string): Value;
   /** LoRA of a module; undefined where it is not adapted. */
   lora(module: string): LoraBranch | undefined;
+  /** The mask of one of the model's own dropouts; undefined where nothing is dropped. */
+  dropoutMask(site: string): DropoutMask | undefined;
+  /** Builds a block of the model on x [N, C]: its values are kept for the backward pass, or computed again. */
+  block(x: Value, build: (x: Value) => Value): Value;
   /** Token ids [B, S]. */
   ids: Value;
   /** 0 … S − 1 [S]. */
@@ -56,6 +71,8 @@ export interface ForwardContext {
 export interface Model {
   description: ModelDescription;
   tokenTables: TokenTables;
+  /** The model's own dropouts; none where its config has them at 0. */
+  dropouts: readonly DropoutSite[];
   /** Hidden states [N, C] before the head. */
   forward(context: ForwardContext): Value;
 }
@@ -67,14 +84,15 @@ export interface Family {
 }
 
 /**
- * The modules that PEFT would adapt: those whose name is a pattern or ends in "." + pattern
- * (peft.tuners.tuners_utils.check_target_module_exists), sorted by name.
- * Errors: `invalid_argument` when a pattern matches nothing, listing what there is.
+ * The modules that PEFT would adapt, sorted by name: those whose name is a pattern or ends in "." + pattern;
+ * of a single regular expression, those whose whole name it matches; of "all-linear", all, since the head is
+ * none of them (peft.tuners.tuners_utils.check_target_module_exists).
+ * Errors: `invalid_argument` when a pattern matches nothing, listing what there is; those of modulePattern.
  */
 export function selectTargets(description: ModelDescription, patterns: readonly string[]): LinearModule[] {
-  const matches = (name: string, pattern: string) => name === pattern || name.endsWith(`.${pattern}`);
-  for (const pattern of patterns) {
-    if (description.modules.some(({ name }) => matches(name, pattern))) continue;
+  const rules = rulesOf(patterns);
+  for (const { pattern, matches } of rules) {
+    if (description.modules.some(({ name }) => matches(name))) continue;
     const kinds = [...new Set(description.modules.map(({ name }) => name.replace(/^.*\.\d+\./, "")))].join(", ");
     throw new GradpoolError(
       "invalid_argument",
@@ -82,6 +100,18 @@ export function selectTargets(description: ModelDescription, patterns: readonly 
     );
   }
   return description.modules
-    .filter(({ name }) => patterns.some((pattern) => matches(name, pattern)))
+    .filter(({ name }) => rules.some(({ matches }) => matches(name)))
     .sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+function rulesOf(patterns: readonly string[]): { pattern: string; matches: (name: string) => boolean }[] {
+  if (isModulePattern(patterns)) {
+    const [pattern] = patterns;
+    return [{ pattern, matches: modulePattern(pattern, "target_modules") }];
+  }
+  if (patterns.length === 1 && patterns[0] === ALL_LINEAR) return [{ pattern: ALL_LINEAR, matches: () => true }];
+  return patterns.map((pattern) => ({
+    pattern,
+    matches: (name) => name === pattern || name.endsWith(`.${pattern}`),
+  }));
 }

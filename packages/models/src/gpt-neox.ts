@@ -7,6 +7,7 @@ import { GradpoolError } from "@gradpool/errors";
 import {
   add,
   attention,
+  dropout,
   gather,
   layerNorm,
   linear,
@@ -19,7 +20,7 @@ import {
 } from "@gradpool/graph";
 import { ACTIVATION_NAMES, ACTIVATIONS, type Activation } from "./activations.js";
 import { ConfigReader } from "./config-reader.js";
-import type { Family, ForwardContext, LinearModule, Model } from "./description.js";
+import type { DropoutSite, Family, ForwardContext, LinearModule, Model } from "./description.js";
 import { angles, inverseFrequencies } from "./rope.js";
 import { requireTensor, type WeightsHeader } from "./tensors.js";
 
@@ -40,6 +41,8 @@ interface GptNeoxConfig {
   tied: boolean;
   /** [D/2]; zero for what passes. */
   frequencies: Float32Array;
+  attentionDropout: number;
+  hiddenDropout: number;
 }
 
 function readConfig(raw: Readonly<Record<string, unknown>>): GptNeoxConfig {
@@ -72,6 +75,8 @@ function readConfig(raw: Readonly<Record<string, unknown>>): GptNeoxConfig {
     isParallel: config.flag("use_parallel_residual", true),
     attentionBias: config.flag("attention_bias", true),
     tied: config.flag("tie_word_embeddings", false),
+    attentionDropout: config.probability("attention_dropout", 0),
+    hiddenDropout: config.probability("hidden_dropout", 0),
   };
 }
 
@@ -90,6 +95,22 @@ const layerLinears = ({ width, inner }: GptNeoxConfig): [string, number, number]
 ];
 
 const isBiased = ({ attentionBias }: GptNeoxConfig, name: string) => attentionBias || name.startsWith("mlp.");
+
+/** Where GPTNeoXModel, its layers and their attention drop: behind the embedding, in the attention, before each residual sum. */
+function dropoutSites({ width, layers, heads, attentionDropout, hiddenDropout }: GptNeoxConfig): DropoutSite[] {
+  const hidden = (name: string): DropoutSite => ({ name, probability: hiddenDropout, shape: ["B*S", width] });
+  const ofLayer = (layer: number): DropoutSite[] => {
+    const part = `gpt_neox.layers.${layer}`;
+    const shape = ["B", heads, "S", "S"];
+    return [
+      { name: `${part}.attention.attention_dropout`, probability: attentionDropout, shape },
+      hidden(`${part}.post_attention_dropout`),
+      hidden(`${part}.post_mlp_dropout`),
+    ];
+  };
+  const inLayers = Array.from({ length: layers }, (_, layer) => ofLayer(layer)).flat();
+  return [hidden("gpt_neox.emb_dropout"), ...inLayers].filter(({ probability }) => probability > 0);
+}
 
 function expectedTensors(config: GptNeoxConfig): Map<string, number[]> {
   const { width, layers, vocabulary, tied } = config;
@@ -134,13 +155,14 @@ function open(raw: Readonly<Record<string, unknown>>, header: WeightsHeader): Mo
       fanInFanOut: false,
     },
     tokenTables: { embedding, head: config.tied ? embedding : "embed_out.weight" },
+    dropouts: dropoutSites(config),
     forward: (context) => forward(config, context),
   };
 }
 
 function forward(config: GptNeoxConfig, context: ForwardContext): Value {
   const { width, layers, heads, headSize, epsilon } = config;
-  const { ids, positions, causalMask, weight, tokenTable, lora } = context;
+  const { ids, positions, causalMask, weight, tokenTable, lora, dropoutMask, block } = context;
   const { cosines, sines } = angles(positions, config.frequencies);
 
   const norm = (x: Value, name: string) =>
@@ -157,7 +179,9 @@ function forward(config: GptNeoxConfig, context: ForwardContext): Value {
     const [q, k, v] = split(fused, 3, 3) as [Value, Value, Value];
     const rotatedQ = rotary(pairedHeads(q, config), cosines, sines);
     const rotatedK = rotary(pairedHeads(k, config), cosines, sines);
-    const mixed = attention(rotatedQ, rotatedK, transpose(v, [0, 2, 1, 3]), causalMask, 1 / Math.sqrt(headSize));
+    const mask = dropoutMask(`gpt_neox.layers.${layer}.attention.attention_dropout`);
+    const scale = 1 / Math.sqrt(headSize);
+    const mixed = attention(rotatedQ, rotatedK, transpose(v, [0, 2, 1, 3]), causalMask, scale, mask);
     const joined = reshape(transpose(mixed, [0, 2, 1, 3]), ["rest", width]);
     return project(joined, layer, "attention.dense");
   };
@@ -166,12 +190,17 @@ function forward(config: GptNeoxConfig, context: ForwardContext): Value {
     return project(inner, layer, "mlp.dense_4h_to_h");
   };
 
-  let x = reshape(gather(tokenTable("gpt_neox.embed_in.weight"), ids), ["rest", width]);
+  const drop = (x: Value, site: string) => dropout(x, dropoutMask(`gpt_neox.${site}`));
+  let x = drop(reshape(gather(tokenTable("gpt_neox.embed_in.weight"), ids), ["rest", width]), "emb_dropout");
   for (let layer = 0; layer < layers; layer++) {
-    const attended = attend(norm(x, `layers.${layer}.input_layernorm`), layer);
-    const between = add(x, attended);
-    const source = config.isParallel ? x : between;
-    x = add(between, transform(norm(source, `layers.${layer}.post_attention_layernorm`), layer));
+    const part = `layers.${layer}`;
+    x = block(x, (before) => {
+      const attended = attend(norm(before, `${part}.input_layernorm`), layer);
+      const between = add(before, drop(attended, `${part}.post_attention_dropout`));
+      const source = config.isParallel ? before : between;
+      const transformed = transform(norm(source, `${part}.post_attention_layernorm`), layer);
+      return add(between, drop(transformed, `${part}.post_mlp_dropout`));
+    });
   }
   return norm(x, "final_layer_norm");
 }

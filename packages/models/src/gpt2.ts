@@ -3,6 +3,7 @@ import { GradpoolError } from "@gradpool/errors";
 import {
   add,
   attention,
+  dropout,
   gather,
   layerNorm,
   linear,
@@ -14,7 +15,7 @@ import {
 } from "@gradpool/graph";
 import { ACTIVATION_NAMES, ACTIVATIONS, type Activation } from "./activations.js";
 import { ConfigReader } from "./config-reader.js";
-import type { Family, ForwardContext, LinearModule, Model } from "./description.js";
+import type { DropoutSite, Family, ForwardContext, LinearModule, Model } from "./description.js";
 import { requireTensor, type WeightsHeader } from "./tensors.js";
 
 interface Gpt2Config {
@@ -29,6 +30,9 @@ interface Gpt2Config {
   scaleByHeadSize: boolean;
   scaleByInverseLayer: boolean;
   tied: boolean;
+  embeddingDropout: number;
+  attentionDropout: number;
+  residualDropout: number;
 }
 
 function readConfig(raw: Readonly<Record<string, unknown>>): Gpt2Config {
@@ -56,6 +60,9 @@ function readConfig(raw: Readonly<Record<string, unknown>>): Gpt2Config {
     scaleByHeadSize: config.flag("scale_attn_weights", true),
     scaleByInverseLayer: config.flag("scale_attn_by_inverse_layer_idx", false),
     tied: config.flag("tie_word_embeddings", true),
+    embeddingDropout: config.probability("embd_pdrop", 0.1),
+    attentionDropout: config.probability("attn_pdrop", 0.1),
+    residualDropout: config.probability("resid_pdrop", 0.1),
   };
 }
 
@@ -66,6 +73,24 @@ const blockLinears = ({ width, inner }: Gpt2Config): [string, number, number][] 
   ["mlp.c_fc", width, inner],
   ["mlp.c_proj", inner, width],
 ];
+
+/** Where GPT2Model, GPT2Attention and GPT2MLP drop: behind the embeddings, in the attention, before each residual sum. */
+function dropoutSites(config: Gpt2Config): DropoutSite[] {
+  const { width, heads, layers, embeddingDropout, attentionDropout, residualDropout } = config;
+  const hidden = ["B*S", width];
+  const ofLayer = (layer: number): DropoutSite[] => {
+    const block = `transformer.h.${layer}`;
+    return [
+      { name: `${block}.attn.attn_dropout`, probability: attentionDropout, shape: ["B", heads, "S", "S"] },
+      { name: `${block}.attn.resid_dropout`, probability: residualDropout, shape: hidden },
+      { name: `${block}.mlp.dropout`, probability: residualDropout, shape: hidden },
+    ];
+  };
+  return [
+    { name: "transformer.drop", probability: embeddingDropout, shape: hidden },
+    ...Array.from({ length: layers }, (_, layer) => ofLayer(layer)).flat(),
+  ].filter(({ probability }) => probability > 0);
+}
 
 /** Names and shapes of every tensor, without the prefix that some files carry. */
 function expectedTensors(config: Gpt2Config): Map<string, number[]> {
@@ -119,13 +144,14 @@ function open(raw: Readonly<Record<string, unknown>>, header: WeightsHeader): Mo
       fanInFanOut: true,
     },
     tokenTables: { embedding, head },
+    dropouts: dropoutSites(config),
     forward: (context) => forward(config, prefix, context),
   };
 }
 
 function forward(config: Gpt2Config, prefix: string, context: ForwardContext): Value {
   const { width, heads, layers } = config;
-  const { ids, positions, causalMask, weight, tokenTable, lora } = context;
+  const { ids, positions, causalMask, weight, tokenTable, lora, dropoutMask, block } = context;
 
   const norm = (x: Value, name: string) =>
     layerNorm(x, weight(`${prefix}${name}.weight`), weight(`${prefix}${name}.bias`), config.epsilon);
@@ -144,15 +170,21 @@ function forward(config: Gpt2Config, prefix: string, context: ForwardContext): V
     gather(tokenTable(`${prefix}wte.weight`), ids),
     gather(weight(`${prefix}wpe.weight`), positions),
   );
-  let x = reshape(embedded, ["rest", width]);
+  const drop = (x: Value, site: string) => dropout(x, dropoutMask(`transformer.${site}`));
+  let x = drop(reshape(embedded, ["rest", width]), "drop");
   for (let layer = 0; layer < layers; layer++) {
-    const block = `h.${layer}`;
-    const [q, k, v] = split(project(norm(x, `${block}.ln_1`), `${block}.attn.c_attn`), 3, 1).map(toHeads);
-    const mixed = attention(q as Value, k as Value, v as Value, causalMask, attentionScale(config, layer));
-    const joined = reshape(transpose(mixed, [0, 2, 1, 3]), ["rest", width]);
-    x = add(x, project(joined, `${block}.attn.c_proj`));
-    const inner = ACTIVATIONS[config.activation](project(norm(x, `${block}.ln_2`), `${block}.mlp.c_fc`));
-    x = add(x, project(inner, `${block}.mlp.c_proj`));
+    const name = `h.${layer}`;
+    x = block(x, (before) => {
+      const [q, k, v] = split(project(norm(before, `${name}.ln_1`), `${name}.attn.c_attn`), 3, 1).map(toHeads);
+      const attentionMask = dropoutMask(`transformer.${name}.attn.attn_dropout`);
+      const scale = attentionScale(config, layer);
+      const mixed = attention(q as Value, k as Value, v as Value, causalMask, scale, attentionMask);
+      const joined = reshape(transpose(mixed, [0, 2, 1, 3]), ["rest", width]);
+      const attended = drop(project(joined, `${name}.attn.c_proj`), `${name}.attn.resid_dropout`);
+      const between = add(before, attended);
+      const inner = ACTIVATIONS[config.activation](project(norm(between, `${name}.ln_2`), `${name}.mlp.c_fc`));
+      return add(between, drop(project(inner, `${name}.mlp.c_proj`), `${name}.mlp.dropout`));
+    });
   }
   return norm(x, "ln_f");
 }

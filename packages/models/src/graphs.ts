@@ -1,12 +1,13 @@
 /**
  * The graphs that run on a device: forward and backward as one (`buildTrainingGraph`), and the loss alone
- * (`buildLossGraph`); the third, for logits, lies in logits-graph.ts. Rows B, positions S and rank r are symbols, the
- * LoRA scaling an input: one session of each serves every run on its base and targets (I9).
+ * (`buildLossGraph`); the third, for logits, lies in logits-graph.ts. Rows B, positions S and ranks are symbols,
+ * the LoRA scalings inputs: one session of each serves every run on its base and targets (I9).
  */
 import { loraNames } from "@gradpool/adapter";
 import {
   backward,
   cast,
+  checkpoint,
   concat,
   Graph,
   greater,
@@ -14,10 +15,11 @@ import {
   reshape,
   verify,
   where,
+  type DropoutMask,
   type LoraBranch,
   type Value,
 } from "@gradpool/graph";
-import type { LinearModule, Model } from "./description.js";
+import type { DropoutSite, LinearModule, Model } from "./description.js";
 import { WEIGHT_DTYPES, type WeightDtype, type WeightsHeader } from "./tensors.js";
 
 export interface GraphOptions {
@@ -28,16 +30,30 @@ export interface GraphOptions {
   padRows?: ReadonlyMap<string, Float32Array>;
 }
 
-/** Names of the graphs' inputs and outputs. */
+/** What a training graph does besides computing gradients. */
+export interface TrainingOptions {
+  /** LoRA's dropout. */
+  dropout: boolean;
+  /** The model's own dropouts. */
+  modelDropout?: boolean;
+  /** Blocks are computed again in the backward pass instead of kept: less memory, more time, the same bits. */
+  gradientCheckpointing?: boolean;
+}
+
+/** Names of the graphs' inputs and outputs; a mask is named after its module or its dropout's site. */
 export const maskName = (module: string) => `dropout_mask.${module}`;
+export const scalingName = (module: string) => `lora_scaling.${module}`;
+/** The symbol of the rank of the i-th target. */
+export const rankSymbol = (target: number) => `r${target}`;
 export const gradientName = (tensor: string) => `gradient.${tensor}`;
 
 /**
- * Inputs: ids [B, S], positions [S], targets and weights [B·S], lora_scaling, the LoRA tensors, with
- * dropout a bool mask [B·S, in] per module (1 keeps; the factor 1 / (1 − p) belongs into lora_scaling). Outputs: loss_sum, and one gradient per LoRA tensor.
+ * Inputs: ids [B, S], positions [S], targets and weights [B·S]; per module a scaling and its LoRA
+ * tensors, of a rank of their own; with dropout a bool mask [B·S, in] per module (1 keeps; the factor
+ * 1 / (1 − p) belongs into the scaling), with the model's own dropouts one per site. Outputs: loss_sum, and one gradient per LoRA tensor.
  */
-export function buildTrainingGraph(options: GraphOptions & { dropout: boolean }): Graph {
-  const { graph, hidden, head, trainables } = buildForward(options, { training: true, dropout: options.dropout });
+export function buildTrainingGraph(options: GraphOptions & TrainingOptions): Graph {
+  const { graph, hidden, head, trainables } = buildForward(options, options);
   const loss = linearCrossEntropy(hidden, head(), ...lossInputs(graph));
   graph.output("loss_sum", loss);
   for (const [i, gradient] of backward(loss, trainables).entries()) {
@@ -49,7 +65,7 @@ export function buildTrainingGraph(options: GraphOptions & { dropout: boolean })
 
 /** As `buildTrainingGraph`, without dropout and gradients. */
 export function buildLossGraph(options: GraphOptions): Graph {
-  const { graph, hidden, head } = buildForward(options, { training: false, dropout: false });
+  const { graph, hidden, head } = buildForward(options);
   graph.output("loss_sum", linearCrossEntropy(hidden, head(), ...lossInputs(graph)));
   verify(graph);
   return graph;
@@ -69,16 +85,13 @@ interface Forward {
   trainables: Value[];
 }
 
-interface Mode {
-  /** Gradients of the adapter will be asked for. */
-  training: boolean;
-  dropout: boolean;
-}
-
-/** `maskOf` makes the attention's mask from the positions [S]. */
+/**
+ * `training`: gradients of the adapter will be asked for. `maskOf` makes the attention's mask from the
+ * positions [S].
+ */
 export function buildForward(
   { model, header, targets, padRows }: GraphOptions,
-  mode: Mode,
+  training?: TrainingOptions,
   maskOf: (positions: Value) => Value = causalMask,
 ): Forward {
   const graph = new Graph();
@@ -90,7 +103,8 @@ export function buildForward(
     return row ? concat(weights(name), graph.literal(row, [1, row.length]), 0) : weights(name);
   });
   const trainables: Value[] = [];
-  const branches = targets.length > 0 ? loraBranches(graph, targets, mode, trainables) : new Map<string, LoraBranch>();
+  const branches = targets.length > 0 ? loraBranches(graph, targets, trainables, training) : new Map<string, LoraBranch>();
+  const masks = new Map(training?.modelDropout ? model.dropouts.map((site) => [site.name, siteMask(graph, site)]) : []);
   const hidden = model.forward({
     graph,
     ids,
@@ -98,25 +112,37 @@ export function buildForward(
     weight: weights,
     tokenTable,
     lora: (module) => branches.get(module),
+    dropoutMask: (site) => masks.get(site),
+    block: training?.gradientCheckpointing ? checkpoint : (x, build) => build(x),
     causalMask: maskOf(positions),
   });
   return { graph, hidden, trainables, head: () => tokenTable(model.tokenTables.head) };
 }
 
-function loraBranches(graph: Graph, targets: readonly LinearModule[], mode: Mode, trainables: Value[]) {
-  const scaling = graph.input("lora_scaling", "float32", []);
-  const trainable = { trainable: mode.training };
+function loraBranches(
+  graph: Graph,
+  targets: readonly LinearModule[],
+  trainables: Value[],
+  training: TrainingOptions | undefined,
+) {
+  const trainable = { trainable: training !== undefined };
   return new Map(
-    targets.map(({ name, inFeatures, outFeatures }): [string, LoraBranch] => {
+    targets.map(({ name, inFeatures, outFeatures }, i): [string, LoraBranch] => {
       const names = loraNames(name);
-      const a = graph.input(names.a, "float32", ["r", inFeatures], trainable);
-      const b = graph.input(names.b, "float32", [outFeatures, "r"], trainable);
+      const r = rankSymbol(i);
+      const scaling = graph.input(scalingName(name), "float32", []);
+      const a = graph.input(names.a, "float32", [r, inFeatures], trainable);
+      const b = graph.input(names.b, "float32", [outFeatures, r], trainable);
       trainables.push(a, b);
       const branch = { a, b, scaling };
-      if (!mode.dropout) return [name, branch];
+      if (!training?.dropout) return [name, branch];
       return [name, { ...branch, mask: graph.input(maskName(name), "bool", ["B*S", inFeatures]) }];
     }),
   );
+}
+
+function siteMask(graph: Graph, { name, probability, shape }: DropoutSite): DropoutMask {
+  return { keep: graph.input(maskName(name), "bool", shape), factor: 1 / (1 - probability) };
 }
 
 function weightReader(graph: Graph, header: WeightsHeader): (name: string) => Value {

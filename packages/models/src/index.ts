@@ -1,5 +1,6 @@
 export {
   selectTargets,
+  type DropoutSite,
   type LinearModule,
   type Model,
   type ModelDescription,
@@ -12,6 +13,9 @@ export {
   buildTrainingGraph,
   gradientName,
   maskName,
+  rankSymbol,
+  scalingName,
   type GraphOptions,
+  type TrainingOptions,
 } from "./graphs.js";
 export { buildLogitsGraph, presentName } from "./logits-graph.js";

@@ -19,7 +19,7 @@ import {
 } from "@gradpool/graph";
 import { ACTIVATION_NAMES, ACTIVATIONS, type Activation } from "./activations.js";
 import { ConfigReader } from "./config-reader.js";
-import type { Family, ForwardContext, LinearModule, Model } from "./description.js";
+import type { DropoutSite, Family, ForwardContext, LinearModule, Model } from "./description.js";
 import { angles, inverseFrequencies } from "./rope.js";
 import { requireTensor, type WeightsHeader } from "./tensors.js";
 
@@ -40,6 +40,7 @@ interface LlamaConfig {
   biasOf: (linear: string) => boolean;
   normalizesHeads: boolean;
   frequencies: Float32Array;
+  attentionDropout: number;
 }
 
 function readConfig(raw: Readonly<Record<string, unknown>>): LlamaConfig {
@@ -76,6 +77,7 @@ function readConfig(raw: Readonly<Record<string, unknown>>): LlamaConfig {
     },
     normalizesHeads: modelType === "qwen3",
     frequencies: inverseFrequencies(raw, headSize),
+    attentionDropout: config.probability("attention_dropout", 0),
   };
 }
 
@@ -97,6 +99,14 @@ function layerLinears({ width, inner, heads, groups, headSize }: LlamaConfig): [
     ["mlp.up_proj", width, inner],
     ["mlp.down_proj", inner, width],
   ];
+}
+
+const attentionSite = (layer: number) => `model.layers.${layer}.self_attn.attention_dropout`;
+
+function dropoutSites({ layers, heads, attentionDropout: probability }: LlamaConfig): DropoutSite[] {
+  if (probability === 0) return [];
+  const shape = ["B", heads, "S", "S"];
+  return Array.from({ length: layers }, (_, layer) => ({ name: attentionSite(layer), probability, shape }));
 }
 
 function expectedTensors(config: LlamaConfig): Map<string, number[]> {
@@ -142,6 +152,7 @@ function open(raw: Readonly<Record<string, unknown>>, header: WeightsHeader): Mo
       parametersPerToken: config.tied ? config.width : 2 * config.width,
       fanInFanOut: false,
     },
+    dropouts: dropoutSites(config),
     tokenTables: { embedding, head: config.tied ? embedding : "lm_head.weight" },
     forward: (context) => forward(config, context),
   };
@@ -149,7 +160,7 @@ function open(raw: Readonly<Record<string, unknown>>, header: WeightsHeader): Mo
 
 function forward(config: LlamaConfig, context: ForwardContext): Value {
   const { width, layers, heads, groups, headSize, epsilon } = config;
-  const { ids, positions, causalMask, weight, tokenTable, lora } = context;
+  const { ids, positions, causalMask, weight, tokenTable, lora, dropoutMask, block } = context;
   const { cosines, sines } = angles(positions, config.frequencies);
 
   const norm = (x: Value, name: string) => rmsNorm(x, weight(`model.${name}.weight`), epsilon);
@@ -169,16 +180,18 @@ function forward(config: LlamaConfig, context: ForwardContext): Value {
   for (let layer = 0; layer < layers; layer++) {
     const part = `layers.${layer}`;
     const headNorm = (name: string) => (config.normalizesHeads ? `${part}.self_attn.${name}` : undefined);
-    const normed = norm(x, `${part}.input_layernorm`);
-    const q = rotary(toHeads(project(normed, layer, "self_attn.q_proj"), heads, headNorm("q_norm")), cosines, sines);
-    const k = rotary(toHeads(project(normed, layer, "self_attn.k_proj"), groups, headNorm("k_norm")), cosines, sines);
-    const v = toHeads(project(normed, layer, "self_attn.v_proj"), groups);
-    const mixed = attention(q, k, v, causalMask, 1 / Math.sqrt(headSize));
-    const joined = reshape(transpose(mixed, [0, 2, 1, 3]), ["rest", heads * headSize]);
-    x = add(x, project(joined, layer, "self_attn.o_proj"));
-    const inner = norm(x, `${part}.post_attention_layernorm`);
-    const gate = ACTIVATIONS[config.activation](project(inner, layer, "mlp.gate_proj"));
-    x = add(x, project(mul(gate, project(inner, layer, "mlp.up_proj")), layer, "mlp.down_proj"));
+    x = block(x, (before) => {
+      const normed = norm(before, `${part}.input_layernorm`);
+      const q = rotary(toHeads(project(normed, layer, "self_attn.q_proj"), heads, headNorm("q_norm")), cosines, sines);
+      const k = rotary(toHeads(project(normed, layer, "self_attn.k_proj"), groups, headNorm("k_norm")), cosines, sines);
+      const v = toHeads(project(normed, layer, "self_attn.v_proj"), groups);
+      const mixed = attention(q, k, v, causalMask, 1 / Math.sqrt(headSize), dropoutMask(attentionSite(layer)));
+      const joined = reshape(transpose(mixed, [0, 2, 1, 3]), ["rest", heads * headSize]);
+      const between = add(before, project(joined, layer, "self_attn.o_proj"));
+      const inner = norm(between, `${part}.post_attention_layernorm`);
+      const gate = ACTIVATIONS[config.activation](project(inner, layer, "mlp.gate_proj"));
+      return add(between, project(mul(gate, project(inner, layer, "mlp.up_proj")), layer, "mlp.down_proj"));
+    });
   }
   return norm(x, "norm");
 }

@@ -19,13 +19,13 @@ export function presentName(input: string): string | undefined {
 
 /**
  * Inputs: ids [B, S], positions [S] (P … P + S − 1), seen_positions [P + S] (0 … P + S − 1), rows [K] of
- * the B·S positions, lora_scaling, the LoRA tensors, and in the order of the layers past.key.0,
+ * the B·S positions, the LoRA scalings and tensors, and in the order of the layers past.key.0,
  * past.value.0 … [B, K, P, D]. Outputs: logits [K, V], and present.key.0 … [B, K, P + S, D].
  */
 export function buildLogitsGraph(options: GraphOptions): Graph {
   const present = new Map<string, Value>();
   const maskOf = (positions: Value) => cachedMask(positions, present);
-  const { graph, hidden, head } = buildForward(options, { training: false, dropout: false }, maskOf);
+  const { graph, hidden, head } = buildForward(options, undefined, maskOf);
   const rows = graph.input("rows", "int64", ["K"]);
   graph.output("logits", matmul(gather(hidden, rows), head(), { transB: true }));
   for (const [name, value] of present) graph.output(name, value);

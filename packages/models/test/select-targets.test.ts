@@ -33,3 +33,19 @@ test("part of a word is no match, and what exists is listed", () => {
   );
   assert.throws(() => select("c_attn", "q_proj"), /q_proj/);
 });
+
+test("a single regular expression must match whole names", () => {
+  assert.deepEqual(select(String.raw`.*\.h\.(1|10)\.attn\.c_(attn|proj)`), [
+    "transformer.h.1.attn.c_attn",
+    "transformer.h.1.attn.c_proj",
+    "transformer.h.10.attn.c_attn",
+    "transformer.h.10.attn.c_proj",
+  ]);
+  assert.throws(() => select("c_(attn|proj)"), /nothing is called c_\(attn\|proj\)/);
+  assert.throws(() => select("c_attn", ".*c_fc"), /nothing is called \.\*c_fc/);
+  assert.throws(() => select("(c_attn"), /no regular expression: it lacks a \)/);
+});
+
+test("all-linear selects every module", () => {
+  assert.deepEqual(select("all-linear"), description.modules.map(({ name }) => name).sort()); // prettier-ignore
+});

@@ -45,6 +45,8 @@ export function defaultRecipe(): Recipe {
       targetModules: ["c_attn", "c_proj"],
       useRslora: false,
       initAdapter: "",
+      rankPattern: {},
+      alphaPattern: {},
     },
     adamBeta1: 0.9,
     adamBeta2: 0.999,
@@ -62,6 +64,8 @@ export function defaultRecipe(): Recipe {
     loadBestModelAtEnd: false,
     earlyStoppingPatience: 0,
     earlyStoppingThreshold: 0,
+    modelDropout: true,
+    gradientCheckpointing: false,
   };
 }
 
@@ -72,11 +76,6 @@ export const NEW_START = {
   resumeWeightsOnly: false,
   evalDataset: [] as string[],
 };
-
-/** Factor on B·A·x: alpha / r, or alpha / sqrt(r) for rsLoRA (peft's LoraLayer.scaling). */
-export function loraScaling(lora: { r: number; alpha: number; useRslora: boolean }): number {
-  return lora.alpha / (lora.useRslora ? Math.sqrt(lora.r) : lora.r);
-}
 
 /** Throws what a field must be, unless it is. */
 type Require = (holds: boolean, field: string, value: unknown, bound: string) => void;
@@ -110,6 +109,10 @@ export function checkRecipe(recipe: Recipe): void {
   atLeast("lora_r", lora.r, 1);
   finite("lora_alpha", lora.alpha, lora.alpha > 0, "greater than 0");
   finite("lora_dropout", lora.dropout, lora.dropout >= 0 && lora.dropout < 1, "at least 0 and below 1");
+  for (const [pattern, r] of Object.entries(lora.rankPattern)) atLeast(`rank_pattern of ${pattern}`, r, 1);
+  for (const [pattern, alpha] of Object.entries(lora.alphaPattern)) {
+    finite(`alpha_pattern of ${pattern}`, alpha, alpha > 0, "greater than 0");
+  }
   require(lora.targetModules.length > 0, "target_modules", "empty", "at least one module name, such as c_attn");
   checkSchedule(recipe);
   checkEvaluation(recipe);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { GradpoolError } from "@gradpool/errors";
-import { checkRecipe, defaultRecipe, loraScaling, LR_SCHEDULERS } from "@gradpool/recipe";
+import { checkRecipe, defaultRecipe, LR_SCHEDULERS } from "@gradpool/recipe";
 import type { LoraRecipe, Recipe } from "@gradpool/rpc";
 
 test("the defaults are allowed", () => checkRecipe(defaultRecipe()));
@@ -70,8 +70,3 @@ for (const [changes, message] of WRONG_LORA) {
     refuses({ ...recipe, lora: { ...(recipe.lora as LoraRecipe), ...changes } }, message);
   });
 }
-
-test("scaling is alpha / r, or alpha / sqrt(r) for rsLoRA", () => {
-  assert.equal(loraScaling({ r: 16, alpha: 32, useRslora: false }), 2);
-  assert.equal(loraScaling({ r: 16, alpha: 32, useRslora: true }), 8);
-});

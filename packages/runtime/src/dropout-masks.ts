@@ -7,11 +7,12 @@
  * is decided. Half of the lanes are decided by each word, so 32 of them cost about 6 words, whatever
  * the probability.
  */
-import type { LinearModule } from "@gradpool/models";
+import { evaluateDim } from "@gradpool/graph";
+import type { DropoutSite, LinearModule } from "@gradpool/models";
 
 /** What the masks of a micro-batch follow from, besides the module. */
 export interface DropoutKey {
-  /** Probability that an element is dropped. */
+  /** Probability that an element of a LoRA input is dropped; the model's own dropouts have theirs from its config. */
   probability: number;
   seed: number;
   step: number;
@@ -24,6 +25,20 @@ const DIGITS = 32;
 /** One mask [rows, in] per module: 1 where kept, 0 where dropped. */
 export function dropoutMasks(modules: readonly LinearModule[], rows: number, key: DropoutKey): Map<string, Uint8Array> {
   return new Map(modules.map(({ name, inFeatures }) => [name, dropoutMask(name, rows * inFeatures, key)]));
+}
+
+/** The masks of the model's own dropouts, each in its site's shape. */
+export function siteMasks(
+  sites: readonly DropoutSite[],
+  symbols: Readonly<Record<string, number>>,
+  key: DropoutKey,
+): Map<string, Uint8Array> {
+  return new Map(
+    sites.map(({ name, probability, shape }) => {
+      const size = shape.reduce<number>((product, dim) => product * evaluateDim(dim, symbols), 1);
+      return [name, dropoutMask(name, size, { ...key, probability })];
+    }),
+  );
 }
 
 /** Mask of `size` elements for one module. One loop over local variables: a step needs millions of elements. */

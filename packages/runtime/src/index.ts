@@ -13,4 +13,4 @@ export { onnxSessionOptions, type SessionOptions } from "./session-options.js";
 export { cudaEnvironment, listCudaDevices, type CudaDevice } from "./cuda/devices.js";
 export { requireCudaDevice, type UsableCudaDevice } from "./cuda/usable.js";
 export { parseDevice, type DeviceRequest } from "./device-request.js";
-export { dropoutMask, dropoutMasks, type DropoutKey } from "./dropout-masks.js";
+export { dropoutMask, dropoutMasks, siteMasks, type DropoutKey } from "./dropout-masks.js";

@@ -20,6 +20,7 @@ export class KeyValueCache {
 export class LogitsSession {
   private constructor(
     private readonly session: Session,
+    private readonly base: Base,
     /** Inputs of remembered keys and values. */
     private readonly past: readonly string[],
   ) {}
@@ -27,7 +28,7 @@ export class LogitsSession {
   static async create(base: Base, options: SessionOptions): Promise<LogitsSession> {
     const graph = buildLogitsGraph(await graphOptions(base));
     const past = graph.inputs.map(({ name }) => name).filter((name) => presentName(name) !== undefined);
-    return new LogitsSession(await Session.create(graph, base.source, options), past);
+    return new LogitsSession(await Session.create(graph, base.source, options), base, past);
   }
 
   /** Logits [K, V] behind the given positions [K] of one sequence. */
@@ -69,7 +70,7 @@ export class LogitsSession {
     ]);
     for (const name of this.past) feeds.set(name, cache.tensors.get(name) ?? new Float32Array(0));
     const sizes = { B: 1, S: ids.length, P: cache.length, K: rows.length };
-    const symbols = { ...sizes, ...feedAdapter(feeds, adapter) };
+    const symbols = { ...sizes, ...feedAdapter(feeds, this.base.targets, adapter) };
     const outputs = await this.session.run(symbols, feeds);
     for (const name of this.past) {
       const present = outputs.get(presentName(name) ?? "");

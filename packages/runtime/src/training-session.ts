@@ -1,15 +1,18 @@
-import { loraTensorNames, type AdapterTensors } from "@gradpool/adapter";
+import { loraNames, loraTensorNames, type AdapterTensors } from "@gradpool/adapter";
 import { meanRow, type ModelSource } from "@gradpool/model-source";
 import {
   buildLossGraph,
   buildTrainingGraph,
   gradientName,
   maskName,
+  rankSymbol,
+  scalingName,
   type GraphOptions,
   type LinearModule,
+  type TrainingOptions,
 } from "@gradpool/models";
 import { lossFeeds, type Batch } from "./batch.js";
-import { dropoutMasks, type DropoutKey } from "./dropout-masks.js";
+import { dropoutMasks, siteMasks, type DropoutKey } from "./dropout-masks.js";
 import { Session, type TensorData } from "./session.js";
 import type { SessionOptions } from "./session-options.js";
 
@@ -23,9 +26,10 @@ export interface Base {
 
 export interface Adapter {
   tensors: AdapterTensors;
-  r: number;
   /** alpha / r, or alpha / sqrt(r). */
   scaling: number;
+  /** Scalings of modules that have another, by name. */
+  ownScalings?: ReadonlyMap<string, number>;
 }
 
 export interface LossResult {
@@ -44,27 +48,24 @@ export class TrainingSession {
   private constructor(
     private readonly session: Session,
     private readonly base: Base,
-    private readonly dropout: boolean,
+    private readonly options: TrainingOptions,
   ) {}
 
-  /** `dropout`: masks are applied, and every `run` must give a key for them. */
-  static async create(base: Base, options: SessionOptions & { dropout: boolean }): Promise<TrainingSession> {
-    const graph = buildTrainingGraph({ ...(await graphOptions(base)), dropout: options.dropout });
-    return new TrainingSession(await Session.create(graph, base.source, options), base, options.dropout);
+  /** With LoRA's dropout or the model's own, every `run` must give a key for the masks. */
+  static async create(base: Base, options: SessionOptions & TrainingOptions): Promise<TrainingSession> {
+    const graph = buildTrainingGraph({ ...(await graphOptions(base)), ...options });
+    return new TrainingSession(await Session.create(graph, base.source, options), base, options);
   }
 
-  async run(batch: Batch, adapter: Adapter, dropout?: DropoutKey): Promise<TrainingResult> {
+  async run(batch: Batch, adapter: Adapter, key?: DropoutKey): Promise<TrainingResult> {
     const { feeds, symbols, targetTokens } = lossFeeds(batch);
-    if (this.dropout) {
-      if (!dropout) throw new Error("a session with dropout needs the key of its masks");
-      const masks = dropoutMasks(this.base.targets, symbols.B * symbols.S, dropout);
-      for (const [module, mask] of masks) feeds.set(maskName(module), mask);
-      // The masks are 0 and 1: what dropout adds to the kept elements rides on the scaling.
-      feedAdapter(feeds, { ...adapter, scaling: adapter.scaling / (1 - dropout.probability) });
-    } else {
-      feedAdapter(feeds, adapter);
-    }
-    const outputs = await this.session.run({ ...symbols, r: adapter.r }, feeds);
+    const { dropout, modelDropout } = this.options;
+    if (modelDropout) feedMasks(feeds, siteMasks(this.base.source.model.dropouts, symbols, needed(key)));
+    if (dropout) feedMasks(feeds, dropoutMasks(this.base.targets, symbols.B * symbols.S, needed(key)));
+    // The masks are 0 and 1: what dropout adds to the kept elements rides on the scaling.
+    const kept = dropout ? 1 - needed(key).probability : 1;
+    const ranks = feedAdapter(feeds, this.base.targets, adapter, kept);
+    const outputs = await this.session.run({ ...symbols, ...ranks }, feeds);
     const gradients: AdapterTensors = new Map();
     for (const name of loraTensorNames(this.base.targets)) {
       const output = outputs.get(gradientName(name));
@@ -81,15 +82,20 @@ export class TrainingSession {
 
 /** Loss without gradients or dropout: for held-out data. */
 export class LossSession {
-  private constructor(private readonly session: Session) {}
+  private constructor(
+    private readonly session: Session,
+    private readonly base: Base,
+  ) {}
 
   static async create(base: Base, options: SessionOptions): Promise<LossSession> {
-    return new LossSession(await Session.create(buildLossGraph(await graphOptions(base)), base.source, options));
+    const graph = buildLossGraph(await graphOptions(base));
+    return new LossSession(await Session.create(graph, base.source, options), base);
   }
 
   async run(batch: Batch, adapter?: Adapter): Promise<LossResult> {
     const { feeds, symbols, targetTokens } = lossFeeds(batch);
-    const outputs = await this.session.run({ ...symbols, ...feedAdapter(feeds, adapter) }, feeds);
+    const ranks = feedAdapter(feeds, this.base.targets, adapter);
+    const outputs = await this.session.run({ ...symbols, ...ranks }, feeds);
     return { lossSum: scalarOf(outputs.get("loss_sum")), targetTokens };
   }
 
@@ -108,12 +114,31 @@ export async function graphOptions({ source, targets, padRow }: Base): Promise<G
   return { ...options, padRows };
 }
 
-/** Feeds the adapter and gives the rank that it stands for. */
-export function feedAdapter(feeds: Map<string, TensorData>, adapter?: Adapter): { r: number } | undefined {
-  if (!adapter) return undefined;
+function feedMasks(feeds: Map<string, TensorData>, masks: ReadonlyMap<string, Uint8Array>): void {
+  for (const [name, mask] of masks) feeds.set(maskName(name), mask);
+}
+
+function needed(key: DropoutKey | undefined): DropoutKey {
+  if (!key) throw new Error("a session with dropout needs the key of its masks");
+  return key;
+}
+
+/** Feeds the adapter and gives the ranks that its modules' symbols stand for. `kept`: share that dropout keeps. */
+export function feedAdapter(
+  feeds: Map<string, TensorData>,
+  targets: readonly LinearModule[],
+  adapter: Adapter | undefined,
+  kept = 1,
+): Record<string, number> {
+  const ranks: Record<string, number> = {};
+  if (!adapter) return ranks;
   for (const [name, { data }] of adapter.tensors) feeds.set(name, data);
-  feeds.set("lora_scaling", Float32Array.of(adapter.scaling));
-  return { r: adapter.r };
+  for (const [i, { name }] of targets.entries()) {
+    const scaling = adapter.ownScalings?.get(name) ?? adapter.scaling;
+    feeds.set(scalingName(name), Float32Array.of(scaling / kept));
+    ranks[rankSymbol(i)] = adapter.tensors.get(loraNames(name).a)?.shape[0] ?? 0;
+  }
+  return ranks;
 }
 
 function scalarOf(tensor: { data: unknown } | undefined): number {

@@ -21,7 +21,7 @@ function adapter(r: number, seed = 1): Adapter {
   const tensors = initAdapter(targets, r, seed);
   for (const [name, { data }] of tensors)
     if (name.includes("lora_B")) data.forEach((_, i) => (data[i] = Math.sin(i + seed) / 50));
-  return { tensors, r, scaling: 4 };
+  return { tensors, scaling: 4 };
 }
 
 function batch(rows: number, rowLength: number, shortest = rowLength): Batch {

@@ -1,4 +1,5 @@
 /** Values of flags: what is accepted, and how it is refused. */
+import { isModulePattern } from "@gradpool/adapter";
 import { parseDevice, type DeviceRequest } from "@gradpool/runtime";
 import { InvalidArgumentError, Option, type Command } from "commander";
 import { defaultOf, RECIPE_FLAGS, type FlagKind, type RecipeFlag } from "./recipe-flags.js";
@@ -81,6 +82,8 @@ function refusal(text: string, bound: string): InvalidArgumentError {
 
 /** Values of a flag that may be repeated, and that holds several separated by commas. */
 function commaSeparated(text: string, previous: readonly string[] | undefined): string[] {
+  // A regular expression is one value, commas and all.
+  if (isModulePattern([text])) return [...(previous ?? []), text];
   const names = text
     .split(",")
     .map((name) => name.trim())
@@ -93,6 +96,17 @@ function numbers(text: string): number[] {
   return text.split(",").map((part) => number()(part.trim()));
 }
 
+/** PATTERN=NUMBER, several separated by commas; a pattern may hold commas itself. */
+function patternValues(text: string, previous: Readonly<Record<string, number>> | undefined): Record<string, number> {
+  const values = { ...previous };
+  for (const part of text.split(/(?<=[=][^=,]*),/)) {
+    const [, pattern = "", digits = ""] = /^\s*([^=]+)=(.*)$/s.exec(part) ?? [];
+    if (pattern === "") throw refusal(text, "PATTERN=NUMBER, such as c_proj=4");
+    values[pattern] = number()(digits);
+  }
+  return values;
+}
+
 const PARSERS: Record<FlagKind, ((text: string) => unknown) | undefined> = {
   integer,
   number: number(),
@@ -100,6 +114,7 @@ const PARSERS: Record<FlagKind, ((text: string) => unknown) | undefined> = {
   text: undefined,
   list: undefined,
   numbers,
+  patterns: undefined,
 };
 
 const PLACEHOLDERS: Record<FlagKind, string> = {
@@ -109,6 +124,7 @@ const PLACEHOLDERS: Record<FlagKind, string> = {
   text: "<text>",
   list: "<names...>",
   numbers: "<x,x...>",
+  patterns: "<pattern=n...>",
 };
 
 /** Adds the recipe's flags, or those of the given names. Values that are not given stay undefined: recipeFrom knows the defaults. */
@@ -122,6 +138,7 @@ function recipeOption(flag: RecipeFlag): Option {
   const option = new Option(`--${name} ${PLACEHOLDERS[kind]}`, `${help}${shownDefault(flag)}`);
   option.helpGroup("Recipe:");
   if (kind === "list") return option.argParser(commaSeparated);
+  if (kind === "patterns") return option.argParser(patternValues);
   const parser = PARSERS[kind];
   return parser ? option.argParser(parser) : option;
 }
@@ -129,6 +146,7 @@ function recipeOption(flag: RecipeFlag): Option {
 function shownDefault(flag: RecipeFlag): string {
   const value = defaultOf(flag);
   const isSmall = typeof value === "number" && value !== 0 && Math.abs(value) < 1e-3;
-  const text = Array.isArray(value) ? value.join(",") : isSmall ? value.toExponential() : String(value);
+  const text =
+    typeof value === "object" ? Object.values(value).join(",") : isSmall ? value.toExponential() : String(value);
   return text === "" ? "" : ` (default: ${text})`;
 }

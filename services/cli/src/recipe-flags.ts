@@ -2,7 +2,7 @@
 import { defaultRecipe, LR_SCHEDULERS } from "@gradpool/recipe";
 import type { LoraRecipe, Recipe } from "@gradpool/rpc";
 
-export type FlagKind = "integer" | "number" | "boolean" | "text" | "list" | "numbers";
+export type FlagKind = "integer" | "number" | "boolean" | "text" | "list" | "numbers" | "patterns";
 
 /** Where a flag's value goes. */
 export type FlagField = { of: "recipe"; key: keyof Recipe } | { of: "lora"; key: keyof LoraRecipe };
@@ -15,7 +15,7 @@ export interface RecipeFlag {
   help: string;
 }
 
-export type FlagValue = number | boolean | string | string[] | number[];
+export type FlagValue = number | boolean | string | string[] | number[] | Record<string, number>;
 
 const recipe = (name: string, kind: FlagKind, key: keyof Recipe, help: string): RecipeFlag => ({
   name,
@@ -66,11 +66,20 @@ export const RECIPE_FLAGS: readonly RecipeFlag[] = [
   recipe("shuffle_buffer", "integer", "shuffleBuffer", "rows shuffled together; 0 keeps the order"),
   recipe("pad_token", "text", "padToken", "token that pads rows; empty: the tokenizer's own, else <|pad|> is added"),
   recipe("seed", "integer", "seed", "decides the adapter's start, shuffling and dropout"),
+  recipe("model_dropout", "boolean", "modelDropout", "the model's own dropouts are active, as its config.json says"),
+  recipe("gradient_checkpointing", "boolean", "gradientCheckpointing", "less memory for more time; the same result"),
   lora("lora_r", "integer", "r", "rank of the adapter"),
   lora("lora_alpha", "number", "alpha", "scaling is lora_alpha / lora_r"),
   lora("lora_dropout", "number", "dropout", "share of a LoRA input's elements that are dropped"),
-  lora("target_modules", "list", "targetModules", "modules to adapt, by name or by the last parts of it"),
+  lora(
+    "target_modules",
+    "list",
+    "targetModules",
+    "modules to adapt, by name or by the last parts of it; or one regular expression; or all-linear",
+  ),
   lora("use_rslora", "boolean", "useRslora", "scaling is lora_alpha / sqrt(lora_r)"),
+  lora("rank_pattern", "patterns", "rankPattern", "ranks of modules that have another, such as attn.c_proj=4,h.0.*=2"),
+  lora("alpha_pattern", "patterns", "alphaPattern", "alphas of modules that have another"),
   lora("init_adapter", "text", "initAdapter", "folder of a PEFT adapter to start from"),
   recipe("eval_every", "integer", "evalEvery", "evaluate every so many steps and at the end; 0: at each epoch's end"),
   recipe(

@@ -25,6 +25,7 @@ const OTHER: Record<FlagKind, [string, FlagValue]> = {
   text: ["other", "other"],
   list: ["c_fc,mlp.c_proj", ["c_fc", "mlp.c_proj"]],
   numbers: ["0.7,3e-1", [0.7, 0.3]],
+  patterns: ["c_fc=3,h.{1,2}.c_proj=4", { c_fc: 3, "h.{1,2}.c_proj": 4 }],
 };
 
 describe("the table of recipe flags", () => {
@@ -73,6 +74,19 @@ describe("the table of recipe flags", () => {
       ["c_fc, c_proj"],
     ]) {
       assert.deepEqual(recipeOf("--target_modules", ...argv).lora?.targetModules, ["c_fc", "c_proj"]);
+    }
+  });
+
+  test("a regular expression of modules is one value, commas and all", () => {
+    const pattern = String.raw`.*\.c_(fc|proj){1,2}`;
+    assert.deepEqual(recipeOf("--target_modules", pattern).lora?.targetModules, [pattern]);
+  });
+
+  test("patterns may be repeated, and what is none is refused", () => {
+    const { lora } = recipeOf("--rank_pattern", "c_fc=3", "--rank-pattern", "c_proj=4", "h.0=5");
+    assert.deepEqual(lora?.rankPattern, { c_fc: 3, c_proj: 4, "h.0": 5 });
+    for (const text of ["c_fc", "=3", "c_fc=", "c_fc=x"]) {
+      assert.throws(() => recipeOf("--rank_pattern", text), /--rank_pattern.*must be/);
     }
   });
 

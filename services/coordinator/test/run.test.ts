@@ -101,6 +101,8 @@ describe("a run", { timeout: 240_000 }, () => {
       target_modules: ["c_attn", "c_proj"],
       use_rslora: false,
       init_adapter: "",
+      rank_pattern: {},
+      alpha_pattern: {},
     });
     const [first] = metrics["steps"] as Record<string, unknown>[];
     const { step, epoch, loss, gradNorm, learningRate, tokens, seconds } = steps[0] ?? assert.fail();

@@ -1,9 +1,8 @@
-import { readAdapter, type AdapterTensors } from "@gradpool/adapter";
-import type { LinearModule } from "@gradpool/models";
+import { readAdapter, type AdaptedModule, type AdapterTensors } from "@gradpool/adapter";
 
 interface Shelved {
   file: Uint8Array;
-  /** Read at the first use, when targets and rank are known. */
+  /** Read at the first use, when targets and ranks are known. */
   parsed?: { key: string; tensors: AdapterTensors };
 }
 
@@ -19,13 +18,13 @@ export class AdapterShelf {
     this.#adapters.delete(adapterId);
   }
 
-  /** Errors: `data_loss` for a damaged file, `failed_precondition` for one that does not fit targets and rank. */
-  get(adapterId: number, targets: readonly LinearModule[], r: number): AdapterTensors {
+  /** Errors: `data_loss` for a damaged file, `failed_precondition` for one that does not fit targets and ranks. */
+  get(adapterId: number, targets: readonly (AdaptedModule & { r: number })[]): AdapterTensors {
     const adapter = this.#adapters.get(adapterId);
     if (!adapter) throw new Error(`adapter ${adapterId} was not put or is dropped`);
-    const key = JSON.stringify([targets.map(({ name }) => name), r]);
+    const key = JSON.stringify(targets.map(({ name, r }) => [name, r]));
     if (adapter.parsed?.key !== key) {
-      adapter.parsed = { key, tensors: readAdapter(adapter.file, targets, r, "the adapter") };
+      adapter.parsed = { key, tensors: readAdapter(adapter.file, targets, targets[0]?.r ?? 0, "the adapter") };
     }
     return adapter.parsed.tensors;
   }

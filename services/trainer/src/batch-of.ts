@@ -5,7 +5,16 @@ import type { ComputeTask } from "./compute-messages.js";
 
 type BatchTask = Pick<
   ComputeTask,
-  "rows" | "rowLength" | "ids" | "lengths" | "targetMask" | "loraR" | "loraScaling" | "loraDropout"
+  | "rows"
+  | "rowLength"
+  | "ids"
+  | "lengths"
+  | "targetMask"
+  | "loraR"
+  | "loraScaling"
+  | "loraDropout"
+  | "ownRanks"
+  | "ownScalings"
 >;
 
 /**
@@ -17,7 +26,9 @@ export function batchOf(
   model: Pick<ModelDescription, "vocabSize" | "maxPositions">,
   padRow: boolean,
 ): Batch {
-  const { rows, rowLength, ids: bytes, lengths, targetMask, loraR, loraScaling, loraDropout } = task;
+  const { rows, rowLength, ids: bytes, lengths, targetMask, loraDropout } = task;
+  const ranks = [task.loraR, ...Object.values(task.ownRanks)];
+  const scalings = [task.loraScaling, ...Object.values(task.ownScalings)];
   check(rows >= 1 && rowLength >= 1, `it has ${rows} rows of ${rowLength} tokens`);
   check(
     bytes.byteLength === rows * rowLength * Int32Array.BYTES_PER_ELEMENT,
@@ -38,9 +49,10 @@ export function batchOf(
   const vocabSize = model.vocabSize + (padRow ? 1 : 0);
   const stray = ids.find((id) => id < 0 || id >= vocabSize);
   check(stray === undefined, `token id ${stray} lies outside of the model's ${vocabSize}`);
-  check(loraR >= 1, "its LoRA rank is 0");
+  check(Math.min(...ranks) >= 1, "its LoRA rank is 0");
   check(loraDropout >= 0 && loraDropout < 1, `its LoRA dropout is ${loraDropout}`);
-  check(Number.isFinite(loraScaling), `its LoRA scaling is ${loraScaling}`);
+  const wrong = scalings.find((scaling) => !Number.isFinite(scaling));
+  check(wrong === undefined, `its LoRA scaling is ${wrong}`);
   return { rows, rowLength, ids, lengths, targetMask };
 }
 

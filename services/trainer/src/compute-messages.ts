@@ -13,6 +13,11 @@ export interface ComputeTask {
   loraR: number;
   loraScaling: number;
   loraDropout: number;
+  modelDropout: boolean;
+  gradientCheckpointing: boolean;
+  /** Of modules that have others, by full name. */
+  ownRanks: Readonly<Record<string, number>>;
+  ownScalings: Readonly<Record<string, number>>;
   /** What the dropout masks follow from. */
   seed: number;
   step: number;

@@ -5,7 +5,8 @@
  */
 import { parentPort, workerData } from "node:worker_threads";
 import { GradpoolError } from "@gradpool/errors";
-import { onnxRuntimeVersion } from "@gradpool/runtime";
+import type { LinearModule } from "@gradpool/models";
+import { onnxRuntimeVersion, type Adapter } from "@gradpool/runtime";
 import { writeSafetensors } from "@gradpool/safetensors";
 import { AdapterShelf } from "./adapter-shelf.js";
 import { batchOf } from "./batch-of.js";
@@ -29,27 +30,31 @@ const sessions = new SessionCache({
   onLoaded: (modelId, seconds) => post(port, { type: "loaded", modelId, seconds }),
 });
 
+function adapterOf(task: ComputeTask, targets: readonly LinearModule[]): Adapter {
+  const ranked = targets.map((module) => ({ ...module, r: task.ownRanks[module.name] ?? task.loraR }));
+  const tensors = adapters.get(task.adapterId, ranked);
+  return { tensors, scaling: task.loraScaling, ownScalings: new Map(Object.entries(task.ownScalings)) };
+}
+
 async function evaluate(task: ComputeTask): Promise<ComputeResult> {
   const { session, source, targets } = await sessions.getForLoss(task.base);
   const batch = batchOf(task, source.model.description, task.base.padRow);
-  const adapter = {
-    tensors: adapters.get(task.adapterId, targets, task.loraR),
-    r: task.loraR,
-    scaling: task.loraScaling,
-  };
+  const adapter = adapterOf(task, targets);
   const startedAt = performance.now();
   const { lossSum, targetTokens } = await session.run(batch, adapter);
   return { lossSum, targetTokens, gradients: new Uint8Array(), computeMs: performance.now() - startedAt };
 }
 
 async function compute(task: ComputeTask): Promise<ComputeResult> {
-  const { session, source, targets } = await sessions.get(task.base, task.loraDropout > 0);
+  const { modelDropout, gradientCheckpointing } = task;
+  const dropout = task.loraDropout > 0;
+  const { session, source, targets } = await sessions.get(task.base, { dropout, modelDropout, gradientCheckpointing });
   const batch = batchOf(task, source.model.description, task.base.padRow);
-  const tensors = adapters.get(task.adapterId, targets, task.loraR);
-  const { loraR: r, loraScaling: scaling, loraDropout: probability, seed, step, microBatch } = task;
+  const { loraDropout: probability, seed, step, microBatch } = task;
+  const adapter = adapterOf(task, targets);
   const startedAt = performance.now();
-  const dropout = probability > 0 ? { probability, seed, step, microBatch } : undefined;
-  const { lossSum, targetTokens, gradients } = await session.run(batch, { tensors, r, scaling }, dropout);
+  const key = { probability, seed, step, microBatch };
+  const { lossSum, targetTokens, gradients } = await session.run(batch, adapter, key);
   const computeMs = performance.now() - startedAt;
   return { lossSum, targetTokens, gradients: writeSafetensors(gradients), computeMs };
 }

@@ -1,6 +1,6 @@
 import { GradpoolError } from "@gradpool/errors";
 import { openModel, type ModelPlaces, type ModelSource } from "@gradpool/model-source";
-import type { LinearModule } from "@gradpool/models";
+import type { LinearModule, TrainingOptions } from "@gradpool/models";
 import type { BaseModel } from "@gradpool/rpc";
 import { LossSession, TrainingSession, type Base, type SessionOptions } from "@gradpool/runtime";
 
@@ -23,7 +23,7 @@ export interface SessionCacheOptions {
 }
 
 /**
- * One session per base, targets, pad row and dropout on or off, for every run, rank, batch size and
+ * One session per base, targets, pad row and training options, for every run, rank, batch size and
  * length (I9), and one for evaluations, which computes no gradient. Use it from one caller at a time: a
  * session may be released by the next `get`.
  */
@@ -37,9 +37,12 @@ export class SessionCache implements AsyncDisposable {
    * Errors: those of openModel; `failed_precondition` when the folder holds another model than `base` names
    * or lacks one of its modules; `resource_exhausted` when memory is short.
    */
-  get(base: BaseModel, dropout: boolean): Promise<LoadedBase> {
-    const { session } = this.options;
-    return this.#get(base, dropout, (graph) => TrainingSession.create(graph, { ...session, dropout }));
+  get(base: BaseModel, training: Required<TrainingOptions>): Promise<LoadedBase> {
+    const { dropout, modelDropout, gradientCheckpointing } = training;
+    const options = { ...this.options.session, ...training };
+    return this.#get(base, [dropout, modelDropout, gradientCheckpointing], (graph) =>
+      TrainingSession.create(graph, options),
+    );
   }
 
   /** As `get`, for losses without gradients. */
@@ -50,7 +53,7 @@ export class SessionCache implements AsyncDisposable {
   /** `kind`: of sessions, with which `create` goes. */
   async #get<S extends TrainingSession | LossSession>(
     base: BaseModel,
-    kind: boolean | string,
+    kind: readonly boolean[] | string,
     create: (graph: Base) => Promise<S>,
   ): Promise<LoadedBase<S>> {
     const key = JSON.stringify([base.modelId, base.modelHash, base.targetModules, base.padRow, kind]);

@@ -149,10 +149,9 @@ export class TaskPipeline {
 }
 
 function computeTask(task: MicroBatchTask, adapterId: number): ComputeTask {
-  const { base, loraR, loraScaling, loraDropout, seed, step, microBatch, rows, rowLength, lengths, evaluate } = task;
-  if (!base) throw new GradpoolError("invalid_argument", "the task names no base model; submit the run again");
+  const { taskId, base } = task;
+  if (!base) throw new GradpoolError("invalid_argument", `task ${taskId} names no base model; submit the run again`);
   // Buffers of their own, which can be given away.
   const [ids, targetMask] = [new Uint8Array(task.ids), new Uint8Array(task.targetMask)];
-  const adapter = { adapterId, loraR, loraScaling, loraDropout };
-  return { base, ...adapter, seed, step, microBatch, rows, rowLength, ids, lengths, targetMask, evaluate };
+  return { ...task, base, adapterId, ids, targetMask };
 }

@@ -67,6 +67,18 @@ const CASES: [
   ],
   ["a length beyond the row", { lengths: [16, 17] }, { code: "invalid_argument", permanent: true }, /a length of 17/],
   ["no rows", { rows: 0, ids: new Uint8Array(), lengths: [] }, { code: "invalid_argument", permanent: true }, /0 rows/],
+  [
+    "a rank of a module of its own that is 0",
+    { ownRanks: { x: 0 } },
+    { code: "invalid_argument", permanent: true },
+    /rank is 0/,
+  ],
+  [
+    "a scaling that is no number",
+    { ownScalings: { x: NaN } },
+    { code: "invalid_argument", permanent: true },
+    /scaling is NaN/,
+  ],
   ["dropping everything", { loraDropout: 1 }, { code: "invalid_argument", permanent: true }, /dropout/],
 ];
 

@@ -5,6 +5,8 @@ import { initAdapter } from "@gradpool/adapter";
 import { MAX_SESSIONS, SessionCache } from "../src/session-cache.js";
 import { base, targets } from "./helpers.js";
 
+const PLAIN = { dropout: false, modelDropout: false, gradientCheckpointing: false };
+
 describe("the sessions of a compute thread", () => {
   it("keep one for all ranks, batch sizes and lengths (I9)", async () => {
     const loaded: string[] = [];
@@ -20,10 +22,10 @@ describe("the sessions of a compute thread", () => {
       [64, 5, 7],
       [8, 2, 16],
     ] as const) {
-      const { session } = await sessions.get(structuredClone(base), false);
+      const { session } = await sessions.get(structuredClone(base), PLAIN);
       const ids = new Int32Array(rows * rowLength).fill(5);
       const lengths = Array.from({ length: rows }, () => rowLength);
-      const adapter = { tensors: initAdapter(targets, r, 1), r, scaling: 2 };
+      const adapter = { tensors: initAdapter(targets, r, 1), scaling: 2 };
       const { lossSum, targetTokens } = await session.run({ rows, rowLength, ids, lengths }, adapter);
       assert.ok(Number.isFinite(lossSum));
       assert.equal(targetTokens, rows * (rowLength - 1));
@@ -46,17 +48,19 @@ describe("the sessions of a compute thread", () => {
     };
     const fewer = { ...base, targetModules: base.targetModules.slice(0, 1) };
     assert.equal(MAX_SESSIONS, 2);
-    assert.equal(await loadsBy(base, false), 1);
-    assert.equal(await loadsBy(base, true), 1);
-    assert.equal(await loadsBy(base, false), 0);
-    assert.equal(await loadsBy(fewer, false), 1);
-    assert.equal(await loadsBy(base, false), 0);
-    assert.equal(await loadsBy(base, true), 1);
-    assert.equal(await loadsBy(base, false), 0);
-    assert.equal(await loadsBy({ ...base, padRow: true }, false), 1);
+    assert.equal(await loadsBy(base, PLAIN), 1);
+    assert.equal(await loadsBy(base, { ...PLAIN, dropout: true }), 1);
+    assert.equal(await loadsBy(base, PLAIN), 0);
+    assert.equal(await loadsBy(fewer, PLAIN), 1);
+    assert.equal(await loadsBy(base, PLAIN), 0);
+    assert.equal(await loadsBy(base, { ...PLAIN, dropout: true }), 1);
+    assert.equal(await loadsBy(base, PLAIN), 0);
+    assert.equal(await loadsBy({ ...base, padRow: true }, PLAIN), 1);
+    assert.equal(await loadsBy(base, { ...PLAIN, modelDropout: true }), 1);
+    assert.equal(await loadsBy(base, { ...PLAIN, gradientCheckpointing: true }), 1);
     // Evaluations have one of their own.
     await sessions.getForLoss(base);
     await sessions.getForLoss({ ...base });
-    assert.equal(loads, 6);
+    assert.equal(loads, 8);
   });
 });

@@ -1,5 +1,6 @@
-import { add, matmul, mul, reduceSum, reshape, softmax, sub } from "../functional.js";
+import { add, cast, matmul, mul, reduceSum, reshape, softmax, sub } from "../functional.js";
 import type { Value } from "../graph.js";
+import type { DropoutMask } from "./dropout.js";
 
 /** The mask of a graph that goes on where earlier runs ended, P positions before these: [S, P + S]. */
 export interface CachedMask extends Value {
@@ -8,39 +9,52 @@ export interface CachedMask extends Value {
 }
 
 /**
- * Scaled dot-product attention: softmax(scale · q·kᵀ + mask) · v for q [B, H, S, D], k and v [B, K, S, D]
- * and an additive mask [S, S], or one that remembers. Returns o [B, H, S, D]. With K < H (grouped-query attention, Ainslie et
+ * Scaled dot-product attention: dropout(softmax(scale · q·kᵀ + mask)) · v for q [B, H, S, D], k and v
+ * [B, K, S, D], an additive mask [S, S], or one that remembers, and, where attention is dropped, a mask
+ * [B, H, S, S] of what stays. Returns o [B, H, S, D]. With K < H (grouped-query attention, Ainslie et
  * al. 2023) H/K neighbouring heads share a key and value: their queries are stacked, so that nothing is
  * repeated in memory and the gradients of k and v add up by themselves.
  *
  * The softmax's gradient is P∘(dP − rowsum(dP∘P)), and rowsum(dP∘P) = rowsum(dO∘O): a sum over D
- * instead of S elements a row (Dao et al. 2022, FlashAttention, section 3.1).
+ * instead of S elements a row (Dao et al. 2022, FlashAttention, section 3.1), which dropout leaves true:
+ * the mask stands in dP as in O. What the kept elements grow by rides on the matrix products.
  */
-export function attention(q: Value, newK: Value, newV: Value, mask: Value | CachedMask, scale: number): Value {
+export function attention(
+  q: Value,
+  newK: Value,
+  newV: Value,
+  mask: Value | CachedMask,
+  scale: number,
+  dropout?: DropoutMask,
+): Value {
   const { graph } = q;
   const [k, v] = "remember" in mask ? mask.remember(newK, newV) : [newK, newV];
   const [rows, heads, positions, size] = q.shape as [Value["shape"][0], number, Value["shape"][0], number];
   const [, groups, length] = k.shape as [Value["shape"][0], number, Value["shape"][0]];
   const shared = heads / groups;
-  const stacked = (x: Value) => reshape(x, [rows, groups, "rest", size]);
+  const stacked = (x: Value) => reshape(x, [rows, groups, "rest", x.shape.at(-1) as Value["shape"][0]]);
   const unstacked = (x: Value) => reshape(x, [rows, heads, positions, size]);
+  const alpha = dropout?.factor ?? 1;
+  const masked = (x: Value) => (dropout ? mul(x, cast(stacked(dropout.keep), x.dtype)) : x);
   let p: Value;
+  let kept: Value;
   let o: Value;
   const stackedQ = stacked(q);
   const forward = () => {
     const scores = matmul(stackedQ, k, { transB: true, alpha: scale });
-    const masked = add(reshape(scores, [rows, groups, shared, positions, length]), mask);
-    p = reshape(softmax(masked), [rows, groups, "rest", length]);
-    o = matmul(p, v);
+    const causal = add(reshape(scores, [rows, groups, shared, positions, length]), mask);
+    p = reshape(softmax(causal), [rows, groups, "rest", length]);
+    kept = masked(p);
+    o = matmul(kept, v, { alpha });
     return o;
   };
   const output = graph.withGradient([stackedQ, k, v], forward, (dO) => {
-    const dP = matmul(dO, v, { transB: true });
+    const dP = masked(matmul(dO, v, { transB: true, alpha }));
     const dScores = mul(p, sub(dP, reduceSum(mul(dO, o), [-1])));
     return [
       matmul(dScores, k, { alpha: scale }),
       matmul(dScores, stackedQ, { transA: true, alpha: scale }),
-      matmul(p, dO, { transA: true }),
+      matmul(kept, dO, { transA: true, alpha }),
     ];
   });
   return unstacked(output);

@@ -1,10 +1,9 @@
 /** A model, perhaps with an adapter, to use in this process. */
 import { join } from "node:path";
-import { parseAdapterConfig, readAdapter } from "@gradpool/adapter";
+import { loraScaling, ownScalings, parseAdapterConfig, readAdapter, withRanks } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
 import { openModel, type ModelPlaces, type ModelSource } from "@gradpool/model-source";
 import { selectTargets, type LinearModule } from "@gradpool/models";
-import { loraScaling } from "@gradpool/recipe";
 import type { Adapter } from "@gradpool/runtime";
 import { loadTokenizer, type HfTokenizer } from "@gradpool/tokenizers";
 import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, AdapterFolder } from "./adapter-folder.js";
@@ -47,10 +46,10 @@ export async function openAdaptedModel(flags: AdaptedModelFlags, models: ModelPl
   }
   if (!folder) return { source, tokenizer, targets: [], padRow: false };
   const config = parseAdapterConfig(await folder.readJson(ADAPTER_CONFIG));
-  const targets = selectTargets(description, config.targetModules);
+  const targets = withRanks(selectTargets(description, config.targetModules), config);
   const weights = await folder.read(ADAPTER_WEIGHTS);
   const tensors = readAdapter(weights, targets, config.r, join(folder.path, ADAPTER_WEIGHTS));
-  const adapter = { tensors, r: config.r, scaling: loraScaling(config) };
+  const adapter = { tensors, scaling: loraScaling(config), ownScalings: ownScalings(targets, config) };
   const padRow = adapterPad !== undefined && vocabSize > description.vocabSize;
   return { source, tokenizer, targets, adapter, adapterPad, padRow };
 }

@@ -66,8 +66,9 @@ async function* mergedWeights({ source, targets, adapter, padRow }: AdaptedModel
   const { header, model } = source;
   const products = new Map<string, LoraProduct>();
   for (const target of adapter ? targets : []) {
-    const { tensors, r } = adapter as NonNullable<typeof adapter>;
-    products.set(weightName(source, target.name), loraProduct(target, tensors, r, model.description.fanInFanOut));
+    const { tensors, scaling, ownScalings } = adapter as NonNullable<typeof adapter>;
+    const own = ownScalings?.get(target.name) ?? scaling;
+    products.set(weightName(source, target.name), loraProduct(target, tensors, own, model.description.fanInFanOut));
   }
   const padRows = padRow ? await tablePadRows(source) : new Map<string, Float32Array>();
   const stored = [...header.tensors.values()].map(
@@ -80,7 +81,7 @@ async function* mergedWeights({ source, targets, adapter, padRow }: AdaptedModel
   yield fileHeader;
   for (const { name, dtype } of entries) {
     const entry = header.tensors.get(name) as WeightEntry;
-    yield* mergedTensor(source, entry, products.get(name), adapter?.scaling ?? 0);
+    yield* mergedTensor(source, entry, products.get(name));
     const row = padRows.get(name);
     if (row) yield fromFloat32(row, dtype);
   }
@@ -90,7 +91,6 @@ async function* mergedTensor(
   source: ModelSource,
   entry: WeightEntry,
   product: LoraProduct | undefined,
-  scaling: number,
 ): AsyncGenerator<Uint8Array> {
   const rowBytes = (entry.end - entry.begin) / (entry.shape[0] ?? 1);
   const pieceBytes = product ? Math.max(1, Math.floor(PIECE_BYTES / rowBytes)) * rowBytes : PIECE_BYTES;
@@ -101,7 +101,7 @@ async function* mergedTensor(
     }
     // A copy of its own, which may be changed.
     const rows = Float32Array.from(toFloat32({ dtype: entry.dtype, data }));
-    addProduct(rows, at / rowBytes, product, scaling);
+    addProduct(rows, at / rowBytes, product);
     yield fromFloat32(rows, entry.dtype);
   }
 }

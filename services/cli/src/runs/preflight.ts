@@ -1,4 +1,5 @@
 import { stat } from "node:fs/promises";
+import { ownScalings, withRanks } from "@gradpool/adapter";
 import { Dataset } from "@gradpool/data";
 import { datasetResolver } from "@gradpool/hub";
 import { downloadText, openModel, type ModelPlaces, type OpenOptions } from "@gradpool/model-source";
@@ -21,7 +22,8 @@ export async function preflight(
   const { recipe } = spec;
   const onProgress: OpenOptions["onProgress"] = (progress) => report(downloadText("the model", progress));
   const { description } = (await openModel(spec.modelId, models, { onProgress, signal })).model;
-  selectTargets(description, recipe.lora?.targetModules ?? []);
+  const { lora } = recipe;
+  if (lora) ownScalings(withRanks(selectTargets(description, lora.targetModules), lora), lora);
   if (recipe.maxLength > description.maxPositions) {
     const problem = `max_length ${recipe.maxLength} is beyond the model's ${description.maxPositions} positions`;
     throw new GradpoolError("invalid_argument", `${problem}; lower --max_length`);

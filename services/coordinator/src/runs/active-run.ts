@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { loraScaling } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
-import { loraScaling } from "@gradpool/recipe";
 import type { Evaluation, MicroBatchTask, ResultHeader, Run, StepMetrics } from "@gradpool/rpc";
 import type { TaskState } from "../core/state.js";
 import type { TrainerConnection } from "../trainer-connection.js";
@@ -124,7 +124,7 @@ export class ActiveRun {
   /** The message that hands a task to a trainer. */
   taskMessage(task: TaskState, { runtime }: TrainerConnection): MicroBatchTask {
     const { prepared } = this.#need();
-    const { lora, seed } = prepared.recipe;
+    const { lora, seed, modelDropout, gradientCheckpointing } = prepared.recipe;
     const { rows, rowLength, ids, lengths, targetMask } = this.#bufferOf(task).get(task.step, task.microBatch);
     this.#runtime = runtime;
     return {
@@ -144,6 +144,11 @@ export class ActiveRun {
       lengths,
       targetMask,
       evaluate: task.evaluation,
+      // Where there are none to leave out, both share a session (I9).
+      modelDropout: modelDropout && prepared.source.model.dropouts.length > 0,
+      gradientCheckpointing,
+      ownRanks: Object.fromEntries(prepared.targets.flatMap(({ name, r }) => (r === undefined ? [] : [[name, r]]))),
+      ownScalings: Object.fromEntries(prepared.ownScalings),
     };
   }
 

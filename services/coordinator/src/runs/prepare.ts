@@ -1,9 +1,9 @@
 /** A run's PREPARING: everything is examined before the first step, so that what cannot work fails with one clear line. */
 import { resolve } from "node:path";
-import type { AdapterTensors } from "@gradpool/adapter";
+import { ownScalings, withRanks, type AdaptedModule, type AdapterTensors } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
 import { downloadText, openModel, type ModelSource } from "@gradpool/model-source";
-import { selectTargets, type LinearModule } from "@gradpool/models";
+import { selectTargets } from "@gradpool/models";
 import { DRY_RUN_ROWS, DRY_RUN_STEPS } from "@gradpool/recipe";
 import type {
   BaseModel,
@@ -25,7 +25,9 @@ export type CompleteRecipe = Recipe & { lora: LoraRecipe };
 export interface PreparedRun {
   recipe: CompleteRecipe;
   source: ModelSource;
-  targets: LinearModule[];
+  targets: AdaptedModule[];
+  /** Scalings of the targets that have another than the adapter. */
+  ownScalings: ReadonlyMap<string, number>;
   tokenizer: TokenizerInfo;
   dataset: DatasetSpec;
   datasetHash: string;
@@ -74,7 +76,8 @@ export async function prepareRun(preparation: Preparation): Promise<PreparedRun>
     onProgress: (progress) => report(downloadText("the model", progress)),
   });
   const { description } = source.model;
-  const targets = selectTargets(description, recipe.lora.targetModules);
+  const targets = withRanks(selectTargets(description, recipe.lora.targetModules), recipe.lora);
+  const scalings = ownScalings(targets, recipe.lora);
   if (recipe.maxLength > description.maxPositions) {
     refuse(`max_length ${recipe.maxLength} is beyond the model's ${description.maxPositions} positions; lower it`);
   }
@@ -102,6 +105,7 @@ export async function prepareRun(preparation: Preparation): Promise<PreparedRun>
     ...{
       recipe,
       ...base,
+      ownScalings: scalings,
       dataset,
       evalDataset,
       datasetHash,

@@ -1,8 +1,7 @@
 /** From a saved checkpoint to a run that goes on behind it, bit for bit; or the refusal that says why it cannot. */
 import { basename, dirname, resolve } from "node:path";
-import { readAdapter, type AdapterTensors } from "@gradpool/adapter";
+import { readAdapter, type AdaptedModule, type AdapterTensors } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
-import type { LinearModule } from "@gradpool/models";
 import type { AdamWState } from "@gradpool/optim";
 import { concat, type Checkpoint, type Cursor, type Evaluation, type RunSpec, type StepMetrics } from "@gradpool/rpc";
 import type { Services } from "../services.js";
@@ -118,7 +117,7 @@ async function collect(
 
 export function adapterFrom(
   { adapterFile, path }: LoadedCheckpoint,
-  targets: LinearModule[],
+  targets: AdaptedModule[],
   r: number,
 ): AdapterTensors {
   return readAdapter(adapterFile, targets, r, `${path}/${ADAPTER_FILE}`);

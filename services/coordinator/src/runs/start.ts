@@ -1,9 +1,14 @@
 /** Where a run begins: a new adapter, one that it is given, or a checkpoint that it goes on from. */
 import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { initAdapter, parseAdapterConfig, readAdapter, type AdapterTensors } from "@gradpool/adapter";
+import {
+  initAdapter,
+  parseAdapterConfig,
+  readAdapter,
+  type AdaptedModule,
+  type AdapterTensors,
+} from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
-import type { LinearModule } from "@gradpool/models";
 import type { CompleteRecipe, Preparation, PreparedRun } from "./prepare.js";
 import { adapterFrom, damageNotes, loadNamed, loadOwn, resumeAt, type LoadedCheckpoint } from "./resume.js";
 import { receiptOf, type DatasetHashes } from "./trainer-state.js";
@@ -73,20 +78,29 @@ function theirsIfThere({ state }: LoadedCheckpoint, runtimes: Runtime[]): Runtim
   return runtimes.some((other) => runtimeClass(other) === runtimeClass(theirs)) ? theirs : first;
 }
 
-async function startingAdapter(recipe: CompleteRecipe, targets: LinearModule[]): Promise<AdapterTensors> {
-  const { r, alpha, useRslora, initAdapter: folder } = recipe.lora;
+async function startingAdapter(recipe: CompleteRecipe, targets: AdaptedModule[]): Promise<AdapterTensors> {
+  const { r, alpha, useRslora, rankPattern, alphaPattern, initAdapter: folder } = recipe.lora;
   if (!folder) return initAdapter(targets, r, recipe.seed);
   const config = parseAdapterConfig(parseJson(await readAdapterFile(folder, "adapter_config.json"), folder));
-  const same = (flag: string, its: number | boolean, ours: number | boolean) => {
+  const same = (flag: string, its: number | boolean | string, ours: number | boolean | string) => {
     if (its === ours) return;
     refuse(`init_adapter ${folder} has ${flag} ${its}, but the recipe ${ours}; give --${flag} ${its}`);
   };
   same("lora_r", config.r, r);
   same("lora_alpha", config.alpha, alpha);
   same("use_rslora", config.useRslora, useRslora);
+  same("rank_pattern", patternText(config.rankPattern), patternText(rankPattern));
+  same("alpha_pattern", patternText(config.alphaPattern), patternText(alphaPattern));
   const file = join(folder, "adapter_model.safetensors");
   return readAdapter(await readAdapterFile(folder, "adapter_model.safetensors"), targets, r, file);
 }
+
+/** As the command line takes it, in one order: PEFT sorts them when it saves. */
+const patternText = (patterns: Readonly<Record<string, number>>) =>
+  Object.entries(patterns)
+    .map(([pattern, value]) => `${pattern}=${value}`)
+    .sort()
+    .join(",");
 
 async function readAdapterFile(folder: string, file: string): Promise<Buffer> {
   try {

@@ -150,7 +150,7 @@ export function receiptOf(
 }
 
 /** Fields of the recipe that decide what is kept, and no number. */
-const WITHOUT_EFFECT = new Set(["save_every", "keep_last_n_checkpoints"]);
+const WITHOUT_EFFECT = new Set(["save_every", "keep_last_n_checkpoints", "gradient_checkpointing"]);
 
 /** What a checkpoint's run had otherwise than this one, for people. */
 export function differences(

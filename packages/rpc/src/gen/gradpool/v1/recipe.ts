@@ -75,6 +75,10 @@ export interface Recipe {
   /** Of data sets on the hub: the config, by default the card's own; and the split, by default "train". */
   datasetConfig: string;
   datasetSplit: string;
+  /** The model's own dropouts, as its config says, are active. */
+  modelDropout: boolean;
+  /** Compute each block again in the backward pass instead of keeping its values: less memory, more time, the same bits. */
+  gradientCheckpointing: boolean;
   /** Share of all steps that warms up, rounded up to a whole step; 0 up to 1, and 0 when warmup_steps is not. */
   warmupRatio: number;
   /** Stop after this many steps, however many epochs they take; 0 or less: epochs decide. */
@@ -105,12 +109,29 @@ export interface LoraRecipe {
   alpha: number;
   /** Probability with which an element of a LoRA input is dropped, 0 up to but excluding 1. */
   dropout: number;
-  /** Modules to adapt, by name or by the last parts of it ("c_attn", "mlp.c_proj"). */
+  /**
+   * Modules to adapt, by name or by the last parts of it ("c_attn", "mlp.c_proj"); or a single regular expression
+   * for whole names; or "all-linear".
+   */
   targetModules: string[];
   /** Rank-stabilized scaling (Kalajdzievski 2023). */
   useRslora: boolean;
   /** Folder of a PEFT adapter to start from; empty: A random (Kaiming uniform), B zero. */
   initAdapter: string;
+  /** Rank of modules that have another than r, by a regular expression for their names' last parts. The first that matches counts. */
+  rankPattern: { [key: string]: number };
+  /** Alpha likewise. */
+  alphaPattern: { [key: string]: number };
+}
+
+export interface LoraRecipe_RankPatternEntry {
+  key: string;
+  value: number;
+}
+
+export interface LoraRecipe_AlphaPatternEntry {
+  key: string;
+  value: number;
 }
 
 function createBaseRecipe(): Recipe {
@@ -143,6 +164,8 @@ function createBaseRecipe(): Recipe {
     datasetWeights: [],
     datasetConfig: "",
     datasetSplit: "",
+    modelDropout: false,
+    gradientCheckpointing: false,
     warmupRatio: 0,
     maxSteps: 0,
     numCycles: 0,
@@ -244,6 +267,12 @@ export const Recipe: MessageFns<Recipe> = {
     }
     if (message.datasetSplit !== "") {
       writer.uint32(282).string(message.datasetSplit);
+    }
+    if (message.modelDropout !== false) {
+      writer.uint32(320).bool(message.modelDropout);
+    }
+    if (message.gradientCheckpointing !== false) {
+      writer.uint32(328).bool(message.gradientCheckpointing);
     }
     if (message.warmupRatio !== 0) {
       writer.uint32(401).double(message.warmupRatio);
@@ -522,6 +551,22 @@ export const Recipe: MessageFns<Recipe> = {
             message.datasetSplit = reader.string();
             continue;
           }
+          case 40: {
+            if (tag !== 320) {
+              break;
+            }
+
+            message.modelDropout = reader.bool();
+            continue;
+          }
+          case 41: {
+            if (tag !== 328) {
+              break;
+            }
+
+            message.gradientCheckpointing = reader.bool();
+            continue;
+          }
           case 50: {
             if (tag !== 401) {
               break;
@@ -732,6 +777,16 @@ export const Recipe: MessageFns<Recipe> = {
         : isSet(object.dataset_split)
         ? globalThis.String(object.dataset_split)
         : "",
+      modelDropout: isSet(object.modelDropout)
+        ? globalThis.Boolean(object.modelDropout)
+        : isSet(object.model_dropout)
+        ? globalThis.Boolean(object.model_dropout)
+        : false,
+      gradientCheckpointing: isSet(object.gradientCheckpointing)
+        ? globalThis.Boolean(object.gradientCheckpointing)
+        : isSet(object.gradient_checkpointing)
+        ? globalThis.Boolean(object.gradient_checkpointing)
+        : false,
       warmupRatio: isSet(object.warmupRatio)
         ? globalThis.Number(object.warmupRatio)
         : isSet(object.warmup_ratio)
@@ -862,6 +917,12 @@ export const Recipe: MessageFns<Recipe> = {
     if (message.datasetSplit !== "") {
       obj.datasetSplit = message.datasetSplit;
     }
+    if (message.modelDropout !== false) {
+      obj.modelDropout = message.modelDropout;
+    }
+    if (message.gradientCheckpointing !== false) {
+      obj.gradientCheckpointing = message.gradientCheckpointing;
+    }
     if (message.warmupRatio !== 0) {
       obj.warmupRatio = floatToJson(message.warmupRatio);
     }
@@ -927,6 +988,8 @@ export const Recipe: MessageFns<Recipe> = {
     message.datasetWeights = object.datasetWeights?.map((e) => e) || [];
     message.datasetConfig = object.datasetConfig ?? "";
     message.datasetSplit = object.datasetSplit ?? "";
+    message.modelDropout = object.modelDropout ?? false;
+    message.gradientCheckpointing = object.gradientCheckpointing ?? false;
     message.warmupRatio = object.warmupRatio ?? 0;
     message.maxSteps = object.maxSteps ?? 0;
     message.numCycles = object.numCycles ?? 0;
@@ -941,7 +1004,16 @@ export const Recipe: MessageFns<Recipe> = {
 };
 
 function createBaseLoraRecipe(): LoraRecipe {
-  return { r: 0, alpha: 0, dropout: 0, targetModules: [], useRslora: false, initAdapter: "" };
+  return {
+    r: 0,
+    alpha: 0,
+    dropout: 0,
+    targetModules: [],
+    useRslora: false,
+    initAdapter: "",
+    rankPattern: {},
+    alphaPattern: {},
+  };
 }
 
 export const LoraRecipe: MessageFns<LoraRecipe> = {
@@ -964,6 +1036,12 @@ export const LoraRecipe: MessageFns<LoraRecipe> = {
     if (message.initAdapter !== "") {
       writer.uint32(50).string(message.initAdapter);
     }
+    globalThis.Object.entries(message.rankPattern).forEach(([key, value]: [string, number]) => {
+      LoraRecipe_RankPatternEntry.encode({ key: key as any, value }, writer.uint32(162).fork()).join();
+    });
+    globalThis.Object.entries(message.alphaPattern).forEach(([key, value]: [string, number]) => {
+      LoraRecipe_AlphaPatternEntry.encode({ key: key as any, value }, writer.uint32(170).fork()).join();
+    });
     return writer;
   },
 
@@ -1028,6 +1106,28 @@ export const LoraRecipe: MessageFns<LoraRecipe> = {
             message.initAdapter = reader.string();
             continue;
           }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            const entry20 = LoraRecipe_RankPatternEntry.decode(reader, reader.uint32());
+            if (entry20.value !== undefined) {
+              message.rankPattern[entry20.key] = entry20.value;
+            }
+            continue;
+          }
+          case 21: {
+            if (tag !== 170) {
+              break;
+            }
+
+            const entry21 = LoraRecipe_AlphaPatternEntry.decode(reader, reader.uint32());
+            if (entry21.value !== undefined) {
+              message.alphaPattern[entry21.key] = entry21.value;
+            }
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1060,6 +1160,60 @@ export const LoraRecipe: MessageFns<LoraRecipe> = {
         : isSet(object.init_adapter)
         ? globalThis.String(object.init_adapter)
         : "",
+      rankPattern: isObject(object.rankPattern)
+        ? (globalThis.Object.entries(object.rankPattern) as [string, any][]).reduce(
+          (acc: { [key: string]: number }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.Number(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : isObject(object.rank_pattern)
+        ? (globalThis.Object.entries(object.rank_pattern) as [string, any][]).reduce(
+          (acc: { [key: string]: number }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.Number(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
+      alphaPattern: isObject(object.alphaPattern)
+        ? (globalThis.Object.entries(object.alphaPattern) as [string, any][]).reduce(
+          (acc: { [key: string]: number }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.Number(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : isObject(object.alpha_pattern)
+        ? (globalThis.Object.entries(object.alpha_pattern) as [string, any][]).reduce(
+          (acc: { [key: string]: number }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.Number(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
     };
   },
 
@@ -1083,6 +1237,24 @@ export const LoraRecipe: MessageFns<LoraRecipe> = {
     if (message.initAdapter !== "") {
       obj.initAdapter = message.initAdapter;
     }
+    if (message.rankPattern) {
+      const entries = globalThis.Object.entries(message.rankPattern) as [string, number][];
+      if (entries.length > 0) {
+        obj.rankPattern = {};
+        entries.forEach(([k, v]) => {
+          obj.rankPattern[k] = Math.round(v);
+        });
+      }
+    }
+    if (message.alphaPattern) {
+      const entries = globalThis.Object.entries(message.alphaPattern) as [string, number][];
+      if (entries.length > 0) {
+        obj.alphaPattern = {};
+        entries.forEach(([k, v]) => {
+          obj.alphaPattern[k] = floatToJson(v);
+        });
+      }
+    }
     return obj;
   },
 
@@ -1097,6 +1269,194 @@ export const LoraRecipe: MessageFns<LoraRecipe> = {
     message.targetModules = object.targetModules?.map((e) => e) || [];
     message.useRslora = object.useRslora ?? false;
     message.initAdapter = object.initAdapter ?? "";
+    message.rankPattern = (globalThis.Object.entries(object.rankPattern ?? {}) as [string, number][]).reduce(
+      (acc: { [key: string]: number }, [key, value]: [string, number]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.Number(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.alphaPattern = (globalThis.Object.entries(object.alphaPattern ?? {}) as [string, number][]).reduce(
+      (acc: { [key: string]: number }, [key, value]: [string, number]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.Number(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseLoraRecipe_RankPatternEntry(): LoraRecipe_RankPatternEntry {
+  return { key: "", value: 0 };
+}
+
+export const LoraRecipe_RankPatternEntry: MessageFns<LoraRecipe_RankPatternEntry> = {
+  encode(message: LoraRecipe_RankPatternEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== 0) {
+      writer.uint32(16).uint32(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LoraRecipe_RankPatternEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLoraRecipe_RankPatternEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.value = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): LoraRecipe_RankPatternEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? globalThis.Number(object.value) : 0,
+    };
+  },
+
+  toJSON(message: LoraRecipe_RankPatternEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== 0) {
+      obj.value = Math.round(message.value);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<LoraRecipe_RankPatternEntry>): LoraRecipe_RankPatternEntry {
+    return LoraRecipe_RankPatternEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<LoraRecipe_RankPatternEntry>): LoraRecipe_RankPatternEntry {
+    const message = createBaseLoraRecipe_RankPatternEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? 0;
+    return message;
+  },
+};
+
+function createBaseLoraRecipe_AlphaPatternEntry(): LoraRecipe_AlphaPatternEntry {
+  return { key: "", value: 0 };
+}
+
+export const LoraRecipe_AlphaPatternEntry: MessageFns<LoraRecipe_AlphaPatternEntry> = {
+  encode(message: LoraRecipe_AlphaPatternEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== 0) {
+      writer.uint32(17).double(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LoraRecipe_AlphaPatternEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLoraRecipe_AlphaPatternEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.value = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): LoraRecipe_AlphaPatternEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? globalThis.Number(object.value) : 0,
+    };
+  },
+
+  toJSON(message: LoraRecipe_AlphaPatternEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== 0) {
+      obj.value = floatToJson(message.value);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<LoraRecipe_AlphaPatternEntry>): LoraRecipe_AlphaPatternEntry {
+    return LoraRecipe_AlphaPatternEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<LoraRecipe_AlphaPatternEntry>): LoraRecipe_AlphaPatternEntry {
+    const message = createBaseLoraRecipe_AlphaPatternEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? 0;
     return message;
   },
 };
@@ -1123,6 +1483,10 @@ function longToNumber(int64: { toString(): string }): number {
     throw new globalThis.Error("Value is smaller than Number.MIN_SAFE_INTEGER");
   }
   return num;
+}
+
+function isObject(value: any): boolean {
+  return typeof value === "object" && value !== null;
 }
 
 function isSet(value: any): boolean {

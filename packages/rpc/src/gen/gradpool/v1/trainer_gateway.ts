@@ -121,8 +121,25 @@ export interface MicroBatchTask {
   lengths: number[];
   /** Which ids count in the loss where they are targets, as in MicroBatch; empty: all. */
   targetMask: Uint8Array;
+  /** The model's own dropouts are active; their masks follow from the same numbers and from their names. */
+  modelDropout: boolean;
+  /** Compute blocks again in the backward pass instead of keeping their values. */
+  gradientCheckpointing: boolean;
+  /** Ranks and scalings of modules that have others, by full name. */
+  ownRanks: { [key: string]: number };
+  ownScalings: { [key: string]: number };
   /** Evaluate only: without dropout, and the result has no gradients. `step` then is the adapter's version. */
   evaluate: boolean;
+}
+
+export interface MicroBatchTask_OwnRanksEntry {
+  key: string;
+  value: number;
+}
+
+export interface MicroBatchTask_OwnScalingsEntry {
+  key: string;
+  value: number;
 }
 
 /** The frozen model under an adapter. Tasks with equal bases share one session and one copy of the weights (I9). */
@@ -1059,6 +1076,10 @@ function createBaseMicroBatchTask(): MicroBatchTask {
     ids: new Uint8Array(0),
     lengths: [],
     targetMask: new Uint8Array(0),
+    modelDropout: false,
+    gradientCheckpointing: false,
+    ownRanks: {},
+    ownScalings: {},
     evaluate: false,
   };
 }
@@ -1114,6 +1135,18 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
     if (message.targetMask.length !== 0) {
       writer.uint32(122).bytes(message.targetMask);
     }
+    if (message.modelDropout !== false) {
+      writer.uint32(160).bool(message.modelDropout);
+    }
+    if (message.gradientCheckpointing !== false) {
+      writer.uint32(168).bool(message.gradientCheckpointing);
+    }
+    globalThis.Object.entries(message.ownRanks).forEach(([key, value]: [string, number]) => {
+      MicroBatchTask_OwnRanksEntry.encode({ key: key as any, value }, writer.uint32(178).fork()).join();
+    });
+    globalThis.Object.entries(message.ownScalings).forEach(([key, value]: [string, number]) => {
+      MicroBatchTask_OwnScalingsEntry.encode({ key: key as any, value }, writer.uint32(186).fork()).join();
+    });
     if (message.evaluate !== false) {
       writer.uint32(320).bool(message.evaluate);
     }
@@ -1263,6 +1296,44 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
             message.targetMask = reader.bytes();
             continue;
           }
+          case 20: {
+            if (tag !== 160) {
+              break;
+            }
+
+            message.modelDropout = reader.bool();
+            continue;
+          }
+          case 21: {
+            if (tag !== 168) {
+              break;
+            }
+
+            message.gradientCheckpointing = reader.bool();
+            continue;
+          }
+          case 22: {
+            if (tag !== 178) {
+              break;
+            }
+
+            const entry22 = MicroBatchTask_OwnRanksEntry.decode(reader, reader.uint32());
+            if (entry22.value !== undefined) {
+              message.ownRanks[entry22.key] = entry22.value;
+            }
+            continue;
+          }
+          case 23: {
+            if (tag !== 186) {
+              break;
+            }
+
+            const entry23 = MicroBatchTask_OwnScalingsEntry.decode(reader, reader.uint32());
+            if (entry23.value !== undefined) {
+              message.ownScalings[entry23.key] = entry23.value;
+            }
+            continue;
+          }
           case 40: {
             if (tag !== 320) {
               break;
@@ -1338,6 +1409,70 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
         : isSet(object.target_mask)
         ? bytesFromBase64(object.target_mask)
         : new Uint8Array(0),
+      modelDropout: isSet(object.modelDropout)
+        ? globalThis.Boolean(object.modelDropout)
+        : isSet(object.model_dropout)
+        ? globalThis.Boolean(object.model_dropout)
+        : false,
+      gradientCheckpointing: isSet(object.gradientCheckpointing)
+        ? globalThis.Boolean(object.gradientCheckpointing)
+        : isSet(object.gradient_checkpointing)
+        ? globalThis.Boolean(object.gradient_checkpointing)
+        : false,
+      ownRanks: isObject(object.ownRanks)
+        ? (globalThis.Object.entries(object.ownRanks) as [string, any][]).reduce(
+          (acc: { [key: string]: number }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.Number(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : isObject(object.own_ranks)
+        ? (globalThis.Object.entries(object.own_ranks) as [string, any][]).reduce(
+          (acc: { [key: string]: number }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.Number(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
+      ownScalings: isObject(object.ownScalings)
+        ? (globalThis.Object.entries(object.ownScalings) as [string, any][]).reduce(
+          (acc: { [key: string]: number }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.Number(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : isObject(object.own_scalings)
+        ? (globalThis.Object.entries(object.own_scalings) as [string, any][]).reduce(
+          (acc: { [key: string]: number }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.Number(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
       evaluate: isSet(object.evaluate) ? globalThis.Boolean(object.evaluate) : false,
     };
   },
@@ -1389,6 +1524,30 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
     if (message.targetMask.length !== 0) {
       obj.targetMask = base64FromBytes(message.targetMask);
     }
+    if (message.modelDropout !== false) {
+      obj.modelDropout = message.modelDropout;
+    }
+    if (message.gradientCheckpointing !== false) {
+      obj.gradientCheckpointing = message.gradientCheckpointing;
+    }
+    if (message.ownRanks) {
+      const entries = globalThis.Object.entries(message.ownRanks) as [string, number][];
+      if (entries.length > 0) {
+        obj.ownRanks = {};
+        entries.forEach(([k, v]) => {
+          obj.ownRanks[k] = Math.round(v);
+        });
+      }
+    }
+    if (message.ownScalings) {
+      const entries = globalThis.Object.entries(message.ownScalings) as [string, number][];
+      if (entries.length > 0) {
+        obj.ownScalings = {};
+        entries.forEach(([k, v]) => {
+          obj.ownScalings[k] = floatToJson(v);
+        });
+      }
+    }
     if (message.evaluate !== false) {
       obj.evaluate = message.evaluate;
     }
@@ -1415,7 +1574,197 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
     message.ids = object.ids ?? new Uint8Array(0);
     message.lengths = object.lengths?.map((e) => e) || [];
     message.targetMask = object.targetMask ?? new Uint8Array(0);
+    message.modelDropout = object.modelDropout ?? false;
+    message.gradientCheckpointing = object.gradientCheckpointing ?? false;
+    message.ownRanks = (globalThis.Object.entries(object.ownRanks ?? {}) as [string, number][]).reduce(
+      (acc: { [key: string]: number }, [key, value]: [string, number]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.Number(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.ownScalings = (globalThis.Object.entries(object.ownScalings ?? {}) as [string, number][]).reduce(
+      (acc: { [key: string]: number }, [key, value]: [string, number]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.Number(value);
+        }
+        return acc;
+      },
+      {},
+    );
     message.evaluate = object.evaluate ?? false;
+    return message;
+  },
+};
+
+function createBaseMicroBatchTask_OwnRanksEntry(): MicroBatchTask_OwnRanksEntry {
+  return { key: "", value: 0 };
+}
+
+export const MicroBatchTask_OwnRanksEntry: MessageFns<MicroBatchTask_OwnRanksEntry> = {
+  encode(message: MicroBatchTask_OwnRanksEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== 0) {
+      writer.uint32(16).uint32(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): MicroBatchTask_OwnRanksEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMicroBatchTask_OwnRanksEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.value = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): MicroBatchTask_OwnRanksEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? globalThis.Number(object.value) : 0,
+    };
+  },
+
+  toJSON(message: MicroBatchTask_OwnRanksEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== 0) {
+      obj.value = Math.round(message.value);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<MicroBatchTask_OwnRanksEntry>): MicroBatchTask_OwnRanksEntry {
+    return MicroBatchTask_OwnRanksEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<MicroBatchTask_OwnRanksEntry>): MicroBatchTask_OwnRanksEntry {
+    const message = createBaseMicroBatchTask_OwnRanksEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? 0;
+    return message;
+  },
+};
+
+function createBaseMicroBatchTask_OwnScalingsEntry(): MicroBatchTask_OwnScalingsEntry {
+  return { key: "", value: 0 };
+}
+
+export const MicroBatchTask_OwnScalingsEntry: MessageFns<MicroBatchTask_OwnScalingsEntry> = {
+  encode(message: MicroBatchTask_OwnScalingsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== 0) {
+      writer.uint32(17).double(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): MicroBatchTask_OwnScalingsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMicroBatchTask_OwnScalingsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.value = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): MicroBatchTask_OwnScalingsEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? globalThis.Number(object.value) : 0,
+    };
+  },
+
+  toJSON(message: MicroBatchTask_OwnScalingsEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== 0) {
+      obj.value = floatToJson(message.value);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<MicroBatchTask_OwnScalingsEntry>): MicroBatchTask_OwnScalingsEntry {
+    return MicroBatchTask_OwnScalingsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<MicroBatchTask_OwnScalingsEntry>): MicroBatchTask_OwnScalingsEntry {
+    const message = createBaseMicroBatchTask_OwnScalingsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? 0;
     return message;
   },
 };
@@ -2452,6 +2801,10 @@ function longToNumber(int64: { toString(): string }): number {
     throw new globalThis.Error("Value is smaller than Number.MIN_SAFE_INTEGER");
   }
   return num;
+}
+
+function isObject(value: any): boolean {
+  return typeof value === "object" && value !== null;
 }
 
 function isSet(value: any): boolean {
