@@ -55,7 +55,11 @@ describe("submitting a run", { timeout: 240_000 }, () => {
       ["6", { ...spec, recipe: { ...recipe, lora: undefined } }, /recipe.lora is missing/],
       ["7", { ...spec, recipe: { ...recipe, epochs: 0 } }, /epochs is 0/],
       ["8", { ...spec, recipe: { ...recipe, learningRate: NaN } }, /learning_rate is NaN/],
-      ["9", { ...spec, recipe: { ...recipe, lrScheduler: "none" } }, /lr_scheduler is none.*constant, .*linear, cosine/],
+      [
+        "9",
+        { ...spec, recipe: { ...recipe, lrScheduler: "none" } },
+        /lr_scheduler is none.*constant, .*linear, cosine/,
+      ],
     ];
     for (const [requestId, wrong, text] of cases) {
       await assert.rejects(world.runs.submitRun({ requestId, spec: wrong }), failure("invalid_argument", text));
