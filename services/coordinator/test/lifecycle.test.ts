@@ -21,7 +21,8 @@ describe("a run that is paused", { timeout: 240_000 }, () => {
     await using world = await World.start();
     const alone = await trainAlone(world, "alone", RECIPE);
     const trainer = await world.trainer({ byHand: true });
-    const runId = await world.submit(world.spec({ outputDir: world.outputDir("paused") }, RECIPE));
+    const spec = world.spec({ outputDir: world.outputDir("paused") }, RECIPE);
+    const runId = await world.submit(spec);
     await trainer.until(() => trainer.tasks.length === 2);
     const [first, second] = trainer.tasks;
     assert.ok(first && second && (await trainer.answer(first)));
@@ -31,7 +32,7 @@ describe("a run that is paused", { timeout: 240_000 }, () => {
     assert.equal(await trainer.answer(second), false);
     // Others are served meanwhile.
     await using other = await world.trainer();
-    const next = await world.train(world.spec({ outputDir: world.outputDir("other") }, RECIPE));
+    const next = await world.train({ ...spec, outputDir: world.outputDir("other") });
     assert.equal(next.run.state, RunState.RUN_STATE_COMPLETED);
     assert.ok(!other.tasks.some((task) => task.runId === runId));
     assert.equal((await resume(world, runId))?.state, RunState.RUN_STATE_RUNNING);
