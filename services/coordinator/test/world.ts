@@ -157,13 +157,14 @@ export class World implements AsyncDisposable {
     return trainer;
   }
 
-  /** A file of rows, whose lengths differ. */
+  /** A file of rows, whose lengths differ; one that is there already is left alone, since runs may be reading it. */
   rows(count: number, name = "rows.jsonl"): string {
     const path = join(this.folder, name);
     const lines = Array.from({ length: count }, (_, i) => {
       return JSON.stringify({ content: `row ${i} ${"of some words ".repeat(i % 4)}` });
     });
-    writeFileSync(path, `${lines.join("\n")}\n`);
+    const content = `${lines.join("\n")}\n`;
+    if (!existsSync(path) || readFileSync(path, "utf8") !== content) writeFileSync(path, content);
     return path;
   }
 
