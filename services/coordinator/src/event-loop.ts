@@ -45,11 +45,6 @@ export class EventLoop {
     return this.#state;
   }
 
-  /** Turns that wait. */
-  get waiting(): number {
-    return this.#turns.length;
-  }
-
   /** Waits for its turn; resolves when it is recorded and carried out. Without effect after `stop`. */
   happen(what: Happening | (() => Happening)): Promise<void> {
     return new Promise((done, failed) => {

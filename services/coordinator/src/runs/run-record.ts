@@ -1,5 +1,5 @@
 import { EventEmitter, once } from "node:events";
-import { RunState, type Run, type StepMetrics, type WatchRunResponse } from "@gradpool/rpc";
+import { RunState, type Run, type WatchRunResponse } from "@gradpool/rpc";
 import type { Change, History } from "../store/run-store.js";
 
 const ENDED: ReadonlySet<RunState> = new Set([
@@ -39,10 +39,6 @@ export class RunRecord {
 
   get hasEnded(): boolean {
     return hasEnded(this.#recorded);
-  }
-
-  get steps(): StepMetrics[] {
-    return (this.#history ?? []).flatMap((update) => (update.$case === "step" ? [update.value] : []));
   }
 
   get history(): History | undefined {
