@@ -33,6 +33,7 @@ const ALLOWED: Record<string, string[]> = {
   "packages/hub": ["errors", "service-kit"],
   "packages/plots": [],
   "packages/rpc": ["errors"],
+  "packages/events": ["errors", "rpc"],
   "packages/recipe": ["errors", "rpc"],
   "packages/service-kit": ["errors"],
   "services/tokenizer": ["errors", "model-source", "rpc", "service-kit", "tokenizers"],
@@ -42,6 +43,7 @@ const ALLOWED: Record<string, string[]> = {
   "services/coordinator": [
     "adapter",
     "errors",
+    "events",
     "model-source",
     "models",
     "optim",
@@ -55,6 +57,7 @@ const ALLOWED: Record<string, string[]> = {
     "adapter",
     "data",
     "errors",
+    "events",
     "hub",
     "model-source",
     "models",

@@ -51,7 +51,7 @@ function protoRoot(): string {
   return existsSync(published) ? published : fileURLToPath(new URL("../../../../proto", import.meta.url));
 }
 
-const PROTO_FILES = ["tokenizer", "data_stream", "trainer_gateway", "coordinator", "checkpoint_store"].map(
+const PROTO_FILES = ["tokenizer", "data_stream", "trainer_gateway", "coordinator", "checkpoint_store", "events"].map(
   (name) => `gradpool/v1/${name}.proto`,
 );
 
