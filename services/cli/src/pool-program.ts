@@ -6,6 +6,7 @@ import { poolStatus } from "./commands/pool-status.js";
 import { runControl, type RunAction } from "./commands/run-control.js";
 import { runGet } from "./commands/run-get.js";
 import { runList } from "./commands/run-list.js";
+import { runLogs } from "./commands/run-logs.js";
 import { runSubmit, type RunSubmitFlags } from "./commands/run-submit.js";
 import { runWatch } from "./commands/run-watch.js";
 import { trainerControl, type TrainerAction } from "./commands/trainer-control.js";
@@ -35,6 +36,10 @@ export function addRun(program: Command, options: ProgramOptions): void {
   const watch = run.command("watch").description("follow a run to its end; Ctrl-C leaves it running");
   onPool(watch.argument("<run_id>"), options, jsonOption(JSON_LINES)).action((runId: string, flags: PoolFlags) =>
     runWatch(runId, flags, contextFor(flags, options)),
+  );
+  const logs = run.command("logs").description("what happened to a run, in words").argument("<run_id>");
+  onPool(logs.option("--follow", "go on until the run has ended"), options, jsonOption(JSON_LINES)).action(
+    (runId: string, flags: PoolFlags & { follow?: boolean }) => runLogs(runId, flags, contextFor(flags, options)),
   );
   const addControl = (action: RunAction, description: string) =>
     onPool(run.command(action).description(description).argument("<run_id>"), options).action(

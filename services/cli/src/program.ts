@@ -10,6 +10,7 @@ import { doctor, type DoctorFlags } from "./commands/doctor.js";
 import { train, type TrainFlags } from "./commands/train.js";
 import { up, type UpFlags } from "./commands/up.js";
 import { DEFAULT_PORT } from "./config.js";
+import { addEvents } from "./events-program.js";
 import { address, atLeast, device, number, port } from "./flags.js";
 import { addEval, addExport, addSample } from "./inference-program.js";
 import { DEFAULT_RECOVERY_SECONDS } from "./local-stack/local-stack.js";
@@ -46,6 +47,7 @@ export function createProgram(options: ProgramOptions): Command {
   addRun(program, options);
   addTrainer(program, options);
   addPool(program, options);
+  addEvents(program, options);
   addCheckpointCommands(program, options);
   addSample(program, options);
   addEval(program, options);
