@@ -4,6 +4,7 @@ export * from "./stack.js";
 export * from "./watch-run.js";
 export * from "./local-pool.js";
 export * from "./small-disk.js";
+export * from "./smollm2.js";
 export * from "./random.js";
 export * from "./tiny-coder.js";
 export * from "./cli.js";
