@@ -259,7 +259,7 @@ describe("documents", () => {
       .map((mention) => ({ ...mention, text: mention.text.replace(/[.-]+$/, "") }))
       // Patterns stand for many files; what is built exists where its source does.
       .filter(({ text }) => !/[*<>{}]/.test(text))
-      .filter(({ text }) => !exists(text.replace("/dist/", "/").replace(/(?<=\/(?:src|test)\/.*)\.js$/, ".ts")));
+      .filter(({ text }) => !exists(text) && !exists(text.replace("/dist/", "/").replace(/\.js$/, ".ts")));
     assertNone(
       missing.map(({ where, text }) => `${where} names ${text}`),
       "name a path that exists, from the root",
