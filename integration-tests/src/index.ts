@@ -10,3 +10,5 @@ export * from "./cli.js";
 export * from "./fake-hub.js";
 export type { Fault, FaultKind } from "./fake-hub-faults.js";
 export type { FakeRepo, FakeRepoOptions } from "./fake-hub-repo.js";
+export * from "./virtual-screen.js";
+export * from "./terminal-program.js";
