@@ -32,6 +32,7 @@ const ALLOWED: Record<string, string[]> = {
   "packages/data": ["errors"],
   "packages/hub": ["errors", "service-kit"],
   "packages/plots": [],
+  "packages/tensorboard": [],
   "packages/rpc": ["errors"],
   "packages/recipe": ["errors", "rpc"],
   "packages/service-kit": ["errors"],
@@ -50,6 +51,7 @@ const ALLOWED: Record<string, string[]> = {
     "rpc",
     "safetensors",
     "service-kit",
+    "tensorboard",
   ],
   "services/cli": [
     "adapter",
@@ -58,6 +60,7 @@ const ALLOWED: Record<string, string[]> = {
     "hub",
     "model-source",
     "models",
+    "plots",
     "recipe",
     "rpc",
     "runtime",
@@ -71,7 +74,7 @@ const ALLOWED: Record<string, string[]> = {
 const WHOLE = ["integration-tests", "bench"];
 
 /** Packages without I/O: no files, processes or networks, and only one another. */
-const PURE = ["errors", "graph", "safetensors", "optim", "adapter", "models"];
+const PURE = ["errors", "graph", "safetensors", "optim", "adapter", "models", "tensorboard"];
 
 const sources = files.filter((file) => /\.(ts|mjs|js|py)$/.test(file));
 const dirOf = new Map(projects.map(({ name, dir }) => [name, dir]));
