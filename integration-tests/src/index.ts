@@ -12,3 +12,5 @@ export * from "./tools.js";
 export * from "./fake-hub.js";
 export type { Fault, FaultKind } from "./fake-hub-faults.js";
 export type { FakeRepo, FakeRepoOptions } from "./fake-hub-repo.js";
+export * from "./virtual-screen.js";
+export * from "./terminal-program.js";
