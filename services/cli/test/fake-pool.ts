@@ -69,6 +69,7 @@ export function trainerOf(given: Partial<Trainer> = {}): Trainer {
     runId: "",
     state: TrainerState.TRAINER_STATE_ACTIVE,
     stateReason: "",
+    deviceUse: 0.5,
     ...given,
   };
 }
