@@ -4515,7 +4515,8 @@ export const RunServiceService = {
   /**
    * Queues a run. The same request_id again answers with the same run; with other content it is
    * refused with ALREADY_EXISTS. INVALID_ARGUMENT: the spec is wrong (the message says what and how
-   * to mend it). What needs a look at model and data fails the run later, with Run.error.
+   * to mend it). RESOURCE_EXHAUSTED: 1,000 runs have not ended; try again when one has. What needs a look at
+   * model and data fails the run later, with Run.error.
    */
   submitRun: {
     path: "/gradpool.v1.RunService/SubmitRun" as const,
@@ -4614,7 +4615,8 @@ export interface RunServiceServer extends UntypedServiceImplementation {
   /**
    * Queues a run. The same request_id again answers with the same run; with other content it is
    * refused with ALREADY_EXISTS. INVALID_ARGUMENT: the spec is wrong (the message says what and how
-   * to mend it). What needs a look at model and data fails the run later, with Run.error.
+   * to mend it). RESOURCE_EXHAUSTED: 1,000 runs have not ended; try again when one has. What needs a look at
+   * model and data fails the run later, with Run.error.
    */
   submitRun: handleUnaryCall<SubmitRunRequest, SubmitRunResponse>;
   /** One run. NOT_FOUND: no such run. */
@@ -4649,7 +4651,8 @@ export interface RunServiceClient extends Client {
   /**
    * Queues a run. The same request_id again answers with the same run; with other content it is
    * refused with ALREADY_EXISTS. INVALID_ARGUMENT: the spec is wrong (the message says what and how
-   * to mend it). What needs a look at model and data fails the run later, with Run.error.
+   * to mend it). RESOURCE_EXHAUSTED: 1,000 runs have not ended; try again when one has. What needs a look at
+   * model and data fails the run later, with Run.error.
    */
   submitRun(
     request: SubmitRunRequest,
