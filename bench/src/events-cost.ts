@@ -11,12 +11,18 @@ const dataset = join(dir, "rows.jsonl");
 const rows = Array.from({ length: 120 }, (_, i) => JSON.stringify({ content: `def f${i}(x):\n    return x * ${i}\n` }));
 await writeFile(dataset, `${rows.join("\n")}\n`);
 
-/** Median seconds of a run's steps; the first ones load the model. */
-async function stepSeconds(stack: Stack, name: string): Promise<number> {
+/**
+ * Of a run: median seconds of its steps, whose first ones load the model, and the coordinator's seconds of processor
+ * time a step, which tell more on a busy machine.
+ */
+async function measure(stack: Stack, name: string): Promise<{ wall: number; cpu: number }> {
+  const before = stack.coordinatorCpuSeconds();
   const { steps } = await stack.train(tinyRun(dataset, join(dir, name), { gradientAccumulation: 1 }));
-  return median(steps.slice(5).map(({ seconds }) => seconds));
+  const cpu = (stack.coordinatorCpuSeconds() - before) / steps.length;
+  return { wall: median(steps.slice(5).map(({ seconds }) => seconds)), cpu };
 }
 
+const milliseconds = (seconds: number[]) => (1000 * median(seconds)).toFixed(1);
 const median = (numbers: number[]) => numbers.sort((a, b) => a - b)[numbers.length >> 1] ?? NaN;
 
 try {
@@ -29,24 +35,21 @@ try {
   await using withHanging = await start("hanging", hanging.url);
   hanging.suspend();
   const pools = { without, "with NATS": withNats, "with a NATS that hangs": withHanging };
-  const measured = new Map<string, number[]>();
+  const measured = new Map<string, { wall: number; cpu: number }[]>();
   for (let round = 0; round <= Number(values.rounds); round++) {
     for (const [name, stack] of Object.entries(pools)) {
-      const seconds = await stepSeconds(stack, `${name}-${round}`);
+      const costs = await measure(stack, `${name}-${round}`);
       // The first round only warms up.
-      if (round > 0) measured.set(name, [...(measured.get(name) ?? []), seconds]);
+      if (round > 0) measured.set(name, [...(measured.get(name) ?? []), costs]);
     }
   }
   const base = measured.get("without") ?? [];
-  console.log(
-    `a step takes ${(1000 * median([...base])).toFixed(1)} ms without NATS; ratios of ${base.length} rounds:`,
-  );
-  for (const [name, seconds] of measured) {
-    if (seconds === base) continue;
-    const ratios = seconds.map((value, i) => value / (base[i] ?? NaN)).sort((a, b) => a - b);
-    console.log(
-      `  ${name}: median ${median(ratios).toFixed(3)}, ${ratios[0]?.toFixed(3)} to ${ratios.at(-1)?.toFixed(3)}`,
-    );
+  for (const [name, costs] of measured) {
+    const ratios = costs.map(({ wall }, i) => wall / (base[i]?.wall ?? NaN)).sort((a, b) => a - b);
+    const [least, most] = [ratios[0], ratios.at(-1)].map((ratio) => ratio?.toFixed(3));
+    const [wall, cpu] = [costs.map((cost) => cost.wall), costs.map((cost) => cost.cpu)].map(milliseconds);
+    console.log(`${name}: a step takes ${wall} ms, of the coordinator's processor time ${cpu} ms;`);
+    console.log(`  ratio to without, ${ratios.length} rounds: ${median(ratios).toFixed(3)} (${least} to ${most})`);
   }
   hanging.goOn();
 } finally {
