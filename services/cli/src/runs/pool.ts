@@ -6,9 +6,11 @@ import {
   PoolServiceService,
   RunServiceService,
   type Client,
+  type Evaluation,
   type GetPoolResponse,
   type Run,
   type RunSpec,
+  type StepMetrics,
   type Trainer,
   type WatchRunResponse,
 } from "@gradpool/rpc";
@@ -20,6 +22,12 @@ const CALL_TIMEOUT_MS = 30_000;
 
 /** A look at the pool, which looks at its services. */
 const STATUS_TIMEOUT_MS = 10_000;
+
+export interface RunSoFar {
+  run: Run;
+  steps: StepMetrics[];
+  evaluations: Evaluation[];
+}
 
 export type RunUpdate = NonNullable<WatchRunResponse["update"]>;
 
@@ -108,6 +116,26 @@ export class Pool implements Disposable {
       signal.throwIfAborted();
       await outage.wait(problem, signal);
     }
+  }
+
+  /** A run with all its steps and evaluations up to now. Errors: as watch. */
+  async history(runId: string, signal: AbortSignal): Promise<RunSoFar> {
+    const steps: StepMetrics[] = [];
+    const evaluations: Evaluation[] = [];
+    let run: Run | undefined;
+    for await (const update of this.watch(runId, signal)) {
+      if (update.$case === "run") run ??= update.value;
+      else if (update.$case === "step") steps.push(update.value);
+      // After a lost connection the last one may come again.
+      else if (update.$case === "evaluation" && update.value.step > (evaluations.at(-1)?.step ?? 0)) {
+        evaluations.push(update.value);
+      }
+      // What a run was at the first moment is all that is asked for.
+      const { step = 0, lastEvaluation } = run ?? {};
+      const isBehind = steps.length < step || (evaluations.at(-1)?.step ?? 0) < (lastEvaluation?.step ?? 0);
+      if (run && !isBehind && !hasEnded(run)) break;
+    }
+    return { run: given(run), steps, evaluations };
   }
 
   [Symbol.dispose](): void {
