@@ -1,11 +1,13 @@
 import {
+  healthProblem,
   PoolServiceService,
   RunServiceService,
   service,
   startServer,
   TrainerGatewayServiceService,
 } from "@gradpool/rpc";
-import type { Logger, Service } from "@gradpool/service-kit";
+import { Registry } from "prom-client";
+import type { HttpRoute, Logger, Service } from "@gradpool/service-kit";
 import type { CoordinatorConfig } from "./config.js";
 import { Engine } from "./engine.js";
 import { poolServiceHandlers } from "./handlers/pool-service.js";
@@ -28,10 +30,18 @@ type Parts = (Disposable | AsyncDisposable)[];
 
 /** The coordinator: runs, their optimizers, and the pool of trainers. */
 export class Coordinator implements Service {
+  readonly address: string;
+  readonly httpRoutes: readonly HttpRoute[];
+
   private constructor(
-    readonly address: string,
+    private readonly config: CoordinatorConfig,
+    readonly metrics: Registry,
+    { address, httpRoutes }: Served,
     private readonly parts: Parts,
-  ) {}
+  ) {
+    this.address = address;
+    this.httpRoutes = httpRoutes;
+  }
 
   /**
    * Takes up the runs that had not ended, and listens. Errors: `unavailable` when the port is taken, and those
@@ -39,12 +49,23 @@ export class Coordinator implements Service {
    */
   static async create(config: CoordinatorConfig, log: Logger, options: CoordinatorOptions): Promise<Coordinator> {
     const parts: Parts = [];
+    const metrics = new Registry();
     try {
-      return new Coordinator(await start(config, log, options, parts), parts);
+      return new Coordinator(config, metrics, await start(config, log, options, parts), parts);
     } catch (error) {
       await end(parts);
       throw error;
     }
+  }
+
+  /** Runs are taken without the other services, too; but they would wait for them. */
+  async problem(): Promise<string> {
+    const asked = [...addressesOf(this.config)].map(async ([name, address]) => ({
+      name,
+      problem: await healthProblem(address),
+    }));
+    const away = (await Promise.all(asked)).find(({ problem }) => problem !== "");
+    return away ? `${away.name}: ${away.problem}` : "";
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -59,13 +80,19 @@ async function end(parts: Parts): Promise<void> {
   }
 }
 
-/** Gives "host:port". */
+/** Where it can be asked, and what its HTTP port answers. */
+interface Served {
+  /** "host:port" of the gRPC server. */
+  address: string;
+  httpRoutes: HttpRoute[];
+}
+
 async function start(
   config: CoordinatorConfig,
   log: Logger,
   { leases = DEFAULT_LEASES, onCrash }: CoordinatorOptions,
   parts: Parts,
-): Promise<string> {
+): Promise<Served> {
   const store = await SqliteRunStore.open(config.runStore, log);
   parts.push(store);
   if (!store.isDurable) log.warn("runs are forgotten when this process ends; GRADPOOL_RUN_STORE names a file for them");
@@ -108,7 +135,7 @@ async function start(
   });
   ({ address } = server);
   parts.push(server, trainers, engine, { [Symbol.dispose]: () => stopping.abort() });
-  return address;
+  return { address, httpRoutes: [] };
 }
 
 /** The services that a coordinator calls, by name. */
