@@ -11,7 +11,7 @@ import { OUTPUT_FORMATS, type OutputFormat } from "./terminal/output.js";
 export interface Settings {
   config: CliConfig;
   /** Why the profile cannot be used; then the environment stands alone. */
-  problem: unknown;
+  problem: GradpoolError | undefined;
 }
 
 /** What environment and profile say. A profile that a flag names counts more than the environment. */
@@ -20,8 +20,8 @@ export async function readSettings(argv: readonly string[], env: NodeJS.ProcessE
   try {
     const profile = await readProfile(homeOf(env), named ?? profileOf(env));
     return { config: readCliConfig(env, profile, named !== undefined), problem: undefined };
-  } catch (problem) {
-    return { config: readCliConfig(env), problem };
+  } catch (reason) {
+    return { config: readCliConfig(env), problem: GradpoolError.from(reason) };
   }
 }
 
@@ -44,7 +44,7 @@ function valueIn(argv: readonly string[], flag: string): string | undefined {
 const WITHOUT_PROFILE = new Set(["config", "completion", "doctor"]);
 
 /** `problem` is thrown by the commands that need the profile. */
-export function addCommonFlags(program: Command, problem: unknown): void {
+export function addCommonFlags(program: Command, problem: GradpoolError | undefined): void {
   program.option("--debug", DEBUG_HELP);
   program.option("--profile <name>", PROFILE_HELP);
   for (const command of leaves(program)) {
