@@ -28,6 +28,7 @@ export {
   sin,
   softmax,
   split,
+  sqrt,
   sub,
   tanh,
   transpose,
@@ -38,7 +39,9 @@ export { attention, type CachedMask } from "./groups/attention.js";
 export { checkpoint } from "./groups/checkpoint.js";
 export { dropout, type DropoutMask } from "./groups/dropout.js";
 export { linearCrossEntropy } from "./groups/cross-entropy.js";
-export { linear, loraLinear, type Linear, type LoraBranch } from "./groups/lora-linear.js";
+export { adaptedLinear } from "./groups/adapted-linear.js";
+export { doraLinear, doraNorms, type DoraBranch } from "./groups/dora-linear.js";
+export { loraLinear, type Linear, type LoraBranch } from "./groups/lora-linear.js";
 export { backward } from "./backward.js";
 export { verify } from "./verify.js";
 export { print } from "./print.js";
