@@ -10,18 +10,28 @@ import { OUTPUT_FORMATS, type OutputFormat } from "./terminal/output.js";
 
 export interface Settings {
   config: CliConfig;
-  /** Why the profile cannot be used; then the environment stands alone. */
+  /** Why profile or environment cannot be used; then they are left out. */
   problem: GradpoolError | undefined;
 }
 
 /** What environment and profile say. A profile that a flag names counts more than the environment. */
 export async function readSettings(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<Settings> {
   const named = valueIn(argv, "profile");
+  let profile: ChosenProfile | undefined;
+  let problem: GradpoolError | undefined;
   try {
-    const profile = await readProfile(homeOf(env), named ?? profileOf(env));
-    return { config: readCliConfig(env, profile, named !== undefined), problem: undefined };
+    profile = await readProfile(homeOf(env), named ?? profileOf(env));
   } catch (reason) {
-    return { config: readCliConfig(env), problem: GradpoolError.from(reason) };
+    problem = GradpoolError.from(reason);
+  }
+  const isFirst = named !== undefined;
+  try {
+    return { config: readCliConfig(env, profile, isFirst), problem };
+  } catch (reason) {
+    // The one variable that is refused as it is read.
+    const { HF_ENDPOINT: _endpoint, ...others } = env;
+    const config = { ...readCliConfig(others, profile, isFirst), env };
+    return { config, problem: problem ?? GradpoolError.from(reason) };
   }
 }
 
@@ -40,10 +50,10 @@ function valueIn(argv: readonly string[], flag: string): string | undefined {
   return word?.includes("=") ? word.slice(word.indexOf("=") + 1) : words[at + 1 || words.length];
 }
 
-/** These help with a profile that cannot be used, or need none. */
-const WITHOUT_PROFILE = new Set(["config", "completion", "doctor"]);
+/** These help with settings that cannot be used, or need none. */
+const WITHOUT_SETTINGS = new Set(["config", "completion", "doctor"]);
 
-/** `problem` is thrown by the commands that need the profile. */
+/** `problem` is thrown by the commands that need settings. */
 export function addCommonFlags(program: Command, problem: GradpoolError | undefined): void {
   program.option("--debug", DEBUG_HELP);
   program.option("--profile <name>", PROFILE_HELP);
@@ -55,7 +65,7 @@ export function addCommonFlags(program: Command, problem: GradpoolError | undefi
       command.addOption(new Option("--output <format>", `results as ${formats}`).argParser(oneOf(OUTPUT_FORMATS)));
     }
     command.hook("preAction", () => {
-      if (problem && !WITHOUT_PROFILE.has(topOf(command).name())) throw problem;
+      if (problem && !WITHOUT_SETTINGS.has(topOf(command).name())) throw problem;
     });
   }
 }

@@ -10,6 +10,7 @@ import { checkpointVerify } from "./commands/checkpoint-verify.js";
 import { doctor, type DoctorFlags } from "./commands/doctor.js";
 import { train, type TrainFlags } from "./commands/train.js";
 import { up, type UpFlags } from "./commands/up.js";
+import { addCompletion, addConfig } from "./config-program.js";
 import { DEFAULT_PORT } from "./config.js";
 import { address, atLeast, device, number, port, singlePort } from "./flags.js";
 import { addEval, addExport, addSample } from "./inference-program.js";
@@ -52,6 +53,8 @@ export function createProgram(options: ProgramOptions): Command {
   addEval(program, options);
   addExport(program, options);
   addDoctor(program, options);
+  addConfig(program, options);
+  addCompletion(program, options);
   return program;
 }
 
