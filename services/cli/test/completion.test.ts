@@ -49,7 +49,8 @@ const SHELLS: Record<string, (script: string) => string> = {
     _gradpool; true`,
   fish: (script) => `
     source ${script}
-    complete -C (string join ' ' -- gradpool $argv) | string replace -r '\\t.*' ''`,
+    complete -C (string join ' ' -- gradpool $argv) | string replace -r '\\t.*' ''
+    true`,
 };
 
 describe("gradpool completion", { timeout: 120_000 }, () => {
