@@ -28,13 +28,15 @@ export {
   sin,
   softmax,
   split,
+  splitInto,
   sub,
   tanh,
   transpose,
   where,
 } from "./functional.js";
 export { gelu, silu } from "./groups/activations.js";
-export { attention, type CachedMask } from "./groups/attention.js";
+export { attention } from "./groups/attention.js";
+export type { CachedMask } from "./groups/cached-attention.js";
 export { checkpoint } from "./groups/checkpoint.js";
 export { dropout, type DropoutMask } from "./groups/dropout.js";
 export { linearCrossEntropy } from "./groups/cross-entropy.js";

@@ -29,6 +29,7 @@ import {
   sin,
   softmax,
   split,
+  splitInto,
   sub,
   tanh,
   transpose,
@@ -152,6 +153,10 @@ const CASES: Record<OpType, Case[]> = {
     of("", [[2, 6]], (x) => {
       const [a, b, c] = split(x, 3, 1) as [Value, Value, Value];
       return mul(add(a, b), c);
+    }),
+    of("into given lengths", [[2, 6]], (x) => {
+      const [a, b] = splitInto(x, [2, 4], 1) as [Value, Value];
+      return matmul(a, b, { transA: true });
     }),
   ],
   Concat: [],

@@ -12,10 +12,11 @@ import { train, type TrainFlags } from "./commands/train.js";
 import { up, type UpFlags } from "./commands/up.js";
 import { addCompletion, addConfig } from "./config-program.js";
 import { DEFAULT_PORT } from "./config.js";
+import { addEvents } from "./events-program.js";
 import { address, atLeast, device, number, port, singlePort } from "./flags.js";
 import { addEval, addExport, addSample } from "./inference-program.js";
 import { DEFAULT_RECOVERY_SECONDS } from "./local-stack/local-stack.js";
-import { addPool, addRun, addTrainer } from "./pool-program.js";
+import { addPool, addRun, addTop, addTrainer } from "./pool-program.js";
 
 const TRAIN_EXAMPLES = `
 Examples:
@@ -48,6 +49,8 @@ export function createProgram(options: ProgramOptions): Command {
   addRun(program, options);
   addTrainer(program, options);
   addPool(program, options);
+  addEvents(program, options);
+  addTop(program, options);
   addCheckpointCommands(program, options);
   addSample(program, options);
   addEval(program, options);

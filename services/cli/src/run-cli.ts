@@ -10,6 +10,7 @@ import { familiarName } from "./settings/familiar-names.js";
 import { oneSpelling, type KnownFlags } from "./spelling.js";
 import { oneLine } from "./terminal/format.js";
 import { Output, type OutputFormat, type Sink } from "./terminal/output.js";
+import type { Terminal } from "./top/screen.js";
 import { UsageError } from "./usage-error.js";
 
 export interface CliEnvironment {
@@ -18,11 +19,12 @@ export interface CliEnvironment {
   env: NodeJS.ProcessEnv;
   interrupts: Interrupts;
   version: string;
+  terminal?: Terminal | undefined;
 }
 
 /** `argv` as the user gave it, less node and script. Gives the exit code. */
 export async function runCli(argv: readonly string[], environment: CliEnvironment): Promise<number> {
-  const { stdout, stderr, env, interrupts, version } = environment;
+  const { stdout, stderr, env, interrupts, version, terminal } = environment;
   const { config, problem } = await readSettings(argv, env);
   const outputOf = (format: OutputFormat) => new Output({ stdout, stderr, format });
   // Flags may be wrong as a whole, and still a program wants a document.
@@ -30,7 +32,7 @@ export async function runCli(argv: readonly string[], environment: CliEnvironmen
   const program = createProgram({
     version,
     config,
-    contextOf: (format) => ({ output: (output = outputOf(format)), config, interrupts }),
+    contextOf: (format) => ({ output: (output = outputOf(format)), config, interrupts, terminal }),
   });
   addCommonFlags(program, problem);
   prepare(program, { stdout, stderr });
