@@ -21,6 +21,10 @@ Profiles stand in config.yaml in $GRADPOOL_HOME (default: ~/.gradpool):
         learning_rate: 1e-4
 
 What counts most stands first: flags, --config FILE, a profile named by --profile, the environment, the usual profile.
+
+Examples:
+  gradpool config show
+  gradpool config show --profile team --output yaml
 ${HELP_TAIL}`;
 
 const CHECK_HELP = `

@@ -33,10 +33,13 @@ Examples:
 ${HELP_TAIL}`;
 
 const CHECKPOINT_HELP = `
-OUTPUT_DIR is the folder that a run wrote into. A checkpoint's own folder stands for both OUTPUT_DIR and NAME:
+OUTPUT_DIR is the folder that a run wrote into. A checkpoint's own folder stands for both OUTPUT_DIR and NAME.
+
+Examples:
   gradpool checkpoint list outputs/my-run
   gradpool checkpoint verify outputs/my-run/checkpoint-epoch0-step100
   gradpool checkpoint export outputs/my-run latest --to my-adapter
+  gradpool checkpoint delete outputs/my-run checkpoint-epoch0-step100
 ${HELP_TAIL}`;
 
 export function createProgram(options: ProgramOptions): Command {
@@ -158,6 +161,5 @@ function addDoctor(program: Command, options: ProgramOptions): void {
     .description("what this machine can do; exit code 1 when it cannot train on its processor")
     .option("--online", "also ask whether the hub can be reached")
     .addOption(jsonOption())
-    .addHelpText("after", HELP_TAIL)
     .action((flags: DoctorFlags & { json?: boolean }) => doctor(flags, contextFor(flags, options)));
 }

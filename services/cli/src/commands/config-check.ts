@@ -32,20 +32,20 @@ function environmentChecks({ env }: CliConfig): NamedCheck[] {
 }
 
 async function profileChecks({ home, env }: CliConfig): Promise<NamedCheck[]> {
-  const name = configFile(home);
+  const path = configFile(home);
+  const named = (...checks: Check[]) => checks.map((check): NamedCheck => ["config.yaml", check]);
   try {
     const file = await readConfigFile(home);
-    if (!file) return [[name, { state: "ok", text: "does not exist: there are no profiles" }]];
+    if (!file) return named({ state: "ok", text: `there is none at ${path}, and so no profiles` });
     const names = Object.keys(file.profiles);
     const problems = names.flatMap((one) => profileDefaults({ name: one, profile: file.profiles[one] ?? {} }).problems);
     for (const wanted of [env["GRADPOOL_PROFILE"], file.profile]) {
-      if (wanted && !names.includes(wanted))
-        problems.push(`there is no profile ${wanted} in ${name}; it has ${names.join(", ")}`);
+      if (wanted && !names.includes(wanted)) problems.push(`there is no profile ${wanted}; it has ${names.join(", ")}`);
     }
-    if (problems.length > 0) return problems.map((text) => [name, problem(text)]);
-    return [[name, { state: "ok", text: `${counted(names.length, "profile")}: ${names.join(", ")}` }]];
+    if (problems.length > 0) return named(...problems.map((text) => problem(`${path}: ${text}`)));
+    return named({ state: "ok", text: `${path}: ${counted(names.length, "profile")} (${names.join(", ")})` });
   } catch (error) {
-    return [[name, problem(GradpoolError.from(error).message)]];
+    return named(problem(GradpoolError.from(error).message));
   }
 }
 
