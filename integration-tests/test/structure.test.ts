@@ -32,6 +32,7 @@ const ALLOWED: Record<string, string[]> = {
   "packages/data": ["errors"],
   "packages/hub": ["errors", "service-kit"],
   "packages/plots": [],
+  "packages/dashboard": ["errors"],
   "packages/tensorboard": [],
   "packages/rpc": ["errors"],
   "packages/recipe": ["errors", "rpc"],
@@ -42,6 +43,7 @@ const ALLOWED: Record<string, string[]> = {
   "services/trainer": ["adapter", "errors", "model-source", "models", "rpc", "runtime", "safetensors", "service-kit"],
   "services/coordinator": [
     "adapter",
+    "dashboard",
     "errors",
     "model-source",
     "models",

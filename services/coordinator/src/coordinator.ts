@@ -10,6 +10,7 @@ import { Registry } from "prom-client";
 import type { HttpRoute, Logger, Service } from "@gradpool/service-kit";
 import type { CoordinatorConfig } from "./config.js";
 import { Engine } from "./engine.js";
+import { dashboardRoutes } from "./http/dashboard-routes.js";
 import { poolServiceHandlers } from "./handlers/pool-service.js";
 import { runServiceHandlers } from "./handlers/run-service.js";
 import { trainerGatewayHandlers } from "./handlers/trainer-gateway.js";
@@ -114,20 +115,22 @@ async function start(
   const trainers: TrainerPool = new TrainerPool({ engine, registry, log, drained, leases });
   // Before anyone can ask for anything: a wish for a run that is not there yet would be lost.
   engine.resumeAll();
+  const handlers = {
+    runs: runServiceHandlers({ registry, engine, requests, stopping: stopping.signal }),
+    pool: poolServiceHandlers({
+      ...{ registry, trainers, requests, services: addressesOf(config), startedAt: new Date() },
+      address: () => address,
+    }),
+  };
+  const onInternalError = (error: unknown, method: string) => log.error({ err: error, method }, "internal error");
   const server = await startServer({
     listen: config.listen,
     services: [
-      service(RunServiceService, runServiceHandlers({ registry, engine, requests, stopping: stopping.signal })),
-      service(
-        PoolServiceService,
-        poolServiceHandlers({
-          ...{ registry, trainers, requests, services: addressesOf(config), startedAt: new Date() },
-          address: () => address,
-        }),
-      ),
+      service(RunServiceService, handlers.runs),
+      service(PoolServiceService, handlers.pool),
       service(TrainerGatewayServiceService, trainerGatewayHandlers(engine, trainers)),
     ],
-    onInternalError: (error, method) => log.error({ err: error, method }, "internal error"),
+    onInternalError,
   }).catch(async (error: unknown) => {
     trainers[Symbol.dispose]();
     await engine[Symbol.asyncDispose]();
@@ -135,7 +138,7 @@ async function start(
   });
   ({ address } = server);
   parts.push(server, trainers, engine, { [Symbol.dispose]: () => stopping.abort() });
-  return { address, httpRoutes: [] };
+  return { address, httpRoutes: dashboardRoutes({ handlers, hosts: config.httpHosts, onInternalError }) };
 }
 
 /** The services that a coordinator calls, by name. */
