@@ -48,7 +48,7 @@ interface TableProps {
 /** Wide tables scroll inside of the page, by keyboard too. */
 export function Table({ label, head, optional = [], children }: TableProps) {
   return (
-    <div class="scroll" tabIndex={0} role="region" aria-label={label}>
+    <div class="scroll" tabIndex={0} role="region" aria-label={`table of ${label}`}>
       <table>
         <thead>
           <tr>
