@@ -7,6 +7,7 @@ export * from "./small-disk.js";
 export * from "./random.js";
 export * from "./tiny-coder.js";
 export * from "./cli.js";
+export * from "./jaeger.js";
 export * from "./fake-hub.js";
 export type { Fault, FaultKind } from "./fake-hub-faults.js";
 export type { FakeRepo, FakeRepoOptions } from "./fake-hub-repo.js";

@@ -5,6 +5,7 @@ import { readCliConfig } from "./config.js";
 import { EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE } from "./exit-codes.js";
 import { boolean } from "./flags.js";
 import { Interrupted, type Interrupts } from "./interrupts.js";
+import { startTracing } from "@gradpool/tracing";
 import { createProgram } from "./program.js";
 import { oneSpelling, type KnownFlags } from "./spelling.js";
 import { oneLine } from "./terminal/format.js";
@@ -33,12 +34,15 @@ export async function runCli(argv: readonly string[], environment: CliEnvironmen
   });
   program.option("--debug", "show where an error came from, also $GRADPOOL_DEBUG");
   prepare(program, { stdout, stderr });
+  const tracing = await startTracing("gradpool-cli", env, (message) => output.note(message));
   try {
     await program.parseAsync(oneSpelling(argv, knownFlags(program)), { from: "user" });
     return EXIT_OK;
   } catch (reason) {
     const isDebug = config.debug || argv.includes("--debug");
     return explain(reason, output, isDebug);
+  } finally {
+    await tracing[Symbol.asyncDispose]();
   }
 }
 

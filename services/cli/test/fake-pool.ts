@@ -39,6 +39,8 @@ export function runOf(given: Partial<Run> = {}): Run {
     lastEvaluation: undefined,
     bestEvaluation: undefined,
     stoppedEarly: false,
+    traceId: "",
+    traceparent: "",
     ...given,
   };
 }

@@ -12,6 +12,7 @@ import {
   type StepMetrics,
   type WatchRunResponse,
 } from "@gradpool/rpc";
+import { isSampled, traceIdOf } from "@gradpool/tracing";
 import { bestOf } from "./runs/evaluations.js";
 import type { CompleteRecipe } from "./runs/prepare.js";
 import { hasEnded, RunRecord } from "./runs/run-record.js";
@@ -67,10 +68,10 @@ export class RunRegistry {
   }
 
   /**
-   * A new run for `spec`, to be recorded. Errors: `invalid_argument`, and `failed_precondition` when another
+   * A new run for `spec`, submitted in the span `traceparent`, to be recorded. Errors: `invalid_argument`, and `failed_precondition` when another
    * run writes into the same folder.
    */
-  newRun(spec: RunSpec | undefined): Run {
+  newRun(spec: RunSpec | undefined, traceparent: string): Run {
     if (!spec) throw new GradpoolError("invalid_argument", "spec is missing");
     completeRecipe(spec);
     for (const { run } of this.unfinished) {
@@ -101,6 +102,8 @@ export class RunRegistry {
       lastEvaluation: undefined,
       bestEvaluation: undefined,
       stoppedEarly: false,
+      traceId: isSampled(traceparent) ? traceIdOf(traceparent) : "",
+      traceparent,
     };
   }
 

@@ -177,7 +177,8 @@ export class LocalStack implements AsyncDisposable {
     const processOptions = (life: number, address: string) => ({
       name,
       main: entryPoint(service),
-      env: { ...env, ...envOf(life), GRADPOOL_LISTEN: address },
+      // A name that tells this process's traces from others' would make all services one.
+      env: { ...env, OTEL_SERVICE_NAME: undefined, ...envOf(life), GRADPOOL_LISTEN: address },
       logPath: join(this.#folders.logs, `${name}.log`),
       note: this.#note,
     });

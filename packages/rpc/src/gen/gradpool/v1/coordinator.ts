@@ -254,6 +254,10 @@ export interface Run {
     | undefined;
   /** It ended before total_steps, by early_stopping_patience. */
   stoppedEarly: boolean;
+  /** Trace (OpenTelemetry) that shows it, 32 hexadecimal digits; empty: it has none. */
+  traceId: string;
+  /** W3C trace context of its submission; empty: unknown. */
+  traceparent: string;
 }
 
 /** The checkpoint that a run went on from. */
@@ -737,6 +741,8 @@ function createBaseRun(): Run {
     lastEvaluation: undefined,
     bestEvaluation: undefined,
     stoppedEarly: false,
+    traceId: "",
+    traceparent: "",
   };
 }
 
@@ -807,6 +813,12 @@ export const Run: MessageFns<Run> = {
     }
     if (message.stoppedEarly !== false) {
       writer.uint32(256).bool(message.stoppedEarly);
+    }
+    if (message.traceId !== "") {
+      writer.uint32(266).string(message.traceId);
+    }
+    if (message.traceparent !== "") {
+      writer.uint32(482).string(message.traceparent);
     }
     return writer;
   },
@@ -1000,6 +1012,22 @@ export const Run: MessageFns<Run> = {
             message.stoppedEarly = reader.bool();
             continue;
           }
+          case 33: {
+            if (tag !== 266) {
+              break;
+            }
+
+            message.traceId = reader.string();
+            continue;
+          }
+          case 60: {
+            if (tag !== 482) {
+              break;
+            }
+
+            message.traceparent = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1094,6 +1122,12 @@ export const Run: MessageFns<Run> = {
         : isSet(object.stopped_early)
         ? globalThis.Boolean(object.stopped_early)
         : false,
+      traceId: isSet(object.traceId)
+        ? globalThis.String(object.traceId)
+        : isSet(object.trace_id)
+        ? globalThis.String(object.trace_id)
+        : "",
+      traceparent: isSet(object.traceparent) ? globalThis.String(object.traceparent) : "",
     };
   },
 
@@ -1165,6 +1199,12 @@ export const Run: MessageFns<Run> = {
     if (message.stoppedEarly !== false) {
       obj.stoppedEarly = message.stoppedEarly;
     }
+    if (message.traceId !== "") {
+      obj.traceId = message.traceId;
+    }
+    if (message.traceparent !== "") {
+      obj.traceparent = message.traceparent;
+    }
     return obj;
   },
 
@@ -1205,6 +1245,8 @@ export const Run: MessageFns<Run> = {
       ? Evaluation.fromPartial(object.bestEvaluation)
       : undefined;
     message.stoppedEarly = object.stoppedEarly ?? false;
+    message.traceId = object.traceId ?? "";
+    message.traceparent = object.traceparent ?? "";
     return message;
   },
 };

@@ -130,6 +130,8 @@ export interface MicroBatchTask {
   ownScalings: { [key: string]: number };
   /** Evaluate only: without dropout, and the result has no gradients. `step` then is the adapter's version. */
   evaluate: boolean;
+  /** W3C trace context of this assignment; empty: it is not traced. */
+  traceparent: string;
 }
 
 export interface MicroBatchTask_OwnRanksEntry {
@@ -196,6 +198,8 @@ export interface ResultHeader {
   waitMs: number;
   /** Bytes of gradients that follow; none for an evaluation. */
   gradientBytes: number;
+  /** Milliseconds of wait_ms until the adapter was there. */
+  fetchMs: number;
 }
 
 /** Whether the result counted. */
@@ -1081,6 +1085,7 @@ function createBaseMicroBatchTask(): MicroBatchTask {
     ownRanks: {},
     ownScalings: {},
     evaluate: false,
+    traceparent: "",
   };
 }
 
@@ -1149,6 +1154,9 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
     });
     if (message.evaluate !== false) {
       writer.uint32(320).bool(message.evaluate);
+    }
+    if (message.traceparent !== "") {
+      writer.uint32(330).string(message.traceparent);
     }
     return writer;
   },
@@ -1342,6 +1350,14 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
             message.evaluate = reader.bool();
             continue;
           }
+          case 41: {
+            if (tag !== 330) {
+              break;
+            }
+
+            message.traceparent = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1474,6 +1490,7 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
         )
         : {},
       evaluate: isSet(object.evaluate) ? globalThis.Boolean(object.evaluate) : false,
+      traceparent: isSet(object.traceparent) ? globalThis.String(object.traceparent) : "",
     };
   },
 
@@ -1551,6 +1568,9 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
     if (message.evaluate !== false) {
       obj.evaluate = message.evaluate;
     }
+    if (message.traceparent !== "") {
+      obj.traceparent = message.traceparent;
+    }
     return obj;
   },
 
@@ -1595,6 +1615,7 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
       {},
     );
     message.evaluate = object.evaluate ?? false;
+    message.traceparent = object.traceparent ?? "";
     return message;
   },
 };
@@ -2321,6 +2342,7 @@ function createBaseResultHeader(): ResultHeader {
     computeMs: 0,
     waitMs: 0,
     gradientBytes: 0,
+    fetchMs: 0,
   };
 }
 
@@ -2355,6 +2377,9 @@ export const ResultHeader: MessageFns<ResultHeader> = {
     }
     if (message.gradientBytes !== 0) {
       writer.uint32(80).uint64(message.gradientBytes);
+    }
+    if (message.fetchMs !== 0) {
+      writer.uint32(329).double(message.fetchMs);
     }
     return writer;
   },
@@ -2452,6 +2477,14 @@ export const ResultHeader: MessageFns<ResultHeader> = {
             message.gradientBytes = longToNumber(reader.uint64());
             continue;
           }
+          case 41: {
+            if (tag !== 329) {
+              break;
+            }
+
+            message.fetchMs = reader.double();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2512,6 +2545,11 @@ export const ResultHeader: MessageFns<ResultHeader> = {
         : isSet(object.gradient_bytes)
         ? globalThis.Number(object.gradient_bytes)
         : 0,
+      fetchMs: isSet(object.fetchMs)
+        ? globalThis.Number(object.fetchMs)
+        : isSet(object.fetch_ms)
+        ? globalThis.Number(object.fetch_ms)
+        : 0,
     };
   },
 
@@ -2547,6 +2585,9 @@ export const ResultHeader: MessageFns<ResultHeader> = {
     if (message.gradientBytes !== 0) {
       obj.gradientBytes = Math.round(message.gradientBytes);
     }
+    if (message.fetchMs !== 0) {
+      obj.fetchMs = floatToJson(message.fetchMs);
+    }
     return obj;
   },
 
@@ -2565,6 +2606,7 @@ export const ResultHeader: MessageFns<ResultHeader> = {
     message.computeMs = object.computeMs ?? 0;
     message.waitMs = object.waitMs ?? 0;
     message.gradientBytes = object.gradientBytes ?? 0;
+    message.fetchMs = object.fetchMs ?? 0;
     return message;
   },
 };
