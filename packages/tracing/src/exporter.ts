@@ -15,6 +15,8 @@ import { redactor } from "./redact.js";
 
 /** A killed process loses the spans of so much time; OTEL_BSP_SCHEDULE_DELAY says otherwise. */
 const SCHEDULE_DELAY_MS = 1_000;
+/** A batch is given up after so long, and with it the end of a process; OTEL_EXPORTER_OTLP_TIMEOUT says otherwise. */
+const EXPORT_TIMEOUT_MS = 2_000;
 
 /**
  * Sends spans, in batches from a bounded queue (OTEL_BSP_*; 2,048 unless told): what finds no room is dropped. Gives
@@ -26,6 +28,7 @@ export function startExporting(
   warn: (message: string) => void,
 ): () => Promise<void> {
   const delayMs = env["OTEL_BSP_SCHEDULE_DELAY"] ? {} : { scheduledDelayMillis: SCHEDULE_DELAY_MS };
+  const timeout = env["OTEL_EXPORTER_OTLP_TIMEOUT"] ? {} : { timeoutMillis: EXPORT_TIMEOUT_MS };
   // Failures show in `warn`, once an outage; the SDK would tell of each.
   setGlobalErrorHandler(() => {});
   // Only while it reads the environment: what is wrong there is for people.
@@ -38,7 +41,7 @@ export function startExporting(
     }),
     spanProcessors: [
       withoutSecrets(redactor(env)),
-      new BatchSpanProcessor(tellingOfOutages(new OTLPTraceExporter(), warn), delayMs),
+      new BatchSpanProcessor(tellingOfOutages(new OTLPTraceExporter(timeout), warn), delayMs),
     ],
   });
   diag.disable();

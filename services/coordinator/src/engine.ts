@@ -1,5 +1,5 @@
 /** Where the core meets the world: what takes time runs on its own and reports back with an event. */
-import { GradpoolError, type ErrorCode } from "@gradpool/errors";
+import { GradpoolError } from "@gradpool/errors";
 import { RunState, type Run, type RunSpec } from "@gradpool/rpc";
 import type { Logger } from "@gradpool/service-kit";
 import { activeTraceparent, inSpan } from "@gradpool/tracing";
@@ -282,8 +282,7 @@ export class Engine implements AsyncDisposable {
       const error = outcome === "failed" ? { code, message } : undefined;
       const patch = { state: OUTCOMES[outcome], endedAt: new Date(), pausedBecause: "", error };
       await this.happen({ changes: [{ type: "patch", runId, patch }] });
-      const { recorded } = this.#options.registry.get(runId);
-      this.traces.ended(recorded, error && new GradpoolError(code as ErrorCode, message));
+      this.traces.ended(this.#options.registry.get(runId).recorded);
     })();
     this.#ending.add(ending);
     void ending.finally(() => this.#ending.delete(ending));

@@ -3,8 +3,8 @@
  * of them: the first step and evaluation after each start and each rest, and those in which a micro-batch was lost or
  * failed. Of the others, one in ten seconds is a trace of its own, linked to the run's.
  */
-import { type GradpoolError } from "@gradpool/errors";
-import type { Evaluation, ResultHeader, StepMetrics } from "@gradpool/rpc";
+import { GradpoolError, type ErrorCode } from "@gradpool/errors";
+import type { Evaluation, ResultHeader, Run, StepMetrics } from "@gradpool/rpc";
 import {
   recordError,
   startSpan,
@@ -55,7 +55,7 @@ export class RunTrace {
   #ownTraceMs = -Infinity;
 
   /** `traceparent`: of the run's submission. `clock`: milliseconds since 1970. */
-  constructor(runId: string, traceparent: string, clock: () => number = Date.now) {
+  constructor(runId: string, traceparent: string, clock: () => number) {
     this.#runId = runId;
     this.#traceparent = traceparent;
     this.#clock = clock;
@@ -146,6 +146,20 @@ export class RunTrace {
 
   evaluated({ loss, tokens, epoch }: Evaluation): void {
     this.#describeGroup({ "gradpool.loss": loss, "gradpool.tokens": tokens, "gradpool.epoch": epoch });
+  }
+
+  /** The run is over: a span from submission to end sums it up. */
+  ended({ state, step, tokens, submittedAt, error }: Run): void {
+    const attributes = {
+      "gradpool.run_id": this.#runId,
+      "gradpool.state": state.replace(/^RUN_STATE_/, "").toLowerCase(),
+      "gradpool.step": step,
+      "gradpool.tokens": tokens,
+    };
+    const startMs = submittedAt?.getTime() ?? this.#clock();
+    const span = startSpan("run", { parent: this.#traceparent, attributes, startMs });
+    if (error) recordError(span, new GradpoolError(error.code as ErrorCode, error.message));
+    span.end();
   }
 
   /** What `work` begins is part of the run's trace. */

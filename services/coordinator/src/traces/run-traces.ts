@@ -1,7 +1,7 @@
 /** The traces of the runs that have not ended. Watches what the core decides; nothing depends on it. */
 import { GradpoolError, type ErrorCode } from "@gradpool/errors";
 import type { Evaluation, ResultHeader, Run, StepMetrics } from "@gradpool/rpc";
-import { isSampled, recordError, startSpan, within } from "@gradpool/tracing";
+import { isSampled, within } from "@gradpool/tracing";
 import type { Effect, Event, PoolState, TaskState } from "../core/state.js";
 import { RunTrace } from "./run-trace.js";
 
@@ -18,10 +18,16 @@ const LOST = new GradpoolError("unavailable", "its trainer was lost; another com
 export class RunTraces {
   /** Of runs whose trace is kept. */
   readonly #runs = new Map<string, RunTrace>();
+  readonly #clock: () => number;
+
+  /** `clock`: milliseconds since 1970. */
+  constructor(clock: () => number = Date.now) {
+    this.#clock = clock;
+  }
 
   /** A run is submitted, or taken up again. */
   begin({ runId, traceparent }: Run): void {
-    if (isSampled(traceparent)) this.#runs.set(runId, new RunTrace(runId, traceparent));
+    if (isSampled(traceparent)) this.#runs.set(runId, new RunTrace(runId, traceparent, this.#clock));
   }
 
   /** Before the effects of a turn are carried out. */
@@ -64,23 +70,10 @@ export class RunTraces {
     this.#runs.get(runId)?.evaluated(evaluation);
   }
 
-  /** The run is over: its trace gets a span from submission to end. `error`: why it failed. */
-  ended(run: Run, error: GradpoolError | undefined): void {
-    const { runId, state, step, tokens, submittedAt } = run;
-    const trace = this.#runs.get(runId);
-    if (!trace) return;
-    this.#runs.delete(runId);
-    const attributes = {
-      "gradpool.run_id": runId,
-      "gradpool.state": state.replace(/^RUN_STATE_/, "").toLowerCase(),
-      "gradpool.step": step,
-      "gradpool.tokens": tokens,
-    };
-    trace.within(() => {
-      const span = startSpan("run", { attributes, ...(submittedAt && { startMs: submittedAt.getTime() }) });
-      if (error) recordError(span, error);
-      span.end();
-    });
+  /** The run is over; `run`: as it is recorded then. */
+  ended(run: Run): void {
+    this.#runs.get(run.runId)?.ended(run);
+    this.#runs.delete(run.runId);
   }
 
   #taskGone(task: TaskState, { event, effects }: CoreTurn): void {
