@@ -1,12 +1,9 @@
 /** A real Jaeger, and what its HTTP API tells of traces. */
-import { execFile, spawn, type ChildProcess } from "node:child_process";
+import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { createServer } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
 
-const FINDER = fileURLToPath(new URL("../../../deploy/jaeger.mjs", import.meta.url));
 /** The ports were free a moment ago: another process may be quicker. */
 const MOST_STARTS = 3;
 
@@ -51,16 +48,7 @@ export class Jaeger implements AsyncDisposable {
     readonly otlpEndpoint: string,
   ) {}
 
-  /** Why there is no Jaeger to be had, or its path. Builds it if need be, which takes minutes the first time. */
-  static async find(): Promise<{ path: string } | { problem: string }> {
-    try {
-      const { stdout } = await promisify(execFile)(process.execPath, [FINDER]);
-      return { path: stdout.trim() };
-    } catch (error) {
-      return { problem: (error as { stderr?: string }).stderr?.trim() || String(error) };
-    }
-  }
-
+  /** `path`: of its program, as deployTool("jaeger") finds it; the first time that is built, which takes minutes. */
   static async start(path: string): Promise<Jaeger> {
     for (let i = 1; ; i++) {
       const jaeger = await Jaeger.#tryStart(path);

@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { createClient, PoolServiceService, RunState } from "@gradpool/rpc";
 import {
+  deployTool,
   gradpool,
   Jaeger,
   LocalPool,
@@ -14,11 +15,7 @@ import {
   type JaegerSpan,
 } from "@gradpool/integration-tests";
 
-const found = await Jaeger.find();
-const problem = "problem" in found ? found.problem : undefined;
-if (problem && process.env["CI"]) throw new Error(problem);
-const skip = problem === undefined ? false : `no Jaeger: ${problem}`;
-const jaegerPath = "path" in found ? found.path : "";
+const { path, skip } = await deployTool("jaeger");
 
 const SERVICES = ["checkpoint-store", "cli", "coordinator", "data-stream", "tokenizer", "trainer"].map(
   (name) => `gradpool-${name}`,
@@ -70,7 +67,7 @@ test(
   "a run's trace holds all services, a lost trainer, its retry and a restart",
   { skip, timeout: 300_000 },
   async () => {
-    await using jaeger = await Jaeger.start(jaegerPath);
+    await using jaeger = await Jaeger.start(path);
     await using workspace = await Workspace.create();
     const dataset = await workspace.dataset(800);
     const env = {

@@ -10,6 +10,12 @@ export const listenAddress = z
 /** "host:port" of another service. */
 export const serviceAddress = z.string().regex(/^[^\s]+:\d{1,5}$/, "must look like 127.0.0.1:7070");
 
+/** What every service process understands beside its own variables. */
+export const processVariables = z.object({
+  /** "host:port" of its HTTP port, for metrics and probes; unset: it has none. */
+  GRADPOOL_HTTP_LISTEN: serviceAddress.optional(),
+});
+
 /**
  * Reads the environment into a typed config. Each service calls this once, in its own config file;
  * nothing else reads the environment. Errors: `invalid_argument`, naming the variable.

@@ -1,5 +1,15 @@
-export { listenAddress, readConfig, serviceAddress } from "./config.js";
+export { listenAddress, processVariables, readConfig, serviceAddress } from "./config.js";
+export {
+  httpStatusOf,
+  readBody,
+  sendText,
+  startHttpServer,
+  type HttpRoute,
+  type HttpServerOptions,
+  type RunningHttpServer,
+} from "./http-server.js";
 export { createLogger, type Logger } from "./logger.js";
 export { runService, type Service, type ServiceMessage } from "./run-service.js";
+export { Registry } from "prom-client";
 export { readPidFile, writePidFile, type PidFile } from "./pid-file.js";
 export { identityOf, isAlive, processIdentity, type ProcessIdentity } from "./process-identity.js";

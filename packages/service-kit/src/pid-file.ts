@@ -8,6 +8,8 @@ const pidFile = z.object({
   name: z.string(),
   /** "host:port"; empty for a process that listens nowhere. */
   address: z.string(),
+  /** "host:port" of its HTTP port; absent: it has none. */
+  http_address: z.string().optional(),
   process: processIdentity,
   started_at: z.iso.datetime(),
 });
@@ -17,9 +19,15 @@ export type PidFile = z.infer<typeof pidFile>;
 const MAX_PID_FILE_BYTES = 16 * 1024;
 
 /** Writes the file of a process that is ready now, in one go: whoever reads it meanwhile sees all of it or nothing. */
-export async function writePidFile(path: string, who: { name: string; address: string; pid: number }): Promise<void> {
-  const { name, address, pid } = who;
-  const content: PidFile = { name, address, process: identityOf(pid), started_at: new Date().toISOString() };
+export async function writePidFile(
+  path: string,
+  who: { name: string; address: string; httpAddress?: string | undefined; pid: number },
+): Promise<void> {
+  const { name, address, httpAddress, pid } = who;
+  const content: PidFile = {
+    ...{ name, address, http_address: httpAddress },
+    ...{ process: identityOf(pid), started_at: new Date().toISOString() },
+  };
   const temporary = `${path}.${process.pid}.tmp`;
   try {
     await writeFile(temporary, `${JSON.stringify(content)}\n`);

@@ -1,15 +1,33 @@
 import { GradpoolError } from "@gradpool/errors";
 import { startTracing } from "@gradpool/tracing";
+import { collectDefaultMetrics, type Registry } from "prom-client";
+import { processVariables, readConfig } from "./config.js";
+import { startHttpServer, type HttpRoute, type RunningHttpServer } from "./http-server.js";
 import { createLogger, type Logger } from "./logger.js";
+import { processRoutes } from "./process-routes.js";
 
 /** What a service looks like from outside: it has begun when created, and ends when disposed. */
 export interface Service extends AsyncDisposable {
   /** "host:port" of its gRPC server. */
   address: string;
+  /** What it counts and times. */
+  metrics: Registry;
+  /** What its HTTP port answers beside /metrics, /healthz and /readyz. */
+  httpRoutes?: readonly HttpRoute[];
+  /** Why it cannot serve now, such as a service that it needs and that is away; empty: it can. */
+  problem?(): Promise<string>;
 }
 
 /** What a service tells the process that started it, over Node's IPC channel. */
-export type ServiceMessage = { type: "ready"; address: string } | { type: "failed"; code: string; message: string };
+export type ServiceMessage =
+  | {
+      type: "ready";
+      /** "host:port" of its gRPC server. */
+      address: string;
+      /** "host:port" of its HTTP port; absent: it has none. */
+      httpAddress?: string;
+    }
+  | { type: "failed"; code: string; message: string };
 
 /** How long a service may take to end in order. Whoever asked for it may be gone: nobody else would end one that hangs. */
 const STOP_GRACE_MS = 10_000;
@@ -30,9 +48,13 @@ export async function runService(
   // The parent may be gone before this file was read; without one it is undefined.
   if (process.connected === false) giveUp();
   const tracing = await startTracing(`gradpool-${name}`, process.env, (message) => log.warn(message));
+  const state = { isStopping: false };
   let service: Service;
+  let http: RunningHttpServer | undefined;
   try {
+    const { GRADPOOL_HTTP_LISTEN: httpListen } = readConfig(processVariables, process.env);
     service = await create(process.env, log);
+    if (httpListen !== undefined) http = await serveHttp(httpListen, service, state, log);
   } catch (reason) {
     process.off("disconnect", giveUp);
     const error = GradpoolError.from(reason);
@@ -46,9 +68,11 @@ export async function runService(
   // Before anyone learns that the service is ready: from then on it may be asked to end.
   const ended = endRequested();
   process.off("disconnect", giveUp);
-  log.info({ address: service.address, pid: process.pid }, "ready");
-  tellParent({ type: "ready", address: service.address });
+  const addresses = { address: service.address, ...(http ? { httpAddress: http.address } : {}) };
+  log.info({ ...addresses, pid: process.pid }, "ready");
+  tellParent({ type: "ready", ...addresses });
   const why = await ended;
+  state.isStopping = true;
   log.info({ why }, "stopping");
   setTimeout(() => {
     log.error(`not stopped after ${STOP_GRACE_MS / 1000} s`);
@@ -56,7 +80,29 @@ export async function runService(
   }, STOP_GRACE_MS).unref();
   await service[Symbol.asyncDispose]();
   await tracing[Symbol.asyncDispose]();
+  // Last: until then the probes tell that it is stopping.
+  await http?.[Symbol.asyncDispose]();
   process.exit(0);
+}
+
+/** Errors: `unavailable` when the port is taken; the service is ended then. */
+async function serveHttp(
+  listen: string,
+  service: Service,
+  state: { readonly isStopping: boolean },
+  log: Logger,
+): Promise<RunningHttpServer> {
+  const problem = async () => (state.isStopping ? "it is stopping" : ((await service.problem?.()) ?? ""));
+  const routes = [...processRoutes({ metrics: service.metrics, problem }), ...(service.httpRoutes ?? [])];
+  const onInternalError = (error: unknown, path: string) => log.error({ err: error, path }, "internal error");
+  // The process's own: event-loop lag, garbage collection, memory, processor time, open files.
+  collectDefaultMetrics({ register: service.metrics });
+  try {
+    return await startHttpServer({ listen, routes, onInternalError });
+  } catch (error) {
+    await service[Symbol.asyncDispose]();
+    throw error;
+  }
 }
 
 function tellParent(message: ServiceMessage): void {

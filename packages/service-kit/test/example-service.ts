@@ -1,6 +1,7 @@
 /** A service for run-service.test.ts: started as a process of its own. */
 import { GradpoolError } from "@gradpool/errors";
 import { runService } from "@gradpool/service-kit";
+import { Registry } from "prom-client";
 
 await runService("example", async (env) => {
   if (env["EXAMPLE_FAILS"]) throw new GradpoolError("unavailable", "the port is taken; choose another");
@@ -9,8 +10,12 @@ await runService("example", async (env) => {
   if (env["EXAMPLE_HANGS"] === "starting") await new Promise(() => {});
   return {
     address: "127.0.0.1:1",
+    metrics: new Registry(),
+    httpRoutes: [{ method: "GET", path: "/", handle: (_request, response) => void response.end("hello\n") }],
+    problem: async () => (env["EXAMPLE_LACKS"] ? `${env["EXAMPLE_LACKS"]} is away` : ""),
     async [Symbol.asyncDispose]() {
       if (env["EXAMPLE_HANGS"] === "stopping") await new Promise(() => {});
+      if (env["EXAMPLE_ENDS_LATE"]) await new Promise<void>((resolve) => process.once("message", () => resolve()));
       clearInterval(alive);
     },
   };

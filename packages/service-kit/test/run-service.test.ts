@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { test } from "node:test";
+import { describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
@@ -20,6 +20,69 @@ test("says where it listens, and ends cleanly on SIGTERM", async () => {
   assert.deepEqual(message, { type: "ready", address: "127.0.0.1:1" });
   child.kill("SIGTERM");
   assert.deepEqual(await once(child, "exit"), [0, null]);
+});
+
+test("without an HTTP address there is no HTTP port, and one that cannot be had is an error", async () => {
+  const child = start("./example-service.js", { GRADPOOL_HTTP_LISTEN: "127.0.0.1:70000" });
+  const exit = once(child, "exit");
+  const [message] = (await once(child, "message")) as [{ type: string; message: string }];
+  assert.equal(message.type, "failed");
+  assert.match(message.message, /^cannot listen for HTTP on 127\.0\.0\.1:70000: /);
+  assert.deepEqual(await exit, [1, null]);
+});
+
+describe("the HTTP port", () => {
+  const HTTP = { GRADPOOL_HTTP_LISTEN: "127.0.0.1:0" };
+
+  /** Ends the service whatever happens. */
+  async function withHttp(env: Record<string, string>, work: (url: string, child: ChildProcess) => Promise<void>) {
+    const child = start("./example-service.js", { ...HTTP, ...env });
+    const exit = once(child, "exit");
+    try {
+      const [message] = (await once(child, "message")) as [{ address: string; httpAddress: string }];
+      assert.equal(message.address, "127.0.0.1:1");
+      await work(`http://${message.httpAddress}`, child);
+    } finally {
+      child.kill("SIGKILL");
+      await exit;
+    }
+  }
+
+  async function get(url: string): Promise<[number, string]> {
+    const response = await fetch(url);
+    return [response.status, await response.text()];
+  }
+
+  test("answers metrics and probes, and what the service adds", async () => {
+    await withHttp({}, async (url) => {
+      assert.deepEqual(await get(`${url}/`), [200, "hello\n"]);
+      assert.deepEqual(await get(`${url}/healthz`), [200, "ok\n"]);
+      assert.deepEqual(await get(`${url}/readyz`), [200, "ready\n"]);
+      const [status, metrics] = await get(`${url}/metrics`);
+      assert.equal(status, 200);
+      assert.match(metrics, /^nodejs_eventloop_lag_p99_seconds \S+$/m);
+      assert.match(metrics, /^process_resident_memory_bytes \d+$/m);
+    });
+  });
+
+  test("is not ready, but lives, while a service that it needs is away", async () => {
+    await withHttp({ EXAMPLE_LACKS: "tokenizer" }, async (url) => {
+      assert.deepEqual(await get(`${url}/readyz`), [503, "not ready: tokenizer is away\n"]);
+      assert.deepEqual(await get(`${url}/healthz`), [200, "ok\n"]);
+    });
+  });
+
+  test("is not ready, but answers, while it is stopping", async () => {
+    await withHttp({ EXAMPLE_ENDS_LATE: "1" }, async (url, child) => {
+      const exit = once(child, "exit");
+      child.kill("SIGTERM");
+      // The signal has to arrive first.
+      while ((await get(`${url}/readyz`))[0] === 200) await delay(5);
+      assert.deepEqual(await get(`${url}/readyz`), [503, "not ready: it is stopping\n"]);
+      child.send("end");
+      assert.deepEqual(await exit, [0, null]);
+    });
+  });
 });
 
 test("a service that cannot start says why in one line and exits with 1", async () => {

@@ -6,6 +6,7 @@ import {
   type RunningServer,
 } from "@gradpool/rpc";
 import type { Logger, Service } from "@gradpool/service-kit";
+import { Registry } from "prom-client";
 import type { ArtifactStore, LoadedPiece } from "./artifact-store.js";
 import type { CheckpointStoreConfig } from "./config.js";
 import { nodeFileSystem } from "./file-system.js";
@@ -15,6 +16,7 @@ import { saveHandler } from "./save.js";
 /** The checkpoint-store service. */
 export class CheckpointStore implements Service {
   readonly address: string;
+  readonly metrics = new Registry();
   readonly #server: RunningServer;
   readonly #store: ArtifactStore;
 

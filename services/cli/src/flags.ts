@@ -69,10 +69,17 @@ export function address(text: string): string {
 
 const LAST_PORT = 65_535;
 
-/** A port that leaves room for the three services behind it. */
+/** A port that leaves room for those behind it: the HTTP port and three services. */
 export function port(text: string): number {
   const value = integer(text);
-  if (value < 0 || value > LAST_PORT - 3) throw refusal(text, `from 0 to ${LAST_PORT - 3}`);
+  if (value < 0 || value > LAST_PORT - 4) throw refusal(text, `from 0 to ${LAST_PORT - 4}`);
+  return value;
+}
+
+/** A port of its own. */
+export function singlePort(text: string): number {
+  const value = integer(text);
+  if (value < 0 || value > LAST_PORT) throw refusal(text, `from 0 to ${LAST_PORT}`);
   return value;
 }
 

@@ -10,10 +10,11 @@ import { doctor, type DoctorFlags } from "./commands/doctor.js";
 import { train, type TrainFlags } from "./commands/train.js";
 import { up, type UpFlags } from "./commands/up.js";
 import { DEFAULT_PORT } from "./config.js";
-import { address, atLeast, device, number, port } from "./flags.js";
+import { addEvents } from "./events-program.js";
+import { address, atLeast, device, number, port, singlePort } from "./flags.js";
 import { addEval, addExport, addSample } from "./inference-program.js";
 import { DEFAULT_RECOVERY_SECONDS } from "./local-stack/local-stack.js";
-import { addPool, addRun, addTrainer } from "./pool-program.js";
+import { addPool, addRun, addTop, addTrainer } from "./pool-program.js";
 
 const TRAIN_EXAMPLES = `
 Examples:
@@ -46,6 +47,8 @@ export function createProgram(options: ProgramOptions): Command {
   addRun(program, options);
   addTrainer(program, options);
   addPool(program, options);
+  addEvents(program, options);
+  addTop(program, options);
   addCheckpointCommands(program, options);
   addSample(program, options);
   addEval(program, options);
@@ -86,10 +89,20 @@ function addUp(program: Command, options: ProgramOptions): void {
   const command = program.command("up").description("run a pool on this machine, in the foreground");
   addStackFlags(command)
     .addOption(
-      new Option("--port <n>", "port of the coordinator; the next three are the other services'; 0: any")
+      new Option(
+        "--port <n>",
+        "port of the coordinator; the next four are its HTTP port and the other services'; 0: any",
+      )
         .argParser(port)
         .default(DEFAULT_PORT),
     )
+    .addOption(
+      new Option(
+        "--http_port <n>",
+        "port of 127.0.0.1 for the coordinator's metrics and probes; 0: any (default: the one behind --port)",
+      ).argParser(singlePort),
+    )
+    .option("--metrics", "give the other services such a port, too, any free ones; pool status shows them")
     .option("--listen <host>", "interface that the coordinator listens on", "127.0.0.1")
     .addOption(jsonOption(JSON_LINES))
     .addHelpText("after", UP_EXAMPLES)

@@ -121,7 +121,7 @@ describe("gradpool up", () => {
       assert.equal(code, 1);
       assert.match(stderr, /^gradpool: no pool answers at [^\n]*\n$/);
       assert.equal(rows(stdout, "dead").length, 6, stdout);
-      assert.match(stdout, new RegExp(` +coordinator +\\d+ +${first.address} +[-\\d]+ [:\\d]+ +dead$`, "m"));
+      assert.match(stdout, new RegExp(` +coordinator +\\d+ +${first.address} +\\S+ +[-\\d]+ [:\\d]+ +dead$`, "m"));
       const { error, processes } = JSON.parse((await statusOf(first.address, "--json")).stdout) as {
         error: { code: string };
         processes: { alive: boolean }[];

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { createServer } from "node:net";
 import { once } from "node:events";
 import { GradpoolError } from "@gradpool/errors";
-import { runService } from "@gradpool/service-kit";
+import { Registry, runService } from "@gradpool/service-kit";
 
 await runService("mortal", async (env) => {
   // Where this file exists, the service ends before it is ready.
@@ -14,6 +14,7 @@ await runService("mortal", async (env) => {
   await once(server, "listening");
   const bound = server.address();
   return {
+    metrics: new Registry(),
     address: `${host}:${typeof bound === "object" ? bound?.port : ""}`,
     async [Symbol.asyncDispose]() {
       server.close();

@@ -13,7 +13,8 @@ const DATA = join(REPOSITORY, "services/cli/src/commands");
 
 interface Ready {
   address: string;
-  services: { name: string; pid: number; address: string }[];
+  http_address: string;
+  services: { name: string; pid: number; address: string; http_address: string }[];
 }
 
 async function ready(cli: Cli): Promise<Ready> {
@@ -28,7 +29,9 @@ describe("a pool", () => {
 
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), "gradpool-cli-"));
-    pool = new Cli(["up", "--port", "0", "--trainers", "2", "--json"], { GRADPOOL_HOME: join(folder, "home") });
+    pool = new Cli(["up", "--port", "0", "--trainers", "2", "--metrics", "--json"], {
+      GRADPOOL_HOME: join(folder, "home"),
+    });
     stack = await ready(pool);
   }, TIMEOUT);
 
@@ -67,6 +70,18 @@ describe("a pool", () => {
     const pidOf = new Map(stack.services.map(({ name, pid }) => [name, pid]));
     for (const { trainer_id, pid } of trainers) assert.equal(pid, pidOf.get(trainer_id));
     assert.match((await onPool("trainer", "list")).stdout, /^trainer +device +host +pid .*\ntrainer-\d +cpu /);
+  });
+
+  test("each service has an HTTP port, which pool status shows", TIMEOUT, async () => {
+    assert.equal(stack.services.find(({ name }) => name === "coordinator")?.http_address, stack.http_address);
+    const home = { GRADPOOL_HOME: join(folder, "home") };
+    const { stdout } = await run(["pool", "status", "--address", stack.address], home);
+    for (const { name, http_address } of stack.services) {
+      assert.match(await (await fetch(`http://${http_address}/metrics`)).text(), /^process_cpu_seconds_total /m);
+      const probe = () => fetch(`http://${http_address}/readyz`);
+      await until(async () => (await probe()).status === 200);
+      assert.match(stdout, new RegExp(`^\\S+ +${name} .* ${http_address} `, "m"));
+    }
   });
 
   test("takes a run, shows it, lets it be watched twice, and finishes it", TIMEOUT, async () => {
@@ -170,15 +185,15 @@ test("gradpool up says in one line that a port is taken", TIMEOUT, async () => {
     const taken = createServer().listen(0, "127.0.0.1");
     await once(taken, "listening");
     const { port } = taken.address() as AddressInfo;
-    // The port of the tokenizer, then that of the coordinator: 0 would choose for itself.
-    for (const wanted of [port, port - 1]) {
+    // The port of the coordinator, then that of its HTTP port and the tokenizer: 0 would choose for itself.
+    for (const wanted of [port, port - 1, port - 2]) {
       const cli = new Cli(["up", "--port", String(wanted)], { GRADPOOL_HOME: join(folder, "home") });
       const { code, stdout, stderr } = await cli.ended;
       assert.equal(code, 1);
       assert.equal(stdout, "");
       assert.match(
         stderr.replace("starting the services\n", ""),
-        /^gradpool: \S+: cannot listen on \S+: the port is taken; .*\n$/,
+        /^gradpool: \S+: cannot listen (for HTTP )?on \S+: the port is taken; .*\n$/,
       );
     }
     taken.close();

@@ -1,13 +1,20 @@
 import {
+  EventServiceService,
+  healthProblem,
   PoolServiceService,
   RunServiceService,
   service,
   startServer,
   TrainerGatewayServiceService,
 } from "@gradpool/rpc";
-import type { Logger, Service } from "@gradpool/service-kit";
+import { Registry } from "prom-client";
+import type { HttpRoute, Logger, Service } from "@gradpool/service-kit";
 import type { CoordinatorConfig } from "./config.js";
 import { Engine } from "./engine.js";
+import { EventBook } from "./events/event-book.js";
+import { EventLog } from "./events/event-log.js";
+import { Publisher } from "./events/publisher.js";
+import { eventServiceHandlers } from "./handlers/event-service.js";
 import { poolServiceHandlers } from "./handlers/pool-service.js";
 import { runServiceHandlers } from "./handlers/run-service.js";
 import { trainerGatewayHandlers } from "./handlers/trainer-gateway.js";
@@ -28,10 +35,18 @@ type Parts = (Disposable | AsyncDisposable)[];
 
 /** The coordinator: runs, their optimizers, and the pool of trainers. */
 export class Coordinator implements Service {
+  readonly address: string;
+  readonly httpRoutes: readonly HttpRoute[];
+
   private constructor(
-    readonly address: string,
+    private readonly config: CoordinatorConfig,
+    readonly metrics: Registry,
+    { address, httpRoutes }: Served,
     private readonly parts: Parts,
-  ) {}
+  ) {
+    this.address = address;
+    this.httpRoutes = httpRoutes;
+  }
 
   /**
    * Takes up the runs that had not ended, and listens. Errors: `unavailable` when the port is taken, and those
@@ -39,12 +54,23 @@ export class Coordinator implements Service {
    */
   static async create(config: CoordinatorConfig, log: Logger, options: CoordinatorOptions): Promise<Coordinator> {
     const parts: Parts = [];
+    const metrics = new Registry();
     try {
-      return new Coordinator(await start(config, log, options, parts), parts);
+      return new Coordinator(config, metrics, await start(config, log, options, parts), parts);
     } catch (error) {
       await end(parts);
       throw error;
     }
+  }
+
+  /** Runs are taken without the other services, too; but they would wait for them. */
+  async problem(): Promise<string> {
+    const asked = [...addressesOf(this.config)].map(async ([name, address]) => ({
+      name,
+      problem: await healthProblem(address),
+    }));
+    const away = (await Promise.all(asked)).find(({ problem }) => problem !== "");
+    return away ? `${away.name}: ${away.problem}` : "";
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -59,18 +85,26 @@ async function end(parts: Parts): Promise<void> {
   }
 }
 
-/** Gives "host:port". */
+/** Where it can be asked, and what its HTTP port answers. */
+interface Served {
+  /** "host:port" of the gRPC server. */
+  address: string;
+  httpRoutes: HttpRoute[];
+}
+
 async function start(
   config: CoordinatorConfig,
   log: Logger,
   { leases = DEFAULT_LEASES, onCrash }: CoordinatorOptions,
   parts: Parts,
-): Promise<string> {
+): Promise<Served> {
   const store = await SqliteRunStore.open(config.runStore, log);
   parts.push(store);
   if (!store.isDurable) log.warn("runs are forgotten when this process ends; GRADPOOL_RUN_STORE names a file for them");
   const { life, requests: known, drained } = store.recorded;
-  const registry = await RunRegistry.load(store);
+  const book = new EventBook(store.recorded.events, config.nats !== undefined);
+  if (config.nats) parts.push(new Publisher({ nats: config.nats, store, book, log }));
+  const registry = await RunRegistry.load(store, book);
   const requests = new Requests(known);
   const services = connectServices(config);
   parts.push({ [Symbol.dispose]: () => services.close() });
@@ -98,6 +132,7 @@ async function start(
           address: () => address,
         }),
       ),
+      service(EventServiceService, eventServiceHandlers(new EventLog(store, book), stopping.signal)),
       service(TrainerGatewayServiceService, trainerGatewayHandlers(engine, trainers)),
     ],
     onInternalError: (error, method) => log.error({ err: error, method }, "internal error"),
@@ -108,7 +143,7 @@ async function start(
   });
   ({ address } = server);
   parts.push(server, trainers, engine, { [Symbol.dispose]: () => stopping.abort() });
-  return address;
+  return { address, httpRoutes: [] };
 }
 
 /** The services that a coordinator calls, by name. */

@@ -16,8 +16,8 @@ export interface Happening {
 
 export interface EventLoopOptions {
   life: number;
-  /** Turns an effect into what is recorded of it; undefined for effects that are carried out. */
-  recordOf: (effect: Effect) => RecordedChange | undefined;
+  /** What is recorded of an event and its effects, which led from one state to the other. */
+  recordOf: (event: Event, before: PoolState, after: PoolState, effects: readonly Effect[]) => RecordedChange[];
   commit: (changes: readonly RecordedChange[]) => Promise<void>;
   /** Sees each turn before its effects are carried out. */
   observe: (turn: CoreTurn) => void;
@@ -85,8 +85,9 @@ export class EventLoop {
       return failed(error);
     }
     const { event, changes = [] } = happening;
-    const [state, effects] = event ? step(this.#state, event) : [this.#state, []];
-    const recorded = effects.flatMap((effect) => this.#options.recordOf(effect) ?? []);
+    const before = this.#state;
+    const [state, effects] = event ? step(before, event) : [before, []];
+    const recorded = event ? this.#options.recordOf(event, before, state, effects) : [];
     await this.#options.commit([...changes, ...recorded]);
     if (this.#stopped) return done();
     if (event) this.#options.observe({ event, before: this.#state, after: state, effects });

@@ -2,6 +2,7 @@ import { setMaxListeners } from "node:events";
 import {
   createClient,
   DataStreamServiceService,
+  healthProblem,
   service,
   startServer,
   TokenizerServiceService,
@@ -9,6 +10,7 @@ import {
   type RunningServer,
 } from "@gradpool/rpc";
 import type { Logger, Service } from "@gradpool/service-kit";
+import { Registry } from "prom-client";
 import type { DataStreamConfig } from "./config.js";
 import { describeDatasetHandler } from "./describe-dataset.js";
 import { openStreamHandler } from "./open-stream.js";
@@ -16,13 +18,21 @@ import { openStreamHandler } from "./open-stream.js";
 /** The data-stream service. Keeps nothing between calls: a cursor says all that is needed to go on. */
 export class DataStream implements Service {
   readonly address: string;
+  readonly metrics = new Registry();
   readonly #server: RunningServer;
+  readonly #tokenizerAddress: string;
   readonly #tokenizer: Client<TokenizerServiceService>;
   readonly #stopping: AbortController;
 
-  private constructor(server: RunningServer, tokenizer: Client<TokenizerServiceService>, stopping: AbortController) {
+  private constructor(
+    server: RunningServer,
+    tokenizerAddress: string,
+    tokenizer: Client<TokenizerServiceService>,
+    stopping: AbortController,
+  ) {
     this.address = server.address;
     this.#server = server;
+    this.#tokenizerAddress = tokenizerAddress;
     this.#tokenizer = tokenizer;
     this.#stopping = stopping;
   }
@@ -46,7 +56,12 @@ export class DataStream implements Service {
       tokenizer.close();
       throw error;
     });
-    return new DataStream(server, tokenizer, stopping);
+    return new DataStream(server, config.tokenizerAddress, tokenizer, stopping);
+  }
+
+  async problem(): Promise<string> {
+    const problem = await healthProblem(this.#tokenizerAddress);
+    return problem && `tokenizer: ${problem}`;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,5 +1,6 @@
 import { type RunningServer, service, startServer, TokenizerServiceService } from "@gradpool/rpc";
 import type { Logger, Service } from "@gradpool/service-kit";
+import { Registry } from "prom-client";
 import type { TokenizerConfig } from "./config.js";
 import { encodeHandler } from "./encode.js";
 import { decodeHandler, getTokenizerFilesHandler, getTokenizerHandler } from "./handlers.js";
@@ -8,6 +9,7 @@ import { WorkerPool } from "./worker-pool.js";
 /** The tokenizer service: encoders in a pool of worker threads. Keeps nothing but what it has loaded. */
 export class TokenizerServer implements Service {
   readonly address: string;
+  readonly metrics = new Registry();
   readonly #server: RunningServer;
   readonly #pool: WorkerPool;
 

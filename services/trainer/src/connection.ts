@@ -11,21 +11,26 @@ export interface ConnectionOptions {
   log: Logger;
   /** Talks until the conversation ends; calls `onWelcome` when the coordinator answers. */
   converse: (onWelcome: () => void) => Promise<void>;
+  /** Told when the coordinator answers, and when the conversation is over. */
+  onChange: (isConnected: boolean) => void;
   stopping: AbortSignal;
 }
 
 /** Converses with the coordinator again and again, however long it is away, until `stopping`. */
-export async function keepConnected({ address, log, converse, stopping }: ConnectionOptions): Promise<void> {
+export async function keepConnected(options: ConnectionOptions): Promise<void> {
+  const { address, log, converse, onChange, stopping } = options;
   let retryMs = FIRST_RETRY_MS;
   // One line an outage, unless its reason changes.
   let logged: string | undefined;
   const onWelcome = () => {
+    onChange(true);
     log.info({ coordinator: address }, "connected to the coordinator");
     retryMs = FIRST_RETRY_MS;
     logged = undefined;
   };
   while (!stopping.aborted) {
     const failure = await converse(onWelcome).catch((error: unknown) => GradpoolError.from(error));
+    onChange(false);
     if (stopping.aborted) return;
     const reason = failure?.code ?? "ended";
     if (reason !== logged) {

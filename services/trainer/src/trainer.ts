@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { startServer, type RunningServer, type TrainerHello } from "@gradpool/rpc";
 import type { Logger, Service } from "@gradpool/service-kit";
+import { Registry } from "prom-client";
 import { ComputeThread } from "./compute.js";
 import type { TrainerConfig } from "./config.js";
 import { keepConnected } from "./connection.js";
@@ -14,20 +15,24 @@ import { chooseDevice, type Device } from "./device.js";
  */
 export class Trainer implements Service {
   readonly address: string;
+  readonly metrics = new Registry();
   readonly #server: RunningServer;
   readonly #compute: ComputeThread;
+  readonly #connection: { isConnected: boolean };
   readonly #stopping: AbortController;
   readonly #connected: Promise<void>;
 
   private constructor(
     server: RunningServer,
     compute: ComputeThread,
+    connection: { isConnected: boolean },
     stopping: AbortController,
     connected: Promise<void>,
   ) {
     this.address = server.address;
     this.#server = server;
     this.#compute = compute;
+    this.#connection = connection;
     this.#stopping = stopping;
     this.#connected = connected;
   }
@@ -64,14 +69,20 @@ export class Trainer implements Service {
     const { device, deviceClass, threads, version } = hello;
     log.info({ device, deviceClass, threads, version, trainerId: config.trainerId }, "this trainer's device");
     const stopping = new AbortController();
+    const connection = { isConnected: false };
     const connected = keepConnected({
       address: config.coordinatorAddress,
       log,
       stopping: stopping.signal,
+      onChange: (isConnected) => (connection.isConnected = isConnected),
       converse: (onWelcome) =>
         converse(config.coordinatorAddress, { log, hello, compute, onWelcome, stopping: stopping.signal }),
     });
-    return new Trainer(server, compute, stopping, connected);
+    return new Trainer(server, compute, connection, stopping, connected);
+  }
+
+  async problem(): Promise<string> {
+    return this.#connection.isConnected ? "" : "it is not connected to the coordinator";
   }
 
   /** Finishes the micro-batch that computes if it ends within 5 s, pushes it, and says goodbye. */

@@ -51,26 +51,28 @@ function serviceTable(services: GetPoolResponse["services"]): string {
 
 function sayProcesses(stacks: StackProcesses[], { output }: CommandContext): void {
   const rows = stacks.flatMap((stack) =>
-    stack.processes.map(({ name, process, address, started_at: startedAt, isAlive }) => [
+    stack.processes.map(({ name, process, address, http_address: http, started_at: startedAt, isAlive }) => [
       stack.name,
       name,
       process.pid,
       address || "-",
+      http ?? "-",
       localTime(new Date(startedAt)),
       isAlive ? "alive" : "dead",
     ]),
   );
   if (rows.length === 0) output.say("\nno local stack runs on this machine");
-  else output.say(`\n${table(["local stack", "process", "pid", "address", "up since", "state"], rows)}`);
+  else output.say(`\n${table(["local stack", "process", "pid", "address", "http", "up since", "state"], rows)}`);
 }
 
 function processesJson(stack: StackProcesses) {
-  return stack.processes.map(({ name, process, address, started_at, isAlive }) => ({
+  return stack.processes.map(({ name, process, address, http_address, started_at, isAlive }) => ({
     stack: stack.name,
     name,
     pid: process.pid,
     host: process.host,
     address: address || undefined,
+    http_address,
     started_at,
     alive: isAlive,
   }));

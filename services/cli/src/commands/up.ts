@@ -8,8 +8,12 @@ import { table } from "../terminal/format.js";
 export interface UpFlags {
   /** Interface that the coordinator listens on. */
   listen: string;
-  /** Port of the coordinator; the other services follow. 0 takes any free ports. */
+  /** Port of the coordinator; its HTTP port and the other services follow. 0 takes any free ports. */
   port: number;
+  /** Port of 127.0.0.1 that the coordinator listens on for HTTP; the one behind `port` unless given. */
+  http_port?: number;
+  /** HTTP ports for the other services. */
+  metrics?: boolean;
   trainers?: number;
   threads?: number;
   device?: DeviceRequest;
@@ -25,22 +29,31 @@ export async function up(flags: UpFlags, { output, config, interrupts }: Command
     threads,
     device,
     listen: `${flags.listen}:${port}`,
-    servicePort: port === 0 ? undefined : port + 1,
+    httpListen: `127.0.0.1:${flags.http_port ?? (port === 0 ? 0 : port + 1)}`,
+    metrics: flags.metrics,
+    servicePort: port === 0 ? undefined : port + 2,
     recoverySeconds: flags.recovery_seconds,
     home: config.home,
     note: (text) => output.note(text),
     signal: interrupts.signal,
   });
   interrupts.onForce(() => stack.kill());
-  const services = [...stack.services, ...stack.trainers].map(({ name, address, pid }) => ({ name, address, pid }));
+  const services = [...stack.services, ...stack.trainers].map((service) => ({
+    ...{ name: service.name, address: service.address, http_address: service.httpAddress, pid: service.pid },
+  }));
   output.endProgress();
-  output.document({ event: "ready", address: stack.addresses.coordinator, services, logs: stack.logFolder });
+  const http_address = services.find(({ name }) => name === "coordinator")?.http_address;
+  output.document({
+    ...{ event: "ready", address: stack.addresses.coordinator, http_address },
+    ...{ services, logs: stack.logFolder },
+  });
   output.say(
     table(
-      ["service", "address", "pid"],
-      services.map(({ name, address, pid }) => [name, address, pid]),
+      ["service", "address", "http", "pid"],
+      services.map(({ name, address, http_address: http, pid }) => [name, address, http ?? "-", pid]),
     ),
   );
+  output.say(`metrics: http://${http_address}/metrics`);
   output.say(`logs: ${stack.logFolder}`);
   output.say(
     `submit a run with: gradpool run submit --address ${stack.addresses.coordinator} …; Ctrl-C ends the stack`,

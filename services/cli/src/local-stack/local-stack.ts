@@ -22,6 +22,10 @@ export interface LocalStackOptions {
    * stack with a given port outlive it: the next one there goes on with them.
    */
   listen?: string | undefined;
+  /** Where the coordinator listens for HTTP, "host:port"; nowhere unless given. */
+  httpListen?: string | undefined;
+  /** The other services get an HTTP port each, any free one, for their metrics. */
+  metrics?: boolean | undefined;
   /** First port of the other services; any free ones unless given. */
   servicePort?: number | undefined;
   /** At most so many seconds of a run's work are done again after a crash; 0: no recovery points. 30 unless given. */
@@ -149,7 +153,8 @@ export class LocalStack implements AsyncDisposable {
   }
 
   async #startService(name: ServiceName, listen: string, env: NodeJS.ProcessEnv): Promise<void> {
-    const service = await this.#start(name, name, listen, SERVICE_RESTARTS, () => env);
+    const httpListen = name === "coordinator" ? this.#options.httpListen : this.#metricsListen;
+    const service = await this.#start(name, name, { listen, httpListen }, SERVICE_RESTARTS, () => env);
     this.services.push(service);
     void service.failed.then(this.#fail);
   }
@@ -157,7 +162,8 @@ export class LocalStack implements AsyncDisposable {
   async #startTrainer(index: number, device: string): Promise<void> {
     const threads = this.#options.threads ?? Math.max(1, Math.floor(availableParallelism() / this.#devices.length));
     const name = `trainer-${index}`;
-    const trainer = await this.#start("trainer", name, ANY_PORT, TRAINER_RESTARTS, (life) => ({
+    const listens = { listen: ANY_PORT, httpListen: this.#metricsListen };
+    const trainer = await this.#start("trainer", name, listens, TRAINER_RESTARTS, (life) => ({
       GRADPOOL_COORDINATOR_ADDRESS: this.#addressOf("coordinator"),
       GRADPOOL_TRAINER_ID: life === 0 ? name : `${name}.${life}`,
       GRADPOOL_THREADS: String(threads),
@@ -169,21 +175,31 @@ export class LocalStack implements AsyncDisposable {
   #start(
     service: ServiceName,
     name: string,
-    listen: string,
+    listens: { listen: string; httpListen: string | undefined },
     policy: RestartPolicy,
     envOf: (life: number) => NodeJS.ProcessEnv,
   ): Promise<SupervisedService> {
     const { env = process.env, signal } = this.#options;
-    const processOptions = (life: number, address: string) => ({
+    const processOptions = (life: number, address: string, httpAddress: string | undefined) => ({
       name,
       main: entryPoint(service),
-      // A name that tells this process's traces from others' would make all services one.
-      env: { ...env, OTEL_SERVICE_NAME: undefined, ...envOf(life), GRADPOOL_LISTEN: address },
+      // One HTTP port for all, as the environment may name, is taken by the first; one name makes all traces one service's.
+      env: {
+        ...env,
+        OTEL_SERVICE_NAME: undefined,
+        ...envOf(life),
+        GRADPOOL_LISTEN: address,
+        GRADPOOL_HTTP_LISTEN: httpAddress,
+      },
       logPath: join(this.#folders.logs, `${name}.log`),
       note: this.#note,
     });
     const pidFile = pidPath(this.#folders.run, name);
-    return SupervisedService.start({ listen, processOptions, pidFile, policy, note: this.#note, signal });
+    return SupervisedService.start({ ...listens, processOptions, pidFile, policy, note: this.#note, signal });
+  }
+
+  get #metricsListen(): string | undefined {
+    return this.#options.metrics ? ANY_PORT : undefined;
   }
 
   /** Path of the coordinator's database: that of its port, or, when that is any, of this stack alone. */

@@ -11,6 +11,8 @@ const START_TIMEOUT_MS = 60_000;
 /** How long it may take to end when asked to; then it is killed. */
 const STOP_GRACE_MS = 10_000;
 
+type Ready = Extract<ServiceMessage, { type: "ready" }>;
+
 export interface ServiceProcessOptions {
   /** For people, such as "trainer-1". */
   name: string;
@@ -30,6 +32,8 @@ export class ServiceProcess implements AsyncDisposable {
   readonly ended: Promise<string>;
   /** "host:port"; empty until it is ready. */
   address = "";
+  /** "host:port" of its HTTP port; undefined: it has none. */
+  httpAddress: string | undefined;
   readonly #child: ChildProcess;
   readonly #note: (text: string) => void;
 
@@ -61,7 +65,9 @@ export class ServiceProcess implements AsyncDisposable {
       await log.close();
     }
     try {
-      service.address = await service.#ready(signal);
+      const { address, httpAddress } = await service.#ready(signal);
+      service.address = address;
+      service.httpAddress = httpAddress;
     } catch (error) {
       service.kill();
       await service.ended;
@@ -91,7 +97,7 @@ export class ServiceProcess implements AsyncDisposable {
     clearTimeout(force);
   }
 
-  async #ready(signal: AbortSignal | undefined): Promise<string> {
+  async #ready(signal: AbortSignal | undefined): Promise<Ready> {
     const settled = new AbortController();
     const until = AbortSignal.any([settled.signal, AbortSignal.timeout(START_TIMEOUT_MS), ...(signal ? [signal] : [])]);
     const message = new Promise<ServiceMessage>((resolve) => this.#child.once("message", resolve));
@@ -114,6 +120,6 @@ export class ServiceProcess implements AsyncDisposable {
       throw new GradpoolError("unavailable", `${this.name} ended (${first}); its log is ${this.logPath}`);
     }
     if (first.type === "failed") throw new GradpoolError(first.code as ErrorCode, `${this.name}: ${first.message}`);
-    return first.address;
+    return first;
   }
 }

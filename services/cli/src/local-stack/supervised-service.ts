@@ -20,8 +20,10 @@ export interface RestartPolicy {
 export interface SupervisedServiceOptions {
   /** "host:port" of the first life; port 0 takes any free one, and keeps it. */
   listen: string;
+  /** The same for its HTTP port; undefined: it has none. */
+  httpListen?: string | undefined;
   /** How to start it, by the number of its life, from 0, and the "host:port" to listen on. */
-  processOptions: (life: number, listen: string) => ServiceProcessOptions;
+  processOptions: (life: number, listen: string, httpListen: string | undefined) => ServiceProcessOptions;
   /** Path of its pid file. */
   pidFile: string;
   policy: RestartPolicy;
@@ -49,8 +51,8 @@ export class SupervisedService implements AsyncDisposable {
 
   /** Errors: as ServiceProcess.start, for the first start; then there is nothing to supervise. */
   static async start(options: SupervisedServiceOptions): Promise<SupervisedService> {
-    const { listen, processOptions, signal } = options;
-    const first = await ServiceProcess.start({ ...processOptions(0, listen), signal });
+    const { listen, httpListen, processOptions, signal } = options;
+    const first = await ServiceProcess.start({ ...processOptions(0, listen, httpListen), signal });
     const service = new SupervisedService(options, first);
     await service.#writePidFile();
     service.#kept = service.#keepAlive();
@@ -69,6 +71,11 @@ export class SupervisedService implements AsyncDisposable {
   /** "host:port", the same in every life. */
   get address(): string {
     return this.#process.address;
+  }
+
+  /** The same of its HTTP port; undefined: it has none. */
+  get httpAddress(): string | undefined {
+    return this.#process.httpAddress;
   }
 
   /** Ends it for good, at once. */
@@ -114,7 +121,7 @@ export class SupervisedService implements AsyncDisposable {
     const { signal } = this.#stopping;
     try {
       await delay(pauseMs, undefined, { signal });
-      const options = this.#options.processOptions(this.#lives++, this.address);
+      const options = this.#options.processOptions(this.#lives++, this.address, this.httpAddress);
       // The end of its log is shown once, should it be given up.
       this.#process = await ServiceProcess.start({ ...options, note: () => {}, signal });
     } catch (error) {
@@ -135,8 +142,8 @@ export class SupervisedService implements AsyncDisposable {
   /** A service is not given up because it cannot be listed. */
   async #writePidFile(): Promise<void> {
     const { pidFile, note } = this.#options;
-    const { name, address, pid } = this.#process;
-    await writePidFile(pidFile, { name, address, pid }).catch((error: unknown) =>
+    const { name, address, httpAddress, pid } = this.#process;
+    await writePidFile(pidFile, { name, address, httpAddress, pid }).catch((error: unknown) =>
       note(`${pidFile} cannot be written (${GradpoolError.from(error).message}); pool status will not show ${name}`),
     );
   }

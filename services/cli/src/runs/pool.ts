@@ -3,13 +3,17 @@ import { randomUUID } from "node:crypto";
 import { GradpoolError } from "@gradpool/errors";
 import {
   createClient,
+  EventServiceService,
   PoolServiceService,
   RunServiceService,
   type Client,
+  type Event,
   type GetPoolResponse,
   type Run,
+  type RunLogEntry,
   type RunSpec,
   type Trainer,
+  type WatchEventsRequest,
   type WatchRunResponse,
 } from "@gradpool/rpc";
 import { inSpan } from "@gradpool/tracing";
@@ -27,6 +31,7 @@ export type RunUpdate = NonNullable<WatchRunResponse["update"]>;
 export class Pool implements Disposable {
   readonly #runs: Client<RunServiceService>;
   readonly #pool: Client<PoolServiceService>;
+  readonly #events: Client<EventServiceService>;
   readonly #note: (text: string) => void;
 
   /** `address`: "host:port" of a coordinator. `note` is told when it is away and waited for, once each time. */
@@ -36,6 +41,7 @@ export class Pool implements Disposable {
   ) {
     this.#runs = createClient(RunServiceService, address);
     this.#pool = createClient(PoolServiceService, address);
+    this.#events = createClient(EventServiceService, address);
     this.#note = note;
   }
 
@@ -111,9 +117,53 @@ export class Pool implements Disposable {
     }
   }
 
+  /** Events as WatchEvents gives them, each once; goes on where it was when the connection was lost. */
+  async *events(wanted: WatchEventsRequest, signal: AbortSignal): AsyncGenerator<Event> {
+    let { afterId } = wanted;
+    for await (const { event } of this.#again(
+      () => this.#events.watchEvents({ ...wanted, afterId }, { signal }),
+      signal,
+    )) {
+      if (!event) continue;
+      afterId = event.eventId;
+      yield event;
+    }
+  }
+
+  /** A run's log; with `follow` until the run has ended, as `events`. Errors: `not_found` besides. */
+  async *log(runId: string, follow: boolean, signal: AbortSignal): AsyncGenerator<RunLogEntry> {
+    let afterNumber = 0;
+    const watch = () => this.#runs.watchRunLog({ runId, afterNumber, follow }, { signal });
+    for await (const { entry } of this.#again(watch, signal)) {
+      if (!entry) continue;
+      afterNumber = entry.number;
+      yield entry;
+    }
+  }
+
   [Symbol.dispose](): void {
     this.#runs.close();
     this.#pool.close();
+    this.#events.close();
+  }
+
+  /** A stream that is asked for again when its connection is lost, until it ends by itself. */
+  async *#again<T>(stream: () => AsyncIterable<T>, signal: AbortSignal): AsyncGenerator<T> {
+    const outage = new Outage(this.address, this.#note);
+    for (;;) {
+      let problem: GradpoolError;
+      try {
+        for await (const message of stream()) {
+          outage.end();
+          yield message;
+        }
+        return;
+      } catch (reason) {
+        problem = GradpoolError.from(reason);
+      }
+      signal.throwIfAborted();
+      await outage.wait(problem, signal);
+    }
   }
 
   /** A read: whoever asked can ask again. */

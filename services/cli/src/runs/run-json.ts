@@ -10,7 +10,7 @@ export const trainerStateName = (state: TrainerState) => state.replace(/^TRAINER
 
 export function runJson(run: Run): Record<string, unknown> {
   const { runId, spec, state, preparing, pausedBecause, waitingFor, notes, stoppedEarly, ...others } = run;
-  const { traceId, traceparent: _, ...rest } = others;
+  const { traceId, traceparent, ...rest } = others;
   const facts = {
     runId,
     state: stateName(state),
@@ -20,6 +20,7 @@ export function runJson(run: Run): Record<string, unknown> {
     notes: notes.length > 0 ? notes : undefined,
     stoppedEarly: stoppedEarly || undefined,
     traceId: traceId || undefined,
+    traceparent: traceparent || undefined,
     ...(spec && specJson(spec)),
     ...rest,
   };

@@ -1,0 +1,199 @@
+/**
+ * A small HTTP server for what people and monitoring look at. Whoever asks is bounded: in connections, header and
+ * body bytes, and the time that a request may take to arrive. What waits longer is the handler's own choice.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { isIPv6, type AddressInfo } from "node:net";
+import { GradpoolError, type ErrorCode } from "@gradpool/errors";
+
+export interface HttpRoute {
+  /** HEAD is answered by what answers GET, without a body. */
+  method: "GET" | "POST";
+  /** A whole path such as "/metrics", or one that ends in "/*" and means all below it. The most exact route answers. */
+  path: string;
+  /** Answers by `response`. A GradpoolError thrown before anything was sent becomes one line of text. */
+  handle(request: IncomingMessage, response: ServerResponse, url: URL): void | Promise<void>;
+}
+
+export interface HttpServerOptions {
+  /** "host:port"; port 0 takes any free one. */
+  listen: string;
+  routes: readonly HttpRoute[];
+  /** Told of errors that are the server's own fault. */
+  onInternalError: (error: unknown, path: string) => void;
+}
+
+export interface RunningHttpServer extends AsyncDisposable {
+  /** "host:port" with the real port. */
+  address: string;
+}
+
+/** A browser keeps six connections to a server, a monitoring system one. */
+const MAX_CONNECTIONS = 256;
+const MAX_HEADER_BYTES = 16 * 1024;
+const MAX_HEADERS = 100;
+const MAX_BODY_BYTES = 1024 * 1024;
+/** How long a request may take to arrive, its headers and the whole of it. */
+const HEADERS_TIMEOUT_MS = 5_000;
+const REQUEST_TIMEOUT_MS = 15_000;
+/** How often the two are checked. */
+const CHECK_MS = 1_000;
+const KEEP_ALIVE_MS = 5_000;
+/** How long answers may go on after shutdown began. */
+const SHUTDOWN_GRACE_MS = 2_000;
+
+const HTTP_STATUS: Record<ErrorCode, number> = {
+  invalid_argument: 400,
+  not_found: 404,
+  already_exists: 409,
+  permission_denied: 403,
+  failed_precondition: 409,
+  resource_exhausted: 429,
+  aborted: 409,
+  cancelled: 499,
+  unavailable: 503,
+  deadline_exceeded: 504,
+  unimplemented: 501,
+  data_loss: 500,
+  internal: 500,
+};
+
+/** The HTTP status that goes with an error's code. */
+export const httpStatusOf = (code: ErrorCode): number => HTTP_STATUS[code];
+
+/** Starts an HTTP server. Errors: `unavailable` when the port is taken. */
+export async function startHttpServer(options: HttpServerOptions): Promise<RunningHttpServer> {
+  const server = createServer(
+    {
+      maxHeaderSize: MAX_HEADER_BYTES,
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      connectionsCheckingInterval: CHECK_MS,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+    },
+    (request, response) => void answer(options, request, response),
+  );
+  server.maxConnections = MAX_CONNECTIONS;
+  server.maxHeadersCount = MAX_HEADERS;
+  const address = await bind(server, options.listen);
+  return {
+    address,
+    async [Symbol.asyncDispose]() {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      const force = setTimeout(() => server.closeAllConnections(), SHUTDOWN_GRACE_MS);
+      await closed;
+      clearTimeout(force);
+    },
+  };
+}
+
+/** Answers with a text, JSON by its type or any other. */
+export function sendText(response: ServerResponse, status: number, text: string, type = "text/plain; charset=utf-8") {
+  const body = Buffer.from(text);
+  response.writeHead(status, {
+    "content-type": type,
+    "content-length": body.byteLength,
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+  });
+  response.end(body);
+}
+
+/** The whole body of a request. Errors: `invalid_argument` for more than 1 MiB, `cancelled` when the client is gone. */
+export async function readBody(request: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let sizeBytes = 0;
+  try {
+    // Leaving the loop must not destroy the connection: the answer has yet to be sent.
+    for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+      sizeBytes += chunk.byteLength;
+      if (sizeBytes > MAX_BODY_BYTES) throw tooLarge();
+      chunks.push(chunk);
+    }
+  } catch (error) {
+    if (error instanceof GradpoolError) throw error;
+    throw new GradpoolError("cancelled", "the client went away before its request was complete", { cause: error });
+  }
+  return Buffer.concat(chunks, sizeBytes);
+}
+
+async function answer(options: HttpServerOptions, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  // A client that goes away is no error of ours.
+  response.on("error", () => {});
+  let path = request.url ?? "";
+  try {
+    const url = urlOf(request);
+    path = url.pathname;
+    if (Number(request.headers["content-length"] ?? 0) > MAX_BODY_BYTES) throw tooLarge();
+    const found = options.routes.filter((route) => matches(route, path));
+    const method = request.method === "HEAD" ? "GET" : request.method;
+    const route = mostExact(found.filter((candidate) => candidate.method === method));
+    if (route) return await route.handle(request, response, url);
+    if (found.length === 0) return refuse(response, 404, `nothing is at ${path}`);
+    const allowed = [...new Set(found.flatMap((other) => (other.method === "GET" ? ["GET", "HEAD"] : ["POST"])))];
+    response.setHeader("allow", allowed.join(", "));
+    refuse(response, 405, `${path} takes ${allowed.join(" and ")}`);
+  } catch (reason) {
+    // What is left of a body that nobody read must not stand in the way of the next request.
+    if (!request.complete) response.shouldKeepAlive = false;
+    fail(options, response, path, reason);
+  }
+}
+
+function fail({ onInternalError }: HttpServerOptions, response: ServerResponse, path: string, reason: unknown): void {
+  const error = GradpoolError.from(reason);
+  if (error.code === "internal") onInternalError(reason, path);
+  if (response.headersSent) return void response.destroy();
+  const internal = "internal error; the service's log has the details";
+  refuse(response, httpStatusOf(error.code), error.code === "internal" ? internal : error.message);
+}
+
+/** One line of text, whatever was asked for. */
+function refuse(response: ServerResponse, status: number, line: string): void {
+  sendText(response, status, `${line}\n`);
+}
+
+function urlOf(request: IncomingMessage): URL {
+  try {
+    // The host is the client's claim: routes are told apart by path alone.
+    return new URL(request.url ?? "", "http://localhost");
+  } catch {
+    throw new GradpoolError("invalid_argument", "the request's path cannot be read; send one such as /metrics");
+  }
+}
+
+function matches(route: HttpRoute, path: string): boolean {
+  return route.path.endsWith("/*") ? path.startsWith(route.path.slice(0, -1)) : path === route.path;
+}
+
+/** A whole path before one that ends in "/*", and of those the longest. */
+function mostExact(routes: HttpRoute[]): HttpRoute | undefined {
+  const rank = ({ path }: HttpRoute) => (path.endsWith("/*") ? path.length : Infinity);
+  return routes.sort((a, b) => rank(b) - rank(a))[0];
+}
+
+const tooLarge = () =>
+  new GradpoolError("invalid_argument", `the request has more than ${MAX_BODY_BYTES} bytes; send a smaller one`);
+
+function bind(server: Server, listen: string): Promise<string> {
+  const colon = listen.lastIndexOf(":");
+  const host = listen.slice(0, colon).replace(/^\[(.*)\]$/, "$1");
+  return new Promise((resolve, reject) => {
+    server.once("error", (error: NodeJS.ErrnoException) => {
+      const message = `cannot listen for HTTP on ${listen}: ${reasonOf(error)}; choose another port, or end the process that has it`;
+      reject(new GradpoolError("unavailable", message, { cause: error }));
+    });
+    const port = Number(listen.slice(colon + 1));
+    if (port > 65_535) return void server.emit("error", new Error("a port is at most 65535"));
+    server.listen(port, host, () => {
+      const { port: real } = server.address() as AddressInfo;
+      resolve(`${isIPv6(host) ? `[${host}]` : host}:${real}`);
+    });
+  });
+}
+
+function reasonOf(error: NodeJS.ErrnoException): string {
+  if (error.code === "EADDRINUSE") return "the port is taken";
+  if (error.code === "EACCES") return "this user may not use that port";
+  return error.message;
+}
