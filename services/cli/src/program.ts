@@ -1,6 +1,7 @@
 /** The command line's commands, flags and help. */
 import { Command, Option } from "commander";
 import type { StoreFlags } from "./checkpoints/store.js";
+import { addConfigFlag } from "./common-flags.js";
 import { addRunFlags, contextFor, HELP_TAIL, JSON_LINES, jsonOption, type ProgramOptions } from "./command-options.js";
 import { checkpointDelete } from "./commands/checkpoint-delete.js";
 import { checkpointExport, type CheckpointExportFlags } from "./commands/checkpoint-export.js";
@@ -74,7 +75,7 @@ const RECOVERY_HELP = `at most so many seconds of work are repeated after a cras
 
 function addTrain(program: Command, options: ProgramOptions): void {
   const command = program.command("train").description("fine-tune a model, on this machine or on a running pool");
-  addStackFlags(addRunFlags(command))
+  addStackFlags(addConfigFlag(addRunFlags(command), options.config))
     .addOption(
       new Option("--address <host:port>", "train on the pool of this coordinator instead of an own one").argParser(
         address,
