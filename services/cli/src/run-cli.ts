@@ -5,6 +5,7 @@ import { addCommonFlags, formatIn, readSettings } from "./common-flags.js";
 import { EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE } from "./exit-codes.js";
 import { boolean } from "./flags.js";
 import { Interrupted, type Interrupts } from "./interrupts.js";
+import { startTracing } from "@gradpool/tracing";
 import { createProgram } from "./program.js";
 import { familiarName } from "./settings/familiar-names.js";
 import { oneSpelling, type KnownFlags } from "./spelling.js";
@@ -36,12 +37,15 @@ export async function runCli(argv: readonly string[], environment: CliEnvironmen
   });
   addCommonFlags(program, problem);
   prepare(program, { stdout, stderr });
+  const tracing = await startTracing("gradpool-cli", env, (message) => output.note(message));
   try {
     await program.parseAsync(oneSpelling(argv, knownFlags(program)), { from: "user" });
     return EXIT_OK;
   } catch (reason) {
     const isDebug = config.debug || argv.includes("--debug");
     return explain(reason, output, isDebug);
+  } finally {
+    await tracing[Symbol.asyncDispose]();
   }
 }
 

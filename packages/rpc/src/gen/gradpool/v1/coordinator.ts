@@ -311,6 +311,8 @@ export interface Run {
     | undefined;
   /** It ended before total_steps, by early_stopping_patience. */
   stoppedEarly: boolean;
+  /** Trace (OpenTelemetry) that shows it, 32 hexadecimal digits; empty: it has none. */
+  traceId: string;
   /** W3C trace context of its submission; empty: unknown. */
   traceparent: string;
 }
@@ -822,6 +824,7 @@ function createBaseRun(): Run {
     lastEvaluation: undefined,
     bestEvaluation: undefined,
     stoppedEarly: false,
+    traceId: "",
     traceparent: "",
   };
 }
@@ -893,6 +896,9 @@ export const Run: MessageFns<Run> = {
     }
     if (message.stoppedEarly !== false) {
       writer.uint32(256).bool(message.stoppedEarly);
+    }
+    if (message.traceId !== "") {
+      writer.uint32(266).string(message.traceId);
     }
     if (message.traceparent !== "") {
       writer.uint32(482).string(message.traceparent);
@@ -1089,6 +1095,14 @@ export const Run: MessageFns<Run> = {
             message.stoppedEarly = reader.bool();
             continue;
           }
+          case 33: {
+            if (tag !== 266) {
+              break;
+            }
+
+            message.traceId = reader.string();
+            continue;
+          }
           case 60: {
             if (tag !== 482) {
               break;
@@ -1191,6 +1205,11 @@ export const Run: MessageFns<Run> = {
         : isSet(object.stopped_early)
         ? globalThis.Boolean(object.stopped_early)
         : false,
+      traceId: isSet(object.traceId)
+        ? globalThis.String(object.traceId)
+        : isSet(object.trace_id)
+        ? globalThis.String(object.trace_id)
+        : "",
       traceparent: isSet(object.traceparent) ? globalThis.String(object.traceparent) : "",
     };
   },
@@ -1263,6 +1282,9 @@ export const Run: MessageFns<Run> = {
     if (message.stoppedEarly !== false) {
       obj.stoppedEarly = message.stoppedEarly;
     }
+    if (message.traceId !== "") {
+      obj.traceId = message.traceId;
+    }
     if (message.traceparent !== "") {
       obj.traceparent = message.traceparent;
     }
@@ -1306,6 +1328,7 @@ export const Run: MessageFns<Run> = {
       ? Evaluation.fromPartial(object.bestEvaluation)
       : undefined;
     message.stoppedEarly = object.stoppedEarly ?? false;
+    message.traceId = object.traceId ?? "";
     message.traceparent = object.traceparent ?? "";
     return message;
   },
