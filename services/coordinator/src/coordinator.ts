@@ -6,13 +6,13 @@ import {
   startServer,
   TrainerGatewayServiceService,
 } from "@gradpool/rpc";
-import { Registry } from "prom-client";
-import type { HttpRoute, Logger, Service } from "@gradpool/service-kit";
+import { grpcObserver, Registry, type HttpRoute, type Logger, type Service } from "@gradpool/service-kit";
 import type { CoordinatorConfig } from "./config.js";
 import { Engine } from "./engine.js";
 import { poolServiceHandlers } from "./handlers/pool-service.js";
 import { runServiceHandlers } from "./handlers/run-service.js";
 import { trainerGatewayHandlers } from "./handlers/trainer-gateway.js";
+import { CoordinatorMetrics } from "./metrics/coordinator-metrics.js";
 import { Requests } from "./requests.js";
 import { RunRegistry } from "./run-registry.js";
 import { connectServices } from "./services.js";
@@ -51,7 +51,7 @@ export class Coordinator implements Service {
     const parts: Parts = [];
     const metrics = new Registry();
     try {
-      return new Coordinator(config, metrics, await start(config, log, options, parts), parts);
+      return new Coordinator(config, metrics, await start(config, log, options, metrics, parts), parts);
     } catch (error) {
       await end(parts);
       throw error;
@@ -91,6 +91,7 @@ async function start(
   config: CoordinatorConfig,
   log: Logger,
   { leases = DEFAULT_LEASES, onCrash }: CoordinatorOptions,
+  registered: Registry,
   parts: Parts,
 ): Promise<Served> {
   const store = await SqliteRunStore.open(config.runStore, log);
@@ -103,15 +104,21 @@ async function start(
   parts.push({ [Symbol.dispose]: () => services.close() });
   const stopping = new AbortController();
   let address = config.listen;
+  const metrics: CoordinatorMetrics = new CoordinatorMetrics(registered, () => ({
+    state: engine.state,
+    runs: registry.unfinished.map(({ run }) => run),
+    trainers: trainers.trainers(),
+  }));
   const engine: Engine = new Engine({
     ...{ services, registry, log, life, recoveryMs: config.recoveryMs, isDurable: store.isDurable },
     trainers: () => trainers,
+    observe: (happened) => metrics.happened(happened),
     onCrash: (error) => {
       log.fatal({ err: error }, "the coordinator cannot go on");
       onCrash();
     },
   });
-  const trainers: TrainerPool = new TrainerPool({ engine, registry, log, drained, leases });
+  const trainers: TrainerPool = new TrainerPool({ engine, registry, log, metrics, drained, leases });
   // Before anyone can ask for anything: a wish for a run that is not there yet would be lost.
   engine.resumeAll();
   const server = await startServer({
@@ -128,6 +135,7 @@ async function start(
       service(TrainerGatewayServiceService, trainerGatewayHandlers(engine, trainers)),
     ],
     onInternalError: (error, method) => log.error({ err: error, method }, "internal error"),
+    observe: grpcObserver(registered),
   }).catch(async (error: unknown) => {
     trainers[Symbol.dispose]();
     await engine[Symbol.asyncDispose]();

@@ -4,7 +4,7 @@ import { RunState, type Run, type RunSpec } from "@gradpool/rpc";
 import type { Logger } from "@gradpool/service-kit";
 import type { Effect, TaskState, VisibleState } from "./core/state.js";
 import { ON_REQUEST } from "./core/runs.js";
-import { EventLoop, type Happening } from "./event-loop.js";
+import { EventLoop, type EventLoopOptions, type Happening } from "./event-loop.js";
 import { completeRecipe, type RecordedChange, type RunRegistry } from "./run-registry.js";
 import { ActiveRun } from "./runs/active-run.js";
 import type { Runtime } from "./runs/start.js";
@@ -48,16 +48,14 @@ export interface Trainers {
   runtimes(): Runtime[];
 }
 
-export interface EngineOptions {
+export interface EngineOptions extends Pick<EventLoopOptions, "life" | "observe" | "onCrash"> {
   services: Services;
   registry: RunRegistry;
   log: Logger;
-  life: number;
   /** Runs go on when the coordinator starts again. */
   isDurable: boolean;
   recoveryMs: number;
   trainers: () => Trainers;
-  onCrash: (error: unknown) => void;
 }
 
 export class Engine implements AsyncDisposable {
@@ -69,13 +67,14 @@ export class Engine implements AsyncDisposable {
   #result: { taskId: string; value: MicroBatchResult; accepted: boolean } | undefined;
 
   constructor(options: EngineOptions) {
-    const { life, registry, onCrash } = options;
+    const { life, registry, observe, onCrash } = options;
     this.#options = options;
     this.#loop = new EventLoop({
       life,
       recordOf,
       commit: (changes) => registry.commit(changes),
       carryOut: (effect) => this.#contain(effect),
+      observe,
       onCrash,
     });
   }

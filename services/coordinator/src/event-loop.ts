@@ -12,12 +12,23 @@ export interface Happening {
   changes?: readonly RecordedChange[];
 }
 
+/** The same, once it has happened: what came of it, and the state on both sides of it. */
+export interface Happened {
+  event: Event | undefined;
+  changes: readonly RecordedChange[];
+  effects: readonly Effect[];
+  before: PoolState;
+  after: PoolState;
+}
+
 export interface EventLoopOptions {
   life: number;
   /** Turns an effect into what is recorded of it; undefined for effects that are carried out. */
   recordOf: (effect: Effect) => RecordedChange | undefined;
   commit: (changes: readonly RecordedChange[]) => Promise<void>;
   carryOut: (effect: Effect) => void;
+  /** Looks on: what happened is recorded and carried out. */
+  observe: (happened: Happened) => void;
   /** The loop cannot go on: a broken invariant, or a store that refuses. */
   onCrash: (error: unknown) => void;
 }
@@ -84,8 +95,10 @@ export class EventLoop {
     const recorded = effects.flatMap((effect) => this.#options.recordOf(effect) ?? []);
     await this.#options.commit([...changes, ...recorded]);
     if (this.#stopped) return done();
+    const before = this.#state;
     this.#state = state;
     for (const effect of effects) this.#options.carryOut(effect);
+    this.#options.observe({ event, changes, effects, before, after: state });
     done();
   }
 }

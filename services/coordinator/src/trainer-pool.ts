@@ -1,10 +1,11 @@
 /** The trainers' side of the engine: their conversations, and what they send. */
 import { GradpoolError } from "@gradpool/errors";
 import { RunState, type ResultHeader, type TaskFailed, type Trainer, type TrainerHello } from "@gradpool/rpc";
-import type { Logger } from "@gradpool/service-kit";
+import { OTHER, type Logger } from "@gradpool/service-kit";
 import { isActive, trainerOf } from "./core/lookup.js";
 import type { Effect } from "./core/state.js";
 import type { Engine, Trainers } from "./engine.js";
+import type { CoordinatorMetrics } from "./metrics/coordinator-metrics.js";
 import type { RunRegistry } from "./run-registry.js";
 import { runtimeClass, type Runtime } from "./runs/start.js";
 import type { Change } from "./store/run-store.js";
@@ -24,6 +25,7 @@ export interface TrainerPoolOptions {
   registry: RunRegistry;
   log: Logger;
   leases: Leases;
+  metrics: CoordinatorMetrics;
   /** Trainers that are given no work, on request. */
   drained: readonly string[];
 }
@@ -116,7 +118,9 @@ export class TrainerPool implements Trainers, Disposable {
     if (!task || task.trainerId !== trainerId) return false;
     const value = engine.run(task.runId).readResult(task, header, gradients);
     const accepted = await engine.result(taskId, value, now().nowMs);
-    if (accepted) this.#connections.get(trainerId)?.finished(header);
+    const connection = this.#connections.get(trainerId);
+    if (accepted) connection?.finished(header);
+    this.#options.metrics.result(header, task, accepted, connection?.runtime.deviceClass ?? OTHER);
     return accepted;
   }
 

@@ -8,6 +8,7 @@ import type {
   Handlers,
   TokenizerServiceService,
 } from "@gradpool/rpc";
+import type { DataStreamMetrics } from "./metrics.js";
 import { TokenizerEncoder } from "./tokenizer-encoder.js";
 import { openDataset } from "./open-dataset.js";
 import { requestedDataset } from "./translate.js";
@@ -20,9 +21,10 @@ export function describeDatasetHandler(
   tokenizer: Client<TokenizerServiceService>,
   hub: HubSettings,
   stopping: AbortSignal,
+  metrics: DataStreamMetrics,
 ): Handlers<DataStreamServiceService>["describeDataset"] {
   return (request, context) =>
-    untilStopping(context.signal, stopping, (signal) => describe(request, tokenizer, hub, signal));
+    untilStopping(context.signal, stopping, (signal) => describe(request, tokenizer, hub, signal, metrics));
 }
 
 async function* describe(
@@ -30,6 +32,7 @@ async function* describe(
   tokenizer: Client<TokenizerServiceService>,
   hub: HubSettings,
   signal: AbortSignal,
+  metrics: DataStreamMetrics,
 ): AsyncGenerator<DescribeDatasetResponse> {
   const requested = requestedDataset(request.dataset);
   const { recipe, tokenizer: ref } = requested;
@@ -43,7 +46,9 @@ async function* describe(
   });
   let size: DatasetSize = { rows: 0, microBatchesPerEpoch: 0, bytesRead: 0 };
   let reportedAt = performance.now();
-  for await (size of describeDataset(dataset, recipe, encoder, signal)) {
+  for await (const next of describeDataset(dataset, recipe, encoder, signal)) {
+    metrics.counted(next.rows - size.rows, next.bytesRead - size.bytesRead);
+    size = next;
     if (performance.now() - reportedAt < PROGRESS_INTERVAL_MS) continue;
     reportedAt = performance.now();
     yield progress(size);
