@@ -41,7 +41,7 @@ export default tseslint.config(
   },
   {
     // These talk to people.
-    files: ["services/cli/**", "bench/**", "integration-tests/**"],
+    files: ["services/cli/**", "bench/**", "integration-tests/**", "examples/**"],
     rules: { "no-console": "off" },
   },
 );

@@ -69,6 +69,16 @@ export function defaultRecipe(): Recipe {
   };
 }
 
+/** Of a recipe what decides how rows become micro-batches, in the names that the data's contracts have. */
+export function rowsOf(recipe: Recipe) {
+  const { textColumn, promptColumn, completionColumn, messagesColumn, maxLength, batchSize } = recipe;
+  const { appendEos, packing, shuffleBuffer, seed } = recipe;
+  return {
+    ...{ textColumn, promptColumn, completionColumn, messagesColumn, maxLength, batchSize },
+    ...{ appendEos, packing, shuffleBuffer, seed },
+  };
+}
+
 /** What a run's spec says that begins anew and is not evaluated. */
 export const NEW_START = {
   resumeFrom: "",

@@ -1,6 +1,3 @@
-import { existsSync } from "node:fs";
-import { fileURLToPath } from "node:url";
-import { loadSync } from "@grpc/proto-loader";
 import { ReflectionService } from "@grpc/reflection";
 import {
   Server as GrpcServer,
@@ -14,6 +11,7 @@ import {
 } from "@grpc/grpc-js";
 import { GradpoolError } from "@gradpool/errors";
 import { HealthImplementation } from "grpc-health-check";
+import { FILE_DESCRIPTORS } from "./gen/descriptors.js";
 import type { AnyMethod, CallContext, Definition, Handlers } from "./methods.js";
 import { toStatus } from "./status.js";
 import { writeAll } from "./streams.js";
@@ -47,15 +45,13 @@ export interface RunningServer extends AsyncDisposable {
 /** How long open calls may go on after shutdown began, in milliseconds. */
 const SHUTDOWN_GRACE_MS = 2_000;
 
-/** The contracts lie in the repository's proto folder, and beside the code in the published package. */
-function protoRoot(): string {
-  const published = fileURLToPath(new URL("../../proto", import.meta.url));
-  return existsSync(published) ? published : fileURLToPath(new URL("../../../../proto", import.meta.url));
-}
-
-const PROTO_FILES = ["tokenizer", "data_stream", "trainer_gateway", "coordinator", "checkpoint_store"].map(
-  (name) => `gradpool/v1/${name}.proto`,
-);
+/**
+ * What reflection tells: the descriptors that buf makes. Those that proto-loader makes of the files lack the imports
+ * between them, so that grpcurl cannot read them.
+ */
+const DESCRIBED = {
+  contracts: { fileDescriptorProtos: FILE_DESCRIPTORS.map((descriptor) => Buffer.from(descriptor, "base64")) },
+} as unknown as ConstructorParameters<typeof ReflectionService>[0];
 
 /** Starts a gRPC server with health checks and reflection. Errors: `unavailable` when the port is taken. */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
@@ -73,9 +69,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   }
   const health = new HealthImplementation(Object.fromEntries([...names, ""].map((name) => [name, "SERVING"])));
   health.addToServer(server);
-  const reflection = new ReflectionService(loadSync(PROTO_FILES, { includeDirs: [protoRoot()] }), {
-    services: [...names],
-  });
+  const reflection = new ReflectionService(DESCRIBED, { services: [...names, "grpc.health.v1.Health"] });
   reflection.addToServer(server);
   const port = await bind(server, options.listen);
   const host = options.listen.slice(0, options.listen.lastIndexOf(":"));

@@ -36,14 +36,17 @@ export const jsonOption = (what = "one JSON document on standard output, and not
 export const JSON_LINES = "JSON lines on standard output, and nothing else";
 
 /** The flags of a command that talks to a running pool. */
-export function onPool(command: Command, { config }: ProgramOptions, json = jsonOption()): Command {
-  return command
-    .addOption(
-      new Option("--address <host:port>", "coordinator of the pool, also $GRADPOOL_ADDRESS")
-        .argParser(address)
-        .default(config.address),
-    )
-    .addOption(json);
+export function onPool(command: Command, options: ProgramOptions, json = jsonOption()): Command {
+  return onAddress(command, options).addOption(json);
+}
+
+/** The flag that says which pool. */
+export function onAddress(command: Command, { config }: ProgramOptions): Command {
+  return command.addOption(
+    new Option("--address <host:port>", "coordinator of the pool, also $GRADPOOL_ADDRESS")
+      .argParser(address)
+      .default(config.address),
+  );
 }
 
 /** The flags that say what to train. */

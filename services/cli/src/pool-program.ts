@@ -1,6 +1,6 @@
 /** The commands that talk to a running pool: run, trainer and pool. */
 import type { Command } from "commander";
-import { contextFor, HELP_TAIL, addRunFlags, JSON_LINES, jsonOption, onPool } from "./command-options.js";
+import { contextFor, HELP_TAIL, addRunFlags, JSON_LINES, jsonOption, onAddress, onPool } from "./command-options.js";
 import type { ProgramOptions } from "./command-options.js";
 import { poolStatus } from "./commands/pool-status.js";
 import { runControl, type RunAction } from "./commands/run-control.js";
@@ -8,6 +8,7 @@ import { runGet } from "./commands/run-get.js";
 import { runList } from "./commands/run-list.js";
 import { runSubmit, type RunSubmitFlags } from "./commands/run-submit.js";
 import { runWatch } from "./commands/run-watch.js";
+import { top, type TopFlags } from "./commands/top.js";
 import { trainerControl, type TrainerAction } from "./commands/trainer-control.js";
 import { trainerList } from "./commands/trainer-list.js";
 
@@ -71,4 +72,17 @@ export function addPool(program: Command, options: ProgramOptions): void {
   const pool = program.command("pool").description("look at a running pool as a whole").helpCommand(false);
   const status = pool.command("status").description("services, trainers and runs, and the processes of this machine");
   onPool(status, options).action((flags: PoolFlags) => poolStatus(flags, contextFor(flags, options)));
+}
+
+const TOP_HELP = `
+Keys: q quits; arrows select; tab goes from runs to trainers and back; enter opens a run, esc closes it;
+p pauses a run, r resumes it, c cancels it; d drains a trainer, or undrains it.
+${HELP_TAIL}`;
+
+export function addTop(program: Command, options: ProgramOptions): void {
+  const command = program.command("top").description("watch a running pool and its runs, live, in the terminal");
+  onAddress(command, options)
+    .option("--once", "print the view once, as plain text")
+    .addHelpText("after", TOP_HELP)
+    .action((flags: TopFlags) => top(flags, contextFor({}, options)));
 }

@@ -13,7 +13,7 @@ import { DEFAULT_PORT } from "./config.js";
 import { address, atLeast, device, number, port, singlePort } from "./flags.js";
 import { addEval, addExport, addSample } from "./inference-program.js";
 import { DEFAULT_RECOVERY_SECONDS } from "./local-stack/local-stack.js";
-import { addPool, addRun, addTrainer } from "./pool-program.js";
+import { addPool, addRun, addTop, addTrainer } from "./pool-program.js";
 
 const TRAIN_EXAMPLES = `
 Examples:
@@ -46,6 +46,7 @@ export function createProgram(options: ProgramOptions): Command {
   addRun(program, options);
   addTrainer(program, options);
   addPool(program, options);
+  addTop(program, options);
   addCheckpointCommands(program, options);
   addSample(program, options);
   addEval(program, options);

@@ -1,6 +1,8 @@
 /** The flags that make up a recipe: one table for parsing, help and documentation. */
-import { defaultRecipe, LR_SCHEDULERS } from "@gradpool/recipe";
+import { GradpoolError } from "@gradpool/errors";
+import { checkRecipe, defaultRecipe, LR_SCHEDULERS } from "@gradpool/recipe";
 import type { LoraRecipe, Recipe } from "@gradpool/rpc";
+import { UsageError } from "./usage-error.js";
 
 export type FlagKind = "integer" | "number" | "boolean" | "text" | "list" | "numbers" | "patterns";
 
@@ -109,6 +111,17 @@ export function recipeFrom(values: Readonly<Record<string, unknown>>): Recipe {
   const recipe = defaultRecipe();
   for (const { name, field } of RECIPE_FLAGS) {
     if (values[name] !== undefined) Object.assign(holderOf(recipe, field), { [field.key]: values[name] });
+  }
+  return recipe;
+}
+
+/** As `recipeFrom`. Errors: UsageError for a recipe that cannot be meant. */
+export function checkedRecipeFrom(values: Readonly<Record<string, unknown>>): Recipe {
+  const recipe = recipeFrom(values);
+  try {
+    checkRecipe(recipe);
+  } catch (error) {
+    throw new UsageError(GradpoolError.from(error).message);
   }
   return recipe;
 }

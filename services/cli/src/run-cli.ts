@@ -9,6 +9,7 @@ import { createProgram } from "./program.js";
 import { oneSpelling, type KnownFlags } from "./spelling.js";
 import { oneLine } from "./terminal/format.js";
 import { Output, type Sink } from "./terminal/output.js";
+import type { Terminal } from "./top/screen.js";
 import { UsageError } from "./usage-error.js";
 
 export interface CliEnvironment {
@@ -17,11 +18,12 @@ export interface CliEnvironment {
   env: NodeJS.ProcessEnv;
   interrupts: Interrupts;
   version: string;
+  terminal?: Terminal | undefined;
 }
 
 /** `argv` as the user gave it, less node and script. Gives the exit code. */
 export async function runCli(argv: readonly string[], environment: CliEnvironment): Promise<number> {
-  const { stdout, stderr, env, interrupts, version } = environment;
+  const { stdout, stderr, env, interrupts, version, terminal } = environment;
   const config = readCliConfig(env);
   const outputOf = (json: boolean) => new Output({ stdout, stderr, json });
   // Flags may be wrong as a whole, and still a reader of JSON wants JSON.
@@ -29,7 +31,7 @@ export async function runCli(argv: readonly string[], environment: CliEnvironmen
   const program = createProgram({
     version,
     config,
-    contextOf: (json) => ({ output: (output = outputOf(json)), config, interrupts }),
+    contextOf: (json) => ({ output: (output = outputOf(json)), config, interrupts, terminal }),
   });
   program.option("--debug", "show where an error came from, also $GRADPOOL_DEBUG");
   prepare(program, { stdout, stderr });

@@ -67,6 +67,7 @@ export function trainerOf(given: Partial<Trainer> = {}): Trainer {
     runId: "",
     state: TrainerState.TRAINER_STATE_ACTIVE,
     stateReason: "",
+    deviceUse: 0.5,
     ...given,
   };
 }

@@ -1,6 +1,13 @@
 /** The trainers' side of the engine: their conversations, and what they send. */
 import { GradpoolError } from "@gradpool/errors";
-import { RunState, type ResultHeader, type TaskFailed, type Trainer, type TrainerHello } from "@gradpool/rpc";
+import {
+  RunState,
+  type Heartbeat,
+  type ResultHeader,
+  type TaskFailed,
+  type Trainer,
+  type TrainerHello,
+} from "@gradpool/rpc";
 import { OTHER, type Logger } from "@gradpool/service-kit";
 import { isActive, trainerOf } from "./core/lookup.js";
 import type { Effect } from "./core/state.js";
@@ -50,7 +57,7 @@ export class TrainerPool implements Trainers, Disposable {
     const { engine, log, leases } = this.#options;
     const { trainerId } = hello;
     this.#connections.get(trainerId)?.outgoing.end();
-    const connection = new TrainerConnection(hello);
+    const connection = new TrainerConnection(hello, now().nowMs);
     this.#connections.set(trainerId, connection);
     connection.send({ $case: "welcome", value: leases });
     const deviceClass = runtimeClass(hello);
@@ -79,10 +86,10 @@ export class TrainerPool implements Trainers, Disposable {
     void this.#options.engine.happen({ event: { type: "trainer-pulled", trainerId, tasks, ...now() } });
   }
 
-  heard(connection: TrainerConnection, residentBytes: number): void {
+  heard(connection: TrainerConnection, heartbeat: Heartbeat): void {
     if (!this.#isCurrent(connection)) return;
     const { trainerId } = connection;
-    connection.heard(residentBytes);
+    connection.heard(heartbeat, now().nowMs);
     const waiting = this.#heard.get(trainerId);
     if (waiting) return void Object.assign(waiting, now());
     const sign = now();
@@ -119,7 +126,7 @@ export class TrainerPool implements Trainers, Disposable {
     const value = engine.run(task.runId).readResult(task, header, gradients);
     const accepted = await engine.result(taskId, value, now().nowMs);
     const connection = this.#connections.get(trainerId);
-    if (accepted) connection?.finished(header);
+    if (accepted) connection?.finished(header, now().nowMs);
     this.#options.metrics.result(header, task, accepted, connection?.runtime.deviceClass ?? OTHER);
     return accepted;
   }
@@ -185,7 +192,7 @@ export class TrainerPool implements Trainers, Disposable {
   #describe(connection: TrainerConnection): Trainer {
     const { state } = this.#options.engine;
     const task = state.tasks.find(({ trainerId }) => trainerId === connection.trainerId);
-    return connection.describe(task?.runId ?? "", trainerOf(state, connection.trainerId));
+    return connection.describe(task?.runId ?? "", trainerOf(state, connection.trainerId), now().nowMs);
   }
 
   /** While the loop is held up, one look at the clock waits, not many. */

@@ -79,7 +79,7 @@ async function listen(
     if (!next || next.done) return;
     const { message } = next.value;
     if (message?.$case === "pull") trainers.pulled(connection, message.value.tasks);
-    if (message?.$case === "heartbeat") trainers.heard(connection, message.value.residentBytes);
+    if (message?.$case === "heartbeat") trainers.heard(connection, message.value);
     if (message?.$case === "failed") trainers.taskFailed(connection, message.value);
   }
 }

@@ -4,7 +4,7 @@ import { ownScalings, withRanks, type AdaptedModule, type AdapterTensors } from 
 import { GradpoolError } from "@gradpool/errors";
 import { downloadText, openModel, type ModelSource } from "@gradpool/model-source";
 import { selectTargets } from "@gradpool/models";
-import { DRY_RUN_ROWS, DRY_RUN_STEPS } from "@gradpool/recipe";
+import { DRY_RUN_ROWS, DRY_RUN_STEPS, rowsOf } from "@gradpool/recipe";
 import type {
   BaseModel,
   DatasetSpec,
@@ -124,22 +124,12 @@ export async function prepareRun(preparation: Preparation): Promise<PreparedRun>
 }
 
 function datasetOf(spec: RunSpec, recipe: Recipe, source: ModelSource, { tokenizerHash }: TokenizerInfo): DatasetSpec {
-  const { textColumn, padToken, maxLength, batchSize, appendEos, packing, shuffleBuffer, seed, dryRun } = recipe;
-  const { promptColumn, completionColumn, messagesColumn, datasetWeights, datasetConfig, datasetSplit } = recipe;
+  const { padToken, dryRun, datasetWeights, datasetConfig, datasetSplit } = recipe;
   return {
+    ...rowsOf(recipe),
     sources: spec.dataset,
-    textColumn,
     tokenizer: { modelId: source.id, padToken, tokenizerHash },
-    maxLength,
-    batchSize,
-    appendEos,
-    packing,
-    shuffleBuffer,
-    seed,
     maxRows: dryRun ? DRY_RUN_ROWS : 0,
-    promptColumn,
-    completionColumn,
-    messagesColumn,
     sourceWeights: datasetWeights,
     config: datasetConfig,
     split: datasetSplit,
@@ -148,7 +138,7 @@ function datasetOf(spec: RunSpec, recipe: Recipe, source: ModelSource, { tokeniz
 
 /** Held-out data: read as the training data is, but in its order, as a whole. */
 function evalDatasetOf({ evalDataset: sources }: RunSpec, dataset: DatasetSpec): DatasetSpec | undefined {
-  return sources.length > 0 ? { ...dataset, sources, shuffleBuffer: 0 } : undefined;
+  return sources.length > 0 ? { ...dataset, sources, sourceWeights: [], shuffleBuffer: 0 } : undefined;
 }
 
 function refuse(message: string): never {

@@ -495,6 +495,8 @@ export interface Trainer {
   state: TrainerState;
   /** Why it is quarantined; empty otherwise. */
   stateReason: string;
+  /** Share of the last half minute in which its device computed, from 0 to 1. */
+  deviceUse: number;
 }
 
 function createBaseRunSpec(): RunSpec {
@@ -3763,6 +3765,7 @@ function createBaseTrainer(): Trainer {
     runId: "",
     state: TrainerState.TRAINER_STATE_UNSPECIFIED,
     stateReason: "",
+    deviceUse: 0,
   };
 }
 
@@ -3812,6 +3815,9 @@ export const Trainer: MessageFns<Trainer> = {
     }
     if (message.stateReason !== "") {
       writer.uint32(122).string(message.stateReason);
+    }
+    if (message.deviceUse !== 0) {
+      writer.uint32(129).double(message.deviceUse);
     }
     return writer;
   },
@@ -3949,6 +3955,14 @@ export const Trainer: MessageFns<Trainer> = {
             message.stateReason = reader.string();
             continue;
           }
+          case 16: {
+            if (tag !== 129) {
+              break;
+            }
+
+            message.deviceUse = reader.double();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4014,6 +4028,11 @@ export const Trainer: MessageFns<Trainer> = {
         : isSet(object.state_reason)
         ? globalThis.String(object.state_reason)
         : "",
+      deviceUse: isSet(object.deviceUse)
+        ? globalThis.Number(object.deviceUse)
+        : isSet(object.device_use)
+        ? globalThis.Number(object.device_use)
+        : 0,
     };
   },
 
@@ -4064,6 +4083,9 @@ export const Trainer: MessageFns<Trainer> = {
     if (message.stateReason !== "") {
       obj.stateReason = message.stateReason;
     }
+    if (message.deviceUse !== 0) {
+      obj.deviceUse = floatToJson(message.deviceUse);
+    }
     return obj;
   },
 
@@ -4087,6 +4109,7 @@ export const Trainer: MessageFns<Trainer> = {
     message.runId = object.runId ?? "";
     message.state = object.state ?? TrainerState.TRAINER_STATE_UNSPECIFIED;
     message.stateReason = object.stateReason ?? "";
+    message.deviceUse = object.deviceUse ?? 0;
     return message;
   },
 };
