@@ -1,7 +1,7 @@
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 
 /** What a gauge is found to be: a value, with labels where it has some. */
-export type Reading<L extends string = string> = [value: number, labels?: Record<L, string>];
+export type Reading<L extends string = string> = readonly [value: number, labels?: Record<L, string>];
 
 /** Makes a service's metrics, which are registered as they are made. Names follow Prometheus' conventions. */
 export class MetricSet {

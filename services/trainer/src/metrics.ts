@@ -1,7 +1,6 @@
 /** What a trainer counts and times; docs/metrics.md says what it is good for. */
 import { MetricSet, type Registry } from "@gradpool/service-kit";
 import type { ComputeResult, ComputeTask } from "./compute-messages.js";
-import { BusyWindow } from "./busy-window.js";
 
 const MICRO_BATCH_SECONDS = [0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100];
 const TRANSFER_SECONDS = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10];
@@ -35,15 +34,11 @@ function metricsIn(set: MetricSet) {
 
 export class TrainerMetrics {
   readonly #metrics: ReturnType<typeof metricsIn>;
-  readonly #window = new BusyWindow();
 
   constructor(registry: Registry, isConnected: () => boolean) {
     const set = new MetricSet(registry);
     this.#metrics = metricsIn(set);
     set.gauge("gradpool_trainer_connected", "1 while the coordinator answers.", [], () => [[isConnected() ? 1 : 0]]);
-    set.gauge("gradpool_trainer_utilization_ratio", "Part of the last minute that the device computed.", [], () => [
-      [this.#window.ratio(performance.now())],
-    ]);
   }
 
   /** Computes by `run`. */
@@ -53,7 +48,6 @@ export class TrainerMetrics {
       const result = await run(task);
       computing.observe({ kind: task.evaluate ? "evaluation" : "train" }, result.computeMs / 1000);
       busy.inc(result.computeMs / 1000);
-      this.#window.add(performance.now(), result.computeMs);
       return result;
     } catch (error) {
       failed.inc();

@@ -72,6 +72,11 @@ function readTrainers(set: MetricSet, view: () => PoolView): void {
     "Target tokens a second while a trainer computes, over its last micro-batches. Gone when it leaves.",
     ({ tokensPerSecond }) => tokensPerSecond,
   );
+  perTrainer(
+    "gradpool_trainer_utilization_ratio",
+    "Part of the last half minute that a trainer's device computed.",
+    ({ deviceUse }) => deviceUse,
+  );
   perTrainer("gradpool_trainer_resident_bytes", "Memory of a trainer's process.", ({ residentBytes }) => residentBytes);
 }
 
