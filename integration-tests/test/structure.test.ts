@@ -34,6 +34,7 @@ const ALLOWED: Record<string, string[]> = {
   "packages/plots": [],
   "packages/tensorboard": [],
   "packages/rpc": ["errors"],
+  "packages/events": ["errors", "rpc"],
   "packages/recipe": ["errors", "rpc"],
   "packages/service-kit": ["errors"],
   "services/tokenizer": ["errors", "model-source", "rpc", "service-kit", "tokenizers"],
@@ -43,6 +44,7 @@ const ALLOWED: Record<string, string[]> = {
   "services/coordinator": [
     "adapter",
     "errors",
+    "events",
     "model-source",
     "models",
     "optim",
@@ -57,6 +59,7 @@ const ALLOWED: Record<string, string[]> = {
     "adapter",
     "data",
     "errors",
+    "events",
     "hub",
     "model-source",
     "models",

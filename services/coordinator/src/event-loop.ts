@@ -23,8 +23,8 @@ export interface Happened {
 
 export interface EventLoopOptions {
   life: number;
-  /** Turns an effect into what is recorded of it; undefined for effects that are carried out. */
-  recordOf: (effect: Effect) => RecordedChange | undefined;
+  /** What is recorded of an event and its effects, which led from one state to the other. */
+  recordOf: (event: Event, before: PoolState, after: PoolState, effects: readonly Effect[]) => RecordedChange[];
   commit: (changes: readonly RecordedChange[]) => Promise<void>;
   carryOut: (effect: Effect) => void;
   /** Looks on: what happened is recorded and carried out. */
@@ -91,11 +91,11 @@ export class EventLoop {
       return failed(error);
     }
     const { event, changes = [] } = happening;
-    const [state, effects] = event ? step(this.#state, event) : [this.#state, []];
-    const recorded = effects.flatMap((effect) => this.#options.recordOf(effect) ?? []);
+    const before = this.#state;
+    const [state, effects] = event ? step(before, event) : [before, []];
+    const recorded = event ? this.#options.recordOf(event, before, state, effects) : [];
     await this.#options.commit([...changes, ...recorded]);
     if (this.#stopped) return done();
-    const before = this.#state;
     this.#state = state;
     for (const effect of effects) this.#options.carryOut(effect);
     this.#options.observe({ event, changes, effects, before, after: state });

@@ -13,6 +13,7 @@ import { isActive, trainerOf } from "./core/lookup.js";
 import type { Effect } from "./core/state.js";
 import type { Engine, Trainers } from "./engine.js";
 import type { CoordinatorMetrics } from "./metrics/coordinator-metrics.js";
+import { noteOf } from "./run-log.js";
 import type { RunRegistry } from "./run-registry.js";
 import { runtimeClass, type Runtime } from "./runs/start.js";
 import type { Change } from "./store/run-store.js";
@@ -214,7 +215,13 @@ export class TrainerPool implements Trainers, Disposable {
       const record = registry.get(runId);
       const isRunning = phase === "running" && record.run.state === RunState.RUN_STATE_RUNNING;
       const served = active.some((trainer) => deviceClass === undefined || trainer.deviceClass === deviceClass);
-      record.tell({ waitingFor: !isRunning || served ? "" : lackOf(deviceClass, active) });
+      const waitingFor = !isRunning || served ? "" : lackOf(deviceClass, active);
+      if (waitingFor === record.run.waitingFor) continue;
+      record.tell({ waitingFor });
+      const note = waitingFor
+        ? noteOf(runId, "warn", `waits for ${waitingFor}`)
+        : noteOf(runId, "info", "waits no longer");
+      void engine.happen({ changes: [note] });
     }
   }
 }

@@ -24,7 +24,7 @@ const joins = (trainerId: string, nowMs: number): Event[] => [
 async function counted(events: Event[]): Promise<(series: string) => number | undefined> {
   const registry = new Registry();
   let state = emptyPool();
-  const metrics = new CoordinatorMetrics(registry, () => ({ state, runs: [], trainers: [] }));
+  const metrics = new CoordinatorMetrics(registry, () => ({ state, runs: [], trainers: [], eventsWaiting: 0 }));
   for (const event of events) {
     const [after, effects] = step(state, event);
     metrics.happened({ event, effects, changes: [], before: state, after });

@@ -11,11 +11,12 @@ import {
 } from "@gradpool/rpc";
 import { grpcObserver, Registry, type Logger, type Service } from "@gradpool/service-kit";
 import type { DataStreamConfig } from "./config.js";
+import { Counts } from "./counts.js";
 import { describeDatasetHandler } from "./describe-dataset.js";
 import { DataStreamMetrics } from "./metrics.js";
 import { openStreamHandler } from "./open-stream.js";
 
-/** The data-stream service. Keeps nothing between calls: a cursor says all that is needed to go on. */
+/** The data-stream service. Keeps nothing between calls but counts: a cursor says all that is needed to go on. */
 export class DataStream implements Service {
   readonly address: string;
   readonly #server: RunningServer;
@@ -43,13 +44,14 @@ export class DataStream implements Service {
     const stopping = new AbortController();
     const registry = new Registry();
     const metrics = new DataStreamMetrics(registry);
+    const counts = new Counts(config.countsDir);
     // One listener for each open call.
     setMaxListeners(0, stopping.signal);
     const server = await startServer({
       listen: config.listen,
       services: [
         service(DataStreamServiceService, {
-          describeDataset: describeDatasetHandler(tokenizer, config.hub, stopping.signal, metrics),
+          describeDataset: describeDatasetHandler(tokenizer, config.hub, counts, stopping.signal, metrics),
           openStream: openStreamHandler(tokenizer, config.hub, stopping.signal, metrics),
         }),
       ],

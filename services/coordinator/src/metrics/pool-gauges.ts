@@ -11,6 +11,8 @@ export interface PoolView {
   runs: readonly Run[];
   /** Those that are connected. */
   trainers: readonly Trainer[];
+  /** Events that have yet to be published. */
+  eventsWaiting: number;
 }
 
 const RUN_STATES: ReadonlyMap<RunState, string> = new Map([
@@ -47,6 +49,9 @@ export function readPool(set: MetricSet, view: () => PoolView): void {
     [view().state.runs.reduce((sum, run) => sum + waitingIn(run).length, 0)],
   ]);
   set.gauge("gradpool_micro_batches_out", "Micro-batches in trainers' hands.", [], () => [[view().state.tasks.length]]);
+  set.gauge("gradpool_event_outbox_events", "Events that NATS has yet to take; 0 without NATS.", [], () => [
+    [view().eventsWaiting],
+  ]);
   readRuns(set, view);
   readTrainers(set, view);
 }
