@@ -5,7 +5,7 @@ import type { Logger } from "@gradpool/service-kit";
 import { activeTraceparent, inSpan } from "@gradpool/tracing";
 import type { Effect, Event, PoolState, TaskState, VisibleState } from "./core/state.js";
 import { ON_REQUEST } from "./core/runs.js";
-import { EventLoop, type Happening } from "./event-loop.js";
+import { EventLoop, type EventLoopOptions, type Happening } from "./event-loop.js";
 import { poolChanges } from "./events/pool-changes.js";
 import { Refusals } from "./events/refusals.js";
 import { completeRecipe, MAX_UNFINISHED_RUNS, type RecordedChange, type RunRegistry } from "./run-registry.js";
@@ -52,16 +52,14 @@ export interface Trainers {
   runtimes(): Runtime[];
 }
 
-export interface EngineOptions {
+export interface EngineOptions extends Pick<EventLoopOptions, "life" | "observe" | "onCrash"> {
   services: Services;
   registry: RunRegistry;
   log: Logger;
-  life: number;
   /** Runs go on when the coordinator starts again. */
   isDurable: boolean;
   recoveryMs: number;
   trainers: () => Trainers;
-  onCrash: (error: unknown) => void;
 }
 
 export class Engine implements AsyncDisposable {
@@ -75,13 +73,16 @@ export class Engine implements AsyncDisposable {
   #result: { taskId: string; value: MicroBatchResult; accepted: boolean } | undefined;
 
   constructor(options: EngineOptions) {
-    const { life, registry, onCrash } = options;
+    const { life, registry, observe, onCrash } = options;
     this.#options = options;
     this.#loop = new EventLoop({
       life,
       recordOf,
       commit: (changes) => registry.commit(changes),
-      observe: (turn) => this.traces.observe(turn),
+      observe: (happened) => {
+        this.traces.observe(happened);
+        observe(happened);
+      },
       carryOut: (effect) => this.traces.within(effect, () => this.#contain(effect)),
       onCrash,
     });
