@@ -34,6 +34,7 @@ export class CheckpointStore implements Service {
   ): Promise<CheckpointStore> {
     const server = await startServer({
       listen: config.listen,
+      shutdownGraceMs: config.finishMs,
       services: [
         service(CheckpointStoreServiceService, {
           claim: async ({ outputDir, runId }) => ({ outputDir: await store.claim(outputDir, runId) }),

@@ -1,5 +1,5 @@
 import { modelPlaces, type ModelPlaces } from "@gradpool/model-source";
-import { listenAddress, readConfig, serviceAddress } from "@gradpool/service-kit";
+import { finishMsOf, listenAddress, readConfig, serviceAddress, stopGraceSeconds } from "@gradpool/service-kit";
 import { z } from "zod";
 
 const schema = z.object({
@@ -12,6 +12,7 @@ const schema = z.object({
     .number("must be a number of seconds; 0 turns recovery points off")
     .min(0, "must be 0 or more seconds")
     .default(30),
+  GRADPOOL_STOP_GRACE_SECONDS: stopGraceSeconds,
 });
 
 /** Addresses are "host:port". */
@@ -24,6 +25,8 @@ export interface CoordinatorConfig {
   runStore?: string | undefined;
   /** A run saves a recovery point when so much time went by since it last saved anything; 0: never. */
   recoveryMs: number;
+  /** How long steps that are under way may take to be made when the coordinator stops. */
+  drainMs: number;
   /** Where models are looked for and kept. */
   models: ModelPlaces;
 }
@@ -38,6 +41,7 @@ export function readCoordinatorConfig(env: NodeJS.ProcessEnv): CoordinatorConfig
     checkpointStoreAddress: config.GRADPOOL_CHECKPOINT_STORE_ADDRESS,
     runStore: config.GRADPOOL_RUN_STORE,
     recoveryMs: 1000 * config.GRADPOOL_RECOVERY_SECONDS,
+    drainMs: finishMsOf(config.GRADPOOL_STOP_GRACE_SECONDS),
     models: modelPlaces(env),
   };
 }

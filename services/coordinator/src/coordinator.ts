@@ -105,6 +105,7 @@ async function start(
   let address = config.listen;
   const engine: Engine = new Engine({
     ...{ services, registry, log, life, recoveryMs: config.recoveryMs, isDurable: store.isDurable },
+    drainMs: config.drainMs,
     trainers: () => trainers,
     onCrash: (error) => {
       log.fatal({ err: error }, "the coordinator cannot go on");
