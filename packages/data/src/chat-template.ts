@@ -59,6 +59,11 @@ export class ChatTemplate {
     return this.#marksTurns ? this.#renderMarked(messages) : this.#renderPrefixes(messages);
   }
 
+  /** The text of a chat up to where the assistant is to answer, as apply_chat_template's add_generation_prompt. Errors: as render. */
+  prompt(messages: readonly ChatMessage[]): string {
+    return this.#text(messages, true);
+  }
+
   #renderMarked(messages: readonly ChatMessage[]): { text: string; spans: Span[] } {
     const mark = unusedMark(messages);
     const pieces = this.#text(messages, false, mark).split(mark);
@@ -110,7 +115,7 @@ export class ChatTemplate {
       text = String(new Interpreter(environment).run(this.#template.parsed).value);
     } catch (error) {
       const advice = "correct the messages, or the model's chat template";
-      const message = `the chat template refuses a row's messages (${reasonOf(error)}); ${advice}`;
+      const message = `the chat template refuses the messages (${reasonOf(error)}); ${advice}`;
       throw new GradpoolError("invalid_argument", message, { cause: error });
     }
     if (text.length <= MAX_CHAT_TEXT_LENGTH) return text;

@@ -1,8 +1,8 @@
 export { localFile, type ByteRange, type ByteSource, type SourceResolver } from "./byte-source.js";
-export { ChatTemplate, type ChatTemplateSource } from "./chat-template.js";
+export { ChatTemplate, chatTemplateOf, type ChatTemplateSource } from "./chat-template.js";
 export { Dataset, type DatasetOptions } from "./dataset.js";
-export { describeDataset, type DatasetSize } from "./describe.js";
+export { countKey, describeDataset, microBatchesPerEpoch, type DatasetCount } from "./describe.js";
 export * from "./limits.js";
 export { microBatches, type Cursor, type MicroBatch, type StreamOptions } from "./micro-batches.js";
 export { checkDataRecipe, type DataRecipe, type EncodeOptions, type Encoder } from "./recipe.js";
-export type { ChatMessage } from "./row-content.js";
+export { messagesOf, type ChatMessage } from "./row-content.js";

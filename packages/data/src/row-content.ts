@@ -81,8 +81,11 @@ function valueIn(row: object, column: string, flag: string, where: string): unkn
 }
 
 function messagesIn(row: object, column: string, where: string): ChatMessage[] {
-  const value = valueIn(row, column, "messages_column", where);
-  const name = `column ${JSON.stringify(column)}`;
+  return messagesOf(valueIn(row, column, "messages_column", where), `column ${JSON.stringify(column)}`, where);
+}
+
+/** A chat as JSON has it; `name` is what it is called in messages. Errors: `invalid_argument`, beginning with `where`. */
+export function messagesOf(value: unknown, name: string, where: string): ChatMessage[] {
   if (!Array.isArray(value)) {
     throw refused(where, `${name} holds ${kindOf(value)}; it must hold a list of messages with role and content`);
   }

@@ -44,6 +44,7 @@ export function defaultRecipe(): Recipe {
       dropout: 0.05,
       targetModules: ["c_attn", "c_proj"],
       useRslora: false,
+      useDora: false,
       initAdapter: "",
       rankPattern: {},
       alphaPattern: {},
@@ -66,6 +67,16 @@ export function defaultRecipe(): Recipe {
     earlyStoppingThreshold: 0,
     modelDropout: true,
     gradientCheckpointing: false,
+  };
+}
+
+/** Of a recipe what decides how rows become micro-batches, in the names that the data's contracts have. */
+export function rowsOf(recipe: Recipe) {
+  const { textColumn, promptColumn, completionColumn, messagesColumn, maxLength, batchSize } = recipe;
+  const { appendEos, packing, shuffleBuffer, seed } = recipe;
+  return {
+    ...{ textColumn, promptColumn, completionColumn, messagesColumn, maxLength, batchSize },
+    ...{ appendEos, packing, shuffleBuffer, seed },
   };
 }
 

@@ -1,6 +1,8 @@
 /** The flags that make up a recipe: one table for parsing, help and documentation. */
-import { defaultRecipe, LR_SCHEDULERS } from "@gradpool/recipe";
+import { GradpoolError } from "@gradpool/errors";
+import { checkRecipe, defaultRecipe, LR_SCHEDULERS } from "@gradpool/recipe";
 import type { LoraRecipe, Recipe } from "@gradpool/rpc";
+import { UsageError } from "./usage-error.js";
 
 export type FlagKind = "integer" | "number" | "boolean" | "text" | "list" | "numbers" | "patterns";
 
@@ -78,6 +80,7 @@ export const RECIPE_FLAGS: readonly RecipeFlag[] = [
     "modules to adapt, by name or by the last parts of it; or one regular expression; or all-linear",
   ),
   lora("use_rslora", "boolean", "useRslora", "scaling is lora_alpha / sqrt(lora_r)"),
+  lora("use_dora", "boolean", "useDora", "train magnitudes of the weights, too (DoRA)"),
   lora("rank_pattern", "patterns", "rankPattern", "ranks of modules that have another, such as attn.c_proj=4,h.0.*=2"),
   lora("alpha_pattern", "patterns", "alphaPattern", "alphas of modules that have another"),
   lora("init_adapter", "text", "initAdapter", "folder of a PEFT adapter to start from"),
@@ -109,6 +112,17 @@ export function recipeFrom(values: Readonly<Record<string, unknown>>): Recipe {
   const recipe = defaultRecipe();
   for (const { name, field } of RECIPE_FLAGS) {
     if (values[name] !== undefined) Object.assign(holderOf(recipe, field), { [field.key]: values[name] });
+  }
+  return recipe;
+}
+
+/** As `recipeFrom`. Errors: UsageError for a recipe that cannot be meant. */
+export function checkedRecipeFrom(values: Readonly<Record<string, unknown>>): Recipe {
+  const recipe = recipeFrom(values);
+  try {
+    checkRecipe(recipe);
+  } catch (error) {
+    throw new UsageError(GradpoolError.from(error).message);
   }
   return recipe;
 }

@@ -6,7 +6,7 @@ import { Readable } from "node:stream";
 import { describe, test } from "node:test";
 import { endTokens } from "../src/inference/end-tokens.js";
 import { distribution, draw, mostLikely, nextToken, uniforms, type Sampling } from "../src/inference/next-token.js";
-import { readPrompt } from "../src/inference/prompt.js";
+import { readPrompt, type PromptFlags } from "../src/inference/prompt.js";
 import { StopTexts, TextStream } from "../src/inference/text-stream.js";
 import { REPOSITORY, withFolder } from "./support.js";
 
@@ -154,14 +154,14 @@ describe("StopTexts", () => {
 
 describe("prompt", () => {
   const { signal } = new AbortController();
-  const read = (...pieces: (string | Uint8Array)[]) =>
-    readPrompt("-", Readable.from(pieces.map((piece) => Buffer.from(piece))), signal);
+  const read = async (...pieces: (string | Uint8Array)[]) =>
+    readPrompt({ prompt: "-" }, Readable.from(pieces.map((piece) => Buffer.from(piece))), signal);
 
   test("- is standard input, every byte of it", async () => {
     const [smile] = [Buffer.from("🙂")];
-    assert.equal(await read("a\n", smile.subarray(0, 2), smile.subarray(2), "\n"), "a\n🙂\n");
-    assert.equal(await read(), "");
-    assert.equal(await readPrompt("x", Readable.from([]), signal), "x");
+    assert.deepEqual(await read("a\n", smile.subarray(0, 2), smile.subarray(2), "\n"), { text: "a\n🙂\n" });
+    assert.deepEqual(await read(), { text: "" });
+    assert.deepEqual(await readPrompt({ prompt: "x" }, Readable.from([]), signal), { text: "x" });
   });
 
   test("what is no UTF-8, or too long, is refused", async () => {
@@ -170,9 +170,27 @@ describe("prompt", () => {
     await assert.rejects(read(...Array.from({ length: 17 }, () => piece)), /is longer than 16 MiB; shorten/);
   });
 
+  test("a chat's is a user's message, behind the system's where there is one", async () => {
+    const chat = (flags: PromptFlags, text = "") => readPrompt(flags, Readable.from([Buffer.from(text)]), signal);
+    const [system, user] = [
+      { role: "system", content: "be brief" },
+      { role: "user", content: "why?" },
+    ];
+    assert.deepEqual(await chat({ chat: true, prompt: "why?" }), { messages: [user] });
+    assert.deepEqual(await chat({ chat: true, prompt: "-", system: "be brief" }, "why?"), { messages: [system, user] });
+    assert.deepEqual(await chat({ messages: "-" }, JSON.stringify([system, user])), { messages: [system, user] });
+    await assert.rejects(chat({}), /--prompt is missing; give it, or --messages/);
+    await assert.rejects(chat({ prompt: "x", messages: "-" }), /--prompt is given twice; leave it out, or --messages/);
+    await assert.rejects(chat({ prompt: "x", system: "y" }), /--system goes with --chat/);
+    await assert.rejects(chat({ messages: "-" }, "{"), /standard input is not valid JSON; give a list such as/);
+    await assert.rejects(chat({ messages: "-" }, `{"role": "user"}`), /it holds an object; it must hold a list of/);
+    await assert.rejects(chat({ messages: "-" }, `[{"role": 1}]`), /message 1 of it needs a role and a content/);
+    await assert.rejects(chat({ messages: "/no/such.json" }), /such.json cannot be read \(ENOENT\); check the path/);
+  });
+
   test("Ctrl-C ends the wait for it", async () => {
     const interrupt = new AbortController();
-    const waiting = readPrompt("-", new Readable({ read() {} }), interrupt.signal);
+    const waiting = readPrompt({ prompt: "-" }, new Readable({ read() {} }), interrupt.signal);
     interrupt.abort(new Error("interrupted"));
     await assert.rejects(waiting, (error: Error) => (error.cause as Error | undefined)?.message === "interrupted");
   });

@@ -1,3 +1,4 @@
+import { natsOptions, type NatsOptions } from "@gradpool/events";
 import { modelPlaces, type ModelPlaces } from "@gradpool/model-source";
 import { finishMsOf, listenAddress, readConfig, serviceAddress, stopGraceSeconds } from "@gradpool/service-kit";
 import { z } from "zod";
@@ -13,6 +14,11 @@ const schema = z.object({
     .min(0, "must be 0 or more seconds")
     .default(30),
   GRADPOOL_STOP_GRACE_SECONDS: stopGraceSeconds,
+  NATS_URL: z.string().optional(),
+  NATS_USER: z.string().optional(),
+  NATS_PASSWORD: z.string().optional(),
+  NATS_TOKEN: z.string().optional(),
+  NATS_CREDS: z.string().optional(),
 });
 
 /** Addresses are "host:port". */
@@ -29,6 +35,8 @@ export interface CoordinatorConfig {
   drainMs: number;
   /** Where models are looked for and kept. */
   models: ModelPlaces;
+  /** Where events are published; undefined: nowhere. */
+  nats?: NatsOptions | undefined;
 }
 
 /** Errors: `invalid_argument`, naming the variable. */
@@ -43,5 +51,6 @@ export function readCoordinatorConfig(env: NodeJS.ProcessEnv): CoordinatorConfig
     recoveryMs: 1000 * config.GRADPOOL_RECOVERY_SECONDS,
     drainMs: finishMsOf(config.GRADPOOL_STOP_GRACE_SECONDS),
     models: modelPlaces(env),
+    nats: natsOptions(config),
   };
 }

@@ -1,35 +1,39 @@
 /** gradpool eval: loss per token and perplexity on rows of text, in this process. */
 import { availableParallelism } from "node:os";
 import { setImmediate } from "node:timers/promises";
-import { Dataset, microBatches, type DataRecipe, type Encoder } from "@gradpool/data";
+import { microBatches } from "@gradpool/data";
 import { GradpoolError } from "@gradpool/errors";
+import { rowsOf } from "@gradpool/recipe";
 import { LossSession } from "@gradpool/runtime";
-import type { HfTokenizer } from "@gradpool/tokenizers";
 import type { CommandContext } from "../command-context.js";
+import { adapterOf } from "../inference/adapter-place.js";
 import { openAdaptedModel, type AdaptedModelFlags } from "../inference/adapted-model.js";
+import { encoderOf } from "../inference/encoder.js";
+import { checkedRecipeFrom } from "../recipe-flags.js";
+import { openDataset } from "../runs/open-dataset.js";
 import { count, facts } from "../terminal/format.js";
 
-export interface EvalFlags extends AdaptedModelFlags {
+/** Besides these the recipe's flags that say how rows are read and cut, as for training. */
+export interface EvalFlags extends Omit<AdaptedModelFlags, "pad_token">, Record<string, unknown> {
   dataset: string[];
-  text_column: string;
-  append_eos: boolean;
-  packing: boolean;
-  max_length: number;
-  batch_size: number;
   /** 0: all. */
   max_rows: number;
   threads?: number;
 }
 
-export async function evaluate(flags: EvalFlags, { output, config, interrupts }: CommandContext): Promise<void> {
+export async function evaluate(flags: EvalFlags, context: CommandContext): Promise<void> {
+  const { output, config, interrupts } = context;
   const { signal } = interrupts;
-  const { source, tokenizer, targets, adapter } = await openAdaptedModel(flags, config.models);
+  const recipe = checkedRecipeFrom(flags);
+  const folder = await adapterOf(flags, context);
+  const wanted = { model_id: flags.model_id, pad_token: recipe.padToken };
+  const { source, tokenizer, targets, adapter } = await openAdaptedModel(wanted, config.models, folder);
   const { maxPositions, vocabSize } = source.model.description;
-  if (flags.max_length > maxPositions) {
-    const problem = `max_length ${flags.max_length} is beyond the model's ${maxPositions} positions`;
+  if (recipe.maxLength > maxPositions) {
+    const problem = `max_length ${recipe.maxLength} is beyond the model's ${maxPositions} positions`;
     throw new GradpoolError("invalid_argument", `${problem}; lower --max_length`);
   }
-  const dataset = await Dataset.open(flags.dataset, signal);
+  const dataset = await openDataset(flags.dataset, recipe, config.models.hub, signal);
   // As in training: an added pad token takes part in the softmax.
   const padRow = tokenizer.info.vocabSize > vocabSize;
   await using session = await LossSession.create(
@@ -37,7 +41,8 @@ export async function evaluate(flags: EvalFlags, { output, config, interrupts }:
     { threads: flags.threads ?? availableParallelism() },
   );
   let [rows, tokens, lossSum] = [0, 0, 0];
-  const batches = microBatches(dataset, recipeOf(flags), encoderOf(tokenizer), { epochs: 1, signal });
+  const rule = { ...rowsOf(recipe), maxRows: flags.max_rows };
+  const batches = microBatches(dataset, rule, encoderOf(tokenizer), { epochs: 1, signal });
   for await (const batch of batches) {
     const result = await session.run(batch, adapter);
     rows += batch.rows;
@@ -71,26 +76,4 @@ function progressLine(rows: number, tokens: number, lossSum: number): string {
   if (tokens === 0) return read;
   const loss = lossSum / tokens;
   return `${read}  loss ${loss.toFixed(4)}  perplexity ${Math.exp(loss).toPrecision(6)}`;
-}
-
-function recipeOf(flags: EvalFlags): DataRecipe {
-  return {
-    textColumn: flags.text_column,
-    maxLength: flags.max_length,
-    batchSize: flags.batch_size,
-    appendEos: flags.append_eos,
-    packing: flags.packing,
-    shuffleBuffer: 0,
-    seed: 0,
-    maxRows: flags.max_rows,
-  };
-}
-
-function encoderOf(tokenizer: HfTokenizer): Encoder {
-  const { eosId, padId } = tokenizer.info;
-  return {
-    eosId,
-    padId,
-    encode: (texts, maxTokens) => Promise.resolve(texts.map((text) => tokenizer.encode(text, { maxTokens }))),
-  };
 }

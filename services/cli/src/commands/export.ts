@@ -2,7 +2,8 @@
 import { SOURCE_FILES } from "@gradpool/tokenizers";
 import { ExportFolder } from "../checkpoints/export-folder.js";
 import type { CommandContext } from "../command-context.js";
-import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, AdapterFolder } from "../inference/adapter-folder.js";
+import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, type AdapterFolder } from "../inference/adapter-folder.js";
+import { openAdapter } from "../inference/adapter-place.js";
 import { openAdaptedModel, type AdaptedModelFlags } from "../inference/adapted-model.js";
 import { mergedModel, type FilePiece } from "../inference/merged-model.js";
 import { bytes, counted } from "../terminal/format.js";
@@ -17,12 +18,14 @@ export interface ExportFlags extends AdaptedModelFlags {
 }
 
 /** Writes all or nothing. Errors: those of the model and the adapter; `failed_precondition` for a folder in use. */
-export async function exportModel(flags: ExportFlags, { output, config, interrupts }: CommandContext): Promise<void> {
+export async function exportModel(flags: ExportFlags, context: CommandContext): Promise<void> {
+  const { output, config, interrupts } = context;
   if (flags.to === "") throw new UsageError("--to is empty; name the folder to write");
   const merged = flags.merged ?? false;
-  const model = await openAdaptedModel(flags, config.models);
+  const adapter = await openAdapter(flags.adapter, flags.address, context);
+  const model = await openAdaptedModel(flags, config.models, adapter);
   await using folder = await ExportFolder.create(flags.to);
-  const pieces = merged ? mergedModel(model) : adapterFiles(await AdapterFolder.open(flags.adapter));
+  const pieces = merged ? mergedModel(model) : adapterFiles(adapter);
   for await (const { name, data } of pieces) {
     await folder.write(name, data);
     output.progress(`writing ${name}, ${bytes(folder.sizeBytes)}`);

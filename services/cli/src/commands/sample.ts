@@ -1,17 +1,15 @@
-/** gradpool sample: goes on with a prompt, in this process. */
+/** gradpool sample: goes on with a prompt, or answers in a chat, in this process. */
 import { availableParallelism } from "node:os";
-import { GradpoolError } from "@gradpool/errors";
 import { LogitsSession } from "@gradpool/runtime";
 import type { CommandContext } from "../command-context.js";
-import { openAdaptedModel, type AdaptedModel, type AdaptedModelFlags } from "../inference/adapted-model.js";
+import { openAdaptedModel, type AdaptedModelFlags } from "../inference/adapted-model.js";
+import { adapterOf } from "../inference/adapter-place.js";
 import { endTokens } from "../inference/end-tokens.js";
 import { generate, type FinishReason } from "../inference/generate.js";
-import { readPrompt } from "../inference/prompt.js";
+import { encodePrompt, readPrompt, type PromptFlags } from "../inference/prompt.js";
 import { StopTexts, TextStream } from "../inference/text-stream.js";
 
-export interface SampleFlags extends AdaptedModelFlags {
-  /** "-": standard input. */
-  prompt: string;
+export interface SampleFlags extends AdaptedModelFlags, PromptFlags {
   max_new_tokens: number;
   temperature: number;
   top_k: number;
@@ -23,13 +21,14 @@ export interface SampleFlags extends AdaptedModelFlags {
   threads?: number;
 }
 
-export async function sample(flags: SampleFlags, { output, config, interrupts }: CommandContext): Promise<void> {
+export async function sample(flags: SampleFlags, context: CommandContext): Promise<void> {
+  const { output, config, interrupts } = context;
   const { signal } = interrupts;
   const started = performance.now();
-  const prompt = await readPrompt(flags.prompt, process.stdin, signal);
-  const model = await openAdaptedModel(flags, config.models);
+  const given = await readPrompt(flags, process.stdin, signal);
+  const model = await openAdaptedModel(flags, config.models, await adapterOf(flags, context));
   const { source, tokenizer, targets, adapter, padRow } = model;
-  const promptIds = encodePrompt(prompt, model);
+  const { text: prompt, ids: promptIds } = await encodePrompt(given, model, signal);
   await using session = await LogitsSession.create(
     { source, targets, padRow },
     { threads: flags.threads ?? availableParallelism() },
@@ -55,7 +54,8 @@ export async function sample(flags: SampleFlags, { output, config, interrupts }:
     output.stream(piece);
   };
 
-  output.stream(prompt);
+  // Of a chat, people wait for the answer.
+  if ("text" in given) output.stream(prompt);
   const made: number[] = [];
   const loaded = performance.now();
   let first: number | undefined;
@@ -80,23 +80,6 @@ export async function sample(flags: SampleFlags, { output, config, interrupts }:
     tokens: { prompt: promptIds, completion: made },
     timings: timings(made.length, started, loaded, first ?? loaded, ended),
   });
-}
-
-/** Errors: `invalid_argument` for a prompt that leaves no position to go on at, or has a token without an embedding. */
-function encodePrompt(prompt: string, { source, tokenizer, padRow }: AdaptedModel): number[] {
-  const { maxPositions, vocabSize } = source.model.description;
-  const encoded = Array.from(tokenizer.encode(prompt));
-  // As GPT-2 was trained: a text begins behind the end of another.
-  const ids = encoded.length > 0 ? encoded : [tokenizer.info.eosId];
-  if (ids.length >= maxPositions) {
-    const problem = `the prompt has ${ids.length} tokens, and the model ${maxPositions} positions`;
-    throw new GradpoolError("invalid_argument", `${problem}; shorten the prompt`);
-  }
-  if (ids.some((id) => id >= vocabSize + (padRow ? 1 : 0))) {
-    const problem = `the prompt has the token ${tokenizer.info.padToken}, which this model does not know`;
-    throw new GradpoolError("invalid_argument", `${problem}; leave it out`);
-  }
-  return ids;
 }
 
 /** Seconds; the first token comes with the reading of the prompt, the rate is that of the others. */

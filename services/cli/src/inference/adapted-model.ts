@@ -1,12 +1,13 @@
 /** A model, perhaps with an adapter, to use in this process. */
 import { join } from "node:path";
-import { loraScaling, ownScalings, parseAdapterConfig, readAdapter, withRanks } from "@gradpool/adapter";
+import { loraScaling, ownScalings, parseAdapterConfig, readAdapter, adaptedModules } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
 import { openModel, type ModelPlaces, type ModelSource } from "@gradpool/model-source";
 import { selectTargets, type LinearModule } from "@gradpool/models";
 import type { Adapter } from "@gradpool/runtime";
 import { loadTokenizer, type HfTokenizer } from "@gradpool/tokenizers";
-import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, AdapterFolder } from "./adapter-folder.js";
+import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, type AdapterFolder } from "./adapter-folder.js";
+import type { AdapterFlags } from "./adapter-place.js";
 
 const TOKENIZER_CONFIG = "tokenizer_config.json";
 
@@ -23,19 +24,21 @@ export interface AdaptedModel {
   padRow: boolean;
 }
 
-export interface AdaptedModelFlags {
+/** What the commands that use a model have in common. */
+export interface AdaptedModelFlags extends AdapterFlags {
   model_id: string;
-  /** Folder that PEFT saved, output folder of a run, or checkpoint. */
-  adapter?: string;
   /** Empty: the adapter's, else the tokenizer's own, else one is added. */
   pad_token: string;
 }
 
-/** Errors: those of the model, the tokenizer and the adapter; `failed_precondition` when they do not fit together. */
-export async function openAdaptedModel(flags: AdaptedModelFlags, models: ModelPlaces): Promise<AdaptedModel> {
+/** `folder` holds the adapter. Errors: those of the model, the tokenizer and the adapter; `failed_precondition` when they do not fit together. */
+export async function openAdaptedModel(
+  flags: Pick<AdaptedModelFlags, "model_id" | "pad_token">,
+  models: ModelPlaces,
+  folder: AdapterFolder | undefined,
+): Promise<AdaptedModel> {
   const source = await openModel(flags.model_id, models);
   const { description } = source.model;
-  const folder = flags.adapter === undefined ? undefined : await AdapterFolder.open(flags.adapter);
   const adapterPad = folder && (await padTokenOf(folder));
   const tokenizer = await tokenizerWithPad(source.dir, flags.pad_token, adapterPad);
   const { vocabSize, padTokenAdded } = tokenizer.info;
@@ -46,7 +49,7 @@ export async function openAdaptedModel(flags: AdaptedModelFlags, models: ModelPl
   }
   if (!folder) return { source, tokenizer, targets: [], padRow: false };
   const config = parseAdapterConfig(await folder.readJson(ADAPTER_CONFIG));
-  const targets = withRanks(selectTargets(description, config.targetModules), config);
+  const targets = adaptedModules(selectTargets(description, config.targetModules), config);
   const weights = await folder.read(ADAPTER_WEIGHTS);
   const tensors = readAdapter(weights, targets, config.r, join(folder.path, ADAPTER_WEIGHTS));
   const adapter = { tensors, scaling: loraScaling(config), ownScalings: ownScalings(targets, config) };

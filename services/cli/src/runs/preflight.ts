@@ -1,11 +1,10 @@
 import { stat } from "node:fs/promises";
-import { ownScalings, withRanks } from "@gradpool/adapter";
-import { Dataset } from "@gradpool/data";
-import { datasetResolver } from "@gradpool/hub";
+import { adaptedModules, ownScalings } from "@gradpool/adapter";
 import { downloadText, openModel, type ModelPlaces, type OpenOptions } from "@gradpool/model-source";
 import { selectTargets } from "@gradpool/models";
 import { GradpoolError } from "@gradpool/errors";
 import type { Recipe, RunSpec } from "@gradpool/rpc";
+import { openDataset } from "./open-dataset.js";
 import { LATEST } from "./run-spec.js";
 
 /**
@@ -23,18 +22,14 @@ export async function preflight(
   const onProgress: OpenOptions["onProgress"] = (progress) => report(downloadText("the model", progress));
   const { description } = (await openModel(spec.modelId, models, { onProgress, signal })).model;
   const { lora } = recipe;
-  if (lora) ownScalings(withRanks(selectTargets(description, lora.targetModules), lora), lora);
+  if (lora) ownScalings(adaptedModules(selectTargets(description, lora.targetModules), lora), lora);
   if (recipe.maxLength > description.maxPositions) {
     const problem = `max_length ${recipe.maxLength} is beyond the model's ${description.maxPositions} positions`;
     throw new GradpoolError("invalid_argument", `${problem}; lower --max_length`);
   }
-  const selection = {
-    ...(recipe.datasetConfig && { config: recipe.datasetConfig }),
-    ...(recipe.datasetSplit && { split: recipe.datasetSplit }),
-  };
-  const elsewhere = datasetResolver(models.hub, selection);
-  await Dataset.open(spec.dataset, signal, { elsewhere });
-  if (spec.evalDataset.length > 0) await Dataset.open(spec.evalDataset, signal, { elsewhere });
+  await openDataset(spec.dataset, recipe, models.hub, signal);
+  if (spec.evalDataset.length > 0)
+    await openDataset(spec.evalDataset, { ...recipe, datasetWeights: [] }, models.hub, signal);
   await checkResumeFrom(spec);
   return `${description.modelType}, ${description.parameters.toLocaleString("en-US")} parameters`;
 }

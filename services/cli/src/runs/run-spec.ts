@@ -1,11 +1,9 @@
 /** From flags to what is submitted. */
 import { stat } from "node:fs/promises";
 import { basename, resolve } from "node:path";
-import { GradpoolError } from "@gradpool/errors";
 import { hubRepo } from "@gradpool/hub";
-import { checkRecipe } from "@gradpool/recipe";
 import type { Recipe, RunSpec } from "@gradpool/rpc";
-import { recipeFrom } from "../recipe-flags.js";
+import { checkedRecipeFrom } from "../recipe-flags.js";
 import { UsageError } from "../usage-error.js";
 
 /** What commander gives for a run's flags: those of the recipe, and these. */
@@ -25,12 +23,7 @@ export const LATEST = "latest";
 
 /** Errors: UsageError for flags that cannot be meant. */
 export function runSpecFrom(flags: RunFlags, now: Date): RunSpec & { recipe: Recipe } {
-  const recipe = recipeFrom(flags);
-  try {
-    checkRecipe(recipe);
-  } catch (error) {
-    throw new UsageError(GradpoolError.from(error).message);
-  }
+  const recipe = checkedRecipeFrom(flags);
   for (const flag of ["model_id", "output_dir", "resume_from"]) {
     if (flags[flag] === "") throw new UsageError(`--${flag} is empty; give a folder`);
   }

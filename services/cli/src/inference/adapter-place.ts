@@ -1,0 +1,56 @@
+/** What --adapter names: a folder, or a run of a pool. */
+import { stat } from "node:fs/promises";
+import { isAbsolute } from "node:path";
+import { GradpoolError } from "@gradpool/errors";
+import type { CommandContext } from "../command-context.js";
+import { Pool } from "../runs/pool.js";
+import { AdapterFolder } from "./adapter-folder.js";
+
+export interface AdapterFlags {
+  /** Folder that PEFT saved, output folder of a run, or checkpoint; or the id of a run. */
+  adapter?: string;
+  /** "host:port" of the coordinator that is asked for a run. */
+  address: string;
+}
+
+/** The adapter that the flags name; undefined when they name none. Errors: those of openAdapter. */
+export async function adapterOf(
+  { adapter, address }: AdapterFlags,
+  context: CommandContext,
+): Promise<AdapterFolder | undefined> {
+  return adapter === undefined ? undefined : openAdapter(adapter, address, context);
+}
+
+/**
+ * Opens the adapter's folder. What is no path here, and holds no separator, is a run's id: the coordinator tells its
+ * output folder. Errors: those of AdapterFolder.open; `not_found` when neither is there, or when the run's folder
+ * lies on another machine; `unavailable` when no coordinator answers.
+ */
+export async function openAdapter(adapter: string, address: string, context: CommandContext): Promise<AdapterFolder> {
+  if (/[/\\]/.test(adapter) || adapter === "" || (await exists(adapter))) return AdapterFolder.open(adapter);
+  const outputDir = await outputFolderOf(adapter, address, context);
+  // A relative one is relative to a folder of the coordinator's.
+  if (isAbsolute(outputDir) && (await exists(outputDir))) return AdapterFolder.open(outputDir);
+  const problem = `adapter: run ${adapter} writes into ${outputDir} on the pool at ${address}, and that is not here`;
+  throw new GradpoolError("not_found", `${problem}; copy the folder, and name it with --adapter`);
+}
+
+async function outputFolderOf(runId: string, address: string, { output, interrupts }: CommandContext): Promise<string> {
+  using pool = new Pool(address, (text) => output.note(text));
+  try {
+    return (await pool.get(runId, interrupts.signal)).spec?.outputDir ?? "";
+  } catch (reason) {
+    interrupts.signal.throwIfAborted();
+    const error = GradpoolError.from(reason);
+    if (error.code !== "not_found" && error.code !== "unavailable") throw error;
+    const problem = `adapter: ${runId} is no folder here, and as a run's id it is unknown`;
+    const why = error.code === "not_found" ? `the pool at ${address} has no such run` : error.message;
+    throw new GradpoolError(error.code, `${problem}: ${why}`, { cause: error });
+  }
+}
+
+const exists = (path: string) =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );
