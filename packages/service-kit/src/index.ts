@@ -1,4 +1,4 @@
-export { listenAddress, processVariables, readConfig, serviceAddress } from "./config.js";
+export { finishMsOf, listenAddress, processVariables, readConfig, serviceAddress, stopGraceSeconds } from "./config.js";
 export {
   httpStatusOf,
   readBody,
