@@ -6,6 +6,7 @@ export {
   concat,
   cos,
   div,
+  embed,
   erf,
   exp,
   gather,
@@ -37,6 +38,7 @@ export {
 export { gelu, silu } from "./groups/activations.js";
 export { attention, type CachedMask } from "./groups/attention.js";
 export { checkpoint } from "./groups/checkpoint.js";
+export { widened } from "./groups/weight-product.js";
 export { dropout, type DropoutMask } from "./groups/dropout.js";
 export { linearCrossEntropy } from "./groups/cross-entropy.js";
 export { adaptedLinear } from "./groups/adapted-linear.js";

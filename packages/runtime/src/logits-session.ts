@@ -26,7 +26,7 @@ export class LogitsSession {
   ) {}
 
   static async create(base: Base, options: SessionOptions): Promise<LogitsSession> {
-    const graph = buildLogitsGraph(await graphOptions(base));
+    const graph = buildLogitsGraph(await graphOptions(base, options));
     const past = graph.inputs.map(({ name }) => name).filter((name) => presentName(name) !== undefined);
     return new LogitsSession(await Session.create(graph, base.source, options), base, past);
   }
