@@ -85,6 +85,10 @@ export const concat = (a: Value, b: Value, axis: number) => one("Concat", [a, b]
 export const split = (x: Value, parts: number, axis: number): Value[] =>
   x.graph.apply("Split", [x], { axis, num_outputs: parts });
 
+/** Pieces of the given lengths along an axis. */
+export const splitInto = (x: Value, lengths: readonly Dim[], axis: number): Value[] =>
+  x.graph.apply("Split", [x, x.graph.shapeVector(lengths)], { axis });
+
 /** Rows of `table` [V, …] at `indices`. */
 export const gather = (table: Value, indices: Value) => one("Gather", [table, indices], { axis: 0 });
 /** The same in float32, whatever the table is kept in. */

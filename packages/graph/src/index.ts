@@ -29,6 +29,7 @@ export {
   sin,
   softmax,
   split,
+  splitInto,
   sqrt,
   sub,
   tanh,
@@ -36,7 +37,8 @@ export {
   where,
 } from "./functional.js";
 export { gelu, silu } from "./groups/activations.js";
-export { attention, type CachedMask } from "./groups/attention.js";
+export { attention } from "./groups/attention.js";
+export type { CachedMask } from "./groups/cached-attention.js";
 export { checkpoint } from "./groups/checkpoint.js";
 export { widened } from "./groups/weight-product.js";
 export { dropout, type DropoutMask } from "./groups/dropout.js";

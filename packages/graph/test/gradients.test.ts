@@ -29,6 +29,7 @@ import {
   sin,
   softmax,
   split,
+  splitInto,
   sqrt,
   sub,
   tanh,
@@ -154,6 +155,10 @@ const CASES: Record<OpType, Case[]> = {
     of("", [[2, 6]], (x) => {
       const [a, b, c] = split(x, 3, 1) as [Value, Value, Value];
       return mul(add(a, b), c);
+    }),
+    of("into given lengths", [[2, 6]], (x) => {
+      const [a, b] = splitInto(x, [2, 4], 1) as [Value, Value];
+      return matmul(a, b, { transA: true });
     }),
   ],
   Concat: [],

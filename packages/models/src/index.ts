@@ -20,4 +20,4 @@ export {
   type GraphOptions,
   type TrainingOptions,
 } from "./graphs.js";
-export { buildLogitsGraph, presentName } from "./logits-graph.js";
+export { buildLogitsGraph, EMPTY_POSITION, presentName } from "./logits-graph.js";

@@ -7,15 +7,18 @@ import {
   PoolServiceService,
   RunServiceService,
   type Client,
+  type Evaluation,
   type Event,
   type GetPoolResponse,
   type Run,
   type RunLogEntry,
   type RunSpec,
+  type StepMetrics,
   type Trainer,
   type WatchEventsRequest,
   type WatchRunResponse,
 } from "@gradpool/rpc";
+import { inSpan } from "@gradpool/tracing";
 import { noPool, Outage } from "./outage.js";
 import { hasEnded } from "./run-state.js";
 
@@ -24,6 +27,12 @@ const CALL_TIMEOUT_MS = 30_000;
 
 /** A look at the pool, which looks at its services. */
 const STATUS_TIMEOUT_MS = 10_000;
+
+export interface RunSoFar {
+  run: Run;
+  steps: StepMetrics[];
+  evaluations: Evaluation[];
+}
 
 export type RunUpdate = NonNullable<WatchRunResponse["update"]>;
 
@@ -46,7 +55,7 @@ export class Pool implements Disposable {
 
   async submit(spec: RunSpec, signal?: AbortSignal): Promise<Run> {
     const send = (requestId: string) => this.#runs.submitRun({ requestId, spec }, options(signal));
-    return given((await this.#write(send, signal)).run);
+    return inSpan("submit run", {}, async () => given((await this.#write(send, signal)).run));
   }
 
   async get(runId: string, signal?: AbortSignal): Promise<Run> {
@@ -138,6 +147,26 @@ export class Pool implements Disposable {
       afterNumber = entry.number;
       yield entry;
     }
+  }
+
+  /** A run with all its steps and evaluations up to now. Errors: as watch. */
+  async history(runId: string, signal: AbortSignal): Promise<RunSoFar> {
+    const steps: StepMetrics[] = [];
+    const evaluations: Evaluation[] = [];
+    let run: Run | undefined;
+    for await (const update of this.watch(runId, signal)) {
+      if (update.$case === "run") run ??= update.value;
+      else if (update.$case === "step") steps.push(update.value);
+      // After a lost connection the last one may come again.
+      else if (update.$case === "evaluation" && update.value.step > (evaluations.at(-1)?.step ?? 0)) {
+        evaluations.push(update.value);
+      }
+      // What a run was at the first moment is all that is asked for.
+      const { step = 0, lastEvaluation } = run ?? {};
+      const isBehind = steps.length < step || (evaluations.at(-1)?.step ?? 0) < (lastEvaluation?.step ?? 0);
+      if (run && !isBehind && !hasEnded(run)) break;
+    }
+    return { run: given(run), steps, evaluations };
   }
 
   [Symbol.dispose](): void {
