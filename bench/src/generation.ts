@@ -1,6 +1,6 @@
 /**
- * Tokens per second of greedy decoding, prompt included, against transformers' generate with its cache:
- * GPT-2 small shapes, float32, two threads, in turn, since ratios inside one run hold where machines are
+ * The time of a token in greedy decoding, behind texts of several lengths, against transformers' generate with its
+ * cache: GPT-2 small shapes, float32, two threads, in turn, since ratios inside one run hold where machines are
  * shared. PYTHON names an interpreter that has torch and transformers (default: python3).
  */
 import { execFile } from "node:child_process";
@@ -13,39 +13,41 @@ import { gpt2SmallFolder } from "./gpt2-small.js";
 const run = promisify(execFile);
 const { values } = parseArgs({
   options: {
-    rounds: { type: "string", default: "5" },
-    prompt: { type: "string", default: "64" },
-    new: { type: "string", default: "128" },
+    rounds: { type: "string", default: "3" },
+    lengths: { type: "string", default: "64,512,992" },
+    new: { type: "string", default: "32" },
   },
 });
-const [promptTokens, newTokens, threads] = [Number(values.prompt), Number(values.new), 2];
+const [newTokens, threads] = [Number(values.new), 2];
 
 interface Figures {
   tokens: number[];
-  tokens_per_second: number;
+  median_ms: number;
+  least_ms: number;
 }
 
 const model = await gpt2SmallFolder();
 const source = await openModel(model);
 const { vocabSize } = source.model.description;
-const prompt = Array.from({ length: promptTokens }, (_, i) => (i * 7919) % vocabSize);
 await using session = await LogitsSession.create({ source, targets: [], padRow: false }, { threads });
 
 const mostLikely = (logits: Float32Array) => logits.reduce((best, logit, i) => (logit > logits[best]! ? i : best), 0);
+const median = (numbers: readonly number[]) => [...numbers].sort((a, b) => a - b)[numbers.length >> 1] ?? NaN;
 
-async function gradpool(count: number): Promise<Figures> {
-  const begin = performance.now();
+async function gradpool(promptTokens: number): Promise<Figures> {
   const cache = new KeyValueCache();
-  const tokens: number[] = [];
-  let unread = prompt;
-  while (tokens.length < count) {
-    unread = [mostLikely(await session.next(cache, unread))];
-    tokens.push(...unread);
+  const prompt = Array.from({ length: promptTokens }, (_, i) => (i * 7919) % vocabSize);
+  const tokens = [mostLikely(await session.next(cache, prompt))];
+  const times: number[] = [];
+  while (tokens.length < newTokens) {
+    const begin = performance.now();
+    tokens.push(mostLikely(await session.next(cache, tokens.slice(-1))));
+    times.push(performance.now() - begin);
   }
-  return { tokens, tokens_per_second: count / ((performance.now() - begin) / 1000) };
+  return { tokens, median_ms: median(times), least_ms: Math.min(...times) };
 }
 
-async function transformers(): Promise<Figures> {
+async function transformers(promptTokens: number): Promise<Figures> {
   const script = fileURLToPath(new URL("../../generate.py", import.meta.url));
   const sizes = ["--prompt-tokens", String(promptTokens), "--new-tokens", String(newTokens)];
   const argv = [script, "--model", model, ...sizes, "--threads", String(threads)];
@@ -53,18 +55,17 @@ async function transformers(): Promise<Figures> {
   return JSON.parse(stdout.trim().split("\n").at(-1) ?? "") as Figures;
 }
 
-await gradpool(4);
-const ratios: number[] = [];
-for (let round = 1; round <= Number(values.rounds); round++) {
-  const theirs = await transformers();
-  const ours = await gradpool(newTokens);
-  ratios.push(ours.tokens_per_second / theirs.tokens_per_second);
-  const same = ours.tokens.findIndex((id, i) => id !== theirs.tokens[i]);
-  console.log(
-    `${String(round).padStart(2)} transformers ${theirs.tokens_per_second.toFixed(1)} tokens/s, gradpool ` +
-      `${ours.tokens_per_second.toFixed(1)} tokens/s, ${same < 0 ? "the same tokens" : `other tokens from ${same} on`}`,
-  );
+const shown = ({ median_ms, least_ms }: Figures) => `${median_ms.toFixed(1)} ms (least ${least_ms.toFixed(1)})`;
+
+for (const length of values.lengths.split(",").map(Number)) {
+  const ratios: number[] = [];
+  for (let round = 1; round <= Number(values.rounds); round++) {
+    const theirs = await transformers(length);
+    const ours = await gradpool(length);
+    ratios.push(theirs.median_ms / ours.median_ms);
+    const other = ours.tokens.findIndex((id, i) => id !== theirs.tokens[i]);
+    const same = other < 0 ? "the same tokens" : `other tokens from ${other} on`;
+    console.log(`${length} positions: a token of transformers ${shown(theirs)}, of gradpool ${shown(ours)}, ${same}`);
+  }
+  console.log(`${length} positions: speed ${median(ratios).toFixed(2)} × transformers`);
 }
-const sorted = [...ratios].sort((a, b) => a - b);
-const rounds = ratios.map((ratio) => ratio.toFixed(2)).join(", ");
-console.log(`speed ${(sorted[sorted.length >> 1] ?? NaN).toFixed(2)} × transformers  (rounds: ${rounds})`);

@@ -6,6 +6,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import {
   createClient,
+  EventServiceService,
   PoolServiceService,
   RunServiceService,
   RunState,
@@ -60,6 +61,7 @@ export interface StackOptions {
   trainers: number;
   runStore?: string;
   recoverySeconds?: number;
+  natsUrl?: string;
   http?: boolean;
 }
 
@@ -71,6 +73,7 @@ export class Stack implements AsyncDisposable {
   #coordinator: Process;
   readonly runs: Client<RunServiceService>;
   readonly pool: Client<PoolServiceService>;
+  readonly events: Client<EventServiceService>;
 
   private constructor(processes: Process[], coordinator: Process, coordinatorEnv: Record<string, string>) {
     this.#processes = processes;
@@ -79,14 +82,15 @@ export class Stack implements AsyncDisposable {
     if (coordinator.httpAddress) this.#coordinatorEnv["GRADPOOL_HTTP_LISTEN"] = coordinator.httpAddress;
     this.runs = createClient(RunServiceService, coordinator.address);
     this.pool = createClient(PoolServiceService, coordinator.address);
+    this.events = createClient(EventServiceService, coordinator.address);
   }
 
-  /** `runStore`: file of the coordinator's runs, without which it forgets them. `http`: it has an HTTP port. */
+  /** `runStore`: file of the coordinator's runs, without which it forgets them. `natsUrl`: where events go. `http`: it has an HTTP port. */
   static async start(options: StackOptions): Promise<Stack> {
     const [tokenizer, store] = await Promise.all([startService("tokenizer", {}), startService("checkpoint-store", {})]);
     const tokenizerAddress = { GRADPOOL_TOKENIZER_ADDRESS: tokenizer.address };
     const data = await startService("data-stream", tokenizerAddress);
-    const { runStore, recoverySeconds = 0, http = false } = options;
+    const { runStore, recoverySeconds = 0, http = false, natsUrl } = options;
     const coordinatorEnv = {
       ...tokenizerAddress,
       GRADPOOL_DATA_STREAM_ADDRESS: data.address,
@@ -94,6 +98,7 @@ export class Stack implements AsyncDisposable {
       GRADPOOL_RECOVERY_SECONDS: String(recoverySeconds),
       ...(runStore && { GRADPOOL_RUN_STORE: runStore }),
       ...(http && { GRADPOOL_HTTP_LISTEN: "127.0.0.1:0" }),
+      ...(natsUrl && { NATS_URL: natsUrl }),
     };
     const coordinator = await startService("coordinator", coordinatorEnv);
     const stack = new Stack([tokenizer, store, data], coordinator, coordinatorEnv);
@@ -140,6 +145,11 @@ export class Stack implements AsyncDisposable {
     return this.#trainers.map(({ log }) => log.map((line) => (JSON.parse(line) as { msg: string }).msg));
   }
 
+  /** Lines of the coordinator's log, since it last started. */
+  get coordinatorLog(): readonly string[] {
+    return this.#coordinator.log;
+  }
+
   /** Seconds of processor time that the coordinator has used (Linux). */
   coordinatorCpuSeconds(): number {
     const fields = readFileSync(`/proc/${this.#coordinator.child.pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
@@ -171,6 +181,7 @@ export class Stack implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.runs.close();
     this.pool.close();
+    this.events.close();
     await Promise.all([...this.#trainers, this.#coordinator, ...this.#processes].map(stop));
   }
 }

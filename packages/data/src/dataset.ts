@@ -69,6 +69,11 @@ export class Dataset {
     this.hash = hash.digest("hex");
   }
 
+  /** Its rows are drawn from several sources, as the seed decides. */
+  get isMixed(): boolean {
+    return this.#weights !== undefined;
+  }
+
   /** Errors: as resolveSources; `invalid_argument` for weights that do not fit the sources. */
   static async open(sources: readonly string[], signal: AbortSignal, options: DatasetOptions = {}): Promise<Dataset> {
     const { weights, elsewhere = localOnly } = options;

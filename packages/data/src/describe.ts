@@ -4,16 +4,16 @@ import { epochRows, rangeFrom, type EpochPlace } from "./epoch-rows.js";
 import { noRows } from "./micro-batches.js";
 import { checkDataRecipe, columnsOf, type DataRecipe, type Encoder } from "./recipe.js";
 
-/** What is known of a data set so far. */
-export interface DatasetSize {
+/** What is counted of a data set. */
+export interface DatasetCount {
   rows: number;
-  /** Micro-batches of one epoch. */
-  microBatchesPerEpoch: number;
+  /** With packing: tokens, one between rows included; else 0. */
+  tokens: number;
   bytesRead: number;
 }
 
 /**
- * Counts a data set's rows and micro-batches, checking every row on the way; the last value is final.
+ * Counts a data set's rows, and for packing its tokens, checking every row on the way; the last value is final.
  * Only packing needs the encoder. Errors: as microBatches.
  */
 export async function* describeDataset(
@@ -21,40 +21,56 @@ export async function* describeDataset(
   recipe: DataRecipe,
   encoder: Encoder | undefined,
   signal: AbortSignal,
-): AsyncGenerator<DatasetSize> {
+): AsyncGenerator<DatasetCount> {
   checkDataRecipe(recipe);
-  let size: DatasetSize = { rows: 0, microBatchesPerEpoch: 0, bytesRead: 0 };
-  for await (size of encoder ? countBlocks(dataset, recipe, encoder, signal) : countRows(dataset, recipe, signal)) {
-    yield size;
+  let count: DatasetCount = { rows: 0, tokens: 0, bytesRead: 0 };
+  for await (count of encoder ? countTokens(dataset, recipe, encoder, signal) : countRows(dataset, recipe, signal)) {
+    yield count;
   }
-  if (size.rows === 0) throw noRows();
+  if (count.rows === 0) throw noRows();
 }
 
-async function* countRows(dataset: Dataset, recipe: DataRecipe, signal: AbortSignal): AsyncGenerator<DatasetSize> {
+/** Micro-batches of one epoch of the data that was counted. */
+export function microBatchesPerEpoch({ rows, tokens }: DatasetCount, { packing, maxLength, batchSize }: DataRecipe) {
+  return Math.ceil((packing ? Math.ceil(tokens / maxLength) : rows) / batchSize);
+}
+
+async function* countRows(dataset: Dataset, recipe: DataRecipe, signal: AbortSignal): AsyncGenerator<DatasetCount> {
   let count = 0;
   const range = rangeFrom(recipe, startOf(dataset));
   for await (const rows of dataset.rows(range, { columns: columnsOf(recipe), signal })) {
     count += rows.length;
     const { bytesRead } = rows.at(-1)!;
-    yield { rows: count, microBatchesPerEpoch: Math.ceil(count / recipe.batchSize), bytesRead };
+    yield { rows: count, tokens: 0, bytesRead };
   }
 }
 
-async function* countBlocks(
+async function* countTokens(
   dataset: Dataset,
   recipe: DataRecipe,
   encoder: Encoder,
   signal: AbortSignal,
-): AsyncGenerator<DatasetSize> {
-  let count = 0;
-  let tokenCount = 0;
+): AsyncGenerator<DatasetCount> {
+  let [count, tokenCount] = [0, 0];
   const rows = epochRows(dataset, { ...recipe, shuffleBuffer: 0 }, 0, startOf(dataset), signal);
   for await (const { row, tokens } of encodedRows(rows, encoder, 0, signal)) {
     count++;
     tokenCount += tokens.length + 1;
-    const blocks = Math.ceil(tokenCount / recipe.maxLength);
-    yield { rows: count, microBatchesPerEpoch: Math.ceil(blocks / recipe.batchSize), bytesRead: row.bytesRead };
+    yield { rows: count, tokens: tokenCount, bytesRead: row.bytesRead };
   }
+}
+
+/** Goes up when the same files would give another count than before. */
+const COUNT_VERSION = 1;
+
+/**
+ * What a count follows from, as text: the files as they are, the columns, and with packing the tokenizer
+ * (`encoderKey`). Two recipes with the same key have the same count.
+ */
+export function countKey(dataset: Dataset, recipe: DataRecipe, encoderKey: string): string {
+  const { maxRows, seed } = recipe;
+  const draws = dataset.isMixed ? seed : 0;
+  return JSON.stringify([COUNT_VERSION, dataset.hash, columnsOf(recipe), maxRows, draws, encoderKey]);
 }
 
 function startOf(dataset: Dataset): EpochPlace {

@@ -1,7 +1,7 @@
 export { localFile, type ByteRange, type ByteSource, type SourceResolver } from "./byte-source.js";
 export { ChatTemplate, chatTemplateOf, type ChatTemplateSource } from "./chat-template.js";
 export { Dataset, type DatasetOptions } from "./dataset.js";
-export { describeDataset, type DatasetSize } from "./describe.js";
+export { countKey, describeDataset, microBatchesPerEpoch, type DatasetCount } from "./describe.js";
 export * from "./limits.js";
 export { microBatches, type Cursor, type MicroBatch, type StreamOptions } from "./micro-batches.js";
 export { checkDataRecipe, type DataRecipe, type EncodeOptions, type Encoder } from "./recipe.js";

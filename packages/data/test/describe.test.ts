@@ -1,8 +1,16 @@
 import assert from "node:assert/strict";
+import { utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { Dataset, describeDataset, type DataRecipe, type Encoder } from "../src/index.js";
+import {
+  Dataset,
+  countKey,
+  describeDataset,
+  microBatchesPerEpoch,
+  type DataRecipe,
+  type Encoder,
+} from "../src/index.js";
 import { ByteEncoder, collect, jsonl, neverAborted, RECIPE, streamOf, withFolder } from "./helpers.js";
 
 async function sizesOf(sources: string[], recipe: Partial<DataRecipe>, encoder?: Encoder) {
@@ -26,12 +34,39 @@ describe("describing a data set", () => {
       fc.asyncProperty(texts, recipes, (rows, recipe) =>
         withFolder({ "d.jsonl": jsonl(rows) }, async (folder) => {
           const { total } = await sizesOf([folder], recipe, recipe.packing ? new ByteEncoder() : undefined);
-          assert.equal(total.microBatchesPerEpoch, (await streamOf([folder], recipe)).length);
+          assert.equal(
+            microBatchesPerEpoch(total, { ...RECIPE, ...recipe }),
+            (await streamOf([folder], recipe)).length,
+          );
           assert.equal(total.rows, Math.min(rows.length, recipe.maxRows || Infinity));
         }),
       ),
       { numRuns: 60 },
     );
+  });
+
+  it("has another key whenever the count may be another, and only then", async () => {
+    await withFolder({ "a.jsonl": jsonl(["one", "two"]), "b.jsonl": jsonl(["three"]) }, async (folder) => {
+      const keyOf = async (recipe: Partial<DataRecipe>, encoderKey = "", weights?: number[], sources = ["a", "b"]) => {
+        const paths = sources.map((name) => `${folder}/${name}.jsonl`);
+        return countKey(await Dataset.open(paths, neverAborted, { weights }), { ...RECIPE, ...recipe }, encoderKey);
+      };
+      const plain = await keyOf({});
+      for (const same of [{ batchSize: 7 }, { maxLength: 9 }, { seed: 5 }, { shuffleBuffer: 3 }]) {
+        assert.equal(await keyOf(same), plain);
+      }
+      const others = [
+        await keyOf({ textColumn: "other" }),
+        await keyOf({ maxRows: 1 }),
+        await keyOf({}, "tokenizer"),
+        await keyOf({}, "", undefined, ["b", "a"]),
+        await keyOf({}, "", [1, 2]),
+        await keyOf({ seed: 5 }, "", [1, 2]),
+      ];
+      assert.equal(new Set([plain, ...others]).size, 1 + others.length);
+      await utimes(`${folder}/a.jsonl`, 1, 1);
+      assert.notEqual(await keyOf({}), plain);
+    });
   });
 
   it("reports progress in bytes that grows to the total", async () => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { Dataset, describeDataset, microBatches } from "../src/index.js";
+import { Dataset, describeDataset, microBatches, microBatchesPerEpoch } from "../src/index.js";
 import { ByteEncoder, collect, jsonl, neverAborted, RECIPE, textsOf, withFolder } from "./helpers.js";
 
 const numbered = (letter: string, count: number) => Array.from({ length: count }, (_, i) => `${letter}${i}`);
@@ -45,7 +45,7 @@ describe("a mixture of sources", () => {
       assert.notDeepEqual(orders[0], orders[1]);
       const [size] = (await collect(describeDataset(dataset, recipe, undefined, neverAborted))).slice(-1);
       const all = await streamOf(dataset);
-      assert.equal(all.length, 2 * size!.microBatchesPerEpoch);
+      assert.equal(all.length, 2 * microBatchesPerEpoch(size!, recipe));
     });
   });
 

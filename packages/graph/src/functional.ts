@@ -17,6 +17,7 @@ export const mul = (a: Value, b: Value) => one("Mul", [a, b]);
 export const div = (a: Value, b: Value) => one("Div", [a, b]);
 export const exp = (x: Value) => one("Exp", [x]);
 export const log = (x: Value) => one("Log", [x]);
+export const sqrt = (x: Value) => one("Sqrt", [x]);
 export const cos = (x: Value) => one("Cos", [x]);
 export const sin = (x: Value) => one("Sin", [x]);
 export const erf = (x: Value) => one("Erf", [x]);
@@ -83,6 +84,10 @@ export const concat = (a: Value, b: Value, axis: number) => one("Concat", [a, b]
 /** `parts` equal pieces along an axis. */
 export const split = (x: Value, parts: number, axis: number): Value[] =>
   x.graph.apply("Split", [x], { axis, num_outputs: parts });
+
+/** Pieces of the given lengths along an axis. */
+export const splitInto = (x: Value, lengths: readonly Dim[], axis: number): Value[] =>
+  x.graph.apply("Split", [x, x.graph.shapeVector(lengths)], { axis });
 
 /** Rows of `table` [V, …] at `indices`. */
 export const gather = (table: Value, indices: Value) => one("Gather", [table, indices], { axis: 0 });

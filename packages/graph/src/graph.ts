@@ -92,7 +92,7 @@ export class Graph {
     return this.literal(Float32Array.of(value));
   }
 
-  /** The given dimensions as an int64 vector, for Reshape: a literal if all are known, else an input. */
+  /** The given dimensions as an int64 vector, for Reshape and Split: a literal if all are known, else an input. */
   shapeVector(dims: readonly Dim[]): Value {
     if (dims.every((dim) => typeof dim === "number"))
       return this.literal(BigInt64Array.from(dims, BigInt), [dims.length]);

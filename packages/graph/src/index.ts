@@ -28,17 +28,22 @@ export {
   sin,
   softmax,
   split,
+  splitInto,
+  sqrt,
   sub,
   tanh,
   transpose,
   where,
 } from "./functional.js";
 export { gelu, silu } from "./groups/activations.js";
-export { attention, type CachedMask } from "./groups/attention.js";
+export { attention } from "./groups/attention.js";
+export type { CachedMask } from "./groups/cached-attention.js";
 export { checkpoint } from "./groups/checkpoint.js";
 export { dropout, type DropoutMask } from "./groups/dropout.js";
 export { linearCrossEntropy } from "./groups/cross-entropy.js";
-export { linear, loraLinear, type Linear, type LoraBranch } from "./groups/lora-linear.js";
+export { adaptedLinear } from "./groups/adapted-linear.js";
+export { doraLinear, doraNorms, type DoraBranch } from "./groups/dora-linear.js";
+export { loraLinear, type Linear, type LoraBranch } from "./groups/lora-linear.js";
 export { backward } from "./backward.js";
 export { verify } from "./verify.js";
 export { print } from "./print.js";

@@ -29,6 +29,8 @@ import {
   sin,
   softmax,
   split,
+  splitInto,
+  sqrt,
   sub,
   tanh,
   transpose,
@@ -91,6 +93,7 @@ const CASES: Record<OpType, Case[]> = {
   Div: [of("broadcast", [[2, 3], [3]], div, [0.5, 1.5])],
   Exp: [of("", [[2, 3]], exp)],
   Erf: [of("", [[2, 5]], erf, [-2, 2])],
+  Sqrt: [of("", [[2, 3]], sqrt, [0.5, 2])],
   Log: [of("", [[2, 3]], log, [0.5, 2])],
   Cos: [of("", [[2, 3]], cos, [-3, 3])],
   Sin: [of("", [[2, 3]], sin, [-3, 3])],
@@ -152,6 +155,10 @@ const CASES: Record<OpType, Case[]> = {
     of("", [[2, 6]], (x) => {
       const [a, b, c] = split(x, 3, 1) as [Value, Value, Value];
       return mul(add(a, b), c);
+    }),
+    of("into given lengths", [[2, 6]], (x) => {
+      const [a, b] = splitInto(x, [2, 4], 1) as [Value, Value];
+      return matmul(a, b, { transA: true });
     }),
   ],
   Concat: [],

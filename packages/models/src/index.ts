@@ -14,8 +14,9 @@ export {
   gradientName,
   maskName,
   rankSymbol,
+  DROPOUT_FACTOR,
   scalingName,
   type GraphOptions,
   type TrainingOptions,
 } from "./graphs.js";
-export { buildLogitsGraph, presentName } from "./logits-graph.js";
+export { buildLogitsGraph, EMPTY_POSITION, presentName } from "./logits-graph.js";

@@ -1,16 +1,19 @@
 /**
- * Logits, for sampling: a graph that goes on where an earlier run ended. It takes the keys and values of
- * the P positions before and gives those of all P + S, so that a token costs one position of work
- * instead of the whole text's (Pope et al. 2022, "Efficiently Scaling Transformer Inference", 2.1).
+ * Logits, for sampling: a graph that goes on where an earlier run ended. It takes room for the keys and values of
+ * P positions before and gives those of its own S, so that a token costs one position of work instead of the whole
+ * text's (Pope et al. 2022, "Efficiently Scaling Transformer Inference", 2.1), and only one position is copied.
  *
- * P is a symbol like S: one session, and one copy of the weights, reads a prompt (P = 0, S its length),
- * goes on with it piece by piece and makes single tokens (S = 1). Families know nothing of it: the mask
- * that their attention takes does the remembering. Rotary keys are kept rotated, by their positions.
+ * P is a symbol like S: one session, and one copy of the weights, reads a prompt piece by piece and makes single
+ * tokens (S = 1). Families know nothing of it: the mask that their attention takes does the remembering. Rotary keys
+ * are kept rotated, by their positions.
  */
-import { concat, gather, matmul, verify, type CachedMask, type Graph, type Value } from "@gradpool/graph";
+import { gather, matmul, verify, type CachedMask, type Graph, type Value } from "@gradpool/graph";
 import { buildForward, causalMask, type GraphOptions } from "./graphs.js";
 
 const PAST = "past.";
+
+/** Of a place that holds nothing yet: it lies behind every position, so that none looks at it. */
+export const EMPTY_POSITION = 2n ** 62n;
 
 /** The output that belongs to an input of remembered keys or values; undefined for other inputs. */
 export function presentName(input: string): string | undefined {
@@ -18,9 +21,10 @@ export function presentName(input: string): string | undefined {
 }
 
 /**
- * Inputs: ids [B, S], positions [S] (P … P + S − 1), seen_positions [P + S] (0 … P + S − 1), rows [K] of
- * the B·S positions, the LoRA scalings and tensors, and in the order of the layers past.key.0,
- * past.value.0 … [B, K, P, D]. Outputs: logits [K, V], and present.key.0 … [B, K, P + S, D].
+ * Inputs: ids [B, S], positions [S], seen_positions [P + S] (of the P places' content, EMPTY_POSITION where there is
+ * none, then `positions` again), rows [K] of the B·S positions, the LoRA scalings and tensors, and in the order of the
+ * layers past.key.0, past.value.0 … [B, K, P, D], P at least 1. Outputs: logits [K, V], and present.key.0 …
+ * [B, K, S, D].
  */
 export function buildLogitsGraph(options: GraphOptions): Graph {
   const present = new Map<string, Value>();
@@ -37,20 +41,19 @@ export function buildLogitsGraph(options: GraphOptions): Graph {
 function cachedMask(positions: Value, present: Map<string, Value>): CachedMask {
   const { graph } = positions;
   const mask = causalMask(positions, graph.input("seen_positions", "int64", ["(P+S)"]));
-  const join = (name: string, x: Value): Value => {
+  const pastOf = (name: string, x: Value): Value => {
     const [rows, heads, , size] = x.shape as [Value["shape"][0], number, Value["shape"][0], number];
     const past = graph.input(`${PAST}${name}`, "float32", [rows, heads, "P", size]);
-    const joined = concat(past, x, 2);
-    present.set(presentName(past.name) as string, joined);
-    return joined;
+    present.set(presentName(past.name) as string, x);
+    return past;
   };
   let layer = 0;
   return {
     ...mask,
     remember: (k, v) => {
-      const joined: [Value, Value] = [join(`key.${layer}`, k), join(`value.${layer}`, v)];
+      const past: [Value, Value] = [pastOf(`key.${layer}`, k), pastOf(`value.${layer}`, v)];
       layer++;
-      return joined;
+      return past;
     },
   };
 }

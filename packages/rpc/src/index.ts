@@ -4,6 +4,7 @@ export * from "./gen/gradpool/v1/data_stream.js";
 export * from "./gen/gradpool/v1/trainer_gateway.js";
 export * from "./gen/gradpool/v1/coordinator.js";
 export * from "./gen/gradpool/v1/checkpoint_store.js";
+export * from "./gen/gradpool/v1/events.js";
 export type { CallContext, CallOptions, Client, Handlers } from "./methods.js";
 export { Metadata } from "@grpc/grpc-js";
 export { createClient } from "./client.js";

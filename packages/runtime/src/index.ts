@@ -7,7 +7,8 @@ export {
   type LossResult,
   type TrainingResult,
 } from "./training-session.js";
-export { KeyValueCache, LogitsSession } from "./logits-session.js";
+export { KeyValueCache } from "./key-value-cache.js";
+export { LogitsSession } from "./logits-session.js";
 export { onnxRuntimeVersion } from "./session.js";
 export { onnxSessionOptions, type SessionOptions } from "./session-options.js";
 export { cudaEnvironment, listCudaDevices, type CudaDevice } from "./cuda/devices.js";

@@ -1,6 +1,6 @@
 import { buildLogitsGraph, presentName } from "@gradpool/models";
 import type { FloatTensor } from "@gradpool/safetensors";
-import { range } from "./batch.js";
+import { KeyValueCache, type CachedTensor } from "./key-value-cache.js";
 import type { SessionOptions } from "./session-options.js";
 import { Session, type TensorData } from "./session.js";
 import { feedAdapter, graphOptions, type Adapter, type Base } from "./training-session.js";
@@ -8,26 +8,20 @@ import { feedAdapter, graphOptions, type Adapter, type Base } from "./training-s
 /** Positions that are read at once: the attention's scores [H, S, P + S] stay small, however long the text is. */
 const POSITIONS_PER_RUN = 128;
 
-/** The keys and values of a text's positions so far. Belongs to one session and one adapter. */
-export class KeyValueCache {
-  /** Positions that it holds. */
-  length = 0;
-  /** [1, K, length, D] by the graph's name of the input. */
-  readonly tensors = new Map<string, Float32Array>();
-}
-
 /** Logits of one text's positions: for sampling. */
 export class LogitsSession {
   private constructor(
     private readonly session: Session,
     private readonly base: Base,
-    /** Inputs of remembered keys and values. */
-    private readonly past: readonly string[],
+    /** Remembered keys and values. */
+    private readonly past: readonly CachedTensor[],
   ) {}
 
   static async create(base: Base, options: SessionOptions): Promise<LogitsSession> {
     const graph = buildLogitsGraph(await graphOptions(base));
-    const past = graph.inputs.map(({ name }) => name).filter((name) => presentName(name) !== undefined);
+    const past = graph.inputs
+      .filter(({ name }) => presentName(name) !== undefined)
+      .map(({ name, shape }) => ({ name, heads: Number(shape[1]), size: Number(shape[3]) }));
     return new LogitsSession(await Session.create(graph, base.source, options), base, past);
   }
 
@@ -61,23 +55,23 @@ export class LogitsSession {
     rows: readonly number[],
     adapter?: Adapter,
   ): Promise<FloatTensor> {
-    const seen = range(cache.length + ids.length);
+    const seen = cache.seenPositions(ids.length);
     const feeds = new Map<string, TensorData>([
       ["ids", BigInt64Array.from(ids, BigInt)],
-      ["positions", seen.subarray(cache.length)],
+      ["positions", seen.subarray(cache.places)],
       ["seen_positions", seen],
       ["rows", BigInt64Array.from(rows, BigInt)],
     ]);
-    for (const name of this.past) feeds.set(name, cache.tensors.get(name) ?? new Float32Array(0));
-    const sizes = { B: 1, S: ids.length, P: cache.length, K: rows.length };
+    for (const cached of this.past) feeds.set(cached.name, cache.tensor(cached));
+    const sizes = { B: 1, S: ids.length, P: cache.places, K: rows.length };
     const symbols = { ...sizes, ...feedAdapter(feeds, this.base.targets, adapter) };
     const outputs = await this.session.run(symbols, feeds);
-    for (const name of this.past) {
-      const present = outputs.get(presentName(name) ?? "");
-      if (!present) throw new Error(`the graph gave no ${presentName(name)}`);
-      cache.tensors.set(name, present.data as Float32Array);
-    }
-    cache.length += ids.length;
+    const added = this.past.map((cached): [CachedTensor, Float32Array] => {
+      const present = outputs.get(presentName(cached.name) ?? "");
+      if (!present) throw new Error(`the graph gave no ${presentName(cached.name)}`);
+      return [cached, present.data as Float32Array];
+    });
+    cache.append(ids.length, added);
     const logits = outputs.get("logits");
     if (!logits) throw new Error("the graph gave no logits");
     return { shape: [...logits.dims], data: logits.data as Float32Array };

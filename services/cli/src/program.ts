@@ -1,6 +1,7 @@
 /** The command line's commands, flags and help. */
 import { Command, Option } from "commander";
 import type { StoreFlags } from "./checkpoints/store.js";
+import { addConfigFlag } from "./common-flags.js";
 import { addRunFlags, contextFor, HELP_TAIL, JSON_LINES, jsonOption, type ProgramOptions } from "./command-options.js";
 import { checkpointDelete } from "./commands/checkpoint-delete.js";
 import { checkpointExport, type CheckpointExportFlags } from "./commands/checkpoint-export.js";
@@ -10,6 +11,7 @@ import { doctor, type DoctorFlags } from "./commands/doctor.js";
 import { train, type TrainFlags } from "./commands/train.js";
 import { up, type UpFlags } from "./commands/up.js";
 import { DEFAULT_PORT } from "./config.js";
+import { addEvents } from "./events-program.js";
 import { address, atLeast, device, number, port, singlePort } from "./flags.js";
 import { addEval, addExport, addSample } from "./inference-program.js";
 import { DEFAULT_RECOVERY_SECONDS } from "./local-stack/local-stack.js";
@@ -46,6 +48,7 @@ export function createProgram(options: ProgramOptions): Command {
   addRun(program, options);
   addTrainer(program, options);
   addPool(program, options);
+  addEvents(program, options);
   addTop(program, options);
   addCheckpointCommands(program, options);
   addSample(program, options);
@@ -72,7 +75,7 @@ const RECOVERY_HELP = `at most so many seconds of work are repeated after a cras
 
 function addTrain(program: Command, options: ProgramOptions): void {
   const command = program.command("train").description("fine-tune a model, on this machine or on a running pool");
-  addStackFlags(addRunFlags(command))
+  addStackFlags(addConfigFlag(addRunFlags(command), options.config))
     .addOption(
       new Option("--address <host:port>", "train on the pool of this coordinator instead of an own one").argParser(
         address,

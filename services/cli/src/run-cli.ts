@@ -1,14 +1,15 @@
 /** Runs one command line, and makes an exit code of how it ended. */
 import { CommanderError, type Command } from "commander";
 import { GradpoolError } from "@gradpool/errors";
-import { readCliConfig } from "./config.js";
+import { addCommonFlags, formatIn, readSettings } from "./common-flags.js";
 import { EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE } from "./exit-codes.js";
 import { boolean } from "./flags.js";
 import { Interrupted, type Interrupts } from "./interrupts.js";
 import { createProgram } from "./program.js";
+import { familiarName } from "./settings/familiar-names.js";
 import { oneSpelling, type KnownFlags } from "./spelling.js";
 import { oneLine } from "./terminal/format.js";
-import { Output, type Sink } from "./terminal/output.js";
+import { Output, type OutputFormat, type Sink } from "./terminal/output.js";
 import type { Terminal } from "./top/screen.js";
 import { UsageError } from "./usage-error.js";
 
@@ -24,16 +25,16 @@ export interface CliEnvironment {
 /** `argv` as the user gave it, less node and script. Gives the exit code. */
 export async function runCli(argv: readonly string[], environment: CliEnvironment): Promise<number> {
   const { stdout, stderr, env, interrupts, version, terminal } = environment;
-  const config = readCliConfig(env);
-  const outputOf = (json: boolean) => new Output({ stdout, stderr, json });
-  // Flags may be wrong as a whole, and still a reader of JSON wants JSON.
-  let output = outputOf(argv.includes("--json"));
+  const { config, problem } = await readSettings(argv, env);
+  const outputOf = (format: OutputFormat) => new Output({ stdout, stderr, format });
+  // Flags may be wrong as a whole, and still a program wants a document.
+  let output = outputOf(formatIn(argv) ?? config.output);
   const program = createProgram({
     version,
     config,
-    contextOf: (json) => ({ output: (output = outputOf(json)), config, interrupts, terminal }),
+    contextOf: (format) => ({ output: (output = outputOf(format)), config, interrupts, terminal }),
   });
-  program.option("--debug", "show where an error came from, also $GRADPOOL_DEBUG");
+  addCommonFlags(program, problem);
   prepare(program, { stdout, stderr });
   try {
     await program.parseAsync(oneSpelling(argv, knownFlags(program)), { from: "user" });
@@ -44,7 +45,7 @@ export async function runCli(argv: readonly string[], environment: CliEnvironmen
   }
 }
 
-/** Errors are thrown instead of ending the process, and flags of the program are known to its commands. */
+/** Errors are thrown instead of ending the process. */
 function prepare(command: Command, { stdout, stderr }: { stdout: Sink; stderr: Sink }): void {
   command
     .exitOverride()
@@ -54,10 +55,7 @@ function prepare(command: Command, { stdout, stderr }: { stdout: Sink; stderr: S
       writeErr: (text) => void stderr.write(text),
       outputError: () => {},
     });
-  for (const inner of command.commands) {
-    if (inner.commands.length === 0) inner.option("--debug", "show where an error came from, also $GRADPOOL_DEBUG");
-    prepare(inner, { stdout, stderr });
-  }
+  for (const inner of command.commands) prepare(inner, { stdout, stderr });
 }
 
 function knownFlags(program: Command): KnownFlags {
@@ -104,6 +102,8 @@ function usageText(message: string): string {
     .replace(/^option '(-\S+)[^']*' argument '.*' is invalid\. /s, "$1 ")
     .replace(/^option '(-\S+)[^']*' argument missing$/, "$1 needs a value")
     .replace(/^(unknown (?:option|command)) '(.*?)'/s, "$1 $2");
+  const flag = familiarName(/^unknown option --([\w-]+)/.exec(text)?.[1] ?? "");
+  if (flag) return `${text.replace(/\s*\(Did you mean .*/, "")}; it is called --${flag} here`;
   const suggestion = /^(.*?)\s*\(Did you mean (.*)\?\)$/.exec(text);
   if (suggestion) return `${suggestion[1]}; did you mean ${suggestion[2]}?`;
   return / must be /.test(text) ? text : `${text}; see --help`;

@@ -1,3 +1,4 @@
+import { natsOptions, type NatsOptions } from "@gradpool/events";
 import { modelPlaces, type ModelPlaces } from "@gradpool/model-source";
 import { listenAddress, readConfig, serviceAddress } from "@gradpool/service-kit";
 import { z } from "zod";
@@ -16,6 +17,11 @@ const schema = z.object({
     .number("must be a number of seconds; 0 turns recovery points off")
     .min(0, "must be 0 or more seconds")
     .default(30),
+  NATS_URL: z.string().optional(),
+  NATS_USER: z.string().optional(),
+  NATS_PASSWORD: z.string().optional(),
+  NATS_TOKEN: z.string().optional(),
+  NATS_CREDS: z.string().optional(),
 });
 
 /** Addresses are "host:port". */
@@ -32,6 +38,8 @@ export interface CoordinatorConfig {
   recoveryMs: number;
   /** Where models are looked for and kept. */
   models: ModelPlaces;
+  /** Where events are published; undefined: nowhere. */
+  nats?: NatsOptions | undefined;
 }
 
 /** Errors: `invalid_argument`, naming the variable. */
@@ -46,5 +54,6 @@ export function readCoordinatorConfig(env: NodeJS.ProcessEnv): CoordinatorConfig
     httpHosts: config.GRADPOOL_HTTP_HOSTS?.split(",") ?? [],
     recoveryMs: 1000 * config.GRADPOOL_RECOVERY_SECONDS,
     models: modelPlaces(env),
+    nats: natsOptions(config),
   };
 }

@@ -1,4 +1,5 @@
 import {
+  EventServiceService,
   healthProblem,
   PoolServiceService,
   RunServiceService,
@@ -10,10 +11,14 @@ import { Registry } from "prom-client";
 import type { HttpRoute, Logger, Service } from "@gradpool/service-kit";
 import type { CoordinatorConfig } from "./config.js";
 import { Engine } from "./engine.js";
-import { dashboardRoutes } from "./http/dashboard-routes.js";
+import { EventBook } from "./events/event-book.js";
+import { EventLog } from "./events/event-log.js";
+import { Publisher } from "./events/publisher.js";
+import { eventServiceHandlers } from "./handlers/event-service.js";
 import { poolServiceHandlers } from "./handlers/pool-service.js";
 import { runServiceHandlers } from "./handlers/run-service.js";
 import { trainerGatewayHandlers } from "./handlers/trainer-gateway.js";
+import { dashboardRoutes } from "./http/dashboard-routes.js";
 import { Requests } from "./requests.js";
 import { RunRegistry } from "./run-registry.js";
 import { connectServices } from "./services.js";
@@ -98,7 +103,9 @@ async function start(
   parts.push(store);
   if (!store.isDurable) log.warn("runs are forgotten when this process ends; GRADPOOL_RUN_STORE names a file for them");
   const { life, requests: known, drained } = store.recorded;
-  const registry = await RunRegistry.load(store);
+  const book = new EventBook(store.recorded.events, config.nats !== undefined);
+  if (config.nats) parts.push(new Publisher({ nats: config.nats, store, book, log }));
+  const registry = await RunRegistry.load(store, book);
   const requests = new Requests(known);
   const services = connectServices(config);
   parts.push({ [Symbol.dispose]: () => services.close() });
@@ -128,6 +135,7 @@ async function start(
     services: [
       service(RunServiceService, handlers.runs),
       service(PoolServiceService, handlers.pool),
+      service(EventServiceService, eventServiceHandlers(new EventLog(store, book), stopping.signal)),
       service(TrainerGatewayServiceService, trainerGatewayHandlers(engine, trainers)),
     ],
     onInternalError,

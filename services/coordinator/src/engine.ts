@@ -2,10 +2,12 @@
 import { GradpoolError } from "@gradpool/errors";
 import { RunState, type Run, type RunSpec } from "@gradpool/rpc";
 import type { Logger } from "@gradpool/service-kit";
-import type { Effect, TaskState, VisibleState } from "./core/state.js";
+import type { Effect, Event, PoolState, TaskState, VisibleState } from "./core/state.js";
 import { ON_REQUEST } from "./core/runs.js";
 import { EventLoop, type Happening } from "./event-loop.js";
-import { completeRecipe, type RecordedChange, type RunRegistry } from "./run-registry.js";
+import { poolChanges } from "./events/pool-changes.js";
+import { Refusals } from "./events/refusals.js";
+import { completeRecipe, MAX_UNFINISHED_RUNS, type RecordedChange, type RunRegistry } from "./run-registry.js";
 import { ActiveRun } from "./runs/active-run.js";
 import type { Runtime } from "./runs/start.js";
 import type { MicroBatchResult } from "./runs/training.js";
@@ -65,6 +67,7 @@ export class Engine implements AsyncDisposable {
   readonly #loop: EventLoop;
   readonly #active = new Map<string, ActiveRun>();
   readonly #ending = new Set<Promise<void>>();
+  readonly #refusals = new Refusals(MAX_UNFINISHED_RUNS);
   /** The result that the event being handled is about. */
   #result: { taskId: string; value: MicroBatchResult; accepted: boolean } | undefined;
 
@@ -101,12 +104,19 @@ export class Engine implements AsyncDisposable {
   /** A new run, recorded along with `changes`. Errors: those of RunRegistry.newRun. */
   async submit(spec: RunSpec | undefined, changes: (runId: string) => RecordedChange[]): Promise<string> {
     let runId = "";
-    await this.happen(() => {
-      const run = this.#options.registry.newRun(spec);
-      ({ runId } = run);
-      const { event } = this.#submitted(run, false);
-      return { ...(event && { event }), changes: [{ type: "run", run }, ...changes(runId)] };
-    });
+    try {
+      await this.happen(() => {
+        const run = this.#options.registry.newRun(spec);
+        ({ runId } = run);
+        const { event } = this.#submitted(run, false);
+        return { ...(event && { event }), changes: [{ type: "run", run }, ...changes(runId)] };
+      });
+    } catch (error) {
+      const { code, message } = GradpoolError.from(error);
+      const payload = code === "resource_exhausted" && this.#refusals.refused(message, performance.now());
+      if (payload) await this.happen({ changes: [{ type: "tell", payload }] });
+      throw error;
+    }
     return runId;
   }
 
@@ -292,8 +302,11 @@ export class Engine implements AsyncDisposable {
   }
 }
 
-function recordOf(effect: Effect): RecordedChange | undefined {
-  if (effect.type !== "run-state") return undefined;
-  const { runId, state, because } = effect;
-  return { type: "patch", runId, patch: { state: STATES[state], pausedBecause: because } };
+function recordOf(event: Event, before: PoolState, after: PoolState, effects: readonly Effect[]): RecordedChange[] {
+  const states = effects.flatMap((effect): RecordedChange[] => {
+    if (effect.type !== "run-state") return [];
+    const { runId, state, because } = effect;
+    return [{ type: "patch", runId, patch: { state: STATES[state], pausedBecause: because } }];
+  });
+  return [...states, ...poolChanges(event, before, after, effects)];
 }

@@ -14,8 +14,8 @@ export interface Happening {
 
 export interface EventLoopOptions {
   life: number;
-  /** Turns an effect into what is recorded of it; undefined for effects that are carried out. */
-  recordOf: (effect: Effect) => RecordedChange | undefined;
+  /** What is recorded of an event and its effects, which led from one state to the other. */
+  recordOf: (event: Event, before: PoolState, after: PoolState, effects: readonly Effect[]) => RecordedChange[];
   commit: (changes: readonly RecordedChange[]) => Promise<void>;
   carryOut: (effect: Effect) => void;
   /** The loop cannot go on: a broken invariant, or a store that refuses. */
@@ -80,8 +80,9 @@ export class EventLoop {
       return failed(error);
     }
     const { event, changes = [] } = happening;
-    const [state, effects] = event ? step(this.#state, event) : [this.#state, []];
-    const recorded = effects.flatMap((effect) => this.#options.recordOf(effect) ?? []);
+    const before = this.#state;
+    const [state, effects] = event ? step(before, event) : [before, []];
+    const recorded = event ? this.#options.recordOf(event, before, state, effects) : [];
     await this.#options.commit([...changes, ...recorded]);
     if (this.#stopped) return done();
     this.#state = state;

@@ -12,6 +12,7 @@ import type { Logger } from "@gradpool/service-kit";
 import { isActive, trainerOf } from "./core/lookup.js";
 import type { Effect } from "./core/state.js";
 import type { Engine, Trainers } from "./engine.js";
+import { noteOf } from "./run-log.js";
 import type { RunRegistry } from "./run-registry.js";
 import { runtimeClass, type Runtime } from "./runs/start.js";
 import type { Change } from "./store/run-store.js";
@@ -210,7 +211,13 @@ export class TrainerPool implements Trainers, Disposable {
       const record = registry.get(runId);
       const isRunning = phase === "running" && record.run.state === RunState.RUN_STATE_RUNNING;
       const served = active.some((trainer) => deviceClass === undefined || trainer.deviceClass === deviceClass);
-      record.tell({ waitingFor: !isRunning || served ? "" : lackOf(deviceClass, active) });
+      const waitingFor = !isRunning || served ? "" : lackOf(deviceClass, active);
+      if (waitingFor === record.run.waitingFor) continue;
+      record.tell({ waitingFor });
+      const note = waitingFor
+        ? noteOf(runId, "warn", `waits for ${waitingFor}`)
+        : noteOf(runId, "info", "waits no longer");
+      void engine.happen({ changes: [note] });
     }
   }
 }

@@ -21,7 +21,13 @@ describe("the coordinator's configuration", () => {
       recoveryMs: 30_000,
       httpHosts: [],
       models: modelPlaces({ GRADPOOL_HOME: "/srv/gradpool" }),
+      nats: undefined,
     });
+  });
+
+  it("takes NATS's addresses, and who it is there", () => {
+    const { nats } = readCoordinatorConfig({ ...ENV, NATS_URL: "nats://nats:4222", NATS_TOKEN: "t" });
+    assert.deepEqual(nats, { servers: ["nats:4222"], tls: false, token: "t" });
   });
 
   it("takes a file for the run store, and seconds between recovery points", () => {

@@ -37,5 +37,6 @@ export const runNamed = (runId: string, changes: Partial<Run> = {}): Run => ({
   lastEvaluation: undefined,
   bestEvaluation: undefined,
   stoppedEarly: false,
+  traceparent: "",
   ...changes,
 });

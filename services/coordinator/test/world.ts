@@ -11,6 +11,7 @@ import { modelPlaces } from "@gradpool/model-source";
 import { defaultRecipe, NEW_START } from "@gradpool/recipe";
 import {
   createClient,
+  EventServiceService,
   PoolServiceService,
   RunServiceService,
   type CheckpointUpdate,
@@ -119,6 +120,7 @@ export class World implements AsyncDisposable {
   #coordinator: Coordinator;
   readonly runs: Client<RunServiceService>;
   readonly pool: Client<PoolServiceService>;
+  readonly events: Client<EventServiceService>;
   readonly #trainers: FakeTrainer[] = [];
   #names = 0;
 
@@ -129,6 +131,7 @@ export class World implements AsyncDisposable {
     this.#coordinator = coordinator;
     this.runs = createClient(RunServiceService, coordinator.address);
     this.pool = createClient(PoolServiceService, coordinator.address);
+    this.events = createClient(EventServiceService, coordinator.address);
     this.#options = options;
   }
 
@@ -222,6 +225,7 @@ export class World implements AsyncDisposable {
     await Promise.all(this.#trainers.map((trainer) => trainer[Symbol.asyncDispose]()));
     this.runs.close();
     this.pool.close();
+    this.events.close();
     await this.coordinator[Symbol.asyncDispose]();
     if (this.#options.ownServices) await endSurroundings(this.services);
     rmSync(this.folder, { recursive: true, force: true });

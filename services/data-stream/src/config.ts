@@ -1,3 +1,5 @@
+import { homedir } from "node:os";
+import { join, resolve } from "node:path";
 import { hubSettings, type HubSettings } from "@gradpool/hub";
 import { listenAddress, readConfig, serviceAddress } from "@gradpool/service-kit";
 import { z } from "zod";
@@ -13,10 +15,18 @@ export interface DataStreamConfig {
   /** "host:port" of the tokenizer service. */
   tokenizerAddress: string;
   hub: HubSettings;
+  /** Folder for counts of data sets, below $GRADPOOL_HOME. */
+  countsDir: string;
 }
 
 /** Errors: `invalid_argument`, naming the variable. */
 export function readDataStreamConfig(env: NodeJS.ProcessEnv): DataStreamConfig {
   const { GRADPOOL_LISTEN, GRADPOOL_TOKENIZER_ADDRESS } = readConfig(schema, env);
-  return { listen: GRADPOOL_LISTEN, tokenizerAddress: GRADPOOL_TOKENIZER_ADDRESS, hub: hubSettings(env) };
+  const home = resolve(env["GRADPOOL_HOME"] || join(homedir(), ".gradpool"));
+  return {
+    listen: GRADPOOL_LISTEN,
+    tokenizerAddress: GRADPOOL_TOKENIZER_ADDRESS,
+    hub: hubSettings(env),
+    countsDir: join(home, "counts"),
+  };
 }

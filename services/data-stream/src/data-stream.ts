@@ -12,10 +12,11 @@ import {
 import type { Logger, Service } from "@gradpool/service-kit";
 import { Registry } from "prom-client";
 import type { DataStreamConfig } from "./config.js";
+import { Counts } from "./counts.js";
 import { describeDatasetHandler } from "./describe-dataset.js";
 import { openStreamHandler } from "./open-stream.js";
 
-/** The data-stream service. Keeps nothing between calls: a cursor says all that is needed to go on. */
+/** The data-stream service. Keeps nothing between calls but counts: a cursor says all that is needed to go on. */
 export class DataStream implements Service {
   readonly address: string;
   readonly metrics = new Registry();
@@ -47,7 +48,7 @@ export class DataStream implements Service {
       listen: config.listen,
       services: [
         service(DataStreamServiceService, {
-          describeDataset: describeDatasetHandler(tokenizer, config.hub, stopping.signal),
+          describeDataset: describeDatasetHandler(tokenizer, config.hub, new Counts(config.countsDir), stopping.signal),
           openStream: openStreamHandler(tokenizer, config.hub, stopping.signal),
         }),
       ],

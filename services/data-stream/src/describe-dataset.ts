@@ -1,4 +1,4 @@
-import { describeDataset, type DatasetSize } from "@gradpool/data";
+import { countKey, describeDataset, microBatchesPerEpoch, type DatasetCount } from "@gradpool/data";
 import type { HubSettings } from "@gradpool/hub";
 import type {
   Client,
@@ -8,6 +8,7 @@ import type {
   Handlers,
   TokenizerServiceService,
 } from "@gradpool/rpc";
+import type { Counts } from "./counts.js";
 import { TokenizerEncoder } from "./tokenizer-encoder.js";
 import { openDataset } from "./open-dataset.js";
 import { requestedDataset } from "./translate.js";
@@ -19,34 +20,41 @@ const PROGRESS_INTERVAL_MS = 250;
 export function describeDatasetHandler(
   tokenizer: Client<TokenizerServiceService>,
   hub: HubSettings,
+  counts: Counts,
   stopping: AbortSignal,
 ): Handlers<DataStreamServiceService>["describeDataset"] {
   return (request, context) =>
-    untilStopping(context.signal, stopping, (signal) => describe(request, tokenizer, hub, signal));
+    untilStopping(context.signal, stopping, (signal) => describe(request, tokenizer, hub, counts, signal));
 }
 
 async function* describe(
   request: DescribeDatasetRequest,
   tokenizer: Client<TokenizerServiceService>,
   hub: HubSettings,
+  counts: Counts,
   signal: AbortSignal,
 ): AsyncGenerator<DescribeDatasetResponse> {
   const requested = requestedDataset(request.dataset);
   const { recipe, tokenizer: ref } = requested;
   const dataset = await openDataset(requested, hub, signal);
   const encoder = recipe.packing ? await TokenizerEncoder.create(tokenizer, ref, signal) : undefined;
-  const progress = (size: DatasetSize): DescribeDatasetResponse => ({
-    ...size,
-    bytesTotal: dataset.bytesTotal,
+  const progress = ({ rows, tokens, bytesRead }: DatasetCount): DescribeDatasetResponse => ({
+    ...{ rows, bytesRead, bytesTotal: dataset.bytesTotal },
+    microBatchesPerEpoch: microBatchesPerEpoch({ rows, tokens, bytesRead }, recipe),
     complete: false,
     datasetHash: "",
   });
-  let size: DatasetSize = { rows: 0, microBatchesPerEpoch: 0, bytesRead: 0 };
-  let reportedAt = performance.now();
-  for await (size of describeDataset(dataset, recipe, encoder, signal)) {
-    if (performance.now() - reportedAt < PROGRESS_INTERVAL_MS) continue;
-    reportedAt = performance.now();
-    yield progress(size);
+  const key = countKey(dataset, recipe, encoder?.key ?? "");
+  let count = await counts.find(key);
+  if (!count) {
+    let reportedAt = performance.now();
+    for await (count of describeDataset(dataset, recipe, encoder, signal)) {
+      if (performance.now() - reportedAt < PROGRESS_INTERVAL_MS) continue;
+      reportedAt = performance.now();
+      yield progress(count);
+    }
+    if (!count) throw new Error("a data set was counted without a count");
+    await counts.keep(key, count);
   }
-  yield { ...progress(size), complete: true, datasetHash: dataset.hash };
+  yield { ...progress(count), complete: true, datasetHash: dataset.hash };
 }

@@ -37,6 +37,11 @@ export class TokenizerEncoder implements Encoder {
     this.#retryMs = retryMs;
   }
 
+  /** Of the ids that it gives, and the texts that it makes of chats: another key, perhaps others. */
+  get key(): string {
+    return JSON.stringify([this.#ref.tokenizerHash, this.chatTemplate ?? null]);
+  }
+
   /** Errors: those of GetTokenizer; `unavailable` when the service stays away for `retryMs`. */
   static async create(
     client: Client<TokenizerServiceService>,

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { appendFile } from "node:fs/promises";
+import { appendFile, readdir, utimes, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { describe, it } from "node:test";
 import { collect, numbered, onStage, SPEC, streamOf } from "./helpers.js";
 
@@ -35,6 +36,24 @@ describe("DescribeDataset", () => {
         assert.ok(bytesRead <= bytesTotal && rows <= 100_000);
       }
       assert.equal(all.at(-1)?.rows, 100_000);
+    }));
+
+  it("reads data that it has counted not again, until it changes", () =>
+    onStage(async ({ client, dataset, folder }) => {
+      const spec = await dataset(numbered(10));
+      const [path] = spec.sources;
+      const describeAll = async (more: Partial<typeof SPEC> = {}) =>
+        (await collect(client.describeDataset({ dataset: { ...spec, ...more } }))).at(-1)!;
+      // A time that every file system keeps, and the same size: to the service nothing has changed.
+      await utimes(path!, 1, 1);
+      const counted = await describeAll();
+      await writeFile(path!, "x".repeat(counted.bytesTotal));
+      await utimes(path!, 1, 1);
+      assert.deepEqual(await describeAll(), counted);
+      assert.equal((await describeAll({ batchSize: 5 })).microBatchesPerEpoch, 2);
+      await assert.rejects(describeAll({ textColumn: "other" }), { code: "invalid_argument" });
+      for (const name of await readdir(join(folder, "counts"))) await writeFile(join(folder, "counts", name), "{");
+      await assert.rejects(describeAll(), { code: "invalid_argument" });
     }));
 
   it("passes on what is wrong with the data", () =>

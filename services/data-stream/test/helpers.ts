@@ -28,7 +28,7 @@ export async function onStage(use: (stage: Stage) => Promise<void>): Promise<voi
   const folder = await mkdtemp(join(tmpdir(), "gradpool-data-stream-"));
   const tokenizer = await ByteTokenizer.start();
   const hub = hubSettings({ HF_HOME: folder, HF_HUB_OFFLINE: "1" });
-  const config = { listen: "127.0.0.1:0", tokenizerAddress: tokenizer.address, hub };
+  const config = { listen: "127.0.0.1:0", tokenizerAddress: tokenizer.address, hub, countsDir: join(folder, "counts") };
   const dataStream = await DataStream.create(config, createLogger("data-stream", { GRADPOOL_LOG_LEVEL: "silent" }));
   const client = createClient(DataStreamServiceService, dataStream.address);
   const dataset = async (texts: readonly string[], options: Partial<DatasetSpec> = {}) => {

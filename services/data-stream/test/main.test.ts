@@ -17,7 +17,10 @@ function start(env: Record<string, string>) {
 
 describe("the service's process", () => {
   it("says where it listens, serves, and ends with its parent", async () => {
-    const { service, message, exited } = start({ GRADPOOL_TOKENIZER_ADDRESS: "127.0.0.1:1" });
+    const { service, message, exited } = start({
+      GRADPOOL_TOKENIZER_ADDRESS: "127.0.0.1:1",
+      GRADPOOL_HOME: "/dev/null/none",
+    });
     const ready = await message;
     assert.ok(ready.type === "ready");
     const client = createClient(DataStreamServiceService, ready.address);

@@ -13,12 +13,12 @@ const RETRY_MS = 200;
 const neverAborted = new AbortController().signal;
 
 async function withTokenizer(
-  use: (tokenizer: ByteTokenizer, create: () => Promise<TokenizerEncoder>) => Promise<void>,
+  use: (tokenizer: ByteTokenizer, create: (retryMs?: number) => Promise<TokenizerEncoder>) => Promise<void>,
 ): Promise<void> {
   const tokenizer = await ByteTokenizer.start();
   const client = createClient(TokenizerServiceService, tokenizer.address);
   try {
-    await use(tokenizer, () => TokenizerEncoder.create(client, REF, neverAborted, RETRY_MS));
+    await use(tokenizer, (retryMs = RETRY_MS) => TokenizerEncoder.create(client, REF, neverAborted, retryMs));
   } finally {
     client.close();
     await tokenizer[Symbol.asyncDispose]();
@@ -37,7 +37,7 @@ describe("TokenizerEncoder", () => {
 
   it("sends a batch again until it is answered", () =>
     withTokenizer(async (tokenizer, create) => {
-      const encoder = await create();
+      const encoder = await create(60_000);
       let failures = 2;
       tokenizer.beforeAnswer = async () => {
         if (failures-- > 0) throw new GradpoolError("unavailable", "overloaded");

@@ -49,6 +49,7 @@ export function taskOf(taskId: string, changes: Partial<MicroBatchTask> = {}): M
     loraDropout: 0,
     modelDropout: false,
     gradientCheckpointing: false,
+    useDora: false,
     ownRanks: {},
     ownScalings: {},
     seed: 7,

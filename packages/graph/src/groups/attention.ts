@@ -1,17 +1,12 @@
 import { add, cast, matmul, mul, reduceSum, reshape, softmax, sub } from "../functional.js";
 import type { Value } from "../graph.js";
+import { cachedAttention, type CachedMask } from "./cached-attention.js";
 import type { DropoutMask } from "./dropout.js";
-
-/** The mask of a graph that goes on where earlier runs ended, P positions before these: [S, P + S]. */
-export interface CachedMask extends Value {
-  /** Keys and values [B, K, S, D] behind those of the earlier positions: [B, K, P + S, D]. */
-  remember(k: Value, v: Value): [Value, Value];
-}
 
 /**
  * Scaled dot-product attention: dropout(softmax(scale · q·kᵀ + mask)) · v for q [B, H, S, D], k and v
- * [B, K, S, D], an additive mask [S, S], or one that remembers, and, where attention is dropped, a mask
- * [B, H, S, S] of what stays. Returns o [B, H, S, D]. With K < H (grouped-query attention, Ainslie et
+ * [B, K, S, D], an additive mask [S, S], or one that remembers (`cachedAttention`), and, where attention is dropped,
+ * a mask [B, H, S, S] of what stays. Returns o [B, H, S, D]. With K < H (grouped-query attention, Ainslie et
  * al. 2023) H/K neighbouring heads share a key and value: their queries are stacked, so that nothing is
  * repeated in memory and the gradients of k and v add up by themselves.
  *
@@ -21,14 +16,14 @@ export interface CachedMask extends Value {
  */
 export function attention(
   q: Value,
-  newK: Value,
-  newV: Value,
+  k: Value,
+  v: Value,
   mask: Value | CachedMask,
   scale: number,
   dropout?: DropoutMask,
 ): Value {
   const { graph } = q;
-  const [k, v] = "remember" in mask ? mask.remember(newK, newV) : [newK, newV];
+  if ("remember" in mask) return cachedAttention(q, k, v, mask, scale);
   const [rows, heads, positions, size] = q.shape as [Value["shape"][0], number, Value["shape"][0], number];
   const [, groups, length] = k.shape as [Value["shape"][0], number, Value["shape"][0]];
   const shared = heads / groups;

@@ -9,7 +9,7 @@ const positive = (axis: number, rank: number) => (axis + rank) % rank;
 function targetShape(shape: Value): readonly Dim[] {
   const literal = shape.graph.literals.get(shape);
   const dims = literal ? Array.from(literal, Number) : shape.graph.shapeInputs.get(shape);
-  if (!dims) throw new Error("Reshape's target must come from Graph.shapeVector");
+  if (!dims) throw new Error("a target shape must come from Graph.shapeVector");
   return dims;
 }
 
@@ -49,18 +49,28 @@ export const shapeOps: Record<ShapeOp, OpRule> = {
     ],
   },
   /** Equal pieces along an axis. */
+  /** Second input: the parts' lengths, from Graph.shapeVector; without one, num_outputs equal parts. */
   Split: {
     domain: "",
     attributes: { axis: "int", num_outputs: "int" },
     infer: (inputs, attributes) => {
       const x = input(inputs, 0);
-      const parts = attributes["num_outputs"] as number;
       const axis = positive(attributes["axis"] as number, x.shape.length);
       const length = input(x.shape, axis);
+      const part = (size: Dim): TensorType => ({
+        dtype: x.dtype,
+        shape: x.shape.map((dim, i) => (i === axis ? size : dim)),
+      });
+      if (inputs[1]) {
+        const sizes = targetShape(inputs[1] as Value);
+        const whole = sizes.reduce(addDims);
+        if (whole !== length) throw new Error(`Split: ${sizes.join(", ")} do not add up to ${length}`);
+        return sizes.map(part);
+      }
+      const parts = attributes["num_outputs"] as number;
       if (typeof length !== "number" || length % parts !== 0)
         throw new Error(`Split: ${length} is not ${parts} equal parts`);
-      const shape = x.shape.map((dim, i) => (i === axis ? length / parts : dim));
-      return Array.from({ length: parts }, (): TensorType => ({ dtype: x.dtype, shape }));
+      return Array.from({ length: parts }, () => part(length / parts));
     },
     vjp: [
       (node, gradients) => {
@@ -68,6 +78,7 @@ export const shapeOps: Record<ShapeOp, OpRule> = {
         const axis = node.attributes["axis"] as number;
         return (gradients as readonly Value[]).reduce((whole, part) => concat(whole, part, axis));
       },
+      null,
     ],
   },
   /** Two tensors, one behind the other. */

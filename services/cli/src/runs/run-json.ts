@@ -9,7 +9,7 @@ export const stateName = (state: RunState) => state.replace(/^RUN_STATE_/, "").t
 export const trainerStateName = (state: TrainerState) => state.replace(/^TRAINER_STATE_/, "").toLowerCase();
 
 export function runJson(run: Run): Record<string, unknown> {
-  const { runId, spec, state, preparing, pausedBecause, waitingFor, notes, stoppedEarly, ...rest } = run;
+  const { runId, spec, state, preparing, pausedBecause, waitingFor, notes, stoppedEarly, traceparent, ...rest } = run;
   const facts = {
     runId,
     state: stateName(state),
@@ -18,6 +18,7 @@ export function runJson(run: Run): Record<string, unknown> {
     waitingFor: waitingFor || undefined,
     notes: notes.length > 0 ? notes : undefined,
     stoppedEarly: stoppedEarly || undefined,
+    traceparent: traceparent || undefined,
     ...(spec && specJson(spec)),
     ...rest,
   };

@@ -69,6 +69,16 @@ export function runServiceHandlers({
         throw explained(error);
       }
     },
+    async *watchRunLog({ runId, afterNumber, follow }, { signal }) {
+      const entries = registry.watchLog(runId, afterNumber, follow, AbortSignal.any([signal, stopping]));
+      registry.get(runId);
+      yield { entry: undefined };
+      try {
+        for await (const entry of entries) yield { entry };
+      } catch (error) {
+        throw explained(error);
+      }
+    },
     async pauseRun({ requestId, runId }) {
       const message = PauseRunRequest.encode({ requestId: "", runId }).finish();
       return { run: await ask("PauseRun", message, requestId, { type: "run-paused", runId }) };

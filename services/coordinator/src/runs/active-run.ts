@@ -147,6 +147,7 @@ export class ActiveRun {
       // Where there are none to leave out, both share a session (I9).
       modelDropout: modelDropout && prepared.source.model.dropouts.length > 0,
       gradientCheckpointing,
+      useDora: lora.useDora,
       ownRanks: Object.fromEntries(prepared.targets.flatMap(({ name, r }) => (r === undefined ? [] : [[name, r]]))),
       ownScalings: Object.fromEntries(prepared.ownScalings),
     };

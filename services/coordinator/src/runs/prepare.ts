@@ -1,6 +1,6 @@
 /** A run's PREPARING: everything is examined before the first step, so that what cannot work fails with one clear line. */
 import { resolve } from "node:path";
-import { ownScalings, withRanks, type AdaptedModule, type AdapterTensors } from "@gradpool/adapter";
+import { ownScalings, adaptedModules, type AdaptedModule, type AdapterTensors } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
 import { downloadText, openModel, type ModelSource } from "@gradpool/model-source";
 import { selectTargets } from "@gradpool/models";
@@ -76,7 +76,7 @@ export async function prepareRun(preparation: Preparation): Promise<PreparedRun>
     onProgress: (progress) => report(downloadText("the model", progress)),
   });
   const { description } = source.model;
-  const targets = withRanks(selectTargets(description, recipe.lora.targetModules), recipe.lora);
+  const targets = adaptedModules(selectTargets(description, recipe.lora.targetModules), recipe.lora);
   const scalings = ownScalings(targets, recipe.lora);
   if (recipe.maxLength > description.maxPositions) {
     refuse(`max_length ${recipe.maxLength} is beyond the model's ${description.maxPositions} positions; lower it`);
@@ -195,15 +195,24 @@ function describe(
 ): Promise<DescribeDatasetResponse> {
   const count = async (progressed: () => void): Promise<DescribeDatasetResponse> => {
     report(`reading ${name}`);
+    const begin = performance.now();
     for await (const size of services.dataStream.describeDataset({ dataset }, { signal })) {
       if (size.complete) return size;
       progressed();
-      const share = size.bytesTotal > 0 ? ` (${Math.floor((100 * size.bytesRead) / size.bytesTotal)} %)` : "";
-      report(`reading ${name}: ${size.rows.toLocaleString("en")} rows${share}`);
+      report(countingText(name, size, performance.now() - begin));
     }
     throw new GradpoolError("unavailable", "the data-stream service ended before the data set was read");
   };
   return patience.through("data-stream", count, signal);
+}
+
+/** For people: "reading the data set: 1,200,000 rows (40 %, about 12 s left)". */
+function countingText(name: string, size: DescribeDatasetResponse, elapsedMs: number): string {
+  const text = `reading ${name}: ${size.rows.toLocaleString("en")} rows`;
+  const share = size.bytesTotal > 0 ? Math.min(1, size.bytesRead / size.bytesTotal) : 0;
+  if (share === 0) return text;
+  const leftSeconds = Math.ceil((elapsedMs / 1000) * (1 / share - 1));
+  return `${text} (${Math.floor(100 * share)} %, about ${leftSeconds.toLocaleString("en")} s left)`;
 }
 
 /** With max_steps, a data set is read no further than these need: it may be a very large one, read from far away. */

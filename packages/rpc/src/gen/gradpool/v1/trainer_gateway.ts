@@ -128,6 +128,8 @@ export interface MicroBatchTask {
   /** Ranks and scalings of modules that have others, by full name. */
   ownRanks: { [key: string]: number };
   ownScalings: { [key: string]: number };
+  /** The adapter has DoRA's magnitude vectors. */
+  useDora: boolean;
   /** Evaluate only: without dropout, and the result has no gradients. `step` then is the adapter's version. */
   evaluate: boolean;
 }
@@ -1080,6 +1082,7 @@ function createBaseMicroBatchTask(): MicroBatchTask {
     gradientCheckpointing: false,
     ownRanks: {},
     ownScalings: {},
+    useDora: false,
     evaluate: false,
   };
 }
@@ -1147,6 +1150,9 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
     globalThis.Object.entries(message.ownScalings).forEach(([key, value]: [string, number]) => {
       MicroBatchTask_OwnScalingsEntry.encode({ key: key as any, value }, writer.uint32(186).fork()).join();
     });
+    if (message.useDora !== false) {
+      writer.uint32(480).bool(message.useDora);
+    }
     if (message.evaluate !== false) {
       writer.uint32(320).bool(message.evaluate);
     }
@@ -1334,6 +1340,14 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
             }
             continue;
           }
+          case 60: {
+            if (tag !== 480) {
+              break;
+            }
+
+            message.useDora = reader.bool();
+            continue;
+          }
           case 40: {
             if (tag !== 320) {
               break;
@@ -1473,6 +1487,11 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
           {},
         )
         : {},
+      useDora: isSet(object.useDora)
+        ? globalThis.Boolean(object.useDora)
+        : isSet(object.use_dora)
+        ? globalThis.Boolean(object.use_dora)
+        : false,
       evaluate: isSet(object.evaluate) ? globalThis.Boolean(object.evaluate) : false,
     };
   },
@@ -1548,6 +1567,9 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
         });
       }
     }
+    if (message.useDora !== false) {
+      obj.useDora = message.useDora;
+    }
     if (message.evaluate !== false) {
       obj.evaluate = message.evaluate;
     }
@@ -1594,6 +1616,7 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
       },
       {},
     );
+    message.useDora = object.useDora ?? false;
     message.evaluate = object.evaluate ?? false;
     return message;
   },

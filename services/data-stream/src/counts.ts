@@ -1,0 +1,58 @@
+/**
+ * Counts of data sets, kept between calls and processes: one small file each, named by the hash of what the count
+ * follows from. Who asks for the same data again need not read it again. A count that cannot be kept or read is only
+ * counted anew.
+ */
+import { createHash, randomUUID } from "node:crypto";
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { DatasetCount } from "@gradpool/data";
+
+/** Kept at most, but for those of other processes at the same moment. */
+const MAX_COUNTS = 1_000;
+const SUFFIX = ".json";
+
+export class Counts {
+  /** `dir` is made when it is first needed. */
+  constructor(private readonly dir: string) {}
+
+  async find(key: string): Promise<DatasetCount | undefined> {
+    let value: unknown;
+    try {
+      value = JSON.parse(await readFile(this.#pathOf(key), "utf8"));
+    } catch {
+      return undefined;
+    }
+    const { rows, tokens, bytesRead } = (value ?? {}) as Record<keyof DatasetCount, unknown>;
+    return isCount(rows) && isCount(tokens) && isCount(bytesRead) ? { rows, tokens, bytesRead } : undefined;
+  }
+
+  async keep(key: string, count: DatasetCount): Promise<void> {
+    const path = this.#pathOf(key);
+    const partial = `${path}.${randomUUID()}`;
+    try {
+      await mkdir(this.dir, { recursive: true });
+      await writeFile(partial, JSON.stringify(count));
+      await rename(partial, path);
+      await this.#removeOldest();
+    } catch {
+      await rm(partial, { force: true }).catch(() => undefined);
+    }
+  }
+
+  async #removeOldest(): Promise<void> {
+    const names = await readdir(this.dir);
+    if (names.length <= MAX_COUNTS) return;
+    const ages = await Promise.all(
+      names.map(async (name) => ({ path: join(this.dir, name), timeMs: (await stat(join(this.dir, name))).mtimeMs })),
+    );
+    ages.sort((a, b) => a.timeMs - b.timeMs);
+    for (const { path } of ages.slice(0, names.length - MAX_COUNTS)) await rm(path, { force: true });
+  }
+
+  #pathOf(key: string): string {
+    return join(this.dir, `${createHash("sha256").update(key).digest("hex")}${SUFFIX}`);
+  }
+}
+
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
