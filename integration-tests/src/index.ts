@@ -8,6 +8,7 @@ export * from "./smollm2.js";
 export * from "./random.js";
 export * from "./tiny-coder.js";
 export * from "./cli.js";
+export * from "./jaeger.js";
 export * from "./nats-server.js";
 export * from "./tools.js";
 export * from "./fake-hub.js";

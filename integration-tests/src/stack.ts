@@ -90,15 +90,15 @@ export class Stack implements AsyncDisposable {
     const [tokenizer, store] = await Promise.all([startService("tokenizer", {}), startService("checkpoint-store", {})]);
     const tokenizerAddress = { GRADPOOL_TOKENIZER_ADDRESS: tokenizer.address };
     const data = await startService("data-stream", tokenizerAddress);
-    const { runStore, recoverySeconds = 0, http = false, natsUrl } = options;
+    const { runStore, recoverySeconds = 0, natsUrl, http = false } = options;
     const coordinatorEnv = {
       ...tokenizerAddress,
       GRADPOOL_DATA_STREAM_ADDRESS: data.address,
       GRADPOOL_CHECKPOINT_STORE_ADDRESS: store.address,
       GRADPOOL_RECOVERY_SECONDS: String(recoverySeconds),
       ...(runStore && { GRADPOOL_RUN_STORE: runStore }),
-      ...(http && { GRADPOOL_HTTP_LISTEN: "127.0.0.1:0" }),
       ...(natsUrl && { NATS_URL: natsUrl }),
+      ...(http && { GRADPOOL_HTTP_LISTEN: "127.0.0.1:0" }),
     };
     const coordinator = await startService("coordinator", coordinatorEnv);
     const stack = new Stack([tokenizer, store, data], coordinator, coordinatorEnv);
