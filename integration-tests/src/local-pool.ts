@@ -27,9 +27,9 @@ export class LocalPool implements AsyncDisposable {
     this.runs = createClient(RunServiceService, address);
   }
 
-  /** `home`: a folder for its logs, pid files and runs. */
-  static async start(home: string, flags: readonly string[]): Promise<LocalPool> {
-    const env = { ...process.env, GRADPOOL_HOME: home, NO_COLOR: "1" };
+  /** `home`: a folder for its logs, pid files and runs. `more`: environment. */
+  static async start(home: string, flags: readonly string[], more: NodeJS.ProcessEnv = {}): Promise<LocalPool> {
+    const env = { ...process.env, GRADPOOL_HOME: home, NO_COLOR: "1", ...more };
     const child = spawn(process.execPath, [BIN, "up", "--port", "0", "--json", ...flags], {
       env,
       stdio: ["ignore", "pipe", "ignore"],

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { before, describe, test } from "node:test";
 import { Tokenizer } from "tokenizers";
-import { loraScaling, ownScalings, readAdapter, adaptedModules } from "@gradpool/adapter";
+import { adaptedModules, loraScaling, ownScalings, readAdapter } from "@gradpool/adapter";
 import {
   Golden,
   GOLDEN_CASES,

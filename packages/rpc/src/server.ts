@@ -11,6 +11,7 @@ import {
 } from "@grpc/grpc-js";
 import { GradpoolError } from "@gradpool/errors";
 import { HealthImplementation } from "grpc-health-check";
+import { endSpan, inServerSpan, spanOfStream } from "./call-spans.js";
 import { FILE_DESCRIPTORS } from "./gen/descriptors.js";
 import type { AnyMethod, CallContext, Definition, Handlers } from "./methods.js";
 import { toStatus } from "./status.js";
@@ -146,12 +147,19 @@ function adapt(method: AnyMethod, handler: unknown, onInternal: (error: unknown)
       // A broken connection shows as the signal's abort and as the reader's error; without this listener it would crash.
       call.on("error", () => {});
       const input = "request" in call ? call.request : requestsOf(call);
-      writeAll(call, handle(input, context) as AsyncIterable<unknown>, context.signal).then(
-        () => call.end(),
-        (error: unknown) => {
-          if (!context.signal.aborted) call.emit("error", toStatus(error, onInternal));
-        },
-      );
+      inServerSpan(method.path, call.metadata, (given) => {
+        const span = spanOfStream(given);
+        writeAll(call, handle(input, context) as AsyncIterable<unknown>, context.signal).then(
+          () => {
+            endSpan(span);
+            call.end();
+          },
+          (error: unknown) => {
+            endSpan(span, context.signal.aborted ? undefined : error);
+            if (!context.signal.aborted) call.emit("error", toStatus(error, onInternal));
+          },
+        );
+      });
     };
   }
   return (
@@ -161,10 +169,18 @@ function adapt(method: AnyMethod, handler: unknown, onInternal: (error: unknown)
     const context = contextOf(call);
     call.on("error", () => {});
     const input = "request" in call ? call.request : requestsOf(call);
-    (async () => handle(input, context))().then(
-      (response) => respond(null, response),
-      (error: unknown) => respond(toStatus(error, onInternal), null),
-    );
+    inServerSpan(method.path, call.metadata, (span) => {
+      (async () => handle(input, context))().then(
+        (response) => {
+          endSpan(span);
+          respond(null, response);
+        },
+        (error: unknown) => {
+          endSpan(span, error);
+          respond(toStatus(error, onInternal), null);
+        },
+      );
+    });
   };
 }
 

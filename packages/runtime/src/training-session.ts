@@ -80,7 +80,10 @@ export class TrainingSession {
   }
 }
 
-/** Loss without gradients or dropout: for held-out data. */
+/**
+ * Loss without gradients or dropout: for held-out data. It lies beside a training session, whose mapping of the weights
+ * it shares: packed ones would be another copy (I9).
+ */
 export class LossSession {
   private constructor(
     private readonly session: Session,
@@ -89,7 +92,8 @@ export class LossSession {
 
   static async create(base: Base, options: SessionOptions): Promise<LossSession> {
     const graph = buildLossGraph(await graphOptions(base));
-    return new LossSession(await Session.create(graph, base.source, options), base);
+    const session = await Session.create(graph, base.source, { ...options, unpackedWeights: true });
+    return new LossSession(session, base);
   }
 
   async run(batch: Batch, adapter?: Adapter): Promise<LossResult> {

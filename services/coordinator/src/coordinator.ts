@@ -14,6 +14,7 @@ import { EventBook } from "./events/event-book.js";
 import { EventLog } from "./events/event-log.js";
 import { Publisher } from "./events/publisher.js";
 import { eventServiceHandlers } from "./handlers/event-service.js";
+import { dashboardRoutes } from "./http/dashboard-routes.js";
 import { poolServiceHandlers } from "./handlers/pool-service.js";
 import { runServiceHandlers } from "./handlers/run-service.js";
 import { trainerGatewayHandlers } from "./handlers/trainer-gateway.js";
@@ -130,21 +131,23 @@ async function start(
   const trainers: TrainerPool = new TrainerPool({ engine, registry, log, metrics, drained, leases });
   // Before anyone can ask for anything: a wish for a run that is not there yet would be lost.
   engine.resumeAll();
+  const handlers = {
+    runs: runServiceHandlers({ registry, engine, requests, stopping: stopping.signal }),
+    pool: poolServiceHandlers({
+      ...{ registry, trainers, requests, services: addressesOf(config), startedAt: new Date() },
+      address: () => address,
+    }),
+  };
+  const onInternalError = (error: unknown, method: string) => log.error({ err: error, method }, "internal error");
   const server = await startServer({
     listen: config.listen,
     services: [
-      service(RunServiceService, runServiceHandlers({ registry, engine, requests, stopping: stopping.signal })),
-      service(
-        PoolServiceService,
-        poolServiceHandlers({
-          ...{ registry, trainers, requests, services: addressesOf(config), startedAt: new Date() },
-          address: () => address,
-        }),
-      ),
+      service(RunServiceService, handlers.runs),
+      service(PoolServiceService, handlers.pool),
       service(EventServiceService, eventServiceHandlers(new EventLog(store, book), stopping.signal)),
       service(TrainerGatewayServiceService, trainerGatewayHandlers(engine, trainers)),
     ],
-    onInternalError: (error, method) => log.error({ err: error, method }, "internal error"),
+    onInternalError,
     observe: grpcObserver(registered),
   }).catch(async (error: unknown) => {
     trainers[Symbol.dispose]();
@@ -153,7 +156,7 @@ async function start(
   });
   ({ address } = server);
   parts.push(server, trainers, engine, { [Symbol.dispose]: () => stopping.abort() });
-  return { address, httpRoutes: [] };
+  return { address, httpRoutes: dashboardRoutes({ handlers, hosts: config.httpHosts, onInternalError }) };
 }
 
 /** The services that a coordinator calls, by name. */

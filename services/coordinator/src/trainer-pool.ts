@@ -125,6 +125,7 @@ export class TrainerPool implements Trainers, Disposable {
     const task = engine.taskOf(taskId);
     if (!task || task.trainerId !== trainerId) return false;
     const value = engine.run(task.runId).readResult(task, header, gradients);
+    engine.traces.resultArrived(header);
     const accepted = await engine.result(taskId, value, now().nowMs);
     const connection = this.#connections.get(trainerId);
     if (accepted) connection?.finished(header, now().nowMs);
@@ -171,7 +172,8 @@ export class TrainerPool implements Trainers, Disposable {
       // Meant for the connection before this one: the core will hear in a moment that it is gone.
       if (!connection?.hasJoined) return;
       const run = engine.run(effect.task.runId);
-      connection.send({ $case: "task", value: run.taskMessage(effect.task, connection) });
+      const traceparent = engine.traces.traceparentOf(effect.task);
+      connection.send({ $case: "task", value: { ...run.taskMessage(effect.task, connection), traceparent } });
     } else if (effect.type === "cancel-task") {
       connection?.send({ $case: "cancel", value: { taskId: effect.taskId } });
     } else {

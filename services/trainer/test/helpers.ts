@@ -59,6 +59,7 @@ export function taskOf(taskId: string, changes: Partial<MicroBatchTask> = {}): M
     lengths: Array.from({ length: rows }, (_, row) => Math.max(1, rowLength - row)),
     targetMask: new Uint8Array(),
     evaluate: false,
+    traceparent: "",
     ...changes,
   };
 }

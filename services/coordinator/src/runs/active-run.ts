@@ -122,7 +122,7 @@ export class ActiveRun {
   }
 
   /** The message that hands a task to a trainer. */
-  taskMessage(task: TaskState, { runtime }: TrainerConnection): MicroBatchTask {
+  taskMessage(task: TaskState, { runtime }: TrainerConnection): Omit<MicroBatchTask, "traceparent"> {
     const { prepared } = this.#need();
     const { lora, seed, modelDropout, gradientCheckpointing } = prepared.recipe;
     const { rows, rowLength, ids, lengths, targetMask } = this.#bufferOf(task).get(task.step, task.microBatch);

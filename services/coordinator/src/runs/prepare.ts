@@ -1,6 +1,6 @@
 /** A run's PREPARING: everything is examined before the first step, so that what cannot work fails with one clear line. */
 import { resolve } from "node:path";
-import { ownScalings, adaptedModules, type AdaptedModule, type AdapterTensors } from "@gradpool/adapter";
+import { adaptedModules, ownScalings, type AdaptedModule, type AdapterTensors } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
 import { downloadText, openModel, type ModelSource } from "@gradpool/model-source";
 import { selectTargets } from "@gradpool/models";

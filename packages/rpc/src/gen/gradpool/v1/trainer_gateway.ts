@@ -132,6 +132,8 @@ export interface MicroBatchTask {
   useDora: boolean;
   /** Evaluate only: without dropout, and the result has no gradients. `step` then is the adapter's version. */
   evaluate: boolean;
+  /** W3C trace context of this assignment; empty: it is not traced. */
+  traceparent: string;
 }
 
 export interface MicroBatchTask_OwnRanksEntry {
@@ -198,6 +200,8 @@ export interface ResultHeader {
   waitMs: number;
   /** Bytes of gradients that follow; none for an evaluation. */
   gradientBytes: number;
+  /** Milliseconds of wait_ms until the adapter was there. */
+  fetchMs: number;
 }
 
 /** Whether the result counted. */
@@ -1084,6 +1088,7 @@ function createBaseMicroBatchTask(): MicroBatchTask {
     ownScalings: {},
     useDora: false,
     evaluate: false,
+    traceparent: "",
   };
 }
 
@@ -1155,6 +1160,9 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
     }
     if (message.evaluate !== false) {
       writer.uint32(320).bool(message.evaluate);
+    }
+    if (message.traceparent !== "") {
+      writer.uint32(330).string(message.traceparent);
     }
     return writer;
   },
@@ -1356,6 +1364,14 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
             message.evaluate = reader.bool();
             continue;
           }
+          case 41: {
+            if (tag !== 330) {
+              break;
+            }
+
+            message.traceparent = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1493,6 +1509,7 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
         ? globalThis.Boolean(object.use_dora)
         : false,
       evaluate: isSet(object.evaluate) ? globalThis.Boolean(object.evaluate) : false,
+      traceparent: isSet(object.traceparent) ? globalThis.String(object.traceparent) : "",
     };
   },
 
@@ -1573,6 +1590,9 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
     if (message.evaluate !== false) {
       obj.evaluate = message.evaluate;
     }
+    if (message.traceparent !== "") {
+      obj.traceparent = message.traceparent;
+    }
     return obj;
   },
 
@@ -1618,6 +1638,7 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
     );
     message.useDora = object.useDora ?? false;
     message.evaluate = object.evaluate ?? false;
+    message.traceparent = object.traceparent ?? "";
     return message;
   },
 };
@@ -2344,6 +2365,7 @@ function createBaseResultHeader(): ResultHeader {
     computeMs: 0,
     waitMs: 0,
     gradientBytes: 0,
+    fetchMs: 0,
   };
 }
 
@@ -2378,6 +2400,9 @@ export const ResultHeader: MessageFns<ResultHeader> = {
     }
     if (message.gradientBytes !== 0) {
       writer.uint32(80).uint64(message.gradientBytes);
+    }
+    if (message.fetchMs !== 0) {
+      writer.uint32(329).double(message.fetchMs);
     }
     return writer;
   },
@@ -2475,6 +2500,14 @@ export const ResultHeader: MessageFns<ResultHeader> = {
             message.gradientBytes = longToNumber(reader.uint64());
             continue;
           }
+          case 41: {
+            if (tag !== 329) {
+              break;
+            }
+
+            message.fetchMs = reader.double();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2535,6 +2568,11 @@ export const ResultHeader: MessageFns<ResultHeader> = {
         : isSet(object.gradient_bytes)
         ? globalThis.Number(object.gradient_bytes)
         : 0,
+      fetchMs: isSet(object.fetchMs)
+        ? globalThis.Number(object.fetchMs)
+        : isSet(object.fetch_ms)
+        ? globalThis.Number(object.fetch_ms)
+        : 0,
     };
   },
 
@@ -2570,6 +2608,9 @@ export const ResultHeader: MessageFns<ResultHeader> = {
     if (message.gradientBytes !== 0) {
       obj.gradientBytes = Math.round(message.gradientBytes);
     }
+    if (message.fetchMs !== 0) {
+      obj.fetchMs = floatToJson(message.fetchMs);
+    }
     return obj;
   },
 
@@ -2588,6 +2629,7 @@ export const ResultHeader: MessageFns<ResultHeader> = {
     message.computeMs = object.computeMs ?? 0;
     message.waitMs = object.waitMs ?? 0;
     message.gradientBytes = object.gradientBytes ?? 0;
+    message.fetchMs = object.fetchMs ?? 0;
     return message;
   },
 };
