@@ -8,7 +8,7 @@ import {
   type AdaptedModule,
   type AdapterTensors,
 } from "@gradpool/adapter";
-import { GradpoolError } from "@gradpool/errors";
+import { GradpoolError, parseJson } from "@gradpool/errors";
 import type { CompleteRecipe, Preparation, PreparedRun } from "./prepare.js";
 import { adapterFrom, damageNotes, loadNamed, loadOwn, resumeAt, type LoadedCheckpoint } from "./resume.js";
 import { receiptOf, type DatasetHashes } from "./trainer-state.js";
@@ -81,7 +81,7 @@ function theirsIfThere({ state }: LoadedCheckpoint, runtimes: Runtime[]): Runtim
 async function startingAdapter(recipe: CompleteRecipe, targets: AdaptedModule[]): Promise<AdapterTensors> {
   const { r, alpha, useRslora, rankPattern, alphaPattern, initAdapter: folder } = recipe.lora;
   if (!folder) return initAdapter(targets, r, recipe.seed);
-  const config = parseAdapterConfig(parseJson(await readAdapterFile(folder, "adapter_config.json"), folder));
+  const config = parseAdapterConfig(adapterJson(await readAdapterFile(folder, "adapter_config.json"), folder));
   const same = (flag: string, its: number | boolean | string, ours: number | boolean | string) => {
     if (its === ours) return;
     refuse(`init_adapter ${folder} has ${flag} ${its}, but the recipe ${ours}; give --${flag} ${its}`);
@@ -111,9 +111,9 @@ async function readAdapterFile(folder: string, file: string): Promise<Buffer> {
   }
 }
 
-function parseJson(text: Buffer, folder: string): unknown {
+function adapterJson(text: Buffer, folder: string): unknown {
   try {
-    return JSON.parse(text.toString("utf8"));
+    return parseJson(text.toString("utf8"));
   } catch (cause) {
     const message = `init_adapter: ${join(folder, "adapter_config.json")} is not valid JSON; save the adapter again`;
     throw new GradpoolError("data_loss", message, { cause });
