@@ -1,9 +1,11 @@
-// Generates TypeScript from the .proto files; with --check, fails when the committed code differs.
+// Generates TypeScript and the API document from the .proto files; with --check, fails when what is committed differs.
 import { execFileSync } from "node:child_process";
-import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import { apiDocument } from "./api-document.mjs";
+import { descriptorsModule } from "./contracts.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
@@ -12,6 +14,8 @@ const jobs = [
   {
     protoDir: "proto",
     outDir: "packages/rpc/src/gen",
+    /** Servers describe themselves by reflection. */
+    descriptors: "descriptors.ts",
     options:
       "env=both,forceLong=number,esModuleInterop=true,importSuffix=.js,outputServices=grpc-js,oneof=unions-value,stringEnums=true,snakeToCamel=keys,unrecognizedEnum=false,useOptionals=none,exportCommonSymbols=false,useExactTypes=false",
   },
@@ -21,9 +25,15 @@ const jobs = [
     options:
       "env=both,forceLong=bigint,esModuleInterop=true,importSuffix=.js,outputServices=none,outputJsonMethods=false,unrecognizedEnum=false,useOptionals=none,exportCommonSymbols=false,useExactTypes=false",
   },
+  {
+    protoDir: "packages/tensorboard/proto",
+    outDir: "packages/tensorboard/src/gen",
+    options:
+      "env=both,forceLong=number,esModuleInterop=true,importSuffix=.js,outputServices=none,oneof=unions-value,outputJsonMethods=false,useOptionals=none,exportCommonSymbols=false,useExactTypes=false",
+  },
 ];
 
-function generate({ protoDir, options }, outDir) {
+function generate({ protoDir, options, descriptors }, outDir) {
   const template = {
     version: "v2",
     plugins: [{ local: join(root, "node_modules/.bin/protoc-gen-ts_proto"), out: outDir, opt: options.split(",") }],
@@ -32,6 +42,7 @@ function generate({ protoDir, options }, outDir) {
     cwd: root,
     stdio: "inherit",
   });
+  if (descriptors) writeFileSync(join(outDir, descriptors), descriptorsModule(protoDir));
 }
 
 const filesUnder = (dir) =>
@@ -64,5 +75,13 @@ for (const job of jobs) {
   } finally {
     rmSync(fresh, { recursive: true, force: true });
   }
+}
+
+const document = join(root, "docs/api.md");
+const text = await apiDocument("proto");
+if (!process.argv.includes("--check")) writeFileSync(document, text);
+else if (readFileSync(document, "utf8") !== text) {
+  console.error('docs/api.md differs: run "npm run generate"');
+  stale = true;
 }
 process.exitCode = stale ? 1 : 0;

@@ -1,17 +1,24 @@
-/** What gradient checkpointing and the model's own dropouts cost: one trainer's step with and without them, in turn. */
+/** What gradient checkpointing, DoRA and the model's own dropouts cost: one trainer's step with and without them, in turn. */
 import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
 
 const run = promisify(execFile);
 const { values } = parseArgs({
-  options: { rounds: { type: "string", default: "3" }, steps: { type: "string", default: "6" } },
+  options: {
+    rounds: { type: "string", default: "3" },
+    steps: { type: "string", default: "6" },
+    // Those whose name holds this; empty: all.
+    only: { type: "string", default: "" },
+  },
 });
 const script = fileURLToPath(new URL("./training-step.js", import.meta.url));
 
 const VARIANTS: Record<string, string[]> = {
   plain: [],
   "gradient checkpointing": ["--gradient-checkpointing"],
+  DoRA: ["--dora"],
+  "DoRA, LoRA's dropout": ["--dora", "--dropout", "0.05"],
   "model dropout": ["--model-dropout"],
   "all dropouts": ["--model-dropout", "--dropout", "0.05"],
   "all dropouts, gradient checkpointing": ["--model-dropout", "--dropout", "0.05", "--gradient-checkpointing"],
@@ -26,9 +33,10 @@ interface Figures {
 
 const median = (numbers: number[]) => [...numbers].sort((a, b) => a - b)[numbers.length >> 1] ?? NaN;
 
-const all = new Map<string, Figures[]>(Object.keys(VARIANTS).map((name) => [name, []]));
+const chosen = Object.entries(VARIANTS).filter(([name]) => name.includes(values.only) || name === "plain");
+const all = new Map<string, Figures[]>(chosen.map(([name]) => [name, []]));
 for (let round = 1; round <= Number(values.rounds); round++) {
-  for (const [name, flags] of Object.entries(VARIANTS)) {
+  for (const [name, flags] of chosen) {
     const { stdout } = await run(process.execPath, [script, "--steps", values.steps, ...flags]);
     all.get(name)?.push(JSON.parse(stdout) as Figures);
   }

@@ -3,8 +3,8 @@
  * AdamW, on micro-batches of 8 × 128 tokens. Prints one JSON line. peft.py does the same with PEFT.
  */
 import { parseArgs } from "node:util";
-import { initAdapter } from "@gradpool/adapter";
-import { openModel } from "@gradpool/model-source";
+import { adaptedModules, initAdapter } from "@gradpool/adapter";
+import { openModel, weightNorms } from "@gradpool/model-source";
 import { selectTargets } from "@gradpool/models";
 import { AdamW } from "@gradpool/optim";
 import { TrainingSession } from "@gradpool/runtime";
@@ -18,6 +18,7 @@ const { values } = parseArgs({
     dropout: { type: "string", default: "0" },
     "model-dropout": { type: "boolean", default: false },
     "gradient-checkpointing": { type: "boolean", default: false },
+    dora: { type: "boolean", default: false },
   },
 });
 const [steps, threads, dropout] = [Number(values.steps), Number(values.threads), Number(values.dropout)];
@@ -26,7 +27,8 @@ const [rows, rowLength, r] = [8, 129, 8];
 const started = performance.now();
 const { "model-dropout": modelDropout, "gradient-checkpointing": gradientCheckpointing } = values;
 const source = await openModel(values.model ?? (await (modelDropout ? gpt2SmallWithDropout() : gpt2SmallFolder())));
-const targets = selectTargets(source.model.description, ["c_attn", "c_proj"]);
+const selected = selectTargets(source.model.description, ["c_attn", "c_proj"]);
+const targets = adaptedModules(selected, { rankPattern: {}, useDora: values.dora });
 const base = { source, targets, padRow: false };
 const loading = performance.now();
 await using session = await TrainingSession.create(base, {
@@ -37,7 +39,7 @@ await using session = await TrainingSession.create(base, {
 });
 const loadSeconds = (performance.now() - loading) / 1000;
 
-const tensors = initAdapter(targets, r, 0);
+const tensors = initAdapter(targets, r, 0, values.dora ? await weightNorms(source, targets) : undefined);
 const optimizer = new AdamW(tensors, { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 });
 const { vocabSize } = source.model.description;
 const ids = Int32Array.from({ length: rows * rowLength }, (_, i) => Math.imul(i + 1, 2654435761) >>> 17).map(

@@ -17,6 +17,8 @@ export const GOLDEN_CASES = [
   "pythia",
   "neox-sequential",
   "gpt2-patterns",
+  "gpt2-dora",
+  "llama-dora",
 ] as const;
 
 /** DESIGN tolerances for float32 against PyTorch, all relative. */
@@ -46,6 +48,7 @@ export interface GoldenRecipe {
     r: number;
     lora_alpha: number;
     use_rslora?: boolean;
+    use_dora?: boolean;
     rank_pattern?: Record<string, number>;
     alpha_pattern?: Record<string, number>;
     target_modules: string[] | string;
@@ -77,6 +80,7 @@ export class Golden {
       dropout: 0,
       targetModules: [lora.target_modules].flat(),
       useRslora: lora.use_rslora ?? false,
+      useDora: lora.use_dora ?? false,
       rankPattern: lora.rank_pattern ?? {},
       alphaPattern: lora.alpha_pattern ?? {},
     };
@@ -136,6 +140,25 @@ export function adapterError(
       return Math.sqrt(sumOfSquares(want.map((value, i) => value - (got[i] ?? Infinity))) / sumOfSquares(want));
     }),
   );
+}
+
+/**
+ * The same of DoRA's magnitudes: of what training changed in them since `start`, for the worst module; 0 without any.
+ */
+export function magnitudeError(
+  actual: ReadonlyMap<string, FloatTensor>,
+  expected: ReadonlyMap<string, FloatTensor>,
+  start: ReadonlyMap<string, FloatTensor>,
+): number {
+  const names = [...expected.keys()].filter((name) => name.endsWith(".lora_magnitude_vector"));
+  const errors = names.map((name) => {
+    const [got, want, before] = [actual, expected, start].map((tensors) =>
+      Float64Array.from(tensors.get(name)?.data ?? []),
+    ) as [Float64Array, Float64Array, Float64Array];
+    const difference = want.map((value, i) => value - (got[i] ?? Infinity));
+    return Math.sqrt(sumOfSquares(difference) / sumOfSquares(want.map((value, i) => value - (before[i] ?? 0))));
+  });
+  return Math.max(0, ...errors);
 }
 
 const sumOfSquares = (values: Float64Array) => values.reduce((sum, value) => sum + value * value, 0);

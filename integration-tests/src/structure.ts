@@ -16,6 +16,7 @@ export const FOLDERS = [
   "docs",
   "scripts",
   "deploy",
+  "examples",
   ".ci",
 ];
 const NOT_OURS = new Set(["node_modules", "dist", "fixtures"]);
@@ -103,7 +104,8 @@ export const sharedTools = Object.keys(manifestAt("package.json").devDependencie
 
 /** Every npm workspace of the repository. */
 export const projects: Project[] = files
-  .filter((file) => file.includes("/") && file.endsWith("/package.json"))
+  // An example is what a user has: no part of the workspace.
+  .filter((file) => file.endsWith("/package.json") && !file.startsWith("examples/"))
   .map((file) => {
     const dir = file.slice(0, -"/package.json".length);
     const { name, dependencies = {}, devDependencies = {} } = manifestAt(file);

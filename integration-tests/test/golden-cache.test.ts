@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { before, describe, test } from "node:test";
-import { loraScaling, ownScalings, parseAdapterConfig, readAdapter, withRanks } from "@gradpool/adapter";
+import { adaptedModules, loraScaling, ownScalings, parseAdapterConfig, readAdapter } from "@gradpool/adapter";
 import { Golden, GOLDEN_CASES, relativeError, TOLERANCE } from "@gradpool/integration-tests";
 import { openModel } from "@gradpool/model-source";
 import { selectTargets } from "@gradpool/models";
@@ -22,7 +22,7 @@ for (const name of GOLDEN_CASES) {
       const source = await openModel(golden.modelDir);
       const folder = `${golden.dir}final_adapter/`;
       const config = parseAdapterConfig(JSON.parse(readFileSync(`${folder}adapter_config.json`, "utf8")));
-      const targets = withRanks(selectTargets(source.model.description, config.targetModules), config);
+      const targets = adaptedModules(selectTargets(source.model.description, config.targetModules), config);
       const tensors = readAdapter(readFileSync(`${folder}adapter_model.safetensors`), targets, config.r);
       adapter = { tensors, scaling: loraScaling(config), ownScalings: ownScalings(targets, config) };
       base = { source, targets, padRow: golden.addsPadToken };

@@ -7,6 +7,7 @@ import {
   Golden,
   GOLDEN_CASES,
   gradpool,
+  magnitudeError,
   TOLERANCE,
   Workspace,
   type GoldenStep,
@@ -37,6 +38,7 @@ for (const name of GOLDEN_CASES) {
       lora_alpha: lora.alpha,
       lora_dropout: 0,
       use_rslora: String(lora.useRslora),
+      use_dora: String(lora.useDora),
       target_modules: lora.targetModules.join(","),
       trainers: 2,
     };
@@ -65,7 +67,10 @@ for (const name of GOLDEN_CASES) {
     const adapter = new Map(
       [...tensors].map(([key, tensor]) => [key, { shape: tensor.shape, data: toFloat32(tensor) }]),
     );
-    const error = adapterError(adapter, golden.floats("final_adapter/adapter_model.safetensors"));
+    const final = golden.floats("final_adapter/adapter_model.safetensors");
+    const error = adapterError(adapter, final);
     assert.ok(error <= TOLERANCE.adapter, `final adapter: ${error}`);
+    const magnitudes = magnitudeError(adapter, final, golden.floats("init_adapter/adapter_model.safetensors"));
+    assert.ok(magnitudes <= TOLERANCE.adapter, `final magnitudes: ${magnitudes}`);
   });
 }

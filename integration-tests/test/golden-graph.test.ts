@@ -3,8 +3,15 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { before, describe, test } from "node:test";
 import { Tokenizer } from "tokenizers";
-import { loraScaling, ownScalings, readAdapter, withRanks } from "@gradpool/adapter";
-import { Golden, GOLDEN_CASES, relativeError, adapterError, TOLERANCE } from "@gradpool/integration-tests";
+import { adaptedModules, loraScaling, ownScalings, readAdapter } from "@gradpool/adapter";
+import {
+  Golden,
+  GOLDEN_CASES,
+  relativeError,
+  adapterError,
+  magnitudeError,
+  TOLERANCE,
+} from "@gradpool/integration-tests";
 import { openModel, type ModelSource } from "@gradpool/model-source";
 import { selectTargets } from "@gradpool/models";
 import { AdamW, clipGradNorm, learningRate } from "@gradpool/optim";
@@ -37,7 +44,7 @@ for (const name of GOLDEN_CASES) {
     test("every step, and the final adapter", async () => {
       const { recipe, steps } = golden;
       const { lora } = golden;
-      const targets = withRanks(selectTargets(source.model.description, lora.targetModules), lora);
+      const targets = adaptedModules(selectTargets(source.model.description, lora.targetModules), lora);
       const base = { source, targets, padRow: golden.addsPadToken };
       await using session = await TrainingSession.create(base, { threads: THREADS, dropout: false });
       const start = readFileSync(`${golden.dir}init_adapter/adapter_model.safetensors`);
@@ -80,8 +87,11 @@ for (const name of GOLDEN_CASES) {
         assert.ok(Math.abs(gradNorm / expected.grad_norm - 1) <= 1e-5, `step ${index + 1}: grad_norm ${gradNorm}`);
         assert.ok(Math.abs(lr - expected.learning_rate) <= 1e-15, `step ${index + 1}: learning rate ${lr}`);
       }
-      const error = adapterError(tensors, golden.floats("final_adapter/adapter_model.safetensors"));
+      const final = golden.floats("final_adapter/adapter_model.safetensors");
+      const error = adapterError(tensors, final);
       assert.ok(error <= TOLERANCE.adapter, `final adapter: ${error}`);
+      const magnitudes = magnitudeError(tensors, final, golden.floats("init_adapter/adapter_model.safetensors"));
+      assert.ok(magnitudes <= TOLERANCE.adapter, `final magnitudes: ${magnitudes}`);
     });
   });
 

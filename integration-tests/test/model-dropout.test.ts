@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { cp, readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { test } from "node:test";
-import { loraScaling, readAdapter } from "@gradpool/adapter";
+import { adaptedModules, loraScaling, ownScalings, readAdapter } from "@gradpool/adapter";
 import { Golden, relativeError, TOLERANCE, Workspace } from "@gradpool/integration-tests";
 import { openModel } from "@gradpool/model-source";
 import { selectTargets } from "@gradpool/models";
@@ -21,6 +21,8 @@ const CASES = {
   "llama-gqa": { attention_dropout: 0.25 },
   pythia: { attention_dropout: 0.25, hidden_dropout: 0.1 },
   "neox-sequential": { attention_dropout: 0.15, hidden_dropout: 0.2 },
+  "gpt2-dora": { embd_pdrop: 0.1, attn_pdrop: 0.2, resid_pdrop: 0.15 },
+  "llama-dora": { attention_dropout: 0.2 },
 };
 
 /** Ids below 500, or below the vocabulary of a smaller model. */
@@ -41,9 +43,13 @@ for (const [name, dropouts] of Object.entries(CASES)) {
     await writeFile(`${modelDir}/config.json`, JSON.stringify({ ...config, ...dropouts }));
     const source = await openModel(modelDir);
     const { lora } = golden;
-    const targets = selectTargets(source.model.description, lora.targetModules);
+    const targets = adaptedModules(selectTargets(source.model.description, lora.targetModules), lora);
     const file = await readFile(`${golden.dir}final_adapter/adapter_model.safetensors`);
-    const adapter = { tensors: readAdapter(file, targets, lora.r), scaling: loraScaling(lora) };
+    const adapter = {
+      tensors: readAdapter(file, targets, lora.r),
+      scaling: loraScaling(lora),
+      ownScalings: ownScalings(targets, lora),
+    };
     const { tensors } = readSafetensors(await readFile(`${FIXTURES}${name}.safetensors`));
     const expected = new Map([...tensors].map(([key, tensor]) => [key, toFloat32(tensor)]));
     const expectedLoss = expected.get("loss_sum")?.[0] ?? NaN;

@@ -1,4 +1,4 @@
-/** The model's own dropouts, gradient checkpointing and patterns through all services: what decides bits, and what does not (I2). */
+/** The model's own dropouts, gradient checkpointing, patterns and DoRA through all services: what decides bits, and what does not (I2). */
 import assert from "node:assert/strict";
 import { cp, readFile, writeFile } from "node:fs/promises";
 import { test } from "node:test";
@@ -18,7 +18,12 @@ test("the model drops the same elements on any trainer, and checkpointing change
     await stack.train({ ...tinyRun(dataset, workspace.path(name), changes, lora), modelId });
     return fingerprint(workspace.path(name));
   };
-  const patterns = { targetModules: ["all-linear"], rankPattern: { c_fc: 3 }, alphaPattern: { "attn.*": 5 } };
+  const patterns = {
+    useDora: true,
+    targetModules: ["all-linear"],
+    rankPattern: { c_fc: 3 },
+    alphaPattern: { "attn.*": 5 },
+  };
 
   const one = await train("one");
   const patterned = await train("patterned", {}, patterns);

@@ -10,6 +10,8 @@ export interface LoraSettings {
   targetModules: string[];
   /** Scaling is alpha / √r instead of alpha / r. */
   useRslora: boolean;
+  /** Weight-decomposed (DoRA): each module has a magnitude vector. */
+  useDora: boolean;
   /** Ranks of modules that have another than r, by a regular expression for their names' last parts. */
   rankPattern: Readonly<Record<string, number>>;
   /** Alphas likewise. */
@@ -53,7 +55,7 @@ export function adapterConfigJson(options: {
     revision: null,
     target_modules: isOneString(targetModules) ? targetModules[0] : [...targetModules].sort(),
     task_type: "CAUSAL_LM",
-    use_dora: false,
+    use_dora: lora.useDora,
     use_rslora: lora.useRslora,
   };
   return `${JSON.stringify(config, null, 2)}\n`;
@@ -93,7 +95,7 @@ export function parseAdapterConfig(json: unknown): AdapterConfig {
   if (typeof json !== "object" || json === null || Array.isArray(json)) throw malformed("it is not a JSON object");
   const { peft_type, task_type, bias, init_lora_weights, ...rest } = json as Record<string, unknown>;
   const { base_model_name_or_path, r, lora_alpha, lora_dropout, target_modules, use_rslora, ...patterned } = rest;
-  const { rank_pattern, alpha_pattern, ...others } = patterned;
+  const { rank_pattern, alpha_pattern, use_dora, ...others } = patterned;
   if (peft_type === undefined) throw malformed("it has no peft_type");
   if (peft_type !== "LORA") throw unsupported("peft_type", peft_type, "LORA");
   if (task_type !== "CAUSAL_LM" && !isNeutral(task_type)) throw unsupported("task_type", task_type, "CAUSAL_LM");
@@ -110,6 +112,7 @@ export function parseAdapterConfig(json: unknown): AdapterConfig {
     dropout: numberIn("lora_dropout", lora_dropout ?? 0, (value) => value >= 0 && value < 1, "from 0 to below 1"),
     targetModules: moduleNames(target_modules),
     useRslora: flag("use_rslora", use_rslora ?? false),
+    useDora: flag("use_dora", use_dora ?? false),
     rankPattern: patternValues("rank_pattern", rank_pattern ?? {}, positiveInteger),
     alphaPattern: patternValues("alpha_pattern", alpha_pattern ?? {}, positive),
     baseModel: typeof base_model_name_or_path === "string" ? base_model_name_or_path : undefined,

@@ -10,7 +10,7 @@ export {
   type AdapterTensors,
 } from "./tensors.js";
 export { adapterConfigJson, ALL_LINEAR, parseAdapterConfig, type AdapterConfig, type LoraSettings } from "./config.js";
-export { addProduct, loraProduct, type LoraProduct } from "./merge.js";
+export { addProduct, addSquares, loraProduct, scaleOutputs, type LoraProduct } from "./merge.js";
 export { modelCard, type ModelCardOptions } from "./model-card.js";
 export { isModulePattern, modulePattern } from "./module-pattern.js";
-export { loraScaling, ownScalings, withRanks } from "./scaling.js";
+export { adaptedModules, loraScaling, ownScalings } from "./scaling.js";

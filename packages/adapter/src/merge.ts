@@ -7,6 +7,8 @@ export interface LoraProduct {
   right: Float32Array;
   r: number;
   columns: number;
+  /** DoRA's [out]: what the length of each output's weights becomes after the sum. */
+  magnitude?: Float32Array | undefined;
 }
 
 /**
@@ -23,9 +25,10 @@ export function loraProduct(
   const [a, b] = [tensors.get(names.a), tensors.get(names.b)];
   if (!a || !b) throw new Error(`the adapter has no tensors of ${name}`);
   const [r = 0] = a.shape;
-  if (!fanInFanOut) return { scaling, left: b.data, right: a.data, r, columns: inFeatures };
+  const magnitude = tensors.get(names.magnitude)?.data;
+  if (!fanInFanOut) return { scaling, left: b.data, right: a.data, r, columns: inFeatures, magnitude };
   const [left, right] = [transposed(a.data, r, inFeatures), transposed(b.data, outFeatures, r)];
-  return { scaling, left, right, r, columns: outFeatures };
+  return { scaling, left, right, r, columns: outFeatures, magnitude };
 }
 
 /**
@@ -45,6 +48,27 @@ export function addProduct(rows: Float32Array, firstRow: number, product: LoraPr
     const at = row * columns;
     for (let column = 0; column < columns; column++) rows[at + column]! += scaling * sums[column]!;
   }
+}
+
+/** How a weight is stored: [out, in], or [in, out] (`fanInFanOut`). */
+export interface WeightLayout {
+  columns: number;
+  fanInFanOut: boolean;
+}
+
+/** The output that each element of some rows, from `firstRow`, belongs to. */
+function outputOf(at: number, firstRow: number, { columns, fanInFanOut }: WeightLayout): number {
+  return fanInFanOut ? at % columns : firstRow + Math.floor(at / columns);
+}
+
+/** Adds the squares of some rows of a weight, the first of which is `firstRow`, to the sums of their outputs [out]. */
+export function addSquares(sums: Float64Array, rows: Float32Array, firstRow: number, layout: WeightLayout): void {
+  for (let at = 0; at < rows.length; at++) sums[outputOf(at, firstRow, layout)]! += rows[at]! ** 2;
+}
+
+/** Multiplies some rows of a weight, the first of which is `firstRow`, by their outputs' factors [out], in place. */
+export function scaleOutputs(rows: Float32Array, firstRow: number, factors: Float64Array, layout: WeightLayout): void {
+  for (let at = 0; at < rows.length; at++) rows[at]! *= factors[outputOf(at, firstRow, layout)]!;
 }
 
 /** [rows, columns] as [columns, rows]. */

@@ -39,7 +39,7 @@ export function modelCard(options: ModelCardOptions): string {
     "",
     `A LoRA adapter for the causal language model ${code(baseModel)}, trained with gradpool on ` +
       `${datasets.map(code).join(", ") || "unnamed data"}: rank ${lora.r}, alpha ${lora.alpha}` +
-      `${lora.useRslora ? " (rsLoRA)" : ""}, on ${lora.targetModules.map(code).join(", ")}` +
+      `${variantText(lora)}, on ${lora.targetModules.map(code).join(", ")}` +
       `${patternText("rank", lora.rankPattern)}${patternText("alpha", lora.alphaPattern)}.`,
     "",
     "## Use",
@@ -121,4 +121,9 @@ function code(text: string): string {
 
 function cell(text: string): string {
   return text.replace(/[\r\n]/g, " ").replace(/\|/g, "\\|");
+}
+
+function variantText({ useRslora, useDora }: LoraSettings): string {
+  const variants = [...(useRslora ? ["rsLoRA"] : []), ...(useDora ? ["DoRA"] : [])];
+  return variants.length > 0 ? ` (${variants.join(", ")})` : "";
 }

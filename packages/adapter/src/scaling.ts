@@ -11,12 +11,18 @@ export function loraScaling(lora: { r: number; alpha: number; useRslora: boolean
 
 type Patterns = Pick<LoraSettings, "r" | "alpha" | "useRslora" | "rankPattern" | "alphaPattern">;
 
-/** The modules, with a rank of their own where the rank pattern gives them one. Errors: those of modulePattern. */
-export function withRanks<M extends AdaptedModule>(modules: readonly M[], lora: Pick<Patterns, "rankPattern">): M[] {
+/**
+ * The modules as an adapter of these settings adapts them: with a rank of their own where the rank pattern gives
+ * them one, and with DoRA's magnitudes. Errors: those of modulePattern.
+ */
+export function adaptedModules<M extends AdaptedModule>(
+  modules: readonly M[],
+  lora: Pick<LoraSettings, "rankPattern" | "useDora">,
+): M[] {
   const rankOf = lookUp(lora.rankPattern, "rank_pattern");
   return modules.map((module) => {
     const r = rankOf(module.name);
-    return r === undefined ? module : { ...module, r };
+    return { ...module, ...(r !== undefined && { r }), ...(lora.useDora && { useDora: true }) };
   });
 }
 

@@ -10,29 +10,38 @@ export interface AdaptedModule {
   outFeatures: number;
   /** Rank of its own, where it is not the adapter's. */
   r?: number;
+  /** DoRA: it has a magnitude vector besides. */
+  useDora?: boolean;
 }
 
-/** Under PEFT's names: "base_model.model.<module>.lora_A.weight" [r, in] and "….lora_B.weight" [out, r]. */
+/**
+ * Under PEFT's names: "base_model.model.<module>.lora_A.weight" [r, in] and "….lora_B.weight" [out, r], and for
+ * DoRA "….lora_magnitude_vector" [out].
+ */
 export type AdapterTensors = Map<string, FloatTensor>;
 
-/** PEFT's names of a module's two tensors. */
-export function loraNames(module: string): { a: string; b: string } {
-  const prefix = `base_model.model.${module}`;
-  return { a: `${prefix}.lora_A.weight`, b: `${prefix}.lora_B.weight` };
+/** PEFT's names of a module's tensors; the magnitude is DoRA's alone. */
+export function loraNames(module: string): { a: string; b: string; magnitude: string } {
+  const prefix = `base_model.model.${module}.lora_`;
+  return { a: `${prefix}A.weight`, b: `${prefix}B.weight`, magnitude: `${prefix}magnitude_vector` };
 }
 
-/** Names of all LoRA tensors in the order used everywhere: modules as given, A before B. */
-export function loraTensorNames(modules: readonly Pick<AdaptedModule, "name">[]): string[] {
-  return modules.flatMap(({ name }) => Object.values(loraNames(name)));
+/** Names of all LoRA tensors in the order used everywhere: modules as given, A before B before the magnitude. */
+export function loraTensorNames(modules: readonly Pick<AdaptedModule, "name" | "useDora">[]): string[] {
+  return modules.flatMap(({ name, useDora }) => {
+    const { a, b, magnitude } = loraNames(name);
+    return useDora ? [a, b, magnitude] : [a, b];
+  });
 }
 
 /** Shapes of all LoRA tensors, in the order of loraTensorNames. */
-export function loraShapes(modules: readonly AdaptedModule[], r: number): Map<string, [number, number]> {
-  const shapes = new Map<string, [number, number]>();
-  for (const { name, inFeatures, outFeatures, r: own = r } of modules) {
-    const { a, b } = loraNames(name);
+export function loraShapes(modules: readonly AdaptedModule[], r: number): Map<string, number[]> {
+  const shapes = new Map<string, number[]>();
+  for (const { name, inFeatures, outFeatures, r: own = r, useDora } of modules) {
+    const { a, b, magnitude } = loraNames(name);
     shapes.set(a, [own, inFeatures]);
     shapes.set(b, [outFeatures, own]);
+    if (useDora) shapes.set(magnitude, [outFeatures]);
   }
   return shapes;
 }
@@ -41,18 +50,28 @@ export function loraShapes(modules: readonly AdaptedModule[], r: number): Map<st
  * The adapter that training starts from, as PEFT's init_lora_weights=True: A by kaiming_uniform_ with
  * a = √5, which is uniform in ±1/√in, B zero, so that the adapted model equals its base. Each A has a
  * random stream of its own, named by `seed` and the tensor: neither order nor presence of other
- * modules changes it.
+ * modules changes it. DoRA's magnitudes are `norms`: those of the base's weights [out], by module.
  */
-export function initAdapter(modules: readonly AdaptedModule[], r: number, seed: number): AdapterTensors {
+export function initAdapter(
+  modules: readonly AdaptedModule[],
+  r: number,
+  seed: number,
+  norms: ReadonlyMap<string, Float32Array> = new Map(),
+): AdapterTensors {
   const tensors: AdapterTensors = new Map();
-  for (const { name, inFeatures, outFeatures, r: own = r } of modules) {
-    const { a, b } = loraNames(name);
+  for (const { name, inFeatures, outFeatures, r: own = r, useDora } of modules) {
+    const { a, b, magnitude } = loraNames(name);
     const data = new Float32Array(own * inFeatures);
     const bound = 1 / Math.sqrt(inFeatures);
     const stream = uniforms(seed, a);
     for (let i = 0; i < data.length; i++) data[i] = ((stream.next().value as number) * 2 - 1) * bound;
     tensors.set(a, { shape: [own, inFeatures], data });
     tensors.set(b, { shape: [outFeatures, own], data: new Float32Array(outFeatures * own) });
+    if (useDora) {
+      const norm = norms.get(name);
+      if (norm?.length !== outFeatures) throw new Error(`DoRA needs the norms of ${name}'s weight`);
+      tensors.set(magnitude, { shape: [outFeatures], data: Float32Array.from(norm) });
+    }
   }
   return tensors;
 }
@@ -66,7 +85,7 @@ export function checkAdapter(tensors: AdapterTensors, modules: readonly AdaptedM
   for (const [name, shape] of shapes) {
     const tensor = tensors.get(name);
     if (!tensor) throw misfit(`it has no tensor ${name}`);
-    if (tensor.shape.length !== 2 || tensor.shape[0] !== shape[0] || tensor.shape[1] !== shape[1]) {
+    if (tensor.shape.join() !== shape.join()) {
       throw misfit(`${name} has shape [${tensor.shape.join(", ")}] instead of [${shape.join(", ")}]`);
     }
   }
@@ -106,6 +125,6 @@ export function writeAdapter(tensors: AdapterTensors): Uint8Array<ArrayBuffer> {
 
 function misfit(what: string): GradpoolError {
   const advice =
-    "choose an adapter that was trained on this model with the same target_modules, lora_r and rank_pattern";
+    "choose an adapter that was trained on this model with the same target_modules, lora_r, rank_pattern and use_dora";
   return new GradpoolError("failed_precondition", `the adapter does not fit: ${what}; ${advice}`);
 }

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { adapterConfigJson, modelCard, parseAdapterConfig } from "../src/index.js";
 import { failure, goldenConfig } from "./support.js";
 
-const LORA = { r: 8, alpha: 32, dropout: 0, useRslora: false, rankPattern: {}, alphaPattern: {} };
+const LORA = { r: 8, alpha: 32, dropout: 0, useRslora: false, useDora: false, rankPattern: {}, alphaPattern: {} };
 const WRITTEN = () =>
   JSON.parse(
     adapterConfigJson({ baseModel: "gpt2", lora: LORA, targetModules: ["c_proj", "c_attn"], fanInFanOut: true }),
@@ -22,7 +22,7 @@ for (const run of ["gpt2-plain", "gpt2-codeparrot"]) {
 
 test("what is written is read back", () => {
   const patterns = { rankPattern: { "h.0.c_attn": 2, c_attn: 5 }, alphaPattern: { "mlp.*": 0.5 } };
-  const lora = { r: 3, alpha: 1.5, dropout: 0.05, useRslora: true, ...patterns };
+  const lora = { r: 3, alpha: 1.5, dropout: 0.05, useRslora: true, useDora: true, ...patterns };
   const json = adapterConfigJson({ baseModel: "/models/a b", lora, targetModules: ["q_proj"], fanInFanOut: false });
   const expected = { ...lora, targetModules: ["q_proj"], baseModel: "/models/a b" };
   assert.deepEqual(parseAdapterConfig(JSON.parse(json)), expected);
@@ -33,7 +33,6 @@ const REFUSED: Record<string, unknown> = {
   task_type: "SEQ_CLS",
   bias: "all",
   modules_to_save: ["lm_head"],
-  use_dora: true,
   use_qalora: true,
   use_bdlora: { any: 1 },
   lora_bias: true,
@@ -81,6 +80,7 @@ test("values that cannot be meant are damage", () => {
     lora_alpha: "8",
     lora_dropout: 1,
     use_rslora: 1,
+    use_dora: 1,
     target_modules: [],
     rank_pattern: { c_attn: 0 },
     alpha_pattern: { c_attn: "4" },

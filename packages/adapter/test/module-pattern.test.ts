@@ -7,7 +7,7 @@ import {
   loraScaling,
   modulePattern,
   ownScalings,
-  withRanks,
+  adaptedModules,
   type AdaptedModule,
 } from "../src/index.js";
 
@@ -120,14 +120,22 @@ test("an expression as long as allowed is matched with many names at once", () =
   for (let i = 0; i < 100; i++) assert.equal(matches("model.layers.10.self_attn.q_proj".repeat(2)), false);
 });
 
+const PLAIN = { useRslora: false, useDora: false };
+
 test("patterns may name every module, but hold only so much of expressions", () => {
   const module: AdaptedModule = { name: "model.layers.77.q_proj", inFeatures: 4, outFeatures: 4 };
   const names = Object.fromEntries(Array.from({ length: 500 }, (_, i) => [`layers.${i}.q_proj`, i + 1]));
-  assert.equal(withRanks([module], { rankPattern: names })[0]?.r, 78);
-  assert.equal(withRanks([module], { rankPattern: { "layers.8.q_proj": 2, "layers.7..q_proj": 3 } })[0]?.r, 3);
-  assert.equal(withRanks([module], { rankPattern: { "7.q_proj": 2 } })[0], module);
+  assert.equal(adaptedModules([module], { ...PLAIN, rankPattern: names })[0]?.r, 78);
+  assert.equal(
+    adaptedModules([module], { ...PLAIN, rankPattern: { "layers.8.q_proj": 2, "layers.7..q_proj": 3 } })[0]?.r,
+    3,
+  );
+  assert.deepEqual(adaptedModules([module], { ...PLAIN, rankPattern: { "7.q_proj": 2 } })[0], module);
   const expressions = Object.fromEntries(Array.from({ length: 60 }, (_, i) => [`layers.${i}.*proj`, 2]));
-  assert.throws(() => withRanks([module], { rankPattern: expressions }), failure("invalid_argument", /rank_pattern/));
+  assert.throws(
+    () => adaptedModules([module], { ...PLAIN, rankPattern: expressions }),
+    failure("invalid_argument", /rank_pattern/),
+  );
 });
 
 test("a list, and names without special characters, are no pattern", () => {
@@ -145,11 +153,13 @@ test("the first pattern that matches a name or its last parts decides rank and a
   const names = ["h.0.c_attn", "h.1.c_attn", "h.0.c_proj"];
   const modules = names.map((name): AdaptedModule => ({ name, inFeatures: 4, outFeatures: 4 }));
   const rankPattern = { "1.c_attn": 3, c_attn: 2, proj: 9 };
-  const lora = { r: 8, alpha: 16, useRslora: false, rankPattern, alphaPattern: { "h.0.*": 6 } };
-  const ranked = withRanks(modules, lora);
+  const lora = { r: 8, alpha: 16, ...PLAIN, rankPattern, alphaPattern: { "h.0.*": 6 } };
+  const ranked = adaptedModules(modules, lora);
   assert.deepEqual(ranked.map(({ r }) => r), [2, 3, undefined]); // prettier-ignore
   assert.deepEqual([...ownScalings(ranked, lora)], [["h.0.c_attn", 3], ["h.1.c_attn", 16 / 3], ["h.0.c_proj", 0.75]]); // prettier-ignore
   const plain = { ...lora, rankPattern: {}, alphaPattern: {} };
-  assert.deepEqual(withRanks(modules, plain), modules);
+  assert.deepEqual(adaptedModules(modules, plain), modules);
+  const dora = adaptedModules(modules, { ...lora, useDora: true });
+  assert.deepEqual(dora, ranked.map((module) => ({ ...module, useDora: true }))); // prettier-ignore
   assert.equal(ownScalings(modules, plain).size, 0);
 });

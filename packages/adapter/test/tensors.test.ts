@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { checkAdapter, initAdapter, loraTensorNames, readAdapter, writeAdapter } from "../src/index.js";
+import { adaptedModules, checkAdapter, initAdapter, loraTensorNames, readAdapter, writeAdapter } from "../src/index.js";
 import { philox4x32, type Words4 } from "../src/philox.js";
 import { failure, golden } from "./support.js";
 
@@ -136,3 +136,28 @@ test("a new adapter's bits stay what they are", () => {
 
 /** A change here changes every run's result. */
 const PINNED = [0.10578811168670654, 0.24835282564163208, -0.3803594708442688, 0.25464504957199097];
+
+test("an adapter with DoRA that PEFT wrote is read and written with its magnitudes, which start as they are told", () => {
+  const linear = [0, 1].flatMap((layer) =>
+    ["attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"].map((name) => {
+      const inFeatures = name === "mlp.c_proj" ? 144 : 36;
+      const outFeatures = { "attn.c_attn": 108, "mlp.c_fc": 144 }[name] ?? 36;
+      return { name: `transformer.h.${layer}.${name}`, inFeatures, outFeatures };
+    }),
+  );
+  const modules = adaptedModules(linear, { rankPattern: { "attn.c_proj": 2, c_fc: 7 }, useDora: true });
+  const file = golden("gpt2-dora/final_adapter/adapter_model.safetensors");
+  const tensors = readAdapter(file, modules, 4);
+  const name = "base_model.model.transformer.h.0.mlp.c_fc.lora_magnitude_vector";
+  assert.deepEqual(tensors.get(name)?.shape, [144]);
+  assert.deepEqual([...tensors.keys()], loraTensorNames(modules));
+  const again = readAdapter(writeAdapter(tensors), modules, 4);
+  assert.deepEqual(again, tensors);
+  const ranked = modules.map((module) => ({ ...module, useDora: false }));
+  assert.throws(() => readAdapter(file, ranked, 4), failure("failed_precondition", /magnitude_vector.* no target/));
+
+  const norms = new Map(modules.map((module, i) => [module.name, new Float32Array(module.outFeatures).fill(i + 1)]));
+  const started = initAdapter(modules, 4, 1, norms);
+  assert.ok(started.get(name)?.data.every((value) => value === 3));
+  assert.doesNotThrow(() => checkAdapter(started, modules, 4));
+});

@@ -17,6 +17,7 @@ export const mul = (a: Value, b: Value) => one("Mul", [a, b]);
 export const div = (a: Value, b: Value) => one("Div", [a, b]);
 export const exp = (x: Value) => one("Exp", [x]);
 export const log = (x: Value) => one("Log", [x]);
+export const sqrt = (x: Value) => one("Sqrt", [x]);
 export const cos = (x: Value) => one("Cos", [x]);
 export const sin = (x: Value) => one("Sin", [x]);
 export const erf = (x: Value) => one("Erf", [x]);

@@ -29,6 +29,7 @@ export {
   softmax,
   split,
   splitInto,
+  sqrt,
   sub,
   tanh,
   transpose,
@@ -40,7 +41,9 @@ export type { CachedMask } from "./groups/cached-attention.js";
 export { checkpoint } from "./groups/checkpoint.js";
 export { dropout, type DropoutMask } from "./groups/dropout.js";
 export { linearCrossEntropy } from "./groups/cross-entropy.js";
-export { linear, loraLinear, type Linear, type LoraBranch } from "./groups/lora-linear.js";
+export { adaptedLinear } from "./groups/adapted-linear.js";
+export { doraLinear, doraNorms, type DoraBranch } from "./groups/dora-linear.js";
+export { loraLinear, type Linear, type LoraBranch } from "./groups/lora-linear.js";
 export { backward } from "./backward.js";
 export { verify } from "./verify.js";
 export { print } from "./print.js";

@@ -1,11 +1,15 @@
 /** The gradients of groups, which know a cheaper way than the chain rule, against finite differences. */
+import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
   add,
   attention,
   checkpoint,
+  doraLinear,
+  doraNorms,
   dropout,
   gelu,
+  Graph,
   greater,
   linearCrossEntropy,
   loraLinear,
@@ -15,6 +19,10 @@ import {
   type Value,
 } from "@gradpool/graph";
 import { check, frozen, indices, of, type Case } from "./check-gradient.js";
+import { compile, uniform } from "./evaluate.js";
+
+/** Any, since no gradient goes through them. */
+const NORMS = Float32Array.of(0.5, 2, 1, 0.8, 1.3);
 
 const GROUPS: Case[] = [
   of("gelu, exact", [[3, 5]], (x) => gelu(x, "none"), [-3, 3]),
@@ -113,6 +121,53 @@ const GROUPS: Case[] = [
       );
     },
   ),
+  of("doraLinear", [[4, 3], [2, 3], [5, 2], [5]], (x, a, b, magnitude) =>
+    doraLinear(
+      x,
+      { weight: frozen(x.graph, [3, 5]), transposed: false, bias: frozen(x.graph, [5]) },
+      { a, b, scaling: x.graph.scalar(1.7), magnitude, squaredNorms: frozen(x.graph, [5]) },
+      x.graph.literal(NORMS, [5]),
+    ),
+  ),
+  of("doraLinear, transposed base, with dropout", [[4, 3], [2, 3], [5, 2], [5]], (x, a, b, magnitude) => {
+    const keep = greater(frozen(x.graph, [4, 3]), x.graph.scalar(0));
+    return doraLinear(
+      x,
+      { weight: frozen(x.graph, [5, 3]), transposed: true, bias: frozen(x.graph, [5], 3) },
+      {
+        ...{ a, b, magnitude, scaling: x.graph.scalar(0.3), squaredNorms: frozen(x.graph, [5]) },
+        dropout: { keep, factor: x.graph.scalar(1 / 0.7) },
+      },
+      x.graph.literal(NORMS, [5]),
+    );
+  }),
 ];
 
 for (const group of GROUPS) test(`group ${group.name}: gradient`, () => check(group));
+
+for (const transposed of [false, true]) {
+  test(`doraNorms, ${transposed ? "[out, in]" : "[in, out]"}`, async () => {
+    const [inFeatures, outFeatures, r, scaling] = [3, 5, 2, 1.7];
+    const [w, a, b] = [uniform(1, 15), uniform(2, 6), uniform(3, 10)];
+    const weightAt = (o: number, i: number) => w[transposed ? o * inFeatures + i : i * outFeatures + o]!;
+    const squares = new Float64Array(outFeatures);
+    const expected = new Float64Array(outFeatures);
+    for (let o = 0; o < outFeatures; o++) {
+      for (let i = 0; i < inFeatures; i++) {
+        const change = b[o * r]! * a[i]! + b[o * r + 1]! * a[inFeatures + i]!;
+        squares[o]! += weightAt(o, i) ** 2;
+        expected[o]! += (weightAt(o, i) + scaling * change) ** 2;
+      }
+    }
+    const graph = new Graph();
+    const weight = graph.literal(w, transposed ? [outFeatures, inFeatures] : [inFeatures, outFeatures]);
+    const branch = {
+      ...{ a: graph.input("a", "float32", [r, inFeatures]), b: graph.input("b", "float32", [outFeatures, r]) },
+      ...{ scaling: graph.scalar(scaling), magnitude: graph.input("m", "float32", [outFeatures]) },
+      squaredNorms: graph.literal(Float32Array.from(squares), [outFeatures]),
+    };
+    graph.output("norms", doraNorms({ weight, transposed }, branch));
+    const { norms } = await (await compile(graph))({ a, b });
+    for (const [o, square] of expected.entries()) assert.ok(Math.abs(norms![o]! / Math.sqrt(square) - 1) < 1e-6);
+  });
+}

@@ -1,6 +1,6 @@
 import { ALL_LINEAR, isModulePattern, modulePattern } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
-import type { DropoutMask, Graph, LoraBranch, Shape, Value } from "@gradpool/graph";
+import type { DoraBranch, DropoutMask, Graph, LoraBranch, Shape, Value } from "@gradpool/graph";
 import type { WeightsHeader } from "./tensors.js";
 
 /** A linear layer that LoRA can adapt. */
@@ -53,8 +53,8 @@ export interface ForwardContext {
   weight(name: string): Value;
   /** The embedding or head [V, C], with the pad token's row where one was added. */
   tokenTable(name: string): Value;
-  /** LoRA of a module; undefined where it is not adapted. */
-  lora(module: string): LoraBranch | undefined;
+  /** LoRA or DoRA of a module; undefined where it is not adapted. */
+  lora(module: string): LoraBranch | DoraBranch | undefined;
   /** The mask of one of the model's own dropouts; undefined where nothing is dropped. */
   dropoutMask(site: string): DropoutMask | undefined;
   /** Builds a block of the model on x [N, C]: its values are kept for the backward pass, or computed again. */

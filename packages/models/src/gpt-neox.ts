@@ -5,13 +5,12 @@
  */
 import { GradpoolError } from "@gradpool/errors";
 import {
+  adaptedLinear,
   add,
   attention,
   dropout,
   gather,
   layerNorm,
-  linear,
-  loraLinear,
   reshape,
   rotary,
   split,
@@ -171,8 +170,7 @@ function forward(config: GptNeoxConfig, context: ForwardContext): Value {
     const module = `gpt_neox.layers.${layer}.${name}`;
     const base = { weight: weight(`${module}.weight`), transposed: true };
     const biased = isBiased(config, name) ? { ...base, bias: weight(`${module}.bias`) } : base;
-    const branch = lora(module);
-    return branch ? loraLinear(x, biased, branch) : linear(x, biased);
+    return adaptedLinear(x, biased, lora(module));
   };
   const attend = (x: Value, layer: number): Value => {
     const fused = reshape(project(x, layer, "attention.query_key_value"), ["B", "S", heads, 3 * headSize]);

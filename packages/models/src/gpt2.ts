@@ -1,13 +1,12 @@
 /** GPT-2 (Radford et al. 2019) as transformers' GPT2LMHeadModel computes it, codeparrot's variants included. */
 import { GradpoolError } from "@gradpool/errors";
 import {
+  adaptedLinear,
   add,
   attention,
   dropout,
   gather,
   layerNorm,
-  linear,
-  loraLinear,
   reshape,
   split,
   transpose,
@@ -161,8 +160,7 @@ function forward(config: Gpt2Config, prefix: string, context: ForwardContext): V
       bias: weight(`${prefix}${name}.bias`),
       transposed: false,
     };
-    const branch = lora(`transformer.${name}`);
-    return branch ? loraLinear(x, base, branch) : linear(x, base);
+    return adaptedLinear(x, base, lora(`transformer.${name}`));
   };
   const toHeads = (x: Value) => transpose(reshape(x, ["B", "S", heads, width / heads]), [0, 2, 1, 3]);
 

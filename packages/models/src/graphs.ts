@@ -3,7 +3,7 @@
  * (`buildLossGraph`); the third, for logits, lies in logits-graph.ts. Rows B, positions S and ranks are symbols,
  * the LoRA scalings inputs: one session of each serves every run on its base and targets (I9).
  */
-import { loraNames } from "@gradpool/adapter";
+import { loraNames, type AdaptedModule } from "@gradpool/adapter";
 import {
   backward,
   cast,
@@ -15,17 +15,21 @@ import {
   reshape,
   verify,
   where,
+  type DoraBranch,
   type DropoutMask,
   type LoraBranch,
+  type Shape,
   type Value,
 } from "@gradpool/graph";
-import type { DropoutSite, LinearModule, Model } from "./description.js";
+import type { DropoutSite, Model } from "./description.js";
 import { WEIGHT_DTYPES, type WeightDtype, type WeightsHeader } from "./tensors.js";
 
 export interface GraphOptions {
   model: Model;
   header: WeightsHeader;
-  targets: readonly LinearModule[];
+  targets: readonly AdaptedModule[];
+  /** Of the targets with DoRA: the squared norm of each output's weights [out], by module. */
+  squaredNorms?: ReadonlyMap<string, Float32Array>;
   /** Row [C] that an added pad token gets, by table; without one the tables stay as they are. */
   padRows?: ReadonlyMap<string, Float32Array>;
 }
@@ -42,6 +46,8 @@ export interface TrainingOptions {
 
 /** Names of the graphs' inputs and outputs; a mask is named after its module or its dropout's site. */
 export const maskName = (module: string) => `dropout_mask.${module}`;
+/** By what dropout lets the kept elements grow: DoRA needs it apart from the scaling. */
+export const DROPOUT_FACTOR = "dropout_factor";
 export const scalingName = (module: string) => `lora_scaling.${module}`;
 /** The symbol of the rank of the i-th target. */
 export const rankSymbol = (target: number) => `r${target}`;
@@ -50,7 +56,7 @@ export const gradientName = (tensor: string) => `gradient.${tensor}`;
 /**
  * Inputs: ids [B, S], positions [S], targets and weights [B·S]; per module a scaling and its LoRA
  * tensors, of a rank of their own; with dropout a bool mask [B·S, in] per module (1 keeps; the factor
- * 1 / (1 − p) belongs into the scaling), with the model's own dropouts one per site. Outputs: loss_sum, and one gradient per LoRA tensor.
+ * 1 / (1 − p) belongs into the scaling, with DoRA into an input of its own), with the model's own dropouts one per site. Outputs: loss_sum, and one gradient per LoRA tensor.
  */
 export function buildTrainingGraph(options: GraphOptions & TrainingOptions): Graph {
   const { graph, hidden, head, trainables } = buildForward(options, options);
@@ -90,7 +96,7 @@ interface Forward {
  * positions [S].
  */
 export function buildForward(
-  { model, header, targets, padRows }: GraphOptions,
+  { model, header, targets, squaredNorms, padRows }: GraphOptions,
   training?: TrainingOptions,
   maskOf: (positions: Value) => Value = causalMask,
 ): Forward {
@@ -103,7 +109,12 @@ export function buildForward(
     return row ? concat(weights(name), graph.literal(row, [1, row.length]), 0) : weights(name);
   });
   const trainables: Value[] = [];
-  const branches = targets.length > 0 ? loraBranches(graph, targets, trainables, training) : new Map<string, LoraBranch>();
+  const branches = new Map<string, LoraBranch | DoraBranch>();
+  for (const [i, target] of targets.entries()) {
+    const tensors = loraInputs(graph, target, rankSymbol(i), training !== undefined);
+    trainables.push(tensors.a, tensors.b, ...(tensors.magnitude ? [tensors.magnitude] : []));
+    branches.set(target.name, branchOf(target, tensors, squaredNorms, training?.dropout ?? false));
+  }
   const masks = new Map(training?.modelDropout ? model.dropouts.map((site) => [site.name, siteMask(graph, site)]) : []);
   const hidden = model.forward({
     graph,
@@ -119,26 +130,41 @@ export function buildForward(
   return { graph, hidden, trainables, head: () => tokenTable(model.tokenTables.head) };
 }
 
-function loraBranches(
-  graph: Graph,
-  targets: readonly LinearModule[],
-  trainables: Value[],
-  training: TrainingOptions | undefined,
-) {
-  const trainable = { trainable: training !== undefined };
-  return new Map(
-    targets.map(({ name, inFeatures, outFeatures }, i): [string, LoraBranch] => {
-      const names = loraNames(name);
-      const r = rankSymbol(i);
-      const scaling = graph.input(scalingName(name), "float32", []);
-      const a = graph.input(names.a, "float32", [r, inFeatures], trainable);
-      const b = graph.input(names.b, "float32", [outFeatures, r], trainable);
-      trainables.push(a, b);
-      const branch = { a, b, scaling };
-      if (!training?.dropout) return [name, branch];
-      return [name, { ...branch, mask: graph.input(maskName(name), "bool", ["B*S", inFeatures]) }];
-    }),
-  );
+interface LoraInputs {
+  a: Value;
+  b: Value;
+  magnitude: Value | undefined;
+  scaling: Value;
+}
+
+function loraInputs(graph: Graph, module: AdaptedModule, r: string, trainable: boolean): LoraInputs {
+  const { name, inFeatures, outFeatures, useDora } = module;
+  const names = loraNames(name);
+  const scaling = graph.input(scalingName(name), "float32", []);
+  const tensor = (tensorName: string, shape: Shape) => graph.input(tensorName, "float32", shape, { trainable });
+  const [a, b] = [tensor(names.a, [r, inFeatures]), tensor(names.b, [outFeatures, r])];
+  return { a, b, scaling, magnitude: useDora ? tensor(names.magnitude, [outFeatures]) : undefined };
+}
+
+function branchOf(
+  { name, inFeatures, outFeatures }: AdaptedModule,
+  { magnitude, ...lora }: LoraInputs,
+  squaredNorms: GraphOptions["squaredNorms"],
+  dropout: boolean,
+): LoraBranch | DoraBranch {
+  const { graph } = lora.a;
+  const mask = dropout ? graph.input(maskName(name), "bool", ["B*S", inFeatures]) : undefined;
+  if (!magnitude) return { ...lora, ...(mask && { mask }) };
+  const norms = squaredNorms?.get(name);
+  if (!norms) throw new Error(`DoRA needs the norms of ${name}'s weight`);
+  const dora = { ...lora, magnitude, squaredNorms: graph.literal(norms, [outFeatures]) };
+  return { ...dora, ...(mask && { dropout: { keep: mask, factor: dropoutFactor(graph) } }) };
+}
+
+/** One input for all modules. */
+function dropoutFactor(graph: Graph): Value {
+  const known = graph.inputs.find(({ name }) => name === DROPOUT_FACTOR);
+  return known ?? graph.input(DROPOUT_FACTOR, "float32", []);
 }
 
 function siteMask(graph: Graph, { name, probability, shape }: DropoutSite): DropoutMask {

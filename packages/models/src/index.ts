@@ -14,6 +14,7 @@ export {
   gradientName,
   maskName,
   rankSymbol,
+  DROPOUT_FACTOR,
   scalingName,
   type GraphOptions,
   type TrainingOptions,

@@ -5,11 +5,10 @@
  */
 import { GradpoolError } from "@gradpool/errors";
 import {
+  adaptedLinear,
   add,
   attention,
   gather,
-  linear,
-  loraLinear,
   mul,
   reshape,
   rmsNorm,
@@ -168,8 +167,7 @@ function forward(config: LlamaConfig, context: ForwardContext): Value {
     const module = `model.layers.${layer}.${name}`;
     const base = { weight: weight(`${module}.weight`), transposed: true };
     const biased = config.biasOf(name) ? { ...base, bias: weight(`${module}.bias`) } : base;
-    const branch = lora(module);
-    return branch ? loraLinear(x, biased, branch) : linear(x, biased);
+    return adaptedLinear(x, biased, lora(module));
   };
   const toHeads = (x: Value, count: number, headNorm?: string): Value => {
     const split = reshape(x, ["B", "S", count, headSize]);

@@ -44,6 +44,7 @@ export function defaultRecipe(): Recipe {
       dropout: 0.05,
       targetModules: ["c_attn", "c_proj"],
       useRslora: false,
+      useDora: false,
       initAdapter: "",
       rankPattern: {},
       alphaPattern: {},

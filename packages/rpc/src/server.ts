@@ -1,6 +1,3 @@
-import { existsSync } from "node:fs";
-import { fileURLToPath } from "node:url";
-import { loadSync } from "@grpc/proto-loader";
 import { ReflectionService } from "@grpc/reflection";
 import {
   Server as GrpcServer,
@@ -14,6 +11,8 @@ import {
 } from "@grpc/grpc-js";
 import { GradpoolError } from "@gradpool/errors";
 import { HealthImplementation } from "grpc-health-check";
+import { endSpan, inServerSpan, spanOfStream } from "./call-spans.js";
+import { FILE_DESCRIPTORS } from "./gen/descriptors.js";
 import type { AnyMethod, CallContext, Definition, Handlers } from "./methods.js";
 import { toStatus } from "./status.js";
 import { writeAll } from "./streams.js";
@@ -35,6 +34,10 @@ export interface ServerOptions {
   services: ServedService[];
   /** Told of errors that are the server's own fault. */
   onInternalError: (error: unknown, method: string) => void;
+  /** Told of each call that ended, health checks and reflection aside; `code`: "ok", or the error's. */
+  observe?: (call: { method: string; code: string; seconds: number }) => void;
+  /** How long open calls may go on after shutdown began; 2 s unless given. */
+  shutdownGraceMs?: number;
 }
 
 export interface RunningServer extends AsyncDisposable {
@@ -42,18 +45,15 @@ export interface RunningServer extends AsyncDisposable {
   address: string;
 }
 
-/** How long open calls may go on after shutdown began, in milliseconds. */
 const SHUTDOWN_GRACE_MS = 2_000;
 
-/** The contracts lie in the repository's proto folder, and beside the code in the published package. */
-function protoRoot(): string {
-  const published = fileURLToPath(new URL("../../proto", import.meta.url));
-  return existsSync(published) ? published : fileURLToPath(new URL("../../../../proto", import.meta.url));
-}
-
-const PROTO_FILES = ["tokenizer", "data_stream", "trainer_gateway", "coordinator", "checkpoint_store"].map(
-  (name) => `gradpool/v1/${name}.proto`,
-);
+/**
+ * What reflection tells: the descriptors that buf makes. Those that proto-loader makes of the files lack the imports
+ * between them, so that grpcurl cannot read them.
+ */
+const DESCRIBED = {
+  contracts: { fileDescriptorProtos: FILE_DESCRIPTORS.map((descriptor) => Buffer.from(descriptor, "base64")) },
+} as unknown as ConstructorParameters<typeof ReflectionService>[0];
 
 /** Starts a gRPC server with health checks and reflection. Errors: `unavailable` when the port is taken. */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
@@ -64,15 +64,14 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     for (const [name, method] of Object.entries(definition)) {
       names.add(method.path.split("/")[1] ?? "");
       const onInternal = (error: unknown) => options.onInternalError(error, method.path);
-      implementation[name] = adapt(method as AnyMethod, handlers[name], onInternal);
+      const handler = options.observe ? observed(handlers[name], method as AnyMethod, options.observe) : handlers[name];
+      implementation[name] = adapt(method as AnyMethod, handler, onInternal);
     }
     server.addService(definition, implementation);
   }
   const health = new HealthImplementation(Object.fromEntries([...names, ""].map((name) => [name, "SERVING"])));
   health.addToServer(server);
-  const reflection = new ReflectionService(loadSync(PROTO_FILES, { includeDirs: [protoRoot()] }), {
-    services: [...names],
-  });
+  const reflection = new ReflectionService(DESCRIBED, { services: [...names, "grpc.health.v1.Health"] });
   reflection.addToServer(server);
   const port = await bind(server, options.listen);
   const host = options.listen.slice(0, options.listen.lastIndexOf(":"));
@@ -80,7 +79,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     address: `${host}:${port}`,
     async [Symbol.asyncDispose]() {
       for (const name of names) health.setStatus(name, "NOT_SERVING");
-      const force = setTimeout(() => server.forceShutdown(), SHUTDOWN_GRACE_MS);
+      const force = setTimeout(() => server.forceShutdown(), options.shutdownGraceMs ?? SHUTDOWN_GRACE_MS);
       await new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
       clearTimeout(force);
     },
@@ -103,6 +102,43 @@ function reasonOf(error: Error): string {
   return error.message;
 }
 
+/** The handler, whose calls are told of when they have ended, also those that the client ended. */
+function observed(handler: unknown, method: AnyMethod, observe: NonNullable<ServerOptions["observe"]>): unknown {
+  const handle = handler as (input: unknown, context: CallContext) => unknown;
+  const begin = (signal: AbortSignal) => {
+    const startedAt = performance.now();
+    return (failure?: unknown) => {
+      const code = signal.aborted ? "cancelled" : failure === undefined ? "ok" : GradpoolError.from(failure).code;
+      observe({ method: method.path, code, seconds: (performance.now() - startedAt) / 1000 });
+    };
+  };
+  if (method.responseStream) {
+    return async function* (input: unknown, context: CallContext) {
+      const ended = begin(context.signal);
+      let failure: unknown;
+      try {
+        yield* handle(input, context) as AsyncIterable<unknown>;
+      } catch (error) {
+        failure = error;
+        throw error;
+      } finally {
+        ended(failure);
+      }
+    };
+  }
+  return async (input: unknown, context: CallContext) => {
+    const ended = begin(context.signal);
+    try {
+      const response = await handle(input, context);
+      ended();
+      return response;
+    } catch (error) {
+      ended(error);
+      throw error;
+    }
+  };
+}
+
 /** Turns a handler of async functions and iterables into what grpc-js calls. The one place that maps errors to status. */
 function adapt(method: AnyMethod, handler: unknown, onInternal: (error: unknown) => void): UntypedHandleCall {
   const handle = handler as (input: unknown, context: CallContext) => unknown;
@@ -112,12 +148,19 @@ function adapt(method: AnyMethod, handler: unknown, onInternal: (error: unknown)
       // A broken connection shows as the signal's abort and as the reader's error; without this listener it would crash.
       call.on("error", () => {});
       const input = "request" in call ? call.request : requestsOf(call);
-      writeAll(call, handle(input, context) as AsyncIterable<unknown>, context.signal).then(
-        () => call.end(),
-        (error: unknown) => {
-          if (!context.signal.aborted) call.emit("error", toStatus(error, onInternal));
-        },
-      );
+      inServerSpan(method.path, call.metadata, (given) => {
+        const span = spanOfStream(given);
+        writeAll(call, handle(input, context) as AsyncIterable<unknown>, context.signal).then(
+          () => {
+            endSpan(span);
+            call.end();
+          },
+          (error: unknown) => {
+            endSpan(span, context.signal.aborted ? undefined : error);
+            if (!context.signal.aborted) call.emit("error", toStatus(error, onInternal));
+          },
+        );
+      });
     };
   }
   return (
@@ -127,10 +170,18 @@ function adapt(method: AnyMethod, handler: unknown, onInternal: (error: unknown)
     const context = contextOf(call);
     call.on("error", () => {});
     const input = "request" in call ? call.request : requestsOf(call);
-    (async () => handle(input, context))().then(
-      (response) => respond(null, response),
-      (error: unknown) => respond(toStatus(error, onInternal), null),
-    );
+    inServerSpan(method.path, call.metadata, (span) => {
+      (async () => handle(input, context))().then(
+        (response) => {
+          endSpan(span);
+          respond(null, response);
+        },
+        (error: unknown) => {
+          endSpan(span, error);
+          respond(toStatus(error, onInternal), null);
+        },
+      );
+    });
   };
 }
 

@@ -1,14 +1,14 @@
-import { loraNames, loraTensorNames, type AdapterTensors } from "@gradpool/adapter";
-import { meanRow, type ModelSource } from "@gradpool/model-source";
+import { loraNames, loraTensorNames, type AdaptedModule, type AdapterTensors } from "@gradpool/adapter";
+import { meanRow, squaredNorms, type ModelSource } from "@gradpool/model-source";
 import {
   buildLossGraph,
   buildTrainingGraph,
+  DROPOUT_FACTOR,
   gradientName,
   maskName,
   rankSymbol,
   scalingName,
   type GraphOptions,
-  type LinearModule,
   type TrainingOptions,
 } from "@gradpool/models";
 import { lossFeeds, type Batch } from "./batch.js";
@@ -19,7 +19,7 @@ import type { SessionOptions } from "./session-options.js";
 /** A base and what is adapted: runs with equal bases share a session (I9). */
 export interface Base {
   source: ModelSource;
-  targets: readonly LinearModule[];
+  targets: readonly AdaptedModule[];
   /** The embedding has grown by one row, the mean of the others. */
   padRow: boolean;
 }
@@ -62,7 +62,7 @@ export class TrainingSession {
     const { dropout, modelDropout } = this.options;
     if (modelDropout) feedMasks(feeds, siteMasks(this.base.source.model.dropouts, symbols, needed(key)));
     if (dropout) feedMasks(feeds, dropoutMasks(this.base.targets, symbols.B * symbols.S, needed(key)));
-    // The masks are 0 and 1: what dropout adds to the kept elements rides on the scaling.
+    // The masks are 0 and 1: what dropout adds to the kept elements rides on the scaling, or is an input (DoRA).
     const kept = dropout ? 1 - needed(key).probability : 1;
     const ranks = feedAdapter(feeds, this.base.targets, adapter, kept);
     const outputs = await this.session.run({ ...symbols, ...ranks }, feeds);
@@ -110,7 +110,11 @@ export class LossSession {
 
 /** What a base's graphs are built from. */
 export async function graphOptions({ source, targets, padRow }: Base): Promise<GraphOptions> {
-  const options = { model: source.model, header: source.header, targets };
+  const norms = new Map<string, Float32Array>();
+  for (const target of targets) {
+    if (target.useDora) norms.set(target.name, Float32Array.from(await squaredNorms(source, target)));
+  }
+  const options = { model: source.model, header: source.header, targets, squaredNorms: norms };
   if (!padRow) return options;
   const { embedding, head } = source.model.tokenTables;
   const padRows = new Map<string, Float32Array>();
@@ -130,16 +134,17 @@ function needed(key: DropoutKey | undefined): DropoutKey {
 /** Feeds the adapter and gives the ranks that its modules' symbols stand for. `kept`: share that dropout keeps. */
 export function feedAdapter(
   feeds: Map<string, TensorData>,
-  targets: readonly LinearModule[],
+  targets: readonly AdaptedModule[],
   adapter: Adapter | undefined,
   kept = 1,
 ): Record<string, number> {
   const ranks: Record<string, number> = {};
   if (!adapter) return ranks;
   for (const [name, { data }] of adapter.tensors) feeds.set(name, data);
-  for (const [i, { name }] of targets.entries()) {
+  feeds.set(DROPOUT_FACTOR, Float32Array.of(1 / kept));
+  for (const [i, { name, useDora }] of targets.entries()) {
     const scaling = adapter.ownScalings?.get(name) ?? adapter.scaling;
-    feeds.set(scalingName(name), Float32Array.of(scaling / kept));
+    feeds.set(scalingName(name), Float32Array.of(useDora ? scaling : scaling / kept));
     ranks[rankSymbol(i)] = adapter.tensors.get(loraNames(name).a)?.shape[0] ?? 0;
   }
   return ranks;

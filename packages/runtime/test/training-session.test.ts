@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { initAdapter, type AdapterTensors } from "@gradpool/adapter";
-import { openModel, type ModelSource } from "@gradpool/model-source";
+import { openModel, weightNorms, type ModelSource } from "@gradpool/model-source";
 import { selectTargets, type LinearModule } from "@gradpool/models";
 import { LogitsSession, LossSession, TrainingSession, type Adapter, type Batch } from "@gradpool/runtime";
 
@@ -131,4 +131,31 @@ test("loss and logits sessions agree with training", async () => {
     sum += Math.log(z) + largest - scores[ids[row + 1]!]!;
   }
   assert.ok(Math.abs(sum / lossSum - 1) < 1e-5);
+});
+
+test("DoRA starts at the base's loss; all sessions agree, and any number of threads gives the same bits", async () => {
+  const dora = targets.map((target) => ({ ...target, useDora: true }));
+  const base = { source, targets: dora, padRow: false };
+  const start = { tensors: initAdapter(dora, 8, 1, await weightNorms(source, dora)), scaling: 4 };
+  const [example, further] = [batch(1, 20), structuredClone(start)];
+  for (const [name, { data }] of further.tensors) {
+    if (name.includes("lora_B")) data.forEach((_, i) => (data[i] = Math.sin(i) / 50));
+    if (name.includes("magnitude")) data.forEach((value, i) => (data[i] = value * (1 + Math.sin(i) / 9)));
+  }
+  await using loss = await LossSession.create(base, { threads: 1 });
+  await using plain = await LossSession.create({ ...base, targets: [] }, { threads: 1 });
+  const untouched = (await plain.run(example)).lossSum;
+  assert.ok(Math.abs((await loss.run(example, start)).lossSum / untouched - 1) < 1e-6);
+  const moved = (await loss.run(example, further)).lossSum;
+  assert.ok(Math.abs(moved / untouched - 1) > 1e-4);
+  const results = [];
+  for (const threads of [1, 3]) {
+    await using training = await TrainingSession.create(base, { threads, dropout: true });
+    const { lossSum } = await training.run(example, further, { probability: 0, seed: 5, step: 9, microBatch: 1 });
+    assert.ok(Math.abs(lossSum / moved - 1) < 1e-6);
+    const key = { probability: 0.1, seed: 5, step: 9, microBatch: 1 };
+    const { lossSum: dropped, gradients } = await training.run(batch(3, 40, 2), further, key);
+    results.push([dropped, bits(gradients)]);
+  }
+  assert.deepEqual(results[1], results[0]);
 });

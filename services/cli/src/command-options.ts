@@ -4,12 +4,14 @@ import type { CommandContext } from "./command-context.js";
 import type { CliConfig } from "./config.js";
 import { EXIT_CODES_HELP } from "./exit-codes.js";
 import { addRecipeFlags, address, requireFlags } from "./flags.js";
+import type { OutputFormat } from "./terminal/output.js";
+import { UsageError } from "./usage-error.js";
 
 export interface ProgramOptions {
   version: string;
   config: CliConfig;
-  /** Makes a command's context; `json` as its flag says. */
-  contextOf: (json: boolean) => CommandContext;
+  /** Makes a command's context, for results of that format. */
+  contextOf: (format: OutputFormat) => CommandContext;
 }
 
 export const HELP_TAIL = `
@@ -22,28 +24,39 @@ const DEFAULT_DATASET = "codeparrot";
 
 /** Errors: UsageError when one of the `required` flags is missing. */
 export function contextFor(
-  flags: { json?: boolean },
-  { contextOf }: ProgramOptions,
+  flags: OutputFlags,
+  { config, contextOf }: ProgramOptions,
   required: readonly string[] = [],
 ): CommandContext {
   requireFlags(flags, required);
-  return contextOf(flags.json === true);
+  const { json, output } = flags;
+  if (json && output && output !== "json") throw new UsageError(`--json and --output ${output} exclude each other`);
+  return contextOf(json ? "json" : (output ?? config.output));
+}
+
+/** Every command that has --json has --output too: addCommonFlags gives it. */
+export interface OutputFlags {
+  json?: boolean;
+  output?: OutputFormat;
 }
 
 export const jsonOption = (what = "one JSON document on standard output, and nothing else") =>
-  new Option("--json", what);
+  new Option("--json", `${what}; short for --output json`);
 
 export const JSON_LINES = "JSON lines on standard output, and nothing else";
 
 /** The flags of a command that talks to a running pool. */
-export function onPool(command: Command, { config }: ProgramOptions, json = jsonOption()): Command {
-  return command
-    .addOption(
-      new Option("--address <host:port>", "coordinator of the pool, also $GRADPOOL_ADDRESS")
-        .argParser(address)
-        .default(config.address),
-    )
-    .addOption(json);
+export function onPool(command: Command, options: ProgramOptions, json = jsonOption()): Command {
+  return onAddress(command, options).addOption(json);
+}
+
+/** The flag that says which pool. */
+export function onAddress(command: Command, { config }: ProgramOptions): Command {
+  return command.addOption(
+    new Option("--address <host:port>", "coordinator of the pool, also $GRADPOOL_ADDRESS")
+      .argParser(address)
+      .default(config.address),
+  );
 }
 
 /** The flags that say what to train. */

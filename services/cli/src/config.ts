@@ -2,36 +2,71 @@
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { modelPlaces, type ModelPlaces } from "@gradpool/model-source";
+import type { ChosenProfile } from "./settings/config-file.js";
+import type { OutputFormat } from "./terminal/output.js";
 
 export interface CliConfig {
   /** Folder for logs, pid files, converted models and the runs of local pools: $GRADPOOL_HOME. */
   home: string;
   /** Where models are looked for and kept. */
   models: ModelPlaces;
-  /** Coordinator of a running pool: $GRADPOOL_ADDRESS. */
+  /** Coordinator of a running pool: $GRADPOOL_ADDRESS, or the profile's. */
   address: string;
-  /** Checkpoint store that runs already: $GRADPOOL_CHECKPOINT_STORE_ADDRESS. */
+  /** Checkpoint store that runs already: $GRADPOOL_CHECKPOINT_STORE_ADDRESS, or the profile's. */
   checkpointStoreAddress?: string;
   /** Where models and data sets are fetched by name: $HF_ENDPOINT. */
   hubEndpoint: string;
+  /** Where traces are looked at: $GRADPOOL_JAEGER_URL. */
+  jaegerUrl: string;
   /** The whole environment, in which NVIDIA's driver and libraries look for what concerns them. */
   env: NodeJS.ProcessEnv;
   /** Show stack traces: $GRADPOOL_DEBUG. */
   debug: boolean;
+  /** Of results, where no flag says otherwise. */
+  output: OutputFormat;
+  profile: ChosenProfile | undefined;
+  /** Where address and checkpoint store come from, for people. */
+  origins: { address: string; checkpointStore: string };
 }
 
 export const DEFAULT_PORT = 7070;
 
-export function readCliConfig(env: NodeJS.ProcessEnv): CliConfig {
-  const checkpointStoreAddress = env["GRADPOOL_CHECKPOINT_STORE_ADDRESS"];
-  const home = resolve(env["GRADPOOL_HOME"] || join(homedir(), ".gradpool"));
+/** The variables that say what flags and profiles say, too. */
+export const ADDRESS_VARIABLE = "GRADPOOL_ADDRESS";
+export const STORE_VARIABLE = "GRADPOOL_CHECKPOINT_STORE_ADDRESS";
+
+/** Those that are gradpool's own. */
+export const CLI_VARIABLES = [ADDRESS_VARIABLE, STORE_VARIABLE, "GRADPOOL_HOME", "GRADPOOL_PROFILE", "GRADPOOL_DEBUG"];
+
+/** Folder of everything that gradpool keeps. */
+export const homeOf = (env: NodeJS.ProcessEnv): string => resolve(env["GRADPOOL_HOME"] || join(homedir(), ".gradpool"));
+
+/** The profile that the environment names. */
+export const profileOf = (env: NodeJS.ProcessEnv): string | undefined => env["GRADPOOL_PROFILE"] || undefined;
+
+/** `profile`: what it says counts less than the environment, unless a flag named it (`isFirst`). */
+export function readCliConfig(env: NodeJS.ProcessEnv, profile?: ChosenProfile | undefined, isFirst = false): CliConfig {
+  const choose = (variable: string, ofProfile: string | undefined) => {
+    const places: [origin: string, value: string | undefined][] = [
+      [`$${variable}`, env[variable]],
+      [`profile ${profile?.name}`, ofProfile],
+    ];
+    const [origin, value] = (isFirst ? places.reverse() : places).find(([, value]) => value) ?? ["default", undefined];
+    return { origin, value };
+  };
+  const address = choose(ADDRESS_VARIABLE, profile?.profile.address);
+  const store = choose(STORE_VARIABLE, profile?.profile.checkpoint_store);
   return {
-    ...(checkpointStoreAddress && { checkpointStoreAddress }),
-    home,
+    ...(store.value && { checkpointStoreAddress: store.value }),
+    home: homeOf(env),
     models: modelPlaces(env),
-    address: env["GRADPOOL_ADDRESS"] || `127.0.0.1:${DEFAULT_PORT}`,
+    address: address.value ?? `127.0.0.1:${DEFAULT_PORT}`,
     hubEndpoint: (env["HF_ENDPOINT"] || "https://huggingface.co").replace(/\/+$/, ""),
+    jaegerUrl: (env["GRADPOOL_JAEGER_URL"] || "http://localhost:16686").replace(/\/+$/, ""),
     env,
     debug: !["", "0", "false", undefined].includes(env["GRADPOOL_DEBUG"]),
+    output: profile?.profile.output ?? "table",
+    profile,
+    origins: { address: address.origin, checkpointStore: store.origin },
   };
 }

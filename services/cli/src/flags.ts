@@ -62,9 +62,22 @@ export function deviceOf(flags: { device?: DeviceRequest; trainers?: number }): 
 
 /** "host:port". */
 export function address(text: string): string {
-  const port = /^(?:[^\s:]+|\[[^\s\]]+\]):(\d{1,5})$/.exec(text)?.[1];
-  if (port === undefined || Number(port) > LAST_PORT) throw refusal(text, "HOST:PORT, such as 127.0.0.1:7070");
+  if (!isAddress(text)) throw refusal(text, "HOST:PORT, such as 127.0.0.1:7070");
   return text;
+}
+
+export function isAddress(text: string): boolean {
+  const port = /^(?:[^\s:]+|\[[^\s\]]+\]):(\d{1,5})$/.exec(text)?.[1];
+  return port !== undefined && Number(port) <= LAST_PORT;
+}
+
+/** One of a few words. */
+export function oneOf<T extends string>(words: readonly T[]): (text: string) => T {
+  return (text) => {
+    const word = words.find((one) => one === text);
+    if (word === undefined) throw refusal(text, `one of ${words.join(", ")}`);
+    return word;
+  };
 }
 
 const LAST_PORT = 65_535;

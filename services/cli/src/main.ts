@@ -21,4 +21,5 @@ process.exitCode = await runCli(process.argv.slice(2), {
   env: process.env,
   interrupts,
   version: manifest.version,
+  terminal: process.stdin.isTTY && process.stdout.isTTY ? { input: process.stdin, output: process.stdout } : undefined,
 });

@@ -1,6 +1,7 @@
 /** The command line's commands, flags and help. */
 import { Command, Option } from "commander";
 import type { StoreFlags } from "./checkpoints/store.js";
+import { addConfigFlag } from "./common-flags.js";
 import { addRunFlags, contextFor, HELP_TAIL, JSON_LINES, jsonOption, type ProgramOptions } from "./command-options.js";
 import { checkpointDelete } from "./commands/checkpoint-delete.js";
 import { checkpointExport, type CheckpointExportFlags } from "./commands/checkpoint-export.js";
@@ -9,11 +10,13 @@ import { checkpointVerify } from "./commands/checkpoint-verify.js";
 import { doctor, type DoctorFlags } from "./commands/doctor.js";
 import { train, type TrainFlags } from "./commands/train.js";
 import { up, type UpFlags } from "./commands/up.js";
+import { addCompletion, addConfig } from "./config-program.js";
 import { DEFAULT_PORT } from "./config.js";
+import { addEvents } from "./events-program.js";
 import { address, atLeast, device, number, port, singlePort } from "./flags.js";
 import { addEval, addExport, addSample } from "./inference-program.js";
 import { DEFAULT_RECOVERY_SECONDS } from "./local-stack/local-stack.js";
-import { addPool, addRun, addTrainer } from "./pool-program.js";
+import { addPool, addRun, addTop, addTrainer } from "./pool-program.js";
 
 const TRAIN_EXAMPLES = `
 Examples:
@@ -30,10 +33,13 @@ Examples:
 ${HELP_TAIL}`;
 
 const CHECKPOINT_HELP = `
-OUTPUT_DIR is the folder that a run wrote into. A checkpoint's own folder stands for both OUTPUT_DIR and NAME:
+OUTPUT_DIR is the folder that a run wrote into. A checkpoint's own folder stands for both OUTPUT_DIR and NAME.
+
+Examples:
   gradpool checkpoint list outputs/my-run
   gradpool checkpoint verify outputs/my-run/checkpoint-epoch0-step100
   gradpool checkpoint export outputs/my-run latest --to my-adapter
+  gradpool checkpoint delete outputs/my-run checkpoint-epoch0-step100
 ${HELP_TAIL}`;
 
 export function createProgram(options: ProgramOptions): Command {
@@ -46,11 +52,15 @@ export function createProgram(options: ProgramOptions): Command {
   addRun(program, options);
   addTrainer(program, options);
   addPool(program, options);
+  addEvents(program, options);
+  addTop(program, options);
   addCheckpointCommands(program, options);
   addSample(program, options);
   addEval(program, options);
   addExport(program, options);
   addDoctor(program, options);
+  addConfig(program, options);
+  addCompletion(program, options);
   return program;
 }
 
@@ -71,7 +81,7 @@ const RECOVERY_HELP = `at most so many seconds of work are repeated after a cras
 
 function addTrain(program: Command, options: ProgramOptions): void {
   const command = program.command("train").description("fine-tune a model, on this machine or on a running pool");
-  addStackFlags(addRunFlags(command))
+  addStackFlags(addConfigFlag(addRunFlags(command), options.config))
     .addOption(
       new Option("--address <host:port>", "train on the pool of this coordinator instead of an own one").argParser(
         address,
@@ -151,6 +161,5 @@ function addDoctor(program: Command, options: ProgramOptions): void {
     .description("what this machine can do; exit code 1 when it cannot train on its processor")
     .option("--online", "also ask whether the hub can be reached")
     .addOption(jsonOption())
-    .addHelpText("after", HELP_TAIL)
     .action((flags: DoctorFlags & { json?: boolean }) => doctor(flags, contextFor(flags, options)));
 }

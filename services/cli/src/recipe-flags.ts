@@ -80,6 +80,7 @@ export const RECIPE_FLAGS: readonly RecipeFlag[] = [
     "modules to adapt, by name or by the last parts of it; or one regular expression; or all-linear",
   ),
   lora("use_rslora", "boolean", "useRslora", "scaling is lora_alpha / sqrt(lora_r)"),
+  lora("use_dora", "boolean", "useDora", "train magnitudes of the weights, too (DoRA)"),
   lora("rank_pattern", "patterns", "rankPattern", "ranks of modules that have another, such as attn.c_proj=4,h.0.*=2"),
   lora("alpha_pattern", "patterns", "alphaPattern", "alphas of modules that have another"),
   lora("init_adapter", "text", "initAdapter", "folder of a PEFT adapter to start from"),

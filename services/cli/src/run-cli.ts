@@ -1,14 +1,17 @@
 /** Runs one command line, and makes an exit code of how it ended. */
 import { CommanderError, type Command } from "commander";
 import { GradpoolError } from "@gradpool/errors";
-import { readCliConfig } from "./config.js";
+import { addCommonFlags, formatIn, readSettings } from "./common-flags.js";
 import { EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE } from "./exit-codes.js";
 import { boolean } from "./flags.js";
 import { Interrupted, type Interrupts } from "./interrupts.js";
+import { startTracing } from "@gradpool/tracing";
 import { createProgram } from "./program.js";
+import { familiarName } from "./settings/familiar-names.js";
 import { oneSpelling, type KnownFlags } from "./spelling.js";
 import { oneLine } from "./terminal/format.js";
-import { Output, type Sink } from "./terminal/output.js";
+import { Output, type OutputFormat, type Sink } from "./terminal/output.js";
+import type { Terminal } from "./top/screen.js";
 import { UsageError } from "./usage-error.js";
 
 export interface CliEnvironment {
@@ -17,32 +20,36 @@ export interface CliEnvironment {
   env: NodeJS.ProcessEnv;
   interrupts: Interrupts;
   version: string;
+  terminal?: Terminal | undefined;
 }
 
 /** `argv` as the user gave it, less node and script. Gives the exit code. */
 export async function runCli(argv: readonly string[], environment: CliEnvironment): Promise<number> {
-  const { stdout, stderr, env, interrupts, version } = environment;
-  const config = readCliConfig(env);
-  const outputOf = (json: boolean) => new Output({ stdout, stderr, json });
-  // Flags may be wrong as a whole, and still a reader of JSON wants JSON.
-  let output = outputOf(argv.includes("--json"));
+  const { stdout, stderr, env, interrupts, version, terminal } = environment;
+  const { config, problem } = await readSettings(argv, env);
+  const outputOf = (format: OutputFormat) => new Output({ stdout, stderr, format });
+  // Flags may be wrong as a whole, and still a program wants a document.
+  let output = outputOf(formatIn(argv) ?? config.output);
   const program = createProgram({
     version,
     config,
-    contextOf: (json) => ({ output: (output = outputOf(json)), config, interrupts }),
+    contextOf: (format) => ({ output: (output = outputOf(format)), config, interrupts, terminal }),
   });
-  program.option("--debug", "show where an error came from, also $GRADPOOL_DEBUG");
+  addCommonFlags(program, problem);
   prepare(program, { stdout, stderr });
+  const tracing = await startTracing("gradpool-cli", env, (message) => output.note(message));
   try {
     await program.parseAsync(oneSpelling(argv, knownFlags(program)), { from: "user" });
     return EXIT_OK;
   } catch (reason) {
     const isDebug = config.debug || argv.includes("--debug");
     return explain(reason, output, isDebug);
+  } finally {
+    await tracing[Symbol.asyncDispose]();
   }
 }
 
-/** Errors are thrown instead of ending the process, and flags of the program are known to its commands. */
+/** Errors are thrown instead of ending the process. */
 function prepare(command: Command, { stdout, stderr }: { stdout: Sink; stderr: Sink }): void {
   command
     .exitOverride()
@@ -52,10 +59,7 @@ function prepare(command: Command, { stdout, stderr }: { stdout: Sink; stderr: S
       writeErr: (text) => void stderr.write(text),
       outputError: () => {},
     });
-  for (const inner of command.commands) {
-    if (inner.commands.length === 0) inner.option("--debug", "show where an error came from, also $GRADPOOL_DEBUG");
-    prepare(inner, { stdout, stderr });
-  }
+  for (const inner of command.commands) prepare(inner, { stdout, stderr });
 }
 
 function knownFlags(program: Command): KnownFlags {
@@ -101,7 +105,16 @@ function usageText(message: string): string {
   const text = oneLine(message.replace(/^error: /, ""))
     .replace(/^option '(-\S+)[^']*' argument '.*' is invalid\. /s, "$1 ")
     .replace(/^option '(-\S+)[^']*' argument missing$/, "$1 needs a value")
+    .replace(
+      /^command-argument value '(.*)' is invalid for argument '(.*)'\. Allowed choices are (.*)\.$/s,
+      (_, ...words) => {
+        const [value, name, choices] = words as string[];
+        return `${name} must be one of ${choices}, not ${JSON.stringify(value)}`;
+      },
+    )
     .replace(/^(unknown (?:option|command)) '(.*?)'/s, "$1 $2");
+  const flag = familiarName(/^unknown option --([\w-]+)/.exec(text)?.[1] ?? "");
+  if (flag) return `${text.replace(/\s*\(Did you mean .*/, "")}; it is called --${flag} here`;
   const suggestion = /^(.*?)\s*\(Did you mean (.*)\?\)$/.exec(text);
   if (suggestion) return `${suggestion[1]}; did you mean ${suggestion[2]}?`;
   return / must be /.test(text) ? text : `${text}; see --help`;

@@ -2,6 +2,7 @@
 import { GradpoolError } from "@gradpool/errors";
 import { defaultRecipe, NEW_START } from "@gradpool/recipe";
 import {
+  EventServiceService,
   PoolServiceService,
   RunServiceService,
   RunState,
@@ -39,6 +40,8 @@ export function runOf(given: Partial<Run> = {}): Run {
     lastEvaluation: undefined,
     bestEvaluation: undefined,
     stoppedEarly: false,
+    traceId: "",
+    traceparent: "",
     ...given,
   };
 }
@@ -67,6 +70,7 @@ export function trainerOf(given: Partial<Trainer> = {}): Trainer {
     runId: "",
     state: TrainerState.TRAINER_STATE_ACTIVE,
     stateReason: "",
+    deviceUse: 0.5,
     ...given,
   };
 }
@@ -78,10 +82,11 @@ const notExpected = (): never => {
 export interface FakeHandlers {
   runs?: Partial<Handlers<RunServiceService>>;
   pool?: Partial<Handlers<PoolServiceService>>;
+  events?: Handlers<EventServiceService>;
 }
 
 /** Serves the given RPCs at "host:port"; all others are refused. */
-export function startFakePool({ runs, pool }: FakeHandlers, listen = "127.0.0.1:0"): Promise<RunningServer> {
+export function startFakePool({ runs, pool, events }: FakeHandlers, listen = "127.0.0.1:0"): Promise<RunningServer> {
   const everyRun = Object.fromEntries(Object.keys(RunServiceService).map((name) => [name, notExpected]));
   const everyPool = Object.fromEntries(Object.keys(PoolServiceService).map((name) => [name, notExpected]));
   return startServer({
@@ -89,6 +94,7 @@ export function startFakePool({ runs, pool }: FakeHandlers, listen = "127.0.0.1:
     services: [
       service(RunServiceService, { ...everyRun, ...runs } as unknown as Handlers<RunServiceService>),
       service(PoolServiceService, { ...everyPool, ...pool } as unknown as Handlers<PoolServiceService>),
+      ...(events ? [service(EventServiceService, events)] : []),
     ],
     onInternalError: (error) => {
       throw error;

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { parseAllDocuments } from "yaml";
 import { bytes, duration, oneLine, table, trainableParameters } from "../src/terminal/format.js";
 import { Output } from "../src/terminal/output.js";
 import { TrainingProgress } from "../src/terminal/training-progress.js";
@@ -50,7 +51,7 @@ describe("Output", () => {
     const terminal = new Kept();
     terminal.isTTY = true;
     terminal.columns = 30;
-    const output = new Output({ stdout: terminal, stderr: terminal, json: false });
+    const output = new Output({ stdout: terminal, stderr: terminal, format: "table" });
     output.progress("step 1");
     output.progress("step 2");
     output.say("checkpoint saved");
@@ -63,7 +64,7 @@ describe("Output", () => {
 
   test("elsewhere it comes as lines, not too many", () => {
     const stderr = new Kept();
-    const output = new Output({ stdout: new Kept(), stderr, json: false });
+    const output = new Output({ stdout: new Kept(), stderr, format: "table" });
     for (let step = 1; step <= 1000; step++) output.progress(`step ${step}`, step === 1000);
     assert.equal(stderr.text, "step 1\nstep 1000\n");
   });
@@ -71,7 +72,7 @@ describe("Output", () => {
   test("with --json standard output holds documents alone, and there is no progress", () => {
     const stdout = new Kept();
     const stderr = new Kept();
-    const output = new Output({ stdout, stderr, json: true });
+    const output = new Output({ stdout, stderr, format: "json" });
     output.say("text");
     output.stream("text");
     output.progress("step 1", true);
@@ -80,6 +81,17 @@ describe("Output", () => {
     assert.equal(stdout.text, '{"a":1}\n{"error":{"code":"not_found","message":"no such run"}}\n');
     assert.equal(stderr.text, "gradpool: no such run\n");
   });
+});
+
+test("YAML documents hold what JSON does, in the words of YAML 1.1 readers too", () => {
+  const stdout = new Kept();
+  const output = new Output({ stdout, stderr: new Kept(), format: "yaml" });
+  const documents = [{ a: [1e-7, null], no: "yes", missing: undefined, text: "x\ny" }, { b: {} }];
+  for (const document of documents) output.document(document);
+  assert.equal(stdout.text.match(/^---$/gm)?.length, 2);
+  assert.ok(stdout.text.includes('"no": "yes"'));
+  const read = parseAllDocuments(stdout.text).map((document) => document.toJS() as unknown);
+  assert.deepEqual(read, JSON.parse(JSON.stringify(documents)));
 });
 
 test("the training line shows speed and remaining time of the last steps", () => {

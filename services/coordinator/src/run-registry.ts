@@ -8,10 +8,16 @@ import {
   type LoraRecipe,
   type Recipe,
   type Run,
+  type RunLogEntry,
   type RunSpec,
   type StepMetrics,
   type WatchRunResponse,
 } from "@gradpool/rpc";
+import type { EventPayload } from "@gradpool/events";
+import type { Draft, EventBook } from "./events/event-book.js";
+import { eventOfChange, eventsOfRun } from "./events/run-events.js";
+import { linesOfChange, linesOfRun, type LogLine } from "./run-log.js";
+import { isSampled, traceIdOf } from "@gradpool/tracing";
 import { bestOf } from "./runs/evaluations.js";
 import type { CompleteRecipe } from "./runs/prepare.js";
 import { hasEnded, RunRecord } from "./runs/run-record.js";
@@ -20,22 +26,36 @@ import type { Change, RunStore } from "./store/run-store.js";
 /** Runs that have ended whose steps stay in memory; those of others are read from the store. */
 const HISTORIES_KEPT = 16;
 
-/** What happens to a run's record: a change as it is recorded, or some of the run's fields. */
-export type RecordedChange = Change | { type: "patch"; runId: string; patch: Partial<Run> };
+/** Runs that have not ended; with as many, no other is taken. */
+export const MAX_UNFINISHED_RUNS = 1_000;
+
+/** Entries of a run's log that are read from the store at a time. */
+const LOG_PAGE_ENTRIES = 256;
+
+/** What happens to a run's record: a change as it is recorded, some of the run's fields, or something to tell. */
+export type RecordedChange =
+  | Change
+  | { type: "patch"; runId: string; patch: Partial<Run> }
+  /** An event that is about no run. */
+  | { type: "tell"; trainerId?: string; payload: EventPayload }
+  /** A line for a run's log. */
+  | ({ type: "note"; runId: string } & LogLine);
 
 /** All runs, as they are recorded in the store. */
 export class RunRegistry {
   readonly #store: RunStore;
+  readonly #events: EventBook;
   /** In order of submission. */
   readonly #records = new Map<string, RunRecord>();
   readonly #ended: string[] = [];
 
-  private constructor(store: RunStore) {
+  private constructor(store: RunStore, events: EventBook) {
     this.#store = store;
+    this.#events = events;
   }
 
-  static async load(store: RunStore): Promise<RunRegistry> {
-    const registry = new RunRegistry(store);
+  static async load(store: RunStore, events: EventBook): Promise<RunRegistry> {
+    const registry = new RunRegistry(store, events);
     for (const run of store.recorded.runs) {
       const history = hasEnded(run) ? undefined : await store.history(run.runId);
       registry.#records.set(run.runId, new RunRecord(run, history));
@@ -66,14 +86,34 @@ export class RunRegistry {
     yield* record.watch(afterStep, signal, record.history ? undefined : await this.#store.history(runId));
   }
 
+  /** Entries of a run's log behind `after`; with `follow` until the run has ended. Errors: `not_found`, `cancelled`. */
+  async *watchLog(runId: string, after: number, follow: boolean, signal: AbortSignal): AsyncGenerator<RunLogEntry> {
+    const record = this.get(runId);
+    for (let place = after; ;) {
+      const { hasEnded: isLast, logged } = record;
+      const page = await this.#store.runLog(runId, place, LOG_PAGE_ENTRIES);
+      yield* page;
+      place = page.at(-1)?.number ?? place;
+      if (page.length === LOG_PAGE_ENTRIES) continue;
+      if (isLast || !follow) return;
+      await record.loggedMore(logged, signal);
+    }
+  }
+
   /**
-   * A new run for `spec`, to be recorded. Errors: `invalid_argument`, and `failed_precondition` when another
-   * run writes into the same folder.
+   * A new run for `spec`, submitted in the span `traceparent`, to be recorded. Errors: `invalid_argument`,
+   * `failed_precondition` when another run writes into the same folder, and `resource_exhausted` when too many have
+   * not ended.
    */
-  newRun(spec: RunSpec | undefined): Run {
+  newRun(spec: RunSpec | undefined, traceparent: string): Run {
     if (!spec) throw new GradpoolError("invalid_argument", "spec is missing");
     completeRecipe(spec);
-    for (const { run } of this.unfinished) {
+    const { unfinished } = this;
+    if (unfinished.length >= MAX_UNFINISHED_RUNS) {
+      const problem = `${MAX_UNFINISHED_RUNS} runs have not ended, and the pool takes no more`;
+      throw new GradpoolError("resource_exhausted", `${problem}; try again when one has, or cancel one`);
+    }
+    for (const { run } of unfinished) {
       if (resolve(run.spec?.outputDir ?? "") !== resolve(spec.outputDir)) continue;
       const problem = `output_dir ${spec.outputDir} is in use by ${run.runId}`;
       throw new GradpoolError("failed_precondition", `${problem}; choose another output_dir, or cancel that run`);
@@ -101,15 +141,44 @@ export class RunRegistry {
       lastEvaluation: undefined,
       bestEvaluation: undefined,
       stoppedEarly: false,
+      traceId: isSampled(traceparent) ? traceIdOf(traceparent) : "",
+      traceparent,
     };
   }
 
-  /** Records all of it or nothing; from then on everyone sees it. */
+  /** Records all of it or nothing, and what it tells (I6); from then on everyone sees it. */
   async commit(changes: readonly RecordedChange[]): Promise<void> {
     const written = this.#written(changes);
-    if (written.length === 0) return;
-    await this.#store.commit(written);
-    for (const change of written) this.#apply(change);
+    const told = this.#told(changes, written);
+    if (written.length + told.length === 0) return;
+    await this.#store.commit([...written, ...told]);
+    for (const change of [...written, ...told]) this.#apply(change);
+    this.#events.recorded();
+  }
+
+  /** Events and log entries: what the changes say themselves, then what became of each run. */
+  #told(changes: readonly RecordedChange[], written: readonly Change[]): Change[] {
+    const time = new Date();
+    const drafts: Draft[] = [];
+    const entries: Change[] = [];
+    const enter = (runId: string, lines: readonly LogLine[]) => {
+      for (const line of lines) entries.push({ type: "log", runId, entry: { time, ...line } });
+    };
+    for (const change of changes) {
+      if (change.type === "tell") drafts.push(change);
+      if (change.type === "note") enter(change.runId, [change]);
+    }
+    for (const change of written) {
+      const run = "runId" in change ? this.#records.get(change.runId)?.recorded : undefined;
+      const payload = eventOfChange(change);
+      if (run && payload) drafts.push({ run, payload });
+      if (run) enter(run.runId, linesOfChange(change));
+      if (change.type !== "run") continue;
+      const before = this.#records.get(change.run.runId)?.recorded;
+      drafts.push(...eventsOfRun(before, change.run).map((made) => ({ run: change.run, payload: made })));
+      enter(change.run.runId, linesOfRun(before, change.run));
+    }
+    return [...this.#events.record(drafts, time), ...entries];
   }
 
   /** As the store takes them: whole runs, and with a step the run that it belongs to. */
@@ -123,7 +192,7 @@ export class RunRegistry {
     for (const change of changes) {
       if (change.type === "run") runs.set(change.run.runId, change.run);
       else if (change.type === "patch") patch(change.runId, () => change.patch);
-      else others.push(change);
+      else if (change.type !== "tell" && change.type !== "note") others.push(change);
       if (change.type === "step") patch(change.runId, ({ tokens }) => afterStep(change.step, tokens));
       if (change.type === "evaluation") patch(change.runId, (run) => afterEvaluation(change.evaluation, run));
       if (change.type === "steps") patch(change.runId, () => afterSteps(change));
@@ -132,8 +201,8 @@ export class RunRegistry {
   }
 
   #apply(change: Change): void {
-    if (change.type === "request" || change.type === "drained") return;
-    const runId = change.type === "run" ? change.run.runId : change.runId;
+    const runId = change.type === "run" ? change.run.runId : "runId" in change ? change.runId : undefined;
+    if (runId === undefined) return;
     const record = this.#records.get(runId);
     if (record) record.apply(change);
     else if (change.type === "run") this.#records.set(runId, new RunRecord(change.run, []));

@@ -1,8 +1,10 @@
 import type { TrainerState as CoreTrainer } from "./core/state.js";
+import { DeviceUse } from "./device-use.js";
 import type { Runtime } from "./runs/start.js";
 import {
   MessageQueue,
   TrainerState,
+  type Heartbeat,
   type ResultHeader,
   type Trainer,
   type TrainerHello,
@@ -22,9 +24,11 @@ export class TrainerConnection {
   #microBatches = 0;
   #tokensPerSecond = 0;
   #residentBytes = 0;
+  readonly #deviceUse: DeviceUse;
 
-  constructor(hello: TrainerHello) {
+  constructor(hello: TrainerHello, nowMs: number) {
     this.#hello = hello;
+    this.#deviceUse = new DeviceUse(nowMs);
   }
 
   get trainerId(): string {
@@ -39,11 +43,13 @@ export class TrainerConnection {
     this.outgoing.push({ message });
   }
 
-  heard(residentBytes: number): void {
+  heard({ residentBytes, taskId }: Heartbeat, nowMs: number): void {
     this.#residentBytes = residentBytes;
+    this.#deviceUse.computing(taskId, nowMs);
   }
 
-  finished({ targetTokens, computeMs }: ResultHeader): void {
+  finished({ targetTokens, computeMs }: ResultHeader, nowMs: number): void {
+    this.#deviceUse.finished(computeMs, nowMs);
     const speed = (1000 * targetTokens) / Math.max(computeMs, 1e-3);
     const before = this.#microBatches === 0 ? speed : this.#tokensPerSecond;
     this.#tokensPerSecond = before + NEWEST_WEIGHT * (speed - before);
@@ -51,7 +57,7 @@ export class TrainerConnection {
   }
 
   /** For ListTrainers; `runId` is the run that it computes for, `state` what the core knows of it. */
-  describe(runId: string, state: CoreTrainer | undefined): Trainer {
+  describe(runId: string, state: CoreTrainer | undefined, nowMs: number): Trainer {
     return {
       ...this.#hello,
       ...describeState(state),
@@ -59,6 +65,7 @@ export class TrainerConnection {
       connectedAt: this.#connectedAt,
       microBatches: this.#microBatches,
       tokensPerSecond: this.#tokensPerSecond,
+      deviceUse: this.#deviceUse.share(nowMs),
       runId,
     };
   }

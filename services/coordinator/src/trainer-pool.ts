@@ -1,10 +1,19 @@
 /** The trainers' side of the engine: their conversations, and what they send. */
 import { GradpoolError } from "@gradpool/errors";
-import { RunState, type ResultHeader, type TaskFailed, type Trainer, type TrainerHello } from "@gradpool/rpc";
-import type { Logger } from "@gradpool/service-kit";
+import {
+  RunState,
+  type Heartbeat,
+  type ResultHeader,
+  type TaskFailed,
+  type Trainer,
+  type TrainerHello,
+} from "@gradpool/rpc";
+import { OTHER, type Logger } from "@gradpool/service-kit";
 import { isActive, trainerOf } from "./core/lookup.js";
 import type { Effect } from "./core/state.js";
 import type { Engine, Trainers } from "./engine.js";
+import type { CoordinatorMetrics } from "./metrics/coordinator-metrics.js";
+import { noteOf } from "./run-log.js";
 import type { RunRegistry } from "./run-registry.js";
 import { runtimeClass, type Runtime } from "./runs/start.js";
 import type { Change } from "./store/run-store.js";
@@ -24,6 +33,7 @@ export interface TrainerPoolOptions {
   registry: RunRegistry;
   log: Logger;
   leases: Leases;
+  metrics: CoordinatorMetrics;
   /** Trainers that are given no work, on request. */
   drained: readonly string[];
 }
@@ -48,7 +58,7 @@ export class TrainerPool implements Trainers, Disposable {
     const { engine, log, leases } = this.#options;
     const { trainerId } = hello;
     this.#connections.get(trainerId)?.outgoing.end();
-    const connection = new TrainerConnection(hello);
+    const connection = new TrainerConnection(hello, now().nowMs);
     this.#connections.set(trainerId, connection);
     connection.send({ $case: "welcome", value: leases });
     const deviceClass = runtimeClass(hello);
@@ -77,10 +87,10 @@ export class TrainerPool implements Trainers, Disposable {
     void this.#options.engine.happen({ event: { type: "trainer-pulled", trainerId, tasks, ...now() } });
   }
 
-  heard(connection: TrainerConnection, residentBytes: number): void {
+  heard(connection: TrainerConnection, heartbeat: Heartbeat): void {
     if (!this.#isCurrent(connection)) return;
     const { trainerId } = connection;
-    connection.heard(residentBytes);
+    connection.heard(heartbeat, now().nowMs);
     const waiting = this.#heard.get(trainerId);
     if (waiting) return void Object.assign(waiting, now());
     const sign = now();
@@ -115,8 +125,11 @@ export class TrainerPool implements Trainers, Disposable {
     const task = engine.taskOf(taskId);
     if (!task || task.trainerId !== trainerId) return false;
     const value = engine.run(task.runId).readResult(task, header, gradients);
+    engine.traces.resultArrived(header);
     const accepted = await engine.result(taskId, value, now().nowMs);
-    if (accepted) this.#connections.get(trainerId)?.finished(header);
+    const connection = this.#connections.get(trainerId);
+    if (accepted) connection?.finished(header, now().nowMs);
+    this.#options.metrics.result(header, task, accepted, connection?.runtime.deviceClass ?? OTHER);
     return accepted;
   }
 
@@ -159,7 +172,8 @@ export class TrainerPool implements Trainers, Disposable {
       // Meant for the connection before this one: the core will hear in a moment that it is gone.
       if (!connection?.hasJoined) return;
       const run = engine.run(effect.task.runId);
-      connection.send({ $case: "task", value: run.taskMessage(effect.task, connection) });
+      const traceparent = engine.traces.traceparentOf(effect.task);
+      connection.send({ $case: "task", value: { ...run.taskMessage(effect.task, connection), traceparent } });
     } else if (effect.type === "cancel-task") {
       connection?.send({ $case: "cancel", value: { taskId: effect.taskId } });
     } else {
@@ -181,7 +195,7 @@ export class TrainerPool implements Trainers, Disposable {
   #describe(connection: TrainerConnection): Trainer {
     const { state } = this.#options.engine;
     const task = state.tasks.find(({ trainerId }) => trainerId === connection.trainerId);
-    return connection.describe(task?.runId ?? "", trainerOf(state, connection.trainerId));
+    return connection.describe(task?.runId ?? "", trainerOf(state, connection.trainerId), now().nowMs);
   }
 
   /** While the loop is held up, one look at the clock waits, not many. */
@@ -203,7 +217,13 @@ export class TrainerPool implements Trainers, Disposable {
       const record = registry.get(runId);
       const isRunning = phase === "running" && record.run.state === RunState.RUN_STATE_RUNNING;
       const served = active.some((trainer) => deviceClass === undefined || trainer.deviceClass === deviceClass);
-      record.tell({ waitingFor: !isRunning || served ? "" : lackOf(deviceClass, active) });
+      const waitingFor = !isRunning || served ? "" : lackOf(deviceClass, active);
+      if (waitingFor === record.run.waitingFor) continue;
+      record.tell({ waitingFor });
+      const note = waitingFor
+        ? noteOf(runId, "warn", `waits for ${waitingFor}`)
+        : noteOf(runId, "info", "waits no longer");
+      void engine.happen({ changes: [note] });
     }
   }
 }

@@ -19,8 +19,16 @@ describe("the coordinator's configuration", () => {
       checkpointStoreAddress: "127.0.0.1:7003",
       runStore: undefined,
       recoveryMs: 30_000,
+      httpHosts: [],
+      drainMs: 25_000,
       models: modelPlaces({ GRADPOOL_HOME: "/srv/gradpool" }),
+      nats: undefined,
     });
+  });
+
+  it("takes NATS's addresses, and who it is there", () => {
+    const { nats } = readCoordinatorConfig({ ...ENV, NATS_URL: "nats://nats:4222", NATS_TOKEN: "t" });
+    assert.deepEqual(nats, { servers: ["nats:4222"], tls: false, token: "t" });
   });
 
   it("takes a file for the run store, and seconds between recovery points", () => {

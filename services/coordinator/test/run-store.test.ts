@@ -7,8 +7,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
-import { RunState, type StepMetrics } from "@gradpool/rpc";
+import { LogLevel, RunState, type Event, type StepMetrics } from "@gradpool/rpc";
 import { createLogger } from "@gradpool/service-kit";
+import { MAX_LOG_ENTRIES } from "../src/store/run-store.js";
 import { SqliteRunStore } from "../src/store/sqlite-run-store.js";
 import { failure, runNamed } from "./support.js";
 
@@ -46,7 +47,9 @@ describe("the run store", () => {
     const checkpoint = { path: "/out/checkpoint-epoch0-step1", step: 1, epoch: 0, removed: false };
     {
       await using store = await SqliteRunStore.open(path, LOG);
-      assert.deepEqual(store.recorded, { life: 1, runs: [], requests: [], drained: [] });
+      const { events, ...recorded } = store.recorded;
+      assert.deepEqual(recorded, { life: 1, runs: [], requests: [], drained: [] });
+      assert.match(events.logId, /^[0-9a-f]{16}$/);
       await store.commit([
         { type: "run", run: runNamed("b") },
         { type: "request", requestId: "1", content: "x", subject: "b" },
@@ -63,7 +66,8 @@ describe("the run store", () => {
       await store.commit([{ type: "drained", trainerId: "t1", draining: false }]);
     }
     await using store = await SqliteRunStore.open(path, LOG);
-    assert.deepEqual(store.recorded, {
+    const { events: _, ...recorded } = store.recorded;
+    assert.deepEqual(recorded, {
       life: 2,
       runs: [runNamed("b", { state: RunState.RUN_STATE_RUNNING, step: 1 }), runNamed("a")],
       requests: [{ requestId: "1", content: "x", subject: "b" }],
@@ -103,6 +107,44 @@ describe("the run store", () => {
     await store.commit([{ type: "run", run: runNamed("b") }]);
     await store.commit([{ type: "steps", runId: "b", steps, evaluations: [1, 2].map(evaluated) }]);
     assert.equal((await store.history("b")).length, 4);
+  });
+
+  it("holds events, what they told, and a bounded log of each run", async (t) => {
+    const path = storePath(t);
+    const eventAt = (position: number): Event => ({
+      ...{ eventId: `x-${position}`, runSequence: position, time: new Date(position), runId: "a", trainerId: "" },
+      ...{ traceparent: "", payload: { $case: "runStep", value: stepNumber(position) } },
+    });
+    const told = { events: 9, step: 4, evaluation: 3, checkpoint: 2 };
+    const entry = (message: string) => ({ time: new Date(1), level: LogLevel.LOG_LEVEL_INFO, message });
+    let logId = "";
+    {
+      await using store = await SqliteRunStore.open(path, LOG);
+      ({ logId } = store.recorded.events);
+      await store.commit([1, 2, 3, 4].map((position) => ({ type: "event", position, event: eventAt(position) })));
+      await store.commit([
+        { type: "told", runId: "a", told },
+        { type: "published", position: 2, stream: "then" },
+        { type: "forget-events", through: 2, instead: eventAt(20) },
+      ]);
+      for (let i = 0; i < MAX_LOG_ENTRIES + 3; i++) {
+        await store.commit([{ type: "log", runId: "a", entry: entry(`line ${i}`) }]);
+      }
+    }
+    await using store = await SqliteRunStore.open(path, LOG);
+    const published = { position: 2, stream: "then" };
+    assert.deepEqual(store.recorded.events, { logId, newest: 4, published, told: new Map([["a", told]]) });
+    assert.deepEqual(await store.events(0, 2), [
+      { position: 2, event: eventAt(20) },
+      { position: 3, event: eventAt(3) },
+    ]);
+    assert.deepEqual(await store.events(3, 10), [{ position: 4, event: eventAt(4) }]);
+    const log = await store.runLog("a", 0, 2 * MAX_LOG_ENTRIES);
+    assert.equal(log.length, MAX_LOG_ENTRIES);
+    assert.deepEqual(log[0], { number: 4, ...entry("line 3") });
+    assert.deepEqual(await store.runLog("a", MAX_LOG_ENTRIES + 2, 10), [
+      { number: MAX_LOG_ENTRIES + 3, ...entry(`line ${MAX_LOG_ENTRIES + 2}`) },
+    ]);
   });
 
   it("belongs to one coordinator at a time", async (t) => {

@@ -3,8 +3,10 @@ import assert from "node:assert/strict";
 import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
+import { PLOTS } from "@gradpool/plots";
 import { RunState } from "@gradpool/rpc";
 import { readSafetensors } from "@gradpool/safetensors";
+import { EVENT_FILE } from "@gradpool/tensorboard";
 import { World } from "./world.js";
 
 describe("a run", { timeout: 240_000 }, () => {
@@ -55,7 +57,8 @@ describe("a run", { timeout: 240_000 }, () => {
       ],
     );
     const result = ["adapter_config.json", "adapter_model.safetensors", "README.md", "tokenizer.json"];
-    const files = [...result, "metrics.json", "loss.svg", "loss.png"];
+    const plots = PLOTS.flatMap((name) => [`${name}.svg`, `${name}.png`]);
+    const files = [...result, "metrics.json", EVENT_FILE, ...plots];
     assert.deepEqual(
       readdirSync(world.outputDir()).sort(),
       [...files, "checkpoint-epoch1-step3", "checkpoint-epoch1-step4"].sort(),
@@ -77,8 +80,10 @@ describe("a run", { timeout: 240_000 }, () => {
     for (const name of adapter.tensors.keys()) {
       assert.ok(moments.has(`exp_avg.${name}`) && moments.has(`exp_avg_sq.${name}`));
     }
-    assert.match(world.output("output/loss.svg").toString(), /^<svg/);
-    assert.equal(world.output("output/loss.png").subarray(1, 4).toString(), "PNG");
+    for (const name of PLOTS) {
+      assert.match(world.output(`output/${name}.svg`).toString(), /^<svg/);
+      assert.equal(world.output(`output/${name}.png`).subarray(1, 4).toString(), "PNG");
+    }
   });
 
   it("writes metrics.json and trainer_state.json under the contract's names", async () => {

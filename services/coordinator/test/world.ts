@@ -11,6 +11,7 @@ import { modelPlaces } from "@gradpool/model-source";
 import { defaultRecipe, NEW_START } from "@gradpool/recipe";
 import {
   createClient,
+  EventServiceService,
   PoolServiceService,
   RunServiceService,
   type CheckpointUpdate,
@@ -105,7 +106,7 @@ export interface Ended {
 function startCoordinator(listen: string, services: Surroundings, options: WorldOptions): Promise<Coordinator> {
   const { leases, recoveryMs = 0, runStore } = options;
   const config = {
-    ...{ listen, recoveryMs, runStore, models: NO_CACHE },
+    ...{ listen, recoveryMs, runStore, drainMs: 0, models: NO_CACHE, httpHosts: [] },
     tokenizerAddress: services.tokenizer.address,
     dataStreamAddress: services.dataStream.address,
     checkpointStoreAddress: services.store.address,
@@ -119,6 +120,7 @@ export class World implements AsyncDisposable {
   #coordinator: Coordinator;
   readonly runs: Client<RunServiceService>;
   readonly pool: Client<PoolServiceService>;
+  readonly events: Client<EventServiceService>;
   readonly #trainers: FakeTrainer[] = [];
   #names = 0;
 
@@ -129,6 +131,7 @@ export class World implements AsyncDisposable {
     this.#coordinator = coordinator;
     this.runs = createClient(RunServiceService, coordinator.address);
     this.pool = createClient(PoolServiceService, coordinator.address);
+    this.events = createClient(EventServiceService, coordinator.address);
     this.#options = options;
   }
 
@@ -222,6 +225,7 @@ export class World implements AsyncDisposable {
     await Promise.all(this.#trainers.map((trainer) => trainer[Symbol.asyncDispose]()));
     this.runs.close();
     this.pool.close();
+    this.events.close();
     await this.coordinator[Symbol.asyncDispose]();
     if (this.#options.ownServices) await endSurroundings(this.services);
     rmSync(this.folder, { recursive: true, force: true });

@@ -15,6 +15,8 @@ export interface ComputeTask {
   loraDropout: number;
   modelDropout: boolean;
   gradientCheckpointing: boolean;
+  /** The adapter has DoRA's magnitude vectors. */
+  useDora: boolean;
   /** Of modules that have others, by full name. */
   ownRanks: Readonly<Record<string, number>>;
   ownScalings: Readonly<Record<string, number>>;

@@ -4,8 +4,8 @@
  * the thread, and with it the trainer.
  */
 import { parentPort, workerData } from "node:worker_threads";
+import type { AdaptedModule } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
-import type { LinearModule } from "@gradpool/models";
 import { onnxRuntimeVersion, type Adapter } from "@gradpool/runtime";
 import { writeSafetensors } from "@gradpool/safetensors";
 import { AdapterShelf } from "./adapter-shelf.js";
@@ -30,14 +30,14 @@ const sessions = new SessionCache({
   onLoaded: (modelId, seconds) => post(port, { type: "loaded", modelId, seconds }),
 });
 
-function adapterOf(task: ComputeTask, targets: readonly LinearModule[]): Adapter {
+function adapterOf(task: ComputeTask, targets: readonly AdaptedModule[]): Adapter {
   const ranked = targets.map((module) => ({ ...module, r: task.ownRanks[module.name] ?? task.loraR }));
   const tensors = adapters.get(task.adapterId, ranked);
   return { tensors, scaling: task.loraScaling, ownScalings: new Map(Object.entries(task.ownScalings)) };
 }
 
 async function evaluate(task: ComputeTask): Promise<ComputeResult> {
-  const { session, source, targets } = await sessions.getForLoss(task.base);
+  const { session, source, targets } = await sessions.getForLoss(task.base, task.useDora);
   const batch = batchOf(task, source.model.description, task.base.padRow);
   const adapter = adapterOf(task, targets);
   const startedAt = performance.now();
@@ -46,9 +46,9 @@ async function evaluate(task: ComputeTask): Promise<ComputeResult> {
 }
 
 async function compute(task: ComputeTask): Promise<ComputeResult> {
-  const { modelDropout, gradientCheckpointing } = task;
-  const dropout = task.loraDropout > 0;
-  const { session, source, targets } = await sessions.get(task.base, { dropout, modelDropout, gradientCheckpointing });
+  const { modelDropout, gradientCheckpointing, useDora } = task;
+  const options = { dropout: task.loraDropout > 0, modelDropout, gradientCheckpointing };
+  const { session, source, targets } = await sessions.get(task.base, options, useDora);
   const batch = batchOf(task, source.model.description, task.base.padRow);
   const { loraDropout: probability, seed, step, microBatch } = task;
   const adapter = adapterOf(task, targets);

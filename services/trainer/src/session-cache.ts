@@ -1,6 +1,7 @@
+import type { AdaptedModule } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
 import { openModel, type ModelPlaces, type ModelSource } from "@gradpool/model-source";
-import type { LinearModule, TrainingOptions } from "@gradpool/models";
+import type { TrainingOptions } from "@gradpool/models";
 import type { BaseModel } from "@gradpool/rpc";
 import { LossSession, TrainingSession, type Base, type SessionOptions } from "@gradpool/runtime";
 
@@ -10,7 +11,7 @@ export const MAX_SESSIONS = 2;
 export interface LoadedBase<S extends TrainingSession | LossSession = TrainingSession> {
   session: S;
   source: ModelSource;
-  targets: LinearModule[];
+  targets: AdaptedModule[];
 }
 
 export interface SessionCacheOptions {
@@ -23,7 +24,7 @@ export interface SessionCacheOptions {
 }
 
 /**
- * One session per base, targets, pad row and training options, for every run, rank, batch size and
+ * One session per base, targets, pad row, LoRA or DoRA, and training options, for every run, rank, batch size and
  * length (I9), and one for evaluations, which computes no gradient. Use it from one caller at a time: a
  * session may be released by the next `get`.
  */
@@ -37,26 +38,27 @@ export class SessionCache implements AsyncDisposable {
    * Errors: those of openModel; `failed_precondition` when the folder holds another model than `base` names
    * or lacks one of its modules; `resource_exhausted` when memory is short.
    */
-  get(base: BaseModel, training: Required<TrainingOptions>): Promise<LoadedBase> {
+  get(base: BaseModel, training: Required<TrainingOptions>, useDora = false): Promise<LoadedBase> {
     const { dropout, modelDropout, gradientCheckpointing } = training;
     const options = { ...this.options.session, ...training };
-    return this.#get(base, [dropout, modelDropout, gradientCheckpointing], (graph) =>
+    return this.#get(base, useDora, [dropout, modelDropout, gradientCheckpointing], (graph) =>
       TrainingSession.create(graph, options),
     );
   }
 
   /** As `get`, for losses without gradients. */
-  getForLoss(base: BaseModel): Promise<LoadedBase<LossSession>> {
-    return this.#get(base, "loss", (graph) => LossSession.create(graph, this.options.session));
+  getForLoss(base: BaseModel, useDora = false): Promise<LoadedBase<LossSession>> {
+    return this.#get(base, useDora, "loss", (graph) => LossSession.create(graph, this.options.session));
   }
 
   /** `kind`: of sessions, with which `create` goes. */
   async #get<S extends TrainingSession | LossSession>(
     base: BaseModel,
+    useDora: boolean,
     kind: readonly boolean[] | string,
     create: (graph: Base) => Promise<S>,
   ): Promise<LoadedBase<S>> {
-    const key = JSON.stringify([base.modelId, base.modelHash, base.targetModules, base.padRow, kind]);
+    const key = JSON.stringify([base.modelId, base.modelHash, base.targetModules, base.padRow, useDora, kind]);
     const known = this.#loaded.get(key);
     if (known) {
       this.#loaded.delete(key);
@@ -65,7 +67,7 @@ export class SessionCache implements AsyncDisposable {
     }
     const source = await openModel(base.modelId, this.options.models);
     checkHash(base, source);
-    const targets = modulesOf(base, source);
+    const targets = modulesOf(base, source, useDora);
     // Before the new one takes memory.
     while (this.#loaded.size >= MAX_SESSIONS) await this.#releaseOldest();
     this.options.onLoading(base.modelId);
@@ -98,14 +100,14 @@ function checkHash({ modelId, modelHash }: BaseModel, source: ModelSource): void
   );
 }
 
-function modulesOf({ modelId, targetModules }: BaseModel, source: ModelSource): LinearModule[] {
+function modulesOf({ modelId, targetModules }: BaseModel, source: ModelSource, useDora: boolean): AdaptedModule[] {
   if (targetModules.length === 0) {
     throw new GradpoolError("invalid_argument", "target_modules: there are none; name at least one");
   }
   const modules = new Map(source.model.description.modules.map((module) => [module.name, module]));
   return targetModules.map((name) => {
     const module = modules.get(name);
-    if (module) return module;
+    if (module) return { ...module, useDora };
     throw new GradpoolError("failed_precondition", `target_modules: ${modelId} has no ${name}; submit the run again`);
   });
 }

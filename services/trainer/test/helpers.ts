@@ -49,6 +49,7 @@ export function taskOf(taskId: string, changes: Partial<MicroBatchTask> = {}): M
     loraDropout: 0,
     modelDropout: false,
     gradientCheckpointing: false,
+    useDora: false,
     ownRanks: {},
     ownScalings: {},
     seed: 7,
@@ -58,6 +59,7 @@ export function taskOf(taskId: string, changes: Partial<MicroBatchTask> = {}): M
     lengths: Array.from({ length: rows }, (_, row) => Math.max(1, rowLength - row)),
     targetMask: new Uint8Array(),
     evaluate: false,
+    traceparent: "",
     ...changes,
   };
 }
@@ -82,6 +84,7 @@ export function startTrainer(coordinatorAddress: string, options: StartOptions =
     trainerId,
     threads,
     device: { kind: "cpu" } as const,
+    finishMs: 25_000,
     env: process.env,
     models: modelPlaces({ GRADPOOL_HOME: join(tmpdir(), "gradpool-no-cache") }),
   };

@@ -58,9 +58,10 @@ describe("the sessions of a compute thread", () => {
     assert.equal(await loadsBy({ ...base, padRow: true }, PLAIN), 1);
     assert.equal(await loadsBy(base, { ...PLAIN, modelDropout: true }), 1);
     assert.equal(await loadsBy(base, { ...PLAIN, gradientCheckpointing: true }), 1);
+    assert.equal(await loadsBy(base, PLAIN, true), 1);
     // Evaluations have one of their own.
     await sessions.getForLoss(base);
     await sessions.getForLoss({ ...base });
-    assert.equal(loads, 8);
+    assert.equal(loads, 9);
   });
 });

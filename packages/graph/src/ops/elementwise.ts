@@ -46,6 +46,7 @@ export type ElementwiseOp =
   | "Div"
   | "Exp"
   | "Log"
+  | "Sqrt"
   | "Cos"
   | "Sin"
   | "Erf"
@@ -75,6 +76,7 @@ export const elementwiseOps: Record<ElementwiseOp, OpRule> = {
     (node, g) => scale(div(mul(g, y(node)), input(node.inputs, 1)), -1),
   ),
   Log: unary((node, g) => div(g, x(node))),
+  Sqrt: unary((node, g) => div(g, scale(y(node), 2))),
   Exp: unary((node, g) => mul(g, y(node))),
   Cos: unary((node, g) => scale(mul(g, sin(x(node))), -1)),
   Sin: unary((node, g) => mul(g, cos(x(node)))),

@@ -1,6 +1,6 @@
 /** A model, perhaps with an adapter, to use in this process. */
 import { join } from "node:path";
-import { loraScaling, ownScalings, parseAdapterConfig, readAdapter, withRanks } from "@gradpool/adapter";
+import { adaptedModules, loraScaling, ownScalings, parseAdapterConfig, readAdapter } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
 import { openModel, type ModelPlaces, type ModelSource } from "@gradpool/model-source";
 import { selectTargets, type LinearModule } from "@gradpool/models";
@@ -49,7 +49,7 @@ export async function openAdaptedModel(
   }
   if (!folder) return { source, tokenizer, targets: [], padRow: false };
   const config = parseAdapterConfig(await folder.readJson(ADAPTER_CONFIG));
-  const targets = withRanks(selectTargets(description, config.targetModules), config);
+  const targets = adaptedModules(selectTargets(description, config.targetModules), config);
   const weights = await folder.read(ADAPTER_WEIGHTS);
   const tensors = readAdapter(weights, targets, config.r, join(folder.path, ADAPTER_WEIGHTS));
   const adapter = { tensors, scaling: loraScaling(config), ownScalings: ownScalings(targets, config) };

@@ -1,12 +1,13 @@
 /**
- * A model with an adapter in its weights: W + scaling · B·A in the base's dtypes, and where training added a
+ * A model with an adapter in its weights: W + scaling · B·A in the base's dtypes (with DoRA its outputs have their
+ * magnitudes for lengths), and where training added a
  * pad token, tables with its row. Read and written piece by piece: memory does not grow with the model.
  */
-import { open, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { addProduct, loraProduct, type LoraProduct } from "@gradpool/adapter";
+import { addProduct, addSquares, loraProduct, scaleOutputs, type LoraProduct } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
-import { meanRow, type ModelSource } from "@gradpool/model-source";
+import { meanRow, moduleWeight, tensorPieces, type ModelSource } from "@gradpool/model-source";
 import type { WeightEntry } from "@gradpool/models";
 import { fromFloat32, layOut, toFloat32 } from "@gradpool/safetensors";
 import { SOURCE_FILES } from "@gradpool/tokenizers";
@@ -16,8 +17,6 @@ const CONFIG = "config.json";
 /** Copied where it exists; tells how the model's authors sample from it. */
 const GENERATION_CONFIG = "generation_config.json";
 const WEIGHTS = "model.safetensors";
-/** Bytes of a tensor that are in memory at once, but for at least one row. */
-const PIECE_BYTES = 8 << 20;
 
 /** A piece of a file; each file's come together. */
 export interface FilePiece {
@@ -68,7 +67,10 @@ async function* mergedWeights({ source, targets, adapter, padRow }: AdaptedModel
   for (const target of adapter ? targets : []) {
     const { tensors, scaling, ownScalings } = adapter as NonNullable<typeof adapter>;
     const own = ownScalings?.get(target.name) ?? scaling;
-    products.set(weightName(source, target.name), loraProduct(target, tensors, own, model.description.fanInFanOut));
+    products.set(
+      moduleWeight(source, target.name).name,
+      loraProduct(target, tensors, own, model.description.fanInFanOut),
+    );
   }
   const padRows = padRow ? await tablePadRows(source) : new Map<string, Float32Array>();
   const stored = [...header.tensors.values()].map(
@@ -92,35 +94,41 @@ async function* mergedTensor(
   entry: WeightEntry,
   product: LoraProduct | undefined,
 ): AsyncGenerator<Uint8Array> {
-  const rowBytes = (entry.end - entry.begin) / (entry.shape[0] ?? 1);
-  const pieceBytes = product ? Math.max(1, Math.floor(PIECE_BYTES / rowBytes)) * rowBytes : PIECE_BYTES;
-  for await (const { at, data } of tensorPieces(source, entry, pieceBytes)) {
-    if (!product) {
-      yield data;
-      continue;
-    }
-    // A copy of its own, which may be changed.
-    const rows = Float32Array.from(toFloat32({ dtype: entry.dtype, data }));
-    addProduct(rows, at / rowBytes, product);
+  if (!product) {
+    for await (const { data } of tensorPieces(source, entry)) yield data;
+    return;
+  }
+  const layout = { columns: product.columns, fanInFanOut: source.model.description.fanInFanOut };
+  const factors = product.magnitude && (await doraFactors(source, entry, product, product.magnitude));
+  for await (const { firstRow, rows } of summedPieces(source, entry, product)) {
+    if (factors) scaleOutputs(rows, firstRow, factors, layout);
     yield fromFloat32(rows, entry.dtype);
   }
 }
 
-/** A tensor's bytes in pieces, each with its place in the tensor. Errors: `data_loss` when the file has become shorter. */
-async function* tensorPieces(
-  source: ModelSource,
-  { name, file: weightsFile, begin, end }: WeightEntry,
-  pieceBytes: number,
-): AsyncGenerator<{ at: number; data: Uint8Array }> {
-  await using file = await open(join(source.weightsDir, weightsFile));
-  for (let at = 0; at < end - begin; at += pieceBytes) {
-    const data = new Uint8Array(Math.min(pieceBytes, end - begin - at));
-    const { bytesRead } = await file.read(data, 0, data.byteLength, begin + at);
-    if (bytesRead < data.byteLength) {
-      throw new GradpoolError("data_loss", `model_id: ${name} ends before its time; get the model again`);
-    }
-    yield { at, data };
+/** Rows of W + scaling · B·A. */
+async function* summedPieces(source: ModelSource, entry: WeightEntry, product: LoraProduct) {
+  for await (const { firstRow, data } of tensorPieces(source, entry)) {
+    // A copy of its own, which may be changed.
+    const rows = Float32Array.from(toFloat32({ dtype: entry.dtype, data }));
+    addProduct(rows, firstRow, product);
+    yield { firstRow, rows };
   }
+}
+
+/** What DoRA multiplies each output of the sum by [out]: its magnitude over its length. */
+async function doraFactors(
+  source: ModelSource,
+  entry: WeightEntry,
+  product: LoraProduct,
+  magnitude: Float32Array,
+): Promise<Float64Array> {
+  const layout = { columns: product.columns, fanInFanOut: source.model.description.fanInFanOut };
+  const squares = new Float64Array(magnitude.length);
+  for await (const { firstRow, rows } of summedPieces(source, entry, product)) {
+    addSquares(squares, rows, firstRow, layout);
+  }
+  return squares.map((square, output) => magnitude[output]! / Math.sqrt(square));
 }
 
 /** The row that an added pad token has in each table of tokens, as training used it. */
@@ -131,12 +139,4 @@ async function tablePadRows(source: ModelSource): Promise<Map<string, Float32Arr
   const copies = ["lm_head.weight"].filter((name) => source.header.tensors.has(name));
   for (const table of new Set([embedding, head, ...copies])) rows.set(table, await meanRow(source, table));
   return rows;
-}
-
-/** A module's weight in the file, whose names may lack the first part. */
-function weightName({ header }: ModelSource, module: string): string {
-  const names = [`${module}.weight`, `${module.replace(/^[^.]*\./, "")}.weight`];
-  const name = names.find((candidate) => header.tensors.has(candidate));
-  if (name === undefined) throw new Error(`the weights of ${module} were checked when the model was opened`);
-  return name;
 }

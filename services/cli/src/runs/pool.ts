@@ -3,15 +3,22 @@ import { randomUUID } from "node:crypto";
 import { GradpoolError } from "@gradpool/errors";
 import {
   createClient,
+  EventServiceService,
   PoolServiceService,
   RunServiceService,
   type Client,
+  type Evaluation,
+  type Event,
   type GetPoolResponse,
   type Run,
+  type RunLogEntry,
   type RunSpec,
+  type StepMetrics,
   type Trainer,
+  type WatchEventsRequest,
   type WatchRunResponse,
 } from "@gradpool/rpc";
+import { inSpan } from "@gradpool/tracing";
 import { noPool, Outage } from "./outage.js";
 import { hasEnded } from "./run-state.js";
 
@@ -21,11 +28,18 @@ const CALL_TIMEOUT_MS = 30_000;
 /** A look at the pool, which looks at its services. */
 const STATUS_TIMEOUT_MS = 10_000;
 
+export interface RunSoFar {
+  run: Run;
+  steps: StepMetrics[];
+  evaluations: Evaluation[];
+}
+
 export type RunUpdate = NonNullable<WatchRunResponse["update"]>;
 
 export class Pool implements Disposable {
   readonly #runs: Client<RunServiceService>;
   readonly #pool: Client<PoolServiceService>;
+  readonly #events: Client<EventServiceService>;
   readonly #note: (text: string) => void;
 
   /** `address`: "host:port" of a coordinator. `note` is told when it is away and waited for, once each time. */
@@ -35,12 +49,13 @@ export class Pool implements Disposable {
   ) {
     this.#runs = createClient(RunServiceService, address);
     this.#pool = createClient(PoolServiceService, address);
+    this.#events = createClient(EventServiceService, address);
     this.#note = note;
   }
 
   async submit(spec: RunSpec, signal?: AbortSignal): Promise<Run> {
     const send = (requestId: string) => this.#runs.submitRun({ requestId, spec }, options(signal));
-    return given((await this.#write(send, signal)).run);
+    return inSpan("submit run", {}, async () => given((await this.#write(send, signal)).run));
   }
 
   async get(runId: string, signal?: AbortSignal): Promise<Run> {
@@ -110,9 +125,73 @@ export class Pool implements Disposable {
     }
   }
 
+  /** Events as WatchEvents gives them, each once; goes on where it was when the connection was lost. */
+  async *events(wanted: WatchEventsRequest, signal: AbortSignal): AsyncGenerator<Event> {
+    let { afterId } = wanted;
+    for await (const { event } of this.#again(
+      () => this.#events.watchEvents({ ...wanted, afterId }, { signal }),
+      signal,
+    )) {
+      if (!event) continue;
+      afterId = event.eventId;
+      yield event;
+    }
+  }
+
+  /** A run's log; with `follow` until the run has ended, as `events`. Errors: `not_found` besides. */
+  async *log(runId: string, follow: boolean, signal: AbortSignal): AsyncGenerator<RunLogEntry> {
+    let afterNumber = 0;
+    const watch = () => this.#runs.watchRunLog({ runId, afterNumber, follow }, { signal });
+    for await (const { entry } of this.#again(watch, signal)) {
+      if (!entry) continue;
+      afterNumber = entry.number;
+      yield entry;
+    }
+  }
+
+  /** A run with all its steps and evaluations up to now. Errors: as watch. */
+  async history(runId: string, signal: AbortSignal): Promise<RunSoFar> {
+    const steps: StepMetrics[] = [];
+    const evaluations: Evaluation[] = [];
+    let run: Run | undefined;
+    for await (const update of this.watch(runId, signal)) {
+      if (update.$case === "run") run ??= update.value;
+      else if (update.$case === "step") steps.push(update.value);
+      // After a lost connection the last one may come again.
+      else if (update.$case === "evaluation" && update.value.step > (evaluations.at(-1)?.step ?? 0)) {
+        evaluations.push(update.value);
+      }
+      // What a run was at the first moment is all that is asked for.
+      const { step = 0, lastEvaluation } = run ?? {};
+      const isBehind = steps.length < step || (evaluations.at(-1)?.step ?? 0) < (lastEvaluation?.step ?? 0);
+      if (run && !isBehind && !hasEnded(run)) break;
+    }
+    return { run: given(run), steps, evaluations };
+  }
+
   [Symbol.dispose](): void {
     this.#runs.close();
     this.#pool.close();
+    this.#events.close();
+  }
+
+  /** A stream that is asked for again when its connection is lost, until it ends by itself. */
+  async *#again<T>(stream: () => AsyncIterable<T>, signal: AbortSignal): AsyncGenerator<T> {
+    const outage = new Outage(this.address, this.#note);
+    for (;;) {
+      let problem: GradpoolError;
+      try {
+        for await (const message of stream()) {
+          outage.end();
+          yield message;
+        }
+        return;
+      } catch (reason) {
+        problem = GradpoolError.from(reason);
+      }
+      signal.throwIfAborted();
+      await outage.wait(problem, signal);
+    }
   }
 
   /** A read: whoever asked can ask again. */

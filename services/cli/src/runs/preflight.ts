@@ -1,5 +1,5 @@
 import { stat } from "node:fs/promises";
-import { ownScalings, withRanks } from "@gradpool/adapter";
+import { adaptedModules, ownScalings } from "@gradpool/adapter";
 import { downloadText, openModel, type ModelPlaces, type OpenOptions } from "@gradpool/model-source";
 import { selectTargets } from "@gradpool/models";
 import { GradpoolError } from "@gradpool/errors";
@@ -22,7 +22,7 @@ export async function preflight(
   const onProgress: OpenOptions["onProgress"] = (progress) => report(downloadText("the model", progress));
   const { description } = (await openModel(spec.modelId, models, { onProgress, signal })).model;
   const { lora } = recipe;
-  if (lora) ownScalings(withRanks(selectTargets(description, lora.targetModules), lora), lora);
+  if (lora) ownScalings(adaptedModules(selectTargets(description, lora.targetModules), lora), lora);
   if (recipe.maxLength > description.maxPositions) {
     const problem = `max_length ${recipe.maxLength} is beyond the model's ${description.maxPositions} positions`;
     throw new GradpoolError("invalid_argument", `${problem}; lower --max_length`);

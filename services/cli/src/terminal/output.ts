@@ -1,5 +1,6 @@
 /** What a command writes: results on standard output, everything else on standard error. */
 import type { ErrorCode } from "@gradpool/errors";
+import { stringify } from "yaml";
 
 /** The part of a stream that is used; process.stdout and process.stderr have it. */
 export interface Sink {
@@ -8,48 +9,57 @@ export interface Sink {
   columns?: number;
 }
 
+/** Results as text for people, or as documents for programs: JSON, one a line, or YAML, each after "---". */
+export const OUTPUT_FORMATS = ["table", "json", "yaml"] as const;
+export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
+
 export interface OutputOptions {
   stdout: Sink;
   stderr: Sink;
-  /** Results as JSON, and nothing else on standard output. */
-  json: boolean;
+  /** With json and yaml nothing else is on standard output. */
+  format: OutputFormat;
 }
 
 /** Plain progress lines come no more often than this. */
 const PLAIN_PROGRESS_MS = 5_000;
 
 export class Output {
-  readonly json: boolean;
+  readonly #format: OutputFormat;
   readonly #stdout: Sink;
   readonly #stderr: Sink;
   #liveLine = "";
   #lastPlainMs = -Infinity;
   #failureFacts: object = {};
 
-  constructor({ stdout, stderr, json }: OutputOptions) {
-    this.json = json;
+  constructor({ stdout, stderr, format }: OutputOptions) {
+    this.#format = format;
     this.#stdout = stdout;
     this.#stderr = stderr;
   }
 
+  /** People read the results, not programs. */
+  get isForPeople(): boolean {
+    return this.#format === "table";
+  }
+
   /** Progress is drawn over itself, on a terminal. */
   get isLive(): boolean {
-    return this.#stderr.isTTY === true && !this.json;
+    return this.#stderr.isTTY === true && this.isForPeople;
   }
 
-  /** Lines of a result for people; nothing with --json. */
+  /** Lines of a result for people; nothing for programs. */
   say(text: string): void {
-    if (!this.json) this.#write(this.#stdout, `${text}\n`);
+    if (this.isForPeople) this.#write(this.#stdout, `${text}\n`);
   }
 
-  /** A piece of text as it comes, without a line's end; nothing with --json. */
+  /** A piece of text as it comes, without a line's end; nothing for programs. */
   stream(text: string): void {
-    if (!this.json) this.#write(this.#stdout, text);
+    if (this.isForPeople) this.#write(this.#stdout, text);
   }
 
-  /** One JSON document, or one line of a stream of them; only with --json. */
+  /** One document, or the next of a stream of them; nothing for people. */
   document(value: unknown): void {
-    if (this.json) this.#write(this.#stdout, `${JSON.stringify(value)}\n`);
+    if (!this.isForPeople) this.#write(this.#stdout, documentText(value, this.#format));
   }
 
   /** A remark that is no result. */
@@ -70,10 +80,10 @@ export class Output {
 
   /**
    * How far things are. On a terminal the line replaces the previous one; elsewhere it is written every
-   * few seconds, or when it is `due` whatever the time. Nothing with --json.
+   * few seconds, or when it is `due` whatever the time. Nothing for programs.
    */
   progress(line: string, due = false): void {
-    if (this.json) return;
+    if (!this.isForPeople) return;
     if (this.isLive) {
       const width = Math.max(20, (this.#stderr.columns || 80) - 1);
       this.#liveLine = line.length > width ? `${line.slice(0, width - 1)}…` : line;
@@ -102,4 +112,11 @@ export class Output {
     sink.write(text);
     this.#stderr.write(this.#liveLine);
   }
+}
+
+function documentText(value: unknown, format: OutputFormat): string {
+  const json = JSON.stringify(value);
+  if (format === "json") return `${json}\n`;
+  // What JSON leaves out, YAML does, too; and what YAML 1.1 takes for a boolean is quoted.
+  return `---\n${stringify(JSON.parse(json), { compat: "yaml-1.1", lineWidth: 0 })}`;
 }

@@ -19,18 +19,22 @@ export class TrainingProgress {
     return tokens / Math.max(1e-9, this.#seconds);
   }
 
+  /** At the speed of the last steps; 0 before the first. */
+  secondsLeft(totalSteps: number): number {
+    const stepsLeft = Math.max(0, totalSteps - (this.#window.at(-1)?.step ?? totalSteps));
+    return stepsLeft === 0 ? 0 : (stepsLeft * this.#seconds) / this.#window.length;
+  }
+
   line(totalSteps: number): string {
     const last = this.#window.at(-1);
     if (!last) return "";
-    const left = Math.max(0, totalSteps - last.step);
-    const remaining = (left * this.#seconds) / this.#window.length;
     const share = totalSteps > 0 ? ` (${Math.floor((100 * last.step) / totalSteps)} %)` : "";
     return [
       `step ${count(last.step)}/${count(totalSteps)}${share}`,
       `loss ${last.loss.toFixed(4)}`,
       `lr ${Number(last.learningRate.toPrecision(3)).toExponential()}`,
       `${count(Math.round(this.tokensPerSecond))} tokens/s`,
-      `${duration(remaining)} left`,
+      `${duration(this.secondsLeft(totalSteps))} left`,
     ].join("  ");
   }
 

@@ -9,9 +9,13 @@ import {
   type Run,
   type RunServiceService,
 } from "@gradpool/rpc";
+import { activeTraceparent, inSpan } from "@gradpool/tracing";
 import type { Engine } from "../engine.js";
 import { contentOf, type Requests } from "../requests.js";
 import type { RunRegistry } from "../run-registry.js";
+
+/** As packages/rpc names it for clients with a trace. */
+const SUBMIT_SPAN = "gradpool.v1.RunService/SubmitRun";
 
 export interface RunServiceParts {
   registry: RunRegistry;
@@ -33,8 +37,13 @@ export function runServiceHandlers({
     return new GradpoolError("unavailable", "the coordinator is stopping; try again later", { cause: error });
   };
 
+  const refuseWhenStopping = () => {
+    if (stopping.aborted) throw explained(undefined);
+  };
+
   /** Tells the core of what a client wants of a run, once per request, and gives the run as it is then. */
   const ask = async (rpc: string, message: Uint8Array, requestId: string, event: RunWish): Promise<Run> => {
+    refuseWhenStopping();
     const record = registry.get(event.runId);
     await requests.once(requestId, contentOf(rpc, message), async (request) => {
       requireUnfinished(record.run, event.type);
@@ -47,12 +56,15 @@ export function runServiceHandlers({
 
   return {
     async submitRun({ requestId, spec }) {
+      refuseWhenStopping();
       const content = contentOf("SubmitRun", SubmitRunRequest.encode({ requestId: "", spec }).finish());
-      const runId = await requests
-        .once(requestId, content, (request) => engine.submit(spec, (submitted) => [request(submitted)]))
-        .catch((error: unknown) => {
-          throw explained(error);
-        });
+      const submit = () =>
+        requests.once(requestId, content, (request) => engine.submit(spec, (submitted) => [request(submitted)]));
+      // A run's trace begins here, unless its client began one.
+      const traced = activeTraceparent() === "" ? inSpan(SUBMIT_SPAN, { kind: "server" }, submit) : submit();
+      const runId = await traced.catch((error: unknown) => {
+        throw explained(error);
+      });
       if (runId === "") throw explained(new GradpoolError("cancelled", "cancelled"));
       return { run: registry.get(runId).run };
     },
@@ -65,6 +77,16 @@ export function runServiceHandlers({
     async *watchRun({ runId, afterStep }, { signal }) {
       try {
         yield* registry.watch(runId, afterStep, AbortSignal.any([signal, stopping]));
+      } catch (error) {
+        throw explained(error);
+      }
+    },
+    async *watchRunLog({ runId, afterNumber, follow }, { signal }) {
+      const entries = registry.watchLog(runId, afterNumber, follow, AbortSignal.any([signal, stopping]));
+      registry.get(runId);
+      yield { entry: undefined };
+      try {
+        for await (const entry of entries) yield { entry };
       } catch (error) {
         throw explained(error);
       }

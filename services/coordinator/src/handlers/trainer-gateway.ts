@@ -12,6 +12,9 @@ import type { Engine } from "../engine.js";
 import type { TrainerPool } from "../trainer-pool.js";
 import type { TrainerConnection } from "../trainer-connection.js";
 
+/** A trainer's id is part of a subject on NATS, three bytes for some characters. */
+const MAX_ID_CHARACTERS = 128;
+
 export function trainerGatewayHandlers(engine: Engine, trainers: TrainerPool): Handlers<TrainerGatewayServiceService> {
   return {
     async *work(requests, { signal }) {
@@ -64,8 +67,14 @@ const malformed = (what: string) => new GradpoolError("invalid_argument", `the r
 async function readHello(messages: AsyncIterator<WorkRequest>): Promise<TrainerHello> {
   const first = await messages.next();
   const message = first.done ? undefined : first.value.message;
-  if (message?.$case === "hello" && message.value.trainerId) return message.value;
-  throw new GradpoolError("invalid_argument", "a trainer's first message is its hello, with a trainer_id");
+  if (message?.$case !== "hello" || !message.value.trainerId) {
+    throw new GradpoolError("invalid_argument", "a trainer's first message is its hello, with a trainer_id");
+  }
+  if (message.value.trainerId.length > MAX_ID_CHARACTERS) {
+    const problem = `a trainer_id has at most ${MAX_ID_CHARACTERS} characters`;
+    throw new GradpoolError("invalid_argument", `${problem}; set GRADPOOL_TRAINER_ID to a shorter one`);
+  }
+  return message.value;
 }
 
 /** Hears a trainer until it ends the conversation or its connection breaks. */
@@ -79,7 +88,7 @@ async function listen(
     if (!next || next.done) return;
     const { message } = next.value;
     if (message?.$case === "pull") trainers.pulled(connection, message.value.tasks);
-    if (message?.$case === "heartbeat") trainers.heard(connection, message.value.residentBytes);
+    if (message?.$case === "heartbeat") trainers.heard(connection, message.value);
     if (message?.$case === "failed") trainers.taskFailed(connection, message.value);
   }
 }

@@ -7,11 +7,11 @@ import type { TaskState } from "../core/state.js";
 import type { TrainerConnection } from "../trainer-connection.js";
 import type { Services } from "../services.js";
 import { keptAdapter } from "./best-adapter.js";
+import { drawCharts, firstStepMs } from "./charts.js";
 import { Checkpoints, type CheckpointsOptions } from "./checkpoints.js";
 import { bestOf, isEvaluationDue, stopsEarly } from "./evaluations.js";
 import { Evaluator } from "./evaluator.js";
 import type { RunFacts } from "./files.js";
-import { drawLossPlot } from "./loss-plot.js";
 import type { MicroBatchBuffer } from "./micro-batch-buffer.js";
 import { fillBuffer } from "./micro-batch-stream.js";
 import { Patience } from "./patience.js";
@@ -86,7 +86,7 @@ export class ActiveRun {
       resumed?.steps.length ?? 0,
     );
     if (resumed) this.#runtime = resumed.runtime;
-    this.#ready = readyOf(prepared, tokenizerFiles, checkpoints);
+    this.#ready = readyOf(prepared, tokenizerFiles, checkpoints, run.startedAt ?? new Date());
     this.#stepBegan = performance.now();
     return findingsOf(this.#ready, run);
   }
@@ -122,7 +122,7 @@ export class ActiveRun {
   }
 
   /** The message that hands a task to a trainer. */
-  taskMessage(task: TaskState, { runtime }: TrainerConnection): MicroBatchTask {
+  taskMessage(task: TaskState, { runtime }: TrainerConnection): Omit<MicroBatchTask, "traceparent"> {
     const { prepared } = this.#need();
     const { lora, seed, modelDropout, gradientCheckpointing } = prepared.recipe;
     const { rows, rowLength, ids, lengths, targetMask } = this.#bufferOf(task).get(task.step, task.microBatch);
@@ -147,6 +147,7 @@ export class ActiveRun {
       // Where there are none to leave out, both share a session (I9).
       modelDropout: modelDropout && prepared.source.model.dropouts.length > 0,
       gradientCheckpointing,
+      useDora: lora.useDora,
       ownRanks: Object.fromEntries(prepared.targets.flatMap(({ name, r }) => (r === undefined ? [] : [[name, r]]))),
       ownScalings: Object.fromEntries(prepared.ownScalings),
     };
@@ -232,10 +233,11 @@ export class ActiveRun {
 
   /** Writes the result. */
   async finish(): Promise<void> {
-    const { training, checkpoints, steps, evaluations, cursor } = this.#need();
+    const { prepared, training, checkpoints, startedAt, steps, evaluations, cursor } = this.#need();
     if (!cursor) throw new Error("no step was made yet");
-    const plot = await drawLossPlot({ steps, evaluations, title: this.#spec.modelId }, this.#over.signal);
-    await checkpoints.finish(this.#facts(), training, cursor, plot);
+    const startMs = firstStepMs(startedAt, prepared.resumedFrom, steps, evaluations);
+    const charts = await drawCharts({ steps, evaluations, title: this.#spec.modelId, startMs }, this.#over.signal);
+    await checkpoints.finish(this.#facts(), training, cursor, charts);
   }
 
   /** Stops all work and gives the output folder back. */
@@ -250,10 +252,14 @@ export class ActiveRun {
 
   /** Stops all work of a run that goes on when the coordinator starts again: it keeps its folder, and saves what it has. */
   async leave(): Promise<void> {
-    this.rest();
     const late = new AbortController();
-    const saved = this.#ready?.checkpoints.settled();
-    await Promise.race([saved, delay(SAVE_MS, undefined, { signal: late.signal }).catch(() => {})]);
+    const saved = async () => {
+      // What is being saved is of an earlier step.
+      await this.#ready?.checkpoints.settled();
+      this.rest();
+      await this.#ready?.checkpoints.settled();
+    };
+    await Promise.race([saved(), delay(SAVE_MS, undefined, { signal: late.signal }).catch(() => {})]);
     late.abort();
     await this.#stop();
   }

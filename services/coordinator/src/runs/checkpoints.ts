@@ -56,11 +56,11 @@ export class Checkpoints {
   }
 
   /** Writes the result, when all saves are done; a run that went on behind its last step saves its checkpoint here. */
-  async finish(facts: RunFacts, training: Training, cursor: Cursor, plot: Files): Promise<void> {
+  async finish(facts: RunFacts, training: Training, cursor: Cursor, charts: Files): Promise<void> {
     if (this.#checkpointStep < training.version) await this.afterStep(true, facts, training, cursor);
     await this.#saving;
     const header = { ...headerOf(facts, "", 0), name: "" };
-    await this.#save(header, new Map([...resultFiles(facts, training), ...plot]));
+    await this.#save(header, new Map([...resultFiles(facts, training), ...charts]));
   }
 
   /** Waits until nothing is being written any more. */

@@ -80,7 +80,7 @@ export function checkpointFiles(facts: RunFacts, training: Training, cursor: Cur
   return new Map([...adapterFiles(facts, training.adapterFile()), ...recoveryFiles(facts, training, cursor)]);
 }
 
-/** The result in output_dir; plots come from elsewhere. */
+/** The result in output_dir; charts come from elsewhere. */
 export function resultFiles(facts: RunFacts, training: Training): Files {
   const { runId, spec, prepared, steps, evaluations, best } = facts;
   const seconds = steps.reduce((sum, step) => sum + step.seconds, 0);

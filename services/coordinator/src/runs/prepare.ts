@@ -1,6 +1,6 @@
 /** A run's PREPARING: everything is examined before the first step, so that what cannot work fails with one clear line. */
 import { resolve } from "node:path";
-import { ownScalings, withRanks, type AdaptedModule, type AdapterTensors } from "@gradpool/adapter";
+import { adaptedModules, ownScalings, type AdaptedModule, type AdapterTensors } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
 import { downloadText, openModel, type ModelSource } from "@gradpool/model-source";
 import { selectTargets } from "@gradpool/models";
@@ -76,7 +76,7 @@ export async function prepareRun(preparation: Preparation): Promise<PreparedRun>
     onProgress: (progress) => report(downloadText("the model", progress)),
   });
   const { description } = source.model;
-  const targets = withRanks(selectTargets(description, recipe.lora.targetModules), recipe.lora);
+  const targets = adaptedModules(selectTargets(description, recipe.lora.targetModules), recipe.lora);
   const scalings = ownScalings(targets, recipe.lora);
   if (recipe.maxLength > description.maxPositions) {
     refuse(`max_length ${recipe.maxLength} is beyond the model's ${description.maxPositions} positions; lower it`);

@@ -17,6 +17,8 @@ export interface Ready {
   readonly buffer: MicroBatchBuffer;
   readonly tokenizerFiles: Files;
   readonly checkpoints: Checkpoints;
+  /** First moment of RUNNING, in whatever life of the coordinator. */
+  readonly startedAt: Date;
   /** All steps and evaluations so far, those before an interruption included. */
   readonly steps: StepMetrics[];
   readonly evaluations: Evaluation[];
@@ -39,11 +41,16 @@ export interface Findings {
 }
 
 /** Where a prepared run begins or goes on. Errors: those of resumedBest. */
-export function readyOf(prepared: PreparedRun, tokenizerFiles: Files, checkpoints: Checkpoints): Ready {
+export function readyOf(
+  prepared: PreparedRun,
+  tokenizerFiles: Files,
+  checkpoints: Checkpoints,
+  startedAt: Date,
+): Ready {
   const { recipe, resumed } = prepared;
   const { steps = [], evaluations = [], evaluationPending = false, cursor } = resumed ?? {};
   return {
-    ...{ prepared, tokenizerFiles, checkpoints, evaluationPending, cursor },
+    ...{ prepared, tokenizerFiles, checkpoints, startedAt, evaluationPending, cursor },
     ...{ steps: [...steps], evaluations: [...evaluations], evaluator: undefined, best: resumedBest(prepared) },
     training: new Training(prepared),
     buffer: new MicroBatchBuffer(recipe.gradientAccumulation, steps.length),
@@ -51,7 +58,8 @@ export function readyOf(prepared: PreparedRun, tokenizerFiles: Files, checkpoint
 }
 
 /** `run`: as it is recorded. */
-export function findingsOf({ prepared, steps, evaluations, evaluationPending }: Ready, run: Run): Findings {
+export function findingsOf(ready: Ready, run: Run): Findings {
+  const { prepared, startedAt, steps, evaluations, evaluationPending } = ready;
   const { recipe, resumed, resumedFrom, rows, totalSteps, trainableParameters, allParameters, outputDir } = prepared;
   const stepsDone = steps.length;
   const stopped = !evaluationPending && stopsEarly(evaluations, recipe);
@@ -64,7 +72,7 @@ export function findingsOf({ prepared, steps, evaluations, evaluationPending }: 
     found: {
       ...(run.spec && { spec: { ...run.spec, outputDir } }),
       ...{ totalSteps, rows, trainableParameters, allParameters, resumedFrom },
-      startedAt: run.startedAt ?? new Date(),
+      startedAt,
       stoppedEarly: stopped && stepsDone < totalSteps,
       notes: [...run.notes, ...prepared.notes],
     },

@@ -21,6 +21,8 @@ export class RunRecord {
   #history: History | undefined;
   /** Changes of the run; steps alone do not count. */
   #updates = 0;
+  /** Entries of its log that came. */
+  #logged = 0;
   readonly #changes = new EventEmitter().setMaxListeners(0);
 
   constructor(run: Run, history?: History) {
@@ -39,6 +41,11 @@ export class RunRecord {
 
   get hasEnded(): boolean {
     return hasEnded(this.#recorded);
+  }
+
+  /** Tells whether entries of its log came since: see loggedMore. */
+  get logged(): number {
+    return this.#logged;
   }
 
   get history(): History | undefined {
@@ -65,8 +72,15 @@ export class RunRecord {
       case "steps":
         this.#replaceSteps(change);
         break;
+      case "log":
+        this.#logged += 1;
+        break;
+      case "told":
       case "request":
       case "drained":
+      case "event":
+      case "published":
+      case "forget-events":
         break;
     }
     this.#changes.emit("change");
@@ -88,6 +102,11 @@ export class RunRecord {
   /** Waits until the run has ended. Errors: `cancelled` when `signal` aborts before. */
   async ended(signal: AbortSignal): Promise<void> {
     while (!this.hasEnded) await once(this.#changes, "change", { signal });
+  }
+
+  /** Waits until its log has more than `logged`. Errors: `cancelled` when `signal` aborts before. */
+  async loggedMore(logged: number, signal: AbortSignal): Promise<void> {
+    while (this.#logged === logged) await once(this.#changes, "change", { signal });
   }
 
   /**

@@ -1,14 +1,9 @@
 /** Where a run begins: a new adapter, one that it is given, or a checkpoint that it goes on from. */
 import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import {
-  initAdapter,
-  parseAdapterConfig,
-  readAdapter,
-  type AdaptedModule,
-  type AdapterTensors,
-} from "@gradpool/adapter";
+import { initAdapter, parseAdapterConfig, readAdapter, type AdapterTensors } from "@gradpool/adapter";
 import { GradpoolError, parseJson } from "@gradpool/errors";
+import { weightNorms } from "@gradpool/model-source";
 import type { CompleteRecipe, Preparation, PreparedRun } from "./prepare.js";
 import { adapterFrom, damageNotes, loadNamed, loadOwn, resumeAt, type LoadedCheckpoint } from "./resume.js";
 import { receiptOf, type DatasetHashes } from "./trainer-state.js";
@@ -57,7 +52,7 @@ export async function chosenStart(
   const { spec, recipe, runtimes } = preparation;
   const { loaded, note } = await loadNamed(spec, preparation);
   if (!loaded) {
-    const adapter = await startingAdapter(recipe, base.targets);
+    const adapter = await startingAdapter(recipe, base);
     return { adapter, resumed: undefined, resumedFrom: undefined, notes: note ? [note] : [] };
   }
   const { path, state } = loaded;
@@ -78,9 +73,9 @@ function theirsIfThere({ state }: LoadedCheckpoint, runtimes: Runtime[]): Runtim
   return runtimes.some((other) => runtimeClass(other) === runtimeClass(theirs)) ? theirs : first;
 }
 
-async function startingAdapter(recipe: CompleteRecipe, targets: AdaptedModule[]): Promise<AdapterTensors> {
-  const { r, alpha, useRslora, rankPattern, alphaPattern, initAdapter: folder } = recipe.lora;
-  if (!folder) return initAdapter(targets, r, recipe.seed);
+async function startingAdapter(recipe: CompleteRecipe, { source, targets }: Base): Promise<AdapterTensors> {
+  const { r, alpha, useRslora, useDora, rankPattern, alphaPattern, initAdapter: folder } = recipe.lora;
+  if (!folder) return initAdapter(targets, r, recipe.seed, useDora ? await weightNorms(source, targets) : undefined);
   const config = parseAdapterConfig(adapterJson(await readAdapterFile(folder, "adapter_config.json"), folder));
   const same = (flag: string, its: number | boolean | string, ours: number | boolean | string) => {
     if (its === ours) return;
@@ -89,6 +84,7 @@ async function startingAdapter(recipe: CompleteRecipe, targets: AdaptedModule[])
   same("lora_r", config.r, r);
   same("lora_alpha", config.alpha, alpha);
   same("use_rslora", config.useRslora, useRslora);
+  same("use_dora", config.useDora, useDora);
   same("rank_pattern", patternText(config.rankPattern), patternText(rankPattern));
   same("alpha_pattern", patternText(config.alphaPattern), patternText(alphaPattern));
   const file = join(folder, "adapter_model.safetensors");

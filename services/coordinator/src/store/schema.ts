@@ -17,4 +17,18 @@ export const MIGRATIONS: readonly string[] = [
   CREATE TABLE requests (number INTEGER PRIMARY KEY, request_id TEXT NOT NULL UNIQUE, content TEXT NOT NULL, subject TEXT NOT NULL) STRICT;
   CREATE TABLE drained_trainers (trainer_id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
   `,
+  `
+  -- published, stream: up to where events are in a JetStream stream, and when that was made.
+  CREATE TABLE event_log (one INTEGER PRIMARY KEY CHECK (one = 1), log_id TEXT NOT NULL, published INTEGER NOT NULL, stream TEXT NOT NULL) STRICT;
+  INSERT INTO event_log VALUES (1, lower(hex(randomblob(8))), 0, '');
+
+  -- event: gradpool.v1.Event. The newest ones, and those that wait to be published.
+  CREATE TABLE events (position INTEGER PRIMARY KEY, event BLOB NOT NULL) STRICT;
+
+  -- Of each run: how many events there are, and the last step, evaluation and checkpoint that they told of.
+  CREATE TABLE told (run_id TEXT PRIMARY KEY, events INTEGER NOT NULL, step INTEGER NOT NULL, evaluation INTEGER NOT NULL, checkpoint INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+
+  -- entry: gradpool.v1.RunLogEntry.
+  CREATE TABLE run_log (run_id TEXT NOT NULL, number INTEGER NOT NULL, entry BLOB NOT NULL, PRIMARY KEY (run_id, number)) STRICT, WITHOUT ROWID;
+  `,
 ];

@@ -8,16 +8,26 @@
  */
 import { closeSync, fsyncSync, openSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
-import { Run, WatchRunResponse } from "@gradpool/rpc";
+import { Run, WatchRunResponse, type RunLogEntry } from "@gradpool/rpc";
 import { GradpoolError } from "@gradpool/errors";
 import sqlite from "node-sqlite3-wasm";
+import {
+  applyEventChange,
+  eventsBehind,
+  recordedEvents,
+  runLogBehind,
+  type Row,
+  type Statements,
+} from "./event-tables.js";
 import { MIGRATIONS } from "./schema.js";
-import { MAX_REQUESTS, type Change, type History, type Recorded } from "./run-store.js";
-
-type Row = Record<string, number | string | Uint8Array | null>;
+import { MAX_REQUESTS, type Change, type History, type PlacedEvent, type Recorded } from "./run-store.js";
 
 export class SqliteDatabase {
   readonly #database: InstanceType<typeof sqlite.Database>;
+  readonly #statements: Statements = {
+    run: (sql, values) => this.#run(sql, values),
+    all: (sql, values) => this.#all(sql, values),
+  };
 
   /** `path`: a file that no other process uses, or ":memory:". Errors: `data_loss`, `failed_precondition`. */
   constructor(path: string) {
@@ -50,6 +60,7 @@ export class SqliteDatabase {
         subject: String(row["subject"]),
       })),
       drained: this.#all("SELECT trainer_id FROM drained_trainers").map((row) => String(row["trainer_id"])),
+      events: recordedEvents(this.#statements),
     };
   }
 
@@ -64,6 +75,14 @@ export class SqliteDatabase {
       const { update } = WatchRunResponse.decode(row["entry"] as Uint8Array);
       return update ? [update] : [];
     });
+  }
+
+  events(after: number, limit: number): PlacedEvent[] {
+    return eventsBehind(this.#statements, after, limit);
+  }
+
+  runLog(runId: string, after: number, limit: number): RunLogEntry[] {
+    return runLogBehind(this.#statements, runId, after, limit);
   }
 
   close(): void {
@@ -105,6 +124,8 @@ export class SqliteDatabase {
         if (change.draining) this.#run("INSERT OR IGNORE INTO drained_trainers VALUES (?)", [change.trainerId]);
         else this.#run("DELETE FROM drained_trainers WHERE trainer_id = ?", [change.trainerId]);
         break;
+      default:
+        applyEventChange(this.#statements, change);
     }
   }
 

@@ -4,7 +4,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { GradpoolError } from "@gradpool/errors";
 import type { Logger } from "@gradpool/service-kit";
-import type { Change, History, Recorded, RunStore } from "./run-store.js";
+import type { RunLogEntry } from "@gradpool/rpc";
+import type { Change, History, PlacedEvent, Recorded, RunStore } from "./run-store.js";
 import type { StoreAnswer, StoreRequest } from "./sqlite-worker.js";
 import { lockStore } from "./store-lock.js";
 
@@ -98,6 +99,14 @@ export class SqliteRunStore implements RunStore {
 
   async history(runId: string): Promise<History> {
     return (await this.#ask({ type: "history", runId })) as History;
+  }
+
+  async events(after: number, limit: number): Promise<PlacedEvent[]> {
+    return (await this.#ask({ type: "events", after, limit })) as PlacedEvent[];
+  }
+
+  async runLog(runId: string, after: number, limit: number): Promise<RunLogEntry[]> {
+    return (await this.#ask({ type: "run-log", runId, after, limit })) as RunLogEntry[];
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -2,14 +2,21 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { GradpoolError, type ErrorCode } from "@gradpool/errors";
 import { SqliteDatabase } from "./sqlite-database.js";
-import type { Change, History, Recorded } from "./run-store.js";
+import type { RunLogEntry } from "@gradpool/rpc";
+import type { Change, History, PlacedEvent, Recorded } from "./run-store.js";
 
 export type StoreRequest = { id: number } & (
-  { type: "commit"; changes: readonly Change[] } | { type: "history"; runId: string } | { type: "close" }
+  | { type: "commit"; changes: readonly Change[] }
+  | { type: "history"; runId: string }
+  | { type: "events"; after: number; limit: number }
+  | { type: "run-log"; runId: string; after: number; limit: number }
+  | { type: "close" }
 );
 
+type Value = Recorded | History | PlacedEvent[] | RunLogEntry[] | undefined;
+
 export type StoreAnswer = { id: number } & (
-  { type: "done"; value: Recorded | History | undefined } | { type: "failed"; code: ErrorCode; message: string }
+  { type: "done"; value: Value } | { type: "failed"; code: ErrorCode; message: string }
 );
 
 /** What SQLite says when the disk is at fault, and not we. */
@@ -32,6 +39,10 @@ port.on("message", (request: StoreRequest) => {
         return void database?.commit(request.changes);
       case "history":
         return database?.history(request.runId);
+      case "events":
+        return database?.events(request.after, request.limit);
+      case "run-log":
+        return database?.runLog(request.runId, request.after, request.limit);
       case "close":
         database?.close();
         return undefined;
@@ -39,7 +50,7 @@ port.on("message", (request: StoreRequest) => {
   });
 });
 
-function answer(id: number, work: () => Recorded | History | undefined): void {
+function answer(id: number, work: () => Value): void {
   let message: StoreAnswer;
   try {
     message = { id, type: "done", value: work() };

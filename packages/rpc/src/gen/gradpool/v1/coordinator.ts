@@ -119,6 +119,63 @@ export function runStateToNumber(object: RunState): number {
   }
 }
 
+/** How much an entry of a run's log matters. */
+export enum LogLevel {
+  LOG_LEVEL_UNSPECIFIED = "LOG_LEVEL_UNSPECIFIED",
+  LOG_LEVEL_INFO = "LOG_LEVEL_INFO",
+  LOG_LEVEL_WARN = "LOG_LEVEL_WARN",
+  LOG_LEVEL_ERROR = "LOG_LEVEL_ERROR",
+}
+
+export function logLevelFromJSON(object: any): LogLevel {
+  switch (object) {
+    case 0:
+    case "LOG_LEVEL_UNSPECIFIED":
+      return LogLevel.LOG_LEVEL_UNSPECIFIED;
+    case 1:
+    case "LOG_LEVEL_INFO":
+      return LogLevel.LOG_LEVEL_INFO;
+    case 2:
+    case "LOG_LEVEL_WARN":
+      return LogLevel.LOG_LEVEL_WARN;
+    case 3:
+    case "LOG_LEVEL_ERROR":
+      return LogLevel.LOG_LEVEL_ERROR;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum LogLevel");
+  }
+}
+
+export function logLevelToJSON(object: LogLevel): string {
+  switch (object) {
+    case LogLevel.LOG_LEVEL_UNSPECIFIED:
+      return "LOG_LEVEL_UNSPECIFIED";
+    case LogLevel.LOG_LEVEL_INFO:
+      return "LOG_LEVEL_INFO";
+    case LogLevel.LOG_LEVEL_WARN:
+      return "LOG_LEVEL_WARN";
+    case LogLevel.LOG_LEVEL_ERROR:
+      return "LOG_LEVEL_ERROR";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum LogLevel");
+  }
+}
+
+export function logLevelToNumber(object: LogLevel): number {
+  switch (object) {
+    case LogLevel.LOG_LEVEL_UNSPECIFIED:
+      return 0;
+    case LogLevel.LOG_LEVEL_INFO:
+      return 1;
+    case LogLevel.LOG_LEVEL_WARN:
+      return 2;
+    case LogLevel.LOG_LEVEL_ERROR:
+      return 3;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum LogLevel");
+  }
+}
+
 /** What a trainer may do. */
 export enum TrainerState {
   TRAINER_STATE_UNSPECIFIED = "TRAINER_STATE_UNSPECIFIED",
@@ -254,6 +311,10 @@ export interface Run {
     | undefined;
   /** It ended before total_steps, by early_stopping_patience. */
   stoppedEarly: boolean;
+  /** Trace (OpenTelemetry) that shows it, 32 hexadecimal digits; empty: it has none. */
+  traceId: string;
+  /** W3C trace context of its submission; empty: unknown. */
+  traceparent: string;
 }
 
 /** The checkpoint that a run went on from. */
@@ -410,6 +471,30 @@ export interface CancelRunResponse {
   run: Run | undefined;
 }
 
+/** Asks for what happened to a run. */
+export interface WatchRunLogRequest {
+  runId: string;
+  /** Entries behind this one; 0: all that are kept. */
+  afterNumber: number;
+  /** Go on until the run has ended. */
+  follow: boolean;
+}
+
+/** An entry, or, in the first response, none. */
+export interface WatchRunLogResponse {
+  entry: RunLogEntry | undefined;
+}
+
+/** Something that happened to a run, for people. The newest thousand are kept of each run. */
+export interface RunLogEntry {
+  /** Rises by one with each entry of the run. */
+  number: number;
+  time: Date | undefined;
+  level: LogLevel;
+  /** One line. */
+  message: string;
+}
+
 /** Asks for the pool. */
 export interface GetPoolRequest {
 }
@@ -495,6 +580,8 @@ export interface Trainer {
   state: TrainerState;
   /** Why it is quarantined; empty otherwise. */
   stateReason: string;
+  /** Share of the last half minute in which its device computed, from 0 to 1. */
+  deviceUse: number;
 }
 
 function createBaseRunSpec(): RunSpec {
@@ -737,6 +824,8 @@ function createBaseRun(): Run {
     lastEvaluation: undefined,
     bestEvaluation: undefined,
     stoppedEarly: false,
+    traceId: "",
+    traceparent: "",
   };
 }
 
@@ -807,6 +896,12 @@ export const Run: MessageFns<Run> = {
     }
     if (message.stoppedEarly !== false) {
       writer.uint32(256).bool(message.stoppedEarly);
+    }
+    if (message.traceId !== "") {
+      writer.uint32(266).string(message.traceId);
+    }
+    if (message.traceparent !== "") {
+      writer.uint32(482).string(message.traceparent);
     }
     return writer;
   },
@@ -1000,6 +1095,22 @@ export const Run: MessageFns<Run> = {
             message.stoppedEarly = reader.bool();
             continue;
           }
+          case 33: {
+            if (tag !== 266) {
+              break;
+            }
+
+            message.traceId = reader.string();
+            continue;
+          }
+          case 60: {
+            if (tag !== 482) {
+              break;
+            }
+
+            message.traceparent = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1094,6 +1205,12 @@ export const Run: MessageFns<Run> = {
         : isSet(object.stopped_early)
         ? globalThis.Boolean(object.stopped_early)
         : false,
+      traceId: isSet(object.traceId)
+        ? globalThis.String(object.traceId)
+        : isSet(object.trace_id)
+        ? globalThis.String(object.trace_id)
+        : "",
+      traceparent: isSet(object.traceparent) ? globalThis.String(object.traceparent) : "",
     };
   },
 
@@ -1165,6 +1282,12 @@ export const Run: MessageFns<Run> = {
     if (message.stoppedEarly !== false) {
       obj.stoppedEarly = message.stoppedEarly;
     }
+    if (message.traceId !== "") {
+      obj.traceId = message.traceId;
+    }
+    if (message.traceparent !== "") {
+      obj.traceparent = message.traceparent;
+    }
     return obj;
   },
 
@@ -1205,6 +1328,8 @@ export const Run: MessageFns<Run> = {
       ? Evaluation.fromPartial(object.bestEvaluation)
       : undefined;
     message.stoppedEarly = object.stoppedEarly ?? false;
+    message.traceId = object.traceId ?? "";
+    message.traceparent = object.traceparent ?? "";
     return message;
   },
 };
@@ -2985,6 +3110,301 @@ export const CancelRunResponse: MessageFns<CancelRunResponse> = {
   },
 };
 
+function createBaseWatchRunLogRequest(): WatchRunLogRequest {
+  return { runId: "", afterNumber: 0, follow: false };
+}
+
+export const WatchRunLogRequest: MessageFns<WatchRunLogRequest> = {
+  encode(message: WatchRunLogRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.runId !== "") {
+      writer.uint32(10).string(message.runId);
+    }
+    if (message.afterNumber !== 0) {
+      writer.uint32(16).uint64(message.afterNumber);
+    }
+    if (message.follow !== false) {
+      writer.uint32(24).bool(message.follow);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchRunLogRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWatchRunLogRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.runId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.afterNumber = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.follow = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): WatchRunLogRequest {
+    return {
+      runId: isSet(object.runId)
+        ? globalThis.String(object.runId)
+        : isSet(object.run_id)
+        ? globalThis.String(object.run_id)
+        : "",
+      afterNumber: isSet(object.afterNumber)
+        ? globalThis.Number(object.afterNumber)
+        : isSet(object.after_number)
+        ? globalThis.Number(object.after_number)
+        : 0,
+      follow: isSet(object.follow) ? globalThis.Boolean(object.follow) : false,
+    };
+  },
+
+  toJSON(message: WatchRunLogRequest): unknown {
+    const obj: any = {};
+    if (message.runId !== "") {
+      obj.runId = message.runId;
+    }
+    if (message.afterNumber !== 0) {
+      obj.afterNumber = Math.round(message.afterNumber);
+    }
+    if (message.follow !== false) {
+      obj.follow = message.follow;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<WatchRunLogRequest>): WatchRunLogRequest {
+    return WatchRunLogRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<WatchRunLogRequest>): WatchRunLogRequest {
+    const message = createBaseWatchRunLogRequest();
+    message.runId = object.runId ?? "";
+    message.afterNumber = object.afterNumber ?? 0;
+    message.follow = object.follow ?? false;
+    return message;
+  },
+};
+
+function createBaseWatchRunLogResponse(): WatchRunLogResponse {
+  return { entry: undefined };
+}
+
+export const WatchRunLogResponse: MessageFns<WatchRunLogResponse> = {
+  encode(message: WatchRunLogResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.entry !== undefined) {
+      RunLogEntry.encode(message.entry, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchRunLogResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWatchRunLogResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.entry = RunLogEntry.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): WatchRunLogResponse {
+    return { entry: isSet(object.entry) ? RunLogEntry.fromJSON(object.entry) : undefined };
+  },
+
+  toJSON(message: WatchRunLogResponse): unknown {
+    const obj: any = {};
+    if (message.entry !== undefined) {
+      obj.entry = RunLogEntry.toJSON(message.entry);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<WatchRunLogResponse>): WatchRunLogResponse {
+    return WatchRunLogResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<WatchRunLogResponse>): WatchRunLogResponse {
+    const message = createBaseWatchRunLogResponse();
+    message.entry = (object.entry !== undefined && object.entry !== null)
+      ? RunLogEntry.fromPartial(object.entry)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseRunLogEntry(): RunLogEntry {
+  return { number: 0, time: undefined, level: LogLevel.LOG_LEVEL_UNSPECIFIED, message: "" };
+}
+
+export const RunLogEntry: MessageFns<RunLogEntry> = {
+  encode(message: RunLogEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.number !== 0) {
+      writer.uint32(8).uint64(message.number);
+    }
+    if (message.time !== undefined) {
+      Timestamp.encode(toTimestamp(message.time), writer.uint32(18).fork()).join();
+    }
+    if (message.level !== LogLevel.LOG_LEVEL_UNSPECIFIED) {
+      writer.uint32(24).int32(logLevelToNumber(message.level));
+    }
+    if (message.message !== "") {
+      writer.uint32(34).string(message.message);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RunLogEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRunLogEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.number = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.time = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.level = logLevelFromJSON(reader.int32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RunLogEntry {
+    return {
+      number: isSet(object.number) ? globalThis.Number(object.number) : 0,
+      time: isSet(object.time) ? fromJsonTimestamp(object.time) : undefined,
+      level: isSet(object.level) ? logLevelFromJSON(object.level) : LogLevel.LOG_LEVEL_UNSPECIFIED,
+      message: isSet(object.message) ? globalThis.String(object.message) : "",
+    };
+  },
+
+  toJSON(message: RunLogEntry): unknown {
+    const obj: any = {};
+    if (message.number !== 0) {
+      obj.number = Math.round(message.number);
+    }
+    if (message.time !== undefined) {
+      obj.time = message.time.toISOString();
+    }
+    if (message.level !== LogLevel.LOG_LEVEL_UNSPECIFIED) {
+      obj.level = logLevelToJSON(message.level);
+    }
+    if (message.message !== "") {
+      obj.message = message.message;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RunLogEntry>): RunLogEntry {
+    return RunLogEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RunLogEntry>): RunLogEntry {
+    const message = createBaseRunLogEntry();
+    message.number = object.number ?? 0;
+    message.time = object.time ?? undefined;
+    message.level = object.level ?? LogLevel.LOG_LEVEL_UNSPECIFIED;
+    message.message = object.message ?? "";
+    return message;
+  },
+};
+
 function createBaseGetPoolRequest(): GetPoolRequest {
   return {};
 }
@@ -3763,6 +4183,7 @@ function createBaseTrainer(): Trainer {
     runId: "",
     state: TrainerState.TRAINER_STATE_UNSPECIFIED,
     stateReason: "",
+    deviceUse: 0,
   };
 }
 
@@ -3812,6 +4233,9 @@ export const Trainer: MessageFns<Trainer> = {
     }
     if (message.stateReason !== "") {
       writer.uint32(122).string(message.stateReason);
+    }
+    if (message.deviceUse !== 0) {
+      writer.uint32(129).double(message.deviceUse);
     }
     return writer;
   },
@@ -3949,6 +4373,14 @@ export const Trainer: MessageFns<Trainer> = {
             message.stateReason = reader.string();
             continue;
           }
+          case 16: {
+            if (tag !== 129) {
+              break;
+            }
+
+            message.deviceUse = reader.double();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4014,6 +4446,11 @@ export const Trainer: MessageFns<Trainer> = {
         : isSet(object.state_reason)
         ? globalThis.String(object.state_reason)
         : "",
+      deviceUse: isSet(object.deviceUse)
+        ? globalThis.Number(object.deviceUse)
+        : isSet(object.device_use)
+        ? globalThis.Number(object.device_use)
+        : 0,
     };
   },
 
@@ -4064,6 +4501,9 @@ export const Trainer: MessageFns<Trainer> = {
     if (message.stateReason !== "") {
       obj.stateReason = message.stateReason;
     }
+    if (message.deviceUse !== 0) {
+      obj.deviceUse = floatToJson(message.deviceUse);
+    }
     return obj;
   },
 
@@ -4087,6 +4527,7 @@ export const Trainer: MessageFns<Trainer> = {
     message.runId = object.runId ?? "";
     message.state = object.state ?? TrainerState.TRAINER_STATE_UNSPECIFIED;
     message.stateReason = object.stateReason ?? "";
+    message.deviceUse = object.deviceUse ?? 0;
     return message;
   },
 };
@@ -4097,7 +4538,8 @@ export const RunServiceService = {
   /**
    * Queues a run. The same request_id again answers with the same run; with other content it is
    * refused with ALREADY_EXISTS. INVALID_ARGUMENT: the spec is wrong (the message says what and how
-   * to mend it). What needs a look at model and data fails the run later, with Run.error.
+   * to mend it). RESOURCE_EXHAUSTED: 1,000 runs have not ended; try again when one has. What needs a look at
+   * model and data fails the run later, with Run.error.
    */
   submitRun: {
     path: "/gradpool.v1.RunService/SubmitRun" as const,
@@ -4177,13 +4619,27 @@ export const RunServiceService = {
     responseSerialize: (value: CancelRunResponse): Buffer => Buffer.from(CancelRunResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): CancelRunResponse => CancelRunResponse.decode(value),
   },
+  /**
+   * What happened to the run in words, oldest first; ends with the run, or when all was told unless
+   * `follow` is set. The first response comes at once and holds no entry. NOT_FOUND: no such run.
+   */
+  watchRunLog: {
+    path: "/gradpool.v1.RunService/WatchRunLog" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: WatchRunLogRequest): Buffer => Buffer.from(WatchRunLogRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): WatchRunLogRequest => WatchRunLogRequest.decode(value),
+    responseSerialize: (value: WatchRunLogResponse): Buffer => Buffer.from(WatchRunLogResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): WatchRunLogResponse => WatchRunLogResponse.decode(value),
+  },
 } as const;
 
 export interface RunServiceServer extends UntypedServiceImplementation {
   /**
    * Queues a run. The same request_id again answers with the same run; with other content it is
    * refused with ALREADY_EXISTS. INVALID_ARGUMENT: the spec is wrong (the message says what and how
-   * to mend it). What needs a look at model and data fails the run later, with Run.error.
+   * to mend it). RESOURCE_EXHAUSTED: 1,000 runs have not ended; try again when one has. What needs a look at
+   * model and data fails the run later, with Run.error.
    */
   submitRun: handleUnaryCall<SubmitRunRequest, SubmitRunResponse>;
   /** One run. NOT_FOUND: no such run. */
@@ -4207,13 +4663,19 @@ export interface RunServiceServer extends UntypedServiceImplementation {
   resumeRun: handleUnaryCall<ResumeRunRequest, ResumeRunResponse>;
   /** Stops a run; what it saved stays. FAILED_PRECONDITION: it has ended otherwise. */
   cancelRun: handleUnaryCall<CancelRunRequest, CancelRunResponse>;
+  /**
+   * What happened to the run in words, oldest first; ends with the run, or when all was told unless
+   * `follow` is set. The first response comes at once and holds no entry. NOT_FOUND: no such run.
+   */
+  watchRunLog: handleServerStreamingCall<WatchRunLogRequest, WatchRunLogResponse>;
 }
 
 export interface RunServiceClient extends Client {
   /**
    * Queues a run. The same request_id again answers with the same run; with other content it is
    * refused with ALREADY_EXISTS. INVALID_ARGUMENT: the spec is wrong (the message says what and how
-   * to mend it). What needs a look at model and data fails the run later, with Run.error.
+   * to mend it). RESOURCE_EXHAUSTED: 1,000 runs have not ended; try again when one has. What needs a look at
+   * model and data fails the run later, with Run.error.
    */
   submitRun(
     request: SubmitRunRequest,
@@ -4326,6 +4788,16 @@ export interface RunServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: CancelRunResponse) => void,
   ): ClientUnaryCall;
+  /**
+   * What happened to the run in words, oldest first; ends with the run, or when all was told unless
+   * `follow` is set. The first response comes at once and holds no entry. NOT_FOUND: no such run.
+   */
+  watchRunLog(request: WatchRunLogRequest, options?: Partial<CallOptions>): ClientReadableStream<WatchRunLogResponse>;
+  watchRunLog(
+    request: WatchRunLogRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<WatchRunLogResponse>;
 }
 
 export const RunServiceClient = makeGenericClientConstructor(

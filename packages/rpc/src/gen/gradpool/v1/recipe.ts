@@ -122,6 +122,8 @@ export interface LoraRecipe {
   rankPattern: { [key: string]: number };
   /** Alpha likewise. */
   alphaPattern: { [key: string]: number };
+  /** Weight-decomposed (DoRA, Liu et al. 2024): each module has a trained magnitude vector besides. */
+  useDora: boolean;
 }
 
 export interface LoraRecipe_RankPatternEntry {
@@ -1013,6 +1015,7 @@ function createBaseLoraRecipe(): LoraRecipe {
     initAdapter: "",
     rankPattern: {},
     alphaPattern: {},
+    useDora: false,
   };
 }
 
@@ -1042,6 +1045,9 @@ export const LoraRecipe: MessageFns<LoraRecipe> = {
     globalThis.Object.entries(message.alphaPattern).forEach(([key, value]: [string, number]) => {
       LoraRecipe_AlphaPatternEntry.encode({ key: key as any, value }, writer.uint32(170).fork()).join();
     });
+    if (message.useDora !== false) {
+      writer.uint32(240).bool(message.useDora);
+    }
     return writer;
   },
 
@@ -1126,6 +1132,14 @@ export const LoraRecipe: MessageFns<LoraRecipe> = {
             if (entry21.value !== undefined) {
               message.alphaPattern[entry21.key] = entry21.value;
             }
+            continue;
+          }
+          case 30: {
+            if (tag !== 240) {
+              break;
+            }
+
+            message.useDora = reader.bool();
             continue;
           }
         }
@@ -1214,6 +1228,11 @@ export const LoraRecipe: MessageFns<LoraRecipe> = {
           {},
         )
         : {},
+      useDora: isSet(object.useDora)
+        ? globalThis.Boolean(object.useDora)
+        : isSet(object.use_dora)
+        ? globalThis.Boolean(object.use_dora)
+        : false,
     };
   },
 
@@ -1255,6 +1274,9 @@ export const LoraRecipe: MessageFns<LoraRecipe> = {
         });
       }
     }
+    if (message.useDora !== false) {
+      obj.useDora = message.useDora;
+    }
     return obj;
   },
 
@@ -1287,6 +1309,7 @@ export const LoraRecipe: MessageFns<LoraRecipe> = {
       },
       {},
     );
+    message.useDora = object.useDora ?? false;
     return message;
   },
 };

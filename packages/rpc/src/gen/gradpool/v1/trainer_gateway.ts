@@ -60,7 +60,10 @@ export interface PullTasks {
 /** A task could not be done. */
 export interface TaskFailed {
   taskId: string;
-  /** Error code and text for people, as in RunError. */
+  /**
+   * Error code and text for people, as in RunError. "cancelled": the trainer stops and gives the task back; nothing
+   * failed.
+   */
   code: string;
   message: string;
   /** The same task would fail on any trainer. */
@@ -128,8 +131,12 @@ export interface MicroBatchTask {
   /** Ranks and scalings of modules that have others, by full name. */
   ownRanks: { [key: string]: number };
   ownScalings: { [key: string]: number };
+  /** The adapter has DoRA's magnitude vectors. */
+  useDora: boolean;
   /** Evaluate only: without dropout, and the result has no gradients. `step` then is the adapter's version. */
   evaluate: boolean;
+  /** W3C trace context of this assignment; empty: it is not traced. */
+  traceparent: string;
 }
 
 export interface MicroBatchTask_OwnRanksEntry {
@@ -196,6 +203,8 @@ export interface ResultHeader {
   waitMs: number;
   /** Bytes of gradients that follow; none for an evaluation. */
   gradientBytes: number;
+  /** Milliseconds of wait_ms until the adapter was there. */
+  fetchMs: number;
 }
 
 /** Whether the result counted. */
@@ -1080,7 +1089,9 @@ function createBaseMicroBatchTask(): MicroBatchTask {
     gradientCheckpointing: false,
     ownRanks: {},
     ownScalings: {},
+    useDora: false,
     evaluate: false,
+    traceparent: "",
   };
 }
 
@@ -1147,8 +1158,14 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
     globalThis.Object.entries(message.ownScalings).forEach(([key, value]: [string, number]) => {
       MicroBatchTask_OwnScalingsEntry.encode({ key: key as any, value }, writer.uint32(186).fork()).join();
     });
+    if (message.useDora !== false) {
+      writer.uint32(480).bool(message.useDora);
+    }
     if (message.evaluate !== false) {
       writer.uint32(320).bool(message.evaluate);
+    }
+    if (message.traceparent !== "") {
+      writer.uint32(330).string(message.traceparent);
     }
     return writer;
   },
@@ -1334,12 +1351,28 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
             }
             continue;
           }
+          case 60: {
+            if (tag !== 480) {
+              break;
+            }
+
+            message.useDora = reader.bool();
+            continue;
+          }
           case 40: {
             if (tag !== 320) {
               break;
             }
 
             message.evaluate = reader.bool();
+            continue;
+          }
+          case 41: {
+            if (tag !== 330) {
+              break;
+            }
+
+            message.traceparent = reader.string();
             continue;
           }
         }
@@ -1473,7 +1506,13 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
           {},
         )
         : {},
+      useDora: isSet(object.useDora)
+        ? globalThis.Boolean(object.useDora)
+        : isSet(object.use_dora)
+        ? globalThis.Boolean(object.use_dora)
+        : false,
       evaluate: isSet(object.evaluate) ? globalThis.Boolean(object.evaluate) : false,
+      traceparent: isSet(object.traceparent) ? globalThis.String(object.traceparent) : "",
     };
   },
 
@@ -1548,8 +1587,14 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
         });
       }
     }
+    if (message.useDora !== false) {
+      obj.useDora = message.useDora;
+    }
     if (message.evaluate !== false) {
       obj.evaluate = message.evaluate;
+    }
+    if (message.traceparent !== "") {
+      obj.traceparent = message.traceparent;
     }
     return obj;
   },
@@ -1594,7 +1639,9 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
       },
       {},
     );
+    message.useDora = object.useDora ?? false;
     message.evaluate = object.evaluate ?? false;
+    message.traceparent = object.traceparent ?? "";
     return message;
   },
 };
@@ -2321,6 +2368,7 @@ function createBaseResultHeader(): ResultHeader {
     computeMs: 0,
     waitMs: 0,
     gradientBytes: 0,
+    fetchMs: 0,
   };
 }
 
@@ -2355,6 +2403,9 @@ export const ResultHeader: MessageFns<ResultHeader> = {
     }
     if (message.gradientBytes !== 0) {
       writer.uint32(80).uint64(message.gradientBytes);
+    }
+    if (message.fetchMs !== 0) {
+      writer.uint32(329).double(message.fetchMs);
     }
     return writer;
   },
@@ -2452,6 +2503,14 @@ export const ResultHeader: MessageFns<ResultHeader> = {
             message.gradientBytes = longToNumber(reader.uint64());
             continue;
           }
+          case 41: {
+            if (tag !== 329) {
+              break;
+            }
+
+            message.fetchMs = reader.double();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2512,6 +2571,11 @@ export const ResultHeader: MessageFns<ResultHeader> = {
         : isSet(object.gradient_bytes)
         ? globalThis.Number(object.gradient_bytes)
         : 0,
+      fetchMs: isSet(object.fetchMs)
+        ? globalThis.Number(object.fetchMs)
+        : isSet(object.fetch_ms)
+        ? globalThis.Number(object.fetch_ms)
+        : 0,
     };
   },
 
@@ -2547,6 +2611,9 @@ export const ResultHeader: MessageFns<ResultHeader> = {
     if (message.gradientBytes !== 0) {
       obj.gradientBytes = Math.round(message.gradientBytes);
     }
+    if (message.fetchMs !== 0) {
+      obj.fetchMs = floatToJson(message.fetchMs);
+    }
     return obj;
   },
 
@@ -2565,6 +2632,7 @@ export const ResultHeader: MessageFns<ResultHeader> = {
     message.computeMs = object.computeMs ?? 0;
     message.waitMs = object.waitMs ?? 0;
     message.gradientBytes = object.gradientBytes ?? 0;
+    message.fetchMs = object.fetchMs ?? 0;
     return message;
   },
 };

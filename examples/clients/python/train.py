@@ -1,0 +1,111 @@
+"""Submits a run, follows it to its end and cancels it on Ctrl-C, from the contracts in proto/ alone.
+
+    pip install -r requirements.txt
+    python train.py 127.0.0.1:7070 --model_id PATH --dataset 'data/*.jsonl' --output_dir out
+"""
+
+import argparse
+import json
+import signal
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from importlib import import_module, resources
+from pathlib import Path
+
+import grpc
+from google.protobuf import json_format
+from grpc_tools import protoc
+
+HERE = Path(__file__).resolve().parent
+# The coordinator is away or stops, or the connection broke: the same request may be sent again.
+AGAIN = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
+CALL_SECONDS = 10
+# CancelRun answers when the run has ended.
+CANCEL_SECONDS = 60
+
+
+def contracts(protos: Path, name: str):
+    """The modules of messages and of stubs that protoc makes of proto/gradpool/v1/{name}.proto."""
+    out = tempfile.mkdtemp(prefix="gradpool-contracts-")
+    files = [str(file) for file in sorted(protos.glob("gradpool/v1/*.proto"))]
+    well_known = str(resources.files("grpc_tools") / "_proto")
+    failed = protoc.main(["protoc", f"-I{protos}", f"-I{well_known}", f"--python_out={out}", f"--grpc_python_out={out}", *files])
+    if failed:
+        sys.exit("protoc could not read the contracts")
+    sys.path.insert(0, out)
+    return import_module(f"gradpool.v1.{name}_pb2"), import_module(f"gradpool.v1.{name}_pb2_grpc")
+
+
+def retried(call, request, seconds: float):
+    """A write, until it is answered: with the same request_id it has one effect, however often it arrives."""
+    while True:
+        try:
+            return call(request, timeout=seconds)
+        except grpc.RpcError as error:
+            if error.code() not in AGAIN:
+                raise
+            time.sleep(1)
+
+
+def follow(stub, pb, run_id: str):
+    """Prints what happens to the run, and gives it as it ended; goes on behind the last step seen when the call breaks."""
+    ended = (pb.RUN_STATE_COMPLETED, pb.RUN_STATE_FAILED, pb.RUN_STATE_CANCELLED)
+    run, step = None, 0
+    while run is None or run.state not in ended:
+        try:
+            for update in stub.WatchRun(pb.WatchRunRequest(run_id=run_id, after_step=step)):
+                if update.HasField("run"):
+                    run = update.run
+                    print(pb.RunState.Name(run.state), run.paused_because or run.preparing, flush=True)
+                elif update.HasField("step"):
+                    step = update.step.step
+                    print(f"step {step}/{run.total_steps} loss {update.step.loss:.4f}", flush=True)
+        except grpc.RpcError as error:
+            if error.code() not in AGAIN:
+                raise
+            time.sleep(1)
+    return run
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("address")
+    parser.add_argument("--model_id", required=True)
+    parser.add_argument("--dataset", required=True, action="append")
+    parser.add_argument("--output_dir", required=True)
+    parser.add_argument("--recipe", type=Path, default=HERE.parent / "recipe.json")
+    parser.add_argument("--protos", type=Path, default=HERE.parents[2] / "proto")
+    flags = parser.parse_args()
+
+    pb, services = contracts(flags.protos, "coordinator")
+    spec = {
+        "model_id": flags.model_id,
+        "dataset": flags.dataset,
+        "output_dir": flags.output_dir,
+        "recipe": json.loads(flags.recipe.read_text()),
+    }
+    with grpc.insecure_channel(flags.address) as channel:
+        stub = services.RunServiceStub(channel)
+        request = pb.SubmitRunRequest(request_id=str(uuid.uuid4()), spec=json_format.ParseDict(spec, pb.RunSpec()))
+        run_id = retried(stub.SubmitRun, request, CALL_SECONDS).run.run_id
+        print("run", run_id, flush=True)
+
+        def cancel(*_):
+            wish = pb.CancelRunRequest(request_id=str(uuid.uuid4()), run_id=run_id)
+            threading.Thread(target=retried, args=(stub.CancelRun, wish, CANCEL_SECONDS)).start()
+
+        signal.signal(signal.SIGINT, cancel)
+        run = follow(stub, pb, run_id)
+    if run.error.code:
+        print(f"{run.error.code}: {run.error.message}", file=sys.stderr)
+    return 0 if run.state == pb.RUN_STATE_COMPLETED else 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except grpc.RpcError as failure:
+        sys.exit(f"{failure.code().name}: {failure.details()}")

@@ -1,0 +1,152 @@
+/** A real nats-server with the configuration of deploy/, to stop, kill and wipe. */
+import { spawn, spawnSync, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { rm } from "node:fs/promises";
+import { createServer, type AddressInfo } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { DeliverPolicy, jetstream, jetstreamManager } from "@nats-io/jetstream";
+import { connect, type NatsConnection } from "@nats-io/transport-node";
+import { Event } from "@gradpool/rpc";
+import { STREAM } from "@gradpool/events";
+
+const inDeploy = (name: string) => fileURLToPath(new URL(`../../../deploy/${name}`, import.meta.url));
+
+/** Why tests with NATS are skipped; false when they are not. Where CI is set, a missing server is a failure. */
+export function natsMissing(): string | false {
+  if (serverPath().path || process.env["CI"]) return false;
+  return `no nats-server: ${serverPath().problem}`;
+}
+
+let known: { path: string; problem: string } | undefined;
+
+function serverPath() {
+  if (known) return known;
+  const { stdout, stderr } = spawnSync(process.execPath, [inDeploy("nats-server.mjs")], { encoding: "utf8" });
+  return (known = { path: stdout.trim(), problem: stderr.trim() });
+}
+
+export interface StoredEvent {
+  event: Event;
+  subject: string;
+  messageId: string;
+  traceparent: string;
+}
+
+export class NatsServer implements AsyncDisposable {
+  readonly url: string;
+  readonly #folder: string;
+  readonly #ports: [number, number];
+  readonly #flags: readonly string[];
+  #child: ChildProcess | undefined;
+
+  private constructor(folder: string, ports: [number, number], flags: readonly string[]) {
+    this.#folder = folder;
+    this.#ports = ports;
+    this.#flags = flags;
+    this.url = `nats://127.0.0.1:${ports[0]}`;
+  }
+
+  /** `folder`: where it keeps its data; `flags`: more of its flags, such as --user. */
+  static async start(folder: string, flags: readonly string[] = []): Promise<NatsServer> {
+    const server = new NatsServer(folder, await freePorts(), flags);
+    await server.start();
+    return server;
+  }
+
+  async start(): Promise<void> {
+    const { path, problem } = serverPath();
+    if (!path) throw new Error(`no nats-server: ${problem}`);
+    const [port, httpPort] = this.#ports;
+    const where = ["-a", "127.0.0.1", "-p", String(port), "-m", String(httpPort), "-sd", this.#folder];
+    const child = spawn(path, ["-c", inDeploy("nats.conf"), ...where, ...this.#flags], { stdio: "ignore" });
+    this.#child = child;
+    while (!(await this.#isHealthy(httpPort))) {
+      if (child.exitCode !== null) throw new Error(`nats-server ended with exit code ${child.exitCode}`);
+      await delay(50);
+    }
+  }
+
+  /** Stopped in its tracks, with its connections open. */
+  suspend(): void {
+    this.#child?.kill("SIGSTOP");
+  }
+
+  goOn(): void {
+    this.#child?.kill("SIGCONT");
+  }
+
+  async kill(): Promise<void> {
+    const child = this.#child;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    const exited = once(child, "exit");
+    child.kill("SIGKILL");
+    await exited;
+  }
+
+  /** Removes all that it keeps; for one that is killed. */
+  async wipe(): Promise<void> {
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+
+  /** All events in the stream, oldest first. */
+  async events(as: { user?: string; pass?: string } = {}): Promise<StoredEvent[]> {
+    const connection = await connect({ servers: this.url, ...as });
+    try {
+      return await storedIn(connection);
+    } finally {
+      await connection.close();
+    }
+  }
+
+  /** As `events`, once one of them is as wanted. */
+  async eventsWith(
+    isWanted: (stored: StoredEvent) => boolean,
+    as: { user?: string; pass?: string } = {},
+  ): Promise<StoredEvent[]> {
+    for (;;) {
+      const events = await this.events(as).catch(() => []);
+      if (events.some(isWanted)) return events;
+      await delay(100);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+  }
+
+  async #isHealthy(port: number): Promise<boolean> {
+    const response = await fetch(`http://127.0.0.1:${port}/healthz`).catch(() => undefined);
+    return response?.ok === true;
+  }
+}
+
+async function storedIn(connection: NatsConnection): Promise<StoredEvent[]> {
+  const manager = await jetstreamManager(connection);
+  const { state } = await manager.streams.info(STREAM);
+  if (state.messages === 0) return [];
+  const consumer = await jetstream(connection).consumers.get(STREAM, { deliver_policy: DeliverPolicy.All });
+  const stored: StoredEvent[] = [];
+  for await (const message of await consumer.consume()) {
+    const header = (name: string) => message.headers?.get(name) ?? "";
+    const { subject, data, seq } = message;
+    stored.push({
+      ...{ event: Event.decode(data), subject },
+      ...{ messageId: header("Nats-Msg-Id"), traceparent: header("traceparent") },
+    });
+    if (seq >= state.last_seq) break;
+  }
+  return stored;
+}
+
+async function freePorts(): Promise<[number, number]> {
+  const servers = [createServer(), createServer()];
+  const ports = await Promise.all(
+    servers.map(async (server) => {
+      await once(server.listen(0, "127.0.0.1"), "listening");
+      return (server.address() as AddressInfo).port;
+    }),
+  );
+  await Promise.all(servers.map((server) => once(server.close(), "close")));
+  return ports as [number, number];
+}

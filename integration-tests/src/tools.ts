@@ -1,0 +1,61 @@
+/** Programs that are not npm's: found on this machine, or made once in the repository's cache. */
+import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
+import { mkdir, mkdtemp, readFile, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { ROOT } from "./structure.js";
+
+const run = promisify(execFile);
+const CACHE = join(ROOT, ".cache");
+
+export interface Tool {
+  /** Path of the program; empty where it cannot be had. */
+  path: string;
+  /** For node:test: why tests that need it are skipped, or false. */
+  skip: string | false;
+}
+
+/** The tool that a script in deploy/ finds, such as "helm". Where CI is set, one that cannot be had is an error. */
+export const deployTool = (name: string): Promise<Tool> =>
+  toolOf(async () => {
+    const script = join(ROOT, "deploy", `${name}.mjs`);
+    const { stdout } = await run(process.execPath, [script]);
+    return stdout.trim();
+  });
+
+/** A Python that has what a requirements.txt names, in a virtual environment made from PyPI. */
+export const pythonWith = (requirements: string): Promise<Tool> => toolOf(() => virtualEnvironment(requirements));
+
+async function toolOf(find: () => Promise<string>): Promise<Tool> {
+  try {
+    return { path: await find(), skip: false };
+  } catch (error) {
+    const { stderr, message } = error as Error & { stderr?: string };
+    const reason = (stderr?.trim() || message).split("\n").at(-1) ?? "it cannot be had";
+    if (process.env["CI"]) throw new Error(`CI needs every tool: ${reason}`, { cause: error });
+    return { path: "", skip: reason };
+  }
+}
+
+async function virtualEnvironment(requirements: string): Promise<string> {
+  const hash = createHash("sha256")
+    .update(await readFile(requirements))
+    .digest("hex");
+  const folder = join(CACHE, `python-${hash.slice(0, 16)}`);
+  const python = join(folder, "bin/python");
+  if (existsSync(python)) return python;
+  await mkdir(CACHE, { recursive: true });
+  // Two that make it at the same time do not meet: the folder appears whole.
+  const fresh = await mkdtemp(join(CACHE, "python-"));
+  try {
+    await run(process.env["PYTHON"] ?? "python3", ["-m", "venv", fresh]);
+    const pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement", requirements];
+    await run(join(fresh, "bin/python"), pip);
+    if (!existsSync(folder)) await rename(fresh, folder);
+  } finally {
+    await rm(fresh, { recursive: true, force: true });
+  }
+  return python;
+}

@@ -1,0 +1,70 @@
+import { GradpoolError } from "@gradpool/errors";
+
+/** The environment's variables about NATS. */
+export interface NatsVariables {
+  /** One or several URLs, separated by commas: nats://host:4222, or tls:// for an encrypted connection. */
+  NATS_URL?: string | undefined;
+  NATS_USER?: string | undefined;
+  NATS_PASSWORD?: string | undefined;
+  NATS_TOKEN?: string | undefined;
+  /** File with a user's JWT and seed, as `nsc` writes it. */
+  NATS_CREDS?: string | undefined;
+}
+
+/** Where NATS is, and who we are there. Secrets: never logged. */
+export interface NatsOptions {
+  /** "host:port". */
+  servers: string[];
+  tls: boolean;
+  user?: string;
+  password?: string;
+  token?: string;
+  credsFile?: string;
+}
+
+const DEFAULT_PORT = "4222";
+
+/**
+ * Undefined when NATS_URL is not set. Errors: `invalid_argument`, naming the variable and never its value: it
+ * may hold a password.
+ */
+export function natsOptions(variables: NatsVariables): NatsOptions | undefined {
+  const { NATS_URL, NATS_USER, NATS_PASSWORD, NATS_TOKEN, NATS_CREDS } = variables;
+  if (!NATS_URL) return undefined;
+  const urls = NATS_URL.split(",").map((text) => parseUrl(text.trim()));
+  const [first] = urls;
+  const inUrl = first?.username
+    ? first.password
+      ? { user: decoded(first.username), password: decoded(first.password) }
+      : { token: decoded(first.username) }
+    : {};
+  if (NATS_USER !== undefined && NATS_PASSWORD === undefined) refuse("NATS_USER needs NATS_PASSWORD");
+  return {
+    servers: urls.map(({ hostname, port }) => `${hostname}:${port || DEFAULT_PORT}`),
+    tls: urls.some(({ protocol }) => protocol === "tls:"),
+    ...inUrl,
+    ...(NATS_USER && { user: NATS_USER, password: NATS_PASSWORD ?? "" }),
+    ...(NATS_TOKEN && { token: NATS_TOKEN }),
+    ...(NATS_CREDS && { credsFile: NATS_CREDS }),
+  };
+}
+
+function parseUrl(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (!url?.hostname || !["nats:", "tls:"].includes(url.protocol)) {
+    refuse("NATS_URL must look like nats://127.0.0.1:4222, several separated by commas");
+  }
+  return url;
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return refuse("NATS_URL has a user or password that is not percent-encoded");
+  }
+}
+
+function refuse(problem: string): never {
+  throw new GradpoolError("invalid_argument", `${problem}; set it and start again`);
+}

@@ -1,0 +1,36 @@
+/** From an ECharts option to a picture. */
+import { Resvg } from "@resvg/resvg-js";
+import { LineChart } from "echarts/charts";
+import { GridComponent, LegendComponent, TitleComponent } from "echarts/components";
+import { init, use, type EChartsCoreOption } from "echarts/core";
+import { SVGRenderer } from "echarts/renderers";
+import { FONT_FAMILY, FONT_FILE, PLOT_WIDTH } from "./style.js";
+
+use([LineChart, GridComponent, LegendComponent, TitleComponent, SVGRenderer]);
+
+/** The same option gives the same text. */
+export function renderSvg(option: EChartsCoreOption, height: number): string {
+  const chart = init(null, null, { renderer: "svg", ssr: true, width: PLOT_WIDTH, height });
+  try {
+    chart.setOption(option);
+    return withOwnNumbering(chart.renderToSVGString());
+  } finally {
+    chart.dispose();
+  }
+}
+
+/** ECharts numbers charts and style classes through the life of the process; here they begin anew. */
+function withOwnNumbering(svg: string): string {
+  const classes = new Map<string, string>();
+  return svg.replaceAll(/\bzr\d+-([a-z]+-?)\d+/g, (id, kind: string) => {
+    const known = classes.get(id) ?? `zr-${kind}${classes.size}`;
+    classes.set(id, known);
+    return known;
+  });
+}
+
+/** The PNG of an SVG text; without `fontFile` its text vanishes. The system's fonts are not used. */
+export function rasterize(svg: string, fontFile: string | undefined = FONT_FILE): Uint8Array {
+  const font = { loadSystemFonts: false, fontFiles: fontFile ? [fontFile] : [], defaultFontFamily: FONT_FAMILY };
+  return new Resvg(svg, { font, background: "white" }).render().asPng();
+}

@@ -1,0 +1,84 @@
+/** A run's scalars as TensorBoard reads them. */
+import { Event } from "./gen/event.js";
+import { framed } from "./record.js";
+
+/**
+ * TensorBoard takes every file with "tfevents" in its name. There is nothing of time or machine in it: a run that goes
+ * on replaces its file, and so no step is ever shown twice.
+ */
+export const EVENT_FILE = "events.out.tfevents.gradpool";
+
+/** What charts show of an optimizer step. */
+export interface ChartedStep {
+  /** From 1. */
+  step: number;
+  /** Mean negative log likelihood per target token, in nats. */
+  loss: number;
+  learningRate: number;
+  gradNorm: number;
+  /** Target tokens. */
+  tokens: number;
+  /** Wall time that it took. */
+  seconds: number;
+}
+
+/** An evaluation on held-out data, behind so many steps. */
+export interface ChartedEvaluation {
+  step: number;
+  loss: number;
+  perplexity: number;
+  /** Wall time that it took. */
+  seconds: number;
+}
+
+/**
+ * The bytes of an event file, under the tags of transformers' TensorBoardCallback ("train/loss", "eval/loss"). The
+ * same steps, evaluations and start give the same bytes. A record's time is `startMs` (since 1970) and what its steps
+ * and evaluations took; pauses between them do not count.
+ */
+export function eventFile(
+  steps: readonly ChartedStep[],
+  evaluations: readonly ChartedEvaluation[],
+  startMs: number,
+): Uint8Array {
+  let wallTime = startMs / 1000;
+  const records = [record({ wallTime, step: 0, what: { $case: "fileVersion", value: "brain.Event:2" } })];
+  const add = (step: number, seconds: number, scalars: Record<string, number>) => {
+    wallTime += seconds;
+    const value = Object.entries(scalars).map(([tag, simpleValue]) => ({ tag, simpleValue }));
+    records.push(record({ wallTime, step, what: { $case: "summary", value: { value } } }));
+  };
+  let next = 0;
+  /** Evaluations lie behind their step. */
+  const addEvaluations = (lastStep: number) => {
+    for (; next < evaluations.length; next++) {
+      const { step, loss, perplexity, seconds } = evaluations[next]!;
+      if (step > lastStep) return;
+      add(step, seconds, { "eval/loss": loss, "eval/perplexity": perplexity });
+    }
+  };
+  for (const { step, loss, learningRate, gradNorm, tokens, seconds } of steps) {
+    addEvaluations(step - 1);
+    add(step, seconds, {
+      "train/loss": loss,
+      "train/grad_norm": gradNorm,
+      "train/learning_rate": learningRate,
+      // A clock that stood still says nothing of speed.
+      ...(seconds > 0 && { "train/tokens_per_second": tokens / seconds }),
+    });
+  }
+  addEvaluations(Infinity);
+  return joined(records);
+}
+
+const record = (event: Event) => framed(Event.encode(event).finish());
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const bytes = new Uint8Array(parts.reduce((sum, { byteLength }) => sum + byteLength, 0));
+  let offset = 0;
+  for (const part of parts) {
+    bytes.set(part, offset);
+    offset += part.byteLength;
+  }
+  return bytes;
+}

@@ -1,0 +1,62 @@
+/** gradpool run diff: what two runs have otherwise, and where their losses part. */
+import type { CommandContext } from "../command-context.js";
+import { readHistories } from "../runs/histories.js";
+import { diffRuns, type LossDiff, type RunDiff, type ValueDiff } from "../runs/run-diff.js";
+import type { RunHistory } from "../runs/run-history.js";
+import { snakeKeys } from "../runs/run-json.js";
+import { count, counted, table } from "../terminal/format.js";
+
+export async function runDiff(
+  runs: readonly [a: string, b: string],
+  flags: { address: string },
+  context: CommandContext,
+): Promise<void> {
+  const [a, b] = (await readHistories(runs, flags.address, context)) as [RunHistory, RunHistory];
+  const diff = diffRuns(a, b);
+  const { output } = context;
+  const named = ({ name, runId, steps }: RunHistory) => ({ name, run_id: runId, steps: steps.length });
+  output.document({ a: named(a), b: named(b), ...(snakeKeys(diff) as object) });
+  for (const paragraph of paragraphs(a, b, diff)) output.say(paragraph);
+}
+
+function paragraphs(a: RunHistory, b: RunHistory, diff: RunDiff): string[] {
+  const rows = [...diff.settings, ...(diff.receipt ?? [])];
+  return [
+    ...(rows.length > 0 ? [valueTable(a, b, rows)] : ["base, data and recipe are the same"]),
+    ...(diff.receipt ? [] : ["hashes of base and data: not compared, since not both show a checkpoint here"]),
+    `loss: ${lossText(diff.losses, "step")}`,
+    ...(diff.evaluations.last.a || diff.evaluations.last.b
+      ? [`evaluations: ${lossText(diff.evaluations, "evaluation")}`]
+      : []),
+  ];
+}
+
+function valueTable(a: RunHistory, b: RunHistory, rows: readonly ValueDiff[]): string {
+  return table(
+    ["", a.name, b.name],
+    rows.map((row) => [row.name, shown(row.a), shown(row.b)]),
+  );
+}
+
+/** Hashes need no more to be told apart. */
+const LONGEST_VALUE = 44;
+
+function shown(value: unknown): string {
+  if (value === undefined) return "-";
+  const text = typeof value === "string" && value !== "" ? value : JSON.stringify(value);
+  return text.length > LONGEST_VALUE ? `${text.slice(0, LONGEST_VALUE - 1)}…` : text;
+}
+
+function lossText({ common, firstDifference, largestDifference, last }: LossDiff, noun: string): string {
+  const ends = `the last is ${lastText(last.a)} and ${lastText(last.b)}`;
+  if (common === 0) return `no ${noun} in common; ${ends}`;
+  const both = `${counted(common, noun)} in common`;
+  if (!firstDifference || !largestDifference) return `${both}, all with the same bits; ${ends}`;
+  const first = `from step ${count(firstDifference.step)} on (${firstDifference.a} and ${firstDifference.b})`;
+  const far = Math.abs(largestDifference.a - largestDifference.b);
+  const most = `most at step ${count(largestDifference.step)}, by ${far.toPrecision(3)}`;
+  return `${both}, they part ${first}, ${most}; ${ends}`;
+}
+
+const lastText = (last: LossDiff["last"]["a"]) =>
+  last ? `${last.loss.toFixed(4)} at step ${count(last.step)}` : "none";

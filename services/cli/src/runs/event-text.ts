@@ -1,0 +1,82 @@
+/** Events and entries of a run's log, as people read them and as --json shows them. */
+import { rowOf } from "@gradpool/events";
+import { LogLevel, type Event, type RunLogEntry } from "@gradpool/rpc";
+import { count, localTime } from "../terminal/format.js";
+import { snakeKeys } from "./run-json.js";
+import { evaluationText } from "./run-text.js";
+
+/** One line: time, type, run or trainer, and what the type has to say. */
+export function eventText(event: Event): string {
+  const about = event.runId || event.trainerId;
+  const words = [event.time ? localTime(event.time) : "", rowOf(event)?.name ?? "unknown", about, detail(event)];
+  return words.filter((word) => word !== "").join("  ");
+}
+
+function detail({ payload }: Event): string {
+  switch (payload?.$case) {
+    case "runSubmitted":
+      return `${payload.value.modelId} on ${payload.value.dataset.join(" ")}`;
+    case "runStarted": {
+      const { totalSteps, step } = payload.value;
+      return `${count(totalSteps)} steps${step > 0 ? `, from behind step ${count(step)}` : ""}`;
+    }
+    case "runStep": {
+      const { step, loss, tokens, seconds } = payload.value;
+      return `step ${count(step)}, loss ${loss.toFixed(4)}, ${count(tokens)} tokens in ${seconds.toFixed(2)} s`;
+    }
+    case "runEvaluated":
+      return `step ${count(payload.value.step)}, ${evaluationText(payload.value)}`;
+    case "runCheckpointSaved":
+      return payload.value.path;
+    case "runPaused":
+    case "trainerQuarantined":
+      return payload.value.reason;
+    case "runResumed":
+    case "runCancelled":
+      return `behind step ${count(payload.value.step)}`;
+    case "runCompleted":
+      return `${count(payload.value.step)} steps, ${count(payload.value.tokens)} tokens`;
+    case "runFailed":
+      return payload.value.error?.message ?? "";
+    case "trainerJoined":
+      return payload.value.deviceClass;
+    case "trainerLost":
+      return `${payload.value.reason}; ${count(payload.value.microBatches)} micro-batches go to others`;
+    case "quotaRefused":
+      return payload.value.message;
+    case "eventsDropped":
+      return `${count(payload.value.events)} events are not there any more`;
+    case "trainerDrained":
+    case "trainerUndrained":
+    case undefined:
+      return "";
+  }
+}
+
+/** What its type has to say stands among the event's own fields. */
+export function eventJson({ payload, runId, trainerId, traceparent, runSequence, ...event }: Event): unknown {
+  const type = rowOf({ ...event, payload, runId, trainerId, traceparent, runSequence })?.name;
+  const about = {
+    runId: runId || undefined,
+    runSequence: runSequence || undefined,
+    trainerId: trainerId || undefined,
+    traceparent: traceparent || undefined,
+  };
+  return snakeKeys({ type, ...event, ...about, ...payload?.value });
+}
+
+const LEVEL_NAMES: Record<LogLevel, string> = {
+  [LogLevel.LOG_LEVEL_UNSPECIFIED]: "",
+  [LogLevel.LOG_LEVEL_INFO]: "info",
+  [LogLevel.LOG_LEVEL_WARN]: "warn",
+  [LogLevel.LOG_LEVEL_ERROR]: "error",
+};
+
+/** One line: time, level and message. */
+export function logText({ time, level, message }: RunLogEntry): string {
+  return `${time ? localTime(time) : ""}  ${LEVEL_NAMES[level].padEnd(5)}  ${message}`;
+}
+
+export function logJson({ level, ...entry }: RunLogEntry): unknown {
+  return snakeKeys({ ...entry, level: LEVEL_NAMES[level] });
+}
