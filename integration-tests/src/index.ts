@@ -16,3 +16,4 @@ export type { Fault, FaultKind } from "./fake-hub-faults.js";
 export type { FakeRepo, FakeRepoOptions } from "./fake-hub-repo.js";
 export * from "./virtual-screen.js";
 export * from "./terminal-program.js";
+export * from "./browser.js";

@@ -133,6 +133,10 @@ export function addPool(program: Command, options: ProgramOptions): void {
 const TOP_HELP = `
 Keys: q quits; arrows select; tab goes from runs to trainers and back; enter opens a run, esc closes it;
 p pauses a run, r resumes it, c cancels it; d drains a trainer, or undrains it.
+
+Examples:
+  gradpool top
+  gradpool top --once --address 10.0.0.5:7070
 ${HELP_TAIL}`;
 
 export function addTop(program: Command, options: ProgramOptions): void {

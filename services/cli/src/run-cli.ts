@@ -105,6 +105,13 @@ function usageText(message: string): string {
   const text = oneLine(message.replace(/^error: /, ""))
     .replace(/^option '(-\S+)[^']*' argument '.*' is invalid\. /s, "$1 ")
     .replace(/^option '(-\S+)[^']*' argument missing$/, "$1 needs a value")
+    .replace(
+      /^command-argument value '(.*)' is invalid for argument '(.*)'\. Allowed choices are (.*)\.$/s,
+      (_, ...words) => {
+        const [value, name, choices] = words as string[];
+        return `${name} must be one of ${choices}, not ${JSON.stringify(value)}`;
+      },
+    )
     .replace(/^(unknown (?:option|command)) '(.*?)'/s, "$1 $2");
   const flag = familiarName(/^unknown option --([\w-]+)/.exec(text)?.[1] ?? "");
   if (flag) return `${text.replace(/\s*\(Did you mean .*/, "")}; it is called --${flag} here`;

@@ -1,6 +1,6 @@
 import { natsOptions, type NatsOptions } from "@gradpool/events";
 import { modelPlaces, type ModelPlaces } from "@gradpool/model-source";
-import { listenAddress, readConfig, serviceAddress } from "@gradpool/service-kit";
+import { finishMsOf, listenAddress, readConfig, serviceAddress, stopGraceSeconds } from "@gradpool/service-kit";
 import { z } from "zod";
 
 const schema = z.object({
@@ -9,10 +9,15 @@ const schema = z.object({
   GRADPOOL_DATA_STREAM_ADDRESS: serviceAddress,
   GRADPOOL_CHECKPOINT_STORE_ADDRESS: serviceAddress,
   GRADPOOL_RUN_STORE: z.string().min(1, "must be a file").optional(),
+  GRADPOOL_HTTP_HOSTS: z
+    .string()
+    .regex(/^[\w.-]+(,[\w.-]+)*$/, "must be names with commas between them, such as gradpool.example")
+    .optional(),
   GRADPOOL_RECOVERY_SECONDS: z.coerce
     .number("must be a number of seconds; 0 turns recovery points off")
     .min(0, "must be 0 or more seconds")
     .default(30),
+  GRADPOOL_STOP_GRACE_SECONDS: stopGraceSeconds,
   NATS_URL: z.string().optional(),
   NATS_USER: z.string().optional(),
   NATS_PASSWORD: z.string().optional(),
@@ -28,8 +33,12 @@ export interface CoordinatorConfig {
   checkpointStoreAddress: string;
   /** SQLite file that runs are recorded in; undefined: they are forgotten when the process ends. */
   runStore?: string | undefined;
+  /** Names under which people reach the HTTP port, besides its addresses and localhost. */
+  httpHosts: readonly string[];
   /** A run saves a recovery point when so much time went by since it last saved anything; 0: never. */
   recoveryMs: number;
+  /** How long steps that are under way may take to be made when the coordinator stops. */
+  drainMs: number;
   /** Where models are looked for and kept. */
   models: ModelPlaces;
   /** Where events are published; undefined: nowhere. */
@@ -45,7 +54,9 @@ export function readCoordinatorConfig(env: NodeJS.ProcessEnv): CoordinatorConfig
     dataStreamAddress: config.GRADPOOL_DATA_STREAM_ADDRESS,
     checkpointStoreAddress: config.GRADPOOL_CHECKPOINT_STORE_ADDRESS,
     runStore: config.GRADPOOL_RUN_STORE,
+    httpHosts: config.GRADPOOL_HTTP_HOSTS?.split(",") ?? [],
     recoveryMs: 1000 * config.GRADPOOL_RECOVERY_SECONDS,
+    drainMs: finishMsOf(config.GRADPOOL_STOP_GRACE_SECONDS),
     models: modelPlaces(env),
     nats: natsOptions(config),
   };

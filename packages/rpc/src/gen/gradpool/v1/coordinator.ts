@@ -4538,7 +4538,8 @@ export const RunServiceService = {
   /**
    * Queues a run. The same request_id again answers with the same run; with other content it is
    * refused with ALREADY_EXISTS. INVALID_ARGUMENT: the spec is wrong (the message says what and how
-   * to mend it). What needs a look at model and data fails the run later, with Run.error.
+   * to mend it). RESOURCE_EXHAUSTED: 1,000 runs have not ended; try again when one has. What needs a look at
+   * model and data fails the run later, with Run.error.
    */
   submitRun: {
     path: "/gradpool.v1.RunService/SubmitRun" as const,
@@ -4637,7 +4638,8 @@ export interface RunServiceServer extends UntypedServiceImplementation {
   /**
    * Queues a run. The same request_id again answers with the same run; with other content it is
    * refused with ALREADY_EXISTS. INVALID_ARGUMENT: the spec is wrong (the message says what and how
-   * to mend it). What needs a look at model and data fails the run later, with Run.error.
+   * to mend it). RESOURCE_EXHAUSTED: 1,000 runs have not ended; try again when one has. What needs a look at
+   * model and data fails the run later, with Run.error.
    */
   submitRun: handleUnaryCall<SubmitRunRequest, SubmitRunResponse>;
   /** One run. NOT_FOUND: no such run. */
@@ -4672,7 +4674,8 @@ export interface RunServiceClient extends Client {
   /**
    * Queues a run. The same request_id again answers with the same run; with other content it is
    * refused with ALREADY_EXISTS. INVALID_ARGUMENT: the spec is wrong (the message says what and how
-   * to mend it). What needs a look at model and data fails the run later, with Run.error.
+   * to mend it). RESOURCE_EXHAUSTED: 1,000 runs have not ended; try again when one has. What needs a look at
+   * model and data fails the run later, with Run.error.
    */
   submitRun(
     request: SubmitRunRequest,
