@@ -50,6 +50,8 @@ export function taskOf(taskId: string, changes: Partial<MicroBatchTask> = {}): M
     modelDropout: false,
     gradientCheckpointing: false,
     useDora: false,
+    dtype: "float32",
+    lossScale: 0,
     ownRanks: {},
     ownScalings: {},
     seed: 7,
@@ -84,6 +86,7 @@ export function startTrainer(coordinatorAddress: string, options: StartOptions =
     trainerId,
     threads,
     device: { kind: "cpu" } as const,
+    finishMs: 25_000,
     env: process.env,
     models: modelPlaces({ GRADPOOL_HOME: join(tmpdir(), "gradpool-no-cache") }),
   };

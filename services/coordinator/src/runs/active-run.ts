@@ -123,7 +123,7 @@ export class ActiveRun {
 
   /** The message that hands a task to a trainer. */
   taskMessage(task: TaskState, { runtime }: TrainerConnection): Omit<MicroBatchTask, "traceparent"> {
-    const { prepared } = this.#need();
+    const { prepared, training } = this.#need();
     const { lora, seed, modelDropout, gradientCheckpointing } = prepared.recipe;
     const { rows, rowLength, ids, lengths, targetMask } = this.#bufferOf(task).get(task.step, task.microBatch);
     this.#runtime = runtime;
@@ -148,6 +148,8 @@ export class ActiveRun {
       modelDropout: modelDropout && prepared.source.model.dropouts.length > 0,
       gradientCheckpointing,
       useDora: lora.useDora,
+      dtype: prepared.recipe.dtype,
+      lossScale: training.lossScale,
       ownRanks: Object.fromEntries(prepared.targets.flatMap(({ name, r }) => (r === undefined ? [] : [[name, r]]))),
       ownScalings: Object.fromEntries(prepared.ownScalings),
     };
@@ -252,10 +254,14 @@ export class ActiveRun {
 
   /** Stops all work of a run that goes on when the coordinator starts again: it keeps its folder, and saves what it has. */
   async leave(): Promise<void> {
-    this.rest();
     const late = new AbortController();
-    const saved = this.#ready?.checkpoints.settled();
-    await Promise.race([saved, delay(SAVE_MS, undefined, { signal: late.signal }).catch(() => {})]);
+    const saved = async () => {
+      // What is being saved is of an earlier step.
+      await this.#ready?.checkpoints.settled();
+      this.rest();
+      await this.#ready?.checkpoints.settled();
+    };
+    await Promise.race([saved(), delay(SAVE_MS, undefined, { signal: late.signal }).catch(() => {})]);
     late.abort();
     await this.#stop();
   }
