@@ -9,15 +9,20 @@ import { setTimeout as delay } from "node:timers/promises";
 import { createClient, RunServiceService, type Client, type RunSpec } from "@gradpool/rpc";
 import { BIN } from "./cli.js";
 
+type Ready = Pick<LocalPool, "address" | "services">;
+
 export class LocalPool implements AsyncDisposable {
   readonly address: string;
   readonly runs: Client<RunServiceService>;
+  /** As gradpool up tells of them. */
+  readonly services: readonly { name: string; address: string; http_address?: string }[];
   readonly #child: ChildProcess;
   readonly #home: string;
 
-  private constructor(child: ChildProcess, address: string, home: string) {
+  private constructor(child: ChildProcess, { address, services }: Ready, home: string) {
     this.#child = child;
     this.address = address;
+    this.services = services;
     this.#home = home;
     this.runs = createClient(RunServiceService, address);
   }
@@ -30,8 +35,8 @@ export class LocalPool implements AsyncDisposable {
       stdio: ["ignore", "pipe", "ignore"],
     });
     for await (const line of createInterface({ input: child.stdout })) {
-      const { event, address } = JSON.parse(line) as { event?: string; address?: string };
-      if (event === "ready" && address) return new LocalPool(child, address, home);
+      const told = JSON.parse(line) as { event?: string };
+      if (told.event === "ready") return new LocalPool(child, told as Ready, home);
     }
     throw new Error("gradpool up ended before it was ready");
   }

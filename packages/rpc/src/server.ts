@@ -34,6 +34,10 @@ export interface ServerOptions {
   services: ServedService[];
   /** Told of errors that are the server's own fault. */
   onInternalError: (error: unknown, method: string) => void;
+  /** Told of each call that ended, health checks and reflection aside; `code`: "ok", or the error's. */
+  observe?: (call: { method: string; code: string; seconds: number }) => void;
+  /** How long open calls may go on after shutdown began; 2 s unless given. */
+  shutdownGraceMs?: number;
 }
 
 export interface RunningServer extends AsyncDisposable {
@@ -41,7 +45,6 @@ export interface RunningServer extends AsyncDisposable {
   address: string;
 }
 
-/** How long open calls may go on after shutdown began, in milliseconds. */
 const SHUTDOWN_GRACE_MS = 2_000;
 
 /**
@@ -61,7 +64,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     for (const [name, method] of Object.entries(definition)) {
       names.add(method.path.split("/")[1] ?? "");
       const onInternal = (error: unknown) => options.onInternalError(error, method.path);
-      implementation[name] = adapt(method as AnyMethod, handlers[name], onInternal);
+      const handler = options.observe ? observed(handlers[name], method as AnyMethod, options.observe) : handlers[name];
+      implementation[name] = adapt(method as AnyMethod, handler, onInternal);
     }
     server.addService(definition, implementation);
   }
@@ -75,7 +79,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     address: `${host}:${port}`,
     async [Symbol.asyncDispose]() {
       for (const name of names) health.setStatus(name, "NOT_SERVING");
-      const force = setTimeout(() => server.forceShutdown(), SHUTDOWN_GRACE_MS);
+      const force = setTimeout(() => server.forceShutdown(), options.shutdownGraceMs ?? SHUTDOWN_GRACE_MS);
       await new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
       clearTimeout(force);
     },
@@ -96,6 +100,43 @@ function reasonOf(error: Error): string {
   if (/EADDRINUSE/.test(error.message)) return "the port is taken";
   if (/EACCES/.test(error.message)) return "this user may not use that port";
   return error.message;
+}
+
+/** The handler, whose calls are told of when they have ended, also those that the client ended. */
+function observed(handler: unknown, method: AnyMethod, observe: NonNullable<ServerOptions["observe"]>): unknown {
+  const handle = handler as (input: unknown, context: CallContext) => unknown;
+  const begin = (signal: AbortSignal) => {
+    const startedAt = performance.now();
+    return (failure?: unknown) => {
+      const code = signal.aborted ? "cancelled" : failure === undefined ? "ok" : GradpoolError.from(failure).code;
+      observe({ method: method.path, code, seconds: (performance.now() - startedAt) / 1000 });
+    };
+  };
+  if (method.responseStream) {
+    return async function* (input: unknown, context: CallContext) {
+      const ended = begin(context.signal);
+      let failure: unknown;
+      try {
+        yield* handle(input, context) as AsyncIterable<unknown>;
+      } catch (error) {
+        failure = error;
+        throw error;
+      } finally {
+        ended(failure);
+      }
+    };
+  }
+  return async (input: unknown, context: CallContext) => {
+    const ended = begin(context.signal);
+    try {
+      const response = await handle(input, context);
+      ended();
+      return response;
+    } catch (error) {
+      ended(error);
+      throw error;
+    }
+  };
 }
 
 /** Turns a handler of async functions and iterables into what grpc-js calls. The one place that maps errors to status. */

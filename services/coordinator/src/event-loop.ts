@@ -6,7 +6,6 @@ import { within } from "@gradpool/tracing";
 import { step } from "./core/step.js";
 import { emptyPool, type Effect, type Event, type PoolState } from "./core/state.js";
 import type { RecordedChange } from "./run-registry.js";
-import type { CoreTurn } from "./traces/run-traces.js";
 
 /** Something that happened: for the core, for the record, or for both. */
 export interface Happening {
@@ -14,13 +13,22 @@ export interface Happening {
   changes?: readonly RecordedChange[];
 }
 
+/** The same, once it is recorded: what comes of it, and the state on both sides of it. */
+export interface Happened {
+  event: Event | undefined;
+  changes: readonly RecordedChange[];
+  effects: readonly Effect[];
+  before: PoolState;
+  after: PoolState;
+}
+
 export interface EventLoopOptions {
   life: number;
   /** What is recorded of an event and its effects, which led from one state to the other. */
   recordOf: (event: Event, before: PoolState, after: PoolState, effects: readonly Effect[]) => RecordedChange[];
   commit: (changes: readonly RecordedChange[]) => Promise<void>;
-  /** Sees each turn before its effects are carried out. */
-  observe: (turn: CoreTurn) => void;
+  /** Looks on, after what happened was recorded and before its effects are carried out. */
+  observe: (happened: Happened) => void;
   carryOut: (effect: Effect) => void;
   /** The loop cannot go on: a broken invariant, or a store that refuses. */
   onCrash: (error: unknown) => void;
@@ -90,7 +98,7 @@ export class EventLoop {
     const recorded = event ? this.#options.recordOf(event, before, state, effects) : [];
     await this.#options.commit([...changes, ...recorded]);
     if (this.#stopped) return done();
-    if (event) this.#options.observe({ event, before: this.#state, after: state, effects });
+    this.#options.observe({ event, changes, effects, before, after: state });
     this.#state = state;
     for (const effect of effects) this.#options.carryOut(effect);
     done();

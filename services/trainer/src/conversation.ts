@@ -13,10 +13,9 @@ import type { Logger } from "@gradpool/service-kit";
 import { AdapterCache, type AdapterHolder } from "./adapter-cache.js";
 import { fetchAdapter, pushResult } from "./bulk-transfers.js";
 import type { ComputeResult, ComputeTask } from "./compute-messages.js";
+import type { TrainerMetrics } from "./metrics.js";
 import { TaskPipeline } from "./task-pipeline.js";
 
-/** How long the micro-batch that computes may take to end when the trainer stops. */
-const FINISH_MS = 5_000;
 /** How long the coordinator may take to end its side after the trainer's goodbye. */
 const GOODBYE_MS = 1_000;
 /** Heartbeats come this much more often than they must, since timers are late when the machine is busy. */
@@ -26,9 +25,12 @@ export interface ConversationOptions {
   log: Logger;
   hello: TrainerHello;
   compute: AdapterHolder & { run(task: ComputeTask): Promise<ComputeResult> };
+  metrics: TrainerMetrics;
   onWelcome: () => void;
-  /** Ask for an end: finish the micro-batch that computes, push it, say goodbye. */
+  /** Ask for an end: give back what waits, finish the micro-batch that computes, push it, say goodbye. */
   stopping: AbortSignal;
+  /** How long that micro-batch may take then. */
+  finishMs: number;
 }
 
 /**
@@ -80,15 +82,26 @@ class Conversation {
 
   #begin({ heartbeatMs }: Welcome): void {
     if (this.#tasks) throw new GradpoolError("failed_precondition", "the coordinator welcomed this trainer twice");
-    const { log, hello, compute, onWelcome } = this.options;
+    const { log, hello, compute, metrics, onWelcome } = this.options;
     const { bulk, ended, outbox } = this;
     onWelcome();
     this.#heartbeats = setInterval(() => this.#beat(), Math.max(1, heartbeatMs * HEARTBEAT_SHARE));
     this.#tasks = new TaskPipeline({
       log,
-      adapters: new AdapterCache(compute, (runId, version) => fetchAdapter(bulk, runId, version, ended)),
-      compute: (task) => compute.run(task),
-      push: (result, gradients) => pushResult(bulk, { trainerId: hello.trainerId, ...result }, gradients, ended),
+      adapters: new AdapterCache(compute, (runId, version) =>
+        metrics.transfer(
+          "adapter",
+          () => fetchAdapter(bulk, runId, version, ended),
+          ({ byteLength }) => byteLength,
+        ),
+      ),
+      compute: (task) => metrics.compute(task, (given) => compute.run(given)),
+      push: (result, gradients) =>
+        metrics.transfer(
+          "gradients",
+          () => pushResult(bulk, { trainerId: hello.trainerId, ...result }, gradients, ended),
+          () => gradients.byteLength,
+        ),
       pull: (tasks) => outbox.push({ message: { $case: "pull", value: { tasks } } }),
       fail: (failure) => outbox.push({ message: { $case: "failed", value: failure } }),
     });
@@ -103,9 +116,10 @@ class Conversation {
 
   /** Finishes what computes if that does not take long, then says goodbye by ending the stream. */
   async stop(): Promise<void> {
-    const late = after(FINISH_MS, "late", { signal: this.ended, ref: false }).catch(() => "ended");
+    const { finishMs, log } = this.options;
+    const late = after(finishMs, "late", { signal: this.ended, ref: false }).catch(() => "ended");
     if ((await Promise.race([this.#tasks?.finish(), late])) === "late") {
-      this.options.log.warn(`a micro-batch was not done within ${FINISH_MS} ms; another trainer will compute it`);
+      log.warn(`a micro-batch was not done within ${finishMs} ms; another trainer will compute it`);
     }
     this.outbox.end();
     await after(GOODBYE_MS, undefined, { signal: this.ended, ref: false }).catch(() => {});
