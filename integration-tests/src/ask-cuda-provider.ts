@@ -17,6 +17,7 @@ import {
   type OpType,
   type Value,
 } from "@gradpool/graph";
+import { rankSymbol } from "@gradpool/models";
 import { onnxSessionOptions } from "@gradpool/runtime";
 import { modelGraphs, signatureOf } from "./model-graphs.js";
 
@@ -87,7 +88,10 @@ const USES: Partial<Record<OpType, Apply | Apply[]>> = {
   TopK: onMatrices("TopK", 1, (graph) => [numbers(graph, 1n)], { axis: -1, largest: 1, sorted: 0 }),
   Reshape: onMatrices("Reshape", 1, (graph) => [numbers(graph, 8n, 4n)]),
   Transpose: onMatrices("Transpose", 1, undefined, { perm: [1, 0] }),
-  Split: onMatrices("Split", 1, undefined, { axis: 1, num_outputs: 2 }),
+  Split: [
+    onMatrices("Split", 1, undefined, { axis: 1, num_outputs: 2 }),
+    onMatrices("Split", 1, (graph) => [numbers(graph, 3n, 5n)], { axis: 1 }),
+  ],
   Concat: onMatrices("Concat", 2, undefined, { axis: 0 }),
   Gather: onMatrices("Gather", 1, (graph) => [graph.input("i", "int64", [3])], { axis: 0 }),
   GatherElements: onMatrices("GatherElements", 1, (graph) => [graph.input("i", "int64", [4, 1])], { axis: 1 }),
@@ -97,8 +101,9 @@ const [main, ...flags] = process.argv.slice(2);
 if (!main) throw new Error("give onnxruntime-node's main file");
 const ort = createRequire(import.meta.url)(main) as OnnxRuntime;
 
-/** Sizes that the graphs' symbols stand for here. */
-const SIZES = { B: 2, S: 8, r: 4, K: 3 };
+/** Sizes that the graphs' symbols stand for here; each target has a rank. */
+const RANKS = Array.from({ length: 1_000 }, (_, target) => [rankSymbol(target), 4] as const);
+const SIZES = { B: 2, S: 8, K: 3, P: 5, ...Object.fromEntries(RANKS) };
 const ARRAYS = { float32: Float32Array, float16: Uint16Array, int64: BigInt64Array, bool: Uint8Array };
 
 /** Zeros for every input but the shapes. */
