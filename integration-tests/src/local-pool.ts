@@ -9,29 +9,34 @@ import { setTimeout as delay } from "node:timers/promises";
 import { createClient, RunServiceService, type Client, type RunSpec } from "@gradpool/rpc";
 import { BIN } from "./cli.js";
 
+type Ready = Pick<LocalPool, "address" | "services">;
+
 export class LocalPool implements AsyncDisposable {
   readonly address: string;
   readonly runs: Client<RunServiceService>;
+  /** As gradpool up tells of them. */
+  readonly services: readonly { name: string; address: string; http_address?: string }[];
   readonly #child: ChildProcess;
   readonly #home: string;
 
-  private constructor(child: ChildProcess, address: string, home: string) {
+  private constructor(child: ChildProcess, { address, services }: Ready, home: string) {
     this.#child = child;
     this.address = address;
+    this.services = services;
     this.#home = home;
     this.runs = createClient(RunServiceService, address);
   }
 
-  /** `home`: a folder for its logs, pid files and runs. */
-  static async start(home: string, flags: readonly string[]): Promise<LocalPool> {
-    const env = { ...process.env, GRADPOOL_HOME: home, NO_COLOR: "1" };
+  /** `home`: a folder for its logs, pid files and runs. `more`: environment. */
+  static async start(home: string, flags: readonly string[], more: NodeJS.ProcessEnv = {}): Promise<LocalPool> {
+    const env = { ...process.env, GRADPOOL_HOME: home, NO_COLOR: "1", ...more };
     const child = spawn(process.execPath, [BIN, "up", "--port", "0", "--json", ...flags], {
       env,
       stdio: ["ignore", "pipe", "ignore"],
     });
     for await (const line of createInterface({ input: child.stdout })) {
-      const { event, address } = JSON.parse(line) as { event?: string; address?: string };
-      if (event === "ready" && address) return new LocalPool(child, address, home);
+      const told = JSON.parse(line) as { event?: string };
+      if (told.event === "ready") return new LocalPool(child, told as Ready, home);
     }
     throw new Error("gradpool up ended before it was ready");
   }

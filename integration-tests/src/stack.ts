@@ -22,6 +22,8 @@ interface Process {
   name: string;
   env: Record<string, string>;
   address: string;
+  /** Of its HTTP port; undefined: it has none. */
+  httpAddress: string | undefined;
   child: ChildProcess;
   /** Lines of its log, each a JSON object. */
   log: string[];
@@ -37,11 +39,12 @@ async function startService(name: string, env: Record<string, string>): Promise<
     throw new Error(`${name} ended before it was ready: ${log.join("\n")}`);
   });
   const [message] = (await Promise.race([once(child, "message"), exited])) as [
-    { type: string; address: string; message?: string },
+    { type: string; address: string; httpAddress?: string; message?: string },
   ];
   exited.catch(() => {});
   if (message.type !== "ready") throw new Error(`${name}: ${message.message ?? "failed"}`);
-  return { name, env: { ...env, GRADPOOL_LISTEN: message.address }, address: message.address, child, log };
+  const { address, httpAddress } = message;
+  return { name, env: { ...env, GRADPOOL_LISTEN: address }, address, httpAddress, child, log };
 }
 
 async function kill({ child }: Process): Promise<void> {
@@ -72,6 +75,8 @@ export interface StackOptions {
   recoverySeconds?: number;
   /** Where events go. */
   natsUrl?: string;
+  /** The coordinator has an HTTP port. */
+  http?: boolean;
   trainerEnv?: Record<string, string>;
 }
 
@@ -96,6 +101,7 @@ export class Stack implements AsyncDisposable {
     this.#processes = processes;
     this.#coordinator = coordinator;
     this.#coordinatorEnv = { ...coordinatorEnv, GRADPOOL_LISTEN: coordinator.address };
+    if (coordinator.httpAddress) this.#coordinatorEnv["GRADPOOL_HTTP_LISTEN"] = coordinator.httpAddress;
     this.runs = createClient(RunServiceService, coordinator.address);
     this.pool = createClient(PoolServiceService, coordinator.address);
     this.events = createClient(EventServiceService, coordinator.address);
@@ -105,7 +111,7 @@ export class Stack implements AsyncDisposable {
     const [tokenizer, store] = await Promise.all([startService("tokenizer", {}), startService("checkpoint-store", {})]);
     const tokenizerAddress = { GRADPOOL_TOKENIZER_ADDRESS: tokenizer.address };
     const data = await startService("data-stream", tokenizerAddress);
-    const { runStore, recoverySeconds = 0, natsUrl } = options;
+    const { runStore, recoverySeconds = 0, natsUrl, http = false } = options;
     const coordinatorEnv = {
       ...tokenizerAddress,
       GRADPOOL_DATA_STREAM_ADDRESS: data.address,
@@ -113,6 +119,7 @@ export class Stack implements AsyncDisposable {
       GRADPOOL_RECOVERY_SECONDS: String(recoverySeconds),
       ...(runStore && { GRADPOOL_RUN_STORE: runStore }),
       ...(natsUrl && { NATS_URL: natsUrl }),
+      ...(http && { GRADPOOL_HTTP_LISTEN: "127.0.0.1:0" }),
     };
     const coordinator = await startService("coordinator", coordinatorEnv);
     const stack = new Stack([tokenizer, store, data], coordinator, coordinatorEnv, options.trainerEnv);
@@ -123,6 +130,12 @@ export class Stack implements AsyncDisposable {
   /** "host:port" of the coordinator. */
   get address(): string {
     return this.#coordinator.address;
+  }
+
+  /** "host:port" of the coordinator's HTTP port. */
+  get httpAddress(): string {
+    if (!this.#coordinator.httpAddress) throw new Error("the stack was started without an HTTP port");
+    return this.#coordinator.httpAddress;
   }
 
   async addTrainer(threads = 1): Promise<void> {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { before, describe, test } from "node:test";
-import { loraScaling, ownScalings, parseAdapterConfig, readAdapter, adaptedModules } from "@gradpool/adapter";
+import { adaptedModules, loraScaling, ownScalings, parseAdapterConfig, readAdapter } from "@gradpool/adapter";
 import { Golden, GOLDEN_CASES, relativeError, TOLERANCE } from "@gradpool/integration-tests";
 import { openModel } from "@gradpool/model-source";
 import { selectTargets } from "@gradpool/models";

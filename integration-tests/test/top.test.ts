@@ -87,7 +87,7 @@ describe("gradpool top", () => {
         const before = Number((await top.shows(/^\S+ step (\d+) of /m))[1]);
         await stack.restartCoordinator(async () => void (await top.shows(/no pool answers at /)));
         await top.shows(/^4 of 4 services serving · 1 trainer · 1 active run/m);
-        for (let step = 0; step <= before;) step = Number((await top.shows(/^\S+ step (\d+) of /m))[1]);
+        await top.shows(/^\S+ step (\d+) of /m, ([, step]) => Number(step) > before);
         assert.doesNotMatch(top.screen.lines[0] ?? "", /no pool answers/);
 
         assert.doesNotMatch(top.output, /\x1b\[\d+m/);

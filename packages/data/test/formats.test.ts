@@ -22,7 +22,7 @@ interface FixtureRow {
 
 const rows = JSON.parse(await readFile(fixture("rows.expected.json"), "utf8")) as FixtureRow[];
 
-const LINES = ["rows.jsonl", "rows.jsonl.gz", "cut.jsonl.gz", "rows.jsonl.zst", "cut.jsonl.zst"];
+const LINES = ["rows.jsonl", "rows.jsonl.gz", "cut.jsonl.gz", "rows.jsonl.zst", "cut.jsonl.zst", "summed.jsonl.zst"];
 const PARQUET = ["none", "snappy", "gzip", "zstd", "brotli", "lz4", "v2"].map((name) => `rows-${name}.parquet`);
 const FILES = [...LINES, "rows.json", "rows.csv", "rows.tsv", ...PARQUET];
 

@@ -73,6 +73,14 @@ describe("damaged compressed files", () => {
     const zstd = await readFile(join(FIXTURES, "rows.jsonl.zst"));
     await assert.rejects(read("a.jsonl.zst", zstd.subarray(0, -3)), damaged(/ends too early/));
     await assert.rejects(read("a.jsonl.zst", Buffer.from(text)), damaged(/does not begin as zstd/));
+    // A frame ends with the sum of its content.
+    const summed = await readFile(join(FIXTURES, "summed.jsonl.zst"));
+    const sumFrom = summed.indexOf(Buffer.of(0x28, 0xb5, 0x2f, 0xfd), 4) - 4;
+    for (const at of [sumFrom, sumFrom + 3, summed.length - 1]) {
+      const changed = Buffer.from(summed);
+      changed[at]! ^= 1;
+      await assert.rejects(read("a.jsonl.zst", changed), damaged(/content is not that of its checksum/));
+    }
   });
 
   it("may have zeros behind them", async () => {
@@ -111,6 +119,7 @@ describe("damaged bytes", () => {
   const inputs = [
     "rows.jsonl.gz",
     "rows.jsonl.zst",
+    "summed.jsonl.zst",
     "rows.csv",
     "rows.json",
     "rows-snappy.parquet",

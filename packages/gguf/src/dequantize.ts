@@ -4,7 +4,8 @@
  */
 import { bfloat16ToFloat32, float16ToFloat32, toFloat32 } from "@gradpool/safetensors";
 import { halfAt } from "./halves.js";
-import { blocksOfQ4K, blocksOfQ5K, blocksOfQ6K } from "./k-quants.js";
+import { blocksOfQ2K, blocksOfQ3K, blocksOfQ4K, blocksOfQ5K, blocksOfQ6K } from "./k-quants.js";
+import { blocksOfIq4Nl, blocksOfIq4Xs } from "./non-linear-quants.js";
 import type { Dequantize, TensorType } from "./tensor-types.js";
 
 /** x = d·(q − 8); element j in the low half of byte j, element j + 16 in the high one. */
@@ -72,9 +73,13 @@ const DEQUANTIZE: Readonly<Record<string, Dequantize>> = {
   Q5_0: q5of0,
   Q5_1: q5of1,
   Q8_0: q8of0,
+  Q2_K: blocksOfQ2K,
+  Q3_K: blocksOfQ3K,
   Q4_K: blocksOfQ4K,
   Q5_K: blocksOfQ5K,
   Q6_K: blocksOfQ6K,
+  IQ4_NL: blocksOfIq4Nl,
+  IQ4_XS: blocksOfIq4Xs,
 };
 
 /** Whole blocks as float32. */

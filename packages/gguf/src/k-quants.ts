@@ -12,6 +12,41 @@ function scaleAndMinimum(source: Uint8Array, at: number, j: number): [number, nu
   return [(packed & 15) | ((source[at + j - 4]! >> 6) << 4), (packed >> 4) | ((source[at + j]! >> 6) << 4)];
 }
 
+/** Two bits of element `e`: each half of a block has 32 bytes, whose pairs of bits are four quarters of 32. */
+const twoBits = (source: Uint8Array, at: number, e: number): number =>
+  (source[at + 32 * (e >> 7) + (e & 31)]! >> (2 * ((e >> 5) & 3))) & 3;
+
+/** x = d·s·q − dmin·m per part of 16, q of 2 bits, s and m in the halves of a byte. */
+export const blocksOfQ2K: Dequantize = (source, target) => {
+  for (let at = 0, to = 0; at < source.length; at += 84, to += 256) {
+    const scale = halfAt(source, at + 80);
+    const minimum = halfAt(source, at + 82);
+    for (let e = 0; e < 256; e++) {
+      const packed = source[at + (e >> 4)]!;
+      target[to + e] = scale * (packed & 15) * twoBits(source, at + 16, e) - minimum * (packed >> 4);
+    }
+  }
+};
+
+/**
+ * x = d·(s − 32)·q per part of 16. q has 2 bits, less 4 where the element's bit of the first 32 bytes is not set. The
+ * 16 scales have 6 bits: 4 in the halves of 8 bytes, first all low ones, and 2 in the pairs of 4 bytes behind them.
+ */
+export const blocksOfQ3K: Dequantize = (source, target) => {
+  for (let at = 0, to = 0; at < source.length; at += 110, to += 256) {
+    const scale = halfAt(source, at + 108);
+    for (let part = 0; part < 16; part++) {
+      const low = (source[at + 96 + (part & 7)]! >> (4 * (part >> 3))) & 15;
+      const high = (source[at + 104 + (part & 3)]! >> (2 * (part >> 2))) & 3;
+      const s = (low | (high << 4)) - 32;
+      for (let e = 16 * part; e < 16 * part + 16; e++) {
+        const isSet = (source[at + (e & 31)]! >> (e >> 5)) & 1;
+        target[to + e] = scale * s * (twoBits(source, at + 32, e) - (isSet ? 0 : 4));
+      }
+    }
+  }
+};
+
 /** x = d·s·q − dmin·m per part of 32; two parts share 32 bytes of q, in their low and high halves. */
 export const blocksOfQ4K: Dequantize = (source, target) => {
   for (let at = 0, to = 0; at < source.length; at += 144, to += 256) {

@@ -55,9 +55,9 @@ const FILES: [string, Uint8Array, ErrorCode, RegExp][] = [
   ["an unknown element type", ggufOf({}, [{ ...ONE, type: 99 }], { dataBytes: 32 }), "data_loss", /unknown type 99/],
   [
     "a type that is not read",
-    ggufOf({}, [{ ...ONE, type: 10 }], { dataBytes: 32 }),
+    ggufOf({}, [{ ...ONE, type: 16 }], { dataBytes: 32 }),
     "unimplemented",
-    /Q2_K of tensor "w"; use one of F32/,
+    /IQ2_XXS of tensor "w"; use one of F32/,
   ],
   [
     "rows that are no blocks",

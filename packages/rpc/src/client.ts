@@ -1,4 +1,12 @@
-import { Client as GrpcClient, credentials, Metadata, type CallOptions as GrpcCallOptions } from "@grpc/grpc-js";
+import {
+  Client as GrpcClient,
+  credentials,
+  type CallOptions as GrpcCallOptions,
+  type ServiceError,
+} from "@grpc/grpc-js";
+import type { Span } from "@gradpool/tracing";
+import { clientSpan, endSpan, spanOfStream } from "./call-spans.js";
+import type { GradpoolError } from "@gradpool/errors";
 import type { AnyMethod, CallOptions, Client, Definition } from "./methods.js";
 import { fromStatus } from "./status.js";
 import { writeAll } from "./streams.js";
@@ -33,66 +41,62 @@ function callOf(grpc: GrpcClient, method: AnyMethod): unknown {
   const { path, requestSerialize: serialize, responseDeserialize: deserialize } = method;
   if (method.requestStream && method.responseStream) {
     return (requests: AsyncIterable<unknown>, options: CallOptions = {}) => {
-      const stream = grpc.makeBidiStreamRequest(
-        path,
-        serialize,
-        deserialize,
-        metadataOf(options),
-        grpcOptions(options),
-      );
-      return answers(stream, options, (signal) => sendAll(stream, requests, signal));
+      const { metadata, span } = clientSpan(path, options.metadata);
+      const stream = grpc.makeBidiStreamRequest(path, serialize, deserialize, metadata, grpcOptions(options));
+      return answers(stream, options, spanOfStream(span), (signal) => sendAll(stream, requests, signal));
     };
   }
   if (method.responseStream) {
-    return (request: unknown, options: CallOptions = {}) =>
-      answers(
-        grpc.makeServerStreamRequest(path, serialize, deserialize, request, metadataOf(options), grpcOptions(options)),
-        options,
-      );
-  }
-  if (method.requestStream) {
-    return async (requests: AsyncIterable<unknown>, options: CallOptions = {}) => {
-      const done = new AbortController();
-      try {
-        return await new Promise((resolve, reject) => {
-          const stream = grpc.makeClientStreamRequest(
-            path,
-            serialize,
-            deserialize,
-            metadataOf(options),
-            grpcOptions(options),
-            (error, response) => (error ? reject(fromStatus(error)) : resolve(response)),
-          );
-          const stop = cancelOn(options.signal, stream);
-          done.signal.addEventListener("abort", stop, { once: true });
-          sendAll(stream, requests, done.signal).catch((error: unknown) => {
-            stream.cancel();
-            reject(error as Error);
-          });
-        });
-      } finally {
-        done.abort();
-      }
-    };
-  }
-  return (request: unknown, options: CallOptions = {}) =>
-    new Promise((resolve, reject) => {
-      let stop = () => {};
-      const call = grpc.makeUnaryRequest(
+    return (request: unknown, options: CallOptions = {}) => {
+      const { metadata, span } = clientSpan(path, options.metadata);
+      const stream = grpc.makeServerStreamRequest(
         path,
         serialize,
         deserialize,
         request,
-        metadataOf(options),
+        metadata,
         grpcOptions(options),
-        (error, response) => {
-          stop();
-          if (error) reject(fromStatus(error));
-          else resolve(response);
-        },
       );
+      return answers(stream, options, spanOfStream(span));
+    };
+  }
+  if (method.requestStream) {
+    return async (requests: AsyncIterable<unknown>, options: CallOptions = {}) => {
+      const { metadata, span } = clientSpan(path, options.metadata);
+      const done = new AbortController();
+      const answer = new Promise((resolve, reject) => {
+        const stream = grpc.makeClientStreamRequest(
+          path,
+          serialize,
+          deserialize,
+          metadata,
+          grpcOptions(options),
+          (error, response) => (error ? reject(fromStatus(error)) : resolve(response)),
+        );
+        const stop = cancelOn(options.signal, stream);
+        done.signal.addEventListener("abort", stop, { once: true });
+        sendAll(stream, requests, done.signal).catch((error: unknown) => {
+          stream.cancel();
+          reject(error as Error);
+        });
+      });
+      return ending(span, answer).finally(() => done.abort());
+    };
+  }
+  return (request: unknown, options: CallOptions = {}) => {
+    const { metadata, span } = clientSpan(path, options.metadata);
+    const answer = new Promise((resolve, reject) => {
+      let stop = () => {};
+      const done = (error: ServiceError | null, response: unknown) => {
+        stop();
+        if (error) reject(fromStatus(error));
+        else resolve(response);
+      };
+      const call = grpc.makeUnaryRequest(path, serialize, deserialize, request, metadata, grpcOptions(options), done);
       stop = cancelOn(options.signal, call);
     });
+    return ending(span, answer);
+  };
 }
 
 type Cancellable = { cancel(): void };
@@ -108,11 +112,13 @@ async function sendAll(stream: WritableCall, requests: AsyncIterable<unknown>, s
 async function* answers(
   stream: ReadableCall,
   options: CallOptions,
+  span: Span | undefined,
   send?: (signal: AbortSignal) => Promise<void>,
 ): AsyncGenerator<unknown> {
   const stop = cancelOn(options.signal, stream);
   const done = new AbortController();
   let sendFailure: { error: unknown } | undefined;
+  let failure: GradpoolError | undefined;
   send?.(done.signal).catch((error: unknown) => {
     sendFailure = { error };
     stream.cancel();
@@ -120,11 +126,13 @@ async function* answers(
   try {
     yield* stream;
   } catch (error) {
-    throw fromStatus(sendFailure ? sendFailure.error : error);
+    failure = fromStatus(sendFailure ? sendFailure.error : error);
+    throw failure;
   } finally {
     done.abort();
     stop();
     stream.cancel();
+    endSpan(span, failure);
   }
 }
 
@@ -136,8 +144,16 @@ function cancelOn(signal: AbortSignal | undefined, call: Cancellable): () => voi
   return () => signal?.removeEventListener("abort", cancel);
 }
 
-function metadataOf(options: CallOptions): Metadata {
-  return options.metadata ?? new Metadata();
+/** Ends the call's span along with it. */
+async function ending<T>(span: Span | undefined, answer: Promise<T>): Promise<T> {
+  try {
+    const response = await answer;
+    endSpan(span);
+    return response;
+  } catch (error) {
+    endSpan(span, error);
+    throw error;
+  }
 }
 
 function grpcOptions(options: CallOptions): GrpcCallOptions {

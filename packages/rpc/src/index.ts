@@ -6,6 +6,7 @@ export * from "./gen/gradpool/v1/coordinator.js";
 export * from "./gen/gradpool/v1/checkpoint_store.js";
 export * from "./gen/gradpool/v1/events.js";
 export type { CallContext, CallOptions, Client, Handlers } from "./methods.js";
+export { Metadata } from "@grpc/grpc-js";
 export { createClient } from "./client.js";
 export { service, startServer, type RunningServer, type ServedService, type ServerOptions } from "./server.js";
 export { fromStatus } from "./status.js";

@@ -11,6 +11,7 @@ import {
 } from "@grpc/grpc-js";
 import { GradpoolError } from "@gradpool/errors";
 import { HealthImplementation } from "grpc-health-check";
+import { endSpan, inServerSpan, spanOfStream } from "./call-spans.js";
 import { FILE_DESCRIPTORS } from "./gen/descriptors.js";
 import type { AnyMethod, CallContext, Definition, Handlers } from "./methods.js";
 import { toStatus } from "./status.js";
@@ -33,6 +34,8 @@ export interface ServerOptions {
   services: ServedService[];
   /** Told of errors that are the server's own fault. */
   onInternalError: (error: unknown, method: string) => void;
+  /** Told of each call that ended, health checks and reflection aside; `code`: "ok", or the error's. */
+  observe?: (call: { method: string; code: string; seconds: number }) => void;
   /** How long open calls may go on after shutdown began; 2 s unless given. */
   shutdownGraceMs?: number;
 }
@@ -61,7 +64,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     for (const [name, method] of Object.entries(definition)) {
       names.add(method.path.split("/")[1] ?? "");
       const onInternal = (error: unknown) => options.onInternalError(error, method.path);
-      implementation[name] = adapt(method as AnyMethod, handlers[name], onInternal);
+      const handler = options.observe ? observed(handlers[name], method as AnyMethod, options.observe) : handlers[name];
+      implementation[name] = adapt(method as AnyMethod, handler, onInternal);
     }
     server.addService(definition, implementation);
   }
@@ -98,6 +102,43 @@ function reasonOf(error: Error): string {
   return error.message;
 }
 
+/** The handler, whose calls are told of when they have ended, also those that the client ended. */
+function observed(handler: unknown, method: AnyMethod, observe: NonNullable<ServerOptions["observe"]>): unknown {
+  const handle = handler as (input: unknown, context: CallContext) => unknown;
+  const begin = (signal: AbortSignal) => {
+    const startedAt = performance.now();
+    return (failure?: unknown) => {
+      const code = signal.aborted ? "cancelled" : failure === undefined ? "ok" : GradpoolError.from(failure).code;
+      observe({ method: method.path, code, seconds: (performance.now() - startedAt) / 1000 });
+    };
+  };
+  if (method.responseStream) {
+    return async function* (input: unknown, context: CallContext) {
+      const ended = begin(context.signal);
+      let failure: unknown;
+      try {
+        yield* handle(input, context) as AsyncIterable<unknown>;
+      } catch (error) {
+        failure = error;
+        throw error;
+      } finally {
+        ended(failure);
+      }
+    };
+  }
+  return async (input: unknown, context: CallContext) => {
+    const ended = begin(context.signal);
+    try {
+      const response = await handle(input, context);
+      ended();
+      return response;
+    } catch (error) {
+      ended(error);
+      throw error;
+    }
+  };
+}
+
 /** Turns a handler of async functions and iterables into what grpc-js calls. The one place that maps errors to status. */
 function adapt(method: AnyMethod, handler: unknown, onInternal: (error: unknown) => void): UntypedHandleCall {
   const handle = handler as (input: unknown, context: CallContext) => unknown;
@@ -107,12 +148,19 @@ function adapt(method: AnyMethod, handler: unknown, onInternal: (error: unknown)
       // A broken connection shows as the signal's abort and as the reader's error; without this listener it would crash.
       call.on("error", () => {});
       const input = "request" in call ? call.request : requestsOf(call);
-      writeAll(call, handle(input, context) as AsyncIterable<unknown>, context.signal).then(
-        () => call.end(),
-        (error: unknown) => {
-          if (!context.signal.aborted) call.emit("error", toStatus(error, onInternal));
-        },
-      );
+      inServerSpan(method.path, call.metadata, (given) => {
+        const span = spanOfStream(given);
+        writeAll(call, handle(input, context) as AsyncIterable<unknown>, context.signal).then(
+          () => {
+            endSpan(span);
+            call.end();
+          },
+          (error: unknown) => {
+            endSpan(span, context.signal.aborted ? undefined : error);
+            if (!context.signal.aborted) call.emit("error", toStatus(error, onInternal));
+          },
+        );
+      });
     };
   }
   return (
@@ -122,10 +170,18 @@ function adapt(method: AnyMethod, handler: unknown, onInternal: (error: unknown)
     const context = contextOf(call);
     call.on("error", () => {});
     const input = "request" in call ? call.request : requestsOf(call);
-    (async () => handle(input, context))().then(
-      (response) => respond(null, response),
-      (error: unknown) => respond(toStatus(error, onInternal), null),
-    );
+    inServerSpan(method.path, call.metadata, (span) => {
+      (async () => handle(input, context))().then(
+        (response) => {
+          endSpan(span);
+          respond(null, response);
+        },
+        (error: unknown) => {
+          endSpan(span, error);
+          respond(toStatus(error, onInternal), null);
+        },
+      );
+    });
   };
 }
 

@@ -48,6 +48,49 @@ const encodeRequest = (text: string): EncodeRequest => ({
 });
 const isCode = (code: ErrorCode) => (error: unknown) => error instanceof GradpoolError && error.code === code;
 
+test("each call that ended is told of once, with its result", async () => {
+  const calls: { method: string; code: string; seconds: number }[] = [];
+  let isHeld = false;
+  const handlers: Partial<Handlers<TokenizerServiceService>> = {
+    decode: async () => ({ text: "" }),
+    getTokenizer: async () => {
+      throw new GradpoolError("not_found", "no such tokenizer; name another");
+    },
+    async *encode(_requests, { signal }) {
+      isHeld = true;
+      yield { ids: new Uint8Array(), lengths: [], continues: false };
+      await once(signal, "abort");
+    },
+  };
+  const all = { getTokenizer: notUsed, encode: notUsed, decode: notUsed, getTokenizerFiles: notUsed, ...handlers };
+  await using server = await startServer({
+    listen: "127.0.0.1:0",
+    services: [service(TokenizerServiceService, all)],
+    onInternalError: notUsed,
+    observe: (call) => calls.push(call),
+  });
+  const client = createClient(TokenizerServiceService, server.address);
+  await client.decode(decodeRequest);
+  await assert.rejects(client.getTokenizer({ tokenizer: undefined }), isCode("not_found"));
+  async function* requests() {
+    yield encodeRequest("a");
+  }
+  for await (const _response of client.encode(requests())) break;
+  while (calls.length < 3) await new Promise((resolve) => setImmediate(resolve));
+  client.close();
+  assert.ok(isHeld);
+  const path = "/gradpool.v1.TokenizerService/";
+  assert.deepEqual(
+    calls.map(({ method, code }) => [method.slice(path.length), code]),
+    [
+      ["Decode", "ok"],
+      ["GetTokenizer", "not_found"],
+      ["Encode", "cancelled"],
+    ],
+  );
+  assert.ok(calls.every(({ seconds }) => seconds >= 0));
+});
+
 describe("the four kinds of calls", () => {
   test("one to one", async () => {
     await using served = await serveTokenizer({ decode: async ({ ids }) => ({ text: `${ids.length} bytes` }) });

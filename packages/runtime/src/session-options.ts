@@ -5,6 +5,11 @@ export interface SessionOptions {
   threads: number;
   /** CUDA device that computes, from 0; undefined: the processor does. */
   cudaDevice?: number | undefined;
+  /**
+   * Matrices are read where the file is mapped, instead of from a copy that is packed for the processor's kernels: the
+   * session then takes no memory for them, and its products about an eighth more time.
+   */
+  unpackedWeights?: boolean | undefined;
   /** Path that ONNX Runtime's profile begins with, written when the session is released; undefined: none. */
   profilePrefix?: string | undefined;
 }
@@ -14,7 +19,7 @@ export interface SessionOptions {
  * refused when its session is made, instead of copying tensors to and fro inside every step.
  */
 export function onnxSessionOptions(
-  { threads, cudaDevice, profilePrefix }: SessionOptions,
+  { threads, cudaDevice, unpackedWeights, profilePrefix }: SessionOptions,
   configEntries: Readonly<Record<string, string>> = {},
 ): InferenceSession.SessionOptions {
   const isCuda = cudaDevice !== undefined;
@@ -27,6 +32,12 @@ export function onnxSessionOptions(
     // A memory pattern per shape costs a third more memory and saves nothing measurable.
     enableMemPattern: false,
     ...(profilePrefix !== undefined && { enableProfiling: true, profileFilePrefix: profilePrefix }),
-    extra: { session: { ...configEntries, ...(isCuda && { disable_cpu_ep_fallback: "1" }) } },
+    extra: {
+      session: {
+        ...configEntries,
+        ...(isCuda && { disable_cpu_ep_fallback: "1" }),
+        ...(unpackedWeights && { disable_prepacking: "1" }),
+      },
+    },
   };
 }

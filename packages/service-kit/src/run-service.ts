@@ -1,11 +1,10 @@
 import { GradpoolError } from "@gradpool/errors";
-import { pino, type Logger } from "pino";
+import { startTracing } from "@gradpool/tracing";
 import { collectDefaultMetrics, type Registry } from "prom-client";
 import { processVariables, readConfig } from "./config.js";
 import { startHttpServer, type HttpRoute, type RunningHttpServer } from "./http-server.js";
+import { createLogger, type Logger } from "./logger.js";
 import { processRoutes } from "./process-routes.js";
-
-export type { Logger } from "pino";
 
 /** What a service looks like from outside: it has begun when created, and ends when disposed. */
 export interface Service extends AsyncDisposable {
@@ -34,12 +33,6 @@ export type ServiceMessage =
 const EXIT_CODES = { SIGINT: 130, SIGTERM: 143 };
 type EndSignal = keyof typeof EXIT_CODES;
 
-/** Creates a logger that writes JSON lines to standard error, so that standard output stays free. */
-export function createLogger(name: string, env: NodeJS.ProcessEnv): Logger {
-  const level = env["GRADPOOL_LOG_LEVEL"] ?? "info";
-  return pino({ name, level }, pino.destination({ dest: 2, sync: true }));
-}
-
 /**
  * Runs a service as this process: creates it, says where it listens, and disposes it on SIGTERM,
  * SIGINT, or when the process that started it is gone. Exit code 0 after a clean end, 1 after an error
@@ -57,6 +50,7 @@ export async function runService(
   onEndSignals(endAtOnce);
   // The parent may be gone before this file was read; without one it is undefined.
   if (process.connected === false) giveUp();
+  const tracing = await startTracing(`gradpool-${name}`, process.env, (message) => log.warn(message));
   const state = { isStopping: false };
   let service: Service;
   let http: RunningHttpServer | undefined;
@@ -73,6 +67,7 @@ export async function runService(
     log.fatal(error.code === "internal" ? { err: reason } : { code: error.code }, error.message);
     tellParent({ type: "failed", code: error.code, message: error.message });
     process.exitCode = 1;
+    await tracing[Symbol.asyncDispose]();
     if (process.connected) process.disconnect();
     return;
   }
@@ -91,6 +86,7 @@ export async function runService(
     process.exit(1);
   }, 1000 * graceSeconds).unref();
   await service[Symbol.asyncDispose]();
+  await tracing[Symbol.asyncDispose]();
   // Last: until then the probes tell that it is stopping.
   await http?.[Symbol.asyncDispose]();
   process.exit(0);

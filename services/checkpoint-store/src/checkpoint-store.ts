@@ -5,22 +5,25 @@ import {
   type LoadResponse,
   type RunningServer,
 } from "@gradpool/rpc";
-import type { Logger, Service } from "@gradpool/service-kit";
-import { Registry } from "prom-client";
+import { grpcObserver, Registry, type Logger, type Service } from "@gradpool/service-kit";
 import type { ArtifactStore, LoadedPiece } from "./artifact-store.js";
 import type { CheckpointStoreConfig } from "./config.js";
 import { nodeFileSystem } from "./file-system.js";
 import { FolderStore } from "./folder-store.js";
+import { measured } from "./measured-store.js";
 import { saveHandler } from "./save.js";
 
 /** The checkpoint-store service. */
 export class CheckpointStore implements Service {
   readonly address: string;
-  readonly metrics = new Registry();
   readonly #server: RunningServer;
   readonly #store: ArtifactStore;
 
-  private constructor(server: RunningServer, store: ArtifactStore) {
+  private constructor(
+    readonly metrics: Registry,
+    server: RunningServer,
+    store: ArtifactStore,
+  ) {
     this.address = server.address;
     this.#server = server;
     this.#store = store;
@@ -30,8 +33,10 @@ export class CheckpointStore implements Service {
   static async create(
     config: CheckpointStoreConfig,
     log: Logger,
-    store: ArtifactStore = new FolderStore(nodeFileSystem, () => new Date(), log),
+    kept: ArtifactStore = new FolderStore(nodeFileSystem, () => new Date(), log),
   ): Promise<CheckpointStore> {
+    const metrics = new Registry();
+    const store = measured(kept, metrics);
     const server = await startServer({
       listen: config.listen,
       shutdownGraceMs: config.finishMs,
@@ -56,8 +61,9 @@ export class CheckpointStore implements Service {
         }),
       ],
       onInternalError: (error, method) => log.error({ err: error, method }, "internal error"),
+      observe: grpcObserver(metrics),
     });
-    return new CheckpointStore(server, store);
+    return new CheckpointStore(metrics, server, store);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

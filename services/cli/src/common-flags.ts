@@ -1,27 +1,38 @@
 /** Flags that every command has, and that are looked for before the command is known. */
 import { Command, Option } from "commander";
 import { GradpoolError } from "@gradpool/errors";
-import { addRunFlags } from "./command-options.js";
+import { addRunFlags, HELP_TAIL } from "./command-options.js";
 import { homeOf, profileOf, readCliConfig, type CliConfig } from "./config.js";
+import { EXAMPLES } from "./examples.js";
 import { oneOf } from "./flags.js";
 import { configFile, readProfile, type ChosenProfile } from "./settings/config-file.js";
-import { applyValues, fileValues, readFlagFile, type FileValues } from "./settings/file-values.js";
+import { applyValues, fileValues, pathOf, readFlagFile, type FileValues } from "./settings/file-values.js";
 import { OUTPUT_FORMATS, type OutputFormat } from "./terminal/output.js";
 
 export interface Settings {
   config: CliConfig;
-  /** Why the profile cannot be used; then the environment stands alone. */
+  /** Why profile or environment cannot be used; then they are left out. */
   problem: GradpoolError | undefined;
 }
 
 /** What environment and profile say. A profile that a flag names counts more than the environment. */
 export async function readSettings(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<Settings> {
   const named = valueIn(argv, "profile");
+  let profile: ChosenProfile | undefined;
+  let problem: GradpoolError | undefined;
   try {
-    const profile = await readProfile(homeOf(env), named ?? profileOf(env));
-    return { config: readCliConfig(env, profile, named !== undefined), problem: undefined };
+    profile = await readProfile(homeOf(env), named ?? profileOf(env));
   } catch (reason) {
-    return { config: readCliConfig(env), problem: GradpoolError.from(reason) };
+    problem = GradpoolError.from(reason);
+  }
+  const isFirst = named !== undefined;
+  try {
+    return { config: readCliConfig(env, profile, isFirst), problem };
+  } catch (reason) {
+    // The one variable that is refused as it is read.
+    const { HF_ENDPOINT: _endpoint, ...others } = env;
+    const config = { ...readCliConfig(others, profile, isFirst), env };
+    return { config, problem: problem ?? GradpoolError.from(reason) };
   }
 }
 
@@ -40,10 +51,10 @@ function valueIn(argv: readonly string[], flag: string): string | undefined {
   return word?.includes("=") ? word.slice(word.indexOf("=") + 1) : words[at + 1 || words.length];
 }
 
-/** These help with a profile that cannot be used, or need none. */
-const WITHOUT_PROFILE = new Set(["config", "completion", "doctor"]);
+/** These help with settings that cannot be used, or need none. */
+const WITHOUT_SETTINGS = new Set(["config", "completion", "doctor"]);
 
-/** `problem` is thrown by the commands that need the profile. */
+/** `problem` is thrown by the commands that need settings. */
 export function addCommonFlags(program: Command, problem: GradpoolError | undefined): void {
   program.option("--debug", DEBUG_HELP);
   program.option("--profile <name>", PROFILE_HELP);
@@ -54,10 +65,17 @@ export function addCommonFlags(program: Command, problem: GradpoolError | undefi
       const formats = OUTPUT_FORMATS.join(", ");
       command.addOption(new Option("--output <format>", `results as ${formats}`).argParser(oneOf(OUTPUT_FORMATS)));
     }
+    addHelpTail(command);
     command.hook("preAction", () => {
-      if (problem && !WITHOUT_PROFILE.has(topOf(command).name())) throw problem;
+      if (problem && !WITHOUT_SETTINGS.has(topOf(command).name())) throw problem;
     });
   }
+}
+
+/** Examples and exit codes for a command that says no more itself. */
+function addHelpTail(command: Command): void {
+  const examples = EXAMPLES[pathOf(command)]?.map((line) => `\n  ${line}`).join("");
+  if (examples) command.addHelpText("after", `\nExamples:${examples}\n${HELP_TAIL}`);
 }
 
 const DEBUG_HELP = "show where an error came from, also $GRADPOOL_DEBUG";

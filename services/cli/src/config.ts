@@ -16,6 +16,8 @@ export interface CliConfig {
   checkpointStoreAddress?: string;
   /** Where models and data sets are fetched by name: $HF_ENDPOINT. */
   hubEndpoint: string;
+  /** Where traces are looked at: $GRADPOOL_JAEGER_URL. */
+  jaegerUrl: string;
   /** The whole environment, in which NVIDIA's driver and libraries look for what concerns them. */
   env: NodeJS.ProcessEnv;
   /** Show stack traces: $GRADPOOL_DEBUG. */
@@ -60,6 +62,7 @@ export function readCliConfig(env: NodeJS.ProcessEnv, profile?: ChosenProfile | 
     models: modelPlaces(env),
     address: address.value ?? `127.0.0.1:${DEFAULT_PORT}`,
     hubEndpoint: (env["HF_ENDPOINT"] || "https://huggingface.co").replace(/\/+$/, ""),
+    jaegerUrl: (env["GRADPOOL_JAEGER_URL"] || "http://localhost:16686").replace(/\/+$/, ""),
     env,
     debug: !["", "0", "false", undefined].includes(env["GRADPOOL_DEBUG"]),
     output: profile?.profile.output ?? "table",

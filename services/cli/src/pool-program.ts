@@ -11,6 +11,7 @@ import { runList } from "./commands/run-list.js";
 import { PICTURE_FORMATS, PLOTTED, runPlot, type RunPlotFlags } from "./commands/run-plot.js";
 import { runLogs } from "./commands/run-logs.js";
 import { runSubmit, type RunSubmitFlags } from "./commands/run-submit.js";
+import { runTrace } from "./commands/run-trace.js";
 import { runWatch } from "./commands/run-watch.js";
 import { top, type TopFlags } from "./commands/top.js";
 import { trainerControl, type TrainerAction } from "./commands/trainer-control.js";
@@ -37,6 +38,10 @@ export function addRun(program: Command, options: ProgramOptions): void {
   );
   onPool(run.command("get").description("all that is known of a run").argument("<run_id>"), options).action(
     (runId: string, flags: PoolFlags) => runGet(runId, flags, contextFor(flags, options)),
+  );
+  const trace = run.command("trace").description("link to the trace of a run, in the Jaeger of $GRADPOOL_JAEGER_URL");
+  onPool(trace.argument("<run_id>"), options).action((runId: string, flags: PoolFlags) =>
+    runTrace(runId, flags, contextFor(flags, options)),
   );
   const watch = run.command("watch").description("follow a run to its end; Ctrl-C leaves it running");
   onPool(watch.argument("<run_id>"), options, jsonOption(JSON_LINES)).action((runId: string, flags: PoolFlags) =>
@@ -128,6 +133,10 @@ export function addPool(program: Command, options: ProgramOptions): void {
 const TOP_HELP = `
 Keys: q quits; arrows select; tab goes from runs to trainers and back; enter opens a run, esc closes it;
 p pauses a run, r resumes it, c cancels it; d drains a trainer, or undrains it.
+
+Examples:
+  gradpool top
+  gradpool top --once --address 10.0.0.5:7070
 ${HELP_TAIL}`;
 
 export function addTop(program: Command, options: ProgramOptions): void {

@@ -10,6 +10,7 @@ import { checkpointVerify } from "./commands/checkpoint-verify.js";
 import { doctor, type DoctorFlags } from "./commands/doctor.js";
 import { train, type TrainFlags } from "./commands/train.js";
 import { up, type UpFlags } from "./commands/up.js";
+import { addCompletion, addConfig } from "./config-program.js";
 import { DEFAULT_PORT } from "./config.js";
 import { addEvents } from "./events-program.js";
 import { address, atLeast, device, number, port, singlePort } from "./flags.js";
@@ -32,10 +33,13 @@ Examples:
 ${HELP_TAIL}`;
 
 const CHECKPOINT_HELP = `
-OUTPUT_DIR is the folder that a run wrote into. A checkpoint's own folder stands for both OUTPUT_DIR and NAME:
+OUTPUT_DIR is the folder that a run wrote into. A checkpoint's own folder stands for both OUTPUT_DIR and NAME.
+
+Examples:
   gradpool checkpoint list outputs/my-run
   gradpool checkpoint verify outputs/my-run/checkpoint-epoch0-step100
   gradpool checkpoint export outputs/my-run latest --to my-adapter
+  gradpool checkpoint delete outputs/my-run checkpoint-epoch0-step100
 ${HELP_TAIL}`;
 
 export function createProgram(options: ProgramOptions): Command {
@@ -55,6 +59,8 @@ export function createProgram(options: ProgramOptions): Command {
   addEval(program, options);
   addExport(program, options);
   addDoctor(program, options);
+  addConfig(program, options);
+  addCompletion(program, options);
   return program;
 }
 
@@ -155,6 +161,5 @@ function addDoctor(program: Command, options: ProgramOptions): void {
     .description("what this machine can do; exit code 1 when it cannot train on its processor")
     .option("--online", "also ask whether the hub can be reached")
     .addOption(jsonOption())
-    .addHelpText("after", HELP_TAIL)
     .action((flags: DoctorFlags & { json?: boolean }) => doctor(flags, contextFor(flags, options)));
 }

@@ -5,6 +5,7 @@ import { addCommonFlags, formatIn, readSettings } from "./common-flags.js";
 import { EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE } from "./exit-codes.js";
 import { boolean } from "./flags.js";
 import { Interrupted, type Interrupts } from "./interrupts.js";
+import { startTracing } from "@gradpool/tracing";
 import { createProgram } from "./program.js";
 import { familiarName } from "./settings/familiar-names.js";
 import { oneSpelling, type KnownFlags } from "./spelling.js";
@@ -36,12 +37,15 @@ export async function runCli(argv: readonly string[], environment: CliEnvironmen
   });
   addCommonFlags(program, problem);
   prepare(program, { stdout, stderr });
+  const tracing = await startTracing("gradpool-cli", env, (message) => output.note(message));
   try {
     await program.parseAsync(oneSpelling(argv, knownFlags(program)), { from: "user" });
     return EXIT_OK;
   } catch (reason) {
     const isDebug = config.debug || argv.includes("--debug");
     return explain(reason, output, isDebug);
+  } finally {
+    await tracing[Symbol.asyncDispose]();
   }
 }
 
@@ -101,6 +105,13 @@ function usageText(message: string): string {
   const text = oneLine(message.replace(/^error: /, ""))
     .replace(/^option '(-\S+)[^']*' argument '.*' is invalid\. /s, "$1 ")
     .replace(/^option '(-\S+)[^']*' argument missing$/, "$1 needs a value")
+    .replace(
+      /^command-argument value '(.*)' is invalid for argument '(.*)'\. Allowed choices are (.*)\.$/s,
+      (_, ...words) => {
+        const [value, name, choices] = words as string[];
+        return `${name} must be one of ${choices}, not ${JSON.stringify(value)}`;
+      },
+    )
     .replace(/^(unknown (?:option|command)) '(.*?)'/s, "$1 $2");
   const flag = familiarName(/^unknown option --([\w-]+)/.exec(text)?.[1] ?? "");
   if (flag) return `${text.replace(/\s*\(Did you mean .*/, "")}; it is called --${flag} here`;

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import { nodeCheck, portsCheck, type Check } from "../src/doctor/checks.js";
 import { trainerDevices } from "../src/local-stack/trainer-devices.js";
+import { startFakePool, trainerOf } from "./fake-pool.js";
 import { run, withFolder } from "./support.js";
 
 const NEEDS_LINUX = { skip: process.platform === "linux" && process.arch === "x64" ? false : "is for Linux on x64" };
@@ -46,7 +47,8 @@ describe("gradpool doctor", { timeout: 120_000 }, () => {
       assert.equal(answer.code, 0);
       assert.ok(answer.ok);
       const names = answer.checks.map(({ name }) => name);
-      assert.deepEqual(names, ["node", "platform", "cores", "memory", "disk", "onnx runtime", "cuda", "ports"]);
+      const machine = ["node", "platform", "cores", "memory", "disk", "hub cache", "onnx runtime", "cuda"];
+      assert.deepEqual(names, [...machine, "ports", "pool"]);
       assert.equal(checkOf(answer, "node")?.text, process.versions.node);
       assert.match(checkOf(answer, "onnx runtime")?.text ?? "", /^1\.\d+\.\d+$/);
       assert.match(checkOf(answer, "disk")?.text ?? "", /^[\d.]+ .?B free at .*not\/there\/yet$/);
@@ -59,7 +61,7 @@ describe("gradpool doctor", { timeout: 120_000 }, () => {
   test("says it in one line each for people", async () => {
     const { code, stdout, stderr } = await run(["doctor"], { PATH: "", CUDA_VISIBLE_DEVICES: "" });
     assert.deepEqual([code, stderr], [0, ""]);
-    assert.equal(stdout.trimEnd().split("\n").length, 8);
+    assert.equal(stdout.trimEnd().split("\n").length, 10);
     assert.match(stdout, /^cuda {10}note: .*(CUDA|NVIDIA)/m);
   });
 
@@ -87,6 +89,24 @@ describe("gradpool doctor", { timeout: 120_000 }, () => {
         );
       },
     );
+  });
+
+  test("asks the pool that commands would use", async () => {
+    const getPool = async () => ({
+      services: [{ name: "tokenizer", address: "x:1", serving: false, problem: "gone", startedAt: undefined }],
+      trainers: [trainerOf(), trainerOf({ trainerId: "trainer-2" })],
+      activeRuns: 0,
+      pausedRuns: 0,
+    });
+    await using pool = await startFakePool({ pool: { getPool } });
+    const found = checkOf(await doctor([], { GRADPOOL_ADDRESS: pool.address }), "pool");
+    assert.equal(
+      found?.text,
+      `${pool.address} answers, with 2 trainers; not serving: tokenizer (gradpool pool status)`,
+    );
+    const none = checkOf(await doctor([], { GRADPOOL_ADDRESS: "127.0.0.1:1" }), "pool");
+    assert.equal(none?.state, "note");
+    assert.match(none.text, /^none at 127\.0\.0\.1:1; .* gradpool up or --address/);
   });
 
   test("tells taken ports", async () => {

@@ -40,6 +40,7 @@ export function runOf(given: Partial<Run> = {}): Run {
     lastEvaluation: undefined,
     bestEvaluation: undefined,
     stoppedEarly: false,
+    traceId: "",
     traceparent: "",
     ...given,
   };

@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { join } from "node:path";
+import { commandTree } from "../src/completion/command-tree.js";
+import { readCliConfig } from "../src/config.js";
+import { createProgram } from "../src/program.js";
 import { jsonLines, run, TINY_CODER } from "./support.js";
 
 const MODEL = ["--model_id", TINY_CODER];
@@ -12,6 +15,9 @@ const REFUSED: [argv: string[], code: number, line: RegExp][] = [
   [["run", "lst"], 2, /unknown command lst; did you mean list\?/],
   [["train", "--batchsize", "3"], 2, /unknown option --batchsize; did you mean --batch_size\?/],
   [["train", "--learning-rat=1"], 2, /did you mean --learning_rate\?/],
+  [["train", "--num_train_epochs", "3"], 2, /unknown option --num_train_epochs; it is called --epochs here/],
+  [["train", "--per-device-train-batch-size=3"], 2, /it is called --batch_size here/],
+  [["run", "list", "--output", "xml"], 2, /--output must be one of table, json, yaml, not "xml"/],
   [["train", "--zzzzzzzz"], 2, /unknown option --zzzzzzzz; see --help/],
   [["eval", "--dataset", "synthetic"], 2, /--model_id is missing/],
   [["eval", ...MODEL], 2, /--dataset is missing/],
@@ -140,6 +146,25 @@ describe("help", () => {
       assert.ok(stdout.includes(word), word);
     }
     assert.ok(!stdout.includes("preset"));
+  });
+
+  test("of each command has examples with its own flags, and exit codes", async () => {
+    const { env } = process;
+    const contextOf = () => assert.fail("nothing runs");
+    const program = createProgram({ version: "1.2.3", config: readCliConfig({}), contextOf });
+    const paths = commandTree(program).filter(({ path, commands }) => path.length > 0 && commands.length === 0);
+    assert.ok(paths.length > 25);
+    for (const { path } of paths) {
+      const { code, stdout } = await run([...path, "--help"], env);
+      assert.equal(code, 0);
+      assert.match(stdout, /\nExit codes: 0 done/, path.join(" "));
+      const examples = [...stdout.matchAll(/^ {2}(gradpool .*)$/gm)].map(([, line = ""]) => line);
+      const isOwn = (example: string) => example.startsWith(`gradpool ${path.join(" ")}`);
+      assert.ok(examples.some(isOwn), `${path.join(" ")} has no example`);
+      for (const [flag] of examples.filter(isOwn).flatMap((example) => [...example.matchAll(/--[\w-]+/g)])) {
+        assert.ok(stdout.includes(`  ${flag}`), `${path.join(" ")} has no ${flag}`);
+      }
+    }
   });
 
   test("stands on standard error when a command is missing", async () => {

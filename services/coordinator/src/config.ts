@@ -9,6 +9,10 @@ const schema = z.object({
   GRADPOOL_DATA_STREAM_ADDRESS: serviceAddress,
   GRADPOOL_CHECKPOINT_STORE_ADDRESS: serviceAddress,
   GRADPOOL_RUN_STORE: z.string().min(1, "must be a file").optional(),
+  GRADPOOL_HTTP_HOSTS: z
+    .string()
+    .regex(/^[\w.-]+(,[\w.-]+)*$/, "must be names with commas between them, such as gradpool.example")
+    .optional(),
   GRADPOOL_RECOVERY_SECONDS: z.coerce
     .number("must be a number of seconds; 0 turns recovery points off")
     .min(0, "must be 0 or more seconds")
@@ -32,6 +36,8 @@ export interface CoordinatorConfig {
   checkpointStoreAddress: string;
   /** SQLite file that runs are recorded in; undefined: they are forgotten when the process ends. */
   runStore?: string | undefined;
+  /** Names under which people reach the HTTP port, besides its addresses and localhost. */
+  httpHosts: readonly string[];
   /** A run saves a recovery point when so much time went by since it last saved anything; 0: never. */
   recoveryMs: number;
   /** How long steps that are under way may take to be made when the coordinator stops. */
@@ -51,6 +57,7 @@ export function readCoordinatorConfig(env: NodeJS.ProcessEnv): CoordinatorConfig
     dataStreamAddress: config.GRADPOOL_DATA_STREAM_ADDRESS,
     checkpointStoreAddress: config.GRADPOOL_CHECKPOINT_STORE_ADDRESS,
     runStore: config.GRADPOOL_RUN_STORE,
+    httpHosts: config.GRADPOOL_HTTP_HOSTS?.split(",") ?? [],
     recoveryMs: 1000 * config.GRADPOOL_RECOVERY_SECONDS,
     drainMs: finishMsOf(config.GRADPOOL_STOP_GRACE_SECONDS),
     models: modelPlaces(env),

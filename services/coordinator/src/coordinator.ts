@@ -7,17 +7,18 @@ import {
   startServer,
   TrainerGatewayServiceService,
 } from "@gradpool/rpc";
-import { Registry } from "prom-client";
-import type { HttpRoute, Logger, Service } from "@gradpool/service-kit";
+import { grpcObserver, Registry, type HttpRoute, type Logger, type Service } from "@gradpool/service-kit";
 import type { CoordinatorConfig } from "./config.js";
 import { Engine } from "./engine.js";
 import { EventBook } from "./events/event-book.js";
 import { EventLog } from "./events/event-log.js";
 import { Publisher } from "./events/publisher.js";
 import { eventServiceHandlers } from "./handlers/event-service.js";
+import { dashboardRoutes } from "./http/dashboard-routes.js";
 import { poolServiceHandlers } from "./handlers/pool-service.js";
 import { runServiceHandlers } from "./handlers/run-service.js";
 import { trainerGatewayHandlers } from "./handlers/trainer-gateway.js";
+import { CoordinatorMetrics } from "./metrics/coordinator-metrics.js";
 import { Requests } from "./requests.js";
 import { RunRegistry } from "./run-registry.js";
 import { connectServices } from "./services.js";
@@ -56,7 +57,7 @@ export class Coordinator implements Service {
     const parts: Parts = [];
     const metrics = new Registry();
     try {
-      return new Coordinator(config, metrics, await start(config, log, options, parts), parts);
+      return new Coordinator(config, metrics, await start(config, log, options, metrics, parts), parts);
     } catch (error) {
       await end(parts);
       throw error;
@@ -96,6 +97,7 @@ async function start(
   config: CoordinatorConfig,
   log: Logger,
   { leases = DEFAULT_LEASES, onCrash }: CoordinatorOptions,
+  registered: Registry,
   parts: Parts,
 ): Promise<Served> {
   const store = await SqliteRunStore.open(config.runStore, log);
@@ -103,40 +105,51 @@ async function start(
   if (!store.isDurable) log.warn("runs are forgotten when this process ends; GRADPOOL_RUN_STORE names a file for them");
   const { life, requests: known, drained } = store.recorded;
   const book = new EventBook(store.recorded.events, config.nats !== undefined);
-  if (config.nats) parts.push(new Publisher({ nats: config.nats, store, book, log }));
+  const publisher = config.nats && new Publisher({ nats: config.nats, store, book, log });
+  if (publisher) parts.push(publisher);
   const registry = await RunRegistry.load(store, book);
   const requests = new Requests(known);
   const services = connectServices(config);
   parts.push({ [Symbol.dispose]: () => services.close() });
   const stopping = new AbortController();
   let address = config.listen;
+  const metrics: CoordinatorMetrics = new CoordinatorMetrics(registered, () => ({
+    state: engine.state,
+    runs: registry.unfinished.map(({ run }) => run),
+    trainers: trainers.trainers(),
+    eventsWaiting: publisher?.waiting ?? 0,
+  }));
   const engine: Engine = new Engine({
     ...{ services, registry, log, life, recoveryMs: config.recoveryMs, isDurable: store.isDurable },
     drainMs: config.drainMs,
     trainers: () => trainers,
+    observe: (happened) => metrics.happened(happened),
     onCrash: (error) => {
       log.fatal({ err: error }, "the coordinator cannot go on");
       onCrash();
     },
   });
-  const trainers: TrainerPool = new TrainerPool({ engine, registry, log, drained, leases });
+  const trainers: TrainerPool = new TrainerPool({ engine, registry, log, metrics, drained, leases });
   // Before anyone can ask for anything: a wish for a run that is not there yet would be lost.
   engine.resumeAll();
+  const handlers = {
+    runs: runServiceHandlers({ registry, engine, requests, stopping: stopping.signal }),
+    pool: poolServiceHandlers({
+      ...{ registry, trainers, requests, services: addressesOf(config), startedAt: new Date() },
+      address: () => address,
+    }),
+  };
+  const onInternalError = (error: unknown, method: string) => log.error({ err: error, method }, "internal error");
   const server = await startServer({
     listen: config.listen,
     services: [
-      service(RunServiceService, runServiceHandlers({ registry, engine, requests, stopping: stopping.signal })),
-      service(
-        PoolServiceService,
-        poolServiceHandlers({
-          ...{ registry, trainers, requests, services: addressesOf(config), startedAt: new Date() },
-          address: () => address,
-        }),
-      ),
+      service(RunServiceService, handlers.runs),
+      service(PoolServiceService, handlers.pool),
       service(EventServiceService, eventServiceHandlers(new EventLog(store, book), stopping.signal)),
       service(TrainerGatewayServiceService, trainerGatewayHandlers(engine, trainers)),
     ],
-    onInternalError: (error, method) => log.error({ err: error, method }, "internal error"),
+    onInternalError,
+    observe: grpcObserver(registered),
   }).catch(async (error: unknown) => {
     trainers[Symbol.dispose]();
     await engine[Symbol.asyncDispose]();
@@ -144,7 +157,7 @@ async function start(
   });
   ({ address } = server);
   parts.push(server, trainers, engine, { [Symbol.dispose]: () => stopping.abort() });
-  return { address, httpRoutes: [] };
+  return { address, httpRoutes: dashboardRoutes({ handlers, hosts: config.httpHosts, onInternalError }) };
 }
 
 /** The services that a coordinator calls, by name. */

@@ -3,9 +3,10 @@ import { setTimeout as delay } from "node:timers/promises";
 import { GradpoolError } from "@gradpool/errors";
 import { RunState, type Run, type RunSpec } from "@gradpool/rpc";
 import type { Logger } from "@gradpool/service-kit";
+import { activeTraceparent, inSpan } from "@gradpool/tracing";
 import type { Effect, Event, PoolState, TaskState, VisibleState } from "./core/state.js";
 import { ON_REQUEST } from "./core/runs.js";
-import { EventLoop, type Happening } from "./event-loop.js";
+import { EventLoop, type EventLoopOptions, type Happening } from "./event-loop.js";
 import { poolChanges } from "./events/pool-changes.js";
 import { Refusals } from "./events/refusals.js";
 import { completeRecipe, MAX_UNFINISHED_RUNS, type RecordedChange, type RunRegistry } from "./run-registry.js";
@@ -13,6 +14,7 @@ import { ActiveRun } from "./runs/active-run.js";
 import type { Runtime } from "./runs/start.js";
 import type { MicroBatchResult } from "./runs/training.js";
 import type { Services } from "./services.js";
+import { RunTraces } from "./traces/run-traces.js";
 
 const OUTCOMES = {
   completed: RunState.RUN_STATE_COMPLETED,
@@ -51,21 +53,20 @@ export interface Trainers {
   runtimes(): Runtime[];
 }
 
-export interface EngineOptions {
+export interface EngineOptions extends Pick<EventLoopOptions, "life" | "observe" | "onCrash"> {
   services: Services;
   registry: RunRegistry;
   log: Logger;
-  life: number;
   /** Runs go on when the coordinator starts again. */
   isDurable: boolean;
   recoveryMs: number;
   /** How long steps that are under way may take to be made when the coordinator stops. */
   drainMs: number;
   trainers: () => Trainers;
-  onCrash: (error: unknown) => void;
 }
 
 export class Engine implements AsyncDisposable {
+  readonly traces = new RunTraces();
   readonly #options: EngineOptions;
   readonly #loop: EventLoop;
   readonly #active = new Map<string, ActiveRun>();
@@ -77,13 +78,17 @@ export class Engine implements AsyncDisposable {
   #result: { taskId: string; value: MicroBatchResult; accepted: boolean } | undefined;
 
   constructor(options: EngineOptions) {
-    const { life, registry, onCrash } = options;
+    const { life, registry, observe, onCrash } = options;
     this.#options = options;
     this.#loop = new EventLoop({
       life,
       recordOf,
       commit: (changes) => registry.commit(changes),
-      carryOut: (effect) => this.#contain(effect),
+      observe: (happened) => {
+        this.traces.observe(happened);
+        observe(happened);
+      },
+      carryOut: (effect) => this.traces.within(effect, () => this.#contain(effect)),
       onCrash,
     });
   }
@@ -109,9 +114,10 @@ export class Engine implements AsyncDisposable {
   /** A new run, recorded along with `changes`. Errors: those of RunRegistry.newRun. */
   async submit(spec: RunSpec | undefined, changes: (runId: string) => RecordedChange[]): Promise<string> {
     let runId = "";
+    const traceparent = activeTraceparent();
     try {
       await this.happen(() => {
-        const run = this.#options.registry.newRun(spec);
+        const run = this.#options.registry.newRun(spec, traceparent);
         ({ runId } = run);
         const { event } = this.#submitted(run, false);
         return { ...(event && { event }), changes: [{ type: "run", run }, ...changes(runId)] };
@@ -175,6 +181,7 @@ export class Engine implements AsyncDisposable {
       onFailed: (error) => this.#fail(runId, error),
     });
     this.#active.set(runId, active);
+    this.traces.begin(run);
     return { event: { type: "run-submitted", runId, paused } };
   }
 
@@ -217,7 +224,7 @@ export class Engine implements AsyncDisposable {
     if (!run) return;
     switch (effect.type) {
       case "prepare":
-        this.#report(runId, () => this.#prepare(runId, run));
+        this.#report(runId, () => inSpan("prepare", {}, () => this.#prepare(runId, run)));
         break;
       case "open-stream":
         this.#report(runId, () =>
@@ -235,6 +242,7 @@ export class Engine implements AsyncDisposable {
       case "apply-step":
         this.#report(runId, async () => {
           const { step, evaluate } = run.applyStep();
+          this.traces.stepMade(runId, step);
           await this.happen({ changes: [{ type: "step", runId, step }] });
           // What is saved behind an evaluation knows of it.
           if (!evaluate) await run.saveIfDue();
@@ -251,7 +259,7 @@ export class Engine implements AsyncDisposable {
         break;
       case "finish":
         this.#report(runId, async () => {
-          await run.finish();
+          await inSpan("finish", {}, () => run.finish());
           await this.happen({ event: { type: "run-finished", runId } });
         });
         break;
@@ -260,6 +268,7 @@ export class Engine implements AsyncDisposable {
 
   async #applyEvaluation(runId: string, run: ActiveRun): Promise<void> {
     const { evaluation, stop } = run.applyEvaluation();
+    this.traces.evaluated(runId, evaluation);
     const { totalSteps } = this.#options.registry.get(runId).recorded;
     const stoppedEarly = stop && evaluation.step < totalSteps;
     await this.happen({
@@ -299,6 +308,7 @@ export class Engine implements AsyncDisposable {
       const error = outcome === "failed" ? { code, message } : undefined;
       const patch = { state: OUTCOMES[outcome], endedAt: new Date(), pausedBecause: "", error };
       await this.happen({ changes: [{ type: "patch", runId, patch }] });
+      this.traces.ended(this.#options.registry.get(runId).recorded);
     })();
     this.#ending.add(ending);
     void ending.finally(() => this.#ending.delete(ending));

@@ -2,6 +2,7 @@
  * The order in which things happen: events go into the core one at a time; what has to be recorded of an
  * event is durable before any other effect of it is carried out (I4), and before the next event's turn.
  */
+import { within } from "@gradpool/tracing";
 import { step } from "./core/step.js";
 import { emptyPool, type Effect, type Event, type PoolState } from "./core/state.js";
 import type { RecordedChange } from "./run-registry.js";
@@ -12,11 +13,22 @@ export interface Happening {
   changes?: readonly RecordedChange[];
 }
 
+/** The same, once it is recorded: what comes of it, and the state on both sides of it. */
+export interface Happened {
+  event: Event | undefined;
+  changes: readonly RecordedChange[];
+  effects: readonly Effect[];
+  before: PoolState;
+  after: PoolState;
+}
+
 export interface EventLoopOptions {
   life: number;
   /** What is recorded of an event and its effects, which led from one state to the other. */
   recordOf: (event: Event, before: PoolState, after: PoolState, effects: readonly Effect[]) => RecordedChange[];
   commit: (changes: readonly RecordedChange[]) => Promise<void>;
+  /** Looks on, after what happened was recorded and before its effects are carried out. */
+  observe: (happened: Happened) => void;
   carryOut: (effect: Effect) => void;
   /** The loop cannot go on: a broken invariant, or a store that refuses. */
   onCrash: (error: unknown) => void;
@@ -50,7 +62,8 @@ export class EventLoop {
     return new Promise((done, failed) => {
       if (this.#stopped) return done();
       this.#turns.push({ what: typeof what === "function" ? what : () => what, done, failed });
-      if (!this.#running) void this.#run();
+      // In no span: the turns after this one belong to others.
+      if (!this.#running) void within("", () => this.#run());
     });
   }
 
@@ -85,6 +98,7 @@ export class EventLoop {
     const recorded = event ? this.#options.recordOf(event, before, state, effects) : [];
     await this.#options.commit([...changes, ...recorded]);
     if (this.#stopped) return done();
+    this.#options.observe({ event, changes, effects, before, after: state });
     this.#state = state;
     for (const effect of effects) this.#options.carryOut(effect);
     done();

@@ -17,6 +17,7 @@ import type { EventPayload } from "@gradpool/events";
 import type { Draft, EventBook } from "./events/event-book.js";
 import { eventOfChange, eventsOfRun } from "./events/run-events.js";
 import { linesOfChange, linesOfRun, type LogLine } from "./run-log.js";
+import { isSampled, traceIdOf } from "@gradpool/tracing";
 import { bestOf } from "./runs/evaluations.js";
 import type { CompleteRecipe } from "./runs/prepare.js";
 import { hasEnded, RunRecord } from "./runs/run-record.js";
@@ -100,10 +101,11 @@ export class RunRegistry {
   }
 
   /**
-   * A new run for `spec`, to be recorded. Errors: `invalid_argument`, `failed_precondition` when another run
-   * writes into the same folder, and `resource_exhausted` when too many have not ended.
+   * A new run for `spec`, submitted in the span `traceparent`, to be recorded. Errors: `invalid_argument`,
+   * `failed_precondition` when another run writes into the same folder, and `resource_exhausted` when too many have
+   * not ended.
    */
-  newRun(spec: RunSpec | undefined): Run {
+  newRun(spec: RunSpec | undefined, traceparent: string): Run {
     if (!spec) throw new GradpoolError("invalid_argument", "spec is missing");
     completeRecipe(spec);
     const { unfinished } = this;
@@ -139,7 +141,8 @@ export class RunRegistry {
       lastEvaluation: undefined,
       bestEvaluation: undefined,
       stoppedEarly: false,
-      traceparent: "",
+      traceId: isSampled(traceparent) ? traceIdOf(traceparent) : "",
+      traceparent,
     };
   }
 

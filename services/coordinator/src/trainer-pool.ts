@@ -8,10 +8,11 @@ import {
   type Trainer,
   type TrainerHello,
 } from "@gradpool/rpc";
-import type { Logger } from "@gradpool/service-kit";
+import { OTHER, type Logger } from "@gradpool/service-kit";
 import { isActive, trainerOf } from "./core/lookup.js";
 import type { Effect } from "./core/state.js";
 import type { Engine, Trainers } from "./engine.js";
+import type { CoordinatorMetrics } from "./metrics/coordinator-metrics.js";
 import { noteOf } from "./run-log.js";
 import type { RunRegistry } from "./run-registry.js";
 import { runtimeClass, type Runtime } from "./runs/start.js";
@@ -32,6 +33,7 @@ export interface TrainerPoolOptions {
   registry: RunRegistry;
   log: Logger;
   leases: Leases;
+  metrics: CoordinatorMetrics;
   /** Trainers that are given no work, on request. */
   drained: readonly string[];
 }
@@ -123,8 +125,11 @@ export class TrainerPool implements Trainers, Disposable {
     const task = engine.taskOf(taskId);
     if (!task || task.trainerId !== trainerId) return false;
     const value = engine.run(task.runId).readResult(task, header, gradients);
+    engine.traces.resultArrived(header);
     const accepted = await engine.result(taskId, value, now().nowMs);
-    if (accepted) this.#connections.get(trainerId)?.finished(header, now().nowMs);
+    const connection = this.#connections.get(trainerId);
+    if (accepted) connection?.finished(header, now().nowMs);
+    this.#options.metrics.result(header, task, accepted, connection?.runtime.deviceClass ?? OTHER);
     return accepted;
   }
 
@@ -167,7 +172,8 @@ export class TrainerPool implements Trainers, Disposable {
       // Meant for the connection before this one: the core will hear in a moment that it is gone.
       if (!connection?.hasJoined) return;
       const run = engine.run(effect.task.runId);
-      connection.send({ $case: "task", value: run.taskMessage(effect.task, connection) });
+      const traceparent = engine.traces.traceparentOf(effect.task);
+      connection.send({ $case: "task", value: { ...run.taskMessage(effect.task, connection), traceparent } });
     } else if (effect.type === "cancel-task") {
       connection?.send({ $case: "cancel", value: { taskId: effect.taskId } });
     } else {

@@ -118,7 +118,13 @@ export class FakeTrainer implements AsyncDisposable {
     const targetTokens = task.lengths.reduce((sum, length) => sum + Math.max(0, length - 1), 0);
     const { taskId, runId, step, microBatch } = task;
     const level = task.evaluate ? levelOf(adapter) : 2;
-    const numbers = { lossSum: targetTokens * (level + trace / 10_007), targetTokens, computeMs: 1, waitMs: 0 };
+    const numbers = {
+      lossSum: targetTokens * (level + trace / 10_007),
+      targetTokens,
+      computeMs: 1,
+      waitMs: 0,
+      fetchMs: 0,
+    };
     const header = { trainerId: this.trainerId, taskId, runId, step, microBatch, ...numbers };
     return { header, gradients: task.evaluate ? new Uint8Array() : writeSafetensors(gradients) };
   }

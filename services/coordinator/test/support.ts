@@ -37,6 +37,7 @@ export const runNamed = (runId: string, changes: Partial<Run> = {}): Run => ({
   lastEvaluation: undefined,
   bestEvaluation: undefined,
   stoppedEarly: false,
+  traceId: "",
   traceparent: "",
   ...changes,
 });

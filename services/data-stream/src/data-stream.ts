@@ -9,23 +9,23 @@ import {
   type Client,
   type RunningServer,
 } from "@gradpool/rpc";
-import type { Logger, Service } from "@gradpool/service-kit";
-import { Registry } from "prom-client";
+import { grpcObserver, Registry, type Logger, type Service } from "@gradpool/service-kit";
 import type { DataStreamConfig } from "./config.js";
 import { Counts } from "./counts.js";
 import { describeDatasetHandler } from "./describe-dataset.js";
+import { DataStreamMetrics } from "./metrics.js";
 import { openStreamHandler } from "./open-stream.js";
 
 /** The data-stream service. Keeps nothing between calls but counts: a cursor says all that is needed to go on. */
 export class DataStream implements Service {
   readonly address: string;
-  readonly metrics = new Registry();
   readonly #server: RunningServer;
   readonly #tokenizerAddress: string;
   readonly #tokenizer: Client<TokenizerServiceService>;
   readonly #stopping: AbortController;
 
   private constructor(
+    readonly metrics: Registry,
     server: RunningServer,
     tokenizerAddress: string,
     tokenizer: Client<TokenizerServiceService>,
@@ -42,22 +42,26 @@ export class DataStream implements Service {
   static async create(config: DataStreamConfig, log: Logger): Promise<DataStream> {
     const tokenizer = createClient(TokenizerServiceService, config.tokenizerAddress);
     const stopping = new AbortController();
+    const registry = new Registry();
+    const metrics = new DataStreamMetrics(registry);
+    const counts = new Counts(config.countsDir);
     // One listener for each open call.
     setMaxListeners(0, stopping.signal);
     const server = await startServer({
       listen: config.listen,
       services: [
         service(DataStreamServiceService, {
-          describeDataset: describeDatasetHandler(tokenizer, config.hub, new Counts(config.countsDir), stopping.signal),
-          openStream: openStreamHandler(tokenizer, config.hub, stopping.signal),
+          describeDataset: describeDatasetHandler(tokenizer, config.hub, counts, stopping.signal, metrics),
+          openStream: openStreamHandler(tokenizer, config.hub, stopping.signal, metrics),
         }),
       ],
       onInternalError: (error, method) => log.error({ err: error, method }, "internal error"),
+      observe: grpcObserver(registry),
     }).catch((error: unknown) => {
       tokenizer.close();
       throw error;
     });
-    return new DataStream(server, config.tokenizerAddress, tokenizer, stopping);
+    return new DataStream(registry, server, config.tokenizerAddress, tokenizer, stopping);
   }
 
   async problem(): Promise<string> {

@@ -9,6 +9,7 @@ import type {
   TokenizerServiceService,
 } from "@gradpool/rpc";
 import type { Counts } from "./counts.js";
+import type { DataStreamMetrics } from "./metrics.js";
 import { TokenizerEncoder } from "./tokenizer-encoder.js";
 import { openDataset } from "./open-dataset.js";
 import { requestedDataset } from "./translate.js";
@@ -22,9 +23,10 @@ export function describeDatasetHandler(
   hub: HubSettings,
   counts: Counts,
   stopping: AbortSignal,
+  metrics: DataStreamMetrics,
 ): Handlers<DataStreamServiceService>["describeDataset"] {
   return (request, context) =>
-    untilStopping(context.signal, stopping, (signal) => describe(request, tokenizer, hub, counts, signal));
+    untilStopping(context.signal, stopping, (signal) => describe(request, tokenizer, hub, counts, signal, metrics));
 }
 
 async function* describe(
@@ -33,6 +35,7 @@ async function* describe(
   hub: HubSettings,
   counts: Counts,
   signal: AbortSignal,
+  metrics: DataStreamMetrics,
 ): AsyncGenerator<DescribeDatasetResponse> {
   const requested = requestedDataset(request.dataset);
   const { recipe, tokenizer: ref } = requested;
@@ -48,7 +51,9 @@ async function* describe(
   let count = await counts.find(key);
   if (!count) {
     let reportedAt = performance.now();
-    for await (count of describeDataset(dataset, recipe, encoder, signal)) {
+    for await (const next of describeDataset(dataset, recipe, encoder, signal)) {
+      metrics.counted(next.rows - (count?.rows ?? 0), next.bytesRead - (count?.bytesRead ?? 0));
+      count = next;
       if (performance.now() - reportedAt < PROGRESS_INTERVAL_MS) continue;
       reportedAt = performance.now();
       yield progress(count);

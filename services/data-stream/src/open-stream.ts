@@ -9,6 +9,7 @@ import type {
   TokenizerServiceService,
 } from "@gradpool/rpc";
 import { ahead } from "./ahead.js";
+import type { DataStreamMetrics } from "./metrics.js";
 import { TokenizerEncoder } from "./tokenizer-encoder.js";
 import { openDataset } from "./open-dataset.js";
 import { microBatchMessage, requestedDataset } from "./translate.js";
@@ -21,9 +22,10 @@ export function openStreamHandler(
   tokenizer: Client<TokenizerServiceService>,
   hub: HubSettings,
   stopping: AbortSignal,
+  metrics: DataStreamMetrics,
 ): Handlers<DataStreamServiceService>["openStream"] {
   return (request, context) =>
-    untilStopping(context.signal, stopping, (signal) => openStream(request, tokenizer, hub, signal));
+    untilStopping(context.signal, stopping, (signal) => openStream(request, tokenizer, hub, signal, metrics));
 }
 
 async function* openStream(
@@ -31,14 +33,16 @@ async function* openStream(
   tokenizer: Client<TokenizerServiceService>,
   hub: HubSettings,
   signal: AbortSignal,
+  metrics: DataStreamMetrics,
 ): AsyncGenerator<OpenStreamResponse> {
   const requested = requestedDataset(request.dataset);
   const { recipe, tokenizer: ref } = requested;
   const dataset = await openDataset(requested, hub, signal);
-  const encoder = await TokenizerEncoder.create(tokenizer, ref, signal);
+  const encoder = metrics.counting(await TokenizerEncoder.create(tokenizer, ref, signal));
   const { epochs, cursor } = request;
   const options: StreamOptions = { epochs, signal, ...(cursor && { cursor }) };
   for await (const microBatch of ahead(microBatches(dataset, recipe, encoder, options), PREPARED_MICRO_BATCHES)) {
+    metrics.sent(microBatch);
     yield { microBatch: microBatchMessage(microBatch) };
   }
 }

@@ -2,12 +2,16 @@ import { setTimeout as wait } from "node:timers/promises";
 import type { ChatTemplateSource, EncodeOptions, Encoder } from "@gradpool/data";
 import { GradpoolError } from "@gradpool/errors";
 import type { Client, EncodeResponse, TokenizerInfo, TokenizerRef, TokenizerServiceService } from "@gradpool/rpc";
+import { within } from "@gradpool/tracing";
 import { EncodeRequests } from "./encode-requests.js";
 
 /** How long the tokenizer service may be away before a stream fails. */
 const RETRY_MS = 30_000;
 const FIRST_BACKOFF_MS = 50;
 const MAX_BACKOFF_MS = 1_000;
+
+/** Encode calls of a stream that its trace shows, the first ones: a stream of a week has millions. */
+const TRACED_CALLS = 4;
 
 /**
  * Encodes by the tokenizer service: one Encode call per batch. Calls run side by side over one
@@ -21,6 +25,7 @@ export class TokenizerEncoder implements Encoder {
   readonly #client: Client<TokenizerServiceService>;
   readonly #ref: TokenizerRef;
   readonly #retryMs: number;
+  #calls = 0;
 
   private constructor(
     client: Client<TokenizerServiceService>,
@@ -61,7 +66,8 @@ export class TokenizerEncoder implements Encoder {
     signal: AbortSignal,
     options: EncodeOptions = { specialTokens: true },
   ): Promise<Int32Array[]> {
-    return retrying(() => this.#encodeOnce(texts, maxTokens, signal, options), this.#retryMs, signal);
+    const encode = () => retrying(() => this.#encodeOnce(texts, maxTokens, signal, options), this.#retryMs, signal);
+    return this.#calls++ < TRACED_CALLS ? encode() : within("", encode);
   }
 
   async #encodeOnce(

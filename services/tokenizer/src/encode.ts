@@ -3,6 +3,7 @@ import { GradpoolError } from "@gradpool/errors";
 import type { CallContext, EncodeRequest, EncodeResponse } from "@gradpool/rpc";
 import { type CutRule, lastCut, MAX_PART_LENGTH, tooLong } from "@gradpool/tokenizers";
 import { inOrder } from "./in-order.js";
+import type { TokenizerMetrics } from "./metrics.js";
 import { keyOf } from "./tokenizer-key.js";
 import type { EncodeWork, ResultOf, TokenizerKey } from "./work.js";
 import type { WorkerPool } from "./worker-pool.js";
@@ -14,7 +15,7 @@ const MAX_IDS_PER_RESPONSE = 1_000_000;
 const REQUESTS_AHEAD = 2;
 
 /** TokenizerService.Encode. */
-export function encodeHandler(pool: WorkerPool, models: ModelPlaces) {
+export function encodeHandler(pool: WorkerPool, models: ModelPlaces, metrics: TokenizerMetrics) {
   return async function* encode(
     requests: AsyncIterable<EncodeRequest>,
     { signal }: CallContext,
@@ -24,7 +25,9 @@ export function encodeHandler(pool: WorkerPool, models: ModelPlaces) {
     yield* inOrder(requests, pool.size + REQUESTS_AHEAD, async (request) => {
       opening ??= EncodeStream.open(pool, models, request, signal);
       stream ??= await opening;
-      return stream.answer(request);
+      const response = await stream.answer(request);
+      metrics.encoded(request.texts.length, response.ids.byteLength / Int32Array.BYTES_PER_ELEMENT);
+      return response;
     });
     stream?.requireWholeText();
   };

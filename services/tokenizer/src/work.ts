@@ -46,4 +46,6 @@ export interface WorkMessage {
 }
 
 export type WorkAnswer =
-  { id: number; result: ResultOf[keyof ResultOf] } | { id: number; error: { code: ErrorCode; message: string } };
+  /** `loaded`: the thread had to load the tokenizer first. */
+  | { id: number; loaded: boolean; result: ResultOf[keyof ResultOf] }
+  | { id: number; error: { code: ErrorCode; message: string } };

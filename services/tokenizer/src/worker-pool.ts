@@ -1,6 +1,7 @@
 import { Worker } from "node:worker_threads";
 import { GradpoolError } from "@gradpool/errors";
 import type { Logger } from "@gradpool/service-kit";
+import type { TokenizerMetrics } from "./metrics.js";
 import type { ResultOf, TokenizerKey, Work, WorkAnswer, WorkMessage } from "./work.js";
 
 /** Work handed to a thread before its answers are in: the next one waits there already. */
@@ -21,15 +22,22 @@ interface Thread {
 export class WorkerPool implements AsyncDisposable {
   readonly size: number;
   readonly #log: Logger;
+  readonly #metrics: TokenizerMetrics;
   readonly #threads = new Set<Thread>();
   readonly #waiting = new Set<Job>();
   #nextId = 0;
   #ended = false;
 
-  constructor(size: number, log: Logger) {
+  constructor(size: number, log: Logger, metrics: TokenizerMetrics) {
     this.size = size;
+    this.#metrics = metrics;
     this.#log = log;
     for (let i = 0; i < size; i++) this.#start();
+  }
+
+  /** Work that no thread has begun. */
+  get waiting(): number {
+    return this.#waiting.size;
   }
 
   /**
@@ -80,6 +88,7 @@ export class WorkerPool implements AsyncDisposable {
     thread.worker.on("message", (answer: WorkAnswer) => {
       const job = thread.jobs.get(answer.id);
       thread.jobs.delete(answer.id);
+      if ("loaded" in answer) this.#metrics.used(answer.loaded);
       if ("error" in answer) job?.reject(new GradpoolError(answer.error.code, answer.error.message));
       else job?.resolve(answer.result);
       this.#handOut();

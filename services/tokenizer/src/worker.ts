@@ -17,10 +17,11 @@ parentPort?.on("message", (message: WorkMessage) => {
 
 async function answer({ id, key, hash, work }: WorkMessage): Promise<void> {
   try {
+    const loaded = !tokenizers.has(JSON.stringify(key));
     const tokenizer = await tokenizerOf(key);
     if (hash && tokenizer.info.hash !== hash) throw otherTokenizer(key, tokenizer.info.hash, hash);
     const result = resultOf(tokenizer, work);
-    reply({ id, result }, "ids" in Object(result) ? [(result as ResultOf["encode"]).ids.buffer] : []);
+    reply({ id, loaded, result }, "ids" in Object(result) ? [(result as ResultOf["encode"]).ids.buffer] : []);
   } catch (reason) {
     const { code, message } = GradpoolError.from(reason);
     const details = code === "internal" && reason instanceof Error ? (reason.stack ?? message) : message;

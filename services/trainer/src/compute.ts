@@ -12,6 +12,8 @@ import {
 
 export interface ComputeThreadOptions extends ComputeOptions {
   log: Logger;
+  /** Told how long it took whenever a base model was loaded. */
+  onLoaded?: ((seconds: number) => void) | undefined;
   /** Called once when the thread ends without having been asked to, after a log line that says why. */
   onCrash: () => void;
   /** What the thread runs, if not the real thing. */
@@ -29,15 +31,21 @@ export class ComputeThread implements AsyncDisposable {
   readonly onnxRuntimeVersion: string;
   readonly #worker: Worker;
   readonly #log: Logger;
+  readonly #onLoaded: (seconds: number) => void;
   readonly #waiting = new Map<number, Waiting>();
   #lastId = 0;
   #closing = false;
   #exited: Promise<void>;
 
-  private constructor(worker: Worker, onnxRuntimeVersion: string, { log, onCrash }: ComputeThreadOptions) {
+  private constructor(
+    worker: Worker,
+    onnxRuntimeVersion: string,
+    { log, onLoaded = () => {}, onCrash }: ComputeThreadOptions,
+  ) {
     this.onnxRuntimeVersion = onnxRuntimeVersion;
     this.#worker = worker;
     this.#log = log;
+    this.#onLoaded = onLoaded;
     let failure: unknown;
     worker.on("message", (answer: ComputeAnswer) => this.#onAnswer(answer));
     worker.on("error", (error) => (failure = error));
@@ -100,6 +108,7 @@ export class ComputeThread implements AsyncDisposable {
       case "loading":
         return this.#log.info({ model: answer.modelId }, "loading a base model");
       case "loaded":
+        this.#onLoaded(answer.seconds);
         return this.#log.info({ model: answer.modelId, seconds: answer.seconds }, "base model loaded");
       case "done":
         return this.#take(answer.requestId)?.resolve(answer.result);

@@ -13,6 +13,7 @@ import type { Logger } from "@gradpool/service-kit";
 import { AdapterCache, type AdapterHolder } from "./adapter-cache.js";
 import { fetchAdapter, pushResult } from "./bulk-transfers.js";
 import type { ComputeResult, ComputeTask } from "./compute-messages.js";
+import type { TrainerMetrics } from "./metrics.js";
 import { TaskPipeline } from "./task-pipeline.js";
 
 /** How long the coordinator may take to end its side after the trainer's goodbye. */
@@ -24,6 +25,7 @@ export interface ConversationOptions {
   log: Logger;
   hello: TrainerHello;
   compute: AdapterHolder & { run(task: ComputeTask): Promise<ComputeResult> };
+  metrics: TrainerMetrics;
   onWelcome: () => void;
   /** Ask for an end: give back what waits, finish the micro-batch that computes, push it, say goodbye. */
   stopping: AbortSignal;
@@ -80,15 +82,26 @@ class Conversation {
 
   #begin({ heartbeatMs }: Welcome): void {
     if (this.#tasks) throw new GradpoolError("failed_precondition", "the coordinator welcomed this trainer twice");
-    const { log, hello, compute, onWelcome } = this.options;
+    const { log, hello, compute, metrics, onWelcome } = this.options;
     const { bulk, ended, outbox } = this;
     onWelcome();
     this.#heartbeats = setInterval(() => this.#beat(), Math.max(1, heartbeatMs * HEARTBEAT_SHARE));
     this.#tasks = new TaskPipeline({
       log,
-      adapters: new AdapterCache(compute, (runId, version) => fetchAdapter(bulk, runId, version, ended)),
-      compute: (task) => compute.run(task),
-      push: (result, gradients) => pushResult(bulk, { trainerId: hello.trainerId, ...result }, gradients, ended),
+      adapters: new AdapterCache(compute, (runId, version) =>
+        metrics.transfer(
+          "adapter",
+          () => fetchAdapter(bulk, runId, version, ended),
+          ({ byteLength }) => byteLength,
+        ),
+      ),
+      compute: (task) => metrics.compute(task, (given) => compute.run(given)),
+      push: (result, gradients) =>
+        metrics.transfer(
+          "gradients",
+          () => pushResult(bulk, { trainerId: hello.trainerId, ...result }, gradients, ended),
+          () => gradients.byteLength,
+        ),
       pull: (tasks) => outbox.push({ message: { $case: "pull", value: { tasks } } }),
       fail: (failure) => outbox.push({ message: { $case: "failed", value: failure } }),
     });

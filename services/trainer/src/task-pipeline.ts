@@ -8,6 +8,7 @@ import type { Logger } from "@gradpool/service-kit";
 import type { AdapterCache } from "./adapter-cache.js";
 import type { ComputeResult, ComputeTask } from "./compute-messages.js";
 import { isPermanent, taskFailure } from "./task-failure.js";
+import { TaskTrace } from "./task-trace.js";
 
 /** Tasks held at a time: one that computes and one that waits. */
 export const MAX_TASKS = 2;
@@ -30,8 +31,11 @@ interface Held {
   arrivedAt: number;
   /** Its adapter's id in the compute thread. */
   adapterId: Promise<number>;
+  /** From its arrival until its adapter was there. */
+  fetchMs: number;
   /** Cancelled: neither computed nor pushed. */
   dropped: boolean;
+  trace: TaskTrace;
 }
 
 export class TaskPipeline {
@@ -58,10 +62,15 @@ export class TaskPipeline {
       const message = `the trainer was sent more than the ${MAX_TASKS} tasks that it has room for; hand it to another`;
       return this.options.fail(taskFailure(task.taskId, new GradpoolError("resource_exhausted", message), false));
     }
-    const adapterId = this.options.adapters.get(task.runId, task.adapterVersion);
-    // Looked at when it is the task's turn, which may be later than the failure.
-    adapterId.catch(() => {});
-    this.#waiting.push({ task, arrivedAt: performance.now(), adapterId, dropped: false });
+    const trace = new TaskTrace(task);
+    const adapterId = trace.within(() => this.options.adapters.get(task.runId, task.adapterVersion));
+    const held: Held = { task, arrivedAt: performance.now(), adapterId, fetchMs: 0, dropped: false, trace };
+    // Its failure is looked at when it is the task's turn, which may be later.
+    adapterId.then(
+      () => (held.fetchMs = performance.now() - held.arrivedAt),
+      () => {},
+    );
+    this.#waiting.push(held);
     if (!this.#current) this.#working = this.#work();
   }
 
@@ -100,6 +109,7 @@ export class TaskPipeline {
   #drop(matches: (held: Held) => boolean): void {
     if (this.#current && matches(this.#current)) this.#current.dropped = true;
     const kept = this.#waiting.filter((held) => !matches(held));
+    for (const held of this.#waiting) if (!kept.includes(held)) held.trace.dropped();
     const room = this.#waiting.length - kept.length;
     this.#waiting = kept;
     if (room > 0) this.#pull(room);
@@ -109,7 +119,7 @@ export class TaskPipeline {
     while ((this.#current = this.#waiting.shift())) {
       const held = this.#current;
       try {
-        await this.#process(held);
+        await held.trace.within(() => this.#process(held));
       } catch (error) {
         this.#report(held, GradpoolError.from(error), isPermanent(error));
       }
@@ -123,26 +133,32 @@ export class TaskPipeline {
     const adapterId = await held.adapterId.catch((error: unknown) => {
       this.#report(held, GradpoolError.from(error), false);
     });
-    if (adapterId === undefined || held.dropped) return;
+    if (adapterId === undefined || held.dropped) return held.trace.dropped();
     this.#isComputing = true;
     const result = await this.options.compute(computeTask(task, adapterId));
     this.#isComputing = false;
     const waitMs = performance.now() - arrivedAt - result.computeMs;
+    held.trace.computed(result, waitMs, held.fetchMs);
     await this.#pushing;
-    if (!held.dropped) this.#pushing = this.#push(held, result, waitMs);
+    if (held.dropped) held.trace.dropped();
+    else this.#pushing = this.#push(held, result, waitMs);
   }
 
   async #push(held: Held, { gradients, ...numbers }: ComputeResult, waitMs: number): Promise<void> {
     const { taskId, runId, step, microBatch } = held.task;
+    const { fetchMs } = held;
     try {
-      const accepted = await this.options.push({ taskId, runId, step, microBatch, ...numbers, waitMs }, gradients);
+      const header = { taskId, runId, step, microBatch, ...numbers, waitMs, fetchMs };
+      const accepted = await this.options.push(header, gradients);
+      held.trace.pushed(accepted);
       this.options.log.debug({ taskId, runId, step, microBatch, accepted, ...numbers, waitMs }, "result pushed");
     } catch (error) {
       this.#report(held, GradpoolError.from(error), false);
     }
   }
 
-  #report({ task, dropped }: Held, error: GradpoolError, permanent: boolean): void {
+  #report({ task, dropped, trace }: Held, error: GradpoolError, permanent: boolean): void {
+    trace.failed(error);
     if (dropped) return;
     const { taskId, runId, step, microBatch } = task;
     this.options.log.warn({ taskId, runId, step, microBatch, code: error.code }, `task failed: ${error.message}`);

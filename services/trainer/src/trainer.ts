@@ -1,13 +1,13 @@
 import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { startServer, type RunningServer, type TrainerHello } from "@gradpool/rpc";
-import type { Logger, Service } from "@gradpool/service-kit";
-import { Registry } from "prom-client";
+import { grpcObserver, Registry, type Logger, type Service } from "@gradpool/service-kit";
 import { ComputeThread } from "./compute.js";
 import type { TrainerConfig } from "./config.js";
 import { keepConnected } from "./connection.js";
 import { converse } from "./conversation.js";
 import { chooseDevice, type Device } from "./device.js";
+import { TrainerMetrics } from "./metrics.js";
 
 /**
  * A trainer: dials the coordinator, so that it works behind NAT, and computes micro-batches. Stateless: what
@@ -15,7 +15,6 @@ import { chooseDevice, type Device } from "./device.js";
  */
 export class Trainer implements Service {
   readonly address: string;
-  readonly metrics = new Registry();
   readonly #server: RunningServer;
   readonly #compute: ComputeThread;
   readonly #connection: { isConnected: boolean };
@@ -23,6 +22,7 @@ export class Trainer implements Service {
   readonly #connected: Promise<void>;
 
   private constructor(
+    readonly metrics: Registry,
     server: RunningServer,
     compute: ComputeThread,
     connection: { isConnected: boolean },
@@ -44,10 +44,14 @@ export class Trainer implements Service {
    * cannot be had.
    */
   static async create(config: TrainerConfig, log: Logger, onCrash: () => void, computeModule?: URL): Promise<Trainer> {
+    const registry = new Registry();
+    const connection = { isConnected: false };
+    const metrics = new TrainerMetrics(registry, () => connection.isConnected);
     const server = await startServer({
       listen: config.listen,
       services: [],
       onInternalError: (error, method) => log.error({ err: error, method }, "internal error"),
+      observe: grpcObserver(registry),
     });
     let compute: ComputeThread;
     let hello: TrainerHello;
@@ -58,6 +62,7 @@ export class Trainer implements Service {
         cudaDevice,
         models: config.models,
         log,
+        onLoaded: (seconds) => metrics.baseLoaded(seconds),
         onCrash,
         module: computeModule,
       });
@@ -69,7 +74,6 @@ export class Trainer implements Service {
     const { device, deviceClass, threads, version } = hello;
     log.info({ device, deviceClass, threads, version, trainerId: config.trainerId }, "this trainer's device");
     const stopping = new AbortController();
-    const connection = { isConnected: false };
     const connected = keepConnected({
       address: config.coordinatorAddress,
       log,
@@ -77,11 +81,11 @@ export class Trainer implements Service {
       onChange: (isConnected) => (connection.isConnected = isConnected),
       converse: (onWelcome) =>
         converse(config.coordinatorAddress, {
-          ...{ log, hello, compute, onWelcome, stopping: stopping.signal },
+          ...{ log, hello, compute, metrics, onWelcome, stopping: stopping.signal },
           finishMs: config.finishMs,
         }),
     });
-    return new Trainer(server, compute, connection, stopping, connected);
+    return new Trainer(registry, server, compute, connection, stopping, connected);
   }
 
   async problem(): Promise<string> {

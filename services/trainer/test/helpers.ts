@@ -50,6 +50,8 @@ export function taskOf(taskId: string, changes: Partial<MicroBatchTask> = {}): M
     modelDropout: false,
     gradientCheckpointing: false,
     useDora: false,
+    dtype: "float32",
+    lossScale: 0,
     ownRanks: {},
     ownScalings: {},
     seed: 7,
@@ -59,6 +61,7 @@ export function taskOf(taskId: string, changes: Partial<MicroBatchTask> = {}): M
     lengths: Array.from({ length: rows }, (_, row) => Math.max(1, rowLength - row)),
     targetMask: new Uint8Array(),
     evaluate: false,
+    traceparent: "",
     ...changes,
   };
 }

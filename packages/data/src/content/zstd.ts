@@ -1,12 +1,13 @@
 /**
  * Zstandard (RFC 8878), frame by frame and block by block: fzstd decodes, but is given one block at a time,
- * so that no more than a block's bytes come out at once. A frame's checksum (xxHash64) is not checked.
+ * so that no more than a block's bytes come out at once. It does not look at a frame's checksum: that is done here.
  */
 import { Decompress } from "fzstd";
 import { GradpoolError } from "@gradpool/errors";
 import { MAX_ZSTD_WINDOW_BYTES } from "../limits.js";
 import type { ByteReader } from "./byte-reader.js";
 import type { ContentChunk } from "./content.js";
+import { Checksum } from "./checksum.js";
 import { damaged, Expansion } from "./expansion.js";
 
 const MAGIC = 0xfd2fb528;
@@ -65,11 +66,13 @@ async function* frameContent(reader: ByteReader, magic: Buffer): AsyncGenerator<
   });
   let next = Buffer.concat([magic, header]);
   let total = 0;
+  let stored: Buffer | undefined;
+  const checksum = hasChecksum ? new Checksum() : undefined;
   for (let last = false; !last;) {
     const block = await readBlock(reader);
     last = block.last;
     next = Buffer.concat([next, ...block.parts]);
-    if (last && hasChecksum) next = Buffer.concat([next, await exactly(reader, CHECKSUM_BYTES)]);
+    if (last && checksum) next = Buffer.concat([next, (stored = await exactly(reader, CHECKSUM_BYTES))]);
     try {
       decompress.push(next, last);
     } catch (error) {
@@ -78,8 +81,12 @@ async function* frameContent(reader: ByteReader, magic: Buffer): AsyncGenerator<
     next = Buffer.alloc(0);
     for (const bytes of found.splice(0)) {
       total += bytes.length;
+      checksum?.add(bytes);
       yield bytes;
     }
+  }
+  if (checksum?.value() !== stored?.readUInt32LE()) {
+    throw damaged(reader.name, "a zstd frame's content is not that of its checksum");
   }
   if (contentSize !== undefined && total !== contentSize) {
     throw damaged(reader.name, `a zstd frame holds ${total} bytes instead of ${contentSize}`);

@@ -1,7 +1,7 @@
 /** gradpool doctor: what this machine can do, and what stands in the way. */
-import { GradpoolError } from "@gradpool/errors";
 import type { CommandContext } from "../command-context.js";
 import {
+  cacheCheck,
   coresCheck,
   cudaCheck,
   diskCheck,
@@ -10,11 +10,12 @@ import {
   nodeCheck,
   onnxRuntimeCheck,
   platformCheck,
+  poolCheck,
   portsCheck,
   type Check,
 } from "../doctor/checks.js";
 import { DEFAULT_PORT } from "../config.js";
-import { facts } from "../terminal/format.js";
+import { sayChecks } from "../doctor/report.js";
 
 export interface DoctorFlags {
   /** Also ask the hub. */
@@ -29,21 +30,12 @@ export async function doctor({ online }: DoctorFlags, { output, config, interrup
     ["cores", coresCheck()],
     ["memory", memoryCheck()],
     ["disk", diskCheck(config.home)],
+    ["hub cache", cacheCheck(config.models.hub.cacheDir)],
     ["onnx runtime", onnxRuntimeCheck()],
     ["cuda", cudaCheck(config.env)],
     ["ports", portsCheck(DEFAULT_PORT)],
+    ["pool", poolCheck(config.address, interrupts.signal)],
     ...(online ? [["hub", hubCheck(config.hubEndpoint, interrupts.signal)] as [string, Promise<Check>]] : []),
   ];
-  const results = await Promise.all(checks.map(async ([name, check]) => ({ name, ...(await check) })));
-  output.say(facts(results.map(({ name, state, text }) => [name, `${MARKS[state]}${text}`])));
-  const problems = results.filter(({ state }) => state === "problem");
-  if (problems.length === 0) {
-    output.document({ ok: true, checks: results });
-    return;
-  }
-  output.failWith({ ok: false, checks: results });
-  const names = problems.map(({ name }) => name).join(", ");
-  throw new GradpoolError("failed_precondition", `gradpool cannot train here; see ${names} above, and mend that first`);
+  await sayChecks(checks, "gradpool cannot train here", output);
 }
-
-const MARKS: Record<Check["state"], string> = { ok: "", note: "note: ", problem: "PROBLEM: " };

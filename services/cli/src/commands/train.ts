@@ -25,12 +25,19 @@ export interface TrainFlags extends RunFlags {
 /** Of the flags that are for an own stack. */
 const OWN_STACK_FLAGS = ["trainers", "threads", "device", "recovery_seconds"] as const;
 
-export async function train(flags: TrainFlags, context: CommandContext): Promise<void> {
+/** What the flags ask for. Errors: UsageError for flags that cannot be meant. */
+export function plannedRun(flags: TrainFlags): RunSpec & { recipe: Recipe } {
   const spec = runSpecFrom(flags, new Date());
   const ownStackFlag = OWN_STACK_FLAGS.find((flag) => flags[flag] !== undefined);
   if (flags.address && ownStackFlag) {
     throw new UsageError(`--${ownStackFlag} is for an own stack; leave it out, or --address`);
   }
+  deviceOf(flags);
+  return spec;
+}
+
+export async function train(flags: TrainFlags, context: CommandContext): Promise<void> {
+  const spec = plannedRun(flags);
   const run = flags.address ? await trainOnPool(flags.address, spec, context) : await trainHere(flags, spec, context);
   await sayResult(run, spec, context);
 }

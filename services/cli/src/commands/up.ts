@@ -53,6 +53,7 @@ export async function up(flags: UpFlags, { output, config, interrupts }: Command
       services.map(({ name, address, http_address: http, pid }) => [name, address, http ?? "-", pid]),
     ),
   );
+  output.say(`dashboard: http://${http_address}/`);
   output.say(`metrics: http://${http_address}/metrics`);
   output.say(`logs: ${stack.logFolder}`);
   output.say(

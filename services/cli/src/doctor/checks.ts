@@ -6,6 +6,7 @@ import { availableParallelism, freemem, release, totalmem } from "node:os";
 import { dirname } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
 import { listCudaDevices, onnxRuntimeVersion, requireCudaDevice } from "@gradpool/runtime";
+import { Pool } from "../runs/pool.js";
 import { bytes, counted } from "../terminal/format.js";
 
 export interface Check {
@@ -47,16 +48,33 @@ export function memoryCheck(): Check {
 const LEAST_DISK_BYTES = 100e6;
 
 /** Space where runs and logs are kept. The folder need not exist yet. */
-export async function diskCheck(home: string): Promise<Check> {
+export function diskCheck(home: string): Promise<Check> {
+  return spaceCheck(home, LEAST_DISK_BYTES, problem, "GRADPOOL_HOME");
+}
+
+/** GPT-2 small has half a gigabyte. */
+const SHORT_CACHE_BYTES = 1e9;
+
+/** Space where models and data sets of the hub are kept; who trains on local files needs none. */
+export function cacheCheck(cacheDir: string): Promise<Check> {
+  return spaceCheck(cacheDir, SHORT_CACHE_BYTES, note, "HF_HOME");
+}
+
+async function spaceCheck(
+  home: string,
+  leastBytes: number,
+  short: (text: string) => Check,
+  variable: string,
+): Promise<Check> {
   for (let folder = home; ; folder = dirname(folder)) {
     try {
       const { bavail, bsize } = await statfs(folder);
       const free = bavail * bsize;
       const text = `${bytes(free)} free at ${home}`;
-      return free < LEAST_DISK_BYTES ? problem(`${text}; make room, or set GRADPOOL_HOME to another disk`) : ok(text);
+      return free < leastBytes ? short(`${text}; make room, or set ${variable} to another disk`) : ok(text);
     } catch (error) {
       if (folder !== dirname(folder)) continue;
-      return problem(`${home} cannot be looked at (${String(error)}); set GRADPOOL_HOME to a folder that can`);
+      return short(`${home} cannot be looked at (${String(error)}); set ${variable} to a folder that can`);
     }
   }
 }
@@ -103,6 +121,24 @@ async function isFree(port: number): Promise<boolean> {
   }
   server.close();
   return true;
+}
+
+/** A pool that works answers within this. */
+const POOL_TIMEOUT_MS = 3_000;
+
+/** Whether a coordinator answers where commands will look for one. */
+export async function poolCheck(address: string, signal: AbortSignal): Promise<Check> {
+  using pool = new Pool(address, () => {});
+  try {
+    const until = AbortSignal.any([signal, AbortSignal.timeout(POOL_TIMEOUT_MS)]);
+    const { trainers, services } = await pool.status(until);
+    const down = services.filter(({ serving }) => !serving).map(({ name }) => name);
+    const text = `${address} answers, with ${counted(trainers.length, "trainer")}`;
+    return down.length > 0 ? note(`${text}; not serving: ${down.join(", ")} (gradpool pool status)`) : ok(text);
+  } catch {
+    signal.throwIfAborted();
+    return note(`none at ${address}; gradpool train needs none, others want gradpool up or --address HOST:PORT`);
+  }
 }
 
 const HUB_TIMEOUT_MS = 10_000;

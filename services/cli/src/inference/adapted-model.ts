@@ -1,6 +1,6 @@
 /** A model, perhaps with an adapter, to use in this process. */
 import { join } from "node:path";
-import { loraScaling, ownScalings, parseAdapterConfig, readAdapter, adaptedModules } from "@gradpool/adapter";
+import { adaptedModules, loraScaling, ownScalings, parseAdapterConfig, readAdapter } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
 import { openModel, type ModelPlaces, type ModelSource } from "@gradpool/model-source";
 import { selectTargets, type LinearModule } from "@gradpool/models";

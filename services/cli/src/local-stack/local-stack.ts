@@ -189,8 +189,15 @@ export class LocalStack implements AsyncDisposable {
     const processOptions = (life: number, address: string, httpAddress: string | undefined) => ({
       name,
       main: entryPoint(service),
-      // One port for all, as the environment may name, is taken by the first.
-      env: { ...env, ...envOf(life), GRADPOOL_LISTEN: address, GRADPOOL_HTTP_LISTEN: httpAddress, ...STOP_GRACE },
+      // One HTTP port for all, as the environment may name, is taken by the first; one name makes all traces one service's.
+      env: {
+        ...env,
+        OTEL_SERVICE_NAME: undefined,
+        ...envOf(life),
+        GRADPOOL_LISTEN: address,
+        GRADPOOL_HTTP_LISTEN: httpAddress,
+        ...STOP_GRACE,
+      },
       logPath: join(this.#folders.logs, `${name}.log`),
       note: this.#note,
     });

@@ -18,6 +18,7 @@ import {
   type WatchEventsRequest,
   type WatchRunResponse,
 } from "@gradpool/rpc";
+import { inSpan } from "@gradpool/tracing";
 import { noPool, Outage } from "./outage.js";
 import { hasEnded } from "./run-state.js";
 
@@ -54,7 +55,7 @@ export class Pool implements Disposable {
 
   async submit(spec: RunSpec, signal?: AbortSignal): Promise<Run> {
     const send = (requestId: string) => this.#runs.submitRun({ requestId, spec }, options(signal));
-    return given((await this.#write(send, signal)).run);
+    return inSpan("submit run", {}, async () => given((await this.#write(send, signal)).run));
   }
 
   async get(runId: string, signal?: AbortSignal): Promise<Run> {

@@ -9,7 +9,8 @@ export const stateName = (state: RunState) => state.replace(/^RUN_STATE_/, "").t
 export const trainerStateName = (state: TrainerState) => state.replace(/^TRAINER_STATE_/, "").toLowerCase();
 
 export function runJson(run: Run): Record<string, unknown> {
-  const { runId, spec, state, preparing, pausedBecause, waitingFor, notes, stoppedEarly, traceparent, ...rest } = run;
+  const { runId, spec, state, preparing, pausedBecause, waitingFor, notes, stoppedEarly, ...others } = run;
+  const { traceId, traceparent, ...rest } = others;
   const facts = {
     runId,
     state: stateName(state),
@@ -18,6 +19,7 @@ export function runJson(run: Run): Record<string, unknown> {
     waitingFor: waitingFor || undefined,
     notes: notes.length > 0 ? notes : undefined,
     stoppedEarly: stoppedEarly || undefined,
+    traceId: traceId || undefined,
     traceparent: traceparent || undefined,
     ...(spec && specJson(spec)),
     ...rest,

@@ -32,25 +32,32 @@ export interface ChosenProfile {
 
 export const configFile = (home: string): string => join(home, "config.yaml");
 
+/** Undefined when there is no such file. Errors: `failed_precondition` when it cannot be used. */
+export async function readConfigFile(home: string): Promise<z.infer<typeof schema> | undefined> {
+  const path = configFile(home);
+  const found = await readYaml(path);
+  if (found === undefined) return undefined;
+  const result = schema.safeParse(found ?? {});
+  if (!result.data) throw new GradpoolError("failed_precondition", `${path}: ${issueText(result.error)}`);
+  return result.data;
+}
+
 /**
  * The profile of that name, or the one that the file names; undefined when nothing names one.
- * Errors: `failed_precondition` for a file that cannot be used, `not_found` for a profile that is not in it.
+ * Errors: those of readConfigFile; `not_found` for a profile that is not in it.
  */
 export async function readProfile(home: string, named: string | undefined): Promise<ChosenProfile | undefined> {
   const path = configFile(home);
-  const found = await readYaml(path);
-  if (found === undefined) {
+  const file = await readConfigFile(home);
+  if (!file) {
     if (!named) return undefined;
     throw new GradpoolError("not_found", `there is no profile ${named}: ${path} does not exist; write one there`);
   }
-  const result = schema.safeParse(found ?? {});
-  if (!result.data) throw new GradpoolError("failed_precondition", `${path}: ${issueText(result.error)}`);
-  const { profile: usual, profiles } = result.data;
-  const name = named || usual;
+  const name = named || file.profile;
   if (!name) return undefined;
-  const profile = profiles[name];
+  const profile = file.profiles[name];
   if (profile) return { name, profile };
-  const known = Object.keys(profiles).join(", ");
+  const known = Object.keys(file.profiles).join(", ");
   throw new GradpoolError(
     "not_found",
     `there is no profile ${name} in ${path}; ${known ? `it has ${known}` : "add it"}`,

@@ -59,11 +59,12 @@ export function droppedEvent(eventId: string, time: Date, payload: EventPayload 
 }
 
 /** That events were dropped is told to all. */
-function filterOf({ runIds, types, trainerId, since }: WatchEventsRequest): (event: Event) => boolean {
+function filterOf({ runIds: wantedRuns, types, trainerId, since }: WatchEventsRequest): (event: Event) => boolean {
+  const runIds = new Set(wantedRuns);
   return (event) => {
     const row = rowOf(event);
     if (row === EVENTS.eventsDropped) return true;
-    if (runIds.length > 0 && !runIds.includes(event.runId)) return false;
+    if (runIds.size > 0 && !runIds.has(event.runId)) return false;
     if (trainerId !== "" && event.trainerId !== trainerId) return false;
     if (types.length > 0 && !(row && types.includes(row.type))) return false;
     return !since || (event.time !== undefined && event.time >= since);

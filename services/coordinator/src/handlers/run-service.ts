@@ -9,9 +9,13 @@ import {
   type Run,
   type RunServiceService,
 } from "@gradpool/rpc";
+import { activeTraceparent, inSpan } from "@gradpool/tracing";
 import type { Engine } from "../engine.js";
 import { contentOf, type Requests } from "../requests.js";
 import type { RunRegistry } from "../run-registry.js";
+
+/** As packages/rpc names it for clients with a trace. */
+const SUBMIT_SPAN = "gradpool.v1.RunService/SubmitRun";
 
 export interface RunServiceParts {
   registry: RunRegistry;
@@ -54,11 +58,13 @@ export function runServiceHandlers({
     async submitRun({ requestId, spec }) {
       refuseWhenStopping();
       const content = contentOf("SubmitRun", SubmitRunRequest.encode({ requestId: "", spec }).finish());
-      const runId = await requests
-        .once(requestId, content, (request) => engine.submit(spec, (submitted) => [request(submitted)]))
-        .catch((error: unknown) => {
-          throw explained(error);
-        });
+      const submit = () =>
+        requests.once(requestId, content, (request) => engine.submit(spec, (submitted) => [request(submitted)]));
+      // A run's trace begins here, unless its client began one.
+      const traced = activeTraceparent() === "" ? inSpan(SUBMIT_SPAN, { kind: "server" }, submit) : submit();
+      const runId = await traced.catch((error: unknown) => {
+        throw explained(error);
+      });
       if (runId === "") throw explained(new GradpoolError("cancelled", "cancelled"));
       return { run: registry.get(runId).run };
     },

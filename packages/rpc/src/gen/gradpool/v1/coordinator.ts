@@ -311,6 +311,8 @@ export interface Run {
     | undefined;
   /** It ended before total_steps, by early_stopping_patience. */
   stoppedEarly: boolean;
+  /** Trace (OpenTelemetry) that shows it, 32 hexadecimal digits; empty: it has none. */
+  traceId: string;
   /** W3C trace context of its submission; empty: unknown. */
   traceparent: string;
 }
@@ -822,6 +824,7 @@ function createBaseRun(): Run {
     lastEvaluation: undefined,
     bestEvaluation: undefined,
     stoppedEarly: false,
+    traceId: "",
     traceparent: "",
   };
 }
@@ -893,6 +896,9 @@ export const Run: MessageFns<Run> = {
     }
     if (message.stoppedEarly !== false) {
       writer.uint32(256).bool(message.stoppedEarly);
+    }
+    if (message.traceId !== "") {
+      writer.uint32(266).string(message.traceId);
     }
     if (message.traceparent !== "") {
       writer.uint32(482).string(message.traceparent);
@@ -1089,6 +1095,14 @@ export const Run: MessageFns<Run> = {
             message.stoppedEarly = reader.bool();
             continue;
           }
+          case 33: {
+            if (tag !== 266) {
+              break;
+            }
+
+            message.traceId = reader.string();
+            continue;
+          }
           case 60: {
             if (tag !== 482) {
               break;
@@ -1191,6 +1205,11 @@ export const Run: MessageFns<Run> = {
         : isSet(object.stopped_early)
         ? globalThis.Boolean(object.stopped_early)
         : false,
+      traceId: isSet(object.traceId)
+        ? globalThis.String(object.traceId)
+        : isSet(object.trace_id)
+        ? globalThis.String(object.trace_id)
+        : "",
       traceparent: isSet(object.traceparent) ? globalThis.String(object.traceparent) : "",
     };
   },
@@ -1263,6 +1282,9 @@ export const Run: MessageFns<Run> = {
     if (message.stoppedEarly !== false) {
       obj.stoppedEarly = message.stoppedEarly;
     }
+    if (message.traceId !== "") {
+      obj.traceId = message.traceId;
+    }
     if (message.traceparent !== "") {
       obj.traceparent = message.traceparent;
     }
@@ -1306,6 +1328,7 @@ export const Run: MessageFns<Run> = {
       ? Evaluation.fromPartial(object.bestEvaluation)
       : undefined;
     message.stoppedEarly = object.stoppedEarly ?? false;
+    message.traceId = object.traceId ?? "";
     message.traceparent = object.traceparent ?? "";
     return message;
   },
@@ -4515,7 +4538,8 @@ export const RunServiceService = {
   /**
    * Queues a run. The same request_id again answers with the same run; with other content it is
    * refused with ALREADY_EXISTS. INVALID_ARGUMENT: the spec is wrong (the message says what and how
-   * to mend it). What needs a look at model and data fails the run later, with Run.error.
+   * to mend it). RESOURCE_EXHAUSTED: 1,000 runs have not ended; try again when one has. What needs a look at
+   * model and data fails the run later, with Run.error.
    */
   submitRun: {
     path: "/gradpool.v1.RunService/SubmitRun" as const,
@@ -4614,7 +4638,8 @@ export interface RunServiceServer extends UntypedServiceImplementation {
   /**
    * Queues a run. The same request_id again answers with the same run; with other content it is
    * refused with ALREADY_EXISTS. INVALID_ARGUMENT: the spec is wrong (the message says what and how
-   * to mend it). What needs a look at model and data fails the run later, with Run.error.
+   * to mend it). RESOURCE_EXHAUSTED: 1,000 runs have not ended; try again when one has. What needs a look at
+   * model and data fails the run later, with Run.error.
    */
   submitRun: handleUnaryCall<SubmitRunRequest, SubmitRunResponse>;
   /** One run. NOT_FOUND: no such run. */
@@ -4649,7 +4674,8 @@ export interface RunServiceClient extends Client {
   /**
    * Queues a run. The same request_id again answers with the same run; with other content it is
    * refused with ALREADY_EXISTS. INVALID_ARGUMENT: the spec is wrong (the message says what and how
-   * to mend it). What needs a look at model and data fails the run later, with Run.error.
+   * to mend it). RESOURCE_EXHAUSTED: 1,000 runs have not ended; try again when one has. What needs a look at
+   * model and data fails the run later, with Run.error.
    */
   submitRun(
     request: SubmitRunRequest,

@@ -133,8 +133,14 @@ export interface MicroBatchTask {
   ownScalings: { [key: string]: number };
   /** The adapter has DoRA's magnitude vectors. */
   useDora: boolean;
+  /** Of the base's weights, as in Recipe. */
+  dtype: string;
+  /** What the gradients are multiplied by, a power of two; 1 or 0: by nothing. */
+  lossScale: number;
   /** Evaluate only: without dropout, and the result has no gradients. `step` then is the adapter's version. */
   evaluate: boolean;
+  /** W3C trace context of this assignment; empty: it is not traced. */
+  traceparent: string;
 }
 
 export interface MicroBatchTask_OwnRanksEntry {
@@ -201,6 +207,8 @@ export interface ResultHeader {
   waitMs: number;
   /** Bytes of gradients that follow; none for an evaluation. */
   gradientBytes: number;
+  /** Milliseconds of wait_ms until the adapter was there. */
+  fetchMs: number;
 }
 
 /** Whether the result counted. */
@@ -1086,7 +1094,10 @@ function createBaseMicroBatchTask(): MicroBatchTask {
     ownRanks: {},
     ownScalings: {},
     useDora: false,
+    dtype: "",
+    lossScale: 0,
     evaluate: false,
+    traceparent: "",
   };
 }
 
@@ -1156,8 +1167,17 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
     if (message.useDora !== false) {
       writer.uint32(480).bool(message.useDora);
     }
+    if (message.dtype !== "") {
+      writer.uint32(490).string(message.dtype);
+    }
+    if (message.lossScale !== 0) {
+      writer.uint32(505).double(message.lossScale);
+    }
     if (message.evaluate !== false) {
       writer.uint32(320).bool(message.evaluate);
+    }
+    if (message.traceparent !== "") {
+      writer.uint32(330).string(message.traceparent);
     }
     return writer;
   },
@@ -1351,12 +1371,36 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
             message.useDora = reader.bool();
             continue;
           }
+          case 61: {
+            if (tag !== 490) {
+              break;
+            }
+
+            message.dtype = reader.string();
+            continue;
+          }
+          case 63: {
+            if (tag !== 505) {
+              break;
+            }
+
+            message.lossScale = reader.double();
+            continue;
+          }
           case 40: {
             if (tag !== 320) {
               break;
             }
 
             message.evaluate = reader.bool();
+            continue;
+          }
+          case 41: {
+            if (tag !== 330) {
+              break;
+            }
+
+            message.traceparent = reader.string();
             continue;
           }
         }
@@ -1495,7 +1539,14 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
         : isSet(object.use_dora)
         ? globalThis.Boolean(object.use_dora)
         : false,
+      dtype: isSet(object.dtype) ? globalThis.String(object.dtype) : "",
+      lossScale: isSet(object.lossScale)
+        ? globalThis.Number(object.lossScale)
+        : isSet(object.loss_scale)
+        ? globalThis.Number(object.loss_scale)
+        : 0,
       evaluate: isSet(object.evaluate) ? globalThis.Boolean(object.evaluate) : false,
+      traceparent: isSet(object.traceparent) ? globalThis.String(object.traceparent) : "",
     };
   },
 
@@ -1573,8 +1624,17 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
     if (message.useDora !== false) {
       obj.useDora = message.useDora;
     }
+    if (message.dtype !== "") {
+      obj.dtype = message.dtype;
+    }
+    if (message.lossScale !== 0) {
+      obj.lossScale = floatToJson(message.lossScale);
+    }
     if (message.evaluate !== false) {
       obj.evaluate = message.evaluate;
+    }
+    if (message.traceparent !== "") {
+      obj.traceparent = message.traceparent;
     }
     return obj;
   },
@@ -1620,7 +1680,10 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
       {},
     );
     message.useDora = object.useDora ?? false;
+    message.dtype = object.dtype ?? "";
+    message.lossScale = object.lossScale ?? 0;
     message.evaluate = object.evaluate ?? false;
+    message.traceparent = object.traceparent ?? "";
     return message;
   },
 };
@@ -2347,6 +2410,7 @@ function createBaseResultHeader(): ResultHeader {
     computeMs: 0,
     waitMs: 0,
     gradientBytes: 0,
+    fetchMs: 0,
   };
 }
 
@@ -2381,6 +2445,9 @@ export const ResultHeader: MessageFns<ResultHeader> = {
     }
     if (message.gradientBytes !== 0) {
       writer.uint32(80).uint64(message.gradientBytes);
+    }
+    if (message.fetchMs !== 0) {
+      writer.uint32(329).double(message.fetchMs);
     }
     return writer;
   },
@@ -2478,6 +2545,14 @@ export const ResultHeader: MessageFns<ResultHeader> = {
             message.gradientBytes = longToNumber(reader.uint64());
             continue;
           }
+          case 41: {
+            if (tag !== 329) {
+              break;
+            }
+
+            message.fetchMs = reader.double();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2538,6 +2613,11 @@ export const ResultHeader: MessageFns<ResultHeader> = {
         : isSet(object.gradient_bytes)
         ? globalThis.Number(object.gradient_bytes)
         : 0,
+      fetchMs: isSet(object.fetchMs)
+        ? globalThis.Number(object.fetchMs)
+        : isSet(object.fetch_ms)
+        ? globalThis.Number(object.fetch_ms)
+        : 0,
     };
   },
 
@@ -2573,6 +2653,9 @@ export const ResultHeader: MessageFns<ResultHeader> = {
     if (message.gradientBytes !== 0) {
       obj.gradientBytes = Math.round(message.gradientBytes);
     }
+    if (message.fetchMs !== 0) {
+      obj.fetchMs = floatToJson(message.fetchMs);
+    }
     return obj;
   },
 
@@ -2591,6 +2674,7 @@ export const ResultHeader: MessageFns<ResultHeader> = {
     message.computeMs = object.computeMs ?? 0;
     message.waitMs = object.waitMs ?? 0;
     message.gradientBytes = object.gradientBytes ?? 0;
+    message.fetchMs = object.fetchMs ?? 0;
     return message;
   },
 };

@@ -1,0 +1,66 @@
+/** A real Chromium for the dashboard's tests, and what is checked on every page. */
+import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { chromium, type Browser, type BrowserContextOptions, type Page } from "playwright-core";
+
+const PLACES = ["chromium", "chromium-browser", "google-chrome"];
+
+/** Without a sandbox, since tests may run as root; and without anything that it would ask of the net by itself. */
+const FLAGS = [
+  ...["--no-sandbox", "--headless", "--disable-gpu", "--disable-quic", "--no-first-run"],
+  ...["--disable-background-networking", "--disable-component-update", "--disable-sync"],
+];
+
+/** The browser's path; undefined: there is none on PATH. */
+export const CHROMIUM = (process.env["PATH"] ?? "")
+  .split(":")
+  .flatMap((folder) => PLACES.map((name) => `${folder}/${name}`))
+  .find((path) => existsSync(path));
+
+export class DashboardBrowser implements AsyncDisposable {
+  /** Requests that went elsewhere, errors of the page, and what its policy forbade. */
+  readonly complaints: string[] = [];
+  readonly #browser: Browser;
+  readonly #base: string;
+
+  private constructor(browser: Browser, base: string) {
+    this.#browser = browser;
+    this.#base = base;
+  }
+
+  /** `base`: "http://host:port" of the coordinator. */
+  static async start(base: string): Promise<DashboardBrowser> {
+    if (!CHROMIUM) throw new Error("there is no Chromium on PATH; install Debian's package chromium");
+    return new DashboardBrowser(await chromium.launch({ executablePath: CHROMIUM, args: FLAGS }), base);
+  }
+
+  /** A page at `hash`, such as "#/pool". */
+  async open(hash: string, options: BrowserContextOptions = {}): Promise<Page> {
+    const context = await this.#browser.newContext({ viewport: { width: 1100, height: 800 }, ...options });
+    const page = await context.newPage();
+    page.on("request", (request) => {
+      if (!request.url().startsWith(`${this.#base}/`)) this.complaints.push(`asked for ${request.url()}`);
+    });
+    page.on("pageerror", (error) => this.complaints.push(error.message));
+    page.on("console", (message) => {
+      if (/Content Security Policy/i.test(message.text())) this.complaints.push(message.text());
+    });
+    await page.goto(`${this.#base}/${hash}`);
+    return page;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#browser.close();
+  }
+}
+
+/** What axe-core finds wrong with a page's accessibility, a line each. */
+export async function accessibilityProblems(page: Page): Promise<string[]> {
+  // Run by the debugger: the page's own policy would refuse it.
+  await page.evaluate(await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8"));
+  const { violations } = (await page.evaluate("axe.run()")) as {
+    violations: { id: string; help: string; nodes: { html: string }[] }[];
+  };
+  return violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(({ html }) => html).join(" ")}`);
+}

@@ -1,0 +1,149 @@
+/** What a running pool exports is what docs/metrics.md lists, and all that the alerts and the dashboard look at. */
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { deployTool, LocalPool, tinyRun, watchRun, Workspace } from "@gradpool/integration-tests";
+
+const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
+const promtool = await deployTool("promtool");
+const PROMETHEUS = join(ROOT, "deploy/prometheus");
+const run = promisify(execFile);
+const read = (...path: string[]) => readFileSync(join(ROOT, ...path), "utf8");
+
+describe("the metrics of a pool that has made a run", () => {
+  let workspace: Workspace;
+  let pool: LocalPool;
+  /** The text of each service's metrics after the run, by its name. */
+  let scrapes: Map<string, string>;
+  let during = "";
+
+  before(async () => {
+    workspace = await Workspace.create();
+    pool = await LocalPool.start(workspace.path("home"), ["--trainers", "2", "--metrics"]);
+    const spec = tinyRun(await workspace.dataset(40), workspace.path("run"), { saveEvery: 2 });
+    const runId = await pool.submit(spec);
+    await watchRun(pool.runs, runId, async () => {
+      during ||= await scrape("coordinator");
+    });
+    scrapes = new Map();
+    for (const { name } of pool.services) scrapes.set(name, await scrape(name));
+  });
+
+  after(async () => {
+    await pool[Symbol.asyncDispose]();
+    await workspace[Symbol.asyncDispose]();
+  });
+
+  async function scrape(name: string): Promise<string> {
+    const service = pool.services.find((candidate) => candidate.name === name);
+    const response = await fetch(`http://${service?.http_address}/metrics`);
+    assert.equal(response.status, 200);
+    return response.text();
+  }
+
+  /** Names and types of what is exported. */
+  const exported = () =>
+    new Map(
+      [...scrapes.values()].flatMap((text) =>
+        [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name = "", type = ""]) => [name, type]),
+      ),
+    );
+
+  const value = (text: string | undefined, series: string) =>
+    Number(new RegExp(`^${series.replace(/[{}]/g, "\\$&")} (\\S+)$`, "m").exec(text ?? "")?.[1]);
+
+  test("are those that the document lists, by name and type", () => {
+    const rows = [...read("docs/metrics.md").matchAll(/^\| `(gradpool_\w+)` +\| (\w+) +\|/gm)];
+    const listed = rows.map(([, name = "", type = ""]) => `${name} ${type}`);
+    const ours = [...exported()]
+      .filter(([name]) => name.startsWith("gradpool_"))
+      .map(([name, type]) => `${name} ${type}`);
+    assert.deepEqual([...new Set(listed)].sort(), ours.sort());
+  });
+
+  test("hold everything that alerts and dashboard look at", () => {
+    const dashboard = read("deploy/grafana/dashboards/gradpool.json");
+    const { panels } = JSON.parse(dashboard) as { panels: { targets?: { expr: string }[] }[] };
+    const queries = panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr));
+    const named = [read("deploy/prometheus/alerts.yml"), read("deploy/prometheus/alerts_test.yml"), ...queries]
+      .flatMap((text) => text.match(/\b(?:gradpool|nodejs|process)_\w+/g) ?? [])
+      .map((name) => name.replace(/_(?:sum|count|bucket)$/, ""));
+    assert.ok(named.length > 50);
+    const missing = [...new Set(named)].filter((name) => !exported().has(name));
+    assert.deepEqual(missing, []);
+  });
+
+  test("say what the run did", () => {
+    const coordinator = scrapes.get("coordinator");
+    const steps = value(coordinator, "gradpool_steps_total");
+    assert.equal(steps, value(coordinator, "gradpool_step_seconds_count"));
+    assert.ok(steps > 1);
+    assert.equal(value(coordinator, 'gradpool_runs_ended_total{outcome="completed"}'), 1);
+    assert.equal(value(coordinator, "gradpool_run_queue_seconds_count"), 1);
+    const sum = (name: string, text = coordinator ?? "") =>
+      [...text.matchAll(new RegExp(`^${name}(?:{.*})? (\\S+)$`, "gm"))].reduce(
+        (total, [, one]) => total + Number(one),
+        0,
+      );
+    const microBatches = sum("gradpool_micro_batches_total");
+    assert.equal(sum("gradpool_micro_batch_queue_seconds_count"), microBatches);
+    const trainers = ["trainer-1", "trainer-2"].map((name) => scrapes.get(name) ?? "");
+    const computed = trainers.reduce(
+      (total, text) => total + sum("gradpool_trainer_micro_batch_seconds_count", text),
+      0,
+    );
+    // One that is late is computed twice.
+    assert.ok(computed >= microBatches);
+    assert.equal(sum("gradpool_data_micro_batches_total", scrapes.get("data-stream")), microBatches);
+    assert.equal(
+      sum("gradpool_data_rows_total", scrapes.get("data-stream")),
+      sum("gradpool_data_counted_rows_total", scrapes.get("data-stream")),
+    );
+    assert.ok(sum("gradpool_tokens_total") > 0 && sum("gradpool_gradient_bytes_total") > 0);
+    assert.ok(value(scrapes.get("checkpoint-store"), 'gradpool_checkpoint_seconds_count{operation="save"}') > 1);
+    assert.equal(value(scrapes.get("checkpoint-store"), 'gradpool_checkpoint_failures_total{operation="save"}'), 0);
+  });
+
+  test("show a run and a trainer as long as they are there", async () => {
+    assert.match(during, /^gradpool_run_step\{run_id="run-\S+"\} \d+$/m);
+    assert.doesNotMatch(scrapes.get("coordinator") ?? "", /run_id=/);
+    assert.equal(value(scrapes.get("coordinator"), 'gradpool_trainers{state="active"}'), 2);
+    await pool.signal("trainer-2", "SIGKILL");
+    // Its successor has another name.
+    while (/trainer_id="trainer-2"/.test(await scrape("coordinator"))) await delay(50);
+  });
+});
+
+test("promtool finds configuration and rules right, and each alert fires when it must", promtool, async () => {
+  for (const check of [
+    ["check", "config", "prometheus.yml"],
+    ["check", "rules", "alerts.yml"],
+    ["test", "rules", "alerts_test.yml"],
+  ]) {
+    const { stdout } = await run(promtool.path, check, { cwd: PROMETHEUS });
+    assert.match(stdout, /SUCCESS/);
+  }
+});
+
+test("every alert is explained, tested, and says what to do", () => {
+  const alerts = [...read("deploy/prometheus/alerts.yml").matchAll(/- alert: (\w+)/g)].map(([, name = ""]) => name);
+  const explained = [...read("docs/metrics.md").matchAll(/^\| `(Gradpool\w+)`/gm)].map(([, name]) => name);
+  assert.deepEqual(explained, alerts);
+  const tests = read("deploy/prometheus/alerts_test.yml");
+  for (const alert of alerts)
+    assert.ok(tests.split(alert).length > 2, `${alert} needs a history that fires it and one that does not`);
+  assert.equal(read("deploy/prometheus/alerts.yml").split("runbook:").length - 1, alerts.length);
+});
+
+test("Grafana's provisioning names the folder and the source that the dashboard does", () => {
+  assert.deepEqual(readdirSync(join(ROOT, "deploy/grafana/dashboards")), ["gradpool.json"]);
+  const dashboard = read("deploy/grafana/dashboards/gradpool.json");
+  const sources = new Set([...dashboard.matchAll(/"type": "prometheus",\s+"uid": "(\w+)"/g)].map(([, uid]) => uid));
+  assert.deepEqual([...sources], ["gradpool"]);
+  assert.match(read("deploy/grafana/provisioning/datasources/prometheus.yml"), /uid: gradpool$/m);
+});

@@ -1,0 +1,54 @@
+/** Requests to the coordinator that served this page. */
+
+/** An answer that is no success. `code` as gRPC names it; "unavailable" also when nobody answers. */
+export class ApiError extends Error {
+  constructor(
+    readonly code: string,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+/** So often a write is sent while nobody answers: a coordinator that starts again is back within seconds. */
+const ATTEMPTS = 10;
+const PAUSE_MS = 500;
+
+const AWAY = "the coordinator does not answer; it is asked again and again";
+
+/** Errors: ApiError. */
+export const get = <T>(path: string, signal: AbortSignal): Promise<T> => send<T>(path, { signal });
+
+/** A write, sent until it is answered: under one request id it has one effect, however often it arrives. */
+export async function post<T>(path: string): Promise<T> {
+  const body = JSON.stringify({ requestId: requestId() });
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await send<T>(path, { method: "POST", headers: { "content-type": "application/json" }, body });
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.code !== "unavailable" || attempt === ATTEMPTS) throw error;
+      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+    }
+  }
+}
+
+async function send<T>(path: string, init: RequestInit): Promise<T> {
+  const response = await fetch(path, { ...init, credentials: "omit" }).catch((cause: unknown) => {
+    if (init.signal?.aborted) throw cause;
+    throw new ApiError("unavailable", AWAY);
+  });
+  const answer = (await response.json().catch(() => {
+    throw new ApiError("unavailable", AWAY);
+  })) as T & { code?: string; message?: string };
+  if (response.ok) return answer;
+  throw new ApiError(answer.code ?? "internal", answer.message ?? `the coordinator answered ${response.status}`);
+}
+
+/** A UUID, version 4. crypto.randomUUID is not there on plain HTTP. */
+function requestId(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40;
+  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+}

@@ -1,0 +1,97 @@
+/** One run as it happens: server-sent events into columns that a page draws. */
+import type { CheckpointJson, EvaluationJson, RunJson, StepJson } from "./messages.js";
+import { Series } from "./series.js";
+
+const COLUMNS = ["step", "loss", "learningRate", "gradNorm", "tokensPerSecond", "seconds"] as const;
+
+/** How soon to come again where the browser does not by itself: after an answer that was no stream. */
+const RETRY_MS = 1_000;
+
+export class LiveRun {
+  readonly steps = new Series(COLUMNS);
+  readonly evaluations: EvaluationJson[] = [];
+  checkpoints: CheckpointJson[] = [];
+  run: RunJson | undefined;
+  /** Target tokens of all steps. */
+  tokens = 0;
+  /** Why nothing comes; empty: it does. */
+  problem = "";
+  readonly #runId: string;
+  readonly #changed: () => void;
+  #source: EventSource | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #frame = 0;
+
+  /** `changed` is called once a frame at most. */
+  constructor(runId: string, changed: () => void) {
+    this.#runId = runId;
+    this.#changed = changed;
+    this.#connect();
+  }
+
+  close(): void {
+    this.#source?.close();
+    clearTimeout(this.#timer);
+    cancelAnimationFrame(this.#frame);
+  }
+
+  #connect(): void {
+    const afterStep = this.steps.last("step") ?? 0;
+    const source = new EventSource(`/api/runs/${encodeURIComponent(this.#runId)}/events?after_step=${afterStep}`);
+    this.#source = source;
+    const on = <T>(event: string, take: (data: T) => void) =>
+      source.addEventListener(event, ({ data }: MessageEvent<string>) => {
+        take(JSON.parse(data) as T);
+        this.#soon();
+      });
+    on<RunJson>("run", (run) => (this.run = run));
+    on<StepJson[]>("steps", (steps) => steps.forEach((step) => this.#onStep(step)));
+    on<EvaluationJson>("evaluation", (evaluation) => this.#onEvaluation(evaluation));
+    on<CheckpointJson>("checkpoint", (checkpoint) => this.#onCheckpoint(checkpoint));
+    on("end", () => source.close());
+    source.addEventListener("open", () => this.#say(""));
+    source.addEventListener("error", () => {
+      this.#say("The coordinator does not answer; the page goes on as soon as it does.");
+      if (source.readyState === EventSource.CLOSED) void this.#retry();
+    });
+  }
+
+  /** The browser gives up when the answer is no stream: a coordinator that is starting, or a run that is not there. */
+  async #retry(): Promise<void> {
+    const response = await fetch(`/api/runs/${encodeURIComponent(this.#runId)}`).catch(() => undefined);
+    if (response?.status === 404) {
+      const { message } = (await response.json()) as { message: string };
+      return this.#say(message);
+    }
+    this.#timer = setTimeout(() => this.#connect(), RETRY_MS);
+  }
+
+  #onStep({ step = 0, loss = 0, gradNorm = 0, learningRate = 0, tokens = 0, seconds = 0 }: StepJson): void {
+    // After an outage of the coordinator steps may come again: they are the same.
+    if (step <= (this.steps.last("step") ?? 0)) return;
+    this.tokens += tokens;
+    const tokensPerSecond = seconds > 0 ? tokens / seconds : NaN;
+    this.steps.push({ step, loss: loss ?? NaN, gradNorm: gradNorm ?? NaN, learningRate, seconds, tokensPerSecond });
+  }
+
+  #onEvaluation(evaluation: EvaluationJson): void {
+    if ((evaluation.step ?? 0) > (this.evaluations.at(-1)?.step ?? -1)) this.evaluations.push(evaluation);
+  }
+
+  #onCheckpoint(checkpoint: CheckpointJson): void {
+    const others = this.checkpoints.filter(({ path }) => path !== checkpoint.path);
+    this.checkpoints = checkpoint.removed ? others : [...others, checkpoint];
+  }
+
+  #say(problem: string): void {
+    this.problem = problem;
+    this.#soon();
+  }
+
+  #soon(): void {
+    this.#frame ||= requestAnimationFrame(() => {
+      this.#frame = 0;
+      this.#changed();
+    });
+  }
+}

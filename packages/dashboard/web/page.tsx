@@ -1,0 +1,80 @@
+/** What all pages have in common. */
+import type { ComponentChildren } from "preact";
+import { useEffect, useRef } from "preact/hooks";
+import { stateName } from "./messages.js";
+
+interface PageProps {
+  title: string;
+  /** Why what is shown is not the newest; empty: it is. */
+  problem: string;
+  isLoading: boolean;
+  children: ComponentChildren;
+}
+
+/** The heading takes the focus, so that a screen reader says where one has come. */
+export function Page({ title, problem, isLoading, children }: PageProps) {
+  const heading = useRef<HTMLHeadingElement>(null);
+  useEffect(() => {
+    document.title = `${title} · gradpool`;
+    if (document.activeElement !== document.body || history.length > 1) heading.current?.focus();
+  }, [title]);
+  return (
+    <main id="main">
+      <h1 ref={heading} tabIndex={-1}>
+        {title}
+      </h1>
+      <p role="alert" class="problem">
+        {problem}
+      </p>
+      {isLoading ? !problem && <p class="empty">loading</p> : children}
+    </main>
+  );
+}
+
+/** Told by word and by colour. */
+export function State({ of }: { of: string | undefined }) {
+  const name = stateName(of);
+  return <span class={`state ${name}`}>{name}</span>;
+}
+
+interface TableProps {
+  label: string;
+  head: readonly string[];
+  /** Columns that narrow screens do without; their cells have the class "optional". */
+  optional?: readonly string[];
+  children: ComponentChildren;
+}
+
+/** Wide tables scroll inside of the page, by keyboard too. */
+export function Table({ label, head, optional = [], children }: TableProps) {
+  return (
+    <div class="scroll" tabIndex={0} role="region" aria-label={`table of ${label}`}>
+      <table>
+        <thead>
+          <tr>
+            {head.map((name) => (
+              <th scope="col" key={name} class={optional.includes(name) ? "optional" : ""}>
+                {name}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>{children}</tbody>
+      </table>
+    </div>
+  );
+}
+
+/** Names and their values. */
+export function Facts({ of }: { of: readonly (readonly [string, ComponentChildren])[] }) {
+  return (
+    <dl class="facts">
+      {of.map(([name, value]) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd>{value}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}

@@ -1,0 +1,169 @@
+/** One run: where it stands, its curves, and what it left. */
+import { Chart } from "./chart.js";
+import { count, counted, duration, localTime, loss, rate } from "./format.js";
+import { useLiveRun } from "./hooks.js";
+import type { LiveRun } from "./live-run.js";
+import { hasEnded, stallText, type EvaluationJson, type RunJson } from "./messages.js";
+import { Facts, Page, State, Table } from "./page.js";
+import { RunActions } from "./run-actions.js";
+import { Progress } from "./runs-page.js";
+
+/** Speed is that of so many steps at the end. */
+const WINDOW_STEPS = 20;
+
+export function RunPage({ runId }: { runId: string }) {
+  const live = useLiveRun(runId);
+  const run = live?.run;
+  return (
+    <Page title={runId} problem={live?.problem ?? ""} isLoading={run === undefined}>
+      {live && run && <RunView live={live} run={run} />}
+    </Page>
+  );
+}
+
+function RunView({ live, run }: { live: LiveRun; run: RunJson }) {
+  const { steps, evaluations } = live;
+  const stall = stallText(run);
+  const xs = steps.column("step");
+  const marks = evaluations.map(({ step = 0, loss: y }) => ({ x: step, y: y ?? NaN }));
+  return (
+    <>
+      <div class="head">
+        <p aria-live="polite">
+          <State of={run.state} /> {stall && <span class={run.error ? "problem" : ""}>{stall}</span>}
+        </p>
+        <RunActions run={run} />
+      </div>
+      <Progress step={steps.last("step") ?? run.step ?? 0} totalSteps={run.totalSteps ?? 0} />
+      <Numbers live={live} run={run} />
+      <Chart
+        title="Loss"
+        xs={xs}
+        ys={steps.column("loss")}
+        format={(y) => y.toFixed(3)}
+        height={300}
+        marks={{ name: "evaluations", points: marks }}
+      />
+      <div class="pair">
+        <Chart title="Learning rate" xs={xs} ys={steps.column("learningRate")} format={rate} />
+        <Chart title="Tokens/s" xs={xs} ys={steps.column("tokensPerSecond")} format={count} />
+      </div>
+      <Notes run={run} />
+      <Checkpoints live={live} />
+      <Settings run={run} />
+    </>
+  );
+}
+
+function Numbers({ live: { steps, tokens, evaluations }, run }: { live: LiveRun; run: RunJson }) {
+  const { totalSteps = 0 } = run;
+  const lastEvaluation = evaluations.at(-1);
+  const bestEvaluation = bestOf(evaluations);
+  const secondsPerStep = steps.meanOfLast("seconds", WINDOW_STEPS);
+  const left = totalSteps - (steps.last("step") ?? 0);
+  const last = steps.last("loss");
+  const speed = steps.meanOfLast("tokensPerSecond", WINDOW_STEPS);
+  const learningRate = steps.last("learningRate");
+  const norm = steps.last("gradNorm");
+  return (
+    <Facts
+      of={[
+        ["Loss", last === undefined ? "–" : loss(last)],
+        ["Gradient norm", norm === undefined ? "–" : norm.toPrecision(3)],
+        ["Learning rate", learningRate === undefined ? "–" : rate(learningRate)],
+        ["Tokens/s", speed === undefined ? "–" : count(speed)],
+        ["Left", hasEnded(run) || secondsPerStep === undefined ? "–" : duration(left * secondsPerStep)],
+        ["Tokens", count(tokens)],
+        ...(lastEvaluation ? [["Evaluation", loss(lastEvaluation.loss ?? 0)] as const] : []),
+        ...(bestEvaluation
+          ? [
+              [
+                "Best evaluation",
+                `${loss(bestEvaluation.loss ?? 0)} at step ${count(bestEvaluation.step ?? 0)}`,
+              ] as const,
+            ]
+          : []),
+      ]}
+    />
+  );
+}
+
+/** The first of those with the lowest loss. */
+const bestOf = (evaluations: readonly EvaluationJson[]): EvaluationJson | undefined =>
+  evaluations.reduce<EvaluationJson | undefined>(
+    (best, one) => (best === undefined || (one.loss ?? Infinity) < (best.loss ?? Infinity) ? one : best),
+    undefined,
+  );
+
+function Notes({ run: { notes = [], resumedFrom, stoppedEarly } }: { run: RunJson }) {
+  const all = [
+    ...(resumedFrom ? [`Resumed from ${resumedFrom.path}, behind step ${count(resumedFrom.step ?? 0)}`] : []),
+    ...(stoppedEarly ? ["Stopped early: the evaluations got no better"] : []),
+    ...notes,
+  ];
+  if (all.length === 0) return null;
+  return (
+    <section aria-labelledby="notes">
+      <h2 id="notes">Notes</h2>
+      <ul>
+        {all.map((note) => (
+          <li key={note}>{note}</li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+function Checkpoints({ live: { checkpoints } }: { live: LiveRun }) {
+  return (
+    <section aria-labelledby="checkpoints">
+      <h2 id="checkpoints">Checkpoints</h2>
+      {checkpoints.length === 0 ? (
+        <p class="empty">none yet</p>
+      ) : (
+        <Table label="checkpoints" head={["Step", "Epoch", "Folder"]}>
+          {checkpoints.toReversed().map(({ path, step = 0, epoch = 0 }) => (
+            <tr key={path}>
+              <td class="number">{count(step)}</td>
+              <td class="number">{epoch}</td>
+              <td class="path">{path}</td>
+            </tr>
+          ))}
+        </Table>
+      )}
+    </section>
+  );
+}
+
+function Settings({ run }: { run: RunJson }) {
+  const { spec, rows = 0, trainableParameters = 0, allParameters = 0 } = run;
+  const recipe = Object.entries(spec?.recipe ?? {}).flatMap(([name, value]) =>
+    name === "lora" ? Object.entries(value as object) : [[name, value] as [string, unknown]],
+  );
+  return (
+    <section aria-labelledby="settings">
+      <h2 id="settings">Settings</h2>
+      <Facts
+        of={[
+          ["Model", spec?.modelId],
+          ["Data", `${spec?.dataset?.join(", ") ?? ""} (${counted(rows, "row")})`],
+          ...(spec?.evalDataset?.length ? [["Held-out data", spec.evalDataset.join(", ")] as const] : []),
+          ["Output", spec?.outputDir],
+          ["Parameters", `${count(trainableParameters)} trained of ${count(allParameters)}`],
+          ["Submitted", localTime(run.submittedAt)],
+          ["Ended", localTime(run.endedAt)],
+        ]}
+      />
+      <h3>Recipe</h3>
+      <Facts
+        of={recipe.map(([name, value]) => [
+          words(name),
+          typeof value === "object" ? JSON.stringify(value) : String(value),
+        ])}
+      />
+    </section>
+  );
+}
+
+/** maxLength as max length. */
+const words = (name: string) => name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);

@@ -1,0 +1,35 @@
+import { Counter, Histogram, type Registry } from "prom-client";
+
+/** A call that a gRPC server answered. */
+export interface AnsweredCall {
+  /** Such as "/gradpool.v1.TokenizerService/Encode". */
+  method: string;
+  /** "ok", or the error's code. */
+  code: string;
+  seconds: number;
+}
+
+/** From quick answers to streams that last as long as a run. */
+const SECONDS_BUCKETS = [0.001, 0.005, 0.025, 0.1, 0.5, 2, 10, 60, 600, 3600];
+
+/** Counts and times the calls of a gRPC server: give it to startServer as `observe`. */
+export function grpcObserver(registry: Registry): (call: AnsweredCall) => void {
+  const registers = [registry];
+  const requests = new Counter({
+    name: "gradpool_grpc_requests_total",
+    help: "gRPC calls answered, by method and result (ok, or the error's code).",
+    labelNames: ["method", "code"],
+    registers,
+  });
+  const seconds = new Histogram({
+    name: "gradpool_grpc_request_seconds",
+    help: "Time from a gRPC call's arrival to its answer, streams to their end.",
+    labelNames: ["method"],
+    buckets: SECONDS_BUCKETS,
+    registers,
+  });
+  return ({ method, code, seconds: taken }) => {
+    requests.inc({ method, code });
+    seconds.observe({ method }, taken);
+  };
+}

@@ -1,0 +1,84 @@
+/** Spans on their way to a collector, and what becomes of them when there is none. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import { GradpoolError } from "@gradpool/errors";
+import {
+  activeTraceIds,
+  activeTraceparent,
+  inSpan,
+  isSampled,
+  startSpan,
+  startTracing,
+  traceIdOf,
+  traceparentOf,
+  within,
+} from "@gradpool/tracing";
+import { traceToCollector } from "./collector.js";
+
+const FOREIGN = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+test("a span's parts, links and errors arrive, with the last flush at the latest", async () => {
+  const collector = await traceToCollector();
+  const log: unknown[] = [];
+  const failing = within(FOREIGN, () =>
+    inSpan("outer", { attributes: { "gradpool.step": 3 } }, async () => {
+      await delay(1);
+      log.push(activeTraceIds());
+      startSpan("own trace", { parent: "", link: FOREIGN }).end();
+      await inSpan("inner", {}, async () => {
+        throw new GradpoolError("unavailable", "no way to nats://user:hidden@host; start it");
+      });
+    }),
+  );
+  await assert.rejects(failing, { code: "unavailable" });
+  assert.equal(activeTraceparent(), "");
+  await collector.end();
+
+  const [own, inner, outer] = ["own trace", "inner", "outer"].map((name) =>
+    collector.spans.find((span) => span.name === name),
+  );
+  assert.equal(outer?.traceId, traceIdOf(FOREIGN));
+  assert.equal(outer?.parentSpanId, "b7ad6b7169203331");
+  assert.deepEqual(outer?.attributes[0], { key: "gradpool.step", value: { intValue: 3 } });
+  assert.deepEqual(log, [{ trace_id: outer?.traceId, span_id: outer?.spanId }]);
+  assert.equal(inner?.parentSpanId, outer?.spanId);
+  assert.equal(inner?.status.code, 2);
+  assert.equal(inner?.status.message, "unavailable: no way to nats://[redacted]@host; start it");
+  assert.notEqual(own?.traceId, outer?.traceId);
+  assert.equal(own?.links[0]?.traceId, outer?.traceId);
+  assert.deepEqual([...collector.services], ["test"]);
+});
+
+test("a collector that refuses is told of once, and nothing else comes of it", async () => {
+  const collector = await traceToCollector({ OTEL_BSP_SCHEDULE_DELAY: "10" }, 400);
+  for (let i = 1; i <= 3; i++) {
+    startSpan(`span ${i}`).end();
+    while (collector.spans.length < i) await delay(5);
+  }
+  await collector.end();
+  assert.equal(collector.warnings.length, 1, collector.warnings.join("\n"));
+  assert.match(collector.warnings[0] ?? "", /^traces cannot be sent \(.*\) and are lost meanwhile; see to OTEL_/);
+});
+
+test("a sampler's decision is kept", async () => {
+  const collector = await traceToCollector({ OTEL_TRACES_SAMPLER: "always_off" });
+  const traceparent = traceparentOf(startSpan("unwanted"));
+  assert.notEqual(traceIdOf(traceparent), "");
+  assert.equal(isSampled(traceparent), false);
+  await collector.end();
+  assert.deepEqual(collector.spans, []);
+});
+
+test("without an endpoint there are no spans and no contexts", async () => {
+  for (const env of [
+    {},
+    { OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:9", OTEL_SDK_DISABLED: "true" },
+    { OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:9", OTEL_TRACES_EXPORTER: "none" },
+  ]) {
+    const tracing = await startTracing("test", env, assert.fail);
+    assert.equal(await inSpan("none", {}, async (span) => traceparentOf(span) + activeTraceparent()), "");
+    assert.deepEqual(activeTraceIds(), {});
+    await tracing[Symbol.asyncDispose]();
+  }
+});

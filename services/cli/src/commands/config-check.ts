@@ -1,0 +1,64 @@
+/** gradpool config check: what is wrong with the environment, the profiles, and files for --config. */
+import type { Command } from "commander";
+import { GradpoolError } from "@gradpool/errors";
+import type { CommandContext } from "../command-context.js";
+import { profileDefaults } from "../common-flags.js";
+import type { CliConfig } from "../config.js";
+import type { Check } from "../doctor/checks.js";
+import { sayChecks } from "../doctor/report.js";
+import { counted } from "../terminal/format.js";
+import { configFile, readConfigFile } from "../settings/config-file.js";
+import { environmentProblems } from "../settings/environment.js";
+import { fileValues } from "../settings/file-values.js";
+import { readYaml } from "../settings/yaml-file.js";
+import { plannedRun, type TrainFlags } from "./train.js";
+
+type NamedCheck = [name: string, check: Check];
+
+const problem = (text: string): Check => ({ state: "problem", text });
+
+/** `train`: the command whose flags the files' names are. Errors: `failed_precondition` when something is wrong. */
+export async function configCheck(files: readonly string[], train: Command, context: CommandContext): Promise<void> {
+  const { config, output } = context;
+  const checks: NamedCheck[] = [...environmentChecks(config), ...(await profileChecks(config))];
+  for (const file of files) checks.push(...(await fileChecks(file, train)));
+  await sayChecks(checks, "the configuration cannot be used", output);
+}
+
+function environmentChecks({ env }: CliConfig): NamedCheck[] {
+  const problems = environmentProblems(env);
+  if (problems.length === 0) return [["environment", { state: "ok", text: "nothing is wrong" }]];
+  return problems.map((text) => ["environment", problem(text)]);
+}
+
+async function profileChecks({ home, env }: CliConfig): Promise<NamedCheck[]> {
+  const path = configFile(home);
+  const named = (...checks: Check[]) => checks.map((check): NamedCheck => ["config.yaml", check]);
+  try {
+    const file = await readConfigFile(home);
+    if (!file) return named({ state: "ok", text: `there is none at ${path}, and so no profiles` });
+    const names = Object.keys(file.profiles);
+    const problems = names.flatMap((one) => profileDefaults({ name: one, profile: file.profiles[one] ?? {} }).problems);
+    for (const wanted of [env["GRADPOOL_PROFILE"], file.profile]) {
+      if (wanted && !names.includes(wanted)) problems.push(`there is no profile ${wanted}; it has ${names.join(", ")}`);
+    }
+    if (problems.length > 0) return named(...problems.map((text) => problem(`${path}: ${text}`)));
+    return named({ state: "ok", text: `${path}: ${counted(names.length, "profile")} (${names.join(", ")})` });
+  } catch (error) {
+    return named(problem(GradpoolError.from(error).message));
+  }
+}
+
+async function fileChecks(file: string, train: Command): Promise<NamedCheck[]> {
+  try {
+    const content = await readYaml(file);
+    if (content === undefined) return [[file, problem("does not exist; check its name")]];
+    const { values, problems } = fileValues(content, train);
+    if (problems.length > 0) return problems.map((text) => [file, problem(text)]);
+    const flags = { ...train.opts(), ...Object.fromEntries(values) } as TrainFlags;
+    plannedRun(flags);
+    return [[file, { state: "ok", text: `${counted(values.size, "value")} for gradpool train` }]];
+  } catch (error) {
+    return [[file, problem(error instanceof Error ? error.message : String(error))]];
+  }
+}

@@ -1,0 +1,57 @@
+/** Commands and flags as completion scripts need them, read off the program itself. */
+import type { Command, Option } from "commander";
+import { LR_SCHEDULERS } from "@gradpool/recipe";
+import { boolean } from "../flags.js";
+import { PICTURE_FORMATS, PLOTTED } from "../commands/run-plot.js";
+import { OUTPUT_FORMATS } from "../terminal/output.js";
+
+export interface CompletedFlag {
+  /** With its dashes. */
+  name: string;
+  help: string;
+  takesValue: boolean;
+  /** Words that it takes; none: any, such as a file. */
+  values: readonly string[];
+}
+
+export interface CompletedCommand {
+  /** Words from the program on, such as ["run", "submit"]; none: the program itself. */
+  path: readonly string[];
+  help: string;
+  commands: readonly { name: string; help: string }[];
+  flags: readonly CompletedFlag[];
+  /** Words that its arguments are chosen from. */
+  words: readonly string[];
+}
+
+/** The program's commands, itself first. */
+export function commandTree(program: Command, path: readonly string[] = []): CompletedCommand[] {
+  const inner = program.commands.map((command) => ({ name: command.name(), help: command.description() }));
+  const own: CompletedCommand = {
+    path,
+    help: program.description(),
+    commands: inner,
+    flags: [...program.options.map(flagOf), { name: "--help", help: "what it does", takesValue: false, values: [] }],
+    words: program.registeredArguments.flatMap((argument) => argument.argChoices ?? []),
+  };
+  return [own, ...program.commands.flatMap((command) => commandTree(command, [...path, command.name()]))];
+}
+
+/** Of flags whose parser knows the words, and not commander. */
+const VALUES: Record<string, readonly string[]> = {
+  output: OUTPUT_FORMATS,
+  lr_scheduler: LR_SCHEDULERS,
+  device: ["auto", "cpu", "cuda"],
+  what: PLOTTED,
+  format: PICTURE_FORMATS,
+};
+
+function flagOf(option: Option): CompletedFlag {
+  const values = option.parseArg === boolean ? ["true", "false"] : (VALUES[option.name()] ?? option.argChoices ?? []);
+  return {
+    name: option.long ?? `--${option.name()}`,
+    help: option.description,
+    takesValue: option.required || option.optional,
+    values,
+  };
+}

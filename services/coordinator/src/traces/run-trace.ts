@@ -1,0 +1,221 @@
+/**
+ * The spans of one run in this life of the coordinator. A week-long run has a million steps, so its trace holds few
+ * of them: the first step and evaluation after each start and each rest, and those in which a micro-batch was lost or
+ * failed. Of the others, one in ten seconds is a trace of its own, linked to the run's.
+ */
+import { GradpoolError, type ErrorCode } from "@gradpool/errors";
+import type { Evaluation, ResultHeader, Run, StepMetrics } from "@gradpool/rpc";
+import {
+  recordError,
+  startSpan,
+  traceparentOf,
+  within,
+  withinSpan,
+  type Attributes,
+  type Span,
+} from "@gradpool/tracing";
+import { isResting } from "../core/lookup.js";
+import type { RunState, TaskState } from "../core/state.js";
+
+/** Least time between two steps or evaluations with a trace of their own. */
+export const OWN_TRACE_INTERVAL_MS = 10_000;
+/** Steps and evaluations in the run's own trace, at most, in one life of the coordinator. */
+export const MAX_GROUPS_IN_RUN = 100;
+
+/** The micro-batches of a step, or of an evaluation. */
+interface Group {
+  kind: "step" | "evaluation";
+  step: number;
+  startMs: number;
+  /** None when it is not traced; two when it was brought into the run's trace while it had its own. */
+  spans: Span[];
+  isInRun: boolean;
+  /** Since when each micro-batch waits for a trainer, by index. */
+  waitsSinceMs: number[];
+}
+
+interface OpenTask {
+  startMs: number;
+  span: Span | undefined;
+  /** Its span is part of the run's trace. */
+  isInRun: boolean;
+  attributes: Attributes;
+  result: ResultHeader | undefined;
+}
+
+export class RunTrace {
+  readonly #runId: string;
+  readonly #traceparent: string;
+  readonly #clock: () => number;
+  readonly #tasks = new Map<string, OpenTask>();
+  #group: Group | undefined;
+  #groupsInRun = 0;
+  /** Kinds whose next group is the first after a start or a rest. */
+  #first = new Set<Group["kind"]>(["step", "evaluation"]);
+  #ownTraceMs = -Infinity;
+
+  /** `traceparent`: of the run's submission. `clock`: milliseconds since 1970. */
+  constructor(runId: string, traceparent: string, clock: () => number) {
+    this.#runId = runId;
+    this.#traceparent = traceparent;
+    this.#clock = clock;
+  }
+
+  /** Follows the run into its next group, or out of the last. `run`: as the core has it now. */
+  follow(run: RunState | undefined): void {
+    const isMaking = run?.phase === "running" && !isResting(run);
+    const kind = run?.evaluating ? "evaluation" : "step";
+    if (this.#group && !(isMaking && this.#group.kind === kind && this.#group.step === run.step)) this.#endGroup();
+    if (!isMaking) {
+      this.#first = new Set(["step", "evaluation"]);
+      return;
+    }
+    this.#group ??= this.#beginGroup(kind, run.step);
+    const nowMs = this.#clock();
+    const { waitsSinceMs } = this.#group;
+    while (waitsSinceMs.length < run.group.length) waitsSinceMs.push(nowMs);
+  }
+
+  assigned({ taskId, trainerId, microBatch }: TaskState, run: RunState): void {
+    const group = this.#group;
+    if (!group) return;
+    const startMs = this.#clock();
+    const attributes = {
+      ...this.#attributesOf(group),
+      "gradpool.task_id": taskId,
+      "gradpool.micro_batch": microBatch,
+      "gradpool.attempt": run.group[microBatch]?.attempts ?? 1,
+      "gradpool.trainer_id": trainerId,
+      "gradpool.device_class": run.deviceClass ?? "",
+      "gradpool.queue_ms": startMs - (group.waitsSinceMs[microBatch] ?? startMs),
+    };
+    const parent = group.spans.at(-1);
+    const span = parent && startSpan("micro-batch", { parent: traceparentOf(parent), attributes, startMs });
+    this.#tasks.set(taskId, { startMs, span, isInRun: group.isInRun, attributes, result: undefined });
+  }
+
+  /** What the trainer says of its micro-batch, before anyone knows whether it counts. */
+  arrived(result: ResultHeader): void {
+    const task = this.#tasks.get(result.taskId);
+    if (task) task.result = result;
+  }
+
+  /** The trainer's part of a trace hangs on this; "" when the task is not traced. */
+  traceparentOf(taskId: string): string {
+    const span = this.#tasks.get(taskId)?.span;
+    return span ? traceparentOf(span) : "";
+  }
+
+  /** A task's result was taken, or nobody wants it any more. */
+  taskEnded({ taskId }: TaskState, how: "accepted" | "cancelled"): void {
+    const task = this.#tasks.get(taskId);
+    this.#tasks.delete(taskId);
+    if (!task?.span) return;
+    task.span.setAttribute("gradpool.outcome", how);
+    if (task.result) task.span.setAttributes(numbersOf(task.result, this.#clock() - task.startMs));
+    task.span.end();
+  }
+
+  /** A task failed, or its trainer was lost: its micro-batch waits for another. */
+  taskFailed({ taskId, microBatch }: TaskState, error: GradpoolError): void {
+    const task = this.#tasks.get(taskId);
+    this.#tasks.delete(taskId);
+    const group = this.#group;
+    if (!task || !group) return;
+    group.waitsSinceMs[microBatch] = this.#clock();
+    const spans = task.span ? [task.span] : [];
+    if (!task.isInRun && (group.isInRun || this.#bringIntoRun(group))) {
+      const parent = traceparentOf(group.spans.at(-1) as Span);
+      spans.push(startSpan("micro-batch", { parent, attributes: task.attributes, startMs: task.startMs }));
+    }
+    for (const span of spans) {
+      recordError(span, error);
+      span.end();
+    }
+  }
+
+  stepMade({ loss, gradNorm, learningRate, tokens, epoch }: StepMetrics): void {
+    this.#describeGroup({
+      "gradpool.loss": loss,
+      "gradpool.grad_norm": gradNorm,
+      "gradpool.learning_rate": learningRate,
+      "gradpool.tokens": tokens,
+      "gradpool.epoch": epoch,
+    });
+  }
+
+  evaluated({ loss, tokens, epoch }: Evaluation): void {
+    this.#describeGroup({ "gradpool.loss": loss, "gradpool.tokens": tokens, "gradpool.epoch": epoch });
+  }
+
+  /** The run is over: a span from submission to end sums it up. */
+  ended({ state, step, tokens, submittedAt, error }: Run): void {
+    const attributes = {
+      "gradpool.run_id": this.#runId,
+      "gradpool.state": state.replace(/^RUN_STATE_/, "").toLowerCase(),
+      "gradpool.step": step,
+      "gradpool.tokens": tokens,
+    };
+    const startMs = submittedAt?.getTime() ?? this.#clock();
+    const span = startSpan("run", { parent: this.#traceparent, attributes, startMs });
+    if (error) recordError(span, new GradpoolError(error.code as ErrorCode, error.message));
+    span.end();
+  }
+
+  /** What `work` begins is part of the run's trace. */
+  within<T>(work: () => T): T {
+    return within(this.#traceparent, work);
+  }
+
+  /** What `work` begins is part of the present step or evaluation, and so of no trace when that is not traced. */
+  withinGroup<T>(work: () => T): T {
+    const span = this.#group?.spans.at(-1);
+    return span ? withinSpan(span, work) : within("", work);
+  }
+
+  #beginGroup(kind: Group["kind"], step: number): Group {
+    const startMs = this.#clock();
+    const group: Group = { kind, step, startMs, spans: [], isInRun: false, waitsSinceMs: [] };
+    if (this.#first.delete(kind) && this.#bringIntoRun(group)) return group;
+    if (startMs - this.#ownTraceMs < OWN_TRACE_INTERVAL_MS) return group;
+    this.#ownTraceMs = startMs;
+    const attributes = this.#attributesOf(group);
+    group.spans.push(startSpan(kind, { parent: "", link: this.#traceparent, attributes, startMs }));
+    return group;
+  }
+
+  #endGroup(): void {
+    for (const span of this.#group?.spans ?? []) span.end();
+    this.#group = undefined;
+  }
+
+  /** False when the run's trace has enough of them. */
+  #bringIntoRun(group: Group): boolean {
+    if (this.#groupsInRun >= MAX_GROUPS_IN_RUN) return false;
+    this.#groupsInRun += 1;
+    const { kind, startMs } = group;
+    const attributes = this.#attributesOf(group);
+    group.spans.push(startSpan(kind, { parent: this.#traceparent, attributes, startMs }));
+    group.isInRun = true;
+    return true;
+  }
+
+  #describeGroup(attributes: Attributes): void {
+    for (const span of this.#group?.spans ?? []) span.setAttributes(attributes);
+  }
+
+  #attributesOf({ step }: Group): Attributes {
+    return { "gradpool.run_id": this.#runId, "gradpool.step": step };
+  }
+}
+
+/** `totalMs`: between assignment and result. What is neither computing nor waiting is transfer. */
+function numbersOf({ lossSum, targetTokens, computeMs, waitMs, fetchMs }: ResultHeader, totalMs: number): Attributes {
+  return {
+    "gradpool.tokens": targetTokens,
+    "gradpool.loss": lossSum / Math.max(1, targetTokens),
+    "gradpool.compute_ms": computeMs,
+    "gradpool.wait_ms": waitMs - fetchMs,
+    "gradpool.transfer_ms": Math.max(0, totalMs - computeMs - waitMs) + fetchMs,
+  };
+}
