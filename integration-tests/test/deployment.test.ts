@@ -26,10 +26,11 @@ const SHARED = [
   ...Object.keys(processVariables.shape),
   "GRADPOOL_HOME",
   "GRADPOOL_LOG_LEVEL",
+  "GRADPOOL_LOG_FORMAT",
   "HF_ENDPOINT",
   "HF_TOKEN",
 ];
-const STANDARD = /^(OTEL|AWS|NVIDIA|CUDA)_/;
+const STANDARD = /^(OTEL|NVIDIA|CUDA)_/;
 
 const known = new Map<string, Set<string>>();
 for (const name of SERVICES) {
@@ -119,7 +120,6 @@ interface KubernetesObject {
 const ALL = {
   ...{ nats: { url: "nats://nats:4222", existingSecret: "nats" }, tracing: { endpoint: "http://jaeger:4318" } },
   ...{ volumes: { dataClaim: "data" }, hub: { existingSecret: "hub" }, tokenizer: { workers: 3 } },
-  checkpointStore: { s3: { endpoint: "http://s3:7070", existingSecret: "s3" } },
   trainers: { gpu: { enabled: true, autoscaling: { enabled: true } } },
 };
 
