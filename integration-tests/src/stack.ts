@@ -19,6 +19,8 @@ import { randomUUID } from "node:crypto";
 import { watchRun, type Finished } from "./watch-run.js";
 
 interface Process {
+  name: string;
+  env: Record<string, string>;
   address: string;
   /** Of its HTTP port; undefined: it has none. */
   httpAddress: string | undefined;
@@ -41,7 +43,8 @@ async function startService(name: string, env: Record<string, string>): Promise<
   ];
   exited.catch(() => {});
   if (message.type !== "ready") throw new Error(`${name}: ${message.message ?? "failed"}`);
-  return { address: message.address, httpAddress: message.httpAddress, child, log };
+  const { address, httpAddress } = message;
+  return { name, env: { ...env, GRADPOOL_LISTEN: address }, address, httpAddress, child, log };
 }
 
 async function kill({ child }: Process): Promise<void> {
@@ -50,32 +53,51 @@ async function kill({ child }: Process): Promise<void> {
   await exited;
 }
 
-async function stop({ child }: Process): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const exited = once(child, "exit");
+/** SIGTERM; gives the exit code, null when a signal ended it. */
+async function stop({ child }: Process): Promise<number | null> {
+  if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
+  const exited = once(child, "exit") as Promise<[number | null]>;
   child.kill("SIGTERM");
-  await exited;
+  return (await exited)[0];
+}
+
+/** A line of a trainer's log; the run is set where it is about one. */
+export interface TrainerLine {
+  msg: string;
+  runId?: string;
+  accepted?: boolean;
 }
 
 export interface StackOptions {
   trainers: number;
+  /** File of the coordinator's runs, without which it forgets them. */
   runStore?: string;
   recoverySeconds?: number;
+  /** Where events go. */
   natsUrl?: string;
+  /** The coordinator has an HTTP port. */
   http?: boolean;
+  trainerEnv?: Record<string, string>;
 }
 
 export class Stack implements AsyncDisposable {
   /** All but the trainers and the coordinator. */
   readonly #processes: Process[];
   readonly #trainers: Process[] = [];
+  /** Ended in order. */
+  readonly #ended: Process[] = [];
   readonly #coordinatorEnv: Record<string, string>;
   #coordinator: Process;
   readonly runs: Client<RunServiceService>;
   readonly pool: Client<PoolServiceService>;
   readonly events: Client<EventServiceService>;
 
-  private constructor(processes: Process[], coordinator: Process, coordinatorEnv: Record<string, string>) {
+  private constructor(
+    processes: Process[],
+    coordinator: Process,
+    coordinatorEnv: Record<string, string>,
+    private readonly trainerEnv: Record<string, string> = {},
+  ) {
     this.#processes = processes;
     this.#coordinator = coordinator;
     this.#coordinatorEnv = { ...coordinatorEnv, GRADPOOL_LISTEN: coordinator.address };
@@ -85,7 +107,6 @@ export class Stack implements AsyncDisposable {
     this.events = createClient(EventServiceService, coordinator.address);
   }
 
-  /** `runStore`: file of the coordinator's runs, without which it forgets them. `natsUrl`: where events go. `http`: it has an HTTP port. */
   static async start(options: StackOptions): Promise<Stack> {
     const [tokenizer, store] = await Promise.all([startService("tokenizer", {}), startService("checkpoint-store", {})]);
     const tokenizerAddress = { GRADPOOL_TOKENIZER_ADDRESS: tokenizer.address };
@@ -101,7 +122,7 @@ export class Stack implements AsyncDisposable {
       ...(http && { GRADPOOL_HTTP_LISTEN: "127.0.0.1:0" }),
     };
     const coordinator = await startService("coordinator", coordinatorEnv);
-    const stack = new Stack([tokenizer, store, data], coordinator, coordinatorEnv);
+    const stack = new Stack([tokenizer, store, data], coordinator, coordinatorEnv, options.trainerEnv);
     await Promise.all(Array.from({ length: options.trainers }, () => stack.addTrainer()));
     return stack;
   }
@@ -122,6 +143,7 @@ export class Stack implements AsyncDisposable {
       await startService("trainer", {
         GRADPOOL_COORDINATOR_ADDRESS: this.#coordinator.address,
         GRADPOOL_THREADS: String(threads),
+        ...this.trainerEnv,
       }),
     );
   }
@@ -138,6 +160,26 @@ export class Stack implements AsyncDisposable {
     await kill(this.#coordinator);
     await meanwhile();
     this.#coordinator = await startService("coordinator", this.#coordinatorEnv);
+  }
+
+  /** SIGTERM to a service, which starts again at its address once it has ended; gives the exit code. */
+  async stopInOrder(name: "coordinator" | "trainer" | "data-stream" | "tokenizer" | "checkpoint-store") {
+    const found = [this.#coordinator, ...this.#trainers, ...this.#processes].find((one) => one.name === name);
+    if (!found) throw new Error(`there is no ${name}`);
+    const code = await stop(found);
+    const again = await startService(name, found.env);
+    if (found === this.#coordinator) this.#coordinator = again;
+    for (const list of [this.#trainers, this.#processes]) {
+      if (list.includes(found)) list.splice(list.indexOf(found), 1, again);
+    }
+    this.#ended.push(found);
+    return code;
+  }
+
+  /** What all trainers logged, those that have ended too, at the level of GRADPOOL_LOG_LEVEL. */
+  get trainerLines(): TrainerLine[] {
+    const all = [...this.#ended, ...this.#trainers].filter(({ name }) => name === "trainer");
+    return all.flatMap(({ log }) => log.map((line) => JSON.parse(line) as TrainerLine));
   }
 
   /** Messages of the trainers' logs, trainer by trainer. */

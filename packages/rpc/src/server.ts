@@ -36,6 +36,8 @@ export interface ServerOptions {
   onInternalError: (error: unknown, method: string) => void;
   /** Told of each call that ended, health checks and reflection aside; `code`: "ok", or the error's. */
   observe?: (call: { method: string; code: string; seconds: number }) => void;
+  /** How long open calls may go on after shutdown began; 2 s unless given. */
+  shutdownGraceMs?: number;
 }
 
 export interface RunningServer extends AsyncDisposable {
@@ -43,7 +45,6 @@ export interface RunningServer extends AsyncDisposable {
   address: string;
 }
 
-/** How long open calls may go on after shutdown began, in milliseconds. */
 const SHUTDOWN_GRACE_MS = 2_000;
 
 /**
@@ -78,7 +79,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     address: `${host}:${port}`,
     async [Symbol.asyncDispose]() {
       for (const name of names) health.setStatus(name, "NOT_SERVING");
-      const force = setTimeout(() => server.forceShutdown(), SHUTDOWN_GRACE_MS);
+      const force = setTimeout(() => server.forceShutdown(), options.shutdownGraceMs ?? SHUTDOWN_GRACE_MS);
       await new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
       clearTimeout(force);
     },

@@ -10,10 +10,24 @@ export const listenAddress = z
 /** "host:port" of another service. */
 export const serviceAddress = z.string().regex(/^[^\s]+:\d{1,5}$/, "must look like 127.0.0.1:7070");
 
+/** Seconds that a service may take to end in order, once it is asked to; then it ends as it is. */
+export const stopGraceSeconds = z.coerce
+  .number("must be a number of seconds")
+  .min(1, "must be at least 1 second")
+  .max(86_400, "must be at most 86400 seconds")
+  .default(30);
+
+/** Part of the grace that is kept for what follows when work is done: saying goodbye, saving, closing connections. */
+const CLOSING_MS = 5_000;
+
+/** How long a service that ends may go on with what it does, in milliseconds. */
+export const finishMsOf = (graceSeconds: number): number => Math.max(0, 1000 * graceSeconds - CLOSING_MS);
+
 /** What every service process understands beside its own variables. */
 export const processVariables = z.object({
   /** "host:port" of its HTTP port, for metrics and probes; unset: it has none. */
   GRADPOOL_HTTP_LISTEN: serviceAddress.optional(),
+  GRADPOOL_STOP_GRACE_SECONDS: stopGraceSeconds,
 });
 
 /**

@@ -29,13 +29,14 @@ export type ServiceMessage =
     }
   | { type: "failed"; code: string; message: string };
 
-/** How long a service may take to end in order. Whoever asked for it may be gone: nobody else would end one that hangs. */
-const STOP_GRACE_MS = 10_000;
+/** As a shell tells of a process that a signal ended. */
+const EXIT_CODES = { SIGINT: 130, SIGTERM: 143 };
+type EndSignal = keyof typeof EXIT_CODES;
 
 /**
  * Runs a service as this process: creates it, says where it listens, and disposes it on SIGTERM,
  * SIGINT, or when the process that started it is gone. Exit code 0 after a clean end, 1 after an error
- * or an end that took too long.
+ * or an end that took longer than GRADPOOL_STOP_GRACE_SECONDS. A second signal ends it at once.
  */
 export async function runService(
   name: string,
@@ -45,14 +46,19 @@ export async function runService(
   // Before it is ready there is nothing to end in order.
   const giveUp = () => process.exit(1);
   process.once("disconnect", giveUp);
+  // Of a container's first process, signals without a listener are ignored.
+  onEndSignals(endAtOnce);
   // The parent may be gone before this file was read; without one it is undefined.
   if (process.connected === false) giveUp();
   const tracing = await startTracing(`gradpool-${name}`, process.env, (message) => log.warn(message));
   const state = { isStopping: false };
   let service: Service;
   let http: RunningHttpServer | undefined;
+  let graceSeconds: number;
   try {
-    const { GRADPOOL_HTTP_LISTEN: httpListen } = readConfig(processVariables, process.env);
+    const variables = readConfig(processVariables, process.env);
+    const httpListen = variables.GRADPOOL_HTTP_LISTEN;
+    graceSeconds = variables.GRADPOOL_STOP_GRACE_SECONDS;
     service = await create(process.env, log);
     if (httpListen !== undefined) http = await serveHttp(httpListen, service, state, log);
   } catch (reason) {
@@ -74,10 +80,11 @@ export async function runService(
   const why = await ended;
   state.isStopping = true;
   log.info({ why }, "stopping");
+  // Whoever asked for it may be gone: nobody else would end a service that hangs.
   setTimeout(() => {
-    log.error(`not stopped after ${STOP_GRACE_MS / 1000} s`);
+    log.error(`not stopped after ${graceSeconds} s`);
     process.exit(1);
-  }, STOP_GRACE_MS).unref();
+  }, 1000 * graceSeconds).unref();
   await service[Symbol.asyncDispose]();
   await tracing[Symbol.asyncDispose]();
   // Last: until then the probes tell that it is stopping.
@@ -110,10 +117,22 @@ function tellParent(message: ServiceMessage): void {
   process.send?.(message, undefined, undefined, () => {});
 }
 
+const endAtOnce = (signal: EndSignal) => process.exit(EXIT_CODES[signal]);
+
+/** From now on `listener` alone hears of signals that ask for an end. */
+function onEndSignals(listener: (signal: EndSignal) => void): void {
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    process.removeAllListeners(signal);
+    process.on(signal, listener);
+  }
+}
+
 function endRequested(): Promise<string> {
   return new Promise((resolve) => {
-    process.once("SIGTERM", () => resolve("SIGTERM"));
-    process.once("SIGINT", () => resolve("SIGINT"));
+    onEndSignals((signal) => {
+      onEndSignals(endAtOnce);
+      resolve(signal);
+    });
     if (process.channel) process.once("disconnect", () => resolve("the parent process is gone"));
   });
 }

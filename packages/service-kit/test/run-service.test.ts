@@ -85,6 +85,30 @@ describe("the HTTP port", () => {
   });
 });
 
+test("a second signal ends it at once", async () => {
+  const child = start("./example-service.js", { EXAMPLE_HANGS: "stopping" });
+  await once(child, "message");
+  child.kill("SIGTERM");
+  // The example says so when the first has arrived.
+  await once(child, "message");
+  child.kill("SIGINT");
+  assert.deepEqual(await once(child, "exit"), [130, null]);
+});
+
+test("a signal ends it while it starts", async () => {
+  const child = start("./example-service.js", { EXAMPLE_HANGS: "starting" });
+  await once(child, "message");
+  child.kill("SIGTERM");
+  assert.deepEqual(await once(child, "exit"), [143, null]);
+});
+
+test("a service that does not end in time is ended", async () => {
+  const child = start("./example-service.js", { EXAMPLE_HANGS: "stopping", GRADPOOL_STOP_GRACE_SECONDS: "1" });
+  await once(child, "message");
+  child.kill("SIGTERM");
+  assert.deepEqual(await once(child, "exit"), [1, null]);
+});
+
 test("a service that cannot start says why in one line and exits with 1", async () => {
   const child = start("./example-service.js", { EXAMPLE_FAILS: "1" });
   const exit = once(child, "exit");

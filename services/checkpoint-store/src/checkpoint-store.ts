@@ -39,6 +39,7 @@ export class CheckpointStore implements Service {
     const store = measured(kept, metrics);
     const server = await startServer({
       listen: config.listen,
+      shutdownGraceMs: config.finishMs,
       services: [
         service(CheckpointStoreServiceService, {
           claim: async ({ outputDir, runId }) => ({ outputDir: await store.claim(outputDir, runId) }),

@@ -1,14 +1,17 @@
-import { listenAddress, readConfig } from "@gradpool/service-kit";
+import { finishMsOf, listenAddress, readConfig, stopGraceSeconds } from "@gradpool/service-kit";
 import { z } from "zod";
 
-const schema = z.object({ GRADPOOL_LISTEN: listenAddress });
+const schema = z.object({ GRADPOOL_LISTEN: listenAddress, GRADPOOL_STOP_GRACE_SECONDS: stopGraceSeconds });
 
 export interface CheckpointStoreConfig {
   /** "host:port" to listen on. */
   listen: string;
+  /** How long saves that are under way may take to be done when the store stops. */
+  finishMs: number;
 }
 
 /** Errors: `invalid_argument`, naming the variable. */
 export function readCheckpointStoreConfig(env: NodeJS.ProcessEnv): CheckpointStoreConfig {
-  return { listen: readConfig(schema, env).GRADPOOL_LISTEN };
+  const { GRADPOOL_LISTEN, GRADPOOL_STOP_GRACE_SECONDS } = readConfig(schema, env);
+  return { listen: GRADPOOL_LISTEN, finishMs: finishMsOf(GRADPOOL_STOP_GRACE_SECONDS) };
 }

@@ -1,6 +1,6 @@
 import { natsOptions, type NatsOptions } from "@gradpool/events";
 import { modelPlaces, type ModelPlaces } from "@gradpool/model-source";
-import { listenAddress, readConfig, serviceAddress } from "@gradpool/service-kit";
+import { finishMsOf, listenAddress, readConfig, serviceAddress, stopGraceSeconds } from "@gradpool/service-kit";
 import { z } from "zod";
 
 const schema = z.object({
@@ -17,6 +17,7 @@ const schema = z.object({
     .number("must be a number of seconds; 0 turns recovery points off")
     .min(0, "must be 0 or more seconds")
     .default(30),
+  GRADPOOL_STOP_GRACE_SECONDS: stopGraceSeconds,
   NATS_URL: z.string().optional(),
   NATS_USER: z.string().optional(),
   NATS_PASSWORD: z.string().optional(),
@@ -36,6 +37,8 @@ export interface CoordinatorConfig {
   httpHosts: readonly string[];
   /** A run saves a recovery point when so much time went by since it last saved anything; 0: never. */
   recoveryMs: number;
+  /** How long steps that are under way may take to be made when the coordinator stops. */
+  drainMs: number;
   /** Where models are looked for and kept. */
   models: ModelPlaces;
   /** Where events are published; undefined: nowhere. */
@@ -53,6 +56,7 @@ export function readCoordinatorConfig(env: NodeJS.ProcessEnv): CoordinatorConfig
     runStore: config.GRADPOOL_RUN_STORE,
     httpHosts: config.GRADPOOL_HTTP_HOSTS?.split(",") ?? [],
     recoveryMs: 1000 * config.GRADPOOL_RECOVERY_SECONDS,
+    drainMs: finishMsOf(config.GRADPOOL_STOP_GRACE_SECONDS),
     models: modelPlaces(env),
     nats: natsOptions(config),
   };

@@ -121,6 +121,7 @@ async function start(
   }));
   const engine: Engine = new Engine({
     ...{ services, registry, log, life, recoveryMs: config.recoveryMs, isDurable: store.isDurable },
+    drainMs: config.drainMs,
     trainers: () => trainers,
     observe: (happened) => metrics.happened(happened),
     onCrash: (error) => {

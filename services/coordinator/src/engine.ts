@@ -1,4 +1,5 @@
 /** Where the core meets the world: what takes time runs on its own and reports back with an event. */
+import { setTimeout as delay } from "node:timers/promises";
 import { GradpoolError } from "@gradpool/errors";
 import { RunState, type Run, type RunSpec } from "@gradpool/rpc";
 import type { Logger } from "@gradpool/service-kit";
@@ -59,6 +60,8 @@ export interface EngineOptions extends Pick<EventLoopOptions, "life" | "observe"
   /** Runs go on when the coordinator starts again. */
   isDurable: boolean;
   recoveryMs: number;
+  /** How long steps that are under way may take to be made when the coordinator stops. */
+  drainMs: number;
   trainers: () => Trainers;
 }
 
@@ -68,6 +71,8 @@ export class Engine implements AsyncDisposable {
   readonly #loop: EventLoop;
   readonly #active = new Map<string, ActiveRun>();
   readonly #ending = new Set<Promise<void>>();
+  /** Told when nothing is under way any more, once the core was told to stop. */
+  readonly #quiet = new AbortController();
   readonly #refusals = new Refusals(MAX_UNFINISHED_RUNS);
   /** The result that the event being handled is about. */
   #result: { taskId: string; value: MicroBatchResult; accepted: boolean } | undefined;
@@ -80,9 +85,8 @@ export class Engine implements AsyncDisposable {
       recordOf,
       commit: (changes) => registry.commit(changes),
       observe: (happened) => {
+        this.traces.observe(happened);
         observe(happened);
-        const { event } = happened;
-        if (event) this.traces.observe({ ...happened, event });
       },
       carryOut: (effect) => this.traces.within(effect, () => this.#contain(effect)),
       onCrash,
@@ -149,10 +153,17 @@ export class Engine implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#loop.stop();
     const { isDurable } = this.#options;
+    if (isDurable) await this.#drain();
+    this.#loop.stop();
     await Promise.all([...this.#active.values()].map((run) => (isDurable ? run.leave() : run.end())));
     await Promise.all(this.#ending);
+  }
+
+  /** Begins no further step, and waits for those under way: what trainers computed is then in what runs save. */
+  async #drain(): Promise<void> {
+    await this.happen({ event: { type: "pool-stopping" } });
+    await delay(this.#options.drainMs, undefined, { signal: this.#quiet.signal }).catch(() => {});
   }
 
   #submitted(run: Run, paused: boolean): Happening {
@@ -195,6 +206,9 @@ export class Engine implements AsyncDisposable {
         if (effect.state === "paused") this.#active.get(effect.runId)?.rest();
         break;
       case "drop-result":
+        break;
+      case "pool-quiet":
+        this.#quiet.abort();
         break;
       case "end-run":
         this.#endRun(effect);

@@ -13,7 +13,7 @@ export interface Happening {
   changes?: readonly RecordedChange[];
 }
 
-/** The same, once it is recorded: what came of it, and the state on both sides of it. */
+/** The same, once it is recorded: what comes of it, and the state on both sides of it. */
 export interface Happened {
   event: Event | undefined;
   changes: readonly RecordedChange[];
@@ -27,7 +27,7 @@ export interface EventLoopOptions {
   /** What is recorded of an event and its effects, which led from one state to the other. */
   recordOf: (event: Event, before: PoolState, after: PoolState, effects: readonly Effect[]) => RecordedChange[];
   commit: (changes: readonly RecordedChange[]) => Promise<void>;
-  /** Sees what happened and is recorded, before its effects are carried out. */
+  /** Looks on, after what happened was recorded and before its effects are carried out. */
   observe: (happened: Happened) => void;
   carryOut: (effect: Effect) => void;
   /** The loop cannot go on: a broken invariant, or a store that refuses. */

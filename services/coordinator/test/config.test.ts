@@ -20,6 +20,7 @@ describe("the coordinator's configuration", () => {
       runStore: undefined,
       recoveryMs: 30_000,
       httpHosts: [],
+      drainMs: 25_000,
       models: modelPlaces({ GRADPOOL_HOME: "/srv/gradpool" }),
       nats: undefined,
     });

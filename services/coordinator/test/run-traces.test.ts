@@ -37,7 +37,7 @@ class World {
   happen(event: Event): void {
     const before = this.#state;
     const [after, effects] = step(before, event);
-    this.traces.observe({ event, before, after, effects });
+    this.traces.observe({ event, changes: [], before, after, effects });
     this.#state = after;
   }
 

@@ -5,7 +5,8 @@
  *   arrived RUN [COUNT] [last] · applied RUN [evaluate] · held-out RUN [COUNT] [last] · evaluated RUN [stop] · finished RUN
  *   failed RUN CODE MESSAGE · cancel RUN · pause RUN · resume RUN · trouble RUN REASON
  *   drain TRAINER · undrain TRAINER · join TRAINER [CLASS] [at=MS] · pull TRAINER N [at=MS] · heard TRAINER at=MS · left TRAINER · time MS lease=MS
- *   result TASK [at=MS] · fail TASK [permanent] MESSAGE [at=MS]
+ *   stop: the coordinator is to end
+ *   result TASK [at=MS] · fail TASK [permanent|cancelled] MESSAGE [at=MS]
  *   state: prints what the core knows
  */
 import { emptyPool, type Effect, type Event, type PoolState } from "../src/core/state.js";
@@ -67,6 +68,8 @@ function eventsOf(line: string): Event[] {
       return [{ type: "trainer-pulled", trainerId: subject, tasks: Number(rest[0]), nowMs: number("at") }];
     case "heard":
       return [{ type: "trainer-heard", trainerId: subject, nowMs: number("at") }];
+    case "stop":
+      return [{ type: "pool-stopping" }];
     case "left":
       return [{ type: "trainer-left", trainerId: subject }];
     case "time":
@@ -74,9 +77,10 @@ function eventsOf(line: string): Event[] {
     case "result":
       return [{ type: "result-arrived", taskId: subject, nowMs: number("at") }];
     case "fail": {
-      const permanent = rest[0] === "permanent";
-      const message = rest.slice(permanent ? 1 : 0).join(" ");
-      return [{ type: "task-failed", taskId: subject, permanent, code: "internal", message, nowMs: number("at") }];
+      const kind = ["permanent", "cancelled"].find((word) => word === rest[0]);
+      const message = rest.slice(kind ? 1 : 0).join(" ");
+      const failure = { permanent: kind === "permanent", code: kind === "cancelled" ? kind : "internal", message };
+      return [{ type: "task-failed", taskId: subject, ...failure, nowMs: number("at") }];
     }
     case "applied":
       return [{ type: "step-applied", runId: subject, evaluate: rest.includes("evaluate") }];
@@ -126,6 +130,8 @@ function effectText(effect: Effect): string {
       return `disconnect ${effect.trainerId}`;
     case "run-state":
       return `run-state ${effect.runId}: ${effect.state}${effect.because && ` (${effect.because})`}`;
+    case "pool-quiet":
+      return effect.type;
     case "prepare":
     case "retry":
     case "open-stream":

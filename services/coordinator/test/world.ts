@@ -106,7 +106,7 @@ export interface Ended {
 function startCoordinator(listen: string, services: Surroundings, options: WorldOptions): Promise<Coordinator> {
   const { leases, recoveryMs = 0, runStore } = options;
   const config = {
-    ...{ listen, recoveryMs, runStore, models: NO_CACHE, httpHosts: [] },
+    ...{ listen, recoveryMs, runStore, drainMs: 0, models: NO_CACHE, httpHosts: [] },
     tokenizerAddress: services.tokenizer.address,
     dataStreamAddress: services.dataStream.address,
     checkpointStoreAddress: services.store.address,

@@ -1,7 +1,7 @@
 import { availableParallelism, hostname } from "node:os";
 import { modelPlaces, type ModelPlaces } from "@gradpool/model-source";
 import { parseDevice, type DeviceRequest } from "@gradpool/runtime";
-import { listenAddress, readConfig, serviceAddress } from "@gradpool/service-kit";
+import { finishMsOf, listenAddress, readConfig, serviceAddress, stopGraceSeconds } from "@gradpool/service-kit";
 import { z } from "zod";
 
 const schema = z.object({
@@ -17,6 +17,7 @@ const schema = z.object({
     .min(1, "must be at least 1 thread")
     .max(1024, "must be at most 1024 threads")
     .default(() => availableParallelism()),
+  GRADPOOL_STOP_GRACE_SECONDS: stopGraceSeconds,
   GRADPOOL_DEVICE: z
     .string()
     .default("auto")
@@ -38,6 +39,8 @@ export interface TrainerConfig {
   /** Threads that compute. */
   threads: number;
   device: DeviceRequest;
+  /** How long the micro-batch that computes may take to end when the trainer stops. */
+  finishMs: number;
   /** The whole of it, in which NVIDIA's driver and libraries look for what concerns them. */
   env: NodeJS.ProcessEnv;
   /** Where models are looked for and kept. */
@@ -53,6 +56,7 @@ export function readTrainerConfig(env: NodeJS.ProcessEnv): TrainerConfig {
     trainerId: values.GRADPOOL_TRAINER_ID,
     threads: values.GRADPOOL_THREADS,
     device: values.GRADPOOL_DEVICE,
+    finishMs: finishMsOf(values.GRADPOOL_STOP_GRACE_SECONDS),
     env,
     models: modelPlaces(env),
   };

@@ -16,8 +16,6 @@ import type { ComputeResult, ComputeTask } from "./compute-messages.js";
 import type { TrainerMetrics } from "./metrics.js";
 import { TaskPipeline } from "./task-pipeline.js";
 
-/** How long the micro-batch that computes may take to end when the trainer stops. */
-const FINISH_MS = 5_000;
 /** How long the coordinator may take to end its side after the trainer's goodbye. */
 const GOODBYE_MS = 1_000;
 /** Heartbeats come this much more often than they must, since timers are late when the machine is busy. */
@@ -29,8 +27,10 @@ export interface ConversationOptions {
   compute: AdapterHolder & { run(task: ComputeTask): Promise<ComputeResult> };
   metrics: TrainerMetrics;
   onWelcome: () => void;
-  /** Ask for an end: finish the micro-batch that computes, push it, say goodbye. */
+  /** Ask for an end: give back what waits, finish the micro-batch that computes, push it, say goodbye. */
   stopping: AbortSignal;
+  /** How long that micro-batch may take then. */
+  finishMs: number;
 }
 
 /**
@@ -116,9 +116,10 @@ class Conversation {
 
   /** Finishes what computes if that does not take long, then says goodbye by ending the stream. */
   async stop(): Promise<void> {
-    const late = after(FINISH_MS, "late", { signal: this.ended, ref: false }).catch(() => "ended");
+    const { finishMs, log } = this.options;
+    const late = after(finishMs, "late", { signal: this.ended, ref: false }).catch(() => "ended");
     if ((await Promise.race([this.#tasks?.finish(), late])) === "late") {
-      this.options.log.warn(`a micro-batch was not done within ${FINISH_MS} ms; another trainer will compute it`);
+      log.warn(`a micro-batch was not done within ${finishMs} ms; another trainer will compute it`);
     }
     this.outbox.end();
     await after(GOODBYE_MS, undefined, { signal: this.ended, ref: false }).catch(() => {});

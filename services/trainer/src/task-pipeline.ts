@@ -57,7 +57,7 @@ export class TaskPipeline {
   }
 
   accept(task: MicroBatchTask): void {
-    if (this.#stopped) return;
+    if (this.#stopped) return this.#giveBack(task.taskId);
     if (this.#waiting.length + (this.#current ? 1 : 0) >= MAX_TASKS) {
       const message = `the trainer was sent more than the ${MAX_TASKS} tasks that it has room for; hand it to another`;
       return this.options.fail(taskFailure(task.taskId, new GradpoolError("resource_exhausted", message), false));
@@ -85,10 +85,10 @@ export class TaskPipeline {
     this.options.adapters.dropRun(runId);
   }
 
-  /** Takes no further tasks and drops the one that waits; resolves when the last result is pushed. */
+  /** Takes no further tasks and gives back the one that waits; resolves when the last result is pushed. */
   async finish(): Promise<void> {
     this.#stopped = true;
-    this.#waiting = [];
+    for (const { task } of this.#waiting.splice(0)) this.#giveBack(task.taskId);
     await this.#working;
     await this.#pushing;
   }
@@ -98,6 +98,12 @@ export class TaskPipeline {
     this.#stopped = true;
     this.#drop(() => true);
     this.options.adapters.clear();
+  }
+
+  /** Nobody is to blame: another trainer may have it at once. */
+  #giveBack(taskId: string): void {
+    const message = "the trainer stops; hand the micro-batch to another";
+    this.options.fail(taskFailure(taskId, new GradpoolError("cancelled", message), false));
   }
 
   #drop(matches: (held: Held) => boolean): void {

@@ -80,7 +80,10 @@ export class Trainer implements Service {
       stopping: stopping.signal,
       onChange: (isConnected) => (connection.isConnected = isConnected),
       converse: (onWelcome) =>
-        converse(config.coordinatorAddress, { log, hello, compute, metrics, onWelcome, stopping: stopping.signal }),
+        converse(config.coordinatorAddress, {
+          ...{ log, hello, compute, metrics, onWelcome, stopping: stopping.signal },
+          finishMs: config.finishMs,
+        }),
     });
     return new Trainer(registry, server, compute, connection, stopping, connected);
   }
@@ -89,7 +92,7 @@ export class Trainer implements Service {
     return this.#connection.isConnected ? "" : "it is not connected to the coordinator";
   }
 
-  /** Finishes the micro-batch that computes if it ends within 5 s, pushes it, and says goodbye. */
+  /** Gives back the micro-batch that waits, finishes the one that computes if it ends in time, pushes it, and says goodbye. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopping.abort();
     await this.#connected;

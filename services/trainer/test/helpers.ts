@@ -84,6 +84,7 @@ export function startTrainer(coordinatorAddress: string, options: StartOptions =
     trainerId,
     threads,
     device: { kind: "cpu" } as const,
+    finishMs: 25_000,
     env: process.env,
     models: modelPlaces({ GRADPOOL_HOME: join(tmpdir(), "gradpool-no-cache") }),
   };

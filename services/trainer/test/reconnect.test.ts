@@ -57,7 +57,7 @@ describe("a trainer whose coordinator goes away", { timeout: TIMEOUT_MS }, () =>
 });
 
 describe("a trainer that is told to stop", { timeout: TIMEOUT_MS }, () => {
-  it("finishes the micro-batch that computes, drops the one that waits, and says goodbye", async () => {
+  it("finishes the micro-batch that computes, gives back the one that waits, and says goodbye", async () => {
     await using gateway = await TestGateway.start({ heartbeatMs: 20 });
     gateway.adapters.set("run/0", adapterFile(8, 1));
     const trainer = await startTrainer(gateway.address);
@@ -70,6 +70,10 @@ describe("a trainer that is told to stop", { timeout: TIMEOUT_MS }, () => {
     assert.deepEqual(
       gateway.results.map(({ header }) => header.taskId),
       ["computing"],
+    );
+    assert.deepEqual(
+      gateway.failures.map(({ taskId, code, permanent }) => [taskId, code, permanent]),
+      [["waiting", "cancelled", false]],
     );
   });
 

@@ -8,6 +8,7 @@ import { entryPoint, type ServiceName } from "./entry-points.js";
 import { createStackFolders, type StackFolders } from "./stack-folders.js";
 import { orphansEnded, pidPath } from "./stack-processes.js";
 import { trainerDevices } from "./trainer-devices.js";
+import { STOP_GRACE_MS } from "./service-process.js";
 import { SupervisedService, type RestartPolicy } from "./supervised-service.js";
 
 export interface LocalStackOptions {
@@ -62,6 +63,9 @@ const SERVICE_RESTARTS: RestartPolicy = {
 const TRAINER_RESTARTS: RestartPolicy = { ...SERVICE_RESTARTS, healthyMs: 60_000, mostRestarts: Infinity };
 
 export const DEFAULT_RECOVERY_SECONDS = 30;
+
+/** A person waits for the stack to end. */
+const STOP_GRACE = { GRADPOOL_STOP_GRACE_SECONDS: String(STOP_GRACE_MS / 1000) };
 
 const ANY_PORT = "127.0.0.1:0";
 
@@ -125,10 +129,12 @@ export class LocalStack implements AsyncDisposable {
     await this[Symbol.asyncDispose]();
   }
 
-  /** Ends trainers first and what they need last. */
+  /** Ends the coordinator while trainers can finish its steps, then these, and what all of them need last. */
   async [Symbol.asyncDispose](): Promise<void> {
+    const [others, last] = [this.services.slice(0, SERVICE_ORDER.length), this.services.slice(SERVICE_ORDER.length)];
+    for (const coordinator of last) await coordinator[Symbol.asyncDispose]();
     await Promise.all(this.trainers.map((trainer) => trainer[Symbol.asyncDispose]()));
-    for (const service of this.services.toReversed()) await service[Symbol.asyncDispose]();
+    for (const service of others.toReversed()) await service[Symbol.asyncDispose]();
     await rm(this.#folders.run, { recursive: true, force: true });
   }
 
@@ -190,6 +196,7 @@ export class LocalStack implements AsyncDisposable {
         ...envOf(life),
         GRADPOOL_LISTEN: address,
         GRADPOOL_HTTP_LISTEN: httpAddress,
+        ...STOP_GRACE,
       },
       logPath: join(this.#folders.logs, `${name}.log`),
       note: this.#note,

@@ -9,7 +9,7 @@ import { logEnd } from "./log-tail.js";
 const START_TIMEOUT_MS = 60_000;
 
 /** How long it may take to end when asked to; then it is killed. */
-const STOP_GRACE_MS = 10_000;
+export const STOP_GRACE_MS = 10_000;
 
 type Ready = Extract<ServiceMessage, { type: "ready" }>;
 

@@ -6,6 +6,7 @@
  */
 import { isActive, isResting } from "./lookup.js";
 import type { Effect, MicroBatchState, PoolState, RunState, TaskState, TrainerState } from "./state.js";
+import { isUnderWay } from "./stopping.js";
 import { addTask } from "./tasks.js";
 
 /** Results of a run that wait for an earlier one; while there are more, only that one is handed out. */
@@ -43,6 +44,7 @@ function nextMatch(state: PoolState, candidates: (run: RunState) => number[]): M
   const load = ({ trainerId }: TrainerState) => state.tasks.filter((task) => task.trainerId === trainerId).length;
   free.sort((a, b) => load(a) - load(b));
   for (const run of [...state.runs].sort((a, b) => a.lastServed - b.lastServed)) {
+    if (state.stopping && !isUnderWay(run)) continue;
     const fitting = free.filter((trainer) => isOfClass(run, trainer));
     for (const microBatch of fitting.length > 0 ? candidates(run) : []) {
       const trainer = fitting.find((candidate) => mayCompute(state, candidate, run, microBatch));

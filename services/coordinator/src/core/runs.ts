@@ -33,6 +33,7 @@ export function newRun(runId: string, paused: boolean): RunState {
 
 /** Takes runs from the queue, oldest first, while there is room; paused ones stay in it. */
 export function startQueued(state: PoolState, effects: Effect[]): void {
+  if (state.stopping) return;
   let room = MAX_RUNS - state.runs.filter(({ phase }) => phase !== "queued").length;
   for (const run of state.runs) {
     if (room <= 0) return;

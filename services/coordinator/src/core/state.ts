@@ -90,6 +90,8 @@ export interface PoolState {
   tasks: TaskState[];
   /** Tasks handed out so far. */
   assignments: number;
+  /** The coordinator is about to end: see stopping.ts. */
+  stopping: boolean;
 }
 
 export const emptyPool = (life = 1): PoolState => ({
@@ -99,6 +101,7 @@ export const emptyPool = (life = 1): PoolState => ({
   trainers: [],
   tasks: [],
   assignments: 0,
+  stopping: false,
 });
 
 /** What a prepared run is, and what of it was made before. */
@@ -139,6 +142,8 @@ export type Event = { nowMs?: number } & (
   | { type: "run-finished"; runId: string }
   | { type: "run-failed"; runId: string; code: string; message: string }
   | { type: "run-cancelled"; runId: string }
+  /** The coordinator is to end: begin no further step. */
+  | { type: "pool-stopping" }
 );
 
 /** What people see of where a run stands. */
@@ -168,5 +173,7 @@ export type Effect =
   /** Write the result, then report run-finished. */
   | { type: "finish"; runId: string }
   | { type: "end-run"; runId: string; outcome: "completed" | "cancelled" | "failed"; code: string; message: string }
+  /** Stopping, and nothing is under way any more that could be finished. */
+  | { type: "pool-quiet" }
   /** Silent for longer than its lease: close its connection. */
   | { type: "disconnect"; trainerId: string };

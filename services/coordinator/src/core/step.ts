@@ -28,6 +28,7 @@ import {
   visibleState,
 } from "./runs.js";
 import type { Effect, Event, PoolState, RunState } from "./state.js";
+import { isQuiet } from "./stopping.js";
 import { failTask, loseTrainer, noticeTime, pardon, recallTasks, takeResult } from "./tasks.js";
 
 /** Tasks that a trainer may hold. */
@@ -44,6 +45,7 @@ export function step(before: PoolState, event: Event): [PoolState, Effect[]] {
   const changes = changesOfState(before, state);
   endFinished(state, effects);
   assignTasks(state, effects);
+  if (state.stopping && isQuiet(state)) effects.push({ type: "pool-quiet" });
   return [state, [...changes, ...effects]];
 }
 
@@ -107,6 +109,9 @@ function apply(state: PoolState, event: Event, effects: Effect[]): void {
       break;
     case "task-failed":
       failTask(state, event, effects);
+      break;
+    case "pool-stopping":
+      state.stopping = true;
       break;
     default: {
       const run = runOf(state, event.runId);

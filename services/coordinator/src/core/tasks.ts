@@ -46,6 +46,8 @@ export function failTask(state: PoolState, event: Event & { type: "task-failed" 
   const task = state.tasks.find(({ taskId }) => taskId === event.taskId);
   if (!task) return;
   release(state, task);
+  // Given back by a trainer that stops.
+  if (event.code === "cancelled") return;
   if (event.permanent) return endRun(state, task.runId, effects, "failed", event.code, event.message);
   blame(state, task.trainerId, event.message);
   const failedOn = [...(microBatchOf(state, task)?.failedOn ?? []), task.trainerId];

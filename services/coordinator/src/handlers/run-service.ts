@@ -37,8 +37,13 @@ export function runServiceHandlers({
     return new GradpoolError("unavailable", "the coordinator is stopping; try again later", { cause: error });
   };
 
+  const refuseWhenStopping = () => {
+    if (stopping.aborted) throw explained(undefined);
+  };
+
   /** Tells the core of what a client wants of a run, once per request, and gives the run as it is then. */
   const ask = async (rpc: string, message: Uint8Array, requestId: string, event: RunWish): Promise<Run> => {
+    refuseWhenStopping();
     const record = registry.get(event.runId);
     await requests.once(requestId, contentOf(rpc, message), async (request) => {
       requireUnfinished(record.run, event.type);
@@ -51,6 +56,7 @@ export function runServiceHandlers({
 
   return {
     async submitRun({ requestId, spec }) {
+      refuseWhenStopping();
       const content = contentOf("SubmitRun", SubmitRunRequest.encode({ requestId: "", spec }).finish());
       const submit = () =>
         requests.once(requestId, content, (request) => engine.submit(spec, (submitted) => [request(submitted)]));

@@ -85,7 +85,7 @@ export class CoordinatorMetrics {
     if (!task.evaluation) tokens.inc({ device_class }, targetTokens);
   }
 
-  /** Something happened, and is recorded and carried out. */
+  /** Something happened, and is recorded. */
   happened({ event, effects, changes, before, after }: Happened): void {
     const nowMs = performance.now();
     const { steps, stepSeconds, lost, failures } = this.#metrics;

@@ -252,10 +252,14 @@ export class ActiveRun {
 
   /** Stops all work of a run that goes on when the coordinator starts again: it keeps its folder, and saves what it has. */
   async leave(): Promise<void> {
-    this.rest();
     const late = new AbortController();
-    const saved = this.#ready?.checkpoints.settled();
-    await Promise.race([saved, delay(SAVE_MS, undefined, { signal: late.signal }).catch(() => {})]);
+    const saved = async () => {
+      // What is being saved is of an earlier step.
+      await this.#ready?.checkpoints.settled();
+      this.rest();
+      await this.#ready?.checkpoints.settled();
+    };
+    await Promise.race([saved(), delay(SAVE_MS, undefined, { signal: late.signal }).catch(() => {})]);
     late.abort();
     await this.#stop();
   }

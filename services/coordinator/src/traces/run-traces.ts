@@ -2,16 +2,9 @@
 import { GradpoolError, type ErrorCode } from "@gradpool/errors";
 import type { Evaluation, ResultHeader, Run, StepMetrics } from "@gradpool/rpc";
 import { isSampled, within } from "@gradpool/tracing";
-import type { Effect, Event, PoolState, TaskState } from "../core/state.js";
+import type { Effect, TaskState } from "../core/state.js";
+import type { Happened } from "../event-loop.js";
 import { RunTrace } from "./run-trace.js";
-
-/** One turn of the event loop. */
-export interface CoreTurn {
-  event: Event;
-  before: PoolState;
-  after: PoolState;
-  effects: readonly Effect[];
-}
 
 const LOST = new GradpoolError("unavailable", "its trainer was lost; another computes it");
 
@@ -30,12 +23,12 @@ export class RunTraces {
     if (isSampled(traceparent)) this.#runs.set(runId, new RunTrace(runId, traceparent, this.#clock));
   }
 
-  /** Before the effects of a turn are carried out. */
-  observe(turn: CoreTurn): void {
+  /** Before the effects of what happened are carried out. */
+  observe(happened: Happened): void {
     if (this.#runs.size === 0) return;
-    const { before, after, effects } = turn;
+    const { before, after, effects } = happened;
     const kept = new Set(after.tasks);
-    for (const task of before.tasks) if (!kept.has(task)) this.#taskGone(task, turn);
+    for (const task of before.tasks) if (!kept.has(task)) this.#taskGone(task, happened);
     for (const [runId, trace] of this.#runs) trace.follow(after.runs.find((run) => run.runId === runId));
     for (const effect of effects) {
       if (effect.type !== "assign") continue;
@@ -76,13 +69,13 @@ export class RunTraces {
     this.#runs.delete(run.runId);
   }
 
-  #taskGone(task: TaskState, { event, effects }: CoreTurn): void {
+  #taskGone(task: TaskState, { event, effects }: Happened): void {
     const trace = this.#runs.get(task.runId);
     if (!trace) return;
     const { taskId } = task;
-    if (event.type === "task-failed" && event.taskId === taskId) {
+    if (event?.type === "task-failed" && event.taskId === taskId) {
       trace.taskFailed(task, new GradpoolError(event.code as ErrorCode, event.message));
-    } else if (event.type === "result-arrived" && event.taskId === taskId) {
+    } else if (event?.type === "result-arrived" && event.taskId === taskId) {
       trace.taskEnded(task, "accepted");
     } else if (effects.some((effect) => effect.type === "cancel-task" && effect.taskId === taskId)) {
       trace.taskEnded(task, "cancelled");

@@ -60,7 +60,10 @@ export interface PullTasks {
 /** A task could not be done. */
 export interface TaskFailed {
   taskId: string;
-  /** Error code and text for people, as in RunError. */
+  /**
+   * Error code and text for people, as in RunError. "cancelled": the trainer stops and gives the task back; nothing
+   * failed.
+   */
   code: string;
   message: string;
   /** The same task would fail on any trainer. */
