@@ -2,7 +2,7 @@
 export ONNXRUNTIME_NODE_INSTALL_CUDA = skip
 
 .DEFAULT_GOAL := help
-.PHONY: help install build test sim sim-long chaos pictures demo lint format generate bench clean
+.PHONY: help install build test sim sim-long same-ids chaos pictures demo lint format generate bench clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -26,6 +26,9 @@ sim: build ## Play the coordinator's core through one simulated history: make si
 
 sim-long: build ## 10,000 seeds of each simulated scenario (about two minutes)
 	GRADPOOL_SIM_SEEDS=10000 node scripts/run-tests.mjs simulation
+
+same-ids: build ## 10 MB of text with each family's tokenizer against Hugging Face's library (ten minutes)
+	node packages/tokenizers/dist/test/ten-megabytes.js
 
 chaos: build ## Long outages, many storms of kill -9, every kill point of a save (half an hour; needs strace)
 	GRADPOOL_AWAY_SECONDS="0 20 60" node scripts/run-tests.mjs coordinator-away
@@ -53,6 +56,7 @@ bench: build ## Measure speed and memory; PYTHON names an interpreter with torch
 	node bench/dist/src/dropout-cost.js
 	node bench/dist/src/pool-scaling.js
 	node bench/dist/src/recovery-time.js
+	node bench/dist/src/events-cost.js
 	node bench/dist/src/tracing-overhead.js
 	node bench/dist/src/against-peft.js
 	node bench/dist/src/generation.js

@@ -17,6 +17,8 @@ const script = fileURLToPath(new URL("./training-step.js", import.meta.url));
 const VARIANTS: Record<string, string[]> = {
   plain: [],
   "gradient checkpointing": ["--gradient-checkpointing"],
+  "float16 weights": ["--dtype", "float16"],
+  "float16 weights, gradient checkpointing": ["--dtype", "float16", "--gradient-checkpointing"],
   DoRA: ["--dora"],
   "DoRA, LoRA's dropout": ["--dora", "--dropout", "0.05"],
   "model dropout": ["--model-dropout"],

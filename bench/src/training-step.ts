@@ -2,9 +2,11 @@
  * One trainer's work: forward and backward of GPT-2 small shapes, LoRA r=8 on c_attn and c_proj, plus
  * AdamW, on micro-batches of 8 × 128 tokens. Prints one JSON line. peft.py does the same with PEFT.
  */
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { adaptedModules, initAdapter } from "@gradpool/adapter";
-import { openModel, weightNorms } from "@gradpool/model-source";
+import { float16Weights, openModel, weightNorms } from "@gradpool/model-source";
 import { selectTargets } from "@gradpool/models";
 import { AdamW } from "@gradpool/optim";
 import { TrainingSession } from "@gradpool/runtime";
@@ -19,6 +21,7 @@ const { values } = parseArgs({
     "model-dropout": { type: "boolean", default: false },
     "gradient-checkpointing": { type: "boolean", default: false },
     dora: { type: "boolean", default: false },
+    dtype: { type: "string", default: "float32" },
   },
 });
 const [steps, threads, dropout] = [Number(values.steps), Number(values.threads), Number(values.dropout)];
@@ -26,10 +29,12 @@ const [rows, rowLength, r] = [8, 129, 8];
 
 const started = performance.now();
 const { "model-dropout": modelDropout, "gradient-checkpointing": gradientCheckpointing } = values;
-const source = await openModel(values.model ?? (await (modelDropout ? gpt2SmallWithDropout() : gpt2SmallFolder())));
+const opened = await openModel(values.model ?? (await (modelDropout ? gpt2SmallWithDropout() : gpt2SmallFolder())));
+const keepHalves = values.dtype === "float16";
+const source = keepHalves ? await float16Weights(opened, join(tmpdir(), "gradpool-bench-float16")) : opened;
 const selected = selectTargets(source.model.description, ["c_attn", "c_proj"]);
 const targets = adaptedModules(selected, { rankPattern: {}, useDora: values.dora });
-const base = { source, targets, padRow: false };
+const base = { source, targets, padRow: false, keepHalves };
 const loading = performance.now();
 await using session = await TrainingSession.create(base, {
   threads,

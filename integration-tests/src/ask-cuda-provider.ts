@@ -47,7 +47,7 @@ const onMatrices =
     graph.apply(op, [...inputs, ...more(graph)], attributes);
   };
 
-const unary: OpType[] = ["Exp", "Log", "Cos", "Sin", "Erf", "Tanh", "Sigmoid", "Relu"];
+const unary: OpType[] = ["Exp", "Log", "Sqrt", "Cos", "Sin", "Erf", "Tanh", "Sigmoid", "Relu"];
 const binary: OpType[] = ["Add", "Sub", "Mul", "Div", "Greater"];
 const lastAxis = (graph: Graph) => [numbers(graph, -1n)];
 

@@ -19,6 +19,7 @@ export const GOLDEN_CASES = [
   "gpt2-patterns",
   "gpt2-dora",
   "llama-dora",
+  "gpt2-float16",
 ] as const;
 
 /** DESIGN tolerances for float32 against PyTorch, all relative. */
@@ -44,6 +45,8 @@ export interface GoldenRecipe {
   lr_scheduler: string;
   warmup_steps: number;
   pad_token: string | null;
+  /** Of the base's weights in training; float32 when left out. */
+  dtype?: string;
   lora: {
     r: number;
     lora_alpha: number;

@@ -1,7 +1,13 @@
 /** Every kind of graph that the models emit, and which kernels it asks of an execution provider. */
 import { OPS, type Graph, type Node } from "@gradpool/graph";
 import { openModel, type ModelSource } from "@gradpool/model-source";
-import { buildLogitsGraph, buildLossGraph, buildTrainingGraph, type WeightsHeader } from "@gradpool/models";
+import {
+  buildLogitsGraph,
+  buildLossGraph,
+  buildTrainingGraph,
+  type GraphOptions,
+  type WeightsHeader,
+} from "@gradpool/models";
 import { Golden, GOLDEN_CASES } from "./golden.js";
 
 export interface ModelGraph {
@@ -11,7 +17,7 @@ export interface ModelGraph {
   source: ModelSource;
 }
 
-/** Training with and without dropout, loss and logits, each with and without an added pad token, of every reference model. */
+/** Training with and without dropout, LoRA's and DoRA's, loss and logits, each with and without an added pad token, of every reference model. */
 export async function* modelGraphs(): AsyncGenerator<ModelGraph> {
   for (const name of GOLDEN_CASES) {
     const source = await openModel(new Golden(name).modelDir);
@@ -19,29 +25,44 @@ export async function* modelGraphs(): AsyncGenerator<ModelGraph> {
   }
 }
 
-/** The same graphs over weights that are stored in half precision, which the files here are not. */
+/** The same graphs over weights that are stored in half precision, which the files here are not, and computed in it. */
 export async function* halfPrecisionGraphs(): AsyncGenerator<ModelGraph> {
-  for await (const { name, source } of modelGraphs()) {
+  for (const name of GOLDEN_CASES) {
+    const source = await openModel(new Golden(name).modelDir);
     for (const dtype of ["F16", "BF16"] as const) {
       const tensors = new Map([...source.header.tensors].map(([key, entry]) => [key, { ...entry, dtype }]));
       for (const [kind, graph] of graphsOf(source, { tensors })) {
-        yield { name: `${name.replace(/:.*/, "")} in ${dtype}: ${kind}`, graph, source };
+        yield { name: `${name} in ${dtype}: ${kind}`, graph, source };
+      }
+      if (dtype === "BF16") continue;
+      for (const [kind, graph] of graphsOf(source, { tensors }, { keepHalves: true, halfProducts: true })) {
+        yield { name: `${name} computed in F16: ${kind}`, graph, source };
       }
     }
   }
 }
 
-function graphsOf({ model }: ModelSource, header: WeightsHeader): [kind: string, graph: Graph][] {
+function graphsOf(
+  { model }: ModelSource,
+  header: WeightsHeader,
+  precision: Pick<GraphOptions, "keepHalves" | "halfProducts"> = {},
+): [kind: string, graph: Graph][] {
   const { modules } = model.description;
   const { embedding, head } = model.tokenTables;
   const rowOf = (table: string) => new Float32Array(header.tensors.get(table)?.shape[1] ?? 0);
   const padRows = new Map([embedding, head].map((table) => [table, rowOf(table)]));
+  const dora = {
+    targets: modules.map((module) => ({ ...module, useDora: true })),
+    squaredNorms: new Map(modules.map(({ name, outFeatures }) => [name, new Float32Array(outFeatures)])),
+  };
   return [{}, { padRows }].flatMap((pad): [string, Graph][] => {
-    const options = { model, header, targets: modules, ...pad };
+    const options = { model, header, targets: modules, ...pad, ...precision };
     const suffix = "padRows" in pad ? " with an added pad token" : "";
     return [
       [`training${suffix}`, buildTrainingGraph({ ...options, dropout: false })],
       [`training with dropout${suffix}`, buildTrainingGraph({ ...options, dropout: true })],
+      [`DoRA${suffix}`, buildTrainingGraph({ ...options, ...dora, dropout: false })],
+      [`DoRA with dropout${suffix}`, buildTrainingGraph({ ...options, ...dora, dropout: true })],
       [`loss${suffix}`, buildLossGraph(options)],
       [`logits${suffix}`, buildLogitsGraph(options)],
     ];

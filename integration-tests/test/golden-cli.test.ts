@@ -40,6 +40,7 @@ for (const name of GOLDEN_CASES) {
       use_rslora: String(lora.useRslora),
       use_dora: String(lora.useDora),
       target_modules: lora.targetModules.join(","),
+      dtype: recipe.dtype ?? "float32",
       trainers: 2,
     };
     const patterns = { rank_pattern: lora.rankPattern, alpha_pattern: lora.alphaPattern };

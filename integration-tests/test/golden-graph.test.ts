@@ -11,8 +11,9 @@ import {
   adapterError,
   magnitudeError,
   TOLERANCE,
+  Workspace,
 } from "@gradpool/integration-tests";
-import { openModel, type ModelSource } from "@gradpool/model-source";
+import { float16Weights, openModel, type ModelSource } from "@gradpool/model-source";
 import { selectTargets } from "@gradpool/models";
 import { AdamW, clipGradNorm, learningRate } from "@gradpool/optim";
 import { LogitsSession, TrainingSession, type Batch } from "@gradpool/runtime";
@@ -45,7 +46,10 @@ for (const name of GOLDEN_CASES) {
       const { recipe, steps } = golden;
       const { lora } = golden;
       const targets = adaptedModules(selectTargets(source.model.description, lora.targetModules), lora);
-      const base = { source, targets, padRow: golden.addsPadToken };
+      const keepHalves = recipe.dtype === "float16";
+      await using workspace = await Workspace.create();
+      const trained = keepHalves ? await float16Weights(source, workspace.path("cache")) : source;
+      const base = { source: trained, targets, padRow: golden.addsPadToken, keepHalves };
       await using session = await TrainingSession.create(base, { threads: THREADS, dropout: false });
       const start = readFileSync(`${golden.dir}init_adapter/adapter_model.safetensors`);
       const tensors = readAdapter(start, targets, lora.r);

@@ -1,3 +1,5 @@
+export { parseJson } from "./json.js";
+
 /** What kind of failure it is; each maps to one gRPC status. */
 export type ErrorCode =
   | "invalid_argument"

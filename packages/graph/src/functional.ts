@@ -91,6 +91,8 @@ export const splitInto = (x: Value, lengths: readonly Dim[], axis: number): Valu
 
 /** Rows of `table` [V, …] at `indices`. */
 export const gather = (table: Value, indices: Value) => one("Gather", [table, indices], { axis: 0 });
+/** The same in float32, whatever the table is kept in. */
+export const embed = (table: Value, indices: Value) => cast(gather(table, indices), "float32");
 /** x[n, indices[n, k]] for x [N, V], indices [N, K]. */
 export const gatherElements = (x: Value, indices: Value) => one("GatherElements", [x, indices], { axis: 1 });
 

@@ -55,11 +55,16 @@ export class Graph {
   readonly literals = new Map<Value, Literal>();
   /** Inputs that carry a shape: what a runtime feeds once it knows the symbols' values. */
   readonly shapeInputs = new Map<Value, Shape>();
+  /** Shapes that become known while the graph runs, but are known before: see reshapeBehind. */
+  readonly lateShapes = new Map<Value, Shape>();
   readonly nodes: Node[] = [];
   readonly outputs = new Map<string, Value>();
   tape: TapeEntry[] = [];
   #names = 0;
   #recording = true;
+
+  /** `halfProducts`: the device multiplies float16 matrices, as weights that are kept so ask for. */
+  constructor(readonly halfProducts = false) {}
 
   /** An input that the runtime feeds; gradients are taken with respect to trainable ones. */
   input(name: string, dtype: Dtype, shape: Shape, options: { trainable?: boolean } = {}): Value {
@@ -100,6 +105,13 @@ export class Graph {
     const value = this.input(`shape[${dims.join(",")}]`, "int64", [dims.length]);
     this.shapeInputs.set(value, dims);
     return value;
+  }
+
+  /** `weight` as it is, but not before `zero` [1], an int64 0, is known. */
+  reshapeBehind(weight: Value, zero: Value): Value {
+    const [shape] = this.apply("Add", [this.shapeVector(weight.shape), zero]) as [Value];
+    this.lateShapes.set(shape, weight.shape);
+    return this.apply("Reshape", [weight, shape])[0] as Value;
   }
 
   /** Applies an op of the table and records it on the tape. */

@@ -6,6 +6,7 @@ export {
   concat,
   cos,
   div,
+  embed,
   erf,
   exp,
   gather,
@@ -39,6 +40,7 @@ export { gelu, silu } from "./groups/activations.js";
 export { attention } from "./groups/attention.js";
 export type { CachedMask } from "./groups/cached-attention.js";
 export { checkpoint } from "./groups/checkpoint.js";
+export { widened } from "./groups/weight-product.js";
 export { dropout, type DropoutMask } from "./groups/dropout.js";
 export { linearCrossEntropy } from "./groups/cross-entropy.js";
 export { adaptedLinear } from "./groups/adapted-linear.js";

@@ -3,4 +3,5 @@ export { modelPath, type ModelPath } from "./model-path.js";
 export { downloadText, modelPlaces, type ModelPlaces, type OpenOptions } from "./model-places.js";
 export { moduleWeight, squaredNorms, weightNorms } from "./module-weights.js";
 export { tensorPieces } from "./tensor-pieces.js";
+export { float16Weights } from "./float16-weights.js";
 export { meanRow } from "./mean-row.js";

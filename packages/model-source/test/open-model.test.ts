@@ -37,6 +37,16 @@ test("a good model opens", async () => {
   assert.match(modelHash, /^[0-9a-f]{64}$/);
 });
 
+test("a config.json that is nested without end, wherever", async () => {
+  for (const field of ["model_type", "n_embd", "activation_function", "unknown"]) {
+    await editConfig({ [field]: "HERE" });
+    const config = await readFile(join(dir, "config.json"), "utf8");
+    await writeFile(join(dir, "config.json"), config.replace('"HERE"', "[".repeat(200_000) + "]".repeat(200_000)));
+    await refuses("data_loss", /config\.json is not valid JSON; get the model again/);
+    await cp(GOLDEN_MODEL, dir, { recursive: true });
+  }
+});
+
 test("no such folder", () => refuses("not_found", /does not exist; give a folder/, join(dir, "nowhere")));
 test("a file instead of a folder", () => refuses("not_found", /is a file/, join(dir, "config.json")));
 test("no config.json", async () => {

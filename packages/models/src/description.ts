@@ -49,7 +49,7 @@ export interface DropoutSite {
 /** What a family builds its layers from. */
 export interface ForwardContext {
   graph: Graph;
-  /** A weight of the file as float32, by its name there. */
+  /** A weight of the file, by its name there: float32, or a matrix in float16. */
   weight(name: string): Value;
   /** The embedding or head [V, C], with the pad token's row where one was added. */
   tokenTable(name: string): Value;

@@ -9,7 +9,7 @@ import {
   add,
   attention,
   dropout,
-  gather,
+  embed,
   layerNorm,
   reshape,
   rotary,
@@ -189,7 +189,7 @@ function forward(config: GptNeoxConfig, context: ForwardContext): Value {
   };
 
   const drop = (x: Value, site: string) => dropout(x, dropoutMask(`gpt_neox.${site}`));
-  let x = drop(reshape(gather(tokenTable("gpt_neox.embed_in.weight"), ids), ["rest", width]), "emb_dropout");
+  let x = drop(reshape(embed(tokenTable("gpt_neox.embed_in.weight"), ids), ["rest", width]), "emb_dropout");
   for (let layer = 0; layer < layers; layer++) {
     const part = `layers.${layer}`;
     x = block(x, (before) => {

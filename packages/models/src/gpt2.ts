@@ -5,7 +5,7 @@ import {
   add,
   attention,
   dropout,
-  gather,
+  embed,
   layerNorm,
   reshape,
   split,
@@ -165,8 +165,8 @@ function forward(config: Gpt2Config, prefix: string, context: ForwardContext): V
   const toHeads = (x: Value) => transpose(reshape(x, ["B", "S", heads, width / heads]), [0, 2, 1, 3]);
 
   const embedded = add(
-    gather(tokenTable(`${prefix}wte.weight`), ids),
-    gather(weight(`${prefix}wpe.weight`), positions),
+    embed(tokenTable(`${prefix}wte.weight`), ids),
+    embed(weight(`${prefix}wpe.weight`), positions),
   );
   const drop = (x: Value, site: string) => dropout(x, dropoutMask(`transformer.${site}`));
   let x = drop(reshape(embedded, ["rest", width]), "drop");

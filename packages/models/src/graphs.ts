@@ -12,6 +12,7 @@ import {
   Graph,
   greater,
   linearCrossEntropy,
+  mul,
   reshape,
   verify,
   where,
@@ -30,6 +31,10 @@ export interface GraphOptions {
   targets: readonly AdaptedModule[];
   /** Of the targets with DoRA: the squared norm of each output's weights [out], by module. */
   squaredNorms?: ReadonlyMap<string, Float32Array>;
+  /** Matrices that lie in float16 stay so, instead of being widened when the session is made. */
+  keepHalves?: boolean;
+  /** The device multiplies float16 matrices: with those that stay so, it does. */
+  halfProducts?: boolean;
   /** Row [C] that an added pad token gets, by table; without one the tables stay as they are. */
   padRows?: ReadonlyMap<string, Float32Array>;
 }
@@ -48,6 +53,8 @@ export interface TrainingOptions {
 export const maskName = (module: string) => `dropout_mask.${module}`;
 /** By what dropout lets the kept elements grow: DoRA needs it apart from the scaling. */
 export const DROPOUT_FACTOR = "dropout_factor";
+/** What the loss is multiplied by before its gradient is taken, where halves are kept. */
+export const LOSS_SCALE = "loss_scale";
 export const scalingName = (module: string) => `lora_scaling.${module}`;
 /** The symbol of the rank of the i-th target. */
 export const rankSymbol = (target: number) => `r${target}`;
@@ -56,13 +63,15 @@ export const gradientName = (tensor: string) => `gradient.${tensor}`;
 /**
  * Inputs: ids [B, S], positions [S], targets and weights [B·S]; per module a scaling and its LoRA
  * tensors, of a rank of their own; with dropout a bool mask [B·S, in] per module (1 keeps; the factor
- * 1 / (1 − p) belongs into the scaling, with DoRA into an input of its own), with the model's own dropouts one per site. Outputs: loss_sum, and one gradient per LoRA tensor.
+ * 1 / (1 − p) belongs into the scaling, with DoRA into an input of its own), with the model's own dropouts one per site; a loss scale where halves are kept. Outputs: loss_sum, and one
+ * gradient per LoRA tensor, of the scaled loss.
  */
 export function buildTrainingGraph(options: GraphOptions & TrainingOptions): Graph {
   const { graph, hidden, head, trainables } = buildForward(options, options);
   const loss = linearCrossEntropy(hidden, head(), ...lossInputs(graph));
   graph.output("loss_sum", loss);
-  for (const [i, gradient] of backward(loss, trainables).entries()) {
+  const scaled = options.keepHalves ? mul(loss, graph.input(LOSS_SCALE, "float32", [])) : loss;
+  for (const [i, gradient] of backward(scaled, trainables).entries()) {
     graph.output(gradientName((trainables[i] as Value).name), gradient);
   }
   verify(graph);
@@ -96,17 +105,18 @@ interface Forward {
  * positions [S].
  */
 export function buildForward(
-  { model, header, targets, squaredNorms, padRows }: GraphOptions,
+  { model, header, targets, squaredNorms, keepHalves, halfProducts, padRows }: GraphOptions,
   training?: TrainingOptions,
   maskOf: (positions: Value) => Value = causalMask,
 ): Forward {
-  const graph = new Graph();
+  const graph = new Graph(halfProducts);
   const ids = graph.input("ids", "int64", ["B", "S"]);
   const positions = graph.input("positions", "int64", ["S"]);
-  const weights = weightReader(graph, header);
+  const weights = weightReader(graph, header, keepHalves ?? false);
   const tokenTable = memoize((name) => {
     const row = padRows?.get(name);
-    return row ? concat(weights(name), graph.literal(row, [1, row.length]), 0) : weights(name);
+    const table = weights(name);
+    return row ? concat(table, cast(graph.literal(row, [1, row.length]), table.dtype), 0) : table;
   });
   const trainables: Value[] = [];
   const branches = new Map<string, LoraBranch | DoraBranch>();
@@ -171,13 +181,14 @@ function siteMask(graph: Graph, { name, probability, shape }: DropoutSite): Drop
   return { keep: graph.input(maskName(name), "bool", shape), factor: 1 / (1 - probability) };
 }
 
-function weightReader(graph: Graph, header: WeightsHeader): (name: string) => Value {
+function weightReader(graph: Graph, header: WeightsHeader, keepHalves: boolean): (name: string) => Value {
   return memoize((name) => {
     const entry = header.tensors.get(name);
     if (!entry) throw new Error(`weight ${name} was not checked when the model was opened`);
     const dtype = WEIGHT_DTYPES[entry.dtype as WeightDtype];
     const slice = { file: entry.file, offset: entry.begin, length: entry.end - entry.begin };
-    return cast(graph.weight(name, dtype, entry.shape, slice), "float32");
+    const weight = graph.weight(name, dtype, entry.shape, slice);
+    return keepHalves && dtype === "float16" && entry.shape.length > 1 ? weight : cast(weight, "float32");
   });
 }
 

@@ -15,6 +15,7 @@ export {
   maskName,
   rankSymbol,
   DROPOUT_FACTOR,
+  LOSS_SCALE,
   scalingName,
   type GraphOptions,
   type TrainingOptions,

@@ -8,7 +8,7 @@ import {
   adaptedLinear,
   add,
   attention,
-  gather,
+  embed,
   mul,
   reshape,
   rmsNorm,
@@ -174,7 +174,7 @@ function forward(config: LlamaConfig, context: ForwardContext): Value {
     return transpose(headNorm ? norm(split, headNorm) : split, [0, 2, 1, 3]);
   };
 
-  let x = reshape(gather(tokenTable("model.embed_tokens.weight"), ids), ["rest", width]);
+  let x = reshape(embed(tokenTable("model.embed_tokens.weight"), ids), ["rest", width]);
   for (let layer = 0; layer < layers; layer++) {
     const part = `layers.${layer}`;
     const headNorm = (name: string) => (config.normalizesHeads ? `${part}.self_attn.${name}` : undefined);

@@ -7,7 +7,7 @@
  * tokens (S = 1). Families know nothing of it: the mask that their attention takes does the remembering. Rotary keys
  * are kept rotated, by their positions.
  */
-import { gather, matmul, verify, type CachedMask, type Graph, type Value } from "@gradpool/graph";
+import { cast, gather, matmul, verify, type CachedMask, type Graph, type Value } from "@gradpool/graph";
 import { buildForward, causalMask, type GraphOptions } from "./graphs.js";
 
 const PAST = "past.";
@@ -31,7 +31,7 @@ export function buildLogitsGraph(options: GraphOptions): Graph {
   const maskOf = (positions: Value) => cachedMask(positions, present);
   const { graph, hidden, head } = buildForward(options, undefined, maskOf);
   const rows = graph.input("rows", "int64", ["K"]);
-  graph.output("logits", matmul(gather(hidden, rows), head(), { transB: true }));
+  graph.output("logits", matmul(gather(hidden, rows), cast(head(), "float32"), { transB: true }));
   for (const [name, value] of present) graph.output(name, value);
   verify(graph);
   return graph;

@@ -15,6 +15,9 @@ export const LR_SCHEDULERS = [
   "inverse_sqrt",
 ] as const;
 
+/** What the base's weights may be while they train an adapter. */
+export const DTYPES = ["float32", "float16"] as const;
+
 /** The recipe of a run that asks for nothing else. */
 export function defaultRecipe(): Recipe {
   return {
@@ -67,6 +70,7 @@ export function defaultRecipe(): Recipe {
     earlyStoppingThreshold: 0,
     modelDropout: true,
     gradientCheckpointing: false,
+    dtype: "float32",
   };
 }
 
@@ -125,6 +129,9 @@ export function checkRecipe(recipe: Recipe): void {
     finite(`alpha_pattern of ${pattern}`, alpha, alpha > 0, "greater than 0");
   }
   require(lora.targetModules.length > 0, "target_modules", "empty", "at least one module name, such as c_attn");
+  // A client that does not know the field leaves it empty.
+  const dtypes: readonly string[] = ["", ...DTYPES];
+  require(dtypes.includes(recipe.dtype), "dtype", recipe.dtype, `one of ${DTYPES.join(", ")}`);
   checkSchedule(recipe);
   checkEvaluation(recipe);
 }

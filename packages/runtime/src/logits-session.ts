@@ -18,7 +18,7 @@ export class LogitsSession {
   ) {}
 
   static async create(base: Base, options: SessionOptions): Promise<LogitsSession> {
-    const graph = buildLogitsGraph(await graphOptions(base));
+    const graph = buildLogitsGraph(await graphOptions(base, options));
     const past = graph.inputs
       .filter(({ name }) => presentName(name) !== undefined)
       .map(({ name, shape }) => ({ name, heads: Number(shape[1]), size: Number(shape[3]) }));

@@ -4,6 +4,7 @@ import {
   buildLossGraph,
   buildTrainingGraph,
   DROPOUT_FACTOR,
+  LOSS_SCALE,
   gradientName,
   maskName,
   rankSymbol,
@@ -22,6 +23,11 @@ export interface Base {
   targets: readonly AdaptedModule[];
   /** The embedding has grown by one row, the mean of the others. */
   padRow: boolean;
+  /**
+   * Matrices of the source in float16 stay so in memory. A processor widens each where it is used; CUDA multiplies
+   * halves, which is why the loss is scaled then.
+   */
+  keepHalves?: boolean;
 }
 
 export interface Adapter {
@@ -39,7 +45,7 @@ export interface LossResult {
 }
 
 export interface TrainingResult extends LossResult {
-  /** d lossSum / d tensor, under the adapter's names. */
+  /** d lossSum / d tensor, times the loss scale, under the adapter's names. */
   gradients: AdapterTensors;
 }
 
@@ -53,11 +59,12 @@ export class TrainingSession {
 
   /** With LoRA's dropout or the model's own, every `run` must give a key for the masks. */
   static async create(base: Base, options: SessionOptions & TrainingOptions): Promise<TrainingSession> {
-    const graph = buildTrainingGraph({ ...(await graphOptions(base)), ...options });
+    const graph = buildTrainingGraph({ ...(await graphOptions(base, options)), ...options });
     return new TrainingSession(await Session.create(graph, base.source, options), base, options);
   }
 
-  async run(batch: Batch, adapter: Adapter, key?: DropoutKey): Promise<TrainingResult> {
+  /** `lossScale`: what the gradients are multiplied by, where the base keeps halves. */
+  async run(batch: Batch, adapter: Adapter, key?: DropoutKey, lossScale = 1): Promise<TrainingResult> {
     const { feeds, symbols, targetTokens } = lossFeeds(batch);
     const { dropout, modelDropout } = this.options;
     if (modelDropout) feedMasks(feeds, siteMasks(this.base.source.model.dropouts, symbols, needed(key)));
@@ -65,6 +72,7 @@ export class TrainingSession {
     // The masks are 0 and 1: what dropout adds to the kept elements rides on the scaling, or is an input (DoRA).
     const kept = dropout ? 1 - needed(key).probability : 1;
     const ranks = feedAdapter(feeds, this.base.targets, adapter, kept);
+    feeds.set(LOSS_SCALE, Float32Array.of(lossScale));
     const outputs = await this.session.run({ ...symbols, ...ranks }, feeds);
     const gradients: AdapterTensors = new Map();
     for (const name of loraTensorNames(this.base.targets)) {
@@ -91,7 +99,7 @@ export class LossSession {
   ) {}
 
   static async create(base: Base, options: SessionOptions): Promise<LossSession> {
-    const graph = buildLossGraph(await graphOptions(base));
+    const graph = buildLossGraph(await graphOptions(base, options));
     const session = await Session.create(graph, base.source, { ...options, unpackedWeights: true });
     return new LossSession(session, base);
   }
@@ -109,12 +117,23 @@ export class LossSession {
 }
 
 /** What a base's graphs are built from. */
-export async function graphOptions({ source, targets, padRow }: Base): Promise<GraphOptions> {
+export async function graphOptions(
+  { source, targets, padRow, keepHalves = false }: Base,
+  { cudaDevice }: SessionOptions,
+): Promise<GraphOptions> {
+  const halfProducts = keepHalves && cudaDevice !== undefined;
   const norms = new Map<string, Float32Array>();
   for (const target of targets) {
     if (target.useDora) norms.set(target.name, Float32Array.from(await squaredNorms(source, target)));
   }
-  const options = { model: source.model, header: source.header, targets, squaredNorms: norms };
+  const options = {
+    model: source.model,
+    header: source.header,
+    targets,
+    squaredNorms: norms,
+    keepHalves,
+    halfProducts,
+  };
   if (!padRow) return options;
   const { embedding, head } = source.model.tokenTables;
   const padRows = new Map<string, Float32Array>();

@@ -8,11 +8,11 @@ export {
   type HttpServerOptions,
   type RunningHttpServer,
 } from "./http-server.js";
-export { createLogger, type Logger } from "./logger.js";
-export { runService, type Service, type ServiceMessage } from "./run-service.js";
 export { BoundedLabels, OTHER } from "./bounded-labels.js";
 export { grpcObserver, type AnsweredCall } from "./grpc-metrics.js";
+export { createLogger, type Logger } from "./logger.js";
 export { MetricSet, type Reading } from "./metric-set.js";
+export { runService, type Service, type ServiceMessage } from "./run-service.js";
 export { Registry } from "prom-client";
 export { readPidFile, writePidFile, type PidFile } from "./pid-file.js";
 export { identityOf, isAlive, processIdentity, type ProcessIdentity } from "./process-identity.js";

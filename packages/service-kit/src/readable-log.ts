@@ -12,6 +12,11 @@ const LEVEL_NAMES: Record<number, string> = {
 /** Fields that are said in their own place, or that a terminal does not need. */
 const OWN_PLACE = new Set(["level", "time", "pid", "hostname", "name", "msg", "err", "stack"]);
 
+/** What a terminal would obey. */
+const CONTROL = /[\u0000-\u001f\u007f-\u009f]/g;
+const escaped = (sign: string) => (sign === "\n" ? "\\n" : `\\u${sign.charCodeAt(0).toString(16).padStart(4, "0")}`);
+const visible = (text: string) => text.replace(CONTROL, escaped);
+
 /** "12:34:56.789 INFO  trainer: connected coordinator=127.0.0.1:7070"; stacks follow on lines of their own. */
 export function readableLine(json: string): string {
   let line: Record<string, unknown>;
@@ -23,8 +28,11 @@ export function readableLine(json: string): string {
   const { level, time, name, msg = "", err, stack } = line;
   const at = new Date(Number(time)).toISOString().slice(11, 23);
   const fields = Object.entries(line).filter(([key]) => !OWN_PLACE.has(key));
-  const details = fields.map(([key, value]) => ` ${key}=${typeof value === "string" ? value : JSON.stringify(value)}`);
+  const details = fields.map(
+    ([key, value]) => ` ${key}=${visible(typeof value === "string" ? value : JSON.stringify(value))}`,
+  );
   const stacks = [stack, (err as { stack?: unknown } | undefined)?.stack].filter((text) => typeof text === "string");
-  const head = `${at} ${(LEVEL_NAMES[Number(level)] ?? String(level)).padEnd(5)} ${String(name)}: ${String(msg)}`;
-  return `${[head + details.join(""), ...stacks].join("\n")}\n`;
+  const head = `${at} ${(LEVEL_NAMES[Number(level)] ?? String(level)).padEnd(5)} ${String(name)}: ${visible(String(msg))}`;
+  const below = stacks.flatMap((text) => text.split("\n").map(visible));
+  return `${[head + details.join(""), ...below].join("\n")}\n`;
 }

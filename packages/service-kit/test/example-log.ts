@@ -4,6 +4,6 @@ import { inSpan, startTracing } from "@gradpool/tracing";
 
 const tracing = await startTracing("example", process.env, () => {});
 const log = createLogger("example", process.env);
-log.info("outside with a-secret-token");
+log.info({ modelId: "\u001b[31m\nred" }, "outside with a-secret-token");
 await inSpan("span", {}, async () => log.error({ runId: "run-1", err: new Error("broken") }, "inside"));
 await tracing[Symbol.asyncDispose]();

@@ -23,7 +23,10 @@ test("JSON lines: trace ids within a span, no secrets", () => {
 
 test("lines for people", () => {
   const lines = linesOf({ GRADPOOL_LOG_FORMAT: "pretty" });
-  assert.match(lines[0] ?? "", /^\d\d:\d\d:\d\d\.\d{3} INFO {2}example: outside with a-secret-token$/);
+  assert.match(
+    lines[0] ?? "",
+    /^\d\d:\d\d:\d\d\.\d{3} INFO {2}example: outside with a-secret-token modelId=\\u001b\[31m\\nred$/,
+  );
   assert.match(lines[1] ?? "", /^\d\d:\d\d:\d\d\.\d{3} ERROR example: inside runId=run-1$/);
   assert.match(lines[2] ?? "", /^Error: broken$/);
   assert.match(lines[3] ?? "", /^ {4}at /);

@@ -3,42 +3,16 @@ import assert from "node:assert/strict";
 import { readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { suite, test } from "node:test";
-import { Tokenizer } from "tokenizers";
-import { type HfTokenizer, lastCut, loadTokenizer } from "../src/index.js";
+import { lastCut, loadTokenizer } from "../src/index.js";
 import { FIXTURES, ROOT, TINY_CODER, withCopy } from "./folders.js";
 import { everyCodePoint, generator, mixedTexts, sourceTexts } from "./mixed-text.js";
+import { assertSame, theirs } from "./same-ids.js";
 
 const GOLDEN = join(ROOT, "integration-tests/fixtures/golden");
 
 async function foldersIn(parent: string, within: string): Promise<string[]> {
   const entries = await readdir(parent, { withFileTypes: true });
   return entries.filter((entry) => entry.isDirectory()).map(({ name }) => join(parent, name, within));
-}
-
-/** Texts per call of the other library. */
-const BATCH = 16;
-
-async function assertSame(tokenizer: HfTokenizer, theirs: Tokenizer, texts: string[]): Promise<number> {
-  let bytes = 0;
-  for (let start = 0; start < texts.length; start += BATCH) {
-    const batch = texts.slice(start, start + BATCH);
-    const encodings = await theirs.encodeBatch(batch);
-    for (const [i, text] of batch.entries()) {
-      const ids = tokenizer.encode(text);
-      const expected = Int32Array.from(encodings[i]?.getIds() ?? []);
-      if (!Buffer.from(ids.buffer).equals(Buffer.from(expected.buffer))) {
-        const at = ids.findIndex((id, j) => id !== expected[j]);
-        const near = (all: Int32Array) => tokenizer.decode(all.subarray(Math.max(0, at - 3), at + 4));
-        assert.fail(`id ${at} of text ${start + i} differs: ${JSON.stringify([near(ids), near(expected)])}`);
-      }
-      bytes += Buffer.byteLength(text);
-    }
-  }
-  return bytes;
-}
-
-function theirs(tokenizer: HfTokenizer): Tokenizer {
-  return Tokenizer.fromString(Buffer.from(tokenizer.files().get("tokenizer.json") ?? "").toString());
 }
 
 suite("same ids as Hugging Face's tokenizers", () => {

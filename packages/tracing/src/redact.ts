@@ -6,8 +6,8 @@ const SECRET_VARIABLE = /(TOKEN|PASSWORD|PASSWD|SECRET|CREDENTIALS?|API_?KEY|SEC
 const MIN_SECRET_LENGTH = 8;
 /** Tokens of the Hugging Face hub, wherever they come from. */
 const HUB_TOKEN = /\bhf_[A-Za-z0-9]{16,}/g;
-/** scheme://user:password@host and scheme://token@host, also within JSON. */
-const URL_CREDENTIALS = /\b([a-z][a-z0-9+.-]*:\/\/)[^\s/@"'\\<>]+@/gi;
+/** scheme://user:password@host and scheme://token@host, also within JSON. Schemes are short: a long text takes no long time. */
+const URL_CREDENTIALS = /\b([a-z][a-z0-9+.-]{0,30}:\/\/)[^\s/@"'\\<>]+@/gi;
 const BEARER = /\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{8,}/gi;
 
 const GONE = "[redacted]";

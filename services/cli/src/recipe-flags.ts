@@ -1,6 +1,6 @@
 /** The flags that make up a recipe: one table for parsing, help and documentation. */
 import { GradpoolError } from "@gradpool/errors";
-import { checkRecipe, defaultRecipe, LR_SCHEDULERS } from "@gradpool/recipe";
+import { checkRecipe, defaultRecipe, DTYPES, LR_SCHEDULERS } from "@gradpool/recipe";
 import type { LoraRecipe, Recipe } from "@gradpool/rpc";
 import { UsageError } from "./usage-error.js";
 
@@ -70,6 +70,7 @@ export const RECIPE_FLAGS: readonly RecipeFlag[] = [
   recipe("seed", "integer", "seed", "decides the adapter's start, shuffling and dropout"),
   recipe("model_dropout", "boolean", "modelDropout", "the model's own dropouts are active, as its config.json says"),
   recipe("gradient_checkpointing", "boolean", "gradientCheckpointing", "less memory for more time; the same result"),
+  recipe("dtype", "text", "dtype", `of the base's weights in memory: ${DTYPES.join(", ")}`),
   lora("lora_r", "integer", "r", "rank of the adapter"),
   lora("lora_alpha", "number", "alpha", "scaling is lora_alpha / lora_r"),
   lora("lora_dropout", "number", "dropout", "share of a LoRA input's elements that are dropped"),

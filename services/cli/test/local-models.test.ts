@@ -128,6 +128,8 @@ describe("gradpool sample", () => {
       assert.match(damaged.stderr, /^gradpool: .*adapter_model\.safetensors.*\n$/);
       await writeFile(join(folder, "adapter_config.json"), "{");
       assert.match((await run([...argv, folder])).stderr, /adapter_config.json is not valid JSON; /);
+      await writeFile(join(folder, "adapter_config.json"), `{"r": ${"[".repeat(200_000)}${"]".repeat(200_000)}}`);
+      assert.match((await run([...argv, folder])).stderr, /adapter_config.json is not valid JSON; /);
     });
   });
 });

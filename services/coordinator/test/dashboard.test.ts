@@ -1,6 +1,6 @@
 /** The coordinator's HTTP port: the API, its events, and who may not ask. */
 import assert from "node:assert/strict";
-import { request } from "node:http";
+import { request, type IncomingMessage } from "node:http";
 import { once } from "node:events";
 import { text } from "node:stream/consumers";
 import { describe, test } from "node:test";
@@ -51,7 +51,7 @@ async function ask(
   const [host, port] = address.split(":");
   const sent = request({ host, port, path, method, headers });
   sent.end(body);
-  const [response] = (await once(sent, "response")) as [import("node:http").IncomingMessage];
+  const [response] = (await once(sent, "response")) as [IncomingMessage];
   return { status: response.statusCode ?? 0, headers: response.headers, body: await text(response) };
 }
 
@@ -193,7 +193,6 @@ describe("a run's events", () => {
 
   test("are refused where there is no such run or step", TIMEOUT, async () => {
     await using server = await serve({
-      // eslint-disable-next-line require-yield
       async *watchRun() {
         throw new GradpoolError("not_found", "there is no run x");
       },

@@ -4,7 +4,8 @@ import { describe, it } from "node:test";
 import { initAdapter, loraTensorNames, type AdapterTensors } from "@gradpool/adapter";
 import { defaultRecipe } from "@gradpool/recipe";
 import type { PreparedRun } from "../src/runs/prepare.js";
-import { Training } from "../src/runs/training.js";
+import { readTrainingState, stateTensors, Training } from "../src/runs/training.js";
+import { writeSafetensors } from "@gradpool/safetensors";
 import { failure } from "./support.js";
 
 const TARGETS = [
@@ -12,7 +13,7 @@ const TARGETS = [
   { name: "transformer.h.0.attn.c_proj", inFeatures: 3, outFeatures: 6 },
 ];
 
-function newTraining(changes: object = {}): Training {
+function newTraining(changes: object = {}, more: object = {}): Training {
   const { lora, ...recipe } = defaultRecipe();
   assert.ok(lora);
   const complete = { ...recipe, lora: { ...lora, r: 2 }, ...changes };
@@ -24,6 +25,7 @@ function newTraining(changes: object = {}): Training {
     adapter,
     source,
     totalSteps: 10,
+    ...more,
   } as unknown as PreparedRun);
 }
 
@@ -111,6 +113,70 @@ describe("a step", () => {
     for (const { data } of result.gradients.values()) data[0] = NaN;
     training.accept(0, result);
     assert.throws(() => training.applyStep(0, 1), failure("failed_precondition", /^step 1: gradient norm is NaN; /));
+  });
+
+  it("is skipped where a scaled loss makes gradients infinite, as if its rows were not there", () => {
+    const options = { dtype: "float16", lrScheduler: "linear", warmupSteps: 0 };
+    const [training, without] = [newTraining(options), newTraining({ ...options, dtype: "float32" })];
+    const scaled = (microBatch: number, factor: number) => {
+      const result = resultOf(microBatch, TOKENS[microBatch] ?? 0);
+      for (const { data } of result.gradients.values()) data.forEach((value, i) => (data[i] = value * factor));
+      return result;
+    };
+    const files = [Buffer.from(training.adapterFile())];
+    assert.equal(training.lossScale, 65_536);
+    training.accept(0, scaled(0, 65_536));
+    training.accept(1, scaled(1, Infinity));
+    const { step, gradNorm, learningRate, loss, tokens } = training.applyStep(0, 1);
+    assert.deepEqual([step, gradNorm, learningRate, tokens], [1, 0, 0, 16]);
+    assert.ok(loss > 0);
+    assert.deepEqual(training.lossScaling, { scale: 32_768, goodSteps: 0, skippedSteps: [1] });
+    assert.deepEqual([training.version, training.optimizerState.step], [1, 0]);
+    assert.deepEqual(Buffer.from(training.adapterFile()), files[0]);
+    for (const microBatch of [0, 1]) {
+      training.accept(microBatch, scaled(microBatch, training.lossScale));
+      without.accept(microBatch, scaled(microBatch, 1));
+    }
+    const made = training.applyStep(0, 1);
+    assert.deepEqual({ ...made, step: 1 }, without.applyStep(0, 1));
+    assert.deepEqual(training.adapterFile(), without.adapterFile());
+    assert.deepEqual(training.lossScaling, { scale: 32_768, goodSteps: 1, skippedSteps: [1] });
+    assert.equal(without.lossScaling, undefined);
+  });
+
+  it("is refused when no loss scale makes its gradients finite", () => {
+    const training = newTraining({ dtype: "float16" });
+    const overflow = () => {
+      const result = resultOf(0, 11);
+      for (const { data } of result.gradients.values()) data[0] = NaN;
+      training.accept(0, result);
+      return training.applyStep(0, 1);
+    };
+    for (let scale = 65_536; scale > 1; scale /= 2) overflow();
+    assert.equal(training.lossScale, 1);
+    assert.throws(overflow, failure("failed_precondition", /^step 17: gradient norm is NaN; /));
+  });
+
+  it("goes on behind a skipped one with the same bits", () => {
+    const whole = newTraining({ dtype: "float16" });
+    const make = (training: Training, factor: number) => {
+      const result = resultOf(2, 4);
+      for (const { data } of result.gradients.values()) data.forEach((value, i) => (data[i] = value * factor));
+      training.accept(0, result);
+      return training.applyStep(0, 1);
+    };
+    for (const factor of [1, Infinity, 1]) make(whole, factor);
+    const saved = writeSafetensors(stateTensors(whole, undefined));
+    const { lossScaling, adapter } = whole;
+    const resumed = {
+      ...readTrainingState(saved, 3 - (lossScaling?.skippedSteps.length ?? 0), "state"),
+      ...{ lossScaling, steps: [] },
+    };
+    const again = newTraining({ dtype: "float16" }, { resumed, adapter: structuredClone(adapter) });
+    assert.equal(again.version, 3);
+    for (const factor of [1, Infinity, 1]) assert.deepEqual(make(again, factor), make(whole, factor));
+    assert.deepEqual(again.adapterFile(), whole.adapterFile());
+    assert.deepEqual(again.lossScaling, whole.lossScaling);
   });
 
   it("is refused when its loss explodes", () => {

@@ -17,6 +17,10 @@ export interface ComputeTask {
   gradientCheckpointing: boolean;
   /** The adapter has DoRA's magnitude vectors. */
   useDora: boolean;
+  /** "float16": the base's weights are rounded to it. */
+  dtype: string;
+  /** What the gradients are multiplied by; 0 and 1: by nothing. */
+  lossScale: number;
   /** Of modules that have others, by full name. */
   ownRanks: Readonly<Record<string, number>>;
   ownScalings: Readonly<Record<string, number>>;

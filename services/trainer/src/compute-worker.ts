@@ -37,7 +37,7 @@ function adapterOf(task: ComputeTask, targets: readonly AdaptedModule[]): Adapte
 }
 
 async function evaluate(task: ComputeTask): Promise<ComputeResult> {
-  const { session, source, targets } = await sessions.getForLoss(task.base, task.useDora);
+  const { session, source, targets } = await sessions.getForLoss(task.base, task);
   const batch = batchOf(task, source.model.description, task.base.padRow);
   const adapter = adapterOf(task, targets);
   const startedAt = performance.now();
@@ -46,15 +46,15 @@ async function evaluate(task: ComputeTask): Promise<ComputeResult> {
 }
 
 async function compute(task: ComputeTask): Promise<ComputeResult> {
-  const { modelDropout, gradientCheckpointing, useDora } = task;
+  const { modelDropout, gradientCheckpointing } = task;
   const options = { dropout: task.loraDropout > 0, modelDropout, gradientCheckpointing };
-  const { session, source, targets } = await sessions.get(task.base, options, useDora);
+  const { session, source, targets } = await sessions.get(task.base, options, task);
   const batch = batchOf(task, source.model.description, task.base.padRow);
   const { loraDropout: probability, seed, step, microBatch } = task;
   const adapter = adapterOf(task, targets);
   const startedAt = performance.now();
   const key = { probability, seed, step, microBatch };
-  const { lossSum, targetTokens, gradients } = await session.run(batch, adapter, key);
+  const { lossSum, targetTokens, gradients } = await session.run(batch, adapter, key, task.lossScale || 1);
   const computeMs = performance.now() - startedAt;
   return { lossSum, targetTokens, gradients: writeSafetensors(gradients), computeMs };
 }

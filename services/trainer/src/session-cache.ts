@@ -1,12 +1,22 @@
 import type { AdaptedModule } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
-import { openModel, type ModelPlaces, type ModelSource } from "@gradpool/model-source";
+import { float16Weights, openModel, type ModelPlaces, type ModelSource } from "@gradpool/model-source";
 import type { TrainingOptions } from "@gradpool/models";
 import type { BaseModel } from "@gradpool/rpc";
 import { LossSession, TrainingSession, type Base, type SessionOptions } from "@gradpool/runtime";
 
 /** Sessions kept, each with a copy of its base's weights; the least recently used goes first. */
 export const MAX_SESSIONS = 2;
+
+/** What is made of a base besides its targets. */
+export interface BaseVariant {
+  /** The adapter is DoRA's. */
+  useDora: boolean;
+  /** "float16": the weights are rounded to it and stay so in memory. */
+  dtype: string;
+}
+
+const PLAIN: BaseVariant = { useDora: false, dtype: "float32" };
 
 export interface LoadedBase<S extends TrainingSession | LossSession = TrainingSession> {
   session: S;
@@ -24,7 +34,7 @@ export interface SessionCacheOptions {
 }
 
 /**
- * One session per base, targets, pad row, LoRA or DoRA, and training options, for every run, rank, batch size and
+ * One session per base, targets, pad row, variant and training options, for every run, rank, batch size and
  * length (I9), and one for evaluations, which computes no gradient. Use it from one caller at a time: a
  * session may be released by the next `get`.
  */
@@ -38,41 +48,44 @@ export class SessionCache implements AsyncDisposable {
    * Errors: those of openModel; `failed_precondition` when the folder holds another model than `base` names
    * or lacks one of its modules; `resource_exhausted` when memory is short.
    */
-  get(base: BaseModel, training: Required<TrainingOptions>, useDora = false): Promise<LoadedBase> {
+  get(base: BaseModel, training: Required<TrainingOptions>, variant = PLAIN): Promise<LoadedBase> {
     const { dropout, modelDropout, gradientCheckpointing } = training;
     const options = { ...this.options.session, ...training };
-    return this.#get(base, useDora, [dropout, modelDropout, gradientCheckpointing], (graph) =>
+    return this.#get(base, variant, [dropout, modelDropout, gradientCheckpointing], (graph) =>
       TrainingSession.create(graph, options),
     );
   }
 
   /** As `get`, for losses without gradients. */
-  getForLoss(base: BaseModel, useDora = false): Promise<LoadedBase<LossSession>> {
-    return this.#get(base, useDora, "loss", (graph) => LossSession.create(graph, this.options.session));
+  getForLoss(base: BaseModel, variant = PLAIN): Promise<LoadedBase<LossSession>> {
+    return this.#get(base, variant, "loss", (graph) => LossSession.create(graph, this.options.session));
   }
 
   /** `kind`: of sessions, with which `create` goes. */
   async #get<S extends TrainingSession | LossSession>(
     base: BaseModel,
-    useDora: boolean,
+    { useDora, dtype }: BaseVariant,
     kind: readonly boolean[] | string,
     create: (graph: Base) => Promise<S>,
   ): Promise<LoadedBase<S>> {
-    const key = JSON.stringify([base.modelId, base.modelHash, base.targetModules, base.padRow, useDora, kind]);
+    const { modelId, modelHash, targetModules, padRow } = base;
+    const keepHalves = dtype === "float16";
+    const key = JSON.stringify([modelId, modelHash, targetModules, padRow, useDora, keepHalves, kind]);
     const known = this.#loaded.get(key);
     if (known) {
       this.#loaded.delete(key);
       this.#loaded.set(key, known);
       return known as LoadedBase<S>;
     }
-    const source = await openModel(base.modelId, this.options.models);
-    checkHash(base, source);
+    const opened = await openModel(base.modelId, this.options.models);
+    checkHash(base, opened);
+    const source = keepHalves ? await float16Weights(opened, this.options.models.cacheDir) : opened;
     const targets = modulesOf(base, source, useDora);
     // Before the new one takes memory.
     while (this.#loaded.size >= MAX_SESSIONS) await this.#releaseOldest();
     this.options.onLoading(base.modelId);
     const startedAt = performance.now();
-    const session = await create({ source, targets, padRow: base.padRow });
+    const session = await create({ source, targets, padRow, keepHalves });
     this.options.onLoaded(base.modelId, (performance.now() - startedAt) / 1000);
     const loaded = { session, source, targets };
     this.#loaded.set(key, loaded);

@@ -50,6 +50,8 @@ export function taskOf(taskId: string, changes: Partial<MicroBatchTask> = {}): M
     modelDropout: false,
     gradientCheckpointing: false,
     useDora: false,
+    dtype: "float32",
+    lossScale: 0,
     ownRanks: {},
     ownScalings: {},
     seed: 7,

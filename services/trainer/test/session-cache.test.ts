@@ -58,10 +58,11 @@ describe("the sessions of a compute thread", () => {
     assert.equal(await loadsBy({ ...base, padRow: true }, PLAIN), 1);
     assert.equal(await loadsBy(base, { ...PLAIN, modelDropout: true }), 1);
     assert.equal(await loadsBy(base, { ...PLAIN, gradientCheckpointing: true }), 1);
-    assert.equal(await loadsBy(base, PLAIN, true), 1);
+    assert.equal(await loadsBy(base, PLAIN, { useDora: true, dtype: "float32" }), 1);
+    assert.equal(await loadsBy(base, PLAIN, { useDora: false, dtype: "float16" }), 1);
     // Evaluations have one of their own.
     await sessions.getForLoss(base);
     await sessions.getForLoss({ ...base });
-    assert.equal(loads, 9);
+    assert.equal(loads, 10);
   });
 });

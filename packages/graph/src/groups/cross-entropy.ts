@@ -1,18 +1,6 @@
-import {
-  add,
-  div,
-  exp,
-  gather,
-  gatherElements,
-  log,
-  matmul,
-  mul,
-  reduceSum,
-  reshape,
-  rowMax,
-  sub,
-} from "../functional.js";
+import { add, div, embed, exp, gatherElements, log, mul, reduceSum, reshape, rowMax, sub } from "../functional.js";
 import type { Value } from "../graph.js";
+import { weightProduct } from "./weight-product.js";
 
 /**
  * Sum over n of weights[n] · −log softmax(h[n]·Eᵀ)[targets[n]], in nats, for hidden states h [N, C],
@@ -27,7 +15,7 @@ export function linearCrossEntropy(h: Value, head: Value, targets: Value, weight
   let e: Value;
   let z: Value;
   const forward = () => {
-    const logits = matmul(h, head, { transB: true });
+    const logits = weightProduct(h, head, { transB: true });
     const largest = rowMax(logits);
     e = exp(sub(logits, largest));
     z = reduceSum(e, [-1]);
@@ -36,8 +24,8 @@ export function linearCrossEntropy(h: Value, head: Value, targets: Value, weight
     return reduceSum(mul(nll, weights), [0], false);
   };
   return graph.withGradient([h], forward, (gradient) => {
-    const expected = div(matmul(e, head), z);
+    const expected = div(weightProduct(e, head), z);
     const weight = reshape(mul(weights, gradient), ["rest", 1]);
-    return [mul(sub(expected, gather(head, targets)), weight)];
+    return [mul(sub(expected, embed(head, targets)), weight)];
   });
 }

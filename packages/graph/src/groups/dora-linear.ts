@@ -1,6 +1,7 @@
 import { add, cast, div, gemm, matmul, mul, reduceSum, scale, sqrt, sub } from "../functional.js";
 import type { Value } from "../graph.js";
 import { linear, type Linear } from "./lora-linear.js";
+import { weightProduct, weightProductSum } from "./weight-product.js";
 
 /** LoRA whose sum with the base's weights W + s·B·A is a direction only: each output has a magnitude besides. */
 export interface DoraBranch {
@@ -52,7 +53,7 @@ export function doraLinear(x: Value, base: Linear, branch: DoraBranch, norms: Va
       kept = mul(x, growth);
     }
     z = mul(matmul(kept, a, { transB: true }), scaling);
-    adapted = gemm(z, b, matmul(kept, weight, { transB: transposed }), { transB: true });
+    adapted = gemm(z, b, weightProduct(kept, weight, { transB: transposed }), { transB: true });
     const y = mul(adapted, factors);
     if (dropout) return add(y, linear(sub(x, kept), base));
     return bias ? add(y, bias) : y;
@@ -66,8 +67,8 @@ export function doraLinear(x: Value, base: Linear, branch: DoraBranch, norms: Va
     if (!x.needsGradient) return [undefined, dA, dB, dMagnitude];
     const through = matmul(dZ, a);
     const back = { transB: !transposed };
-    if (!dropout) return [gemm(dAdapted, weight, through, back), dA, dB, dMagnitude];
-    const dKept = gemm(sub(dAdapted, dY), weight, through, back);
-    return [add(mul(dKept, growth), matmul(dY, weight, back)), dA, dB, dMagnitude];
+    if (!dropout) return [weightProductSum(dAdapted, weight, through, back), dA, dB, dMagnitude];
+    const dKept = weightProductSum(sub(dAdapted, dY), weight, through, back);
+    return [add(mul(dKept, growth), weightProduct(dY, weight, back)), dA, dB, dMagnitude];
   });
 }

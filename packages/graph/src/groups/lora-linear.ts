@@ -1,8 +1,9 @@
 import { cast, gemm, matmul, mul } from "../functional.js";
 import type { Value } from "../graph.js";
+import { weightProduct, weightProductSum } from "./weight-product.js";
 
 export interface Linear {
-  /** [in, out] as in GPT-2's Conv1D, or [out, in] as in torch.nn.Linear. */
+  /** [in, out] as in GPT-2's Conv1D, or [out, in] as in torch.nn.Linear; float32 or float16. */
   weight: Value;
   transposed: boolean;
   /** [out]. */
@@ -22,7 +23,8 @@ export interface LoraBranch {
 
 /** x·W + bias for x [N, in]: [N, out]. */
 export function linear(x: Value, { weight, transposed, bias }: Linear): Value {
-  return bias ? gemm(x, weight, bias, { transB: transposed }) : matmul(x, weight, { transB: transposed });
+  const options = { transB: transposed };
+  return bias ? weightProductSum(x, weight, bias, options) : weightProduct(x, weight, options);
 }
 
 /**
@@ -32,22 +34,21 @@ export function linear(x: Value, { weight, transposed, bias }: Linear): Value {
  */
 export function loraLinear(x: Value, base: Linear, { a, b, scaling, mask }: LoraBranch): Value {
   const { graph } = x;
-  let dropped: Value;
+  let kept: Value;
   let z: Value;
   const forward = () => {
-    dropped = mask ? mul(x, cast(mask, x.dtype)) : x;
-    z = mul(matmul(dropped, a, { transB: true }), scaling);
+    kept = mask ? mul(x, cast(mask, x.dtype)) : x;
+    z = mul(matmul(kept, a, { transB: true }), scaling);
     return gemm(z, b, linear(x, base), { transB: true });
   };
   return graph.withGradient([x, a, b], forward, (dY) => {
     const dZ = mul(matmul(dY, b), scaling);
-    const dA = matmul(dZ, dropped, { transA: true });
+    const dA = matmul(dZ, kept, { transA: true });
     const dB = matmul(dY, z, { transA: true });
     if (!x.needsGradient) return [undefined, dA, dB];
     const through = matmul(dZ, a);
-    const dX = gemm(dY, base.weight, mask ? mul(through, cast(mask, through.dtype)) : through, {
-      transB: !base.transposed,
-    });
+    const dropped = mask ? mul(through, cast(mask, through.dtype)) : through;
+    const dX = weightProductSum(dY, base.weight, dropped, { transB: !base.transposed });
     return [dX, dA, dB];
   });
 }

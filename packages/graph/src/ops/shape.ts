@@ -8,8 +8,9 @@ const positive = (axis: number, rank: number) => (axis + rank) % rank;
 
 function targetShape(shape: Value): readonly Dim[] {
   const literal = shape.graph.literals.get(shape);
-  const dims = literal ? Array.from(literal, Number) : shape.graph.shapeInputs.get(shape);
-  if (!dims) throw new Error("a target shape must come from Graph.shapeVector");
+  const { shapeInputs, lateShapes } = shape.graph;
+  const dims = literal ? Array.from(literal, Number) : (shapeInputs.get(shape) ?? lateShapes.get(shape));
+  if (!dims) throw new Error("a target shape must come from Graph.shapeVector or reshapeBehind");
   return dims;
 }
 

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { GradpoolError } from "@gradpool/errors";
+import { GradpoolError, parseJson } from "@gradpool/errors";
 
 export const ADAPTER_CONFIG = "adapter_config.json";
 export const ADAPTER_WEIGHTS = "adapter_model.safetensors";
@@ -61,7 +61,7 @@ export class AdapterFolder {
   async readJson(name: string): Promise<Record<string, unknown>> {
     const text = (await this.read(name)).toString("utf8");
     try {
-      const value: unknown = JSON.parse(text);
+      const value: unknown = parseJson(text);
       if (typeof value === "object" && value !== null) return value as Record<string, unknown>;
     } catch {
       // Said below.

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { GradpoolError } from "@gradpool/errors";
+import { GradpoolError, parseJson } from "@gradpool/errors";
 
 /** As transformers reads them: a model for chats often has more than one token that ends a text. */
 const FILES = ["generation_config.json", "config.json"];
@@ -24,7 +24,7 @@ async function readObject(path: string): Promise<Record<string, unknown> | undef
     return undefined;
   }
   try {
-    const value: unknown = JSON.parse(text);
+    const value: unknown = parseJson(text);
     return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : undefined;
   } catch (cause) {
     throw new GradpoolError("data_loss", `${path} is not valid JSON; get the model again`, { cause });

@@ -2,7 +2,7 @@
 import { createReadStream } from "node:fs";
 import { addAbortSignal, type Readable } from "node:stream";
 import { chatTemplateOf, messagesOf, type ChatMessage } from "@gradpool/data";
-import { GradpoolError } from "@gradpool/errors";
+import { GradpoolError, parseJson } from "@gradpool/errors";
 import { UsageError } from "../usage-error.js";
 import type { AdaptedModel } from "./adapted-model.js";
 import { encoderOf } from "./encoder.js";
@@ -46,7 +46,7 @@ async function readMessages(path: string, stdin: Readable, signal: AbortSignal):
   const text = await readAll(path === "-" ? stdin : createReadStream(path), where, signal);
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = parseJson(text);
   } catch (cause) {
     const form = `a list such as [{"role": "user", "content": "…"}]`;
     throw new GradpoolError("invalid_argument", `${where} is not valid JSON; give ${form}`, { cause });

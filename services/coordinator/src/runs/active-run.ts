@@ -123,7 +123,7 @@ export class ActiveRun {
 
   /** The message that hands a task to a trainer. */
   taskMessage(task: TaskState, { runtime }: TrainerConnection): Omit<MicroBatchTask, "traceparent"> {
-    const { prepared } = this.#need();
+    const { prepared, training } = this.#need();
     const { lora, seed, modelDropout, gradientCheckpointing } = prepared.recipe;
     const { rows, rowLength, ids, lengths, targetMask } = this.#bufferOf(task).get(task.step, task.microBatch);
     this.#runtime = runtime;
@@ -148,6 +148,8 @@ export class ActiveRun {
       modelDropout: modelDropout && prepared.source.model.dropouts.length > 0,
       gradientCheckpointing,
       useDora: lora.useDora,
+      dtype: prepared.recipe.dtype,
+      lossScale: training.lossScale,
       ownRanks: Object.fromEntries(prepared.targets.flatMap(({ name, r }) => (r === undefined ? [] : [[name, r]]))),
       ownScalings: Object.fromEntries(prepared.ownScalings),
     };

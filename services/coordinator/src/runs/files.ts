@@ -66,7 +66,8 @@ export function recoveryFiles(facts: RunFacts, training: Training, cursor: Curso
   const { runId, spec, prepared, steps, evaluations, evaluationPending, best, runtime } = facts;
   const { recipe, totalSteps } = prepared;
   const receipt = receiptOf(spec, prepared, runtime);
-  const metrics = { steps, evaluations, evaluationPending };
+  const { lossScaling } = training;
+  const metrics = { steps, evaluations, evaluationPending, lossScaling };
   const state = trainerStateJson({ runId, recipe, totalSteps, receipt, cursor, ...metrics });
   const other = best?.step === training.version ? undefined : best?.tensors;
   return new Map([
@@ -92,6 +93,7 @@ export function resultFiles(facts: RunFacts, training: Training): Files {
     recipe: recipeJson(prepared.recipe),
     steps: steps.map(stepJson),
     ...(prepared.evalDataset && { evaluations, result_step: best?.step ?? steps.length }),
+    ...(training.lossScaling && { loss_scaling: snakeKeys(training.lossScaling) }),
     totals: { steps: steps.length, tokens: totalTokens(steps), seconds, duration: durationText(seconds) },
   };
   const adapterFile = best ? writeAdapter(best.tensors) : training.adapterFile();

@@ -2,7 +2,7 @@
 import { resolve } from "node:path";
 import { adaptedModules, ownScalings, type AdaptedModule, type AdapterTensors } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
-import { downloadText, openModel, type ModelSource } from "@gradpool/model-source";
+import { downloadText, float16Weights, openModel, type ModelSource } from "@gradpool/model-source";
 import { selectTargets } from "@gradpool/models";
 import { DRY_RUN_ROWS, DRY_RUN_STEPS, rowsOf } from "@gradpool/recipe";
 import type {
@@ -71,10 +71,11 @@ export interface Preparation extends CheckpointSource {
 export async function prepareRun(preparation: Preparation): Promise<PreparedRun> {
   const { runId, spec, recipe, services, patience, report, signal } = preparation;
   report("opening the model");
-  const source = await openModel(spec.modelId, services.models, {
+  const opened = await openModel(spec.modelId, services.models, {
     signal,
     onProgress: (progress) => report(downloadText("the model", progress)),
   });
+  const source = recipe.dtype === "float16" ? await inFloat16(opened, preparation) : opened;
   const { description } = source.model;
   const targets = adaptedModules(selectTargets(description, recipe.lora.targetModules), recipe.lora);
   const scalings = ownScalings(targets, recipe.lora);
@@ -139,6 +140,12 @@ function datasetOf(spec: RunSpec, recipe: Recipe, source: ModelSource, { tokeniz
 /** Held-out data: read as the training data is, but in its order, as a whole. */
 function evalDatasetOf({ evalDataset: sources }: RunSpec, dataset: DatasetSpec): DatasetSpec | undefined {
   return sources.length > 0 ? { ...dataset, sources, sourceWeights: [], shuffleBuffer: 0 } : undefined;
+}
+
+/** Converted here, where an error is the run's; trainers elsewhere do it for themselves. */
+function inFloat16(source: ModelSource, { services, report }: Preparation): Promise<ModelSource> {
+  report("rounding the model's weights to float16");
+  return float16Weights(source, services.models.cacheDir);
 }
 
 function refuse(message: string): never {

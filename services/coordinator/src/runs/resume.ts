@@ -9,7 +9,7 @@ import { ADAPTER_FILE, MOMENTS_FILE, STATE_FILE } from "./files.js";
 import type { Patience } from "./patience.js";
 import type { CompleteRecipe } from "./prepare.js";
 import { differences, parseTrainerState, type Receipt, type TrainerState } from "./trainer-state.js";
-import { readTrainingState } from "./training.js";
+import { readTrainingState, type LossScaling } from "./training.js";
 
 /** What a run goes on from. */
 export interface Resumed {
@@ -21,6 +21,8 @@ export interface Resumed {
   evaluations: Evaluation[];
   /** The adapter as it is has to be evaluated. */
   evaluationPending: boolean;
+  /** Undefined where the loss is not scaled. */
+  lossScaling: LossScaling | undefined;
   /** The adapter of the best evaluation, unless it is the one that the run goes on with. */
   best: AdapterTensors | undefined;
   /** Of the trainers that made them: no others may go on (I2). */
@@ -137,10 +139,11 @@ export function resumeAt(
     const advice = "make them the same, or give --resume_weights_only to take its adapter alone";
     throw new GradpoolError("failed_precondition", `cannot go on from ${path}: ${found.join("; ")}; ${advice}`);
   }
-  const { step, cursor, steps, evaluations, evaluationPending } = state;
+  const { step, cursor, steps, evaluations, evaluationPending, lossScaling } = state;
+  const optimizerSteps = step - (lossScaling?.skippedSteps.length ?? 0);
   return {
-    ...readTrainingState(momentsFile, step, `${path}/${MOMENTS_FILE}`),
-    ...{ cursor, steps, evaluations, evaluationPending },
+    ...readTrainingState(momentsFile, optimizerSteps, `${path}/${MOMENTS_FILE}`),
+    ...{ cursor, steps, evaluations, evaluationPending, lossScaling },
     runtime: { deviceClass: state.receipt.device_class, version: state.receipt.runtime },
   };
 }

@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { initAdapter, parseAdapterConfig, readAdapter, type AdapterTensors } from "@gradpool/adapter";
-import { GradpoolError } from "@gradpool/errors";
+import { GradpoolError, parseJson } from "@gradpool/errors";
 import { weightNorms } from "@gradpool/model-source";
 import type { CompleteRecipe, Preparation, PreparedRun } from "./prepare.js";
 import { adapterFrom, damageNotes, loadNamed, loadOwn, resumeAt, type LoadedCheckpoint } from "./resume.js";
@@ -76,7 +76,7 @@ function theirsIfThere({ state }: LoadedCheckpoint, runtimes: Runtime[]): Runtim
 async function startingAdapter(recipe: CompleteRecipe, { source, targets }: Base): Promise<AdapterTensors> {
   const { r, alpha, useRslora, useDora, rankPattern, alphaPattern, initAdapter: folder } = recipe.lora;
   if (!folder) return initAdapter(targets, r, recipe.seed, useDora ? await weightNorms(source, targets) : undefined);
-  const config = parseAdapterConfig(parseJson(await readAdapterFile(folder, "adapter_config.json"), folder));
+  const config = parseAdapterConfig(adapterJson(await readAdapterFile(folder, "adapter_config.json"), folder));
   const same = (flag: string, its: number | boolean | string, ours: number | boolean | string) => {
     if (its === ours) return;
     refuse(`init_adapter ${folder} has ${flag} ${its}, but the recipe ${ours}; give --${flag} ${its}`);
@@ -107,9 +107,9 @@ async function readAdapterFile(folder: string, file: string): Promise<Buffer> {
   }
 }
 
-function parseJson(text: Buffer, folder: string): unknown {
+function adapterJson(text: Buffer, folder: string): unknown {
   try {
-    return JSON.parse(text.toString("utf8"));
+    return parseJson(text.toString("utf8"));
   } catch (cause) {
     const message = `init_adapter: ${join(folder, "adapter_config.json")} is not valid JSON; save the adapter again`;
     throw new GradpoolError("data_loss", message, { cause });

@@ -4,6 +4,7 @@ import { warmupStepsOf } from "@gradpool/optim";
 import { Cursor, Evaluation, StepMetrics, type RunSpec } from "@gradpool/rpc";
 import { z } from "zod";
 import type { CompleteRecipe, PreparedRun } from "./prepare.js";
+import type { LossScaling } from "./training.js";
 
 /** Hashes and names of what a result depends on: another value, another result. */
 const receiptSchema = z.object({
@@ -28,6 +29,13 @@ const schema = z.object({
   steps: z.array(z.record(z.string(), z.unknown())),
   evaluations: z.array(z.record(z.string(), z.unknown())).default([]),
   evaluation_pending: z.boolean().default(false),
+  loss_scaling: z
+    .object({
+      scale: z.number().positive(),
+      good_steps: z.int().nonnegative(),
+      skipped_steps: z.array(z.int().positive()),
+    })
+    .optional(),
   run: z.object({
     run_id: z.string(),
     seconds: z.array(z.number()),
@@ -51,6 +59,8 @@ export interface TrainerState {
   evaluations: Evaluation[];
   /** The adapter as it is was to be evaluated. */
   evaluationPending: boolean;
+  /** Undefined where the loss is not scaled. */
+  lossScaling: LossScaling | undefined;
 }
 
 export interface StateFacts {
@@ -61,12 +71,13 @@ export interface StateFacts {
   steps: readonly StepMetrics[];
   evaluations: readonly Evaluation[];
   evaluationPending: boolean;
+  lossScaling: LossScaling | undefined;
   cursor: Cursor;
 }
 
 /** All but `run` has the same bytes whenever the run is repeated (I2). */
 export function trainerStateJson(facts: StateFacts): object {
-  const { runId, recipe, totalSteps, receipt, steps, evaluations, evaluationPending, cursor } = facts;
+  const { runId, recipe, totalSteps, receipt, steps, evaluations, evaluationPending, lossScaling, cursor } = facts;
   const last = steps.at(-1);
   return {
     epoch: last?.epoch ?? 0,
@@ -84,6 +95,7 @@ export function trainerStateJson(facts: StateFacts): object {
     steps: steps.map((step) => ({ ...stepJson(step), seconds: undefined })),
     evaluations: evaluations.map((evaluation) => ({ ...evaluation, seconds: undefined })),
     evaluation_pending: evaluationPending,
+    loss_scaling: lossScaling && snakeKeys(lossScaling),
     run: {
       run_id: runId,
       seconds: steps.map(({ seconds }) => seconds),
@@ -115,7 +127,12 @@ export function parseTrainerState(bytes: Uint8Array, path: string): TrainerState
       Evaluation.fromJSON({ ...evaluation, seconds: state.run.evaluation_seconds[i] }),
     ),
     evaluationPending: state.evaluation_pending,
+    lossScaling: lossScalingOf(state.loss_scaling),
   };
+}
+
+function lossScalingOf(saved: z.infer<typeof schema>["loss_scaling"]): LossScaling | undefined {
+  return saved && { scale: saved.scale, goodSteps: saved.good_steps, skippedSteps: saved.skipped_steps };
 }
 
 function parseJson(bytes: Uint8Array, path: string): unknown {

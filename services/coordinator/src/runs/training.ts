@@ -1,10 +1,25 @@
 import { checkAdapter, loraTensorNames, writeAdapter, type AdapterTensors } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
-import { AdamW, clipGradNorm, learningRate, warmupStepsOf, type AdamWState, type Moments } from "@gradpool/optim";
+import {
+  AdamW,
+  clipGradNorm,
+  learningRate,
+  LossScaler,
+  warmupStepsOf,
+  type AdamWState,
+  type LossScalerState,
+  type Moments,
+} from "@gradpool/optim";
 import type { StepMetrics } from "@gradpool/rpc";
 import { readSafetensors, toFloat32, type FloatTensor } from "@gradpool/safetensors";
 import { LossGuard } from "./loss-guard.js";
 import type { PreparedRun } from "./prepare.js";
+
+/** How a run's loss is scaled. */
+export interface LossScaling extends LossScalerState {
+  /** Steps whose gradients were not finite, from 1. */
+  skippedSteps: readonly number[];
+}
 
 /** What a micro-batch gave. */
 export interface MicroBatchResult {
@@ -30,20 +45,26 @@ export class Training {
   #version = 0;
   #adapterFile: Uint8Array | undefined;
   readonly #lossGuard: LossGuard;
+  /** For gradients that may have been computed in float16. */
+  readonly #lossScaler: LossScaler | undefined;
+  readonly #skippedSteps: number[];
 
   constructor(run: PreparedRun) {
     this.#run = run;
     const { adamBeta1: beta1, adamBeta2: beta2, adamEpsilon: epsilon, weightDecay } = run.recipe;
     const state = run.resumed?.optimizer;
     this.#optimizer = new AdamW(run.adapter, { beta1, beta2, epsilon, weightDecay }, state);
-    this.#version = state?.step ?? 0;
+    const scaling = run.resumed?.lossScaling;
+    this.#skippedSteps = [...(scaling?.skippedSteps ?? [])];
+    this.#lossScaler = run.recipe.dtype === "float16" ? new LossScaler(scaling) : undefined;
+    this.#version = (state?.step ?? 0) + this.#skippedSteps.length;
     this.#lossGuard = new LossGuard(run.source.model.description.vocabSize, run.resumed?.steps ?? []);
     for (const name of loraTensorNames(run.targets)) {
       this.#sums.set(name, { data: new Float32Array(run.adapter.get(name)?.data.length ?? 0) });
     }
   }
 
-  /** Optimizer steps behind the adapter as it is. */
+  /** Steps behind the adapter as it is, skipped ones counted. */
   get version(): number {
     return this.#version;
   }
@@ -54,6 +75,16 @@ export class Training {
 
   get optimizerState(): AdamW["state"] {
     return this.#optimizer.state;
+  }
+
+  /** What the loss has to be multiplied by for the gradients of the step that is being made. */
+  get lossScale(): number {
+    return this.#lossScaler?.state.scale ?? 1;
+  }
+
+  /** How the loss is scaled, and the steps that were skipped for it; undefined where it is not. */
+  get lossScaling(): LossScaling | undefined {
+    return this.#lossScaler && { ...this.#lossScaler.state, skippedSteps: [...this.#skippedSteps] };
   }
 
   /** adapter_model.safetensors of the adapter as it is. */
@@ -96,20 +127,27 @@ export class Training {
 
   /**
    * Makes the step: mean gradient over its target tokens, clipped, then AdamW. A step without targets
-   * has a gradient of zero. Errors: `failed_precondition` when loss, gradient or adapter is not finite, or the
+   * has a gradient of zero. Where the loss is scaled, a step whose gradients are not finite is skipped: adapter and
+   * optimizer stay as they are, and its gradient norm and learning rate are told as 0. Errors: `failed_precondition` when loss, gradient or adapter is not finite, or the
    * loss has exploded.
    */
   applyStep(epoch: number, seconds: number): StepMetrics {
     const { recipe } = this.#run;
     const tokens = this.#targetTokens;
     const step = this.#version + 1;
-    const divisor = Math.max(1, tokens);
+    const counted = Math.max(1, tokens);
+    const divisor = counted * this.lossScale;
     for (const { data } of this.#sums.values()) {
       for (let i = 0; i < data.length; i++) data[i] = (data[i] as number) / divisor;
     }
-    const loss = this.#lossSum / divisor;
+    const loss = this.#lossSum / counted;
     const gradNorm = clipGradNorm(this.#sums, recipe.maxGradNorm);
-    if (!Number.isFinite(loss) || !Number.isFinite(gradNorm)) {
+    const finite = Number.isFinite(gradNorm);
+    if (Number.isFinite(loss) && !finite && this.lossScale > 1) {
+      this.#lossGuard.check(step, loss);
+      return this.#skip({ step, epoch, loss, gradNorm: 0, learningRate: 0, tokens, seconds });
+    }
+    if (!Number.isFinite(loss) || !finite) {
       const what = Number.isFinite(loss) ? `gradient norm is ${gradNorm}` : `loss is ${loss}`;
       throw diverged(step, `${what}; lower learning_rate, or set max_grad_norm`);
     }
@@ -119,16 +157,25 @@ export class Training {
     if (!allFinite(this.adapter)) {
       throw diverged(step, "the adapter became infinite; lower learning_rate");
     }
+    this.#lossScaler?.update(true);
     this.#beginStep(step);
     return { step, epoch, loss, gradNorm, learningRate: rate, tokens, seconds };
   }
 
+  #skip(metrics: StepMetrics): StepMetrics {
+    this.#lossScaler?.update(false);
+    this.#skippedSteps.push(metrics.step);
+    this.#beginStep(metrics.step);
+    return metrics;
+  }
+
+  /** As in transformers' Trainer, a skipped step does not move the schedule on. */
   #rate(): number {
     const { recipe, totalSteps } = this.#run;
     const { learningRate: base, numCycles, power, lrEnd } = recipe;
     const warmupSteps = warmupStepsOf(recipe, totalSteps);
     const schedule = { base, warmupSteps, totalSteps, numCycles, power, lrEnd };
-    return learningRate(recipe.lrScheduler, this.#version, schedule);
+    return learningRate(recipe.lrScheduler, this.optimizerState.step, schedule);
   }
 
   #beginStep(version: number): void {

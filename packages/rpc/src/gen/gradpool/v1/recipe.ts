@@ -99,6 +99,11 @@ export interface Recipe {
   earlyStoppingPatience: number;
   /** By how much more than this the loss has to be lower to count as better, in nats. */
   earlyStoppingThreshold: number;
+  /**
+   * Of the base's weights while it trains: "float32" (or empty), or "float16": rounded to it, half the memory. The
+   * adapter and the optimizer are float32. Devices that compute in float16 then get a scaled loss.
+   */
+  dtype: string;
 }
 
 /** The LoRA adapter (Hu et al. 2021), in PEFT's terms. */
@@ -177,6 +182,7 @@ function createBaseRecipe(): Recipe {
     loadBestModelAtEnd: false,
     earlyStoppingPatience: 0,
     earlyStoppingThreshold: 0,
+    dtype: "",
   };
 }
 
@@ -302,6 +308,9 @@ export const Recipe: MessageFns<Recipe> = {
     }
     if (message.earlyStoppingThreshold !== 0) {
       writer.uint32(465).double(message.earlyStoppingThreshold);
+    }
+    if (message.dtype !== "") {
+      writer.uint32(482).string(message.dtype);
     }
     return writer;
   },
@@ -641,6 +650,14 @@ export const Recipe: MessageFns<Recipe> = {
             message.earlyStoppingThreshold = reader.double();
             continue;
           }
+          case 60: {
+            if (tag !== 482) {
+              break;
+            }
+
+            message.dtype = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -830,6 +847,7 @@ export const Recipe: MessageFns<Recipe> = {
         : isSet(object.early_stopping_threshold)
         ? globalThis.Number(object.early_stopping_threshold)
         : 0,
+      dtype: isSet(object.dtype) ? globalThis.String(object.dtype) : "",
     };
   },
 
@@ -952,6 +970,9 @@ export const Recipe: MessageFns<Recipe> = {
     if (message.earlyStoppingThreshold !== 0) {
       obj.earlyStoppingThreshold = floatToJson(message.earlyStoppingThreshold);
     }
+    if (message.dtype !== "") {
+      obj.dtype = message.dtype;
+    }
     return obj;
   },
 
@@ -1001,6 +1022,7 @@ export const Recipe: MessageFns<Recipe> = {
     message.loadBestModelAtEnd = object.loadBestModelAtEnd ?? false;
     message.earlyStoppingPatience = object.earlyStoppingPatience ?? 0;
     message.earlyStoppingThreshold = object.earlyStoppingThreshold ?? 0;
+    message.dtype = object.dtype ?? "";
     return message;
   },
 };

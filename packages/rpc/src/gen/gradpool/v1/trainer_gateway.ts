@@ -133,6 +133,10 @@ export interface MicroBatchTask {
   ownScalings: { [key: string]: number };
   /** The adapter has DoRA's magnitude vectors. */
   useDora: boolean;
+  /** Of the base's weights, as in Recipe. */
+  dtype: string;
+  /** What the gradients are multiplied by, a power of two; 1 or 0: by nothing. */
+  lossScale: number;
   /** Evaluate only: without dropout, and the result has no gradients. `step` then is the adapter's version. */
   evaluate: boolean;
   /** W3C trace context of this assignment; empty: it is not traced. */
@@ -1090,6 +1094,8 @@ function createBaseMicroBatchTask(): MicroBatchTask {
     ownRanks: {},
     ownScalings: {},
     useDora: false,
+    dtype: "",
+    lossScale: 0,
     evaluate: false,
     traceparent: "",
   };
@@ -1160,6 +1166,12 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
     });
     if (message.useDora !== false) {
       writer.uint32(480).bool(message.useDora);
+    }
+    if (message.dtype !== "") {
+      writer.uint32(490).string(message.dtype);
+    }
+    if (message.lossScale !== 0) {
+      writer.uint32(505).double(message.lossScale);
     }
     if (message.evaluate !== false) {
       writer.uint32(320).bool(message.evaluate);
@@ -1359,6 +1371,22 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
             message.useDora = reader.bool();
             continue;
           }
+          case 61: {
+            if (tag !== 490) {
+              break;
+            }
+
+            message.dtype = reader.string();
+            continue;
+          }
+          case 63: {
+            if (tag !== 505) {
+              break;
+            }
+
+            message.lossScale = reader.double();
+            continue;
+          }
           case 40: {
             if (tag !== 320) {
               break;
@@ -1511,6 +1539,12 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
         : isSet(object.use_dora)
         ? globalThis.Boolean(object.use_dora)
         : false,
+      dtype: isSet(object.dtype) ? globalThis.String(object.dtype) : "",
+      lossScale: isSet(object.lossScale)
+        ? globalThis.Number(object.lossScale)
+        : isSet(object.loss_scale)
+        ? globalThis.Number(object.loss_scale)
+        : 0,
       evaluate: isSet(object.evaluate) ? globalThis.Boolean(object.evaluate) : false,
       traceparent: isSet(object.traceparent) ? globalThis.String(object.traceparent) : "",
     };
@@ -1590,6 +1624,12 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
     if (message.useDora !== false) {
       obj.useDora = message.useDora;
     }
+    if (message.dtype !== "") {
+      obj.dtype = message.dtype;
+    }
+    if (message.lossScale !== 0) {
+      obj.lossScale = floatToJson(message.lossScale);
+    }
     if (message.evaluate !== false) {
       obj.evaluate = message.evaluate;
     }
@@ -1640,6 +1680,8 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
       {},
     );
     message.useDora = object.useDora ?? false;
+    message.dtype = object.dtype ?? "";
+    message.lossScale = object.lossScale ?? 0;
     message.evaluate = object.evaluate ?? false;
     message.traceparent = object.traceparent ?? "";
     return message;
