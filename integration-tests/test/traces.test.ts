@@ -69,14 +69,14 @@ test(
   async () => {
     await using jaeger = await Jaeger.start(path);
     await using workspace = await Workspace.create();
-    const dataset = await workspace.dataset(800);
+    const dataset = await workspace.dataset(600);
     const env = {
       OTEL_EXPORTER_OTLP_ENDPOINT: jaeger.otlpEndpoint,
       OTEL_BSP_SCHEDULE_DELAY: "100",
       GRADPOOL_JAEGER_URL: jaeger.url,
     };
     const home = workspace.path("home");
-    const pool = await LocalPool.start(home, ["--trainers", "2", "--recovery_seconds", "0.5"], env);
+    const pool = await LocalPool.start(home, ["--trainers", "2", "--recovery_seconds", "0"], env);
     let [runId, traceId] = ["", ""];
     try {
       const where = ["--address", pool.address, "--json"];
@@ -92,14 +92,22 @@ test(
       assert.ok((await fetch(link.url)).ok);
 
       const finished = watchRun(pool.runs, runId);
+      const pause = () => pool.runs.pauseRun({ requestId: randomUUID(), runId });
+      const resume = () => pool.runs.resumeRun({ requestId: randomUUID(), runId });
       while (((await pool.runs.getRun({ runId })).run?.step ?? 0) < 1) await delay(20);
       // So that it does not end meanwhile.
-      await pool.runs.pauseRun({ requestId: randomUUID(), runId });
+      await pause();
       await until(jaeger, traceId, (spans) => named(spans, "compute micro-batch").length >= STEP_SIZE);
-      await pool.runs.resumeRun({ requestId: randomUUID(), runId });
+      await resume();
+      await until(jaeger, traceId, (spans) => named(spans, "step").length >= 2);
       await killAtWork(pool, "trainer-1", runId);
       await until(jaeger, traceId, (spans) => retried(spans).length > 0);
+      // So that no call is under way whose span would be lost.
+      await pause();
+      await until(jaeger, traceId, () => true);
       await pool.signal("coordinator", "SIGKILL");
+      // Answered by its successor.
+      while (!(await resume().catch(() => undefined))) await delay(20);
       const { run } = await finished;
       assert.equal(run.state, RunState.RUN_STATE_COMPLETED, run.error?.message);
     } finally {

@@ -3,6 +3,9 @@ import { z } from "zod";
 
 const schema = z.object({ GRADPOOL_LISTEN: listenAddress, GRADPOOL_STOP_GRACE_SECONDS: stopGraceSeconds });
 
+/** Names of what it reads, beside what every service reads; documents and deployments are held against them. */
+export const variables: readonly string[] = Object.keys(schema.shape);
+
 export interface CheckpointStoreConfig {
   /** "host:port" to listen on. */
   listen: string;

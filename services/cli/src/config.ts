@@ -36,7 +36,14 @@ export const ADDRESS_VARIABLE = "GRADPOOL_ADDRESS";
 export const STORE_VARIABLE = "GRADPOOL_CHECKPOINT_STORE_ADDRESS";
 
 /** Those that are gradpool's own. */
-export const CLI_VARIABLES = [ADDRESS_VARIABLE, STORE_VARIABLE, "GRADPOOL_HOME", "GRADPOOL_PROFILE", "GRADPOOL_DEBUG"];
+export const CLI_VARIABLES = [
+  ADDRESS_VARIABLE,
+  STORE_VARIABLE,
+  "GRADPOOL_HOME",
+  "GRADPOOL_PROFILE",
+  "GRADPOOL_DEBUG",
+  "GRADPOOL_JAEGER_URL",
+];
 
 /** Folder of everything that gradpool keeps. */
 export const homeOf = (env: NodeJS.ProcessEnv): string => resolve(env["GRADPOOL_HOME"] || join(homedir(), ".gradpool"));

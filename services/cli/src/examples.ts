@@ -4,6 +4,7 @@ export const EXAMPLES: Record<string, readonly string[]> = {
   "run get": ["gradpool run get RUN_ID", "gradpool run get RUN_ID --json"],
   "run watch": ["gradpool run watch RUN_ID", "gradpool run watch RUN_ID --json"],
   "run logs": ["gradpool run logs RUN_ID", "gradpool run logs RUN_ID --follow"],
+  "run trace": ["gradpool run trace RUN_ID", "gradpool run trace RUN_ID --json"],
   "run pause": ["gradpool run pause RUN_ID"],
   "run resume": ["gradpool run resume RUN_ID"],
   "run cancel": ["gradpool run cancel RUN_ID"],

@@ -94,6 +94,7 @@ describe("docs/cli.md", { timeout: 120_000 }, () => {
       ["Run", "run get run-2"],
       ["Run", "run list", (list) => (list as unknown[])[0]],
       ["Run", "run submit"],
+      ["Trace", "run trace run-2"],
       ["Trainer", "trainer list", (list) => (list as unknown[])[0]],
       ["Trainer", "trainer drain trainer-1"],
       ["Pool", "pool status"],

@@ -22,6 +22,7 @@ export const FULL_RUN: Run = runOf({
   lastEvaluation: EVALUATION,
   bestEvaluation: EVALUATION,
   stoppedEarly: true,
+  traceId: "0af7651916cd43dd8448eb211c80319c",
   traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
   spec: {
     ...runOf().spec!,

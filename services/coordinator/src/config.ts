@@ -25,6 +25,9 @@ const schema = z.object({
   NATS_CREDS: z.string().optional(),
 });
 
+/** Names of what it reads, beside what every service reads; documents and deployments are held against them. */
+export const variables: readonly string[] = Object.keys(schema.shape);
+
 /** Addresses are "host:port". */
 export interface CoordinatorConfig {
   listen: string;

@@ -186,6 +186,7 @@ export class SimulatedCoordinator {
       case "retry":
       case "drop-result":
       case "disconnect":
+      case "pool-quiet":
         break;
     }
   }

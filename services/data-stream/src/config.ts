@@ -9,6 +9,9 @@ const schema = z.object({
   GRADPOOL_TOKENIZER_ADDRESS: serviceAddress,
 });
 
+/** Names of what it reads, beside what every service reads; documents and deployments are held against them. */
+export const variables: readonly string[] = Object.keys(schema.shape);
+
 export interface DataStreamConfig {
   /** "host:port" to listen on. */
   listen: string;

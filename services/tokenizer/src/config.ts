@@ -15,6 +15,9 @@ const schema = z.object({
     .optional(),
 });
 
+/** Names of what it reads, beside what every service reads; documents and deployments are held against them. */
+export const variables: readonly string[] = Object.keys(schema.shape);
+
 export interface TokenizerConfig {
   /** "host:port" to listen on. */
   listen: string;

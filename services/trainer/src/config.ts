@@ -29,6 +29,9 @@ const schema = z.object({
     }),
 });
 
+/** Names of what it reads, beside what every service reads; documents and deployments are held against them. */
+export const variables: readonly string[] = Object.keys(schema.shape);
+
 export interface TrainerConfig {
   /** "host:port" to listen on, for health checks. */
   listen: string;

@@ -1,0 +1,101 @@
+{{- define "gradpool.name" -}}{{ .Release.Name | trunc 40 | trimSuffix "-" }}{{- end }}
+
+{{/* Of a component: dict "root" . "component" "tokenizer" */}}
+{{- define "gradpool.selector" -}}
+app.kubernetes.io/name: gradpool
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{- define "gradpool.labels" -}}
+{{ include "gradpool.selector" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
+{{- end }}
+
+{{- define "gradpool.podMetadata" -}}
+labels:
+  {{- include "gradpool.labels" . | nindent 2 }}
+{{- if .root.Values.metrics.annotations }}
+annotations:
+  prometheus.io/scrape: "true"
+  prometheus.io/port: "7071"
+  prometheus.io/path: /metrics
+{{- end }}
+{{- end }}
+
+{{/* What all pods have in common. */}}
+{{- define "gradpool.podSpec" -}}
+automountServiceAccountToken: false
+terminationGracePeriodSeconds: {{ add .root.Values.stopGraceSeconds 15 }}
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 1000
+  runAsGroup: 1000
+  fsGroup: 1000
+  seccompProfile: { type: RuntimeDefault }
+{{- with .root.Values.image.pullSecrets }}
+imagePullSecrets: {{ toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* A component's container, up to its last mount: dict "root" . "component" "tokenizer" "resources" … */}}
+{{- define "gradpool.container" -}}
+name: {{ .component }}
+image: {{ printf "%s/%s:%s" .root.Values.image.registry (.image | default .component) (.root.Values.image.tag | default .root.Chart.AppVersion) | quote }}
+imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+ports:
+  - { name: grpc, containerPort: 7070 }
+  - { name: http, containerPort: 7071 }
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities: { drop: [ALL] }
+startupProbe: { grpc: { port: 7070 }, periodSeconds: 2, failureThreshold: 60 }
+livenessProbe: { httpGet: { path: /healthz, port: http }, periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 6 }
+readinessProbe: { {{ if .ownReadiness }}grpc: { port: 7070 }{{ else }}httpGet: { path: /readyz, port: http }{{ end }}, periodSeconds: 5, timeoutSeconds: 5 }
+resources: {{ toYaml .resources | nindent 2 }}
+volumeMounts:
+  - { name: cache, mountPath: /var/lib/gradpool }
+  - { name: tmp, mountPath: /tmp }
+  {{- if eq .component "checkpoint-store" }}
+  - { name: outputs, mountPath: /outputs }
+  {{- end }}
+  {{- if .root.Values.volumes.dataClaim }}
+  - { name: data, mountPath: /data, readOnly: true }
+  {{- end }}
+{{- end }}
+
+{{/* Of a component: dict "root" . "component" "tokenizer" */}}
+{{- define "gradpool.volumes" -}}
+{{- $outputs := .root.Values.volumes.outputsClaim | default (printf "%s-outputs" (include "gradpool.name" .root)) }}
+- name: cache
+  emptyDir: { sizeLimit: {{ .root.Values.volumes.cacheSize }} }
+- name: tmp
+  emptyDir: {}
+{{- if eq .component "checkpoint-store" }}
+- name: outputs
+  persistentVolumeClaim: { claimName: {{ $outputs }} }
+{{- end }}
+{{- with .root.Values.volumes.dataClaim }}
+- name: data
+  persistentVolumeClaim: { claimName: {{ . }}, readOnly: true }
+{{- end }}
+{{- end }}
+
+{{/* Variables of every service. */}}
+{{- define "gradpool.env" -}}
+- { name: GRADPOOL_LOG_LEVEL, value: {{ .Values.logLevel | quote }} }
+- { name: GRADPOOL_STOP_GRACE_SECONDS, value: {{ .Values.stopGraceSeconds | quote }} }
+- { name: HF_ENDPOINT, value: {{ .Values.hub.endpoint | quote }} }
+{{- if .Values.tracing.endpoint }}
+- { name: OTEL_EXPORTER_OTLP_ENDPOINT, value: {{ .Values.tracing.endpoint | quote }} }
+{{- end }}
+{{- end }}
+
+{{- define "gradpool.envFrom" -}}
+{{- with .Values.hub.existingSecret }}
+- secretRef: { name: {{ . }} }
+{{- end }}
+{{- end }}

@@ -1,0 +1,193 @@
+/** What deploy/ and docs/operating.md name exists: services, variables, ports, volumes and files. */
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { promisify } from "node:util";
+import { deployTool, pythonWith } from "@gradpool/integration-tests";
+import { processVariables } from "@gradpool/service-kit";
+import { parse, parseAllDocuments } from "yaml";
+
+const run = promisify(execFile);
+const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
+const CHART = join(ROOT, "deploy/helm/gradpool");
+const SERVICES = ["coordinator", "data-stream", "tokenizer", "checkpoint-store", "trainer"];
+const GRPC_PORT = 7070;
+
+const helm = await deployTool("helm");
+const validator = await pythonWith(join(ROOT, "deploy/helm/requirements.txt"));
+
+/** What every service reads by code that they share, or by libraries in whose documents it stands. */
+const SHARED = [
+  ...Object.keys(processVariables.shape),
+  "GRADPOOL_HOME",
+  "GRADPOOL_LOG_LEVEL",
+  "GRADPOOL_LOG_FORMAT",
+  "HF_ENDPOINT",
+  "HF_TOKEN",
+];
+const STANDARD = /^(OTEL|NVIDIA|CUDA)_/;
+
+const known = new Map<string, Set<string>>();
+for (const name of SERVICES) {
+  const config = pathToFileURL(join(ROOT, "services", name, "dist/src/config.js")).href;
+  const { variables } = (await import(config)) as { variables: string[] };
+  known.set(name, new Set([...variables, ...SHARED]));
+}
+
+function assertKnown(service: string, variables: Iterable<string>): void {
+  const wrong = [...variables].filter((name) => !known.get(service)?.has(name) && !STANDARD.test(name));
+  assert.deepEqual(wrong, [], `${service} reads no such variables`);
+}
+
+interface ComposeService {
+  image: string;
+  build?: { dockerfile: string; args: { SERVICE: string; DEVICE?: string } };
+  environment?: Record<string, string>;
+  volumes?: string[];
+  depends_on?: Record<string, unknown>;
+}
+
+interface Compose {
+  services: Record<string, ComposeService>;
+  volumes: Record<string, unknown>;
+}
+
+describe("deploy/compose.yaml", () => {
+  const text = readFileSync(join(ROOT, "deploy/compose.yaml"), "utf8");
+  const { services, volumes } = parse(text, { merge: true }) as Compose;
+  const ours = Object.entries(services).filter(([, { build }]) => build);
+
+  test("builds each service, with variables that it reads", () => {
+    assert.deepEqual([...new Set(ours.map(([, { build }]) => build?.args.SERVICE))].sort(), [...SERVICES].sort());
+    for (const [, { build, environment = {}, image }] of ours) {
+      assert.ok(build && existsSync(join(ROOT, build.dockerfile)));
+      assertKnown(build.args.SERVICE, Object.keys(environment));
+      assert.match(image, new RegExp(`^gradpool/${build.args.SERVICE}(-cuda)?:`));
+    }
+  });
+
+  test("names services, ports, volumes and files that exist", () => {
+    for (const [name, { environment = {}, volumes: mounts = [], depends_on: needed = {}, image }] of Object.entries(
+      services,
+    )) {
+      assert.match(image, /:v?\d+\.\d+/, `${name}'s image has a version`);
+      for (const other of Object.keys(needed)) assert.ok(services[other], `${name} needs ${other}`);
+      for (const value of Object.values(environment).filter((entry) => /_ADDRESS|:7070$/.test(entry))) {
+        const [host = "", port] = value.replace(/^.*\/\//, "").split(":");
+        assert.ok(services[host] && Number(port) === GRPC_PORT, `${name} dials ${value}`);
+      }
+      for (const mount of mounts) {
+        const source = mount.split(":")[0] ?? "";
+        if (source.startsWith("./")) assert.ok(existsSync(join(ROOT, "deploy", source)), `${name} mounts ${source}`);
+        else if (!source.startsWith("$")) assert.ok(source in volumes, `${name} mounts ${source}`);
+      }
+    }
+  });
+});
+
+test("the image listens where deployments dial, and its file names what exists", () => {
+  const text = readFileSync(join(ROOT, "deploy/Dockerfile"), "utf8");
+  const variables = [...text.matchAll(/\b(GRADPOOL_[A-Z_]+)=(\S+)/g)];
+  assert.deepEqual(
+    variables.map(([, name, value]) => [name, value]),
+    [
+      ["GRADPOOL_LISTEN", "0.0.0.0:7070"],
+      ["GRADPOOL_HTTP_LISTEN", "0.0.0.0:7071"],
+      ["GRADPOOL_HOME", "/var/lib/gradpool"],
+    ],
+  );
+  for (const service of SERVICES)
+    assertKnown(
+      service,
+      variables.map(([, name = ""]) => name),
+    );
+  const ignored = readFileSync(join(ROOT, ".dockerignore"), "utf8");
+  for (const [, path = ""] of ignored.matchAll(/^!(.+)$/gm)) assert.ok(existsSync(join(ROOT, path)), path);
+});
+
+interface KubernetesObject {
+  kind: string;
+  metadata: { name: string };
+  spec: { template?: { spec: { containers: { name: string; env: { name: string; value?: string }[] }[] } } };
+}
+
+/** Values with which the chart makes all that it can make. */
+const ALL = {
+  ...{ nats: { url: "nats://nats:4222", existingSecret: "nats" }, tracing: { endpoint: "http://jaeger:4318" } },
+  ...{ volumes: { dataClaim: "data" }, hub: { existingSecret: "hub" }, tokenizer: { workers: 3 } },
+  trainers: { gpu: { enabled: true, autoscaling: { enabled: true } } },
+};
+
+describe("the Helm chart", { skip: helm.skip }, () => {
+  const rendered = async (values: object): Promise<string> => {
+    const folder = await mkdtemp(join(tmpdir(), "gradpool-test-"));
+    try {
+      const file = join(folder, "values.json");
+      await writeFile(file, JSON.stringify(values));
+      const flags = [CHART, "--values", file, "--kube-version", "1.33.0"];
+      const { stdout } = await run(helm.path, ["template", "pool", ...flags]);
+      await run(helm.path, ["lint", ...flags]);
+      return stdout;
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  };
+
+  test("dials services that it makes, with variables that they read", async () => {
+    const objects = parseAllDocuments(await rendered(ALL)).map((document) => document.toJS() as KubernetesObject);
+    const names = objects.filter(({ kind }) => kind === "Service").map(({ metadata }) => metadata.name);
+    const containers = objects.flatMap(({ spec }) => spec.template?.spec.containers ?? []);
+    assert.equal(containers.length, SERVICES.length + 1);
+    for (const { name, env } of containers) {
+      assertKnown(
+        name.replace(/^trainer-.*/, "trainer"),
+        env.map((variable) => variable.name),
+      );
+      for (const { value = "" } of env.filter((variable) => variable.name.endsWith("_ADDRESS"))) {
+        assert.ok(names.includes(value.replace(`:${GRPC_PORT}`, "")), `${name} dials ${value}`);
+      }
+    }
+  });
+
+  test("makes objects that Kubernetes knows", { skip: validator.skip }, async () => {
+    const folder = await mkdtemp(join(tmpdir(), "gradpool-test-"));
+    try {
+      const file = join(folder, "objects.yaml");
+      // KEDA's object has a schema of its own.
+      const values = { ...ALL, trainers: { gpu: { enabled: true } } };
+      await writeFile(file, await rendered(values));
+      await run(validator.path, ["-m", "kubernetes_validate", "-k", "1.33.0", "--strict", file]);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+
+  test("refuses values that it does not know", async () => {
+    await assert.rejects(rendered({ trainers: { cpu: { replica: 3 } } }), /replica/);
+    await assert.rejects(rendered({ stopGraceSeconds: "soon" }), /stopGraceSeconds/);
+  });
+});
+
+test("docs/operating.md says of every variable who reads it", () => {
+  const text = readFileSync(join(ROOT, "docs/operating.md"), "utf8");
+  const rows = [...text.matchAll(/^\| `([A-Z_]+)` +\| ([^|]+) \|/gm)].map(([, name = "", who = ""]) => [
+    name,
+    who.trim(),
+  ]);
+  const described = new Map(rows as [string, string][]);
+  for (const [service, variables] of known) {
+    for (const name of variables) {
+      const who = described.get(name) ?? "";
+      assert.ok(who === "all" || who.split(", ").includes(service), `the table lacks ${name} of ${service}`);
+    }
+  }
+  for (const [name, who] of described) {
+    if (STANDARD.test(name) || who === "all") continue;
+    for (const service of who.split(", ")) assertKnown(service, [name]);
+  }
+});
