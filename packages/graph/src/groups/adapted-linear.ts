@@ -7,6 +7,7 @@ import { widened } from "./weight-product.js";
 export function adaptedLinear(x: Value, base: Linear, branch: LoraBranch | DoraBranch | undefined): Value {
   if (!branch) return linear(x, base);
   if (!("magnitude" in branch)) return loraLinear(x, base, branch);
-  const norms = doraNorms({ ...base, weight: widened(base.weight, x) }, branch);
+  const weight = x.graph.halfProducts ? base.weight : widened(base.weight, x);
+  const norms = doraNorms({ ...base, weight }, branch);
   return doraLinear(x, base, branch, norms);
 }

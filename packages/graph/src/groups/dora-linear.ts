@@ -26,7 +26,8 @@ export interface DoraBranch {
 export function doraNorms({ weight, transposed }: Linear, { a, b, scaling, squaredNorms }: DoraBranch): Value {
   return weight.graph.withoutTape(() => {
     const scaledB = mul(b, scaling);
-    const withBase = scale(matmul(weight, a, { transA: !transposed, transB: true }), 2);
+    const product = matmul(weight, cast(a, weight.dtype), { transA: !transposed, transB: true });
+    const withBase = scale(cast(product, "float32"), 2);
     const changes = add(withBase, matmul(scaledB, matmul(a, a, { transB: true })));
     return sqrt(add(squaredNorms, reduceSum(mul(scaledB, changes), [1], false)));
   });

@@ -43,8 +43,10 @@ const isHalf = ({ dtype }: Value) => dtype === "float16";
 export function widened(weight: Value, after: Value): Value {
   if (!isHalf(weight)) return weight;
   const { graph } = weight;
-  const first = gather(reshape(after, ["rest"]), graph.literal(BigInt64Array.of(0n), [1]));
-  // Nothing is greater than itself, be it infinite or no number.
-  const zero = cast(greater(first, first), "int64");
-  return cast(graph.reshapeBehind(weight, zero), "float32");
+  return graph.withoutTape(() => {
+    const first = gather(reshape(after, ["rest"]), graph.literal(BigInt64Array.of(0n), [1]));
+    // Nothing is greater than itself, be it infinite or no number.
+    const zero = cast(greater(first, first), "int64");
+    return cast(graph.reshapeBehind(weight, zero), "float32");
+  });
 }
