@@ -33,6 +33,8 @@ export class S3Connection {
       region,
       // Other stores than AWS are rarely reached under a host name for each bucket.
       ...(endpoint !== undefined && { endpoint, forcePathStyle: true }),
+      // Each file is compared with its SHA-256, which says more than that an answer is wrong.
+      responseChecksumValidation: "WHEN_REQUIRED",
       requestHandler: {
         connectionTimeout: CONNECT_TIMEOUT_MS,
         requestTimeout: REQUEST_TIMEOUT_MS,
