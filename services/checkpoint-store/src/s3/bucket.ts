@@ -1,10 +1,11 @@
 /** The requests that the store makes of an object store, in its own terms. Failures are the client's: see errors.ts. */
-import type { S3Client } from "@aws-sdk/client-s3";
+import type { Readable } from "node:stream";
+import type * as aws from "@aws-sdk/client-s3";
 import { GradpoolError } from "@gradpool/errors";
 import { isNoSuchKey } from "./errors.js";
 
 /** The client's module is 22 MB of files: loaded when the first address in an object store comes. */
-export type Sdk = typeof import("@aws-sdk/client-s3");
+export type Sdk = typeof aws;
 
 export interface StoredObject {
   key: string;
@@ -30,10 +31,10 @@ export interface UploadedPart {
 
 export class Bucket {
   readonly #sdk: Sdk;
-  readonly #client: S3Client;
+  readonly #client: aws.S3Client;
   readonly #name: { Bucket: string };
 
-  constructor(sdk: Sdk, client: S3Client, name: string) {
+  constructor(sdk: Sdk, client: aws.S3Client, name: string) {
     this.#sdk = sdk;
     this.#client = client;
     this.#name = { Bucket: name };
@@ -90,11 +91,19 @@ export class Bucket {
 
   /** The bytes of an object of at most `maxBytes`; undefined when there is none. */
   async small(key: string, maxBytes: number): Promise<{ bytes: Uint8Array; etag: string } | "too large" | undefined> {
-    const found = await this.head(key);
-    if (!found) return undefined;
-    if (found.sizeBytes > maxBytes) return "too large";
-    if (found.sizeBytes === 0) return { bytes: new Uint8Array(), etag: found.etag };
-    return { bytes: await this.read(key, found.etag, 0, found.sizeBytes), etag: found.etag };
+    try {
+      const command = new this.#sdk.GetObjectCommand({ ...this.#name, Key: key });
+      const { Body, ContentLength, ETag = "" } = await this.#client.send(command);
+      // Without a length the answer could be of any.
+      if (ContentLength === undefined || ContentLength > maxBytes) {
+        (Body as Readable | undefined)?.destroy();
+        return "too large";
+      }
+      return { bytes: (await Body?.transformToByteArray()) ?? new Uint8Array(), etag: ETag };
+    } catch (error) {
+      if (isNoSuchKey(error)) return undefined;
+      throw error;
+    }
   }
 
   async put(key: string, bytes: Uint8Array, condition: Condition, signal?: AbortSignal): Promise<void> {

@@ -22,10 +22,12 @@ export function isConditionFailed(error: unknown): boolean {
 
 const CREDENTIALS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
 
+const DENIED = "may not be used with these credentials; give them the right, or take others";
+
 /** What people can do about failures, by the names that S3 gives them. */
 const KNOWN: Record<string, [code: ErrorCode, what: string]> = {
   NoSuchBucket: ["not_found", "lies in no bucket that exists; create the bucket, or choose another --output_dir"],
-  AccessDenied: ["permission_denied", "may not be used with these credentials; give them the right, or take others"],
+  AccessDenied: ["permission_denied", DENIED],
   InvalidAccessKeyId: ["permission_denied", `cannot be used: the object store knows no such key; ${CREDENTIALS}`],
   SignatureDoesNotMatch: ["permission_denied", `cannot be used: the secret key is not the right one; ${CREDENTIALS}`],
   ExpiredToken: ["permission_denied", "cannot be used: the session token has expired; renew AWS_SESSION_TOKEN"],
@@ -55,6 +57,8 @@ export function explainS3(error: unknown, url: string): unknown {
   const status = httpStatusOf(error) ?? 0;
   const code = error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
   const reason = code || (status > 0 ? `${name}, status ${status}` : name);
+  // The answer to a HEAD gives no other reason.
+  if (status === 403) return failure("permission_denied", DENIED);
   if (status === 507) return failure("resource_exhausted", "has no space left; free some");
   const isAway = status >= 500 || status === 429 || name === "TimeoutError" || name === "SlowDown" || AWAY.test(code);
   if (isAway) return failure("unavailable", `cannot be reached (${reason}); check AWS_ENDPOINT_URL_S3, or try again`);
