@@ -17,3 +17,4 @@ export type { FakeRepo, FakeRepoOptions } from "./fake-hub-repo.js";
 export * from "./virtual-screen.js";
 export * from "./terminal-program.js";
 export * from "./browser.js";
+export * from "./versitygw.js";

@@ -28,9 +28,9 @@ export class StoreProcess implements AsyncDisposable {
     this.ended = new Promise((resolve) => child.once("exit", (_, signal) => resolve(signal)));
   }
 
-  /** All its file operations come from one thread, one after the other, so that they can be counted. */
-  static async start(): Promise<StoreProcess> {
-    const env = { ...process.env, GRADPOOL_LISTEN: "127.0.0.1:0", GRADPOOL_LOG_LEVEL: "silent" };
+  /** All its file operations come from one thread, one after the other, so that they can be counted. `more`: environment. */
+  static async start(more: Record<string, string> = {}): Promise<StoreProcess> {
+    const env = { ...process.env, ...more, GRADPOOL_LISTEN: "127.0.0.1:0", GRADPOOL_LOG_LEVEL: "silent" };
     const child = fork(MAIN, { env: { ...env, UV_THREADPOOL_SIZE: "1", UV_USE_IO_URING: "0" } });
     const [message] = (await once(child, "message")) as [{ type: string; address: string }];
     if (message.type !== "ready") throw new Error(`the checkpoint store did not start: ${JSON.stringify(message)}`);
@@ -55,6 +55,11 @@ export class StoreProcess implements AsyncDisposable {
       pieces.set(piece.path, [...(pieces.get(piece.path) ?? []), piece.data]);
     }
     return { name, files: new Map([...pieces].map(([path, parts]) => [path, concat(parts)])) };
+  }
+
+  async kill(): Promise<void> {
+    this.#child.kill("SIGKILL");
+    await this.ended;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -120,6 +120,7 @@ interface KubernetesObject {
 const ALL = {
   ...{ nats: { url: "nats://nats:4222", existingSecret: "nats" }, tracing: { endpoint: "http://jaeger:4318" } },
   ...{ volumes: { dataClaim: "data" }, hub: { existingSecret: "hub" }, tokenizer: { workers: 3 } },
+  checkpointStore: { s3: { endpoint: "http://versitygw:7070", existingSecret: "s3" } },
   trainers: { gpu: { enabled: true, autoscaling: { enabled: true } } },
 };
 

@@ -16,3 +16,4 @@ export { runService, type Service, type ServiceMessage } from "./run-service.js"
 export { Registry } from "prom-client";
 export { readPidFile, writePidFile, type PidFile } from "./pid-file.js";
 export { identityOf, isAlive, processIdentity, type ProcessIdentity } from "./process-identity.js";
+export { absoluteOutputDir, OBJECT_STORE_SCHEME } from "./output-dir.js";

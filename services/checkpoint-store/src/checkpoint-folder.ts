@@ -49,13 +49,12 @@ export async function shallowDamage(fs: FileSystem, folder: string, files: reado
 
 /** What is wrong with the files by their content; empty: nothing. Stops when `signal` aborts. */
 export async function deepDamage(
-  fs: FileSystem,
-  folder: string,
+  open: (file: ManifestFile) => Promise<OpenFile | string>,
   files: readonly ManifestFile[],
   signal: AbortSignal,
 ): Promise<string> {
   for (const file of files) {
-    const opened = await openListed(fs, folder, file);
+    const opened = await open(file);
     if (typeof opened === "string") return opened;
     try {
       for await (const piece of verifiedPieces(opened, file)) {

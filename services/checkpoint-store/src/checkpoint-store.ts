@@ -11,7 +11,9 @@ import type { CheckpointStoreConfig } from "./config.js";
 import { nodeFileSystem } from "./file-system.js";
 import { FolderStore } from "./folder-store.js";
 import { measured } from "./measured-store.js";
+import { S3Store } from "./s3-store.js";
 import { saveHandler } from "./save.js";
+import { storesByAddress } from "./stores-by-address.js";
 
 /** The checkpoint-store service. */
 export class CheckpointStore implements Service {
@@ -33,7 +35,7 @@ export class CheckpointStore implements Service {
   static async create(
     config: CheckpointStoreConfig,
     log: Logger,
-    kept: ArtifactStore = new FolderStore(nodeFileSystem, () => new Date(), log),
+    kept: ArtifactStore = storesFor(config, log),
   ): Promise<CheckpointStore> {
     const metrics = new Registry();
     const store = measured(kept, metrics);
@@ -70,6 +72,11 @@ export class CheckpointStore implements Service {
     await this.#server[Symbol.asyncDispose]();
     await this.#store[Symbol.asyncDispose]();
   }
+}
+
+function storesFor({ s3 }: CheckpointStoreConfig, log: Logger): ArtifactStore {
+  const now = () => new Date();
+  return storesByAddress(new FolderStore(nodeFileSystem, now, log), new S3Store(s3, now, log));
 }
 
 async function* loadResponses(pieces: AsyncIterable<LoadedPiece>): AsyncGenerator<LoadResponse> {

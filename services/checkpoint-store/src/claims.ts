@@ -6,14 +6,23 @@ import { z } from "zod";
 import { errnoOf, readSmallFile, writeFileSynced, type FileSystem } from "./file-system.js";
 import { LOCK, stageName } from "./names.js";
 
-const MAX_LOCK_BYTES = 64 << 10;
+export const MAX_LOCK_BYTES = 64 << 10;
 
 const schema = processIdentity.extend({
   run_id: z.string(),
   /** Tells two stores of one process apart. */
   owner: z.string(),
 });
-type Lock = z.infer<typeof schema>;
+export type Lock = z.infer<typeof schema>;
+
+/** The lock by which this process, in the store `owner`, holds a folder for a run. */
+export function lockOf(runId: string, owner: string): Lock {
+  return { run_id: runId, ...identityOf(), owner };
+}
+
+export function lockBytes(lock: Lock): Uint8Array {
+  return new TextEncoder().encode(`${JSON.stringify(lock)}\n`);
+}
 
 /**
  * Which run has an output folder: a lock file in it, made with O_EXCL, names run and process. The lock
@@ -37,7 +46,7 @@ export class Claims {
     let again = false;
     for (;;) {
       const text = await this.#read(folder);
-      const lock = text === undefined ? undefined : parse(text);
+      const lock = text === undefined ? undefined : parseLock(text);
       if (lock?.owner === this.#owner && lock.run_id === runId) {
         this.#held.set(folder, runId);
         return { again: true };
@@ -48,9 +57,8 @@ export class Claims {
         await this.#takeAway(folder, text);
         continue;
       }
-      const mine: Lock = { run_id: runId, ...identityOf(), owner: this.#owner };
       try {
-        await writeFileSynced(this.#fs, `${folder}/${LOCK}`, new TextEncoder().encode(`${JSON.stringify(mine)}\n`));
+        await writeFileSynced(this.#fs, `${folder}/${LOCK}`, lockBytes(lockOf(runId, this.#owner)));
       } catch (error) {
         if (errnoOf(error) === "EEXIST") continue;
         await this.#removeUnfinished(folder).catch(() => {});
@@ -78,7 +86,7 @@ export class Claims {
   /** Removes the lock file that could not be written whole, the disk being full, but none of another store. */
   async #removeUnfinished(folder: string): Promise<void> {
     const text = await this.#read(folder);
-    const lock = text === undefined ? undefined : parse(text);
+    const lock = text === undefined ? undefined : parseLock(text);
     if (text !== undefined && (!lock || lock.owner === this.#owner)) await this.#takeAway(folder, text);
   }
 
@@ -97,7 +105,7 @@ export class Claims {
 
   async #lock(folder: string): Promise<Lock | undefined> {
     const text = await this.#read(folder);
-    return text === undefined ? undefined : parse(text);
+    return text === undefined ? undefined : parseLock(text);
   }
 
   #read(folder: string): Promise<string | undefined> {
@@ -115,7 +123,7 @@ export class Claims {
 }
 
 /** Undefined when the text is no lock: its writer died while writing it. */
-function parse(text: string): Lock | undefined {
+export function parseLock(text: string): Lock | undefined {
   try {
     return schema.safeParse(JSON.parse(text)).data;
   } catch {
@@ -123,7 +131,7 @@ function parse(text: string): Lock | undefined {
   }
 }
 
-function inUse(folder: string, { run_id, pid, host }: Lock): GradpoolError {
+export function inUse(folder: string, { run_id, pid, host }: Lock): GradpoolError {
   const elsewhere = host === hostname() ? "" : ` on ${host}; if that machine is gone, remove ${folder}/${LOCK}`;
   const message = `output_dir ${folder} is in use by run ${run_id} (process ${pid}${elsewhere})`;
   return new GradpoolError("failed_precondition", `${message}; choose another --output_dir or cancel that run`);

@@ -1,24 +1,20 @@
-import type { Checkpoint, SaveHeader } from "@gradpool/rpc";
+import type { Checkpoint, SaveFile, SaveHeader } from "@gradpool/rpc";
 import type { Logger } from "@gradpool/service-kit";
 import type { ArtifactStore, LoadedPiece, LoadSelection } from "./artifact-store.js";
-import { damagedError, openListed, verifiedPieces } from "./checkpoint-folder.js";
+import { openListed } from "./checkpoint-folder.js";
+import { CheckpointReader } from "./checkpoint-reader.js";
 import { Claims } from "./claims.js";
 import { DeleteRequests } from "./delete-requests.js";
 import { explain } from "./errors.js";
-import { ensureFolder, removeTree, writeFileSynced, type FileSystem, type OpenFile } from "./file-system.js";
-import { asCheckpoint, deeply, findAll, findNamed, isSame, listedFile, requireNamed, type Found } from "./found.js";
+import { ensureFolder, removeTree, writeFileSynced, type FileSystem } from "./file-system.js";
+import { findAll, findNamed } from "./found.js";
 import { manifestBytes, type ManifestFile } from "./manifest.js";
-import { checkCheckpointName, checkOutputDir, checkRunId, isRecoveryName, MANIFEST, stageName } from "./names.js";
-import { newestWhole, type Chosen } from "./newest-whole.js";
+import { checkCheckpointName, checkOutputDir, checkRunId, MANIFEST, stageName } from "./names.js";
 import { clearLeftovers, publish, removeCheckpoint, removeRecoveryPoints } from "./output-folder.js";
 import { checkSaveHeader } from "./save-header.js";
 import { Serial } from "./serial.js";
+import { surplus } from "./surplus.js";
 import { writeUpload } from "./upload.js";
-
-interface OpenedFile {
-  handle: OpenFile;
-  file: ManifestFile;
-}
 
 /** Checkpoints and results in folders of this machine; see output-folder.ts for how they stay whole (I5). */
 export class FolderStore implements ArtifactStore {
@@ -26,6 +22,7 @@ export class FolderStore implements ArtifactStore {
   readonly #now: () => Date;
   readonly #log: Logger;
   readonly #claims: Claims;
+  readonly #reader: CheckpointReader;
   /** Whatever renames or removes in an output folder does so alone. */
   readonly #serial = new Serial();
   /** Stages that running calls write to. */
@@ -38,6 +35,14 @@ export class FolderStore implements ArtifactStore {
     this.#now = now;
     this.#log = log;
     this.#claims = new Claims(fs);
+    const source = {
+      findAll: (folder: string) => findAll(fs, folder),
+      findNamed: (folder: string, name: string) => findNamed(fs, folder, name),
+      open: (_: string, location: string, file: ManifestFile) => openListed(fs, location, file),
+      alone: <T>(folder: string, work: () => Promise<T>) => this.#alone(folder, work),
+      explained: <T>(folder: string, work: () => Promise<T>) => this.#explained(folder, work),
+    };
+    this.#reader = new CheckpointReader(source, log);
   }
 
   async claim(outputDir: string, runId: string): Promise<string> {
@@ -61,7 +66,8 @@ export class FolderStore implements ArtifactStore {
     data: AsyncIterable<Uint8Array>,
     signal: AbortSignal,
   ): Promise<{ path: string; removed: string[] }> {
-    const saving = this.#save(checkSaveHeader(header), header, data, signal);
+    checkSaveHeader(header);
+    const saving = this.#save(checkOutputDir(header.outputDir), header, data, signal);
     this.#saves.add(saving);
     try {
       return await saving;
@@ -109,7 +115,8 @@ export class FolderStore implements ArtifactStore {
     signal: AbortSignal,
   ): Promise<{ path: string; removed: string[] }> {
     const { name, runId, epoch, step } = header;
-    const files = await writeUpload(this.#fs, stage, header.files, data, signal);
+    const create = ({ path }: SaveFile) => this.#fs.create(`${stage}/${path}`);
+    const files = await writeUpload(create, header.files, data, signal);
     signal.throwIfAborted();
     if (name === "") {
       await this.#alone(folder, async () => {
@@ -132,64 +139,24 @@ export class FolderStore implements ArtifactStore {
     });
   }
 
-  /** keep_last_n: removes this run's oldest whole checkpoints, never the one just saved nor recovery points. */
-  async #removeOld(folder: string, { runId, name, keepLastN }: SaveHeader, removed: string[]): Promise<void> {
-    if (keepLastN <= 0) return;
-    const found = (await findAll(this.#fs, folder)).filter((other) => !isRecoveryName(other.name));
-    const others = found.filter((other) => !other.damage && other.manifest?.runId === runId && other.name !== name);
-    const kept = isRecoveryName(name) ? keepLastN : keepLastN - 1;
-    for (const old of others.slice(kept).reverse()) {
+  /** keep_last_n. */
+  async #removeOld(folder: string, header: SaveHeader, removed: string[]): Promise<void> {
+    for (const old of surplus(await findAll(this.#fs, folder), header)) {
       await removeCheckpoint(this.#fs, folder, old.name);
       removed.push(`${folder}/${old.name}`);
     }
   }
 
-  async *load(outputDir: string, selection: LoadSelection, signal: AbortSignal): AsyncIterable<LoadedPiece> {
-    const folder = checkOutputDir(outputDir);
-    if (selection.name !== "") checkCheckpointName(selection.name);
-    for (;;) {
-      const { chosen, damaged } = await this.#choose(folder, selection, signal);
-      const opened = await this.#open(folder, chosen, selection.paths);
-      // It was replaced or removed meanwhile.
-      if (!opened) continue;
-      try {
-        for (const { handle, file } of opened) {
-          for await (const piece of verifiedPieces(handle, file)) {
-            if (typeof piece === "string") throw damagedError(`${folder}/${chosen.name}`, piece);
-            yield {
-              checkpoint: chosen.name,
-              damaged: damaged.map((found) => asCheckpoint(folder, found)),
-              path: file.path,
-              data: piece,
-            };
-          }
-        }
-      } finally {
-        for (const { handle } of opened) await handle.close();
-      }
-      return;
-    }
+  load(outputDir: string, selection: LoadSelection, signal: AbortSignal): AsyncIterable<LoadedPiece> {
+    return this.#reader.load(checkOutputDir(outputDir), selection, signal);
   }
 
-  async list(outputDir: string): Promise<Checkpoint[]> {
-    const folder = checkOutputDir(outputDir);
-    return (await this.#alone(folder, () => findAll(this.#fs, folder))).map((found) => asCheckpoint(folder, found));
+  list(outputDir: string): Promise<Checkpoint[]> {
+    return this.#reader.list(checkOutputDir(outputDir));
   }
 
-  async verify(outputDir: string, name: string, signal: AbortSignal): Promise<Checkpoint[]> {
-    const folder = checkOutputDir(outputDir);
-    if (name !== "") checkCheckpointName(name);
-    const all = await this.#alone(folder, async () =>
-      name === "" ? findAll(this.#fs, folder) : [await requireNamed(this.#fs, folder, name)],
-    );
-    const checked: Checkpoint[] = [];
-    for (const found of all) {
-      const result = await this.#deeply(folder, found, signal);
-      if (result) checked.push(asCheckpoint(folder, result));
-      // It went away meanwhile: either it is back by now, or this says that it is gone.
-      else if (name !== "") checked.push(...(await this.verify(outputDir, name, signal)));
-    }
-    return checked;
+  verify(outputDir: string, name: string, signal: AbortSignal): Promise<Checkpoint[]> {
+    return this.#reader.verify(checkOutputDir(outputDir), name, signal);
   }
 
   async remove(outputDir: string, name: string, requestId: string): Promise<void> {
@@ -197,7 +164,7 @@ export class FolderStore implements ArtifactStore {
     checkCheckpointName(name);
     await this.#deletes.once(requestId, `${folder}/${name}`, () =>
       this.#alone(folder, async () => {
-        await requireNamed(this.#fs, folder, name);
+        await this.#reader.require(folder, name);
         await removeCheckpoint(this.#fs, folder, name);
       }),
     );
@@ -207,57 +174,6 @@ export class FolderStore implements ArtifactStore {
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.allSettled(this.#saves);
     for (const [folder, runId] of this.#claims.held) await this.#tidy(folder, () => this.release(folder, runId));
-  }
-
-  async #choose(folder: string, { name, runId }: LoadSelection, signal: AbortSignal): Promise<Chosen> {
-    if (name !== "") {
-      const chosen = await this.#alone(folder, () => requireNamed(this.#fs, folder, name));
-      if (chosen.damage) throw damagedError(`${folder}/${name}`, chosen.damage);
-      return { chosen, damaged: [] };
-    }
-    const found = await this.#alone(folder, () => findAll(this.#fs, folder));
-    return newestWhole(folder, found, runId, async (candidate) => {
-      const checked = await this.#deeply(folder, candidate, signal);
-      if (checked?.damage) {
-        this.#log.warn({ outputDir: folder, checkpoint: checked.name, damage: checked.damage }, "damaged checkpoint");
-      }
-      return checked;
-    });
-  }
-
-  /**
-   * Opens the files all at once: an open file stays readable when keep_last_n removes its checkpoint meanwhile.
-   * Undefined when the checkpoint is no longer the one that was found.
-   */
-  #open(folder: string, found: Found, paths: readonly string[]): Promise<OpenedFile[] | undefined> {
-    const { name, location, manifest } = found;
-    if (!manifest) throw new Error("only checkpoints with a manifest are loaded");
-    const listed = [...new Set(paths)].map((path) => listedFile(name, manifest, path));
-    const opened: OpenedFile[] = [];
-    return this.#alone(folder, async () => {
-      for (const file of listed.length === 0 ? manifest.files : listed) {
-        const handle = await openListed(this.#fs, location, file);
-        if (typeof handle !== "string") {
-          opened.push({ handle, file });
-          continue;
-        }
-        const now = await findNamed(this.#fs, folder, name);
-        if (!now || !isSame({ ...now, damage: "" }, found)) {
-          for (const { handle } of opened) await handle.close();
-          return undefined;
-        }
-        throw damagedError(`${folder}/${name}`, handle);
-      }
-      return opened;
-    }).catch(async (error: unknown) => {
-      for (const { handle } of opened) await handle.close();
-      throw error;
-    });
-  }
-
-  #deeply(folder: string, found: Found, signal: AbortSignal): Promise<Found | undefined> {
-    const again = () => this.#alone(folder, () => findNamed(this.#fs, folder, found.name));
-    return this.#explained(folder, () => deeply(this.#fs, found, again, signal));
   }
 
   #alone<T>(folder: string, work: () => Promise<T>): Promise<T> {

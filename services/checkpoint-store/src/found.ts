@@ -1,7 +1,7 @@
 import { GradpoolError } from "@gradpool/errors";
 import type { Checkpoint } from "@gradpool/rpc";
 import { deepDamage, readManifest, shallowDamage } from "./checkpoint-folder.js";
-import { errnoOf, type FileSystem } from "./file-system.js";
+import { errnoOf, type FileSystem, type OpenFile } from "./file-system.js";
 import type { Manifest, ManifestFile } from "./manifest.js";
 import { isRecoveryName, placeOf, shortList } from "./names.js";
 import { locateCheckpoints } from "./output-folder.js";
@@ -17,6 +17,9 @@ export interface Found {
   damage: string;
 }
 
+/** Opens a file of a checkpoint that lies at `location`, or says what is wrong with it. */
+export type OpenListed = (location: string, file: ManifestFile) => Promise<OpenFile | string>;
+
 /** Newest first; those without a readable manifest last. Errors: `not_found` when there is no such folder. */
 export async function findAll(fs: FileSystem, folder: string): Promise<Found[]> {
   const found: Found[] = [];
@@ -24,7 +27,11 @@ export async function findAll(fs: FileSystem, folder: string): Promise<Found[]> 
     const examined = await examine(fs, name, location);
     if (examined) found.push(examined);
   }
-  return found.sort((a, b) => savedAtMs(b) - savedAtMs(a) || stepOf(b) - stepOf(a));
+  return found.sort(newestFirst);
+}
+
+export function newestFirst(a: Found, b: Found): number {
+  return savedAtMs(b) - savedAtMs(a) || stepOf(b) - stepOf(a);
 }
 
 /** Undefined when there is none of that name. Errors: `not_found` when there is no such folder. */
@@ -33,13 +40,11 @@ export async function findNamed(fs: FileSystem, folder: string, name: string): P
   return location === undefined ? undefined : examine(fs, name, location);
 }
 
-/** Errors: `not_found`, naming what there is. */
-export async function requireNamed(fs: FileSystem, folder: string, name: string): Promise<Found> {
-  const found = await findNamed(fs, folder, name);
-  if (found) return found;
-  const present = (await findAll(fs, folder)).map((other) => other.name);
+/** `not_found`, naming what there is. */
+export function noCheckpoint(folder: string, name: string, all: readonly Found[]): GradpoolError {
+  const present = all.map((other) => other.name);
   const advice = present.length === 0 ? "there is none at all" : `choose one of ${shortList(present)}`;
-  throw new GradpoolError("not_found", `there is no checkpoint ${name} in ${folder}; ${advice}`);
+  return new GradpoolError("not_found", `there is no checkpoint ${name} in ${folder}; ${advice}`);
 }
 
 /**
@@ -47,13 +52,14 @@ export async function requireNamed(fs: FileSystem, folder: string, name: string)
  * checkpoint is being replaced or removed, are no damage. Undefined when it is gone by now.
  */
 export async function deeply(
-  fs: FileSystem,
+  open: OpenListed,
   found: Found,
   again: () => Promise<Found | undefined>,
   signal: AbortSignal,
 ): Promise<Found | undefined> {
   for (let current = found; ;) {
-    const damage = current.damage || (await deepDamage(fs, current.location, current.manifest?.files ?? [], signal));
+    const { location, manifest } = current;
+    const damage = current.damage || (await deepDamage((file) => open(location, file), manifest?.files ?? [], signal));
     if (!damage) return current;
     const now = await again();
     if (!now) return undefined;

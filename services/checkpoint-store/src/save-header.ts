@@ -1,11 +1,10 @@
 import { GradpoolError } from "@gradpool/errors";
 import type { SaveHeader } from "@gradpool/rpc";
 import { MAX_FILES } from "./manifest.js";
-import { checkCheckpointName, checkFileName, checkOutputDir, checkRunId } from "./names.js";
+import { checkCheckpointName, checkFileName, checkRunId } from "./names.js";
 
-/** The full path of the output folder. Errors: `invalid_argument`. */
-export function checkSaveHeader({ outputDir, runId, name, files }: SaveHeader): string {
-  const folder = checkOutputDir(outputDir);
+/** All but the output folder, which each store names in its own way. Errors: `invalid_argument`. */
+export function checkSaveHeader({ runId, name, files }: SaveHeader): void {
   checkRunId(runId);
   if (name !== "") checkCheckpointName(name);
   if (files.length === 0 || files.length > MAX_FILES) {
@@ -17,5 +16,4 @@ export function checkSaveHeader({ outputDir, runId, name, files }: SaveHeader): 
     if (names.has(path)) throw new GradpoolError("invalid_argument", `file ${path} is listed twice; send it once`);
     names.add(path);
   }
-  return folder;
 }

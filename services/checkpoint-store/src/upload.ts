@@ -1,16 +1,15 @@
 import { createHash } from "node:crypto";
 import { GradpoolError } from "@gradpool/errors";
 import type { SaveFile } from "@gradpool/rpc";
-import type { FileSystem } from "./file-system.js";
+import type { NewFile } from "./file-system.js";
 import type { ManifestFile } from "./manifest.js";
 
 /**
- * Writes the files that `data` holds one after the other into `folder`, each synced, in constant
+ * Writes the files that `data` holds one after the other, each made by `create` and synced, in constant
  * memory. Errors: `data_loss` when the bytes are fewer or more than the files' sizes; `cancelled`.
  */
 export async function writeUpload(
-  fs: FileSystem,
-  folder: string,
+  create: (file: SaveFile) => Promise<NewFile>,
   files: readonly SaveFile[],
   data: AsyncIterable<Uint8Array>,
   signal: AbortSignal,
@@ -19,7 +18,7 @@ export async function writeUpload(
   const written: ManifestFile[] = [];
   for (const { path, sizeBytes } of files) {
     const hash = createHash("sha256");
-    const file = await fs.create(`${folder}/${path}`);
+    const file = await create({ path, sizeBytes });
     try {
       for (let missing = sizeBytes; missing > 0;) {
         const piece = await pieces.next(missing);

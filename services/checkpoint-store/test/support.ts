@@ -31,7 +31,10 @@ export function tempFolder(t: TestContext): string {
 
 /** The running service and a client of it, both gone with the test. */
 export async function startStore(t: TestContext): Promise<{ client: StoreClient; store: CheckpointStore }> {
-  const store = await CheckpointStore.create({ listen: "127.0.0.1:0", finishMs: 2_000 }, LOG);
+  const store = await CheckpointStore.create(
+    { listen: "127.0.0.1:0", finishMs: 2_000, s3: { endpoint: undefined, region: "us-east-1" } },
+    LOG,
+  );
   const client = createClient(CheckpointStoreServiceService, store.address);
   t.after(async () => {
     client.close();

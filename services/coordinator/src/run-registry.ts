@@ -1,5 +1,4 @@
 import { randomBytes } from "node:crypto";
-import { resolve } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
 import { checkRecipe } from "@gradpool/recipe";
 import {
@@ -13,6 +12,7 @@ import {
   type WatchRunResponse,
 } from "@gradpool/rpc";
 import type { EventPayload } from "@gradpool/events";
+import { absoluteOutputDir } from "@gradpool/service-kit";
 import type { Draft, EventBook } from "./events/event-book.js";
 import { eventOfChange, eventsOfRun } from "./events/run-events.js";
 import { linesOfChange, linesOfRun, type LogLine } from "./run-log.js";
@@ -113,7 +113,7 @@ export class RunRegistry {
       throw new GradpoolError("resource_exhausted", `${problem}; try again when one has, or cancel one`);
     }
     for (const { run } of unfinished) {
-      if (resolve(run.spec?.outputDir ?? "") !== resolve(spec.outputDir)) continue;
+      if (absoluteOutputDir(run.spec?.outputDir ?? "") !== absoluteOutputDir(spec.outputDir)) continue;
       const problem = `output_dir ${spec.outputDir} is in use by ${run.runId}`;
       throw new GradpoolError("failed_precondition", `${problem}; choose another output_dir, or cancel that run`);
     }

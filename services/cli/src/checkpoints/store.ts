@@ -54,7 +54,8 @@ async function call<T>(
   } catch (reason) {
     signal.throwIfAborted();
     const error = GradpoolError.from(reason);
-    if (error.code !== "unavailable") throw reason;
+    // What the store itself says of an object store that is away.
+    if (error.code !== "unavailable" || error.message.startsWith("output_dir ")) throw reason;
     throw new GradpoolError("unavailable", `no checkpoint store answers at ${address}; ${advice}`, { cause: reason });
   } finally {
     store.close();

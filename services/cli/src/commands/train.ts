@@ -3,6 +3,7 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { DeviceRequest } from "@gradpool/runtime";
 import type { Recipe, Run, RunSpec } from "@gradpool/rpc";
+import { absoluteOutputDir, OBJECT_STORE_SCHEME } from "@gradpool/service-kit";
 import type { CommandContext } from "../command-context.js";
 import { deviceOf } from "../flags.js";
 import { startLocalStack } from "../local-stack/local-stack.js";
@@ -92,6 +93,11 @@ function sayStart(spec: RunSpec & { recipe: Recipe }, model: string, { output }:
 
 async function sayResult(run: Run, spec: RunSpec, { output }: CommandContext): Promise<void> {
   const { outputDir } = spec;
+  if (outputDir.startsWith(OBJECT_STORE_SCHEME)) {
+    output.say(facts([["output folder", outputDir]]));
+    output.say(`look at: ${absoluteOutputDir(outputDir)}/loss.png`);
+    return;
+  }
   const files = await readdir(outputDir).catch(() => []);
   const results = files.filter((name) => !name.startsWith(".")).sort();
   output.say(

@@ -3,6 +3,7 @@ import { stat } from "node:fs/promises";
 import { basename, resolve } from "node:path";
 import { hubRepo } from "@gradpool/hub";
 import type { Recipe, RunSpec } from "@gradpool/rpc";
+import { absoluteOutputDir } from "@gradpool/service-kit";
 import { checkedRecipeFrom } from "../recipe-flags.js";
 import { UsageError } from "../usage-error.js";
 
@@ -72,9 +73,9 @@ export async function specForPool<S extends RunSpec>(spec: S, address: string): 
   if (!LOOPBACK.test(address)) return spec;
   const dataset = await Promise.all(spec.dataset.map(absolute));
   const evalDataset = await Promise.all(spec.evalDataset.map(absolute));
-  const resumeFrom = ["", LATEST].includes(spec.resumeFrom) ? spec.resumeFrom : resolve(spec.resumeFrom);
+  const resumeFrom = ["", LATEST].includes(spec.resumeFrom) ? spec.resumeFrom : absoluteOutputDir(spec.resumeFrom);
   const modelId = await existing(spec.modelId);
-  return { ...spec, dataset, evalDataset, modelId, outputDir: resolve(spec.outputDir), resumeFrom };
+  return { ...spec, dataset, evalDataset, modelId, outputDir: absoluteOutputDir(spec.outputDir), resumeFrom };
 }
 
 /** Names of the hub, and the built-in samples, stay as they are. */

@@ -1,8 +1,8 @@
-import { resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { loraScaling } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
 import type { Evaluation, MicroBatchTask, ResultHeader, Run, StepMetrics } from "@gradpool/rpc";
+import { absoluteOutputDir } from "@gradpool/service-kit";
 import type { TaskState } from "../core/state.js";
 import type { TrainerConnection } from "../trainer-connection.js";
 import type { Services } from "../services.js";
@@ -245,7 +245,7 @@ export class ActiveRun {
   /** Stops all work and gives the output folder back. */
   async end(): Promise<void> {
     await this.#stop();
-    const claim = { outputDir: resolve(this.#spec.outputDir), runId: this.#runId };
+    const claim = { outputDir: absoluteOutputDir(this.#spec.outputDir), runId: this.#runId };
     const signal = AbortSignal.timeout(RELEASE_MS);
     const give = () => this.#options.services.checkpointStore.release(claim, { signal });
     // A store that stopped has given its claims back by itself.

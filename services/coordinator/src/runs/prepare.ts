@@ -1,5 +1,4 @@
 /** A run's PREPARING: everything is examined before the first step, so that what cannot work fails with one clear line. */
-import { resolve } from "node:path";
 import { adaptedModules, ownScalings, type AdaptedModule, type AdapterTensors } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
 import { downloadText, float16Weights, openModel, type ModelSource } from "@gradpool/model-source";
@@ -15,6 +14,7 @@ import type {
   RunSpec,
   TokenizerInfo,
 } from "@gradpool/rpc";
+import { absoluteOutputDir } from "@gradpool/service-kit";
 import type { CheckpointSource, Resumed } from "./resume.js";
 import type { DatasetHashes } from "./trainer-state.js";
 import { chosenStart, ownStart, type Runtime } from "./start.js";
@@ -94,7 +94,7 @@ export async function prepareRun(preparation: Preparation): Promise<PreparedRun>
   const start = own ?? (await chosenStart(preparation, base, { datasetHash, evalDatasetHash }));
   if ("notes" in start) notes.push(...start.notes);
   report("claiming the output folder");
-  const claim = { outputDir: resolve(spec.outputDir), runId };
+  const claim = { outputDir: absoluteOutputDir(spec.outputDir), runId };
   const { outputDir } = await patience.through(
     "checkpoint-store",
     () => services.checkpointStore.claim(claim, { signal }),

@@ -1,9 +1,10 @@
 /** From a saved checkpoint to a run that goes on behind it, bit for bit; or the refusal that says why it cannot. */
-import { basename, dirname, resolve } from "node:path";
+import { basename, dirname } from "node:path";
 import { readAdapter, type AdaptedModule, type AdapterTensors } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
 import type { AdamWState } from "@gradpool/optim";
 import { concat, type Checkpoint, type Cursor, type Evaluation, type RunSpec, type StepMetrics } from "@gradpool/rpc";
+import { absoluteOutputDir } from "@gradpool/service-kit";
 import type { Services } from "../services.js";
 import { ADAPTER_FILE, MOMENTS_FILE, STATE_FILE } from "./files.js";
 import type { Patience } from "./patience.js";
@@ -67,7 +68,7 @@ export async function loadNamed(
 ): Promise<{ loaded?: LoadedCheckpoint; note?: string }> {
   if (resumeFrom === "") return {};
   const isLatest = resumeFrom === "latest";
-  const folder = resolve(isLatest ? outputDir : resumeFrom);
+  const folder = absoluteOutputDir(isLatest ? outputDir : resumeFrom);
   const place = isLatest ? { outputDir: folder, name: "" } : { outputDir: dirname(folder), name: basename(folder) };
   try {
     const loaded = await load({ ...place, runId: "" }, from, !isLatest && !resumeIfExists);

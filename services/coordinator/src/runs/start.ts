@@ -1,9 +1,10 @@
 /** Where a run begins: a new adapter, one that it is given, or a checkpoint that it goes on from. */
 import { readFile } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { initAdapter, parseAdapterConfig, readAdapter, type AdapterTensors } from "@gradpool/adapter";
 import { GradpoolError, parseJson } from "@gradpool/errors";
 import { weightNorms } from "@gradpool/model-source";
+import { absoluteOutputDir } from "@gradpool/service-kit";
 import type { CompleteRecipe, Preparation, PreparedRun } from "./prepare.js";
 import { adapterFrom, damageNotes, loadNamed, loadOwn, resumeAt, type LoadedCheckpoint } from "./resume.js";
 import { receiptOf, type DatasetHashes } from "./trainer-state.js";
@@ -28,7 +29,7 @@ type OwnStart = Start & DatasetHashes & Pick<PreparedRun, "rows" | "totalSteps">
 export async function ownStart(preparation: Preparation, base: Base): Promise<{ own?: OwnStart; notes: string[] }> {
   const { runId, spec, recipe, before } = preparation;
   if (!before) return { notes: [] };
-  const { loaded, note } = await loadOwn(runId, resolve(spec.outputDir), preparation);
+  const { loaded, note } = await loadOwn(runId, absoluteOutputDir(spec.outputDir), preparation);
   if (!loaded) return { notes: note ? [note] : [] };
   // The data set itself is compared when its stream is opened: it need not be counted again.
   const { receipt: theirs } = loaded.state;

@@ -1,0 +1,82 @@
+/** A real object store with S3's interface, versitygw over a folder, to kill and to start again, and to look into. */
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { mkdir } from "node:fs/promises";
+import { createServer, type AddressInfo } from "node:net";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { deployTool } from "./tools.js";
+
+const ACCESS_KEY = "gradpool";
+const SECRET_KEY = "gradpool-secret";
+
+export class Versitygw implements AsyncDisposable {
+  /** What a process needs to find it. */
+  readonly env: Record<string, string>;
+  readonly #folder: string;
+  readonly #port: number;
+  #child: ChildProcess | undefined;
+
+  private constructor(folder: string, port: number) {
+    this.#folder = folder;
+    this.#port = port;
+    this.env = {
+      AWS_ENDPOINT_URL_S3: `http://127.0.0.1:${port}`,
+      AWS_REGION: "us-east-1",
+      AWS_ACCESS_KEY_ID: ACCESS_KEY,
+      AWS_SECRET_ACCESS_KEY: SECRET_KEY,
+      // Nothing of the machine's own accounts.
+      AWS_EC2_METADATA_DISABLED: "true",
+    };
+  }
+
+  /** `folder`: where it keeps its data, a folder for each bucket. */
+  static async start(folder: string, buckets: readonly string[]): Promise<Versitygw> {
+    const store = new Versitygw(folder, await freePort());
+    for (const bucket of buckets) await mkdir(store.path(bucket), { recursive: true });
+    await store.start();
+    return store;
+  }
+
+  /** The file or folder that stands for a bucket, or for what is in it. */
+  path(bucket: string, key = ""): string {
+    return join(this.#folder, bucket, key);
+  }
+
+  async start(): Promise<void> {
+    const { path } = await deployTool("versitygw");
+    const env = { ...process.env, ROOT_ACCESS_KEY_ID: ACCESS_KEY, ROOT_SECRET_ACCESS_KEY: SECRET_KEY };
+    const args = ["--port", `127.0.0.1:${this.#port}`, "--quiet", "posix", this.#folder];
+    const child = spawn(path, args, { env, stdio: "ignore" });
+    this.#child = child;
+    while (!(await this.#answers())) {
+      if (child.exitCode !== null) throw new Error(`versitygw ended with exit code ${child.exitCode}`);
+      await delay(50);
+    }
+  }
+
+  async kill(): Promise<void> {
+    const child = this.#child;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    const exited = once(child, "exit");
+    child.kill("SIGKILL");
+    await exited;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+  }
+
+  async #answers(): Promise<boolean> {
+    const response = await fetch(`http://127.0.0.1:${this.#port}/`).catch(() => undefined);
+    return response !== undefined;
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  const { port } = server.address() as AddressInfo;
+  await once(server.close(), "close");
+  return port;
+}

@@ -1,0 +1,122 @@
+import { randomUUID } from "node:crypto";
+import { GradpoolError } from "@gradpool/errors";
+import { isAlive } from "@gradpool/service-kit";
+import { inUse, lockBytes, lockOf, MAX_LOCK_BYTES, parseLock, type Lock } from "../claims.js";
+import { LOCK } from "../names.js";
+import type { S3Address } from "./address.js";
+import { NOTHING_THERE, type Bucket, type Condition } from "./bucket.js";
+import { isConditionFailed, isNoSuchKey } from "./errors.js";
+
+/** Others take or give back the same folder meanwhile: so often is no accident any more. */
+const MAX_TRIES = 20;
+
+interface Held {
+  bucket: Bucket;
+  runId: string;
+  contested: boolean;
+}
+
+/** How a store has a folder. */
+export interface Claim {
+  /** The run had it before. */
+  again: boolean;
+  /** This store had it not. */
+  fresh: boolean;
+  /** Another store had it for the same run, and may not know yet that it has it no more. */
+  contested: boolean;
+}
+
+/**
+ * Which run has an output folder: a lock object in it names run and process. It is only made where there is none
+ * (If-None-Match), and only replaced or removed as it was read (If-Match), so that of two stores one gets it.
+ */
+export class S3Claims {
+  readonly #owner = randomUUID();
+  /** By the folder's URL. */
+  readonly #held = new Map<string, Held>();
+  /** Buckets known to mind the conditions of writes. */
+  readonly #tried = new Set<string>();
+
+  /**
+   * Takes the folder for a run; the same run may take it again, from another store too. Errors: `failed_precondition`
+   * when another living run has it, or when the object store does not mind conditions.
+   */
+  async take(bucket: Bucket, address: S3Address, runId: string): Promise<Claim> {
+    const { url, prefix } = address;
+    for (let tries = 0; tries < MAX_TRIES; tries++) {
+      const { lock, condition } = await this.#read(bucket, prefix);
+      if (lock && this.#isOurs(lock, runId)) {
+        const contested = this.#held.get(url)?.contested ?? false;
+        this.#held.set(url, { bucket, runId, contested });
+        return { again: true, fresh: false, contested };
+      }
+      if (lock && lock.run_id !== runId && isAlive(lock)) throw inUse(url, lock);
+      try {
+        await bucket.put(`${prefix}${LOCK}`, lockBytes(lockOf(runId, this.#owner)), condition);
+      } catch (error) {
+        // Somebody was faster, or the answer to a first try was lost: the next round sees whose it is.
+        if (isConditionFailed(error) || isNoSuchKey(error)) continue;
+        throw error;
+      }
+      await this.#checkConditions(bucket, address, runId);
+      const contested = lock !== undefined && isAlive(lock);
+      this.#held.set(url, { bucket, runId, contested });
+      return { again: lock?.run_id === runId, fresh: true, contested };
+    }
+    throw new GradpoolError("unavailable", `output_dir ${url} changes hands all the time; try again later`);
+  }
+
+  /** Whether the run still has the folder through this store. */
+  async holds(bucket: Bucket, { prefix }: S3Address, runId: string): Promise<boolean> {
+    const { lock } = await this.#read(bucket, prefix);
+    return lock !== undefined && this.#isOurs(lock, runId);
+  }
+
+  /** Gives the folder back when the run has it through this store; otherwise there is nothing to do. */
+  async release({ url, prefix }: S3Address, runId: string): Promise<void> {
+    const held = this.#held.get(url);
+    if (held?.runId !== runId) return;
+    this.#held.delete(url);
+    const { lock, condition } = await this.#read(held.bucket, prefix);
+    if (!lock || !this.#isOurs(lock, runId)) return;
+    try {
+      await held.bucket.delete(`${prefix}${LOCK}`, condition);
+    } catch (error) {
+      if (!isConditionFailed(error)) throw error;
+    }
+  }
+
+  /** URLs of the folders that this store holds. */
+  get held(): [url: string, runId: string][] {
+    return [...this.#held].map(([url, { runId }]) => [url, runId]);
+  }
+
+  #isOurs(lock: Lock, runId: string): boolean {
+    return lock.owner === this.#owner && lock.run_id === runId;
+  }
+
+  /** Some object stores pass over conditions in silence: two runs would write into one folder. */
+  async #checkConditions(bucket: Bucket, { bucket: name, prefix, url }: S3Address, runId: string): Promise<void> {
+    if (this.#tried.has(name)) return;
+    try {
+      await bucket.put(`${prefix}${LOCK}`, lockBytes(lockOf(runId, this.#owner)), NOTHING_THERE);
+    } catch (error) {
+      if (!isConditionFailed(error)) throw error;
+      this.#tried.add(name);
+      return;
+    }
+    await bucket.delete(`${prefix}${LOCK}`);
+    const problem = `output_dir ${url} lies in an object store that ignores If-None-Match`;
+    throw new GradpoolError("failed_precondition", `${problem}; choose one that has conditional writes`);
+  }
+
+  /** The lock, and the condition under which what is written takes the place of what was read. */
+  async #read(bucket: Bucket, prefix: string): Promise<{ lock: Lock | undefined; condition: Condition }> {
+    const found = await bucket.small(`${prefix}${LOCK}`, MAX_LOCK_BYTES);
+    if (found === undefined) return { lock: undefined, condition: NOTHING_THERE };
+    if (found === "too large") {
+      throw new GradpoolError("failed_precondition", `object ${prefix}${LOCK} is no lock of gradpool's; remove it`);
+    }
+    return { lock: parseLock(new TextDecoder().decode(found.bytes)), condition: { IfMatch: found.etag } };
+  }
+}

@@ -1,0 +1,50 @@
+import type { S3Client } from "@aws-sdk/client-s3";
+import { Bucket, type Sdk } from "./bucket.js";
+
+const CONNECT_TIMEOUT_MS = 5_000;
+/** Of a request: the longest sends or gets one part of an object. */
+const REQUEST_TIMEOUT_MS = 120_000;
+
+/** Where the object store is; credentials come by the ways that are usual with AWS. */
+export interface S3Settings {
+  /** URL; undefined: AWS itself. */
+  endpoint: string | undefined;
+  region: string;
+}
+
+/** The client of an object store, made when it is first needed. */
+export class S3Connection {
+  readonly #settings: S3Settings;
+  #made: Promise<{ sdk: Sdk; client: S3Client }> | undefined;
+
+  constructor(settings: S3Settings) {
+    this.#settings = settings;
+  }
+
+  async bucket(name: string): Promise<Bucket> {
+    const { sdk, client } = await (this.#made ??= this.#make());
+    return new Bucket(sdk, client, name);
+  }
+
+  async #make(): Promise<{ sdk: Sdk; client: S3Client }> {
+    const sdk = await import("@aws-sdk/client-s3");
+    const { endpoint, region } = this.#settings;
+    const client = new sdk.S3Client({
+      region,
+      // Other stores than AWS are rarely reached under a host name for each bucket.
+      ...(endpoint !== undefined && { endpoint, forcePathStyle: true }),
+      // Each file is compared with its SHA-256, which says more than that an answer is wrong.
+      responseChecksumValidation: "WHEN_REQUIRED",
+      requestHandler: {
+        connectionTimeout: CONNECT_TIMEOUT_MS,
+        requestTimeout: REQUEST_TIMEOUT_MS,
+        throwOnRequestTimeout: true,
+      },
+    });
+    return { sdk, client };
+  }
+
+  async close(): Promise<void> {
+    (await this.#made)?.client.destroy();
+  }
+}

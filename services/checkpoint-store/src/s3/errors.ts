@@ -1,0 +1,67 @@
+import { GradpoolError, type ErrorCode } from "@gradpool/errors";
+
+/** The name by which S3 or its client calls a failure, such as "NoSuchKey"; undefined for other errors. */
+function nameOf(error: unknown): string | undefined {
+  return error instanceof Error ? error.name : undefined;
+}
+
+function httpStatusOf(error: unknown): number | undefined {
+  if (!(error instanceof Error) || !("$metadata" in error)) return undefined;
+  return (error.$metadata as { httpStatusCode?: number } | undefined)?.httpStatusCode;
+}
+
+/** There is no such object. HEAD has no body, so that its answer has a name of its own. */
+export function isNoSuchKey(error: unknown): boolean {
+  return nameOf(error) === "NoSuchKey" || nameOf(error) === "NotFound";
+}
+
+/** If-None-Match or If-Match did not hold, or two such requests met. */
+export function isConditionFailed(error: unknown): boolean {
+  return nameOf(error) === "PreconditionFailed" || nameOf(error) === "ConditionalRequestConflict";
+}
+
+const CREDENTIALS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
+
+const DENIED = "may not be used with these credentials; give them the right, or take others";
+
+/** What people can do about failures, by the names that S3 gives them. */
+const KNOWN: Record<string, [code: ErrorCode, what: string]> = {
+  NoSuchBucket: ["not_found", "lies in no bucket that exists; create the bucket, or choose another --output_dir"],
+  AccessDenied: ["permission_denied", DENIED],
+  InvalidAccessKeyId: ["permission_denied", `cannot be used: the object store knows no such key; ${CREDENTIALS}`],
+  SignatureDoesNotMatch: ["permission_denied", `cannot be used: the secret key is not the right one; ${CREDENTIALS}`],
+  ExpiredToken: ["permission_denied", "cannot be used: the session token has expired; renew AWS_SESSION_TOKEN"],
+  CredentialsProviderError: [
+    "permission_denied",
+    "cannot be used without credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+  ],
+  PermanentRedirect: ["failed_precondition", "lies in another region; set AWS_REGION to the bucket's"],
+  AuthorizationHeaderMalformed: ["failed_precondition", "lies in another region; set AWS_REGION to the bucket's"],
+  NotImplemented: ["failed_precondition", "lies in an object store that cannot do what is needed; choose another one"],
+  NoSuchUpload: ["unavailable", "was cleared up by another store meanwhile; try again"],
+  QuotaExceeded: ["resource_exhausted", "has no space left; free some or choose another --output_dir"],
+  InsufficientStorage: ["resource_exhausted", "has no space left; free some or choose another --output_dir"],
+};
+
+/** System errors of an endpoint that is away, or whose connection broke. */
+const AWAY = /^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ECONNABORTED)$/;
+
+/** What a failed request about `url` means to the person who chose the address. */
+export function explainS3(error: unknown, url: string): unknown {
+  if (error instanceof GradpoolError || nameOf(error) === "AbortError") return error;
+  const failure = (code: ErrorCode, what: string) =>
+    new GradpoolError(code, `output_dir ${url} ${what}`, { cause: error });
+  const name = nameOf(error) ?? "";
+  const known = Object.hasOwn(KNOWN, name) ? KNOWN[name] : undefined;
+  if (known) return failure(...known);
+  const status = httpStatusOf(error) ?? 0;
+  const code = error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
+  const reason = code || (status > 0 ? `${name}, status ${status}` : name);
+  // The answer to a HEAD gives no other reason.
+  if (status === 403) return failure("permission_denied", DENIED);
+  if (status === 507) return failure("resource_exhausted", "has no space left; free some");
+  const isAway = status >= 500 || status === 429 || name === "TimeoutError" || name === "SlowDown" || AWAY.test(code);
+  if (isAway) return failure("unavailable", `cannot be reached (${reason}); check AWS_ENDPOINT_URL_S3, or try again`);
+  if (status > 0) return failure("failed_precondition", `was refused by the object store (${reason}); see its log`);
+  return error;
+}

@@ -1,0 +1,88 @@
+import type { NewFile } from "../file-system.js";
+import type { Bucket, Condition, UploadedPart } from "./bucket.js";
+
+/** S3 takes no smaller ones but the last, and at most MAX_PARTS of them. */
+const PART_BYTES = 8 << 20;
+const MAX_PARTS = 10_000;
+
+export interface ObjectPlan {
+  key: string;
+  sizeBytes: number;
+  condition: Condition;
+  /** The object appears with `publish`, and not when its bytes are there. */
+  later: boolean;
+}
+
+/** An object being written in constant memory: at once where it is small, else in parts. It is there whole or not at all. */
+export class ObjectWriter implements NewFile {
+  readonly #bucket: Bucket;
+  readonly #plan: ObjectPlan;
+  readonly #signal: AbortSignal;
+  readonly #partBytes: number;
+  readonly #parts: UploadedPart[] = [];
+  #waiting: Uint8Array[] = [];
+  #waitingBytes = 0;
+  #uploadId: string | undefined;
+
+  constructor(bucket: Bucket, plan: ObjectPlan, signal: AbortSignal) {
+    this.#bucket = bucket;
+    this.#plan = plan;
+    this.#signal = signal;
+    this.#partBytes = Math.max(PART_BYTES, Math.ceil(plan.sizeBytes / MAX_PARTS));
+  }
+
+  get uploadId(): string | undefined {
+    return this.#uploadId;
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    for (let rest = bytes; rest.byteLength > 0;) {
+      const piece = rest.subarray(0, this.#partBytes - this.#waitingBytes);
+      this.#waiting.push(piece);
+      this.#waitingBytes += piece.byteLength;
+      rest = rest.subarray(piece.byteLength);
+      // The last part waits for `sync`, which knows that it is the last.
+      if (this.#waitingBytes === this.#partBytes && this.#plan.sizeBytes > this.#partBytes) await this.#sendPart();
+    }
+  }
+
+  /** Returns once the bytes are the object store's. */
+  async sync(): Promise<void> {
+    const { key, sizeBytes, condition, later } = this.#plan;
+    if (!later && sizeBytes <= this.#partBytes) {
+      await this.#bucket.put(key, this.#take(), condition, this.#signal);
+      return;
+    }
+    if (this.#waitingBytes > 0 || this.#parts.length === 0) await this.#sendPart();
+    if (!later) await this.publish();
+  }
+
+  /** Makes an object that is to appear later appear. */
+  async publish(): Promise<void> {
+    const uploadId = this.#uploadId;
+    if (uploadId === undefined) throw new Error("an object is published after it was written");
+    await this.#bucket.completeParts(this.#plan.key, uploadId, this.#parts, this.#plan.condition);
+    this.#uploadId = undefined;
+  }
+
+  async close(): Promise<void> {}
+
+  /** Gives up what is not there yet. */
+  async abandon(): Promise<void> {
+    if (this.#uploadId !== undefined) await this.#bucket.abortParts(this.#plan.key, this.#uploadId);
+  }
+
+  async #sendPart(): Promise<void> {
+    const { key } = this.#plan;
+    this.#uploadId ??= await this.#bucket.beginParts(key);
+    const number = this.#parts.length + 1;
+    this.#parts.push(await this.#bucket.putPart(key, this.#uploadId, number, this.#take(), this.#signal));
+  }
+
+  #take(): Uint8Array {
+    const bytes = Buffer.concat(this.#waiting);
+    this.#waiting = [];
+    this.#waitingBytes = 0;
+    return bytes;
+  }
+}

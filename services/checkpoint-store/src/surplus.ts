@@ -1,0 +1,15 @@
+import type { SaveHeader } from "@gradpool/rpc";
+import type { Found } from "./found.js";
+import { isRecoveryName } from "./names.js";
+
+/**
+ * keep_last_n: of all that there is, newest first, the run's oldest whole checkpoints, oldest first; never the one
+ * just saved nor recovery points.
+ */
+export function surplus(found: readonly Found[], { runId, name, keepLastN }: SaveHeader): Found[] {
+  if (keepLastN <= 0) return [];
+  const own = found.filter(({ damage, manifest }) => !damage && manifest?.runId === runId);
+  const others = own.filter((other) => !isRecoveryName(other.name) && other.name !== name);
+  const kept = isRecoveryName(name) ? keepLastN : keepLastN - 1;
+  return others.slice(kept).reverse();
+}
