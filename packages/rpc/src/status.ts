@@ -33,11 +33,15 @@ export function toStatus(reason: unknown, onInternal: (error: unknown) => void):
   return { code: STATUS_OF[error.code], details: error.message, metadata: new Metadata() };
 }
 
+/** How grpc-js words that nobody listens there; what people want to know of it is the system's own error. */
+const NO_CONNECTION = /^No connection established\. Last error: (?:Error: )?(.*?)\. Resolution note: .*$/s;
+
 /** The GradpoolError behind a failed call. */
 export function fromStatus(reason: unknown): GradpoolError {
   if (isServiceError(reason)) {
     const code = CODE_OF.get(reason.code) ?? "internal";
-    return new GradpoolError(code, reason.details || reason.message, { cause: reason });
+    const details = reason.details.replace(NO_CONNECTION, "$1");
+    return new GradpoolError(code, details || reason.message, { cause: reason });
   }
   return GradpoolError.from(reason);
 }

@@ -207,6 +207,22 @@ describe("gradpool top", () => {
     assert.doesNotMatch(stdout, /\x1b|▸/);
   });
 
+  test("--once shows the curves of a run that has ended, where there is no other", { timeout: 60_000 }, async () => {
+    await using server = await startFakePool({
+      pool: { getPool: async () => POOL },
+      runs: {
+        listRuns: async () => ({
+          runs: [runOf({ step: 2, lastStep: stepOf(2), state: RunState.RUN_STATE_COMPLETED })],
+        }),
+        async *watchRun() {
+          for (const step of [1, 2]) yield { update: { $case: "step", value: stepOf(step) } };
+        },
+      },
+    });
+    const { stdout } = await run(["top", "--once", "--address", server.address]);
+    assert.match(stdout, /^loss +█▁ 2\.980 to 2\.990$/m);
+  });
+
   test("needs a terminal or --once, and --once a pool", { timeout: 60_000 }, async () => {
     const live = await run(["top"]);
     assert.deepEqual(

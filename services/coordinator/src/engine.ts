@@ -4,46 +4,17 @@ import { GradpoolError } from "@gradpool/errors";
 import { RunState, type Run, type RunSpec } from "@gradpool/rpc";
 import type { Logger } from "@gradpool/service-kit";
 import { activeTraceparent, inSpan } from "@gradpool/tracing";
-import type { Effect, Event, PoolState, TaskState, VisibleState } from "./core/state.js";
+import type { Effect, RunEffect, TaskState, TrainerEffect } from "./core/state.js";
 import { ON_REQUEST } from "./core/runs.js";
 import { EventLoop, type EventLoopOptions, type Happening } from "./event-loop.js";
-import { poolChanges } from "./events/pool-changes.js";
 import { Refusals } from "./events/refusals.js";
+import { OUTCOMES, recordOf } from "./record-of.js";
 import { completeRecipe, MAX_UNFINISHED_RUNS, type RecordedChange, type RunRegistry } from "./run-registry.js";
 import { ActiveRun } from "./runs/active-run.js";
 import type { Runtime } from "./runs/start.js";
 import type { MicroBatchResult } from "./runs/training.js";
 import type { Services } from "./services.js";
 import { RunTraces } from "./traces/run-traces.js";
-
-const OUTCOMES = {
-  completed: RunState.RUN_STATE_COMPLETED,
-  failed: RunState.RUN_STATE_FAILED,
-  cancelled: RunState.RUN_STATE_CANCELLED,
-} as const;
-
-const STATES: Record<VisibleState, RunState> = {
-  queued: RunState.RUN_STATE_QUEUED,
-  preparing: RunState.RUN_STATE_PREPARING,
-  running: RunState.RUN_STATE_RUNNING,
-  paused: RunState.RUN_STATE_PAUSED,
-};
-
-type TrainerEffect = Extract<Effect, { type: "assign" | "cancel-task" | "disconnect" }>;
-type RunEffect = Extract<
-  Effect,
-  {
-    type:
-      | "prepare"
-      | "open-stream"
-      | "open-evaluation"
-      | "retry"
-      | "accept-result"
-      | "apply-step"
-      | "apply-evaluation"
-      | "finish";
-  }
->;
 
 /** What the engine needs of the trainers' side. */
 export interface Trainers {
@@ -325,13 +296,4 @@ export class Engine implements AsyncDisposable {
     if (code === "internal") this.#options.log.error({ runId, err: reason }, "run failed unexpectedly");
     void this.happen({ event: { type: "run-failed", runId, code, message } });
   }
-}
-
-function recordOf(event: Event, before: PoolState, after: PoolState, effects: readonly Effect[]): RecordedChange[] {
-  const states = effects.flatMap((effect): RecordedChange[] => {
-    if (effect.type !== "run-state") return [];
-    const { runId, state, because } = effect;
-    return [{ type: "patch", runId, patch: { state: STATES[state], pausedBecause: because } }];
-  });
-  return [...states, ...poolChanges(event, before, after, effects)];
 }

@@ -4,7 +4,6 @@ import { checkRecipe } from "@gradpool/recipe";
 import {
   RunState,
   type Evaluation,
-  type LoraRecipe,
   type Recipe,
   type Run,
   type RunLogEntry,
@@ -257,7 +256,7 @@ export function completeRecipe({
   if (field && evalDataset.length === 0) {
     throw new GradpoolError("invalid_argument", `${field} needs eval_dataset: the held-out data`);
   }
-  return recipe as Recipe & { lora: LoraRecipe };
+  return { ...(recipe as CompleteRecipe), dtype: recipe.dtype || "float32" };
 }
 
 /** What the recipe asks for that only evaluations give. */

@@ -108,6 +108,7 @@ describe("a run", { timeout: 240_000 }, () => {
       init_adapter: "",
       rank_pattern: {},
       alpha_pattern: {},
+      use_dora: false,
     });
     const [first] = metrics["steps"] as Record<string, unknown>[];
     const { step, epoch, loss, gradNorm, learningRate, tokens, seconds } = steps[0] ?? assert.fail();

@@ -1,5 +1,6 @@
 /** gradpool top: a pool and its runs, live, in the terminal. */
 import { GradpoolError } from "@gradpool/errors";
+import type { GetPoolResponse, Run } from "@gradpool/rpc";
 import type { CommandContext } from "../command-context.js";
 import { Pool } from "../runs/pool.js";
 import { stateName, trainerStateName } from "../runs/run-json.js";
@@ -35,9 +36,13 @@ export async function top(flags: TopFlags, context: CommandContext): Promise<voi
 
 async function printOnce(pool: Pool, { output, interrupts, terminal }: CommandContext): Promise<void> {
   const feed = new PoolFeed(pool);
-  const { pool: status, runs } = await feed.lookOnce(interrupts.signal);
+  const stateOf = (...look: [GetPoolResponse, readonly Run[]]) => seen(firstState(pool.address), ...look);
+  const { pool: status, runs } = await feed.lookOnce(
+    (...look) => selectedRun(stateOf(...look))?.runId ?? "",
+    interrupts.signal,
+  );
   const columns = terminal?.output.columns || PLAIN_COLUMNS;
-  const lines = overview(seen(firstState(pool.address), status, runs), feed.seriesOf, { columns, rows: Infinity });
+  const lines = overview(stateOf(status, runs), feed.seriesOf, { columns, rows: Infinity });
   output.say(
     lines
       .map((line) =>

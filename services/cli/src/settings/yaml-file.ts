@@ -44,7 +44,7 @@ async function readText(path: string): Promise<string | undefined> {
   } catch (cause) {
     if (cause instanceof GradpoolError) throw cause;
     const code = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
-    if (code === "ENOENT") return undefined;
+    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
     throw new GradpoolError("failed_precondition", `${path} cannot be read (${code}); mend that or remove it`, {
       cause,
     });

@@ -65,8 +65,14 @@ export class PoolFeed {
     }
   }
 
-  /** The pool as it is now, with the steps that its runs have made. Errors: those of the calls. */
-  async lookOnce(signal: AbortSignal): Promise<{ pool: GetPoolResponse; runs: readonly Run[] }> {
+  /**
+   * The pool as it is now, with the steps made so far of its runs and of the one that `lookedAt` gives.
+   * Errors: those of the calls.
+   */
+  async lookOnce(
+    lookedAt: (pool: GetPoolResponse, runs: readonly Run[]) => string,
+    signal: AbortSignal,
+  ): Promise<{ pool: GetPoolResponse; runs: readonly Run[] }> {
     const [pool, runs] = await Promise.all([this.#pool.status(signal), this.#pool.list(signal)]);
     const stop = new AbortController();
     const steps = new Map(runs.map(({ runId, step }) => [runId, step]));
@@ -74,7 +80,7 @@ export class PoolFeed {
       [...this.#following.keys()].some((id) => (this.#series.get(id)?.lastStep?.step ?? 0) < (steps.get(id) ?? 0));
     const caughtUp = new Promise<void>((resolve) => {
       const check = () => void (behind() || resolve());
-      this.follow(runs, "", { changed: check }, AbortSignal.any([signal, stop.signal]));
+      this.follow(runs, lookedAt(pool, runs), { changed: check }, AbortSignal.any([signal, stop.signal]));
       check();
     });
     await Promise.race([caughtUp, delay(CATCH_UP_MS, undefined, { signal: AbortSignal.any([signal, stop.signal]) })]);

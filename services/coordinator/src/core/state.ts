@@ -177,3 +177,20 @@ export type Effect =
   | { type: "pool-quiet" }
   /** Silent for longer than its lease: close its connection. */
   | { type: "disconnect"; trainerId: string };
+
+/** Of effects: those that trainers are told of, and those that are a run's own work. */
+export type TrainerEffect = Extract<Effect, { type: "assign" | "cancel-task" | "disconnect" }>;
+export type RunEffect = Extract<
+  Effect,
+  {
+    type:
+      | "prepare"
+      | "open-stream"
+      | "open-evaluation"
+      | "retry"
+      | "accept-result"
+      | "apply-step"
+      | "apply-evaluation"
+      | "finish";
+  }
+>;

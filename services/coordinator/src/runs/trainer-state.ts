@@ -1,7 +1,7 @@
 /** trainer_state.json: all that decides a run's future besides its tensors, written and read in one place. */
 import { GradpoolError } from "@gradpool/errors";
 import { warmupStepsOf } from "@gradpool/optim";
-import { Cursor, Evaluation, StepMetrics, type RunSpec } from "@gradpool/rpc";
+import { Cursor, Evaluation, LoraRecipe, Recipe, StepMetrics, type RunSpec } from "@gradpool/rpc";
 import { z } from "zod";
 import type { CompleteRecipe, PreparedRun } from "./prepare.js";
 import type { LossScaling } from "./training.js";
@@ -169,6 +169,12 @@ export function receiptOf(
 /** Fields of the recipe that decide what is kept, and no number. */
 const WITHOUT_EFFECT = new Set(["save_every", "keep_last_n_checkpoints", "gradient_checkpointing"]);
 
+/** What a recipe meant when it was written by a version that did not know a field. */
+const BEFORE_THE_FIELD = {
+  ...snakeKeys(Recipe.fromPartial({ dtype: "float32" })),
+  lora: snakeKeys(LoraRecipe.fromPartial({})),
+};
+
 /** What a checkpoint's run had otherwise than this one, for people. */
 export function differences(
   theirs: Pick<TrainerState, "receipt" | "recipe">,
@@ -185,7 +191,8 @@ export function differences(
     const names = Object.entries((lora ?? {}) as object).map(([name, value]) => [loraFlag(name), value] as const);
     return new Map<string, unknown>([...Object.entries(others), ...names]);
   };
-  const [there, here] = [flat(theirs.recipe), flat(recipeJson(recipe))];
+  const there = new Map([...flat(BEFORE_THE_FIELD), ...flat(theirs.recipe)]);
+  const here = flat(recipeJson(recipe));
   for (const name of new Set([...there.keys(), ...here.keys()])) {
     if (!WITHOUT_EFFECT.has(name)) compare(name, there.get(name), here.get(name));
   }

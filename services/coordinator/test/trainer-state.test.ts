@@ -1,0 +1,30 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { defaultRecipe } from "@gradpool/recipe";
+import { LoraRecipe } from "@gradpool/rpc";
+import { differences, recipeJson, type Receipt } from "../src/runs/trainer-state.js";
+
+const RECEIPT: Receipt = {
+  model: "m",
+  tokenizer: "t",
+  dataset: ["d"],
+  dataset_hash: "h",
+  eval_dataset: [],
+  eval_dataset_hash: "",
+  device_class: "cpu",
+  runtime: "r",
+};
+
+test("a checkpoint that does not know a field had what was before the field", () => {
+  const base = defaultRecipe();
+  const recipe = { ...base, lora: base.lora ?? LoraRecipe.fromPartial({}) };
+  const { dtype: _, lora, ...others } = recipeJson(recipe);
+  const { use_dora: __, ...otherLora } = lora as Record<string, unknown>;
+  const older = { recipe: { ...others, lora: otherLora }, receipt: RECEIPT };
+  assert.deepEqual(differences(older, recipe, RECEIPT), []);
+  const newer = { ...recipe, dtype: "float16", lora: { ...recipe.lora, useDora: true } };
+  assert.deepEqual(differences(older, newer, RECEIPT).sort(), [
+    'dtype was "float32", now "float16"',
+    "use_dora was false, now true",
+  ]);
+});
