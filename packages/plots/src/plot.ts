@@ -1,18 +1,12 @@
 /** Runs as pictures: the loss above the learning rate, the learning rate alone, the throughput. */
 import type { EChartsCoreOption } from "echarts/core";
+import type { PlotName } from "./names.js";
 import { LEARNING_RATE, LOSS, THROUGHPUT, type Panel } from "./panels.js";
 import type { PlottedRun, PlottedStep } from "./plotted-run.js";
 import { renderSvg } from "./render.js";
 import { panelSeries, type RunLook } from "./series.js";
 import { FONT_FAMILY, INK, PLOT_HEIGHT, PLOT_WIDTH, QUIET_INK, stepAxis, valueAxis } from "./style.js";
 import { lossSummary, rateSummary, speedSummary } from "./summary.js";
-
-/** What there is a picture of; also the names of its files, less their endings. */
-export const PLOTS = ["loss", "learning-rate", "throughput"] as const;
-export type PlotName = (typeof PLOTS)[number];
-
-/** More would not be told apart. */
-export const MAX_PLOTTED_RUNS = 18;
 
 interface PlotKind {
   panels: readonly [Panel] | readonly [Panel, Panel];

@@ -1,15 +1,16 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import {
+  loadDrawing,
   MAX_PLOTTED_RUNS,
   PLOT_HEIGHT,
   PLOT_WIDTH,
   PLOTS,
-  plotSvg,
-  rasterize,
   type PlottedRun,
   type PlottedStep,
 } from "@gradpool/plots";
+
+const { plotSvg, rasterize } = await loadDrawing();
 
 /** A run whose loss falls noisily from 4.1 to about 2.5. */
 function steps(count: number): PlottedStep[] {

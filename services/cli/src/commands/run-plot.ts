@@ -2,7 +2,7 @@
 import { mkdir, stat, writeFile } from "node:fs/promises";
 import { dirname, extname, join } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
-import { MAX_PLOTTED_RUNS, PLOTS, plotSvg, rasterize, type PlotName } from "@gradpool/plots";
+import { loadDrawing, MAX_PLOTTED_RUNS, PLOTS, type PlotName } from "@gradpool/plots";
 import type { CommandContext } from "../command-context.js";
 import { readHistories } from "../runs/histories.js";
 import type { RunHistory } from "../runs/run-history.js";
@@ -35,6 +35,7 @@ export async function runPlot(runs: string[], flags: RunPlotFlags, context: Comm
     const advice = "ask again when its first step is done";
     throw new GradpoolError("failed_precondition", `run ${withoutSteps.name} has no steps yet; ${advice}`);
   }
+  const { plotSvg, rasterize } = await loadDrawing();
   const pictures = what.map((plot) => ({ plot, path: place.pathOf(plot, histories) }));
   await written(place.folder, () => mkdir(place.folder, { recursive: true }));
   for (const { plot, path } of pictures) {

@@ -1,5 +1,5 @@
 import { parentPort, workerData } from "node:worker_threads";
-import { PLOTS, plotSvg, rasterize } from "@gradpool/plots";
+import { loadDrawing, PLOTS } from "@gradpool/plots";
 import type { Evaluation, StepMetrics } from "@gradpool/rpc";
 import { EVENT_FILE, eventFile } from "@gradpool/tensorboard";
 import type { Files } from "./files.js";
@@ -14,6 +14,7 @@ export interface ChartData {
 
 const { steps, evaluations, title, startMs } = workerData as ChartData;
 const files: Files = new Map([[EVENT_FILE, eventFile(steps, evaluations, startMs)]]);
+const { plotSvg, rasterize } = await loadDrawing();
 for (const name of PLOTS) {
   const svg = plotSvg(name, title, [{ name: title, steps, evaluations }]);
   files.set(`${name}.svg`, new TextEncoder().encode(svg));

@@ -1,0 +1,2 @@
+export { plotSvg } from "./plot.js";
+export { rasterize } from "./render.js";

@@ -1,0 +1,6 @@
+/** What there is a picture of; also the names of its files, less their endings. */
+export const PLOTS = ["loss", "learning-rate", "throughput"] as const;
+export type PlotName = (typeof PLOTS)[number];
+
+/** More would not be told apart. */
+export const MAX_PLOTTED_RUNS = 18;
