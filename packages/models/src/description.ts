@@ -11,6 +11,16 @@ export interface LinearModule {
   outFeatures: number;
 }
 
+/** A linear part of every layer: its name behind the layer's, input and output width. */
+export type LayerLinear = readonly [name: string, inFeatures: number, outFeatures: number];
+
+/** The modules of all layers, which are called "prefix.0" and so on. */
+export function layerModules(prefix: string, layers: number, linears: readonly LayerLinear[]): LinearModule[] {
+  return Array.from({ length: layers }, (_, layer) =>
+    linears.map(([name, inFeatures, outFeatures]) => ({ name: `${prefix}.${layer}.${name}`, inFeatures, outFeatures })),
+  ).flat();
+}
+
 /** What the rest of gradpool needs to know of a model. */
 export interface ModelDescription {
   /** config.json's model_type. */

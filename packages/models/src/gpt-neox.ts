@@ -19,9 +19,16 @@ import {
 } from "@gradpool/graph";
 import { ACTIVATION_NAMES, ACTIVATIONS, type Activation } from "./activations.js";
 import { ConfigReader } from "./config-reader.js";
-import type { DropoutSite, Family, ForwardContext, LinearModule, Model } from "./description.js";
+import {
+  layerModules,
+  type DropoutSite,
+  type Family,
+  type ForwardContext,
+  type LayerLinear,
+  type Model,
+} from "./description.js";
 import { angles, inverseFrequencies } from "./rope.js";
-import { requireTensor, type WeightsHeader } from "./tensors.js";
+import { requireTensors, type WeightsHeader } from "./tensors.js";
 
 interface GptNeoxConfig {
   width: number;
@@ -86,7 +93,7 @@ function rotaryShare(raw: Readonly<Record<string, unknown>>): number {
 }
 
 /** The layer's linear parts: name behind "layers.0.", input and output width. */
-const layerLinears = ({ width, inner }: GptNeoxConfig): [string, number, number][] => [
+const layerLinears = ({ width, inner }: GptNeoxConfig): LayerLinear[] => [
   ["attention.query_key_value", width, 3 * width],
   ["attention.dense", width, width],
   ["mlp.dense_h_to_4h", width, inner],
@@ -132,21 +139,12 @@ function expectedTensors(config: GptNeoxConfig): Map<string, number[]> {
 
 function open(raw: Readonly<Record<string, unknown>>, header: WeightsHeader): Model {
   const config = readConfig(raw);
-  let parameters = 0;
-  for (const [name, shape] of expectedTensors(config)) {
-    requireTensor(header, name, shape);
-    parameters += shape.reduce((product, size) => product * size, 1);
-  }
+  const parameters = requireTensors(header, expectedTensors(config));
   const embedding = "gpt_neox.embed_in.weight";
-  const modules: LinearModule[] = Array.from({ length: config.layers }, (_, layer) =>
-    layerLinears(config).map(([name, inFeatures, outFeatures]) => {
-      return { name: `gpt_neox.layers.${layer}.${name}`, inFeatures, outFeatures };
-    }),
-  ).flat();
   return {
     description: {
       modelType: "gpt_neox",
-      modules,
+      modules: layerModules("gpt_neox.layers", config.layers, layerLinears(config)),
       vocabSize: config.vocabulary,
       maxPositions: config.positions,
       parameters,

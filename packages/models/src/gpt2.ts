@@ -14,8 +14,15 @@ import {
 } from "@gradpool/graph";
 import { ACTIVATION_NAMES, ACTIVATIONS, type Activation } from "./activations.js";
 import { ConfigReader } from "./config-reader.js";
-import type { DropoutSite, Family, ForwardContext, LinearModule, Model } from "./description.js";
-import { requireTensor, type WeightsHeader } from "./tensors.js";
+import {
+  layerModules,
+  type DropoutSite,
+  type Family,
+  type ForwardContext,
+  type LayerLinear,
+  type Model,
+} from "./description.js";
+import { requireTensors, type WeightsHeader } from "./tensors.js";
 
 interface Gpt2Config {
   width: number;
@@ -66,7 +73,7 @@ function readConfig(raw: Readonly<Record<string, unknown>>): Gpt2Config {
 }
 
 /** The block's linear layers: name behind "h.0.", input and output width. */
-const blockLinears = ({ width, inner }: Gpt2Config): [string, number, number][] => [
+const blockLinears = ({ width, inner }: Gpt2Config): LayerLinear[] => [
   ["attn.c_attn", width, 3 * width],
   ["attn.c_proj", width, width],
   ["mlp.c_fc", width, inner],
@@ -92,57 +99,46 @@ function dropoutSites(config: Gpt2Config): DropoutSite[] {
 }
 
 /** Names and shapes of every tensor, without the prefix that some files carry. */
-function expectedTensors(config: Gpt2Config): Map<string, number[]> {
-  const { width, layers, positions, vocabulary } = config;
+/** `prefix`: what the file's names begin with; the head's has none. */
+function expectedTensors(config: Gpt2Config, prefix: string): Map<string, number[]> {
+  const { width, layers, positions, vocabulary, tied } = config;
   const tensors = new Map<string, number[]>([
-    ["wte.weight", [vocabulary, width]],
-    ["wpe.weight", [positions, width]],
-    ["ln_f.weight", [width]],
-    ["ln_f.bias", [width]],
+    [`${prefix}wte.weight`, [vocabulary, width]],
+    [`${prefix}wpe.weight`, [positions, width]],
+    [`${prefix}ln_f.weight`, [width]],
+    [`${prefix}ln_f.bias`, [width]],
   ]);
   for (let layer = 0; layer < layers; layer++) {
+    const block = `${prefix}h.${layer}`;
     for (const norm of ["ln_1", "ln_2"]) {
-      tensors.set(`h.${layer}.${norm}.weight`, [width]);
-      tensors.set(`h.${layer}.${norm}.bias`, [width]);
+      tensors.set(`${block}.${norm}.weight`, [width]);
+      tensors.set(`${block}.${norm}.bias`, [width]);
     }
     for (const [name, inFeatures, outFeatures] of blockLinears(config)) {
-      tensors.set(`h.${layer}.${name}.weight`, [inFeatures, outFeatures]);
-      tensors.set(`h.${layer}.${name}.bias`, [outFeatures]);
+      tensors.set(`${block}.${name}.weight`, [inFeatures, outFeatures]);
+      tensors.set(`${block}.${name}.bias`, [outFeatures]);
     }
   }
+  if (!tied) tensors.set("lm_head.weight", [vocabulary, width]);
   return tensors;
 }
 
 function open(raw: Readonly<Record<string, unknown>>, header: WeightsHeader): Model {
   const config = readConfig(raw);
   const prefix = header.tensors.has("wte.weight") ? "" : "transformer.";
-  let parameters = 0;
-  for (const [name, shape] of expectedTensors(config)) {
-    requireTensor(header, prefix + name, shape);
-    parameters += shape.reduce((product, size) => product * size, 1);
-  }
+  const parameters = requireTensors(header, expectedTensors(config, prefix));
   const embedding = `${prefix}wte.weight`;
-  const head = config.tied ? embedding : "lm_head.weight";
-  if (!config.tied) {
-    requireTensor(header, head, [config.vocabulary, config.width]);
-    parameters += config.vocabulary * config.width;
-  }
-  const modules: LinearModule[] = Array.from({ length: config.layers }, (_, layer) =>
-    blockLinears(config).map(([name, inFeatures, outFeatures]) => {
-      return { name: `transformer.h.${layer}.${name}`, inFeatures, outFeatures };
-    }),
-  ).flat();
   return {
     description: {
       modelType: "gpt2",
-      modules,
+      modules: layerModules("transformer.h", config.layers, blockLinears(config)),
       vocabSize: config.vocabulary,
       maxPositions: config.positions,
       parameters,
       parametersPerToken: config.tied ? config.width : 2 * config.width,
       fanInFanOut: true,
     },
-    tokenTables: { embedding, head },
+    tokenTables: { embedding, head: config.tied ? embedding : "lm_head.weight" },
     dropouts: dropoutSites(config),
     forward: (context) => forward(config, prefix, context),
   };

@@ -18,9 +18,16 @@ import {
 } from "@gradpool/graph";
 import { ACTIVATION_NAMES, ACTIVATIONS, type Activation } from "./activations.js";
 import { ConfigReader } from "./config-reader.js";
-import type { DropoutSite, Family, ForwardContext, LinearModule, Model } from "./description.js";
+import {
+  layerModules,
+  type DropoutSite,
+  type Family,
+  type ForwardContext,
+  type LayerLinear,
+  type Model,
+} from "./description.js";
 import { angles, inverseFrequencies } from "./rope.js";
-import { requireTensor, type WeightsHeader } from "./tensors.js";
+import { requireTensors, type WeightsHeader } from "./tensors.js";
 
 interface LlamaConfig {
   modelType: string;
@@ -88,7 +95,7 @@ function slidingWindow(config: ConfigReader, raw: Readonly<Record<string, unknow
 }
 
 /** The layer's linear parts: name behind "layers.0.", input and output width. */
-function layerLinears({ width, inner, heads, groups, headSize }: LlamaConfig): [string, number, number][] {
+function layerLinears({ width, inner, heads, groups, headSize }: LlamaConfig): LayerLinear[] {
   return [
     ["self_attn.q_proj", width, heads * headSize],
     ["self_attn.k_proj", width, groups * headSize],
@@ -130,21 +137,12 @@ function expectedTensors(config: LlamaConfig): Map<string, number[]> {
 
 function open(raw: Readonly<Record<string, unknown>>, header: WeightsHeader): Model {
   const config = readConfig(raw);
-  let parameters = 0;
-  for (const [name, shape] of expectedTensors(config)) {
-    requireTensor(header, name, shape);
-    parameters += shape.reduce((product, size) => product * size, 1);
-  }
+  const parameters = requireTensors(header, expectedTensors(config));
   const embedding = "model.embed_tokens.weight";
-  const modules: LinearModule[] = Array.from({ length: config.layers }, (_, layer) =>
-    layerLinears(config).map(([name, inFeatures, outFeatures]) => {
-      return { name: `model.layers.${layer}.${name}`, inFeatures, outFeatures };
-    }),
-  ).flat();
   return {
     description: {
       modelType: config.modelType,
-      modules,
+      modules: layerModules("model.layers", config.layers, layerLinears(config)),
       vocabSize: config.vocabulary,
       maxPositions: config.positions,
       parameters,

@@ -16,7 +16,7 @@ export interface WeightsHeader {
 }
 
 /** A weight by name and expected shape. Errors: `data_loss` when missing or of another shape or type. */
-export function requireTensor(header: WeightsHeader, name: string, shape: readonly number[]): WeightEntry {
+function requireTensor(header: WeightsHeader, name: string, shape: readonly number[]): void {
   const entry = header.tensors.get(name);
   const refuse = (problem: string) =>
     new GradpoolError("data_loss", `the model's weights do not fit its config.json: ${problem}; get the model again`);
@@ -28,5 +28,14 @@ export function requireTensor(header: WeightsHeader, name: string, shape: readon
     const known = Object.keys(WEIGHT_DTYPES).join(", ");
     throw new GradpoolError("failed_precondition", `${name} is stored as ${entry.dtype}; gradpool reads ${known}`);
   }
-  return entry;
+}
+
+/** All weights that the config expects, by name; gives their parameters. Errors: those of requireTensor. */
+export function requireTensors(header: WeightsHeader, expected: ReadonlyMap<string, readonly number[]>): number {
+  let parameters = 0;
+  for (const [name, shape] of expected) {
+    requireTensor(header, name, shape);
+    parameters += shape.reduce((product, size) => product * size, 1);
+  }
+  return parameters;
 }
