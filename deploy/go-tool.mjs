@@ -10,6 +10,7 @@ export const CACHE = fileURLToPath(new URL("../.cache", import.meta.url));
 export const onPath = (name) =>
   (process.env.PATH ?? "")
     .split(delimiter)
+    .filter(Boolean)
     .map((folder) => join(folder, name))
     .find((file) => existsSync(file));
 

@@ -3,26 +3,22 @@
 // pages' assets, the HTTP API and OTLP are all there. Needs no root; fails where neither Jaeger nor Go is there.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, renameSync } from "node:fs";
-import { delimiter, dirname, join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { CACHE, onPath } from "./go-tool.mjs";
 
 const VERSION = "1.76.0";
 const MODULE = "github.com/jaegertracing/jaeger/cmd/all-in-one";
 
-const here = dirname(fileURLToPath(import.meta.url));
-const built = join(dirname(here), ".cache", `jaeger-${VERSION}`, "jaeger-all-in-one");
+const built = join(CACHE, `jaeger-${VERSION}`, "jaeger-all-in-one");
 
 try {
-  if (!onPath() && !existsSync(built)) build();
-  console.log(onPath() ?? built);
+  const found = onPath("jaeger-all-in-one");
+  if (!found && !existsSync(built)) build();
+  console.log(found ?? built);
 } catch (error) {
   console.error(`${error.message}; install jaeger-all-in-one, or Go 1.24.6 or newer`);
   process.exitCode = 1;
-}
-
-function onPath() {
-  const folders = (process.env.PATH ?? "").split(delimiter).filter(Boolean);
-  return folders.map((folder) => join(folder, "jaeger-all-in-one")).find((path) => existsSync(path));
 }
 
 /** Whole or not at all: another process may do the same at the same time. */
@@ -31,7 +27,7 @@ function build() {
   const part = `${built}.${process.pid}`;
   const env = { ...process.env, CGO_ENABLED: "0", GOWORK: "off", GOFLAGS: "-mod=readonly" };
   const args = ["build", "-trimpath", "-ldflags", "-s -w", "-o", part, MODULE];
-  const { status, error, stderr } = spawnSync("go", args, { cwd: join(here, "jaeger"), env, encoding: "utf8" });
+  const { status, error, stderr } = spawnSync("go", args, { cwd: fileURLToPath(new URL("jaeger", import.meta.url)), env, encoding: "utf8" });
   if (error) throw new Error(`Jaeger cannot be built: ${error.message}`);
   if (status !== 0) throw new Error(`Jaeger cannot be built: ${stderr.trim().split("\n").at(-1)}`);
   renameSync(part, built);

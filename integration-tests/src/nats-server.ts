@@ -1,30 +1,16 @@
 /** A real nats-server with the configuration of deploy/, to stop, kill and wipe. */
-import { spawn, spawnSync, type ChildProcess } from "node:child_process";
-import { once } from "node:events";
+import { spawn, type ChildProcess } from "node:child_process";
 import { rm } from "node:fs/promises";
-import { createServer, type AddressInfo } from "node:net";
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { DeliverPolicy, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { Event } from "@gradpool/rpc";
 import { STREAM } from "@gradpool/events";
+import { ROOT } from "./structure.js";
+import { deployTool, freePorts, killServer } from "./tools.js";
 
-const inDeploy = (name: string) => fileURLToPath(new URL(`../../../deploy/${name}`, import.meta.url));
-
-/** Why tests with NATS are skipped; false when they are not. Where CI is set, a missing server is a failure. */
-export function natsMissing(): string | false {
-  if (serverPath().path || process.env["CI"]) return false;
-  return `no nats-server: ${serverPath().problem}`;
-}
-
-let known: { path: string; problem: string } | undefined;
-
-function serverPath() {
-  if (known) return known;
-  const { stdout, stderr } = spawnSync(process.execPath, [inDeploy("nats-server.mjs")], { encoding: "utf8" });
-  return (known = { path: stdout.trim(), problem: stderr.trim() });
-}
+const CONFIGURATION = join(ROOT, "deploy/nats.conf");
 
 export interface StoredEvent {
   event: Event;
@@ -49,17 +35,16 @@ export class NatsServer implements AsyncDisposable {
 
   /** `folder`: where it keeps its data; `flags`: more of its flags, such as --user. */
   static async start(folder: string, flags: readonly string[] = []): Promise<NatsServer> {
-    const server = new NatsServer(folder, await freePorts(), flags);
+    const server = new NatsServer(folder, (await freePorts(2)) as [number, number], flags);
     await server.start();
     return server;
   }
 
   async start(): Promise<void> {
-    const { path, problem } = serverPath();
-    if (!path) throw new Error(`no nats-server: ${problem}`);
+    const { path } = await deployTool("nats-server");
     const [port, httpPort] = this.#ports;
     const where = ["-a", "127.0.0.1", "-p", String(port), "-m", String(httpPort), "-sd", this.#folder];
-    const child = spawn(path, ["-c", inDeploy("nats.conf"), ...where, ...this.#flags], { stdio: "ignore" });
+    const child = spawn(path, ["-c", CONFIGURATION, ...where, ...this.#flags], { stdio: "ignore" });
     this.#child = child;
     while (!(await this.#isHealthy(httpPort))) {
       if (child.exitCode !== null) throw new Error(`nats-server ended with exit code ${child.exitCode}`);
@@ -77,11 +62,7 @@ export class NatsServer implements AsyncDisposable {
   }
 
   async kill(): Promise<void> {
-    const child = this.#child;
-    if (!child || child.exitCode !== null || child.signalCode !== null) return;
-    const exited = once(child, "exit");
-    child.kill("SIGKILL");
-    await exited;
+    await killServer(this.#child);
   }
 
   /** Removes all that it keeps; for one that is killed. */
@@ -137,16 +118,4 @@ async function storedIn(connection: NatsConnection): Promise<StoredEvent[]> {
     if (seq >= state.last_seq) break;
   }
   return stored;
-}
-
-async function freePorts(): Promise<[number, number]> {
-  const servers = [createServer(), createServer()];
-  const ports = await Promise.all(
-    servers.map(async (server) => {
-      await once(server.listen(0, "127.0.0.1"), "listening");
-      return (server.address() as AddressInfo).port;
-    }),
-  );
-  await Promise.all(servers.map((server) => once(server.close(), "close")));
-  return ports as [number, number];
 }

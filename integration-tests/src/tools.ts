@@ -1,8 +1,10 @@
-/** Programs that are not npm's: found on this machine, or made once in the repository's cache. */
-import { execFile } from "node:child_process";
+/** Programs that are not npm's: found on this machine, or made once in the repository's cache; what servers among them need. */
+import { execFile, type ChildProcess } from "node:child_process";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rename, rm } from "node:fs/promises";
+import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { ROOT } from "./structure.js";
@@ -58,4 +60,21 @@ async function virtualEnvironment(requirements: string): Promise<string> {
     await rm(fresh, { recursive: true, force: true });
   }
   return python;
+}
+
+/** Ports of 127.0.0.1 that are free now, all different. */
+export async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
+  await Promise.all(servers.map((server) => once(server, "listening")));
+  const ports = servers.map((server) => (server.address() as AddressInfo).port);
+  await Promise.all(servers.map((server) => once(server.close(), "close")));
+  return ports;
+}
+
+/** kill -9, when it still runs. */
+export async function killServer(child: ChildProcess | undefined): Promise<void> {
+  if (!child || child.exitCode !== null || child.signalCode !== null) return;
+  const exited = once(child, "exit");
+  child.kill("SIGKILL");
+  await exited;
 }

@@ -1,11 +1,9 @@
 /** A real object store with S3's interface, versitygw over a folder, to kill and to start again, and to look into. */
 import { spawn, type ChildProcess } from "node:child_process";
-import { once } from "node:events";
 import { mkdir } from "node:fs/promises";
-import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { deployTool } from "./tools.js";
+import { deployTool, freePorts, killServer } from "./tools.js";
 
 const ACCESS_KEY = "gradpool";
 const SECRET_KEY = "gradpool-secret";
@@ -32,7 +30,8 @@ export class Versitygw implements AsyncDisposable {
 
   /** `folder`: where it keeps its data, a folder for each bucket. */
   static async start(folder: string, buckets: readonly string[]): Promise<Versitygw> {
-    const store = new Versitygw(folder, await freePort());
+    const [port] = (await freePorts(1)) as [number];
+    const store = new Versitygw(folder, port);
     for (const bucket of buckets) await mkdir(store.path(bucket), { recursive: true });
     await store.start();
     return store;
@@ -56,11 +55,7 @@ export class Versitygw implements AsyncDisposable {
   }
 
   async kill(): Promise<void> {
-    const child = this.#child;
-    if (!child || child.exitCode !== null || child.signalCode !== null) return;
-    const exited = once(child, "exit");
-    child.kill("SIGKILL");
-    await exited;
+    await killServer(this.#child);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -71,12 +66,4 @@ export class Versitygw implements AsyncDisposable {
     const response = await fetch(`http://127.0.0.1:${this.#port}/`).catch(() => undefined);
     return response !== undefined;
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await once(server.listen(0, "127.0.0.1"), "listening");
-  const { port } = server.address() as AddressInfo;
-  await once(server.close(), "close");
-  return port;
 }

@@ -5,9 +5,9 @@ import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { STREAM_CONFIG, subjectOf } from "@gradpool/events";
 import { RunState, type Event } from "@gradpool/rpc";
-import { fingerprint, natsMissing, NatsServer, Stack, tinyRun, Workspace } from "@gradpool/integration-tests";
+import { deployTool, fingerprint, NatsServer, Stack, tinyRun, Workspace } from "@gradpool/integration-tests";
 
-const skip = natsMissing();
+const { skip } = await deployTool("nats-server");
 
 /** The stream as it is made, but that it takes the same message id again after a tenth of a second. */
 async function makeForgetfulStream({ url }: NatsServer): Promise<void> {

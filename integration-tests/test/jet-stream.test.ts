@@ -6,9 +6,9 @@ import { connect } from "@nats-io/transport-node";
 import { GradpoolError } from "@gradpool/errors";
 import { JetStream, natsOptions, STREAM, STREAM_CONFIG, type NatsOptions } from "@gradpool/events";
 import type { Event } from "@gradpool/rpc";
-import { gradpool, natsMissing, NatsServer, TINY_CODER, Workspace } from "@gradpool/integration-tests";
+import { deployTool, gradpool, NatsServer, TINY_CODER, Workspace } from "@gradpool/integration-tests";
 
-const skip = natsMissing();
+const { skip } = await deployTool("nats-server");
 
 const optionsOf = ({ url }: NatsServer): NatsOptions => natsOptions({ NATS_URL: url }) ?? assert.fail();
 
