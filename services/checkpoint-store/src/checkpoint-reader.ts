@@ -5,6 +5,7 @@ import type { Logger } from "@gradpool/service-kit";
 import type { LoadedPiece, LoadSelection } from "./artifact-store.js";
 import { damagedError, verifiedPieces } from "./checkpoint-folder.js";
 import type { OpenFile } from "./file-system.js";
+import type { FolderWork } from "./folder-work.js";
 import { asCheckpoint, deeply, isSame, listedFile, noCheckpoint, type Found } from "./found.js";
 import type { ManifestFile } from "./manifest.js";
 import { checkCheckpointName } from "./names.js";
@@ -18,10 +19,6 @@ export interface CheckpointSource {
   findNamed(folder: string, name: string): Promise<Found | undefined>;
   /** Opens a file of the checkpoint at `location`, or says what is wrong with it. */
   open(folder: string, location: string, file: ManifestFile): Promise<OpenFile | string>;
-  /** Runs what nothing in the folder may change meanwhile, and explains its failures. */
-  alone<T>(folder: string, work: () => Promise<T>): Promise<T>;
-  /** Explains failures of `work`. */
-  explained<T>(folder: string, work: () => Promise<T>): Promise<T>;
 }
 
 interface OpenedFile {
@@ -32,10 +29,12 @@ interface OpenedFile {
 /** The methods are those of ArtifactStore, with the folder's checked name. */
 export class CheckpointReader {
   readonly #source: CheckpointSource;
+  readonly #work: FolderWork;
   readonly #log: Logger;
 
-  constructor(source: CheckpointSource, log: Logger) {
+  constructor(source: CheckpointSource, work: FolderWork, log: Logger) {
     this.#source = source;
+    this.#work = work;
     this.#log = log;
   }
 
@@ -65,7 +64,7 @@ export class CheckpointReader {
     const passedOver = damaged.map((found) => asCheckpoint(folder, found));
     const pieces = verifiedPieces(handle, file);
     for (;;) {
-      const { value: piece, done } = await this.#source.explained(folder, () => pieces.next());
+      const { value: piece, done } = await this.#work.explained(folder, () => pieces.next());
       if (done) return;
       if (typeof piece === "string") throw await this.#broken(folder, chosen, piece);
       yield { checkpoint: chosen.name, damaged: passedOver, path: file.path, data: piece };
@@ -75,19 +74,19 @@ export class CheckpointReader {
   /** Where open files do not outlive their checkpoint, one that is removed or replaced while it is read is not damaged. */
   async #broken(folder: string, chosen: Found, damage: string): Promise<GradpoolError> {
     const path = `${folder}/${chosen.name}`;
-    const now = await this.#source.alone(folder, () => this.#source.findNamed(folder, chosen.name));
+    const now = await this.#work.alone(folder, () => this.#source.findNamed(folder, chosen.name));
     if (now && now.location === chosen.location) return damagedError(path, damage);
     return new GradpoolError("unavailable", `checkpoint ${path} was removed while it was read; try again`);
   }
 
   async list(folder: string): Promise<Checkpoint[]> {
-    const found = await this.#source.alone(folder, () => this.#source.findAll(folder));
+    const found = await this.#work.alone(folder, () => this.#source.findAll(folder));
     return found.map((one) => asCheckpoint(folder, one));
   }
 
   async verify(folder: string, name: string, signal: AbortSignal): Promise<Checkpoint[]> {
     if (name !== "") checkCheckpointName(name);
-    const all = await this.#source.alone(folder, async () =>
+    const all = await this.#work.alone(folder, async () =>
       name === "" ? this.#source.findAll(folder) : [await this.require(folder, name)],
     );
     const checked: Checkpoint[] = [];
@@ -109,11 +108,11 @@ export class CheckpointReader {
 
   async #choose(folder: string, { name, runId }: LoadSelection, signal: AbortSignal): Promise<Chosen> {
     if (name !== "") {
-      const chosen = await this.#source.alone(folder, () => this.require(folder, name));
+      const chosen = await this.#work.alone(folder, () => this.require(folder, name));
       if (chosen.damage) throw damagedError(`${folder}/${name}`, chosen.damage);
       return { chosen, damaged: [] };
     }
-    const found = await this.#source.alone(folder, () => this.#source.findAll(folder));
+    const found = await this.#work.alone(folder, () => this.#source.findAll(folder));
     return newestWhole(folder, found, runId, async (candidate) => {
       const checked = await this.#deeply(folder, candidate, signal);
       if (checked?.damage) {
@@ -132,7 +131,7 @@ export class CheckpointReader {
     if (!manifest) throw new Error("only checkpoints with a manifest are loaded");
     const listed = [...new Set(paths)].map((path) => listedFile(name, manifest, path));
     const opened: OpenedFile[] = [];
-    return this.#source
+    return this.#work
       .alone(folder, async () => {
         for (const file of listed.length === 0 ? manifest.files : listed) {
           const handle = await this.#source.open(folder, location, file);
@@ -158,7 +157,7 @@ export class CheckpointReader {
   #deeply(folder: string, found: Found, signal: AbortSignal): Promise<Found | undefined> {
     const source = this.#source;
     const open = (location: string, file: ManifestFile) => source.open(folder, location, file);
-    const again = () => source.alone(folder, () => source.findNamed(folder, found.name));
-    return source.explained(folder, () => deeply(open, found, again, signal));
+    const again = () => this.#work.alone(folder, () => source.findNamed(folder, found.name));
+    return this.#work.explained(folder, () => deeply(open, found, again, signal));
   }
 }

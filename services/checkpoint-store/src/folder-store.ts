@@ -8,11 +8,11 @@ import { DeleteRequests } from "./delete-requests.js";
 import { explain } from "./errors.js";
 import { ensureFolder, removeTree, writeFileSynced, type FileSystem } from "./file-system.js";
 import { findAll, findNamed } from "./found.js";
+import { FolderWork } from "./folder-work.js";
 import { manifestBytes, type ManifestFile } from "./manifest.js";
 import { checkCheckpointName, checkOutputDir, checkRunId, MANIFEST, stageName } from "./names.js";
 import { clearLeftovers, publish, removeCheckpoint, removeRecoveryPoints } from "./output-folder.js";
 import { checkSaveHeader } from "./save-header.js";
-import { Serial } from "./serial.js";
 import { surplus } from "./surplus.js";
 import { writeUpload } from "./upload.js";
 
@@ -20,11 +20,10 @@ import { writeUpload } from "./upload.js";
 export class FolderStore implements ArtifactStore {
   readonly #fs: FileSystem;
   readonly #now: () => Date;
-  readonly #log: Logger;
   readonly #claims: Claims;
   readonly #reader: CheckpointReader;
   /** Whatever renames or removes in an output folder does so alone. */
-  readonly #serial = new Serial();
+  readonly #work: FolderWork;
   /** Stages that running calls write to. */
   readonly #active = new Set<string>();
   readonly #deletes = new DeleteRequests();
@@ -33,22 +32,20 @@ export class FolderStore implements ArtifactStore {
   constructor(fs: FileSystem, now: () => Date, log: Logger) {
     this.#fs = fs;
     this.#now = now;
-    this.#log = log;
+    this.#work = new FolderWork(explain, log);
     this.#claims = new Claims(fs);
     const source = {
       findAll: (folder: string) => findAll(fs, folder),
       findNamed: (folder: string, name: string) => findNamed(fs, folder, name),
       open: (_: string, location: string, file: ManifestFile) => openListed(fs, location, file),
-      alone: <T>(folder: string, work: () => Promise<T>) => this.#alone(folder, work),
-      explained: <T>(folder: string, work: () => Promise<T>) => this.#explained(folder, work),
     };
-    this.#reader = new CheckpointReader(source, log);
+    this.#reader = new CheckpointReader(source, this.#work, log);
   }
 
   async claim(outputDir: string, runId: string): Promise<string> {
     const folder = checkOutputDir(outputDir);
     checkRunId(runId);
-    await this.#alone(folder, async () => {
+    await this.#work.alone(folder, async () => {
       await ensureFolder(this.#fs, folder);
       await this.#claims.take(folder, runId);
       await clearLeftovers(this.#fs, folder, this.#active);
@@ -58,7 +55,7 @@ export class FolderStore implements ArtifactStore {
 
   async release(outputDir: string, runId: string): Promise<void> {
     const folder = checkOutputDir(outputDir);
-    await this.#alone(folder, () => this.#claims.release(folder, runId));
+    await this.#work.alone(folder, () => this.#claims.release(folder, runId));
   }
 
   async save(
@@ -83,7 +80,7 @@ export class FolderStore implements ArtifactStore {
     signal: AbortSignal,
   ): Promise<{ path: string; removed: string[] }> {
     const stage = `${folder}/${stageName(header.name || "result", "saving")}`;
-    const again = await this.#alone(folder, async () => {
+    const again = await this.#work.alone(folder, async () => {
       await ensureFolder(this.#fs, folder);
       const { again } = await this.#claims.take(folder, header.runId);
       this.#active.add(stage);
@@ -92,18 +89,18 @@ export class FolderStore implements ArtifactStore {
         await this.#fs.mkdir(stage);
       } catch (error) {
         this.#active.delete(stage);
-        if (!again) await this.#tidy(folder, () => this.#claims.release(folder, header.runId));
+        if (!again) await this.#work.tidy(folder, () => this.#claims.release(folder, header.runId));
         throw error;
       }
       return again;
     });
     try {
-      return await this.#explained(folder, () => this.#upload(folder, stage, header, data, signal));
+      return await this.#work.explained(folder, () => this.#upload(folder, stage, header, data, signal));
     } finally {
-      await this.#tidy(folder, () => removeTree(this.#fs, stage));
+      await this.#work.tidy(folder, () => removeTree(this.#fs, stage));
       this.#active.delete(stage);
       // A run that never claimed the folder does not keep it.
-      if (!again) await this.#tidy(folder, () => this.release(folder, header.runId));
+      if (!again) await this.#work.tidy(folder, () => this.release(folder, header.runId));
     }
   }
 
@@ -119,22 +116,22 @@ export class FolderStore implements ArtifactStore {
     const files = await writeUpload(create, header.files, data, signal);
     signal.throwIfAborted();
     if (name === "") {
-      await this.#alone(folder, async () => {
+      await this.#work.alone(folder, async () => {
         for (const { path } of files) await this.#fs.rename(`${stage}/${path}`, `${folder}/${path}`);
         await this.#fs.syncFolder(folder);
-        await this.#tidy(folder, () => removeRecoveryPoints(this.#fs, folder, name));
+        await this.#work.tidy(folder, () => removeRecoveryPoints(this.#fs, folder, name));
       });
       return { path: folder, removed: [] };
     }
     const manifest = manifestBytes({ runId, epoch, step, savedAt: this.#now(), files });
     await writeFileSynced(this.#fs, `${stage}/${MANIFEST}`, manifest);
-    return this.#alone(folder, async () => {
+    return this.#work.alone(folder, async () => {
       await publish(this.#fs, folder, name, stage);
       // It is saved: what fails from here on must not look as if it were not.
-      await this.#tidy(folder, () => clearLeftovers(this.#fs, folder, this.#active));
-      await this.#tidy(folder, () => removeRecoveryPoints(this.#fs, folder, name));
+      await this.#work.tidy(folder, () => clearLeftovers(this.#fs, folder, this.#active));
+      await this.#work.tidy(folder, () => removeRecoveryPoints(this.#fs, folder, name));
       const removed: string[] = [];
-      await this.#tidy(folder, () => this.#removeOld(folder, header, removed));
+      await this.#work.tidy(folder, () => this.#removeOld(folder, header, removed));
       return { path: `${folder}/${name}`, removed };
     });
   }
@@ -163,7 +160,7 @@ export class FolderStore implements ArtifactStore {
     const folder = checkOutputDir(outputDir);
     checkCheckpointName(name);
     await this.#deletes.once(requestId, `${folder}/${name}`, () =>
-      this.#alone(folder, async () => {
+      this.#work.alone(folder, async () => {
         await this.#reader.require(folder, name);
         await removeCheckpoint(this.#fs, folder, name);
       }),
@@ -173,27 +170,6 @@ export class FolderStore implements ArtifactStore {
   /** Waits for the saves whose calls have ended to clear up, then gives back all folders. */
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.allSettled(this.#saves);
-    for (const [folder, runId] of this.#claims.held) await this.#tidy(folder, () => this.release(folder, runId));
-  }
-
-  #alone<T>(folder: string, work: () => Promise<T>): Promise<T> {
-    return this.#serial.run(folder, () => this.#explained(folder, work));
-  }
-
-  async #explained<T>(folder: string, work: () => Promise<T>): Promise<T> {
-    try {
-      return await work();
-    } catch (error) {
-      throw explain(error, folder);
-    }
-  }
-
-  /** Does what may fail without harm: the next call on the folder does it again. */
-  async #tidy(folder: string, work: () => Promise<void>): Promise<void> {
-    try {
-      await work();
-    } catch (error) {
-      this.#log.warn({ err: error, outputDir: folder }, "could not clear up; the next save tries again");
-    }
+    for (const [folder, runId] of this.#claims.held) await this.#work.tidy(folder, () => this.release(folder, runId));
   }
 }

@@ -4,6 +4,7 @@ import type { Logger } from "@gradpool/service-kit";
 import type { ArtifactStore, LoadedPiece, LoadSelection } from "./artifact-store.js";
 import { CheckpointReader } from "./checkpoint-reader.js";
 import { DeleteRequests } from "./delete-requests.js";
+import { FolderWork } from "./folder-work.js";
 import { manifestBytes, type ManifestFile } from "./manifest.js";
 import { checkCheckpointName, checkRunId, isRecoveryName, MANIFEST } from "./names.js";
 import { checkS3Address, type S3Address } from "./s3/address.js";
@@ -15,7 +16,6 @@ import { ObjectWriter } from "./s3/object-writer.js";
 import { openObject } from "./s3/open-object.js";
 import { clearLeftovers, findAll, findNamed, freshPlace, removeCheckpoint, removePlace } from "./s3/output-prefix.js";
 import { checkSaveHeader } from "./save-header.js";
-import { Serial } from "./serial.js";
 import { surplus } from "./surplus.js";
 import { writeUpload } from "./upload.js";
 
@@ -25,11 +25,10 @@ type Saved = Awaited<ReturnType<ArtifactStore["save"]>>;
 export class S3Store implements ArtifactStore {
   readonly #connection: S3Connection;
   readonly #now: () => Date;
-  readonly #log: Logger;
   readonly #claims = new S3Claims();
   readonly #reader: CheckpointReader;
   /** Whatever appears or disappears in an output folder does so alone. */
-  readonly #serial = new Serial();
+  readonly #work: FolderWork;
   /** Places that running saves write to. */
   readonly #active = new Set<string>();
   readonly #deletes = new DeleteRequests();
@@ -38,7 +37,7 @@ export class S3Store implements ArtifactStore {
   constructor(settings: S3Settings, now: () => Date, log: Logger) {
     this.#connection = new S3Connection(settings);
     this.#now = now;
-    this.#log = log;
+    this.#work = new FolderWork(explainS3, log);
     const at = async <T>(url: string, work: (bucket: Bucket, prefix: string) => Promise<T>) => {
       const { bucket, prefix } = checkS3Address(url);
       return work(await this.#connection.bucket(bucket), prefix);
@@ -48,22 +47,20 @@ export class S3Store implements ArtifactStore {
       findNamed: (url: string, name: string) => at(url, (bucket, prefix) => findNamed(bucket, prefix, name)),
       open: (url: string, location: string, file: ManifestFile) =>
         at(url, (bucket) => openObject(bucket, location, file)),
-      alone: <T>(url: string, work: () => Promise<T>) => this.#alone(url, work),
-      explained: <T>(url: string, work: () => Promise<T>) => this.#explained(url, work),
     };
-    this.#reader = new CheckpointReader(source, log);
+    this.#reader = new CheckpointReader(source, this.#work, log);
   }
 
   async claim(outputDir: string, runId: string): Promise<string> {
     const address = checkS3Address(outputDir);
     checkRunId(runId);
-    await this.#alone(address.url, async () => this.#take(await this.#bucket(address), address, runId));
+    await this.#work.alone(address.url, async () => this.#take(await this.#bucket(address), address, runId));
     return address.url;
   }
 
   async release(outputDir: string, runId: string): Promise<void> {
     const address = checkS3Address(outputDir);
-    await this.#alone(address.url, () => this.#claims.release(address, runId));
+    await this.#work.alone(address.url, () => this.#claims.release(address, runId));
   }
 
   async save(header: SaveHeader, data: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Saved> {
@@ -86,7 +83,7 @@ export class S3Store implements ArtifactStore {
     const { url, prefix } = address;
     const { name, runId } = header;
     const bucket = await this.#bucket(address);
-    const { again, place } = await this.#alone(url, async () => {
+    const { again, place } = await this.#work.alone(url, async () => {
       const { again, contested } = await this.#take(bucket, address, runId);
       const place = name === "" ? prefix : await freshPlace(bucket, `${prefix}${name}`, this.#active, contested);
       if (name !== "") this.#active.add(place);
@@ -94,11 +91,11 @@ export class S3Store implements ArtifactStore {
     });
     try {
       const work = name === "" ? this.#saveResult : this.#saveCheckpoint;
-      return await this.#explained(url, () => work.call(this, bucket, address, place, header, data, signal));
+      return await this.#work.explained(url, () => work.call(this, bucket, address, place, header, data, signal));
     } finally {
       this.#active.delete(place);
       // A run that never claimed the folder does not keep it.
-      if (!again) await this.#tidy(url, () => this.release(url, runId));
+      if (!again) await this.#work.tidy(url, () => this.release(url, runId));
     }
   }
 
@@ -125,18 +122,18 @@ export class S3Store implements ArtifactStore {
       );
       signal.throwIfAborted();
       const manifest = manifestBytes({ runId, epoch, step, savedAt: this.#now(), files });
-      return await this.#alone(url, async () => {
+      return await this.#work.alone(url, async () => {
         await this.#checkHeld(bucket, address, runId);
         await publish(bucket, `${place}${MANIFEST}`, manifest);
         // It is saved: what fails from here on must not look as if it were not.
-        await this.#tidy(url, () => removeCheckpoint(bucket, prefix, name, place));
-        await this.#tidy(url, () => this.#removeRecoveryPoints(bucket, prefix, name));
+        await this.#work.tidy(url, () => removeCheckpoint(bucket, prefix, name, place));
+        await this.#work.tidy(url, () => this.#removeRecoveryPoints(bucket, prefix, name));
         const removed: string[] = [];
-        await this.#tidy(url, () => this.#removeOld(bucket, address, header, removed));
+        await this.#work.tidy(url, () => this.#removeOld(bucket, address, header, removed));
         return { path: `${url}/${name}`, removed };
       });
     } catch (error) {
-      await this.#tidy(url, async () => {
+      await this.#work.tidy(url, async () => {
         await begun?.abandon();
         await removePlace(bucket, place);
       });
@@ -167,14 +164,14 @@ export class S3Store implements ArtifactStore {
     try {
       await writeUpload(create, header.files, data, signal);
       signal.throwIfAborted();
-      await this.#alone(url, async () => {
+      await this.#work.alone(url, async () => {
         await this.#checkHeld(bucket, address, header.runId);
         for (const writer of begun) await writer.publish();
-        await this.#tidy(url, () => this.#removeRecoveryPoints(bucket, prefix, ""));
+        await this.#work.tidy(url, () => this.#removeRecoveryPoints(bucket, prefix, ""));
       });
       return { path: url, removed: [] };
     } catch (error) {
-      for (const writer of begun) await this.#tidy(url, () => writer.abandon());
+      for (const writer of begun) await this.#work.tidy(url, () => writer.abandon());
       throw error;
     }
   }
@@ -209,7 +206,7 @@ export class S3Store implements ArtifactStore {
     const address = checkS3Address(outputDir);
     checkCheckpointName(name);
     await this.#deletes.once(requestId, `${address.url}/${name}`, () =>
-      this.#alone(address.url, async () => {
+      this.#work.alone(address.url, async () => {
         await this.#reader.require(address.url, name);
         await removeCheckpoint(await this.#bucket(address), address.prefix, name);
       }),
@@ -219,7 +216,7 @@ export class S3Store implements ArtifactStore {
   /** Waits for the saves whose calls have ended to clear up, then gives back all folders. */
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.allSettled(this.#saves);
-    for (const [url, runId] of this.#claims.held) await this.#tidy(url, () => this.release(url, runId));
+    for (const [url, runId] of this.#claims.held) await this.#work.tidy(url, () => this.release(url, runId));
     await this.#connection.close();
   }
 
@@ -230,34 +227,13 @@ export class S3Store implements ArtifactStore {
   /** Claims the folder, and clears up when another store had it before. */
   async #take(bucket: Bucket, address: S3Address, runId: string): Promise<Claim> {
     const claim = await this.#claims.take(bucket, address, runId);
-    if (claim.fresh) await this.#tidy(address.url, () => clearLeftovers(bucket, address.prefix, this.#active));
+    if (claim.fresh) await this.#work.tidy(address.url, () => clearLeftovers(bucket, address.prefix, this.#active));
     return claim;
   }
 
   /** A store that was cut off must not go on where another has taken over. */
   async #checkHeld(bucket: Bucket, address: S3Address, runId: string): Promise<void> {
     if (!(await this.#claims.holds(bucket, address, runId))) throw takenError(address.url);
-  }
-
-  #alone<T>(url: string, work: () => Promise<T>): Promise<T> {
-    return this.#serial.run(url, () => this.#explained(url, work));
-  }
-
-  async #explained<T>(url: string, work: () => Promise<T>): Promise<T> {
-    try {
-      return await work();
-    } catch (error) {
-      throw explainS3(error, url);
-    }
-  }
-
-  /** Does what may fail without harm: what is left is cleared up when the folder is claimed. */
-  async #tidy(url: string, work: () => Promise<void>): Promise<void> {
-    try {
-      await work();
-    } catch (error) {
-      this.#log.warn({ err: error, outputDir: url }, "could not clear up; the next claim tries again");
-    }
   }
 }
 
