@@ -24,6 +24,12 @@ import { compile, uniform } from "./evaluate.js";
 /** Any, since no gradient goes through them. */
 const NORMS = Float32Array.of(0.5, 2, 1, 0.8, 1.3);
 
+/** Additive, of three positions. */
+function causalMask(graph: Graph): Value {
+  const inf = -3.4e38;
+  return graph.literal(Float32Array.of(0, inf, inf, 0, 0, inf, 0, 0, 0), [3, 3]);
+}
+
 const GROUPS: Case[] = [
   of("gelu, exact", [[3, 5]], (x) => gelu(x, "none"), [-3, 3]),
   of("gelu, tanh", [[3, 5]], (x) => gelu(x, "tanh"), [-3, 3]),
@@ -34,11 +40,7 @@ const GROUPS: Case[] = [
       [2, 2, 3, 4],
       [2, 2, 3, 4],
     ],
-    (q, k, v) => {
-      const inf = -3.4e38;
-      const mask = q.graph.literal(Float32Array.of(0, inf, inf, 0, 0, inf, 0, 0, 0), [3, 3]);
-      return attention(q, k, v, mask, 0.5);
-    },
+    (q, k, v) => attention(q, k, v, causalMask(q.graph), 0.5),
   ),
   of(
     "attention, two heads a key",
@@ -47,11 +49,7 @@ const GROUPS: Case[] = [
       [2, 2, 3, 4],
       [2, 2, 3, 4],
     ],
-    (q, k, v) => {
-      const inf = -3.4e38;
-      const mask = q.graph.literal(Float32Array.of(0, inf, inf, 0, 0, inf, 0, 0, 0), [3, 3]);
-      return attention(q, k, v, mask, 0.5);
-    },
+    (q, k, v) => attention(q, k, v, causalMask(q.graph), 0.5),
   ),
   of(
     "attention, three heads a key, with dropout",
@@ -61,10 +59,8 @@ const GROUPS: Case[] = [
       [2, 2, 3, 4],
     ],
     (q, k, v) => {
-      const inf = -3.4e38;
-      const causal = q.graph.literal(Float32Array.of(0, inf, inf, 0, 0, inf, 0, 0, 0), [3, 3]);
       const keep = greater(frozen(q.graph, [2, 6, 3, 3]), q.graph.scalar(-0.4));
-      return attention(q, k, v, causal, 0.5, { keep, factor: 1 / 0.7 });
+      return attention(q, k, v, causalMask(q.graph), 0.5, { keep, factor: 1 / 0.7 });
     },
   ),
   of("dropout", [[3, 5]], (x) =>
