@@ -27,7 +27,11 @@ function build() {
   const part = `${built}.${process.pid}`;
   const env = { ...process.env, CGO_ENABLED: "0", GOWORK: "off", GOFLAGS: "-mod=readonly" };
   const args = ["build", "-trimpath", "-ldflags", "-s -w", "-o", part, MODULE];
-  const { status, error, stderr } = spawnSync("go", args, { cwd: fileURLToPath(new URL("jaeger", import.meta.url)), env, encoding: "utf8" });
+  const { status, error, stderr } = spawnSync("go", args, {
+    cwd: fileURLToPath(new URL("jaeger", import.meta.url)),
+    env,
+    encoding: "utf8",
+  });
   if (error) throw new Error(`Jaeger cannot be built: ${error.message}`);
   if (status !== 0) throw new Error(`Jaeger cannot be built: ${stderr.trim().split("\n").at(-1)}`);
   renameSync(part, built);
