@@ -102,12 +102,9 @@ async function* inflated(reader: ByteReader): AsyncGenerator<Buffer> {
 async function feed(reader: ByteReader, inflate: InflateRaw): Promise<{ bytes: Buffer; fed: number }> {
   let bytes: Buffer = Buffer.alloc(0);
   let fed = 0;
-  const closed = new AbortController();
-  const ended = Promise.race([
-    once(inflate, "end", { signal: closed.signal }),
-    once(inflate, "close", { signal: closed.signal }),
-  ]).then(() => true);
-  ended.catch(() => {});
+  const stopped = new AbortController();
+  const closed = once(inflate, "close", { signal: stopped.signal });
+  closed.catch(() => {});
   try {
     for (;;) {
       const next = await reader.next();
@@ -117,15 +114,15 @@ async function feed(reader: ByteReader, inflate: InflateRaw): Promise<{ bytes: B
       }
       bytes = next;
       fed += bytes.length;
-      const taken = new Promise<boolean>((resolve) => inflate.write(bytes, () => resolve(false)));
-      // The stream's end leaves the piece that it lies in unanswered.
-      if (await Promise.race([taken, ended])) return { bytes, fed };
+      await Promise.race([new Promise<void>((resolve) => inflate.write(bytes, () => resolve())), closed]);
+      // The piece in which the stream ends is answered like any other, but it is not taken whole.
+      if (inflate.destroyed || inflate.bytesWritten < fed) return { bytes, fed };
     }
   } catch (error) {
     inflate.destroy(error instanceof Error ? error : new Error(String(error)));
     throw error;
   } finally {
-    closed.abort();
+    stopped.abort();
   }
 }
 
