@@ -20,12 +20,19 @@ export class AddedTokens {
   readonly #normalized: Matcher | undefined;
   readonly #normalize: (text: string) => string;
 
-  constructor(tokens: readonly AddedToken[], normalize: (text: string) => string) {
+  /** `splitSpecial`: special tokens are found, and left to be split like other text. */
+  constructor(tokens: readonly AddedToken[], normalize: (text: string) => string, splitSpecial = false) {
     const present = tokens.filter(({ content }) => content.length > 0);
     const normalized = present.filter((token) => token.normalized);
     this.#normalize = normalize;
-    this.#raw = Matcher.of(present.filter((token) => !token.normalized));
-    this.#normalized = Matcher.of(normalized.map((token) => ({ ...token, content: normalize(token.content) })));
+    this.#raw = Matcher.of(
+      present.filter((token) => !token.normalized),
+      splitSpecial,
+    );
+    this.#normalized = Matcher.of(
+      normalized.map((token) => ({ ...token, content: normalize(token.content) })),
+      splitSpecial,
+    );
     this.takingSpaceBehind = present.filter(({ rstrip }) => rstrip).map(({ content }) => content);
     this.mayCrossSpace = present.some(
       ({ content, singleWord }) => /\S /u.test(content) || (singleWord && content.startsWith(" ")),
@@ -46,7 +53,10 @@ class Matcher {
   readonly #tokens: Map<string, AddedToken>;
   readonly #expression: RegExp;
 
-  private constructor(tokens: readonly AddedToken[]) {
+  private constructor(
+    tokens: readonly AddedToken[],
+    private readonly splitSpecial: boolean,
+  ) {
     this.#tokens = new Map(tokens.map((token) => [token.content, token]));
     const longestFirst = [...this.#tokens.keys()].sort((a, b) => b.length - a.length);
     this.#expression = new RegExp(
@@ -55,8 +65,8 @@ class Matcher {
     );
   }
 
-  static of(tokens: readonly AddedToken[]): Matcher | undefined {
-    return tokens.length > 0 ? new Matcher(tokens) : undefined;
+  static of(tokens: readonly AddedToken[], splitSpecial: boolean): Matcher | undefined {
+    return tokens.length > 0 ? new Matcher(tokens, splitSpecial) : undefined;
   }
 
   split(text: string): Segment[] {
@@ -65,6 +75,7 @@ class Matcher {
     for (const match of text.matchAll(this.#expression)) {
       const token = this.#tokens.get(match[0]);
       if (!token) throw new Error("a match that is no token");
+      if (this.splitSpecial && token.special) continue;
       let start = match.index;
       let end = start + match[0].length;
       if (token.singleWord && (isWord(text, start, -1) || isWord(text, end, 1))) continue;

@@ -26,7 +26,9 @@ export interface Definition {
   nfc: boolean;
   stages: Stage[];
   addedTokens: AddedToken[];
-  /** Ids before and behind each text. */
+  /** Special tokens in a text are text (split_special_tokens). */
+  splitSpecialTokens?: true;
+  /** Ids before and after each text. */
   prefix: number[];
   suffix: number[];
 }

@@ -2,10 +2,12 @@ import { createHash } from "node:crypto";
 import { resolve } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
 import { type ChatTemplateSource, readChatTemplate } from "./chat-template.js";
+import { addConfiguredTokens, effectiveSettings } from "./configured-tokens.js";
 import type { AddedVocabulary, Definition } from "./definition.js";
 import { parseObject, readIfPresent } from "./json.js";
 import { TOKENIZER_FILES, withPadToken } from "./result-files.js";
-import { addConfiguredTokens, choosePad, findEos, type FolderConfig } from "./special-tokens.js";
+import { choosePad, configuredToken, findEos, type FolderConfig } from "./special-tokens.js";
+import { classNotes, tokenizerClass } from "./tokenizer-class.js";
 import { HfTokenizer, type TokenizerInfo } from "./tokenizer.js";
 import { readTokenizerJson, TOKENIZER_JSON } from "./tokenizer-json.js";
 import { MERGES_TXT, readVocabAndMerges, VOCAB_JSON } from "./vocab-and-merges.js";
@@ -27,10 +29,15 @@ export async function loadTokenizer(dir: string, padToken: string): Promise<HfTo
     if (bytes) files.set(name, bytes);
   }
   const config = readConfig(files);
-  const { definition: base, added, file } = readDefinition(dir, files, config);
-  addConfiguredTokens(config, added);
+  const { definition: read, added, file } = readDefinition(dir, files, config);
+  const notes =
+    file === TOKENIZER_JSON ? classNotes(config.tokenizerClass, config, { ...read, addedTokens: added.tokens }) : [];
+  const own = new Set([...read.vocab.keys(), ...added.tokens.map(({ content }) => content)]);
+  addConfiguredTokens(files, config, added);
+  const base = asConfigured(read, file, config, added);
   const eos = findEos(config, added, base.vocab);
-  const pad = choosePad(config, added, base.vocab, padToken);
+  const chosen = choosePad(config, added, base.vocab, padToken);
+  const pad = { ...chosen, isNew: !own.has(chosen.token) };
   const definition: Definition = { ...base, addedTokens: added.tokens };
   const chatTemplate = readChatTemplate(files, config);
   const info: TokenizerInfo = {
@@ -42,10 +49,12 @@ export async function loadTokenizer(dir: string, padToken: string): Promise<HfTo
     padToken: pad.token,
     padTokenAdded: pad.isNew,
     chatTemplate,
+    notes,
   };
   files.delete("config.json");
-  const addedPad = pad.isNew ? added.tokens.find(({ id }) => id === pad.id) : undefined;
-  const results = pad.configured && !pad.isNew ? files : withPadToken(files, { token: pad.token, added: addedPad });
+  // tokenizer.json gives ids in the order of its list: those that the configuration added come before the pad token.
+  const newTokens = pad.isNew ? added.tokens.filter(({ content }) => !own.has(content)) : [];
+  const results = pad.configured && !pad.isNew ? files : withPadToken(files, { token: pad.token, added: newTokens });
   return new HfTokenizer(definition, info, results, file);
 }
 
@@ -54,10 +63,13 @@ function readConfig(files: ReadonlyMap<string, Uint8Array>): FolderConfig {
     const bytes = files.get(name);
     return bytes ? parseObject(name, bytes) : {};
   };
+  const tokenizer = read("tokenizer_config.json");
+  const model = read("config.json");
   return {
-    tokenizer: read("tokenizer_config.json"),
-    specialTokens: read("special_tokens_map.json"),
-    model: read("config.json"),
+    tokenizer,
+    settings: effectiveSettings(tokenizer, read("special_tokens_map.json")),
+    model,
+    tokenizerClass: tokenizerClass(tokenizer, model),
   };
 }
 
@@ -71,6 +83,35 @@ function readDefinition(dir: string, files: ReadonlyMap<string, Uint8Array>, con
     throw new GradpoolError("not_found", message);
   }
   return { ...read, file: json ? TOKENIZER_JSON : MERGES_TXT };
+}
+
+/**
+ * What the configuration changes in a file's definition: split_special_tokens; for some classes add_prefix_space; without
+ * a tokenizer.json the ids that add_bos_token and add_eos_token put around a text.
+ */
+function asConfigured(
+  definition: Omit<Definition, "addedTokens">,
+  file: string,
+  config: FolderConfig,
+  added: AddedVocabulary,
+): Omit<Definition, "addedTokens"> {
+  const { settings, tokenizerClass: traits } = config;
+  const addPrefixSpace = settings["add_prefix_space"] === true;
+  const stages =
+    traits || file === MERGES_TXT
+      ? definition.stages.map((stage) => (stage.type === "byteLevel" ? { ...stage, addPrefixSpace } : stage))
+      : definition.stages;
+  const around = (flag: string, role: string): number[] => {
+    if (settings[flag] !== true) return [];
+    const id = added.idOf(configuredToken(config, role) ?? traits?.roles[role] ?? "");
+    return id === undefined ? [] : [id];
+  };
+  const template = file === MERGES_TXT && {
+    prefix: around("add_bos_token", "bos_token"),
+    suffix: around("add_eos_token", "eos_token"),
+  };
+  const split = settings["split_special_tokens"] === true && { splitSpecialTokens: true as const };
+  return { ...definition, stages, ...template, ...split };
 }
 
 function largestId({ vocab, addedTokens }: Definition): number {

@@ -14,12 +14,12 @@ export const TOKENIZER_FILES = [
 ];
 
 /**
- * Writes the chosen pad token into the files: its name into the configuration, and itself into
- * tokenizer.json's added_tokens when it is new, so that transformers loads it at its id.
+ * Writes the chosen pad token into the files: its name into the configuration, and when it is new, itself and
+ * what the configuration added before it into tokenizer.json's added_tokens, so that transformers loads it at its id.
  */
 export function withPadToken(
   files: ReadonlyMap<string, Uint8Array>,
-  pad: { token: string; added: AddedToken | undefined },
+  pad: { token: string; added: readonly AddedToken[] },
 ): Map<string, Uint8Array> {
   const changed = new Map(files);
   const config = files.get("tokenizer_config.json") ?? Buffer.from("{}");
@@ -27,12 +27,12 @@ export function withPadToken(
   const map = files.get("special_tokens_map.json");
   if (map) changed.set("special_tokens_map.json", withConfiguredPad("special_tokens_map.json", map, pad.token));
   const tokenizer = files.get("tokenizer.json");
-  if (tokenizer && pad.added) changed.set("tokenizer.json", withAddedToken(tokenizer, pad.added));
+  if (tokenizer && pad.added.length > 0) changed.set("tokenizer.json", withAddedTokens(tokenizer, pad.added));
   return changed;
 }
 
 /**
- * Sets the member `pad_token` in the file's text: read and written anew, numbers such as
+ * Sets the member `pad_token` in the file's text: parsed and written again, numbers such as
  * model_max_length 1000000000000000019884624838656 would not come back as they were.
  */
 function withConfiguredPad(name: string, bytes: Uint8Array, padToken: string): Uint8Array {
@@ -44,10 +44,11 @@ function withConfiguredPad(name: string, bytes: Uint8Array, padToken: string): U
   return Buffer.from(text.replace("{", () => (isEmpty ? `{${member}` : `{\n  ${member},`)));
 }
 
-function withAddedToken(bytes: Uint8Array, token: AddedToken): Uint8Array {
+function withAddedTokens(bytes: Uint8Array, newTokens: readonly AddedToken[]): Uint8Array {
   const root: JsonObject = parseObject("tokenizer.json", bytes);
   const tokens = Array.isArray(root["added_tokens"]) ? (root["added_tokens"] as unknown[]) : [];
-  const { id, content, lstrip, rstrip, normalized, special } = token;
-  const added = { id, content, single_word: token.singleWord, lstrip, rstrip, normalized, special };
-  return Buffer.from(JSON.stringify({ ...root, added_tokens: [...tokens, added] }, null, 2));
+  const added = newTokens
+    .toSorted((a, b) => a.id - b.id)
+    .map(({ id, content, singleWord, ...flags }) => ({ id, content, single_word: singleWord, ...flags }));
+  return Buffer.from(JSON.stringify({ ...root, added_tokens: [...tokens, ...added] }, null, 2));
 }

@@ -1,16 +1,19 @@
 /** Which tokens end a text and pad a row. */
 import { GradpoolError } from "@gradpool/errors";
 import type { AddedVocabulary } from "./definition.js";
+import { plainSpecial } from "./configured-tokens.js";
 import { asObject, type JsonObject, shown } from "./json.js";
+import type { TokenizerClass } from "./tokenizer-class.js";
 
 /** The settings of a model folder, each empty when its file is missing. */
 export interface FolderConfig {
   /** tokenizer_config.json */
   tokenizer: JsonObject;
-  /** special_tokens_map.json */
-  specialTokens: JsonObject;
+  /** The same as it counts: see effectiveSettings. */
+  settings: JsonObject;
   /** config.json */
   model: JsonObject;
+  tokenizerClass: TokenizerClass | undefined;
 }
 
 /** The token that is added where a tokenizer has none to pad with. */
@@ -26,17 +29,6 @@ export const SPECIAL_ROLES = [
   "mask_token",
 ];
 
-/** Adds the special tokens that the configuration names and the vocabulary's file does not, as transformers does. */
-export function addConfiguredTokens(config: FolderConfig, added: AddedVocabulary): void {
-  const known = new Set(added.tokens.map(({ content }) => content));
-  for (const role of SPECIAL_ROLES) {
-    const content = configuredToken(config, role);
-    if (content === undefined || known.has(content) || added.idOf(content) === undefined) continue;
-    added.add(plainSpecial(content));
-    known.add(content);
-  }
-}
-
 /** Errors: `failed_precondition` when no file names an eos token that exists. */
 export function findEos(
   config: FolderConfig,
@@ -44,9 +36,11 @@ export function findEos(
   entries: ReadonlyMap<string, number>,
 ): { id: number; token: string } {
   const token = configuredToken(config, "eos_token");
-  if (token !== undefined) {
-    const id = added.idOf(token);
-    if (id !== undefined) return { id, token };
+  const ofClass = config.tokenizerClass?.roles["eos_token"];
+  for (const name of [token, ofClass]) {
+    const id = name === undefined ? undefined : added.idOf(name);
+    if (name !== undefined && id !== undefined) return { id, token: name };
+    if (token === undefined) continue;
     const message = `the tokenizer's eos_token ${shown(token)} is not in its vocabulary; correct tokenizer_config.json`;
     throw new GradpoolError("failed_precondition", message);
   }
@@ -73,10 +67,12 @@ export function choosePad(
   entries: ReadonlyMap<string, number>,
   wanted: string,
 ): { id: number; token: string; isNew: boolean; configured: boolean } {
-  const own = configuredToken(config, "pad_token");
+  const configured = configuredToken(config, "pad_token");
+  const ofClass = config.tokenizerClass?.roles["pad_token"];
+  const own = configured ?? (ofClass !== undefined && added.idOf(ofClass) !== undefined ? ofClass : undefined);
   const name = own ?? (wanted || ADDED_PAD_TOKEN);
   const id = added.idOf(name);
-  if (id !== undefined) return { id, token: name, isNew: false, configured: own !== undefined };
+  if (id !== undefined) return { id, token: name, isNew: false, configured: configured !== undefined };
   if (own === undefined && wanted) {
     const near = nearest(wanted, [...added.tokens.map(({ content }) => content), ...entries.keys()]);
     const message = `pad_token: the tokenizer has no token ${shown(wanted)}; near it are ${near.map(shown).join(", ")}; name one of its tokens, or none to have ${ADDED_PAD_TOKEN} added`;
@@ -91,27 +87,12 @@ export function choosePad(
   return { id: token.id, token: name, isNew: true, configured: own !== undefined };
 }
 
-const plainSpecial = (content: string) => ({
-  content,
-  singleWord: false,
-  lstrip: false,
-  rstrip: false,
-  normalized: false,
-  special: true,
-});
-
 /** A token's text, given as text or as an object with flags. */
-export function configuredToken({ tokenizer, specialTokens }: FolderConfig, role: string): string | undefined {
-  for (const [file, values] of [
-    ["tokenizer_config.json", tokenizer],
-    ["special_tokens_map.json", specialTokens],
-  ] as const) {
-    const value = values[role];
-    if (value === undefined || value === null) continue;
-    const content = typeof value === "string" ? value : asObject(file, role, value)["content"];
-    if (typeof content === "string" && content.length > 0) return content;
-  }
-  return undefined;
+export function configuredToken({ settings }: FolderConfig, role: string): string | undefined {
+  const value = settings[role];
+  if (value === undefined || value === null) return undefined;
+  const content = typeof value === "string" ? value : asObject("tokenizer_config.json", role, value)["content"];
+  return typeof content === "string" && content.length > 0 ? content : undefined;
 }
 
 function nameOf(entries: ReadonlyMap<string, number>, id: number): string | undefined {

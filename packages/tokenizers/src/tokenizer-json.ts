@@ -143,16 +143,24 @@ function readAddedTokens(root: JsonObject, vocab: ReadonlyMap<string, number>): 
   return added;
 }
 
-export function readAddedToken(file: string, token: JsonObject, id: unknown = token["id"]): AddedToken {
-  const content = asString(file, "an added token's content", token["content"]);
+function readAddedToken(file: string, token: JsonObject): AddedToken {
+  const flags = tokenFlags(file, token);
+  return { id: asId(file, `the added token ${shown(flags.content)}`, token["id"]), ...flags };
+}
+
+/** A token's text and flags with the defaults of tokenizers' AddedToken: special ones are matched in the raw text. */
+export function tokenFlags(
+  file: string,
+  token: JsonObject,
+  isSpecial = token["special"] === true,
+): Omit<AddedToken, "id"> {
   return {
-    id: asId(file, `the added token ${shown(content)}`, id),
-    content,
+    content: asString(file, "an added token's content", token["content"]),
     singleWord: token["single_word"] === true,
     lstrip: token["lstrip"] === true,
     rstrip: token["rstrip"] === true,
-    normalized: token["normalized"] === true,
-    special: token["special"] === true,
+    normalized: (token["normalized"] ?? !isSpecial) === true,
+    special: isSpecial,
   };
 }
 

@@ -7,7 +7,7 @@ import { toNfc } from "./nfc.js";
 import { PieceEncoder } from "./piece-encoder.js";
 import { PreTokenizer } from "./pre-tokenizer.js";
 
-/** Text is worked on in parts of about so many code units, where it may be cut. */
+/** Text is worked on in parts of about this many code units, where it may be cut. */
 const PART_LENGTH = 1 << 16;
 /** Longest part without a place to cut it, in code units: what the runtime's regular expressions bear. */
 export const MAX_PART_LENGTH = 1 << 22;
@@ -25,6 +25,8 @@ export interface TokenizerInfo {
   padTokenAdded: boolean;
   /** Undefined when it has none. */
   chatTemplate?: ChatTemplateSource | undefined;
+  /** What people should know: where other programs read these files differently. */
+  notes: string[];
 }
 
 /** How a piece of a longer text is encoded. */
@@ -33,20 +35,20 @@ export interface EncodeOptions {
   maxTokens?: number;
   /** Text of the same row came before: no ids are put in front. */
   continued?: boolean;
-  /** Text of the same row follows: no ids are put behind. */
+  /** Text of the same row follows: no ids are put after it. */
   continues?: boolean;
-  /** Put no ids in front of the text or behind it. */
+  /** Put no ids before the text or after it. */
   noSpecialTokens?: boolean;
 }
 
 /**
- * Where text may be cut so that its ids are those of the parts, one behind the other: before a space
+ * Where text may be cut so that its ids are those of the parts, one after the other: before a space
  * that follows a character other than whitespace.
  */
 export interface CutRule {
   /** Text may be cut at all. */
   atSpaces: boolean;
-  /** Tokens that take the whitespace behind them. */
+  /** Tokens that take the whitespace after them. */
   notBehind: string[];
 }
 
@@ -68,7 +70,7 @@ export class HfTokenizer {
     this.#definition = definition;
     this.#files = files;
     const normalize = definition.nfc ? toNfc : (text: string) => text;
-    this.#addedTokens = new AddedTokens(definition.addedTokens, normalize);
+    this.#addedTokens = new AddedTokens(definition.addedTokens, normalize, definition.splitSpecialTokens);
     this.#preTokenizer = new PreTokenizer(definition.stages);
     this.#pieces = new PieceEncoder(definition, file);
     const { mayCrossSpace, takingSpaceBehind } = this.#addedTokens;

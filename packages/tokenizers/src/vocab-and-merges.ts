@@ -1,28 +1,26 @@
-/** Reads the two files of GPT-2: vocab.json and merges.txt. */
+/** Reads the two files that GPT-2's tokenizer and its relatives come in: vocab.json and merges.txt. */
 import { GradpoolError } from "@gradpool/errors";
 import { AddedVocabulary, type Definition } from "./definition.js";
-import { asObject, damaged, type JsonObject, parseObject } from "./json.js";
+import { damaged, parseObject } from "./json.js";
 import type { FolderConfig } from "./special-tokens.js";
-import { readAddedToken, readMerge, readVocab } from "./tokenizer-json.js";
+import { GPT2, type TokenizerClass } from "./tokenizer-class.js";
+import { readMerge, readVocab } from "./tokenizer-json.js";
 
 export const VOCAB_JSON = "vocab.json";
 export const MERGES_TXT = "merges.txt";
-const TOKENIZER_CONFIG = "tokenizer_config.json";
-const ADDED_TOKENS = "added_tokens.json";
 
-/** Classes whose two files mean GPT-2's pattern; without a class, the model has to be a GPT-2. */
-const GPT2_CLASSES = ["GPT2Tokenizer", "GPT2TokenizerFast", "TokenizersBackend", "PreTrainedTokenizerFast"];
+/** Without a class of its own the two files mean GPT-2's; without any class, the model has to be a GPT-2. */
+const LIKE_GPT2 = ["TokenizersBackend", "PreTrainedTokenizerFast"];
 
 /** Errors: `data_loss` for damaged files, `failed_precondition` for another class of tokenizer. */
 export function readVocabAndMerges(
   files: ReadonlyMap<string, Uint8Array>,
   config: FolderConfig,
 ): { definition: Omit<Definition, "addedTokens">; added: AddedVocabulary } {
-  requireGpt2(config);
+  const { nfc, stages } = classOf(config);
   const vocab = readVocab(VOCAB_JSON, parseObject(VOCAB_JSON, files.get(VOCAB_JSON) ?? new Uint8Array()));
   const merges = readMerges(files.get(MERGES_TXT) ?? new Uint8Array());
   const added = new AddedVocabulary(vocab);
-  for (const token of configuredTokens(files, config)) added.add(token);
   return {
     definition: {
       vocab,
@@ -30,8 +28,8 @@ export function readVocabAndMerges(
       ignoreMerges: false,
       unkToken: undefined,
       fuseUnk: false,
-      nfc: false,
-      stages: [{ type: "byteLevel", addPrefixSpace: config.tokenizer["add_prefix_space"] === true, useRegex: true }],
+      nfc,
+      stages: [...stages],
       prefix: [],
       suffix: [],
     },
@@ -39,11 +37,12 @@ export function readVocabAndMerges(
   };
 }
 
-function requireGpt2({ tokenizer, model }: FolderConfig): void {
-  const name = tokenizer["tokenizer_class"] ?? (model["model_type"] === "gpt2" ? GPT2_CLASSES[0] : undefined);
-  if (typeof name === "string" && GPT2_CLASSES.includes(name)) return;
+function classOf({ tokenizer, tokenizerClass: traits }: FolderConfig): Pick<TokenizerClass, "nfc" | "stages"> {
+  const name = tokenizer["tokenizer_class"];
+  if (traits) return traits;
+  if (typeof name === "string" && LIKE_GPT2.includes(name)) return GPT2;
   const what = typeof name === "string" ? `a ${name}` : "a tokenizer of unknown class";
-  const message = `${VOCAB_JSON} and ${MERGES_TXT} belong to ${what}: without tokenizer.json only GPT-2's are supported; save tokenizer.json beside them (tokenizer.save_pretrained in transformers)`;
+  const message = `${VOCAB_JSON} and ${MERGES_TXT} belong to ${what}: without tokenizer.json only those of GPT-2, GPT-NeoX and Qwen2 are supported; save tokenizer.json beside them (tokenizer.save_pretrained in transformers)`;
   throw new GradpoolError("failed_precondition", message);
 }
 
@@ -57,23 +56,4 @@ function readMerges(bytes: Uint8Array): [string, string][] {
   const lines = text.split(/\r?\n/);
   if (lines.at(-1) === "") lines.pop();
   return lines.flatMap((line, i) => (line.startsWith("#version") ? [] : [readMerge(MERGES_TXT, line, i + 1)]));
-}
-
-/** Tokens that tokenizer_config.json or added_tokens.json add, by id. */
-function configuredTokens(files: ReadonlyMap<string, Uint8Array>, { tokenizer }: FolderConfig) {
-  const tokens = Object.entries(
-    asObject(TOKENIZER_CONFIG, "added_tokens_decoder", tokenizer["added_tokens_decoder"] ?? {}),
-  );
-  if (tokens.length > 0) {
-    return tokens
-      .map(([id, token]) =>
-        readAddedToken(TOKENIZER_CONFIG, asObject(TOKENIZER_CONFIG, `token ${id}`, token), Number(id)),
-      )
-      .sort((a, b) => a.id - b.id);
-  }
-  const bytes = files.get(ADDED_TOKENS);
-  const simple: JsonObject = bytes ? parseObject(ADDED_TOKENS, bytes) : {};
-  return Object.entries(simple)
-    .map(([content, id]) => readAddedToken(ADDED_TOKENS, { content, normalized: true }, id))
-    .sort((a, b) => a.id - b.id);
 }

@@ -218,8 +218,8 @@ suite("tokenizers of other kinds are refused by name", () => {
 
   test("vocab.json and merges.txt of another class", async () => {
     await withCopy(PLAIN, ["tokenizer.json"], async (dir) => {
-      await edit(dir, "tokenizer_config.json", (root) => (root["tokenizer_class"] = "Qwen2Tokenizer"));
-      await refused(dir, "failed_precondition", /Qwen2Tokenizer.*save tokenizer.json/);
+      await edit(dir, "tokenizer_config.json", (root) => (root["tokenizer_class"] = "RobertaTokenizer"));
+      await refused(dir, "failed_precondition", /RobertaTokenizer.*save tokenizer.json/);
     });
   });
 });

@@ -1,0 +1,126 @@
+"""Makes tokenizers, models, weight files and GGUF files with the real libraries, and prints where gradpool reads them differently.
+
+Usage: python scripts/compare-with-transformers.py [--only TEXT] [--keep FOLDER] [--verbose] [--table FILE]
+
+Needs torch, transformers, tokenizers, safetensors and gguf, and a built checkout (npx tsc -b). --only takes the cases whose name
+holds TEXT, --keep leaves the files in FOLDER, --table writes docs/compatibility.md's table into FILE. The exit status is 1 when
+gradpool differs in silence: with other ids or another loss, and without a line that says so.
+"""
+import argparse
+import contextlib
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+sys.path.insert(0, str(Path(__file__).parent))
+warnings.filterwarnings("ignore")
+
+import transformers  # noqa: E402
+
+from compare import all_cases  # noqa: E402
+
+OTHER_SIDE = Path(__file__).parent / "compare" / "gradpool-side.mjs"
+# Of two losses in float32 by different kernels.
+TOLERANCE = 2e-5
+
+
+def theirs(case, path):
+    with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+        try:
+            return case.expect(path)
+        except Exception as error:  # what the library refuses, gradpool may refuse
+            return {"error": f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"}
+
+
+def is_same(a, b):
+    if "loss" in a:
+        return "loss" in b and abs(a["loss"] - b["loss"]) <= TOLERANCE * abs(a["loss"])
+    return all(b.get(key) == value for key, value in a.items())
+
+
+def verdict(expected, got):
+    if "error" in expected:
+        return "both refuse" if "error" in got else "only gradpool reads it"
+    if "error" in got:
+        return "refused"
+    if is_same(expected, got):
+        return "same"
+    return "differs, with a line" if got.get("notes") else "DIFFERS IN SILENCE"
+
+
+def shown(a, b):
+    """Both answers, of lists of ids the first that differs."""
+    if "ids" in a and "ids" in b:
+        at = next((i for i, (x, y) in enumerate(zip(a["ids"], b["ids"])) if x != y), 0)
+        return f"text {at}: {a['ids'][at]}", f"text {at}: {b['ids'][at]}"
+    texts = [json.dumps({key: part for key, part in value.items() if key != "notes"}, ensure_ascii=False) for value in (a, b)]
+    return [text if len(text) < 400 else text[:400] + "…" for text in texts]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default="")
+    parser.add_argument("--keep")
+    parser.add_argument("--verbose", action="store_true")
+    parser.add_argument("--table")
+    options = parser.parse_args()
+    transformers.logging.set_verbosity(transformers.logging.CRITICAL)
+    root = Path(options.keep or tempfile.mkdtemp(prefix="compare-"))
+    questions, expected, cases = [], [], []
+    for case in all_cases():
+        if options.only not in case.name:
+            continue
+        folder = root / re.sub(r"[^\w.]+", "-", case.name)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        path = case.make(folder) or folder
+        cases.append(case)
+        expected.append(theirs(case, path))
+        questions.append(json.dumps({"path": str(path)} | case.ask))
+    answered = subprocess.run(["node", OTHER_SIDE], input="\n".join(questions), capture_output=True, text=True, check=True)
+    answers = [json.loads(line) for line in answered.stdout.splitlines()]
+    results = [(case, verdict(a, b), a, b) for case, a, b in zip(cases, expected, answers, strict=True)]
+    report(results, options.verbose)
+    if options.table:
+        write_table(results, Path(options.table))
+    if not options.keep:
+        shutil.rmtree(root)
+    return int(any(result == "DIFFERS IN SILENCE" for _, result, _, _ in results))
+
+
+def report(results, verbose):
+    counts = {}
+    for case, result, a, b in results:
+        counts[result] = counts.get(result, 0) + 1
+        if result in ("same", "both refuse") and not verbose:
+            continue
+        print(f"{result}: {case.name}")
+        if result in ("DIFFERS IN SILENCE", "differs, with a line", "only gradpool reads it") or verbose:
+            print("    library   {}\n    gradpool  {}".format(*shown(a, b)))
+        for line in [b["error"]] if "error" in b else b.get("notes", []):
+            print(f"    {line}")
+    print(f"{len(results)} cases: " + ", ".join(f"{count} {result}" for result, count in sorted(counts.items())))
+
+
+def write_table(results, file):
+    """Counts by kind, and the deviations with gradpool's own words for them."""
+    kinds = {}
+    for case, result, _, _ in results:
+        row = kinds.setdefault(case.name.split(":")[0], {})
+        row[result] = row.get(result, 0) + 1
+    columns = ["same", "both refuse", "differs, with a line", "refused", "only gradpool reads it", "DIFFERS IN SILENCE"]
+    lines = [f"| | {' | '.join(column.lower() for column in columns)} |", "|---|" + "---:|" * len(columns)]
+    lines += [f"| {kind} | {' | '.join(str(row.get(column, 0)) for column in columns)} |" for kind, row in kinds.items()]
+    file.write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,31 @@
+#!/usr/bin/env node
+/**
+ * Answers compare-with-transformers.py: one line of JSON a question on standard input, one line of JSON an answer. What is asked
+ * goes through the same functions as `gradpool eval`.
+ */
+import { createInterface } from "node:readline";
+import { tmpdir } from "node:os";
+import { GradpoolError } from "@gradpool/errors";
+import { modelPlaces, openModel } from "@gradpool/model-source";
+import { LossSession } from "@gradpool/runtime";
+import { loadTokenizer } from "@gradpool/tokenizers";
+
+const places = modelPlaces({ ...process.env, GRADPOOL_HOME: process.env.COMPARE_HOME ?? `${tmpdir()}/compare-home` });
+
+const KINDS = {
+  async tokenizer({ path, texts }) {
+    const tokenizer = await loadTokenizer(path, "");
+    const ids = texts.map((text) => [...tokenizer.encode(text)]);
+    tokenizer.free();
+    return { ids, notes: tokenizer.info.notes };
+  },
+};
+
+for await (const line of createInterface({ input: process.stdin })) {
+  if (line === "") continue;
+  const question = JSON.parse(line);
+  const answer = await KINDS[question.kind](question).catch((error) => ({
+    error: `${error instanceof GradpoolError ? error.code : "CRASH"}: ${error.message}`,
+  }));
+  process.stdout.write(`${JSON.stringify(answer)}\n`);
+}
