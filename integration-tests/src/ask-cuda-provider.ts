@@ -7,16 +7,7 @@
 import { writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
-import {
-  evaluateDim,
-  Graph,
-  OPS,
-  toModelProto,
-  usedInputs,
-  type Dtype,
-  type OpType,
-  type Value,
-} from "@gradpool/graph";
+import { evaluateDim, Graph, OPS, toModelProto, usedInputs, type Dtype, type Op, type Value } from "@gradpool/graph";
 import { rankSymbol } from "@gradpool/models";
 import { onnxSessionOptions } from "@gradpool/runtime";
 import { modelGraphs, signatureOf } from "./model-graphs.js";
@@ -37,56 +28,66 @@ interface OnnxRuntime {
 
 type Apply = (graph: Graph, dtype: Dtype) => void;
 
+function opOf(name: string): Op {
+  const op = OPS[name];
+  if (!op) throw new Error(`there is no op ${name}; remove it from this file`);
+  return op;
+}
+
 const matrix = (graph: Graph, name: string, dtype: Dtype) => graph.input(name, dtype, [4, 8]);
 const numbers = (graph: Graph, ...values: bigint[]) => graph.literal(BigInt64Array.from(values), [values.length]);
 
 /** Applies an op to matrices [4, 8], followed by what `more` gives. */
 const onMatrices =
-  (op: OpType, matrices: number, more: (graph: Graph) => Value[] = () => [], attributes = {}): Apply =>
+  (op: string, matrices: number, more: (graph: Graph) => Value[] = () => [], attributes = {}): Apply =>
   (graph, dtype) => {
     const inputs = Array.from({ length: matrices }, (_, i) => matrix(graph, `x${i}`, dtype));
-    graph.apply(op, [...inputs, ...more(graph)], attributes);
+    graph.apply(opOf(op), [...inputs, ...more(graph)], attributes);
   };
 
-const unary: OpType[] = ["Exp", "Log", "Sqrt", "Cos", "Sin", "Erf", "Tanh", "Sigmoid", "Relu"];
-const binary: OpType[] = ["Add", "Sub", "Mul", "Div", "Greater"];
+const unary: string[] = ["Exp", "Log", "Sqrt", "Cos", "Sin", "Erf", "Sigmoid", "Relu"];
+const binary: string[] = ["Add", "Sub", "Mul", "Div", "Greater"];
 const lastAxis = (graph: Graph) => [numbers(graph, -1n)];
 
 /** For each op, its smallest uses by element type. */
-const USES: Partial<Record<OpType, Apply | Apply[]>> = {
+const USES: Readonly<Record<string, Apply | Apply[]>> = {
   ...Object.fromEntries(unary.map((op) => [op, onMatrices(op, 1)])),
   ...Object.fromEntries(binary.map((op) => [op, onMatrices(op, 2)])),
   Gelu: onMatrices("Gelu", 1, undefined, { approximate: "tanh" }),
   Softmax: onMatrices("Softmax", 1, undefined, { axis: -1 }),
-  LogSoftmax: onMatrices("LogSoftmax", 1, undefined, { axis: -1 }),
   Where: (graph, dtype) => {
-    graph.apply("Where", [graph.input("c", "bool", [4, 8]), matrix(graph, "x", dtype), matrix(graph, "y", dtype)]);
+    graph.apply(opOf("Where"), [
+      graph.input("c", "bool", [4, 8]),
+      matrix(graph, "x", dtype),
+      matrix(graph, "y", dtype),
+    ]);
   },
   Cast: DTYPES.map(
     (to): Apply =>
       (graph, dtype) =>
-        void (to !== dtype && graph.apply("Cast", [matrix(graph, "x", dtype)], { to })),
+        void (to !== dtype && graph.apply(opOf("Cast"), [matrix(graph, "x", dtype)], { to })),
   ),
-  FusedMatMul: onMatrices("FusedMatMul", 2, undefined, { transA: 0, transB: 1, alpha: 1 }),
+  FusedMatMul: onMatrices("FusedMatMul", 2, undefined, { transA: false, transB: true, alpha: 1 }),
   Gemm: (graph, dtype) => {
     const [a, b] = [matrix(graph, "a", dtype), matrix(graph, "b", dtype)];
-    graph.apply("Gemm", [a, b, graph.input("c", dtype, [4])], { transB: 1 });
+    graph.apply(opOf("Gemm"), [a, b, graph.input("c", dtype, [4])], { transB: true });
   },
   LayerNormalization: (graph, dtype) => {
     const [weight, bias] = [graph.input("w", dtype, [8]), graph.input("b", dtype, [8])];
-    graph.apply("LayerNormalization", [matrix(graph, "x", dtype), weight, bias], { axis: -1, epsilon: 1e-5 });
+    graph.apply(opOf("LayerNormalization"), [matrix(graph, "x", dtype), weight, bias], { axis: -1, epsilon: 1e-5 });
   },
   SimplifiedLayerNormalization: (graph, dtype) => {
     const inputs = [matrix(graph, "x", dtype), graph.input("w", dtype, [8])];
-    graph.apply("SimplifiedLayerNormalization", inputs, { axis: -1, epsilon: 1e-5 });
+    graph.apply(opOf("SimplifiedLayerNormalization"), inputs, { axis: -1, epsilon: 1e-5 });
   },
   RotaryEmbedding: (graph, dtype) => {
     const angles = ["cosines", "sines"].map((name) => graph.input(name, dtype, [4, 4]));
-    graph.apply("RotaryEmbedding", [graph.input("x", dtype, [1, 2, 4, 8]), numbers(graph, 0n), ...angles]);
+    graph.apply(opOf("RotaryEmbedding"), [graph.input("x", dtype, [1, 2, 4, 8]), numbers(graph, 0n), ...angles]);
   },
-  ReduceSum: onMatrices("ReduceSum", 1, lastAxis, { keepdims: 1 }),
-  TopK: onMatrices("TopK", 1, (graph) => [numbers(graph, 1n)], { axis: -1, largest: 1, sorted: 0 }),
+  ReduceSum: onMatrices("ReduceSum", 1, lastAxis, { keepdims: true }),
+  TopK: onMatrices("TopK", 1, (graph) => [numbers(graph, 1n)], { axis: -1, largest: true, sorted: false }),
   Reshape: onMatrices("Reshape", 1, (graph) => [numbers(graph, 8n, 4n)]),
+  Expand: onMatrices("Expand", 1, (graph) => [numbers(graph, 2n, 4n, 8n)]),
   Transpose: onMatrices("Transpose", 1, undefined, { perm: [1, 0] }),
   Split: [
     onMatrices("Split", 1, undefined, { axis: 1, num_outputs: 2 }),

@@ -1,5 +1,5 @@
 /** Every kind of graph that the models emit, and which kernels it asks of an execution provider. */
-import { OPS, type Graph, type Node } from "@gradpool/graph";
+import type { Graph, Node } from "@gradpool/graph";
 import { openModel, type ModelSource } from "@gradpool/model-source";
 import {
   buildLogitsGraph,
@@ -71,9 +71,8 @@ function graphsOf(
 
 /** What a kernel is found by, such as "com.microsoft:FusedMatMul(float32, float32) float32". */
 export function signatureOf({ op, inputs, outputs }: Node): string {
-  const { domain } = OPS[op];
   const types = inputs.map(({ dtype }) => dtype).join(", ");
-  return `${domain === "" ? "ai.onnx" : domain}:${op}(${types}) ${outputs[0]?.dtype ?? ""}`;
+  return `${op.domain === "" ? "ai.onnx" : op.domain}:${op.name}(${types}) ${outputs[0]?.dtype ?? ""}`;
 }
 
 /** The kernels that a graph needs, each once. Outputs pass through Identity, which gives them their names. */

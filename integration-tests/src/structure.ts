@@ -1,6 +1,6 @@
 /** Reads the repository for the structure tests: its files, its projects, and who imports whom. Without git: an unpacked archive has none. */
 import { existsSync, readFileSync, readdirSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import ts from "typescript";
 
@@ -121,3 +121,44 @@ export const projects: Project[] = files
       test: importsIn("test"),
     };
   });
+
+/** Files of a group whose members all lead to one another through imports; types count too. */
+export function importRings(among: readonly string[]): string[][] {
+  const known = new Set(among);
+  const next = new Map(
+    among.map((file) => {
+      const targets = importsOf(file)
+        .filter(({ module }) => module.startsWith("."))
+        .flatMap(({ module }) => {
+          const path = join(dirname(file), module).replace(/\.js$/, "");
+          return [path, `${path}.ts`, `${path}.tsx`].find((candidate) => known.has(candidate)) ?? [];
+        });
+      return [file, [...new Set(targets)]] as const;
+    }),
+  );
+  return ringsOf(next);
+}
+
+/** The strongly connected components of more than one node (Tarjan 1972). */
+export function ringsOf(next: ReadonlyMap<string, readonly string[]>): string[][] {
+  const rings: string[][] = [];
+  const order = new Map<string, number>();
+  const open: string[] = [];
+  const visit = (node: string): number => {
+    const number = order.size;
+    order.set(node, number);
+    open.push(node);
+    let low = number;
+    for (const target of next.get(node) ?? []) {
+      if (!order.has(target)) low = Math.min(low, visit(target));
+      else if (open.includes(target)) low = Math.min(low, order.get(target) ?? low);
+    }
+    if (low === number) {
+      const ring = open.splice(open.indexOf(node));
+      if (ring.length > 1 || next.get(node)?.includes(node)) rings.push(ring.sort());
+    }
+    return low;
+  };
+  for (const node of next.keys()) if (!order.has(node)) visit(node);
+  return rings;
+}

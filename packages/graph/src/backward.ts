@@ -1,10 +1,11 @@
-import { add } from "./functional.js";
+import { sameShape, type Shape } from "./dims.js";
 import type { TapeEntry, Value } from "./graph.js";
+import { add, reduceSum, reshape } from "./ops/index.js";
 
 /**
  * Reverse-mode differentiation: the gradients of a scalar `loss` with respect to `trainables`, as new
  * nodes of the same graph. Walks the tape once, from the end, and only where a gradient arrived and
- * a trainable is behind it. Throws when the loss does not depend on a trainable.
+ * a trainable leads to it. Throws when the loss does not depend on a trainable.
  */
 export function backward(loss: Value, trainables: readonly Value[]): Value[] {
   const { graph } = loss;
@@ -27,11 +28,22 @@ export function gradientsOf(tape: readonly TapeEntry[], result: Value, gradient:
       for (const [i, one] of entry.vjp(arrived).entries()) {
         const input = entry.inputs[i];
         if (!one || !input?.needsGradient) continue;
-        const before = gradients.get(input.name);
-        gradients.set(input.name, before ? add(before, one) : one);
+        const [before, summed] = [gradients.get(input.name), unbroadcast(one, input.shape)];
+        gradients.set(input.name, before ? add(before, summed) : summed);
       }
       for (const { name } of entry.outputs) gradients.delete(name);
     }
   });
   return gradients;
+}
+
+/** Sums a gradient over the axes along which a value of `shape` was broadcast. */
+function unbroadcast(gradient: Value, shape: Shape): Value {
+  const extra = gradient.shape.length - shape.length;
+  const axes = gradient.shape.flatMap((dim, axis) =>
+    axis < extra || (shape[axis - extra] === 1 && dim !== 1) ? [axis] : [],
+  );
+  const summed = axes.length === 0 ? gradient : reshape(reduceSum(gradient, axes), shape);
+  if (sameShape(summed.shape, shape)) return summed;
+  throw new Error(`a gradient [${gradient.shape.join(", ")}] does not fit its value [${shape.join(", ")}]`);
 }

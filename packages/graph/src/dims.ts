@@ -47,7 +47,7 @@ export function divideDims(a: Dim, b: Dim): Dim {
   return write({ factor: numerator.factor / factor, symbols: left });
 }
 
-/** a + b, of numbers or of single symbols: the length of two tensors one behind the other. */
+/** a + b, of numbers or of single symbols: the length of two tensors, one after the other. */
 export function addDims(a: Dim, b: Dim): Dim {
   if (typeof a === "number" && typeof b === "number") return a + b;
   if (/[*+]/.test(`${a}${b}`)) throw new Error(`dimensions ${a} and ${b} have no sum`);
@@ -71,6 +71,16 @@ function evaluateSymbol(name: string, symbols: Readonly<Record<string, number>>)
 export function sameShape(a: Shape, b: Shape): boolean {
   return a.length === b.length && a.every((dim, axis) => dim === b[axis]);
 }
+
+/** An axis counted from the front; -1 is the last. Throws where there is none. */
+export function axisOf(shape: Shape, axis: number): number {
+  const fromFront = axis < 0 ? axis + shape.length : axis;
+  if (shape[fromFront] === undefined) throw new Error(`[${shape.join(", ")}] has no axis ${axis}`);
+  return fromFront;
+}
+
+/** The dimension of an axis; -1 is the last. Throws where there is none. */
+export const dimOf = (shape: Shape, axis: number): Dim => shape[axisOf(shape, axis)] as Dim;
 
 /** NumPy's broadcasting of two shapes. */
 export function broadcast(a: Shape, b: Shape): Dim[] {

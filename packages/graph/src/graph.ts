@@ -1,11 +1,9 @@
 /**
  * The graph under construction: values in single assignment form, nodes in order of execution, and
- * the tape that `backward` walks. A node applies one entry of the ops table; a group (`withGradient`)
- * is a run of nodes that is differentiated as one, by a rule of its own.
+ * the tape that `backward` walks. A node applies one op; a group (`withGradient`) is a run of nodes
+ * that is differentiated as one, by a rule of its own.
  */
-import type { Dim, Shape } from "./dims.js";
-import { sameShape } from "./dims.js";
-import { OPS, type OpType } from "./ops/table.js";
+import { sameShape, type Dim, type Shape } from "./dims.js";
 
 export type Dtype = "float32" | "float16" | "bfloat16" | "int64" | "bool";
 
@@ -21,17 +19,47 @@ export interface Value extends TensorType {
   readonly needsGradient: boolean;
 }
 
-export type Attribute = number | string | readonly number[];
+/** Types of an op's attributes, each by its name here; ONNX writes flags as 0 or 1. */
+export interface AttributeTypes {
+  int: number;
+  ints: readonly number[];
+  float: number;
+  string: string;
+  flag: boolean;
+  dtype: Dtype;
+}
+
+export type AttributeKind = keyof AttributeTypes;
+export type Attribute = AttributeTypes[AttributeKind];
 export type Attributes = Readonly<Record<string, Attribute>>;
 
+/** Vector–Jacobian product: from the gradients of a node's outputs to that of one input. */
+export type Vjp = (node: Node, outputGradients: readonly (Value | undefined)[]) => Value;
+
+/** What is to be known of an op of ONNX: `defineOp` makes it. */
+export interface Op {
+  /** ONNX's name. */
+  readonly name: string;
+  /** ONNX domain: standard ops, or ONNX Runtime's own. */
+  readonly domain: "" | "com.microsoft";
+  readonly attributes: Readonly<Record<string, AttributeKind>>;
+  /** Types of the outputs, at least one; throws on inputs that do not fit. */
+  infer(inputs: readonly Value[], attributes: Attributes): TensorType[];
+  /**
+   * One rule per input; null where none exists (indices, shapes) or none is needed (frozen tables). It may leave a
+   * gradient in the shape that its input was broadcast to: `backward` adds that up.
+   */
+  readonly vjp: readonly (Vjp | null)[];
+}
+
 export interface Node {
-  readonly op: OpType;
+  readonly op: Op;
   readonly inputs: readonly Value[];
   readonly attributes: Attributes;
   readonly outputs: readonly Value[];
 }
 
-/** Where a weight's bytes lie: `file` is a path in the folder that the runtime is told of. */
+/** Where a weight's bytes are: `file` is a path in the folder that the runtime is given. */
 export interface FileSlice {
   file: string;
   offset: number;
@@ -55,7 +83,7 @@ export class Graph {
   readonly literals = new Map<Value, Literal>();
   /** Inputs that carry a shape: what a runtime feeds once it knows the symbols' values. */
   readonly shapeInputs = new Map<Value, Shape>();
-  /** Shapes that become known while the graph runs, but are known before: see reshapeBehind. */
+  /** Shapes that are computed while the graph runs, and known before: see `reshapeAfter`. */
   readonly lateShapes = new Map<Value, Shape>();
   readonly nodes: Node[] = [];
   readonly outputs = new Map<string, Value>();
@@ -63,7 +91,7 @@ export class Graph {
   #names = 0;
   #recording = true;
 
-  /** `halfProducts`: the device multiplies float16 matrices, as weights that are kept so ask for. */
+  /** `halfProducts`: the device multiplies float16 matrices, as weights that are kept as halves ask for. */
   constructor(readonly halfProducts = false) {}
 
   /** An input that the runtime feeds; gradients are taken with respect to trainable ones. */
@@ -73,7 +101,7 @@ export class Graph {
     return value;
   }
 
-  /** A frozen weight, read from its file where it lies. */
+  /** A frozen weight, which stays in its file. */
   weight(name: string, dtype: Dtype, shape: Shape, slice: FileSlice): Value {
     const value = this.#value(name, { dtype, shape }, false);
     this.weights.set(value, slice);
@@ -107,29 +135,33 @@ export class Graph {
     return value;
   }
 
-  /** `weight` as it is, but not before `zero` [1], an int64 0, is known. */
-  reshapeBehind(weight: Value, zero: Value): Value {
-    const [shape] = this.apply("Add", [this.shapeVector(weight.shape), zero]) as [Value];
-    this.lateShapes.set(shape, weight.shape);
-    return this.apply("Reshape", [weight, shape])[0] as Value;
+  /** The numbers of a literal. */
+  numbersOf(literal: Value): number[] {
+    const data = this.literals.get(literal);
+    if (!data) throw new Error(`${literal.name} must be a literal`);
+    return Array.from(data, Number);
   }
 
-  /** Applies an op of the table and records it on the tape. */
-  apply(op: OpType, inputs: readonly Value[], attributes: Attributes = {}): Value[] {
-    const rule = OPS[op];
+  /** The dimensions that a vector of `shapeVector` or `reshapeAfter` stands for. */
+  dimsOf(vector: Value): Shape {
+    return this.shapeInputs.get(vector) ?? this.lateShapes.get(vector) ?? this.numbersOf(vector);
+  }
+
+  /** Applies an op and records it on the tape. */
+  apply(op: Op, inputs: readonly Value[], attributes: Attributes = {}): [Value, ...Value[]] {
     const needsGradient = this.#recording && inputs.some((input) => input.needsGradient);
     for (const [i, input] of inputs.entries()) {
-      if (this.#recording && input.needsGradient && !rule.vjp[i])
-        throw new Error(`${op} has no gradient for input ${i}`);
+      if (this.#recording && input.needsGradient && !op.vjp[i])
+        throw new Error(`${op.name} has no gradient for input ${i}`);
     }
-    const outputs = rule
+    const outputs = op
       .infer(inputs, attributes)
-      .map((type) => this.#value(`${op}_${this.#names++}`, type, needsGradient));
+      .map((type) => this.#value(`${op.name}_${this.#names++}`, type, needsGradient)) as [Value, ...Value[]];
     const node: Node = { op, inputs, attributes, outputs };
     this.nodes.push(node);
     if (needsGradient) {
       const vjp: TapeEntry["vjp"] = (gradients) =>
-        inputs.map((input, i) => (input.needsGradient ? rule.vjp[i]?.(node, gradients) : undefined));
+        inputs.map((input, i) => (input.needsGradient ? op.vjp[i]?.(node, gradients) : undefined));
       this.tape.push({ inputs, outputs, vjp });
     }
     return outputs;

@@ -1,17 +1,12 @@
 /** The one file that knows the ONNX format (onnx/onnx-ml.proto, IR 10, opset 20). */
 import type { Dim } from "./dims.js";
 import {
-  AttributeProto,
   AttributeProto_AttributeType,
   ModelProto,
-  NodeProto,
-  TensorProto,
   TensorProto_DataLocation,
   TensorProto_DataType,
-  ValueInfoProto,
 } from "./gen/onnx-ml.js";
-import type { Attribute, Dtype, FileSlice, Graph, Literal, Node, TensorType, Value } from "./graph.js";
-import { OPS } from "./ops/table.js";
+import type { Attribute, AttributeKind, Dtype, FileSlice, Graph, Literal, Node, TensorType, Value } from "./graph.js";
 
 const IR_VERSION = 10n;
 const OPSET = 20n;
@@ -47,9 +42,7 @@ export function toModelProto(graph: Graph): Uint8Array<ArrayBuffer> {
       name: "gradpool",
       node: [
         ...nodes.map(nodeProto),
-        ...outputs.map(({ name, value }) =>
-          NodeProto.fromPartial({ opType: "Identity", input: [value.name], output: [name] }),
-        ),
+        ...outputs.map(({ name, value }) => ({ opType: "Identity", input: [value.name], output: [name] })),
       ],
       initializer,
       input: graph.inputs.filter(({ name }) => used.has(name)).map((value) => valueInfo(value.name, value)),
@@ -76,37 +69,40 @@ function reachable(graph: Graph): { nodes: Node[]; used: Set<string> } {
   return { nodes: nodes.reverse(), used };
 }
 
-function nodeProto({ op, inputs, attributes, outputs }: Node): NodeProto {
-  const rule = OPS[op];
-  return NodeProto.fromPartial({
-    opType: op,
-    domain: rule.domain,
-    name: outputs[0]?.name ?? op,
+function nodeProto({ op, inputs, attributes, outputs }: Node) {
+  return {
+    opType: op.name,
+    domain: op.domain,
+    name: outputs[0]?.name ?? op.name,
     input: inputs.map(({ name }) => name),
     output: outputs.map(({ name }) => name),
-    attribute: Object.entries(attributes).map(([name, value]) => attribute(name, rule.attributes[name], value)),
-  });
+    attribute: Object.entries(attributes).map(([name, value]) => attribute(name, op.attributes[name], value)),
+  };
 }
 
-function attribute(name: string, type: string | undefined, value: Attribute): AttributeProto {
+function attribute(name: string, kind: AttributeKind | undefined, value: Attribute) {
   const is = AttributeProto_AttributeType;
-  if (name === "to") return AttributeProto.fromPartial({ name, type: is.INT, i: BigInt(DATA_TYPES[value as Dtype]) });
-  switch (type) {
+  switch (kind) {
     case "int":
-      return AttributeProto.fromPartial({ name, type: is.INT, i: BigInt(value as number) });
-    case "float":
-      return AttributeProto.fromPartial({ name, type: is.FLOAT, f: value as number });
+    case "flag":
+      return { name, type: is.INT, i: BigInt(value as number | boolean) };
+    case "dtype":
+      return { name, type: is.INT, i: BigInt(DATA_TYPES[value as Dtype]) };
     case "ints":
-      return AttributeProto.fromPartial({ name, type: is.INTS, ints: (value as readonly number[]).map(BigInt) });
-    default:
-      return AttributeProto.fromPartial({ name, type: is.STRING, s: new TextEncoder().encode(value as string) });
+      return { name, type: is.INTS, ints: (value as readonly number[]).map(BigInt) };
+    case "float":
+      return { name, type: is.FLOAT, f: value as number };
+    case "string":
+      return { name, type: is.STRING, s: new TextEncoder().encode(value as string) };
+    case undefined:
+      throw new Error(`there is no attribute ${name}`);
   }
 }
 
 const knownDims = ({ shape }: TensorType) => shape.map((dim) => BigInt(dim));
 
-function weight(value: Value, { file, offset, length }: FileSlice): TensorProto {
-  return TensorProto.fromPartial({
+function weight(value: Value, { file, offset, length }: FileSlice) {
+  return {
     name: value.name,
     dataType: DATA_TYPES[value.dtype],
     dims: knownDims(value),
@@ -116,23 +112,23 @@ function weight(value: Value, { file, offset, length }: FileSlice): TensorProto 
       { key: "offset", value: String(offset) },
       { key: "length", value: String(length) },
     ],
-  });
+  };
 }
 
-function literal(value: Value, data: Literal): TensorProto {
-  return TensorProto.fromPartial({
+function literal(value: Value, data: Literal) {
+  return {
     name: value.name,
     dataType: DATA_TYPES[value.dtype],
     dims: knownDims(value),
     rawData: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
-  });
+  };
 }
 
 const dimension = (dim: Dim) => (typeof dim === "number" ? { dimValue: BigInt(dim) } : { dimParam: dim });
 
-function valueInfo(name: string, { dtype, shape }: TensorType): ValueInfoProto {
-  return ValueInfoProto.fromPartial({
+function valueInfo(name: string, { dtype, shape }: TensorType) {
+  return {
     name,
     type: { tensorType: { elemType: DATA_TYPES[dtype], shape: { dim: shape.map(dimension) } } },
-  });
+  };
 }

@@ -10,7 +10,7 @@ export function print(graph: Graph): string {
   for (const { op, inputs, attributes, outputs } of graph.nodes) {
     const details = Object.entries(attributes).map(([name, value]) => `${name}=${String(value)}`);
     const operands = [...inputs.map(({ name }) => name), ...details].join(", ");
-    lines.push(`${outputs.map((value) => `${value.name}: ${typeText(value)}`).join(", ")} = ${op}(${operands})`);
+    lines.push(`${outputs.map((value) => `${value.name}: ${typeText(value)}`).join(", ")} = ${op.name}(${operands})`);
   }
   for (const [name, value] of graph.outputs) lines.push(`output ${name} = ${value.name}`);
   return lines.join("\n");

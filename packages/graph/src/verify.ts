@@ -1,6 +1,5 @@
 import { sameShape } from "./dims.js";
 import type { Graph, Value } from "./graph.js";
-import { OPS } from "./ops/table.js";
 
 /**
  * Derives every type once more and checks that each value is defined exactly once and before its use.
@@ -14,15 +13,16 @@ export function verify(graph: Graph): void {
   };
   for (const value of [...graph.inputs, ...graph.weights.keys(), ...graph.literals.keys()]) define(value);
   for (const { op, inputs, attributes, outputs } of graph.nodes) {
-    for (const { name } of inputs) if (!defined.has(name)) throw new Error(`${op} uses ${name} before it is defined`);
-    const types = OPS[op].infer(inputs, attributes);
+    for (const { name } of inputs)
+      if (!defined.has(name)) throw new Error(`${op.name} uses ${name} before it is defined`);
+    const types = op.infer(inputs, attributes);
     for (const name of Object.keys(attributes)) {
-      if (!(name in OPS[op].attributes)) throw new Error(`${op} has no attribute ${name}`);
+      if (!(name in op.attributes)) throw new Error(`${op.name} has no attribute ${name}`);
     }
     for (const [i, output] of outputs.entries()) {
       const type = types[i];
       if (type?.dtype !== output.dtype || !sameShape(type.shape, output.shape)) {
-        throw new Error(`${output.name} is not of the type that ${op} gives`);
+        throw new Error(`${output.name} is not of the type that ${op.name} gives`);
       }
       define(output);
     }

@@ -1,4 +1,4 @@
-import { add, erf, exp, gelu as geluOp, mul, scale, sigmoid, sub } from "../functional.js";
+import { add, erf, exp, geluForward, mul, scale, sigmoid, sub } from "../ops/index.js";
 import type { Value } from "../graph.js";
 
 interface Differentiated {
@@ -16,7 +16,7 @@ interface Differentiated {
  * them is bound by memory.
  */
 export function gelu(x: Value, approximate: "none" | "tanh"): Value {
-  if (!x.needsGradient) return geluOp(x, approximate);
+  if (!x.needsGradient) return geluForward(x, approximate);
   return withSlope(x, () => (approximate === "tanh" ? tanhForm(x) : exactForm(x)));
 }
 

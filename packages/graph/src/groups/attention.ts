@@ -1,4 +1,4 @@
-import { add, cast, matmul, mul, reduceSum, reshape, softmax, sub } from "../functional.js";
+import { add, cast, matmul, mul, reduceSum, reshape, softmax, sub } from "../ops/index.js";
 import type { Value } from "../graph.js";
 import { cachedAttention, type CachedMask } from "./cached-attention.js";
 import type { DropoutMask } from "./dropout.js";

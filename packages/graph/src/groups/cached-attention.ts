@@ -1,7 +1,7 @@
-import { add, concat, matmul, reshape, softmax, splitInto } from "../functional.js";
+import { add, concat, matmul, reshape, softmax, splitInto } from "../ops/index.js";
 import type { Value } from "../graph.js";
 
-/** The mask of a graph that goes on where earlier runs ended, P positions before these: [S, P + S]. */
+/** The mask of a graph that continues where earlier runs ended, P positions before these: [S, P + S]. */
 export interface CachedMask extends Value {
   /** Keeps keys and values [B, K, S, D] for later runs, and gives those of the P positions before: [B, K, P, D]. */
   remember(k: Value, v: Value): [Value, Value];
@@ -9,7 +9,7 @@ export interface CachedMask extends Value {
 
 /**
  * Attention of these positions to those that are remembered and to each other, without gradients: as `attention`,
- * but q·kᵀ and p·v are products with what is remembered and with what is new, each where it lies. Joining the two
+ * but q·kᵀ and p·v are products with what is remembered and with what is new, each where it is. Joining the two
  * would copy all that is remembered for every token.
  */
 export function cachedAttention(q: Value, k: Value, v: Value, mask: CachedMask, scale: number): Value {

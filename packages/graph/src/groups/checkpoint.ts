@@ -1,5 +1,5 @@
 import { gradientsOf } from "../backward.js";
-import { add, gather, reshape, scale } from "../functional.js";
+import { add, gather, reshape, scale } from "../ops/index.js";
 import type { TapeEntry, Value } from "../graph.js";
 
 /**

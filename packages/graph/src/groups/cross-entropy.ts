@@ -1,4 +1,4 @@
-import { add, div, embed, exp, gatherElements, log, mul, reduceSum, reshape, rowMax, sub } from "../functional.js";
+import { add, div, embed, exp, gatherElements, log, mul, reduceSum, reshape, rowMax, sub } from "../ops/index.js";
 import type { Value } from "../graph.js";
 import { weightProduct } from "./weight-product.js";
 

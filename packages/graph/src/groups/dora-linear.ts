@@ -1,4 +1,4 @@
-import { add, cast, div, gemm, matmul, mul, reduceSum, scale, sqrt, sub } from "../functional.js";
+import { add, cast, div, gemm, matmul, mul, reduceSum, scale, sqrt, sub } from "../ops/index.js";
 import type { Value } from "../graph.js";
 import { linear, type Linear } from "./lora-linear.js";
 import { weightProduct, weightProductSum } from "./weight-product.js";

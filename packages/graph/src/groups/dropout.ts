@@ -1,4 +1,4 @@
-import { cast, mul, scale } from "../functional.js";
+import { cast, mul, scale } from "../ops/index.js";
 import type { Value } from "../graph.js";
 
 export interface DropoutMask {

@@ -1,4 +1,4 @@
-import { cast, gemm, matmul, mul } from "../functional.js";
+import { cast, gemm, matmul, mul } from "../ops/index.js";
 import type { Value } from "../graph.js";
 import { weightProduct, weightProductSum } from "./weight-product.js";
 

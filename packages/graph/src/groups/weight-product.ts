@@ -3,7 +3,7 @@
  * are computed in float16 as torch.autocast does: operands and result are rounded, sums are float32. Elsewhere the
  * weight is widened where it is used and dropped again, so that only its halves stay in memory.
  */
-import { add, cast, gather, gemm, greater, matmul, reshape } from "../functional.js";
+import { add, cast, gather, gemm, greater, matmul, reshape, reshapeAfter } from "../ops/index.js";
 import type { Value } from "../graph.js";
 
 interface Options {
@@ -47,6 +47,6 @@ export function widened(weight: Value, after: Value): Value {
     const first = gather(reshape(after, ["rest"]), graph.literal(BigInt64Array.of(0n), [1]));
     // Nothing is greater than itself, be it infinite or no number.
     const zero = cast(greater(first, first), "int64");
-    return cast(graph.reshapeBehind(weight, zero), "float32");
+    return cast(reshapeAfter(weight, zero), "float32");
   });
 }

@@ -1,122 +1,113 @@
+/** Ops that work on each element. Operands broadcast as NumPy's; their gradients need not care (see backward.ts). */
 import { broadcast } from "../dims.js";
-import { cast, cos, div, exp, greater, mul, scale, sin, sub, unbroadcast, where } from "../functional.js";
-import type { Attributes, Dtype, Node, TensorType, Value } from "../graph.js";
-import { input, output, outputGradient } from "./node-parts.js";
-import type { OpRule, Vjp } from "./table.js";
+import type { Dtype, TensorType, Value } from "../graph.js";
+import { defineOp, sameType } from "../op.js";
 
-const broadcasting = (inputs: readonly TensorType[]): TensorType[] => {
-  const [a, b] = [input(inputs, 0), input(inputs, 1)];
+interface Pair {
+  a: Value;
+  b: Value;
+}
+
+type Rule<Values> = (g: Value, values: Values) => Value;
+
+/** An op of one operand, from its name and dL/dx of dL/dy (`g`), x and y. */
+function unary(name: string, gradient: Rule<{ x: Value; y: Value }>): (x: Value) => Value {
+  const op = defineOp({
+    name,
+    inputs: ["x"],
+    infer: sameType,
+    vjp: { x: gradient },
+  });
+  return (x) => op({ x }, {})[0];
+}
+
+/** An op of two operands, from its name and the gradients of both. */
+function binary(name: string, a: Rule<Pair & { y: Value }>, b: typeof a): (a: Value, b: Value) => Value {
+  const op = defineOp({
+    name,
+    inputs: ["a", "b"],
+    infer: broadcasting,
+    vjp: { a, b },
+  });
+  return (left, right) => op({ a: left, b: right }, {})[0];
+}
+
+function broadcasting({ a, b }: Pair): [TensorType] {
   if (a.dtype !== b.dtype) throw new Error(`operands are ${a.dtype} and ${b.dtype}`);
   return [{ dtype: a.dtype, shape: broadcast(a.shape, b.shape) }];
-};
+}
 
-const sameType = (inputs: readonly TensorType[]): TensorType[] => [
-  { dtype: input(inputs, 0).dtype, shape: input(inputs, 0).shape },
-];
+export const add = binary(
+  "Add",
+  (g) => g,
+  (g) => g,
+);
+export const sub = binary(
+  "Sub",
+  (g) => g,
+  (g) => scale(g, -1),
+);
+export const mul = binary(
+  "Mul",
+  (g, { b }) => mul(g, b),
+  (g, { a }) => mul(g, a),
+);
+export const div = binary(
+  "Div",
+  (g, { b }) => div(g, b),
+  (g, { b, y }) => scale(div(mul(g, y), b), -1),
+);
+/** x times a known number. */
+export const scale = (x: Value, factor: number): Value => (factor === 1 ? x : mul(x, x.graph.scalar(factor)));
 
-/** A VJP of a binary op: the full-shape gradient, summed back to the operand's shape. */
-const operand = (index: 0 | 1, full: (node: Node, gradient: Value) => Value): Vjp => {
-  return (node, gradients) => unbroadcast(full(node, outputGradient(gradients)), input(node.inputs, index).shape);
-};
+export const exp = unary("Exp", (g, { y }) => mul(g, y));
+export const log = unary("Log", (g, { x }) => div(g, x));
+export const sqrt = unary("Sqrt", (g, { y }) => div(g, scale(y, 2)));
+export const cos = unary("Cos", (g, { x }) => scale(mul(g, sin(x)), -1));
+export const sin = unary("Sin", (g, { x }) => mul(g, cos(x)));
+export const erf = unary("Erf", (g, { x }) => mul(g, scale(exp(scale(mul(x, x), -1)), 2 / Math.sqrt(Math.PI))));
+export const sigmoid = unary("Sigmoid", (g, { y }) => mul(g, mul(y, sub(g.graph.scalar(1), y))));
+export const relu = unary("Relu", (g, { x }) => where(greater(x, g.graph.scalar(0)), g, g.graph.scalar(0)));
 
-const binary = (a: (node: Node, g: Value) => Value, b: (node: Node, g: Value) => Value): OpRule => ({
-  domain: "",
-  attributes: {},
-  infer: broadcasting,
-  vjp: [operand(0, a), operand(1, b)],
-});
-
-const unary = (
-  derivativeTimes: (node: Node, gradient: Value) => Value,
-  attributes: OpRule["attributes"] = {},
-): OpRule => ({
-  domain: "",
-  attributes,
+/** For where no gradient is needed; groups/activations.ts has the other form. */
+const geluOp = defineOp({
+  name: "Gelu",
+  inputs: ["x"],
+  attributes: { approximate: "string" },
   infer: sameType,
-  vjp: [(node, gradients) => derivativeTimes(node, outputGradient(gradients))],
+  vjp: {},
 });
+export const geluForward = (x: Value, approximate: "none" | "tanh") => geluOp({ x }, { approximate })[0];
 
-const x = (node: Node) => input(node.inputs, 0);
-const y = (node: Node) => output(node);
+const greaterOp = defineOp({
+  name: "Greater",
+  inputs: ["a", "b"],
+  infer: (pair) => [{ dtype: "bool", shape: broadcasting(pair)[0].shape }],
+  vjp: {},
+});
+export const greater = (a: Value, b: Value) => greaterOp({ a, b }, {})[0];
 
-export type ElementwiseOp =
-  | "Add"
-  | "Sub"
-  | "Mul"
-  | "Div"
-  | "Exp"
-  | "Log"
-  | "Sqrt"
-  | "Cos"
-  | "Sin"
-  | "Erf"
-  | "Tanh"
-  | "Sigmoid"
-  | "Relu"
-  | "Gelu"
-  | "Greater"
-  | "Where"
-  | "Cast";
+const whereOp = defineOp({
+  name: "Where",
+  inputs: ["condition", "a", "b"],
+  infer: ({ condition, a, b }) => {
+    if (condition.dtype !== "bool" || a.dtype !== b.dtype)
+      throw new Error("Where needs a condition and two like values");
+    return [{ dtype: a.dtype, shape: broadcast(condition.shape, broadcast(a.shape, b.shape)) }];
+  },
+  vjp: {
+    a: (g, { condition }) => where(condition, g, g.graph.scalar(0)),
+    b: (g, { condition }) => where(condition, g.graph.scalar(0), g),
+  },
+});
+/** a where the condition holds, else b. */
+export const where = (condition: Value, a: Value, b: Value): Value => whereOp({ condition, a, b }, {})[0];
 
-export const elementwiseOps: Record<ElementwiseOp, OpRule> = {
-  Add: binary(
-    (_, g) => g,
-    (_, g) => g,
-  ),
-  Sub: binary(
-    (_, g) => g,
-    (_, g) => scale(g, -1),
-  ),
-  Mul: binary(
-    (node, g) => mul(g, input(node.inputs, 1)),
-    (node, g) => mul(g, x(node)),
-  ),
-  Div: binary(
-    (node, g) => div(g, input(node.inputs, 1)),
-    (node, g) => scale(div(mul(g, y(node)), input(node.inputs, 1)), -1),
-  ),
-  Log: unary((node, g) => div(g, x(node))),
-  Sqrt: unary((node, g) => div(g, scale(y(node), 2))),
-  Exp: unary((node, g) => mul(g, y(node))),
-  Cos: unary((node, g) => scale(mul(g, sin(x(node))), -1)),
-  Sin: unary((node, g) => mul(g, cos(x(node)))),
-  Erf: unary((node, g) => mul(g, scale(exp(scale(mul(x(node), x(node)), -1)), 2 / Math.sqrt(Math.PI)))),
-  Tanh: unary((node, g) => mul(g, sub(g.graph.scalar(1), mul(y(node), y(node))))),
-  Sigmoid: unary((node, g) => mul(g, mul(y(node), sub(g.graph.scalar(1), y(node))))),
-  Relu: unary((node, g) => where(greater(x(node), g.graph.scalar(0)), g, g.graph.scalar(0))),
-  /** For where no gradient is needed; groups/activations.ts has the other form. */
-  Gelu: { domain: "", attributes: { approximate: "string" }, infer: sameType, vjp: [null] },
-  Greater: {
-    domain: "",
-    attributes: {},
-    infer: (inputs) => broadcasting(inputs).map(({ shape }): TensorType => ({ dtype: "bool", shape })),
-    vjp: [null, null],
-  },
-  Where: {
-    domain: "",
-    attributes: {},
-    infer: (inputs) => {
-      const [condition, a, b] = [input(inputs, 0), input(inputs, 1), input(inputs, 2)];
-      if (condition.dtype !== "bool" || a.dtype !== b.dtype)
-        throw new Error("Where needs a condition and two like values");
-      return [{ dtype: a.dtype, shape: broadcast(condition.shape, broadcast(a.shape, b.shape)) }];
-    },
-    vjp: [
-      null,
-      (node, gradients) => {
-        const g = outputGradient(gradients);
-        return unbroadcast(where(x(node), g, g.graph.scalar(0)), input(node.inputs, 1).shape);
-      },
-      (node, gradients) => {
-        const g = outputGradient(gradients);
-        return unbroadcast(where(x(node), g.graph.scalar(0), g), input(node.inputs, 2).shape);
-      },
-    ],
-  },
-  Cast: {
-    domain: "",
-    attributes: { to: "string" },
-    infer: (inputs, attributes: Attributes) => [{ dtype: attributes["to"] as Dtype, shape: input(inputs, 0).shape }],
-    vjp: [(node, gradients) => cast(outputGradient(gradients), x(node).dtype)],
-  },
-};
+const castOp = defineOp({
+  name: "Cast",
+  inputs: ["x"],
+  attributes: { to: "dtype" },
+  infer: ({ x }, { to }) => [{ dtype: to, shape: x.shape }],
+  vjp: { x: (g, { x }) => cast(g, x.dtype) },
+});
+export const cast = (x: Value, dtype: Dtype): Value => (x.dtype === dtype ? x : castOp({ x }, { to: dtype })[0]);

@@ -1,35 +1,38 @@
+/** Look-ups. Their tables are frozen, so they have no gradient. */
 import { sameShape } from "../dims.js";
-import type { TensorType } from "../graph.js";
-import { input } from "./node-parts.js";
-import type { OpRule } from "./table.js";
+import type { TensorType, Value } from "../graph.js";
+import { defineOp } from "../op.js";
+import { cast } from "./elementwise.js";
 
-const integers = ({ dtype }: TensorType) => {
+const requireIntegers = ({ dtype }: TensorType) => {
   if (dtype !== "int64") throw new Error(`indices are ${dtype}`);
 };
 
-/** Embedding look-ups. Their tables are frozen, so no gradient is needed. */
-export type IndexingOp = "Gather" | "GatherElements";
+const gatherOp = defineOp({
+  name: "Gather",
+  inputs: ["table", "indices"],
+  attributes: { axis: "int" },
+  infer: ({ table, indices }) => {
+    requireIntegers(indices);
+    return [{ dtype: table.dtype, shape: [...indices.shape, ...table.shape.slice(1)] }];
+  },
+  vjp: {},
+});
+/** Rows of `table` [V, …] at `indices`. */
+export const gather = (table: Value, indices: Value): Value => gatherOp({ table, indices }, { axis: 0 })[0];
+/** The same in float32, whatever the table is kept in. */
+export const embed = (table: Value, indices: Value): Value => cast(gather(table, indices), "float32");
 
-export const indexingOps: Record<IndexingOp, OpRule> = {
-  Gather: {
-    domain: "",
-    attributes: { axis: "int" },
-    infer: (inputs) => {
-      const [table, indices] = [input(inputs, 0), input(inputs, 1)];
-      integers(indices);
-      return [{ dtype: table.dtype, shape: [...indices.shape, ...table.shape.slice(1)] }];
-    },
-    vjp: [null, null],
+const gatherElementsOp = defineOp({
+  name: "GatherElements",
+  inputs: ["x", "indices"],
+  attributes: { axis: "int" },
+  infer: ({ x, indices }) => {
+    requireIntegers(indices);
+    if (!sameShape(x.shape.slice(0, 1), indices.shape.slice(0, 1))) throw new Error("GatherElements: rows differ");
+    return [{ dtype: x.dtype, shape: indices.shape }];
   },
-  GatherElements: {
-    domain: "",
-    attributes: { axis: "int" },
-    infer: (inputs) => {
-      const [x, indices] = [input(inputs, 0), input(inputs, 1)];
-      integers(indices);
-      if (!sameShape(x.shape.slice(0, 1), indices.shape.slice(0, 1))) throw new Error("GatherElements: rows differ");
-      return [{ dtype: x.dtype, shape: indices.shape }];
-    },
-    vjp: [null, null],
-  },
-};
+  vjp: {},
+});
+/** x[n, indices[n, k]] for x [N, V], indices [N, K]. */
+export const gatherElements = (x: Value, indices: Value): Value => gatherElementsOp({ x, indices }, { axis: 1 })[0];

@@ -1,26 +1,21 @@
-import { rotary, scale } from "../functional.js";
-import { input, outputGradient } from "./node-parts.js";
-import type { OpRule } from "./table.js";
+/** Rotary positions. */
+import type { Value } from "../graph.js";
+import { defineOp, sameType } from "../op.js";
+import { scale } from "./elementwise.js";
 
-export type RotaryOp = "RotaryEmbedding";
-
-export const rotaryOps: Record<RotaryOp, OpRule> = {
-  /** Inputs: x [B, H, S, D], the first position [1], cosines and sines [S, D/2]. Angles are frozen. */
-  RotaryEmbedding: {
-    domain: "com.microsoft",
-    attributes: {},
-    infer: (inputs) => {
-      const [x, cosines] = [input(inputs, 0), input(inputs, 2)];
-      const [size, half] = [x.shape.at(-1), cosines.shape.at(-1)];
-      if (typeof size !== "number" || size !== 2 * Number(half)) throw new Error("RotaryEmbedding: sizes do not fit");
-      return [{ dtype: x.dtype, shape: x.shape }];
-    },
-    // A rotation's transpose is the rotation back.
-    vjp: [
-      (node, gradients) => rotary(outputGradient(gradients), input(node.inputs, 2), scale(input(node.inputs, 3), -1)),
-      null,
-      null,
-      null,
-    ],
+/** Inputs: x [B, H, S, D], the first position [1], cosines and sines [S, D/2]. Angles are frozen. */
+const rotaryEmbedding = defineOp({
+  name: "RotaryEmbedding",
+  domain: "com.microsoft",
+  inputs: ["x", "first", "cosines", "sines"],
+  infer: ({ x, cosines }) => {
+    const [size, half] = [x.shape.at(-1), cosines.shape.at(-1)];
+    if (typeof size !== "number" || size !== 2 * Number(half)) throw new Error("RotaryEmbedding: sizes do not fit");
+    return sameType({ x });
   },
-};
+  // A rotation's transpose is the rotation back.
+  vjp: { x: (g, { cosines, sines }) => rotary(g, cosines, scale(sines, -1)) },
+});
+/** Rotates pairs (i, i + D/2) of x [B, H, S, D] by angles whose cosines and sines are [S, D/2] (Su et al. 2021). */
+export const rotary = (x: Value, cosines: Value, sines: Value): Value =>
+  rotaryEmbedding({ x, first: x.graph.literal(BigInt64Array.of(0n), [1]), cosines, sines }, {})[0];
