@@ -20,13 +20,9 @@ describe("rows of .jsonl files", () => {
     assert.deepEqual(await read("d.ndjson", '{"text":"x"}', { textColumn: "text" }), ["x"]);
   });
 
-  it("replaces bytes that are no UTF-8", async () => {
-    const bytes = Buffer.concat([Buffer.from('{"content":"a'), Buffer.from([0xff, 0xc3]), Buffer.from('b"}\n')]);
-    assert.deepEqual(await read("d.jsonl", bytes), ["a\u{fffd}\u{fffd}b"]);
-  });
-
   const refused: [name: string, line: string, message: RegExp][] = [
-    ["no JSON", "{oops", /d\.jsonl:3: not JSON/],
+    ["what is not JSON", "oops", /d\.jsonl:3: not JSON/],
+    ["JSON without an end", "{oops", /d\.jsonl:3: the file ends within the JSON that begins here/],
     ["an array", "[1]", /d\.jsonl:3: the line holds an array/],
     ["null", "null", /d\.jsonl:3: the line holds null/],
     ["no such column", '{"text":"x","id":1}', /d\.jsonl:3: no column "content"; the row has "text", "id"/],

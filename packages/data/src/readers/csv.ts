@@ -1,6 +1,7 @@
 /**
- * `.csv` and `.tsv` after RFC 4180: a header line, fields in double quotes that may hold delimiters, line
- * feeds and doubled quotes. Every value is a text, as it stands there; blank lines are skipped.
+ * `.csv` and `.tsv` as pandas' parser splits them: a header line; fields that begin with a double quote may hold delimiters, line
+ * feeds and doubled quotes; a quote anywhere else is a character like others. Every value is a text, as it is in the file; blank
+ * lines are skipped, and a row may lack its last fields.
  */
 import { advanced, contentOf, readBytesAt, type ContentChunk } from "../content/content.js";
 import { MAX_CSV_FIELDS, MAX_ROW_BYTES } from "../limits.js";
@@ -17,6 +18,7 @@ import {
   type SourceFile,
 } from "./reader.js";
 import { untilFailure } from "./until-failure.js";
+import { utf8 } from "./utf8.js";
 
 interface CsvRecord {
   text: string;
@@ -36,7 +38,7 @@ function readerWith(delimiter: string): RowReader {
     async *rows(file: SourceFile, from: Place, { columns, signal }: ReadOptions): AsyncGenerator<Row[]> {
       const isStart = isFileStart(from);
       let header = isStart ? undefined : await headerOf(file, delimiter, signal);
-      for await (const found of records(file, from, signal)) {
+      for await (const found of records(file, delimiter, from, signal)) {
         yield* untilFailure(found, ({ text, line, end, readBytes }) => {
           const where = `${file.name}:${line}`;
           const fields = fieldsOf(text, delimiter, where);
@@ -44,11 +46,11 @@ function readerWith(delimiter: string): RowReader {
             header = checkedHeader(fields, where);
             return undefined;
           }
-          if (fields.length !== header.length) {
+          if (fields.length > header.length) {
             const what = `the row has ${fields.length} fields, but the header ${header.length}; quote fields with`;
             throw refused(where, `${what} ${JSON.stringify(delimiter)} or line ends in them`);
           }
-          const row = Object.fromEntries(header.map((name, index) => [name, fields[index]]));
+          const row = Object.fromEntries(header.map((name, index) => [name, fields[index] ?? null]));
           return { content: contentOfRow(row, columns, where), bytes: text.length, end, readBytes };
         });
       }
@@ -57,7 +59,7 @@ function readerWith(delimiter: string): RowReader {
 }
 
 async function headerOf(file: SourceFile, delimiter: string, signal: AbortSignal): Promise<string[] | undefined> {
-  for await (const [record] of records(file, FILE_START, signal)) {
+  for await (const [record] of records(file, delimiter, FILE_START, signal)) {
     if (record) return checkedHeader(fieldsOf(record.text, delimiter, `${file.name}:${record.line}`), file.name);
   }
   return undefined;
@@ -69,9 +71,14 @@ function checkedHeader(names: string[], where: string): string[] {
   throw refused(where, `two columns are named ${JSON.stringify(twice)}; name every column differently`);
 }
 
-/** The records from a place on. A line feed ends one unless the quotes before it are odd in number. */
-async function* records(file: SourceFile, from: Place, signal: AbortSignal): AsyncGenerator<CsvRecord[]> {
-  const cutter = new RecordCutter(file, from);
+/** The records from a place on. A line feed ends one unless it is within quotes. */
+async function* records(
+  file: SourceFile,
+  delimiter: string,
+  from: Place,
+  signal: AbortSignal,
+): AsyncGenerator<CsvRecord[]> {
+  const cutter = new RecordCutter(file, delimiter, from);
   for await (const chunk of contentOf(file, from, signal)) {
     signal.throwIfAborted();
     const found = [...cutter.records(chunk)];
@@ -81,17 +88,22 @@ async function* records(file: SourceFile, from: Place, signal: AbortSignal): Asy
   if (last) yield [last];
 }
 
+/** Where in a record its next byte is: at a field's start, within one, within its quotes, or after a quote in those. */
+type State = "start" | "field" | "quoted" | "quote";
+
 class RecordCutter {
   readonly #file: SourceFile;
+  readonly #delimiter: number;
   #line: number;
   #mayBeMarked: boolean;
-  #isQuoted = false;
+  #state: State = "start";
   #pending: Buffer[] = [];
   #pendingBytes = 0;
   #end: { place: BytePlace; readBytes: number } | undefined;
 
-  constructor(file: SourceFile, from: Place) {
+  constructor(file: SourceFile, delimiter: string, from: Place) {
     this.#file = file;
+    this.#delimiter = delimiter.charCodeAt(0);
     this.#line = from.line;
     this.#mayBeMarked = isFileStart(from);
   }
@@ -110,29 +122,42 @@ class RecordCutter {
 
   /** What no line feed ends. Errors: `invalid_argument` when it ends within quotes. */
   last(): CsvRecord | undefined {
-    if (this.#isQuoted) {
+    if (this.#state === "quoted") {
       throw refused(`${this.#file.name}:${this.#line}`, "a quote is never closed; double a quote within a field");
     }
     return this.#end && this.#take(this.#end.place, this.#end.readBytes, 0);
   }
 
-  /** The index of the line feed that ends the record, or -1. Looks at every byte once or twice, whatever they are. */
+  /** The index of the line feed that ends the record, or -1. */
   #recordEnd(bytes: Buffer, from: number): number {
-    let lineFeed = from - 1;
-    for (let at = from; ;) {
-      let quote: number;
-      if (this.#isQuoted) {
-        quote = bytes.indexOf(QUOTE, at);
-        if (quote < 0) return -1;
-      } else {
-        if (lineFeed < at) lineFeed = indexOrEnd(bytes, LINE_FEED, at);
-        quote = bytes.subarray(at, lineFeed).indexOf(QUOTE);
-        if (quote < 0) return lineFeed === bytes.length ? -1 : lineFeed;
-        quote += at;
-      }
-      this.#isQuoted = !this.#isQuoted;
-      at = quote + 1;
+    let at = from;
+    // Most lines hold no quote, and are not looked at byte by byte.
+    if (this.#state === "start" || this.#state === "field") {
+      const lineFeed = bytes.indexOf(LINE_FEED, from);
+      const lineEnd = lineFeed < 0 ? bytes.length : lineFeed;
+      const quote = bytes.subarray(from, lineEnd).indexOf(QUOTE);
+      at = quote < 0 ? lineEnd : from + quote;
+      if (at > from) this.#state = this.#after(bytes[at - 1]!, at - 1 - from);
     }
+    for (; at < bytes.length; at++) {
+      if (this.#state === "quoted") {
+        at = bytes.indexOf(QUOTE, at);
+        if (at < 0) return -1;
+        this.#state = "quote";
+      } else if (bytes[at] === LINE_FEED) {
+        this.#state = "start";
+        return at;
+      } else if (bytes[at] === QUOTE && this.#state !== "field") this.#state = "quoted";
+      else this.#state = this.#after(bytes[at]!, at - from);
+    }
+    return -1;
+  }
+
+  /** The state after a byte outside of quotes; `index` is its place in the record, less what is kept of that. */
+  #after(byte: number, index: number): State {
+    if (byte === this.#delimiter) return "start";
+    const mayBeMark = this.#mayBeMarked && this.#pendingBytes + index < BYTE_ORDER_MARK.length;
+    return mayBeMark && byte === BYTE_ORDER_MARK[this.#pendingBytes + index] ? "start" : "field";
   }
 
   #keep(piece: Buffer): void {
@@ -142,15 +167,15 @@ class RecordCutter {
   }
 
   /** The record that is kept, unless it is blank. */
-  #take(end: BytePlace, readBytes: number, lineFeedsBehind: number): CsvRecord | undefined {
+  #take(end: BytePlace, readBytes: number, lineFeedsAfter: number): CsvRecord | undefined {
     const whole = this.#pending.length === 1 ? this.#pending[0]! : Buffer.concat(this.#pending);
     const bytes = this.#mayBeMarked && isMarked(whole) ? whole.subarray(BYTE_ORDER_MARK.length) : whole;
     this.#mayBeMarked = false;
     this.#pending = [];
     this.#pendingBytes = 0;
     const line = this.#line;
-    this.#line += lineFeeds(bytes) + lineFeedsBehind;
-    const text = bytes.toString("utf8");
+    this.#line += lineFeeds(bytes) + lineFeedsAfter;
+    const text = utf8(bytes, `${this.#file.name}:${line}`);
     const record = text.endsWith("\r") ? text.slice(0, -1) : text;
     if (record === "") return undefined;
     return {
@@ -162,41 +187,31 @@ class RecordCutter {
   }
 }
 
-function indexOrEnd(bytes: Buffer, byte: number, from: number): number {
-  const index = bytes.indexOf(byte, from);
-  return index < 0 ? bytes.length : index;
-}
-
 function fieldsOf(text: string, delimiter: string, where: string): string[] {
-  const fields = text.includes('"') ? quotedFields(text, delimiter, where) : text.split(delimiter, MAX_CSV_FIELDS + 1);
+  const fields = text.includes('"') ? quotedFields(text, delimiter) : text.split(delimiter, MAX_CSV_FIELDS + 1);
   if (fields.length > MAX_CSV_FIELDS) throw refused(where, `the row has more than ${MAX_CSV_FIELDS} fields; drop some`);
   return fields;
 }
 
-function quotedFields(text: string, delimiter: string, where: string): string[] {
+function quotedFields(text: string, delimiter: string): string[] {
   const fields: string[] = [];
   for (let at = 0; fields.length <= MAX_CSV_FIELDS;) {
-    let stop: number;
+    let field = "";
     if (text[at] === '"') {
-      stop = closingQuote(text, at + 1) + 1;
-      fields.push(text.slice(at + 1, stop - 1).replaceAll('""', '"'));
-      if (stop < text.length && text[stop] !== delimiter) {
-        throw refused(where, "text follows a closing quote; double a quote within a field");
-      }
-    } else {
-      const next = text.indexOf(delimiter, at);
-      stop = next < 0 ? text.length : next;
-      const field = text.slice(at, stop);
-      if (field.includes('"')) throw refused(where, "a quote stands within a field; quote the field and double it");
-      fields.push(field);
+      const end = closingQuote(text, at + 1);
+      field = text.slice(at + 1, end).replaceAll('""', '"');
+      at = end + 1;
     }
-    if (stop >= text.length) break;
+    const next = text.indexOf(delimiter, at);
+    const stop = next < 0 ? text.length : next;
+    fields.push(field + text.slice(at, stop));
+    if (next < 0) break;
     at = stop + 1;
   }
   return fields;
 }
 
-/** Index of the quote that is not doubled; a record's quotes are even in number, so there is one, or a stray. */
+/** Index of the quote that is not doubled; the record was cut so that there is one. */
 function closingQuote(text: string, from: number): number {
   for (let at = text.indexOf('"', from); at >= 0; at = text.indexOf('"', at + 2)) {
     if (text[at + 1] !== '"') return at;

@@ -11,6 +11,7 @@ import {
   type RowReader,
   type SourceFile,
 } from "./reader.js";
+import { utf8 } from "./utf8.js";
 
 /** Bytes looked at to tell text from binary, as git does. */
 const PROBE_BYTES = 8000;
@@ -18,7 +19,7 @@ const PROBE_BYTES = 8000;
 /** A source or text file as one row, unchanged but for a byte order mark. A blank or binary file has no row. */
 export const documentReader: RowReader = {
   async *rows(file: SourceFile, from: Place, { columns, signal }: ReadOptions): AsyncGenerator<Row[]> {
-    // The only other place is behind the only row.
+    // The only other place is after the only row.
     if (!isFileStart(from)) return;
     const pieces: Buffer[] = [];
     let sizeBytes = 0;
@@ -31,7 +32,7 @@ export const documentReader: RowReader = {
       pieces.push(chunk.bytes);
     }
     const bytes = Buffer.concat(pieces);
-    const text = bytes.toString("utf8", isMarked(bytes) ? BYTE_ORDER_MARK.length : 0);
+    const text = utf8(isMarked(bytes) ? bytes.subarray(BYTE_ORDER_MARK.length) : bytes, file.name);
     if (text.trim() === "") return;
     const end = { byteOffset: file.codec === "none" ? sizeBytes : 0, innerOffset: sizeBytes, line: 1 };
     yield [{ content: contentOfText(text, columns, file.name), bytes: text.length, end, readBytes }];

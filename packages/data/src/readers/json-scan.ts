@@ -4,24 +4,28 @@ const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
+const COLON = 0x3a;
 const OPEN_BRACKET = 0x5b;
 const CLOSE_BRACKET = 0x5d;
 
 /**
- * Finds the end of a JSON object or array that arrives in pieces, without parsing it. What is no JSON is
+ * Finds the end of a JSON object, array or string that arrives in pieces, without parsing it. What is not JSON is
  * left to the parser; nesting is bounded before it sees it.
  */
 export class JsonScan {
+  /** Members of the outermost object so far. */
+  members = 0;
   #depth = 0;
   #inString = false;
-  /** The last piece ended behind an escaping backslash. */
+  /** The last piece ended after an escaping backslash. */
   #escaped = false;
 
-  /** The index behind the value's last byte, or -1 when the value goes on. Errors: RangeError beyond MAX_JSON_DEPTH. */
+  /** The index after the value's last byte, or -1 when the value continues. Errors: RangeError beyond MAX_JSON_DEPTH. */
   end(bytes: Buffer, from: number): number {
     for (let at = from; at < bytes.length;) {
       if (this.#inString) {
         at = this.#stringEnd(bytes, at);
+        if (this.#depth === 0 && !this.#inString) return at;
         continue;
       }
       const byte = bytes[at++]!;
@@ -30,12 +34,12 @@ export class JsonScan {
         if (++this.#depth > MAX_JSON_DEPTH) throw new RangeError("nested too deeply");
       } else if (byte === CLOSE_BRACE || byte === CLOSE_BRACKET) {
         if (--this.#depth <= 0) return at;
-      }
+      } else if (byte === COLON && this.#depth === 1) this.members++;
     }
     return -1;
   }
 
-  /** The index behind the string's closing quote, or the piece's end. */
+  /** The index after the string's closing quote, or the piece's end. */
   #stringEnd(bytes: Buffer, from: number): number {
     let at = from;
     if (this.#escaped) {
@@ -57,17 +61,5 @@ export class JsonScan {
       this.#inString = false;
       return at;
     }
-  }
-}
-
-/** Whether a whole JSON text nests deeper than MAX_JSON_DEPTH. */
-export function nestsTooDeeply(bytes: Buffer): boolean {
-  const scan = new JsonScan();
-  try {
-    for (let at = 0; at >= 0 && at < bytes.length;) at = scan.end(bytes, at);
-    return false;
-  } catch (error) {
-    if (error instanceof RangeError) return true;
-    throw error;
   }
 }

@@ -1,11 +1,11 @@
 /**
- * `.json`: one array of objects, or objects one behind the other (JSON Lines, also pretty-printed). Values are
+ * `.json`: one array of objects or of texts, or objects one after the other (JSON Lines, also pretty-printed). Values are
  * cut out of the stream one by one; the array as a whole is never in memory.
  */
 import { advanced, contentOf, readBytesAt, type ContentChunk } from "../content/content.js";
 import { MAX_ROW_BYTES } from "../limits.js";
 import { refused } from "../row-content.js";
-import { contentOfJson, nestedTooDeeply } from "./json-row.js";
+import { contentOfJson, nestedTooDeeply, parseRow } from "./json-row.js";
 import { JsonScan } from "./json-scan.js";
 import { LINE_FEED, lineFeeds, rowTooLarge } from "./lines.js";
 import {
@@ -27,6 +27,7 @@ interface JsonValue {
   readBytes: number;
 }
 
+const QUOTE = 0x22;
 const OPEN_BRACE = 0x7b;
 const OPEN_BRACKET = 0x5b;
 const CLOSE_BRACKET = 0x5d;
@@ -42,8 +43,11 @@ export const jsonReader: RowReader = {
     for await (const chunk of contentOf(file, from, signal)) {
       signal.throwIfAborted();
       yield* untilFailure(cutter.values(chunk), ({ bytes, line, end, readBytes }) => {
-        const content = contentOfJson(bytes, columns, `${file.name}:${line}`);
-        return content && { content, bytes: bytes.length, end, readBytes };
+        const where = `${file.name}:${line}`;
+        const row = parseRow(bytes, where);
+        if (row === undefined) throw notJson(where);
+        const content = contentOfJson(row, cutter.inArray, columns, where);
+        return { content, bytes: bytes.length, end, readBytes };
       });
     }
     cutter.finish();
@@ -65,7 +69,8 @@ type Expected = "start" | "value" | "value or end" | "comma or end" | "inside" |
 class ValueCutter {
   readonly #file: SourceFile;
   #line: number;
-  #inArray: boolean;
+  /** Whether the values are an array's. */
+  inArray: boolean;
   #expected: Expected;
   #scan = new JsonScan();
   #pending: Buffer[] = [];
@@ -75,7 +80,7 @@ class ValueCutter {
   constructor(file: SourceFile, line: number, inArray: boolean | undefined) {
     this.#file = file;
     this.#line = line;
-    this.#inArray = inArray ?? false;
+    this.inArray = inArray ?? false;
     this.#expected = inArray === undefined ? "start" : inArray ? "comma or end" : "value";
   }
 
@@ -99,7 +104,7 @@ class ValueCutter {
       yield { bytes: whole, line, end: { ...place, line: this.#line }, readBytes: valueReadBytes };
       this.#pending = [];
       this.#pendingBytes = 0;
-      this.#expected = this.#inArray ? "comma or end" : "value";
+      this.#expected = this.inArray ? "comma or end" : "value";
       index = end;
     }
   }
@@ -107,8 +112,11 @@ class ValueCutter {
   /** Errors: `invalid_argument` when a value or the array has no end. */
   finish(): void {
     const isEnd = this.#expected === "start" || this.#expected === "nothing";
-    if (isEnd || (this.#expected === "value" && !this.#inArray)) return;
-    throw refused(this.#where(), "the file ends within its JSON; get the file again");
+    if (isEnd || (this.#expected === "value" && !this.inArray)) return;
+    throw refused(
+      this.#where(),
+      "the file ends within the JSON that begins here; close it, or download the file again",
+    );
   }
 
   /** Looks at one byte between values; returns the index to go on at. */
@@ -120,20 +128,21 @@ class ValueCutter {
     }
     const expected = this.#expected;
     if (expected === "start" && MARK_BYTES.has(byte)) return index + 1;
-    if (byte === OPEN_BRACE && (expected === "start" || expected === "value" || expected === "value or end")) {
+    const mayBegin = expected === "start" || expected === "value" || expected === "value or end";
+    if (mayBegin && (byte === OPEN_BRACE || (byte === QUOTE && this.inArray))) {
       this.#expected = "inside";
       this.#scan = new JsonScan();
       return index;
     }
     if (byte === OPEN_BRACKET && expected === "start") {
-      this.#inArray = true;
+      this.inArray = true;
       this.#expected = "value or end";
     } else if (byte === CLOSE_BRACKET && (expected === "comma or end" || expected === "value or end")) {
       this.#expected = "nothing";
     } else if (byte === COMMA && expected === "comma or end") {
       this.#expected = "value";
     } else {
-      throw refused(this.#where(), "not JSON; the file must hold an array of objects, or one object a line");
+      throw notJson(this.#where());
     }
     return index + 1;
   }
@@ -150,4 +159,8 @@ class ValueCutter {
   #where(): string {
     return `${this.#file.name}:${this.#line}`;
   }
+}
+
+function notJson(where: string) {
+  return refused(where, "not JSON; the file must hold one object a line, or an array of objects or texts");
 }

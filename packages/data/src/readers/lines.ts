@@ -10,7 +10,7 @@ export interface Line {
   line: number;
   /** Where its first byte lies. */
   start: BytePlace;
-  /** Behind its line feed. */
+  /** After its line feed. */
   end: Place;
   /** Bytes of the file read so far. */
   readBytes: number;

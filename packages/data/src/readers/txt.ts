@@ -2,6 +2,7 @@ import { advanced } from "../content/content.js";
 import { contentOfText } from "../row-content.js";
 import { lines } from "./lines.js";
 import type { Place, ReadOptions, Row, RowReader, SourceFile } from "./reader.js";
+import { utf8 } from "./utf8.js";
 
 const CARRIAGE_RETURN = 13;
 
@@ -16,7 +17,7 @@ export const txtReader: RowReader = {
       for (const { bytes, line, start, end, readBytes } of found) {
         for (let at = 0; at < bytes.length;) {
           const stop = bytes.indexOf(CARRIAGE_RETURN, at);
-          const text = bytes.toString("utf8", at, stop < 0 ? bytes.length : stop);
+          const text = utf8(bytes.subarray(at, stop < 0 ? bytes.length : stop), `${file.name}:${line}`);
           const next = stop < 0 ? end : { ...advanced(file, start, stop + 1), line };
           if (text.trim() !== "") {
             const content = contentOfText(text, columns, file.name);
