@@ -82,6 +82,19 @@ describe("the files of a split", () => {
     );
   });
 
+  test("the most frequent extension decides the kind, as datasets 5.2 counts", async () => {
+    await using workspace = await HubWorkspace.create();
+    const kinds = async (id: string, names: string[]) => {
+      const files = Object.fromEntries(names.map((name) => [name, "1"]));
+      await workspace.fake.create("dataset", id).commit(await workspace.folder(id.replace("/", "-"), files));
+      return paths(workspace.hub(), id);
+    };
+    // Two of .csv beat one of .jsonl and one of .json; in a draw .jsonl wins, and brings .json along.
+    assert.deepEqual(await kinds("org/most", ["a.jsonl", "b.json", "c.csv", "d.csv"]), ["c.csv", "d.csv"]);
+    assert.deepEqual(await kinds("org/draw", ["a.csv", "b.json", "c.jsonl"]), ["b.json", "c.jsonl"]);
+    assert.deepEqual(await kinds("org/first", ["a.csv", "b.parquet"]), ["b.parquet"]);
+  });
+
   test("a repository without data says what it has", async () => {
     await using workspace = await HubWorkspace.create();
     await workspace.fake

@@ -1,7 +1,11 @@
 /** Files in layouts that Python's libraries take: the rows that datasets 5.2, pandas and pyarrow 26 read from the same bytes. */
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it } from "node:test";
+import { fileURLToPath } from "node:url";
+import { parquetMetadata, parquetReadObjects } from "hyparquet";
+import { listRepairs } from "../src/readers/parquet-lists.js";
 import { streamOf, textsOf, withFolder } from "./helpers.js";
 
 const WIDE = { maxLength: 100_000, batchSize: 1 };
@@ -60,4 +64,29 @@ describe("a layout that Python reads", () => {
       });
     });
   }
+});
+
+describe("parquet with lists of two levels (fixtures/make_two_levels.sh)", () => {
+  const file = fileURLToPath(new URL("../../test/fixtures/two-levels.parquet", import.meta.url));
+
+  it("gives texts with their byte order marks", async () => {
+    assert.deepEqual(textsOf(await streamOf([file], WIDE)), ["\ufeffbegins with a mark", "b"]);
+  });
+
+  it("gives the elements that pyarrow gives", async () => {
+    const bytes = await readFile(file);
+    const buffer = new Uint8Array(bytes).buffer;
+    const rows = await parquetReadObjects({ file: buffer, columns: ["messages", "single"] });
+    const repairs = listRepairs(parquetMetadata(buffer).schema);
+    const repaired = rows.map((row) => [...repairs].map(([name, repair]) => repair(row[name])));
+    const chat = (user: string, assistant: string) => [
+      { role: "user", content: user },
+      { role: "assistant", content: assistant },
+    ];
+    // Plain reading of strings takes the byte order mark away.
+    assert.deepEqual(repaired, [
+      [chat("x", "y"), [{ content: "s" }]],
+      [chat("z", "w"), []],
+    ]);
+  });
 });

@@ -9,12 +9,40 @@ const paths = z.union([z.string().transform((path) => [path]), z.array(z.string(
 
 const splitFiles = z.object({ split: z.string().regex(/^\w+(\.\w+)*$/), path: paths });
 
-const configEntry = z.object({
-  config_name: z.string(),
-  data_files: z.union([paths, z.array(splitFiles)]).nullish(),
-  data_dir: z.string().nullish(),
-  default: z.boolean().nullish(),
-});
+const configEntry = z
+  .object({
+    config_name: z.string(),
+    data_files: z.union([paths, z.array(splitFiles)]).nullish(),
+    data_dir: z.string().nullish(),
+    default: z.boolean().nullish(),
+    // What else `datasets` hands to the reader of the files' format.
+    description: z.string().nullish(),
+    version: z.unknown(),
+  })
+  .catchall(z.unknown());
+
+/** Values of a reader's parameters that ask for what is done anyway (datasets 5.2, CsvConfig, JsonConfig, TextConfig, ParquetConfig). */
+const AS_ALWAYS: Readonly<Record<string, readonly unknown[]>> = {
+  encoding: ["utf-8", "utf8", "UTF-8"],
+  encoding_errors: ["strict"],
+  sep: [","],
+  delimiter: [","],
+  sample_by: ["line"],
+  keep_linebreaks: [false],
+  header: ["infer", 0],
+  skiprows: [0],
+  quotechar: ['"'],
+  doublequote: [true],
+  skip_blank_lines: [true],
+  on_bad_lines: ["error"],
+};
+
+/** Parameters that change how a reader works or what other columns hold, but not the texts. */
+const WITHOUT_EFFECT = new Set(
+  "features drop_labels drop_metadata chunksize block_size use_threads engine memory_map low_memory dtype batch_size columns".split(
+    " ",
+  ),
+);
 
 const cardHead = z.object({ configs: z.array(configEntry).nullish() });
 
@@ -24,8 +52,10 @@ export interface DatasetConfig {
   isDefault: boolean;
   /** Folder that its patterns start from; "" for the repository's own. */
   folder: string;
-  /** Patterns of each split's files; undefined: to be told from names of files and folders. */
+  /** Patterns of each split's files; undefined: names of files and folders tell. */
   patterns: ReadonlyMap<string, readonly string[]> | undefined;
+  /** Parameters of the card that would give other rows than those read here, such as `sep=";"`. */
+  unsupported: readonly string[];
 }
 
 /**
@@ -44,11 +74,11 @@ export function configsOf(repo: Repo, file: string, text: string): DatasetConfig
   }
 }
 
-/** What stands between the first two lines of three dashes. */
+/** What is between the first two lines of three dashes. */
 function headOf(card: string): string | undefined {
   const lines = card.replace(/^\ufeff?\s*/, "").split(/\r?\n/);
   if (lines[0]?.trim() !== "---") return undefined;
-  const end = lines.indexOf("---", 1);
+  const end = lines.findIndex((line, index) => index > 0 && line.trimEnd() === "---");
   return end < 0 ? undefined : lines.slice(1, end).join("\n");
 }
 
@@ -58,7 +88,16 @@ function configOf(entry: z.infer<typeof configEntry>): DatasetConfig {
     isDefault: entry.default === true || entry.config_name === "default",
     folder: (entry.data_dir ?? "").replace(/^(\.\/)+|\/+$/g, ""),
     patterns: entry.data_files ? patternsOf(entry.data_files) : undefined,
+    unsupported: unsupportedIn(entry),
   };
+}
+
+function unsupportedIn(entry: z.infer<typeof configEntry>): string[] {
+  const others = Object.entries(entry).filter(
+    ([name, value]) => !(name in configEntry.shape) && (value !== null || name === "header"),
+  );
+  const unsupported = others.filter(([name, value]) => !WITHOUT_EFFECT.has(name) && !AS_ALWAYS[name]?.includes(value));
+  return unsupported.map(([name, value]) => `${name}: ${JSON.stringify(value)}`);
 }
 
 /** Files without a split are the train split's. */
@@ -73,14 +112,24 @@ function patternsOf(dataFiles: readonly (string | z.infer<typeof splitFiles>)[])
 }
 
 /**
- * The config to load. Errors: `invalid_argument` where none is the default and none was chosen, `not_found` for one
- * that is not there.
+ * The config to load. Errors: `invalid_argument` where none is the default and none was chosen, or where it has parameters that are
+ * not supported; `not_found` for one that is not there.
  */
 export function chooseConfig(
   repo: Repo,
   configs: readonly DatasetConfig[],
   wanted: string | undefined,
 ): DatasetConfig | undefined {
+  const config = choice(repo, configs, wanted);
+  if (config === undefined || config.unsupported.length === 0) return config;
+  const what = `the card of ${repo.id} asks for ${config.unsupported.join(", ")} in its config ${config.name}`;
+  throw new GradpoolError(
+    "invalid_argument",
+    `${what}, which is not supported; convert the files, or name them by a pattern`,
+  );
+}
+
+function choice(repo: Repo, configs: readonly DatasetConfig[], wanted: string | undefined): DatasetConfig | undefined {
   const names = configs.map(({ name }) => name);
   const listed = names.slice(0, 20).join(", ") + (names.length > 20 ? `, and ${names.length - 20} more` : "");
   if (wanted !== undefined) {

@@ -36,7 +36,7 @@ export interface DatasetFiles {
 /** Where a card may lie; the first that names configs counts. */
 const CARDS = [".huggingface.yaml", "README.md"];
 
-/** Kinds of data by extension, as Python's `datasets` groups them; in a draw the first wins. */
+/** Kinds of data by extension, as Python's `datasets` groups them. */
 const KINDS: readonly (readonly string[])[] = [
   [".parquet", ".geoparquet", ".gpq"],
   [".arrow"],
@@ -44,6 +44,9 @@ const KINDS: readonly (readonly string[])[] = [
   [".csv", ".tsv"],
   [".txt"],
 ];
+
+/** Which extension wins in a draw (datasets 5.2, infer_module_for_data_files_list); after these the last in the alphabet. */
+const PREFERRED = [".parquet", ".arrow", ".jsonl", ".json", ".csv"];
 
 /**
  * The files of one split of a data set, chosen as Python's `datasets` does for repositories of data files: `configs`
@@ -122,11 +125,18 @@ const extensionsOf = (path: string) =>
     .slice(1)
     .map((part) => `.${part.toLowerCase()}`);
 
+/** The files of the kind that the most frequent extension belongs to: .jsonl and .json count apart, and are then read together. */
 function mostFrequentKind(files: readonly RepoFile[]): RepoFile[] {
-  const ofKind = KINDS.map((kind) =>
-    files.filter(({ path }) => extensionsOf(path).some((extension) => kind.includes(extension))),
+  const counts = new Map<string, number>();
+  for (const extension of files.flatMap(({ path }) => extensionsOf(path))) {
+    if (KINDS.some((kind) => kind.includes(extension))) counts.set(extension, (counts.get(extension) ?? 0) + 1);
+  }
+  const rank = (extension: string) => (PREFERRED.includes(extension) ? PREFERRED.indexOf(extension) : PREFERRED.length);
+  const [winner] = [...counts].sort(
+    ([one, ones], [other, others]) => others - ones || rank(one) - rank(other) || (one < other ? 1 : -1),
   );
-  return ofKind.reduce((most, some) => (some.length > most.length ? some : most));
+  const kind = KINDS.find((extensions) => winner !== undefined && extensions.includes(winner[0])) ?? [];
+  return files.filter(({ path }) => extensionsOf(path).some((extension) => kind.includes(extension)));
 }
 
 function noData({ repo, files }: RepoListing, matching: readonly RepoFile[]): GradpoolError {

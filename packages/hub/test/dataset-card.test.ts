@@ -26,7 +26,10 @@ configs:
 - config_name: four
   data_dir: d
 `);
-  const plain = found.map(({ patterns, ...rest }) => ({ ...rest, patterns: patterns && Object.fromEntries(patterns) }));
+  const plain = found.map(({ name, isDefault, folder, patterns }) => ({
+    ...{ name, isDefault, folder },
+    patterns: patterns && Object.fromEntries(patterns),
+  }));
   assert.deepEqual(plain, [
     { name: "one", isDefault: false, folder: "", patterns: { train: ["a.csv"] } },
     { name: "two", isDefault: true, folder: "sub", patterns: { train: ["x/*.json", "y/*.json"], test: ["z.json"] } },
@@ -47,6 +50,26 @@ test("cards that say nothing of configs", () => {
   assert.deepEqual(configsOf(REPO, "README.md", "---\nnever closed"), []);
   assert.equal(chooseConfig(REPO, [], undefined), undefined);
   assert.equal(chooseConfig(REPO, [], "default"), undefined);
+});
+
+test("blanks after the closing dashes end the head, too", () => {
+  const card = "---\nconfigs:\n- config_name: a\n  data_files: a.csv\n---  \n# Title\n";
+  assert.deepEqual(
+    configsOf(REPO, "README.md", card).map(({ name }) => name),
+    ["a"],
+  );
+});
+
+test("parameters of a card that would give other rows are refused by name", () => {
+  const choose = (parameters: string) =>
+    chooseConfig(REPO, configs(`configs:\n- config_name: a\n  data_files: a.csv\n${parameters}`), undefined);
+  for (const parameters of ["encoding: latin-1", "skiprows: 1", "header: null", "names: [a, b]", 'sep: ";"']) {
+    assert.throws(() => choose(`  ${parameters}`), code("invalid_argument"), parameters);
+  }
+  for (const parameters of ["field: data", "sample_by: paragraph", "keep_linebreaks: true", "quoting: 3"]) {
+    assert.throws(() => choose(`  ${parameters}`), /asks for .*in its config a, which is not supported/, parameters);
+  }
+  assert.equal(choose('  sep: ","\n  encoding: utf-8\n  drop_labels: true\n  description: text')?.name, "a");
 });
 
 test("hostile cards are refused, and soon", () => {

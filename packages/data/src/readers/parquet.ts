@@ -14,14 +14,19 @@ import { compressors } from "hyparquet-compressors";
 import { damaged } from "../content/expansion.js";
 import { MAX_PARQUET_GROUP_BYTES, MAX_PARQUET_GROUP_ROWS, MAX_PARQUET_METADATA_BYTES } from "../limits.js";
 import { columnNames, contentBytes, contentOfRow, refused } from "../row-content.js";
+import { listRepairs } from "./parquet-lists.js";
 import { checkPages } from "./parquet-pages.js";
 import { FILE_START, type Place, type ReadOptions, type Row, type RowReader, type SourceFile } from "./reader.js";
 import { untilFailure } from "./until-failure.js";
 
+/** Text as it was written: a byte order mark is a character of it. What is not UTF-8 fails, as in pyarrow. */
+const TEXT = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
+const PARSERS = { stringFromBytes: (bytes: Uint8Array | undefined) => bytes && TEXT.decode(bytes) };
+
 /** Rows that are handed on together. */
 const ROWS_AT_A_TIME = 256;
 
-/** The footer's length and the magic behind it. */
+/** The footer's length and the magic after it. */
 const TAIL_BYTES = 8;
 const MAGIC = "PAR1";
 
@@ -31,6 +36,7 @@ export const parquetReader: RowReader = {
     const buffer = bufferOf(file, signal);
     const metadata = await readMetadata(file, buffer);
     const wanted = columnNames(columns);
+    const repairs = [...listRepairs(metadata.schema)].filter(([name]) => wanted.includes(name));
     let first = 0;
     for (const group of metadata.row_groups) {
       const count = rowsOf(file, group);
@@ -41,7 +47,7 @@ export const parquetReader: RowReader = {
         const chunks = await readChunks(file, buffer, group, wanted);
         const readBytes = Math.max(...chunks.map(({ start, bytes }) => start + bytes.byteLength));
         const range = { metadata, columns: wanted, rowStart: first + skip, rowEnd: first + count };
-        const options = { file: withChunks(buffer, chunks), compressors, ...range };
+        const options = { file: withChunks(buffer, chunks), compressors, parsers: PARSERS, ...range };
         const rows = await decoded(file, () => parquetReadObjects(options));
         if (rows.length !== count - skip) throw damaged(file.name, "a row group has fewer rows than it says");
         for (let at = 0; at < rows.length; at += ROWS_AT_A_TIME) {
@@ -50,6 +56,7 @@ export const parquetReader: RowReader = {
             number: FILE_START.line + first + skip + at + index,
           }));
           yield* untilFailure(numbered, ({ row, number }) => {
+            for (const [name, repair] of repairs) row[name] = repair(row[name]);
             const content = contentOfRow(row, columns, `${file.name}: row ${number}`);
             const end = { byteOffset: readBytes, innerOffset: 0, line: number + 1 };
             return { content, bytes: contentBytes(content), end, readBytes };
