@@ -17,7 +17,7 @@ const configEntry = z
     default: z.boolean().nullish(),
     // What else `datasets` hands to the reader of the files' format.
     description: z.string().nullish(),
-    version: z.unknown(),
+    version: z.unknown().optional(),
   })
   .catchall(z.unknown());
 
