@@ -1,7 +1,6 @@
 import { ALL_LINEAR, isModulePattern, modulePattern } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
-import type { DoraBranch, DropoutMask, Graph, LoraBranch, Shape, Value } from "@gradpool/graph";
-import type { WeightsHeader } from "./tensors.js";
+import type { Shape } from "@gradpool/graph";
 
 /** A linear layer that LoRA can adapt. */
 export interface LinearModule {
@@ -9,16 +8,6 @@ export interface LinearModule {
   name: string;
   inFeatures: number;
   outFeatures: number;
-}
-
-/** A linear part of every layer: its name behind the layer's, input and output width. */
-export type LayerLinear = readonly [name: string, inFeatures: number, outFeatures: number];
-
-/** The modules of all layers, which are called "prefix.0" and so on. */
-export function layerModules(prefix: string, layers: number, linears: readonly LayerLinear[]): LinearModule[] {
-  return Array.from({ length: layers }, (_, layer) =>
-    linears.map(([name, inFeatures, outFeatures]) => ({ name: `${prefix}.${layer}.${name}`, inFeatures, outFeatures })),
-  ).flat();
 }
 
 /** What the rest of gradpool needs to know of a model. */
@@ -54,43 +43,6 @@ export interface DropoutSite {
   probability: number;
   /** Of what is dropped from, in the symbols B and S. */
   shape: Shape;
-}
-
-/** What a family builds its layers from. */
-export interface ForwardContext {
-  graph: Graph;
-  /** A weight of the file, by its name there: float32, or a matrix in float16. */
-  weight(name: string): Value;
-  /** The embedding or head [V, C], with the pad token's row where one was added. */
-  tokenTable(name: string): Value;
-  /** LoRA or DoRA of a module; undefined where it is not adapted. */
-  lora(module: string): LoraBranch | DoraBranch | undefined;
-  /** The mask of one of the model's own dropouts; undefined where nothing is dropped. */
-  dropoutMask(site: string): DropoutMask | undefined;
-  /** Builds a block of the model on x [N, C]: its values are kept for the backward pass, or computed again. */
-  block(x: Value, build: (x: Value) => Value): Value;
-  /** Token ids [B, S]. */
-  ids: Value;
-  /** 0 … S − 1 [S]. */
-  positions: Value;
-  /** Additive causal mask [S, S]. */
-  causalMask: Value;
-}
-
-/** A model read from config.json and the weights' header; holds no weights. */
-export interface Model {
-  description: ModelDescription;
-  tokenTables: TokenTables;
-  /** The model's own dropouts; none where its config has them at 0. */
-  dropouts: readonly DropoutSite[];
-  /** Hidden states [N, C] before the head. */
-  forward(context: ForwardContext): Value;
-}
-
-/** An architecture family: one file each. Errors: `failed_precondition` for what it does not cover. */
-export interface Family {
-  modelTypes: readonly string[];
-  open(config: Readonly<Record<string, unknown>>, header: WeightsHeader): Model;
 }
 
 /**

@@ -1,9 +1,10 @@
 import { GradpoolError } from "@gradpool/errors";
-import type { Family, Model } from "./description.js";
+import type { Family, Model } from "./family.js";
 import { gptNeox } from "./gpt-neox.js";
 import { gpt2 } from "./gpt2.js";
 import { llama } from "./llama.js";
 import type { WeightsHeader } from "./tensors.js";
+import { traceModel } from "./trace.js";
 
 /** Every supported architecture. Adding one is one file and one entry here. */
 const FAMILIES: readonly Family[] = [gpt2, llama, gptNeox];
@@ -32,5 +33,23 @@ export function openFamily(config: unknown, header: WeightsHeader): Model {
       `architecture ${JSON.stringify(modelType ?? null)} is not supported; supported: ${supported}`,
     );
   }
-  return family.open(fields, header);
+  const settings = family.readConfig(fields);
+  const inFile = (name: string) => nameInFile(header, name);
+  return traceModel({
+    modelType: String(modelType),
+    maxPositions: settings.positions,
+    header,
+    forward: (context) =>
+      family.forward(settings, {
+        ...context,
+        weight: (name, shape) => context.weight(inFile(name), shape),
+        tokenTable: (name, shape) => context.tokenTable(inFile(name), shape),
+      }),
+  });
+}
+
+/** Files that were saved without the head lack the first part of their names, as transformers' base models write them. */
+function nameInFile({ tensors }: WeightsHeader, name: string): string {
+  const withoutPrefix = name.replace(/^[^.]*\./, "");
+  return !tensors.has(name) && tensors.has(withoutPrefix) ? withoutPrefix : name;
 }

@@ -4,31 +4,12 @@
  * projection with each head's three together, a head of its own.
  */
 import { GradpoolError } from "@gradpool/errors";
-import {
-  adaptedLinear,
-  add,
-  attention,
-  dropout,
-  embed,
-  layerNorm,
-  reshape,
-  rotary,
-  split,
-  transpose,
-  type Value,
-} from "@gradpool/graph";
+import { add, embed, reshape, rotary, split, transpose, type Value } from "@gradpool/graph";
 import { ACTIVATION_NAMES, ACTIVATIONS, type Activation } from "./activations.js";
 import { ConfigReader } from "./config-reader.js";
-import {
-  layerModules,
-  type DropoutSite,
-  type Family,
-  type ForwardContext,
-  type LayerLinear,
-  type Model,
-} from "./description.js";
+import type { Family, ForwardContext, ForwardOutputs } from "./family.js";
+import { headsFirst, Layers } from "./layers.js";
 import { angles, inverseFrequencies } from "./rope.js";
-import { requireTensors, type WeightsHeader } from "./tensors.js";
 
 interface GptNeoxConfig {
   width: number;
@@ -92,113 +73,40 @@ function rotaryShare(raw: Readonly<Record<string, unknown>>): number {
   return new ConfigReader({ rotary_pct: nested["partial_rotary_factor"] ?? raw["rotary_pct"] }).positive("rotary_pct", 0.25);
 }
 
-/** The layer's linear parts: name behind "layers.0.", input and output width. */
-const layerLinears = ({ width, inner }: GptNeoxConfig): LayerLinear[] => [
-  ["attention.query_key_value", width, 3 * width],
-  ["attention.dense", width, width],
-  ["mlp.dense_h_to_4h", width, inner],
-  ["mlp.dense_4h_to_h", inner, width],
-];
+/** Drops where GPTNeoXModel, its layers and their attention do: after the embedding, in the attention, before each residual sum. */
+function forward(config: GptNeoxConfig, context: ForwardContext): ForwardOutputs {
+  const { width, inner, layers, heads, headSize, vocabulary, epsilon, attentionBias, hiddenDropout } = config;
+  const model = new Layers(context, "gpt_neox.", { epsilon });
+  const { cosines, sines } = angles(context.positions, config.frequencies);
 
-const isBiased = ({ attentionBias }: GptNeoxConfig, name: string) => attentionBias || name.startsWith("mlp.");
-
-/** Where GPTNeoXModel, its layers and their attention drop: behind the embedding, in the attention, before each residual sum. */
-function dropoutSites({ width, layers, heads, attentionDropout, hiddenDropout }: GptNeoxConfig): DropoutSite[] {
-  const hidden = (name: string): DropoutSite => ({ name, probability: hiddenDropout, shape: ["B*S", width] });
-  const ofLayer = (layer: number): DropoutSite[] => {
-    const part = `gpt_neox.layers.${layer}`;
-    const shape = ["B", heads, "S", "S"];
-    return [
-      { name: `${part}.attention.attention_dropout`, probability: attentionDropout, shape },
-      hidden(`${part}.post_attention_dropout`),
-      hidden(`${part}.post_mlp_dropout`),
-    ];
-  };
-  const inLayers = Array.from({ length: layers }, (_, layer) => ofLayer(layer)).flat();
-  return [hidden("gpt_neox.emb_dropout"), ...inLayers].filter(({ probability }) => probability > 0);
-}
-
-function expectedTensors(config: GptNeoxConfig): Map<string, number[]> {
-  const { width, layers, vocabulary, tied } = config;
-  const tensors = new Map<string, number[]>([["gpt_neox.embed_in.weight", [vocabulary, width]]]);
-  if (!tied) tensors.set("embed_out.weight", [vocabulary, width]);
-  const norms = ["final_layer_norm"];
-  for (let layer = 0; layer < layers; layer++) {
-    norms.push(`layers.${layer}.input_layernorm`, `layers.${layer}.post_attention_layernorm`);
-    for (const [name, inFeatures, outFeatures] of layerLinears(config)) {
-      tensors.set(`gpt_neox.layers.${layer}.${name}.weight`, [outFeatures, inFeatures]);
-      if (isBiased(config, name)) tensors.set(`gpt_neox.layers.${layer}.${name}.bias`, [outFeatures]);
-    }
-  }
-  for (const norm of norms) {
-    tensors.set(`gpt_neox.${norm}.weight`, [width]);
-    tensors.set(`gpt_neox.${norm}.bias`, [width]);
-  }
-  return tensors;
-}
-
-function open(raw: Readonly<Record<string, unknown>>, header: WeightsHeader): Model {
-  const config = readConfig(raw);
-  const parameters = requireTensors(header, expectedTensors(config));
-  const embedding = "gpt_neox.embed_in.weight";
-  return {
-    description: {
-      modelType: "gpt_neox",
-      modules: layerModules("gpt_neox.layers", config.layers, layerLinears(config)),
-      vocabSize: config.vocabulary,
-      maxPositions: config.positions,
-      parameters,
-      parametersPerToken: config.tied ? config.width : 2 * config.width,
-      fanInFanOut: false,
-    },
-    tokenTables: { embedding, head: config.tied ? embedding : "embed_out.weight" },
-    dropouts: dropoutSites(config),
-    forward: (context) => forward(config, context),
-  };
-}
-
-function forward(config: GptNeoxConfig, context: ForwardContext): Value {
-  const { width, layers, heads, headSize, epsilon } = config;
-  const { ids, positions, causalMask, weight, tokenTable, lora, dropoutMask, block } = context;
-  const { cosines, sines } = angles(positions, config.frequencies);
-
-  const norm = (x: Value, name: string) =>
-    layerNorm(x, weight(`gpt_neox.${name}.weight`), weight(`gpt_neox.${name}.bias`), epsilon);
-  const project = (x: Value, layer: number, name: string): Value => {
-    const module = `gpt_neox.layers.${layer}.${name}`;
-    const base = { weight: weight(`${module}.weight`), transposed: true };
-    const biased = isBiased(config, name) ? { ...base, bias: weight(`${module}.bias`) } : base;
-    return adaptedLinear(x, biased, lora(module));
-  };
-  const attend = (x: Value, layer: number): Value => {
-    const fused = reshape(project(x, layer, "attention.query_key_value"), ["B", "S", heads, 3 * headSize]);
-    const [q, k, v] = split(fused, 3, 3) as [Value, Value, Value];
+  const attend = (x: Value, name: string): Value => {
+    const fused = model.linear(x, `${name}.query_key_value`, 3 * width, { bias: attentionBias });
+    const [q, k, v] = split(reshape(fused, ["B", "S", heads, 3 * headSize]), 3, 3) as [Value, Value, Value];
     const rotatedQ = rotary(pairedHeads(q, config), cosines, sines);
     const rotatedK = rotary(pairedHeads(k, config), cosines, sines);
-    const mask = dropoutMask(`gpt_neox.layers.${layer}.attention.attention_dropout`);
-    const scale = 1 / Math.sqrt(headSize);
-    const mixed = attention(rotatedQ, rotatedK, transpose(v, [0, 2, 1, 3]), causalMask, scale, mask);
-    const joined = reshape(transpose(mixed, [0, 2, 1, 3]), ["rest", width]);
-    return project(joined, layer, "attention.dense");
+    const dropout = { site: `${name}.attention_dropout`, probability: config.attentionDropout };
+    const mixed = model.attention(rotatedQ, rotatedK, headsFirst(v), dropout);
+    return model.linear(mixed, `${name}.dense`, width, { bias: attentionBias });
   };
-  const transform = (x: Value, layer: number): Value => {
-    const inner = ACTIVATIONS[config.activation](project(x, layer, "mlp.dense_h_to_4h"));
-    return project(inner, layer, "mlp.dense_4h_to_h");
+  const transform = (x: Value, name: string): Value => {
+    const wide = ACTIVATIONS[config.activation](model.linear(x, `${name}.dense_h_to_4h`, inner));
+    return model.linear(wide, `${name}.dense_4h_to_h`, width);
   };
 
-  const drop = (x: Value, site: string) => dropout(x, dropoutMask(`gpt_neox.${site}`));
-  let x = drop(reshape(embed(tokenTable("gpt_neox.embed_in.weight"), ids), ["rest", width]), "emb_dropout");
+  const table = context.tokenTable("gpt_neox.embed_in.weight", [vocabulary, width]);
+  let x = model.dropout(reshape(embed(table, context.ids), ["rest", width]), "emb_dropout", hiddenDropout);
   for (let layer = 0; layer < layers; layer++) {
-    const part = `layers.${layer}`;
-    x = block(x, (before) => {
-      const attended = attend(norm(before, `${part}.input_layernorm`), layer);
-      const between = add(before, drop(attended, `${part}.post_attention_dropout`));
+    const block = `layers.${layer}`;
+    x = context.block(x, (before) => {
+      const attended = attend(model.layerNorm(before, `${block}.input_layernorm`), `${block}.attention`);
+      const between = add(before, model.dropout(attended, `${block}.post_attention_dropout`, hiddenDropout));
       const source = config.isParallel ? before : between;
-      const transformed = transform(norm(source, `${part}.post_attention_layernorm`), layer);
-      return add(between, drop(transformed, `${part}.post_mlp_dropout`));
+      const transformed = transform(model.layerNorm(source, `${block}.post_attention_layernorm`), `${block}.mlp`);
+      return add(between, model.dropout(transformed, `${block}.post_mlp_dropout`, hiddenDropout));
     });
   }
-  return norm(x, "final_layer_norm");
+  const hidden = model.layerNorm(x, "final_layer_norm");
+  return { hidden, head: config.tied ? table : context.tokenTable("embed_out.weight", [vocabulary, width]) };
 }
 
 /**
@@ -211,4 +119,4 @@ function pairedHeads(x: Value, { heads, headSize, rotated }: GptNeoxConfig): Val
   return reshape(transpose(pieces, [0, 2, 1, 4, 3, 5]), ["B", heads, "S", headSize]);
 }
 
-export const gptNeox: Family = { modelTypes: ["gpt_neox"], open };
+export const gptNeox: Family<GptNeoxConfig> = { modelTypes: ["gpt_neox"], readConfig, forward };

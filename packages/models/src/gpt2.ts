@@ -1,28 +1,10 @@
 /** GPT-2 (Radford et al. 2019) as transformers' GPT2LMHeadModel computes it, codeparrot's variants included. */
 import { GradpoolError } from "@gradpool/errors";
-import {
-  adaptedLinear,
-  add,
-  attention,
-  dropout,
-  embed,
-  layerNorm,
-  reshape,
-  split,
-  transpose,
-  type Value,
-} from "@gradpool/graph";
+import { add, embed, reshape, split, type Value } from "@gradpool/graph";
 import { ACTIVATION_NAMES, ACTIVATIONS, type Activation } from "./activations.js";
 import { ConfigReader } from "./config-reader.js";
-import {
-  layerModules,
-  type DropoutSite,
-  type Family,
-  type ForwardContext,
-  type LayerLinear,
-  type Model,
-} from "./description.js";
-import { requireTensors, type WeightsHeader } from "./tensors.js";
+import type { Family, ForwardContext, ForwardOutputs } from "./family.js";
+import { asHeads, headsFirst, Layers } from "./layers.js";
 
 interface Gpt2Config {
   width: number;
@@ -72,115 +54,32 @@ function readConfig(raw: Readonly<Record<string, unknown>>): Gpt2Config {
   };
 }
 
-/** The block's linear layers: name behind "h.0.", input and output width. */
-const blockLinears = ({ width, inner }: Gpt2Config): LayerLinear[] => [
-  ["attn.c_attn", width, 3 * width],
-  ["attn.c_proj", width, width],
-  ["mlp.c_fc", width, inner],
-  ["mlp.c_proj", inner, width],
-];
+/** Drops where GPT2Model, GPT2Attention and GPT2MLP do: after the embeddings, in the attention, before each residual sum. */
+function forward(config: Gpt2Config, context: ForwardContext): ForwardOutputs {
+  const { width, heads, layers, inner, positions, vocabulary, epsilon, residualDropout } = config;
+  const model = new Layers(context, "transformer.", { epsilon, fanInFanOut: true });
+  const toHeads = (x: Value) => headsFirst(asHeads(x, heads));
 
-/** Where GPT2Model, GPT2Attention and GPT2MLP drop: behind the embeddings, in the attention, before each residual sum. */
-function dropoutSites(config: Gpt2Config): DropoutSite[] {
-  const { width, heads, layers, embeddingDropout, attentionDropout, residualDropout } = config;
-  const hidden = ["B*S", width];
-  const ofLayer = (layer: number): DropoutSite[] => {
-    const block = `transformer.h.${layer}`;
-    return [
-      { name: `${block}.attn.attn_dropout`, probability: attentionDropout, shape: ["B", heads, "S", "S"] },
-      { name: `${block}.attn.resid_dropout`, probability: residualDropout, shape: hidden },
-      { name: `${block}.mlp.dropout`, probability: residualDropout, shape: hidden },
-    ];
-  };
-  return [
-    { name: "transformer.drop", probability: embeddingDropout, shape: hidden },
-    ...Array.from({ length: layers }, (_, layer) => ofLayer(layer)).flat(),
-  ].filter(({ probability }) => probability > 0);
-}
-
-/** Names and shapes of every tensor, without the prefix that some files carry. */
-/** `prefix`: what the file's names begin with; the head's has none. */
-function expectedTensors(config: Gpt2Config, prefix: string): Map<string, number[]> {
-  const { width, layers, positions, vocabulary, tied } = config;
-  const tensors = new Map<string, number[]>([
-    [`${prefix}wte.weight`, [vocabulary, width]],
-    [`${prefix}wpe.weight`, [positions, width]],
-    [`${prefix}ln_f.weight`, [width]],
-    [`${prefix}ln_f.bias`, [width]],
-  ]);
+  const table = context.tokenTable("transformer.wte.weight", [vocabulary, width]);
+  const tokens = embed(table, context.ids);
+  const places = embed(context.weight("transformer.wpe.weight", [positions, width]), context.positions);
+  let x = model.dropout(reshape(add(tokens, places), ["rest", width]), "drop", config.embeddingDropout);
   for (let layer = 0; layer < layers; layer++) {
-    const block = `${prefix}h.${layer}`;
-    for (const norm of ["ln_1", "ln_2"]) {
-      tensors.set(`${block}.${norm}.weight`, [width]);
-      tensors.set(`${block}.${norm}.bias`, [width]);
-    }
-    for (const [name, inFeatures, outFeatures] of blockLinears(config)) {
-      tensors.set(`${block}.${name}.weight`, [inFeatures, outFeatures]);
-      tensors.set(`${block}.${name}.bias`, [outFeatures]);
-    }
-  }
-  if (!tied) tensors.set("lm_head.weight", [vocabulary, width]);
-  return tensors;
-}
-
-function open(raw: Readonly<Record<string, unknown>>, header: WeightsHeader): Model {
-  const config = readConfig(raw);
-  const prefix = header.tensors.has("wte.weight") ? "" : "transformer.";
-  const parameters = requireTensors(header, expectedTensors(config, prefix));
-  const embedding = `${prefix}wte.weight`;
-  return {
-    description: {
-      modelType: "gpt2",
-      modules: layerModules("transformer.h", config.layers, blockLinears(config)),
-      vocabSize: config.vocabulary,
-      maxPositions: config.positions,
-      parameters,
-      parametersPerToken: config.tied ? config.width : 2 * config.width,
-      fanInFanOut: true,
-    },
-    tokenTables: { embedding, head: config.tied ? embedding : "lm_head.weight" },
-    dropouts: dropoutSites(config),
-    forward: (context) => forward(config, prefix, context),
-  };
-}
-
-function forward(config: Gpt2Config, prefix: string, context: ForwardContext): Value {
-  const { width, heads, layers } = config;
-  const { ids, positions, causalMask, weight, tokenTable, lora, dropoutMask, block } = context;
-
-  const norm = (x: Value, name: string) =>
-    layerNorm(x, weight(`${prefix}${name}.weight`), weight(`${prefix}${name}.bias`), config.epsilon);
-  const project = (x: Value, name: string): Value => {
-    const base = {
-      weight: weight(`${prefix}${name}.weight`),
-      bias: weight(`${prefix}${name}.bias`),
-      transposed: false,
-    };
-    return adaptedLinear(x, base, lora(`transformer.${name}`));
-  };
-  const toHeads = (x: Value) => transpose(reshape(x, ["B", "S", heads, width / heads]), [0, 2, 1, 3]);
-
-  const embedded = add(
-    embed(tokenTable(`${prefix}wte.weight`), ids),
-    embed(weight(`${prefix}wpe.weight`), positions),
-  );
-  const drop = (x: Value, site: string) => dropout(x, dropoutMask(`transformer.${site}`));
-  let x = drop(reshape(embedded, ["rest", width]), "drop");
-  for (let layer = 0; layer < layers; layer++) {
-    const name = `h.${layer}`;
-    x = block(x, (before) => {
-      const [q, k, v] = split(project(norm(before, `${name}.ln_1`), `${name}.attn.c_attn`), 3, 1).map(toHeads);
-      const attentionMask = dropoutMask(`transformer.${name}.attn.attn_dropout`);
-      const scale = attentionScale(config, layer);
-      const mixed = attention(q as Value, k as Value, v as Value, causalMask, scale, attentionMask);
-      const joined = reshape(transpose(mixed, [0, 2, 1, 3]), ["rest", width]);
-      const attended = drop(project(joined, `${name}.attn.c_proj`), `${name}.attn.resid_dropout`);
-      const between = add(before, attended);
-      const inner = ACTIVATIONS[config.activation](project(norm(between, `${name}.ln_2`), `${name}.mlp.c_fc`));
-      return add(between, drop(project(inner, `${name}.mlp.c_proj`), `${name}.mlp.dropout`));
+    const [block, attn, mlp] = [`h.${layer}`, `h.${layer}.attn`, `h.${layer}.mlp`];
+    x = context.block(x, (before) => {
+      const fused = model.linear(model.layerNorm(before, `${block}.ln_1`), `${attn}.c_attn`, 3 * width);
+      const [q, k, v] = split(fused, 3, 1).map(toHeads) as [Value, Value, Value];
+      const dropout = { site: `${attn}.attn_dropout`, probability: config.attentionDropout };
+      const mixed = model.attention(q, k, v, dropout, attentionScale(config, layer));
+      const attended = model.linear(mixed, `${attn}.c_proj`, width);
+      const between = add(before, model.dropout(attended, `${attn}.resid_dropout`, residualDropout));
+      const wide = model.linear(model.layerNorm(between, `${block}.ln_2`), `${mlp}.c_fc`, inner);
+      const narrow = model.linear(ACTIVATIONS[config.activation](wide), `${mlp}.c_proj`, width);
+      return add(between, model.dropout(narrow, `${mlp}.dropout`, residualDropout));
     });
   }
-  return norm(x, "ln_f");
+  const hidden = model.layerNorm(x, "ln_f");
+  return { hidden, head: config.tied ? table : context.tokenTable("lm_head.weight", [vocabulary, width]) };
 }
 
 /** reorder_and_upcast_attn changes only where transformers rounds, and nothing at all in float32. */
@@ -188,4 +87,4 @@ function attentionScale({ width, heads, scaleByHeadSize, scaleByInverseLayer }: 
   return (scaleByHeadSize ? 1 / Math.sqrt(width / heads) : 1) / (scaleByInverseLayer ? layer + 1 : 1);
 }
 
-export const gpt2: Family = { modelTypes: ["gpt2"], open };
+export const gpt2: Family<Gpt2Config> = { modelTypes: ["gpt2"], readConfig, forward };

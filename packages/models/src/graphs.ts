@@ -1,6 +1,6 @@
 /**
  * The graphs that run on a device: forward and backward as one (`buildTrainingGraph`), and the loss alone
- * (`buildLossGraph`); the third, for logits, lies in logits-graph.ts. Rows B, positions S and ranks are symbols,
+ * (`buildLossGraph`); the third, for logits, is in logits-graph.ts. Rows B, positions S and ranks are symbols,
  * the LoRA scalings inputs: one session of each serves every run on its base and targets (I9).
  */
 import { loraNames, type AdaptedModule } from "@gradpool/adapter";
@@ -22,7 +22,8 @@ import {
   type Shape,
   type Value,
 } from "@gradpool/graph";
-import type { DropoutSite, Model } from "./description.js";
+import type { DropoutSite } from "./description.js";
+import type { Model } from "./family.js";
 import { WEIGHT_DTYPES, type WeightDtype, type WeightsHeader } from "./tensors.js";
 
 export interface GraphOptions {
@@ -31,7 +32,7 @@ export interface GraphOptions {
   targets: readonly AdaptedModule[];
   /** Of the targets with DoRA: the squared norm of each output's weights [out], by module. */
   squaredNorms?: ReadonlyMap<string, Float32Array>;
-  /** Matrices that lie in float16 stay so, instead of being widened when the session is made. */
+  /** Matrices that are stored in float16 stay so, instead of being widened when the session is made. */
   keepHalves?: boolean;
   /** The device multiplies float16 matrices: with those that stay so, it does. */
   halfProducts?: boolean;
@@ -61,14 +62,14 @@ export const rankSymbol = (target: number) => `r${target}`;
 export const gradientName = (tensor: string) => `gradient.${tensor}`;
 
 /**
- * Inputs: ids [B, S], positions [S], targets and weights [B·S]; per module a scaling and its LoRA
- * tensors, of a rank of their own; with dropout a bool mask [B·S, in] per module (1 keeps; the factor
- * 1 / (1 − p) belongs into the scaling, with DoRA into an input of its own), with the model's own dropouts one per site; a loss scale where halves are kept. Outputs: loss_sum, and one
- * gradient per LoRA tensor, of the scaled loss.
+ * Inputs: ids [B, S], positions [S], targets and weights [B·S]; per module a scaling and its LoRA tensors, of a rank
+ * of their own; with dropout a bool mask [B·S, in] per module (1 keeps; the factor 1 / (1 − p) belongs in the scaling,
+ * with DoRA in an input of its own), with the model's own dropouts one per site; a loss scale where halves are kept.
+ * Outputs: loss_sum, and one gradient per LoRA tensor, of the scaled loss.
  */
 export function buildTrainingGraph(options: GraphOptions & TrainingOptions): Graph {
   const { graph, hidden, head, trainables } = buildForward(options, options);
-  const loss = linearCrossEntropy(hidden, head(), ...lossInputs(graph));
+  const loss = linearCrossEntropy(hidden, head, ...lossInputs(graph));
   graph.output("loss_sum", loss);
   const scaled = options.keepHalves ? mul(loss, graph.input(LOSS_SCALE, "float32", [])) : loss;
   for (const [i, gradient] of backward(scaled, trainables).entries()) {
@@ -81,7 +82,7 @@ export function buildTrainingGraph(options: GraphOptions & TrainingOptions): Gra
 /** As `buildTrainingGraph`, without dropout and gradients. */
 export function buildLossGraph(options: GraphOptions): Graph {
   const { graph, hidden, head } = buildForward(options);
-  graph.output("loss_sum", linearCrossEntropy(hidden, head(), ...lossInputs(graph)));
+  graph.output("loss_sum", linearCrossEntropy(hidden, head, ...lossInputs(graph)));
   verify(graph);
   return graph;
 }
@@ -96,7 +97,7 @@ interface Forward {
   /** [N, C]. */
   hidden: Value;
   /** [V, C]. */
-  head: () => Value;
+  head: Value;
   trainables: Value[];
 }
 
@@ -126,18 +127,17 @@ export function buildForward(
     branches.set(target.name, branchOf(target, tensors, squaredNorms, training?.dropout ?? false));
   }
   const masks = new Map(training?.modelDropout ? model.dropouts.map((site) => [site.name, siteMask(graph, site)]) : []);
-  const hidden = model.forward({
-    graph,
+  const outputs = model.forward({
     ids,
     positions,
     weight: weights,
     tokenTable,
-    lora: (module) => branches.get(module),
-    dropoutMask: (site) => masks.get(site),
+    adapter: ({ name }) => branches.get(name),
+    dropoutMask: ({ name }) => masks.get(name),
     block: training?.gradientCheckpointing ? checkpoint : (x, build) => build(x),
     causalMask: maskOf(positions),
   });
-  return { graph, hidden, trainables, head: () => tokenTable(model.tokenTables.head) };
+  return { graph, trainables, ...outputs };
 }
 
 interface LoraInputs {
@@ -192,7 +192,7 @@ function weightReader(graph: Graph, header: WeightsHeader, keepHalves: boolean):
   });
 }
 
-/** [S, T]: 0 where one of the positions [S] may look at one of `seen` [T], −3.4e38 where that lies behind it. */
+/** [S, T]: 0 where one of the positions [S] may look at one of `seen` [T], −3.4e38 where that comes after it. */
 export function causalMask(positions: Value, seen = positions): Value {
   const { graph } = positions;
   const isLater = greater(reshape(seen, [1, "rest"]), reshape(positions, ["rest", 1]));

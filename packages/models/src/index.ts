@@ -2,10 +2,10 @@ export {
   selectTargets,
   type DropoutSite,
   type LinearModule,
-  type Model,
   type ModelDescription,
   type TokenTables,
 } from "./description.js";
+export type { Model } from "./family.js";
 export { openFamily } from "./families.js";
 export type { WeightEntry, WeightsHeader } from "./tensors.js";
 export {

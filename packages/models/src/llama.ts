@@ -4,30 +4,12 @@
  * its sliding window; Qwen2 has biases on q, k, v; Qwen3 normalizes each head's q and k.
  */
 import { GradpoolError } from "@gradpool/errors";
-import {
-  adaptedLinear,
-  add,
-  attention,
-  embed,
-  mul,
-  reshape,
-  rmsNorm,
-  rotary,
-  transpose,
-  type Value,
-} from "@gradpool/graph";
+import { add, embed, mul, reshape, rotary, type Value } from "@gradpool/graph";
 import { ACTIVATION_NAMES, ACTIVATIONS, type Activation } from "./activations.js";
 import { ConfigReader } from "./config-reader.js";
-import {
-  layerModules,
-  type DropoutSite,
-  type Family,
-  type ForwardContext,
-  type LayerLinear,
-  type Model,
-} from "./description.js";
+import type { Family, ForwardContext, ForwardOutputs } from "./family.js";
+import { asHeads, headsFirst, Layers } from "./layers.js";
 import { angles, inverseFrequencies } from "./rope.js";
-import { requireTensors, type WeightsHeader } from "./tensors.js";
 
 interface LlamaConfig {
   modelType: string;
@@ -94,102 +76,35 @@ function slidingWindow(config: ConfigReader, raw: Readonly<Record<string, unknow
   return isUsed && window !== null && window !== undefined ? config.count("sliding_window", 1) : Infinity;
 }
 
-/** The layer's linear parts: name behind "layers.0.", input and output width. */
-function layerLinears({ width, inner, heads, groups, headSize }: LlamaConfig): LayerLinear[] {
-  return [
-    ["self_attn.q_proj", width, heads * headSize],
-    ["self_attn.k_proj", width, groups * headSize],
-    ["self_attn.v_proj", width, groups * headSize],
-    ["self_attn.o_proj", heads * headSize, width],
-    ["mlp.gate_proj", width, inner],
-    ["mlp.up_proj", width, inner],
-    ["mlp.down_proj", inner, width],
-  ];
-}
+function forward(config: LlamaConfig, context: ForwardContext): ForwardOutputs {
+  const { width, inner, layers, heads, groups, headSize, vocabulary, epsilon } = config;
+  const model = new Layers(context, "model.", { epsilon });
+  const { cosines, sines } = angles(context.positions, config.frequencies);
 
-const attentionSite = (layer: number) => `model.layers.${layer}.self_attn.attention_dropout`;
-
-function dropoutSites({ layers, heads, attentionDropout: probability }: LlamaConfig): DropoutSite[] {
-  if (probability === 0) return [];
-  const shape = ["B", heads, "S", "S"];
-  return Array.from({ length: layers }, (_, layer) => ({ name: attentionSite(layer), probability, shape }));
-}
-
-function expectedTensors(config: LlamaConfig): Map<string, number[]> {
-  const { width, layers, vocabulary, headSize, normalizesHeads, tied } = config;
-  const tensors = new Map<string, number[]>([
-    ["model.embed_tokens.weight", [vocabulary, width]],
-    ["model.norm.weight", [width]],
-  ]);
-  if (!tied) tensors.set("lm_head.weight", [vocabulary, width]);
+  const table = context.tokenTable("model.embed_tokens.weight", [vocabulary, width]);
+  let x = reshape(embed(table, context.ids), ["rest", width]);
   for (let layer = 0; layer < layers; layer++) {
-    const prefix = `model.layers.${layer}.`;
-    for (const norm of ["input_layernorm", "post_attention_layernorm"]) tensors.set(`${prefix}${norm}.weight`, [width]);
-    for (const [name, inFeatures, outFeatures] of layerLinears(config)) {
-      tensors.set(`${prefix}${name}.weight`, [outFeatures, inFeatures]);
-      if (config.biasOf(name)) tensors.set(`${prefix}${name}.bias`, [outFeatures]);
-    }
-    if (!normalizesHeads) continue;
-    for (const norm of ["q_norm", "k_norm"]) tensors.set(`${prefix}self_attn.${norm}.weight`, [headSize]);
-  }
-  return tensors;
-}
-
-function open(raw: Readonly<Record<string, unknown>>, header: WeightsHeader): Model {
-  const config = readConfig(raw);
-  const parameters = requireTensors(header, expectedTensors(config));
-  const embedding = "model.embed_tokens.weight";
-  return {
-    description: {
-      modelType: config.modelType,
-      modules: layerModules("model.layers", config.layers, layerLinears(config)),
-      vocabSize: config.vocabulary,
-      maxPositions: config.positions,
-      parameters,
-      parametersPerToken: config.tied ? config.width : 2 * config.width,
-      fanInFanOut: false,
-    },
-    dropouts: dropoutSites(config),
-    tokenTables: { embedding, head: config.tied ? embedding : "lm_head.weight" },
-    forward: (context) => forward(config, context),
-  };
-}
-
-function forward(config: LlamaConfig, context: ForwardContext): Value {
-  const { width, layers, heads, groups, headSize, epsilon } = config;
-  const { ids, positions, causalMask, weight, tokenTable, lora, dropoutMask, block } = context;
-  const { cosines, sines } = angles(positions, config.frequencies);
-
-  const norm = (x: Value, name: string) => rmsNorm(x, weight(`model.${name}.weight`), epsilon);
-  const project = (x: Value, layer: number, name: string): Value => {
-    const module = `model.layers.${layer}.${name}`;
-    const base = { weight: weight(`${module}.weight`), transposed: true };
-    const biased = config.biasOf(name) ? { ...base, bias: weight(`${module}.bias`) } : base;
-    return adaptedLinear(x, biased, lora(module));
-  };
-  const toHeads = (x: Value, count: number, headNorm?: string): Value => {
-    const split = reshape(x, ["B", "S", count, headSize]);
-    return transpose(headNorm ? norm(split, headNorm) : split, [0, 2, 1, 3]);
-  };
-
-  let x = reshape(embed(tokenTable("model.embed_tokens.weight"), ids), ["rest", width]);
-  for (let layer = 0; layer < layers; layer++) {
-    const part = `layers.${layer}`;
-    const headNorm = (name: string) => (config.normalizesHeads ? `${part}.self_attn.${name}` : undefined);
-    x = block(x, (before) => {
-      const normed = norm(before, `${part}.input_layernorm`);
-      const q = rotary(toHeads(project(normed, layer, "self_attn.q_proj"), heads, headNorm("q_norm")), cosines, sines);
-      const k = rotary(toHeads(project(normed, layer, "self_attn.k_proj"), groups, headNorm("k_norm")), cosines, sines);
-      const v = toHeads(project(normed, layer, "self_attn.v_proj"), groups);
-      const mixed = attention(q, k, v, causalMask, 1 / Math.sqrt(headSize), dropoutMask(attentionSite(layer)));
-      const joined = reshape(transpose(mixed, [0, 2, 1, 3]), ["rest", heads * headSize]);
-      const between = add(before, project(joined, layer, "self_attn.o_proj"));
-      const inner = norm(between, `${part}.post_attention_layernorm`);
-      const gate = ACTIVATIONS[config.activation](project(inner, layer, "mlp.gate_proj"));
-      return add(between, project(mul(gate, project(inner, layer, "mlp.up_proj")), layer, "mlp.down_proj"));
+    const block = `layers.${layer}`;
+    const project = (x: Value, name: string, outFeatures: number) =>
+      model.linear(x, `${block}.${name}`, outFeatures, { bias: config.biasOf(name) });
+    const toHeads = (x: Value, name: string, count: number, norm?: string) => {
+      const split = asHeads(project(x, `self_attn.${name}`, count * headSize), count);
+      return headsFirst(norm && config.normalizesHeads ? model.rmsNorm(split, `${block}.self_attn.${norm}`) : split);
+    };
+    x = context.block(x, (before) => {
+      const normed = model.rmsNorm(before, `${block}.input_layernorm`);
+      const q = rotary(toHeads(normed, "q_proj", heads, "q_norm"), cosines, sines);
+      const k = rotary(toHeads(normed, "k_proj", groups, "k_norm"), cosines, sines);
+      const v = toHeads(normed, "v_proj", groups);
+      const dropout = { site: `${block}.self_attn.attention_dropout`, probability: config.attentionDropout };
+      const between = add(before, project(model.attention(q, k, v, dropout), "self_attn.o_proj", width));
+      const second = model.rmsNorm(between, `${block}.post_attention_layernorm`);
+      const gate = ACTIVATIONS[config.activation](project(second, "mlp.gate_proj", inner));
+      return add(between, project(mul(gate, project(second, "mlp.up_proj", inner)), "mlp.down_proj", width));
     });
   }
-  return norm(x, "norm");
+  const hidden = model.rmsNorm(x, "norm");
+  return { hidden, head: config.tied ? table : context.tokenTable("lm_head.weight", [vocabulary, width]) };
 }
 
-export const llama: Family = { modelTypes: ["llama", "mistral", "qwen2", "qwen3"], open };
+export const llama: Family<LlamaConfig> = { modelTypes: ["llama", "mistral", "qwen2", "qwen3"], readConfig, forward };

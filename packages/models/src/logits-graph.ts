@@ -1,5 +1,5 @@
 /**
- * Logits, for sampling: a graph that goes on where an earlier run ended. It takes room for the keys and values of
+ * Logits, for sampling: a graph that continues where an earlier run ended. It takes room for the keys and values of
  * P positions before and gives those of its own S, so that a token costs one position of work instead of the whole
  * text's (Pope et al. 2022, "Efficiently Scaling Transformer Inference", 2.1), and only one position is copied.
  *
@@ -12,7 +12,7 @@ import { buildForward, causalMask, type GraphOptions } from "./graphs.js";
 
 const PAST = "past.";
 
-/** Of a place that holds nothing yet: it lies behind every position, so that none looks at it. */
+/** Of a place that holds nothing yet: it is after every position, so that none looks at it. */
 export const EMPTY_POSITION = 2n ** 62n;
 
 /** The output that belongs to an input of remembered keys or values; undefined for other inputs. */
@@ -31,7 +31,7 @@ export function buildLogitsGraph(options: GraphOptions): Graph {
   const maskOf = (positions: Value) => cachedMask(positions, present);
   const { graph, hidden, head } = buildForward(options, undefined, maskOf);
   const rows = graph.input("rows", "int64", ["K"]);
-  graph.output("logits", matmul(gather(hidden, rows), cast(head(), "float32"), { transB: true }));
+  graph.output("logits", matmul(gather(hidden, rows), cast(head, "float32"), { transB: true }));
   for (const [name, value] of present) graph.output(name, value);
   verify(graph);
   return graph;

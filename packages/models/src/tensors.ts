@@ -5,18 +5,18 @@ import type { TensorEntry } from "@gradpool/safetensors";
 export const WEIGHT_DTYPES = { F32: "float32", F16: "float16", BF16: "bfloat16" } as const;
 export type WeightDtype = keyof typeof WEIGHT_DTYPES;
 
-/** Where a weight lies; `begin` and `end` are byte offsets in `file`, a path in the folder of the weights. */
+/** Where a weight is; `begin` and `end` are byte offsets in `file`, a path in the folder of the weights. */
 export interface WeightEntry extends TensorEntry {
   file: string;
 }
 
-/** What is known of a model's weights without reading them, from however many files they lie in. */
+/** What is known of a model's weights without reading them, from however many files they are in. */
 export interface WeightsHeader {
   tensors: ReadonlyMap<string, WeightEntry>;
 }
 
 /** A weight by name and expected shape. Errors: `data_loss` when missing or of another shape or type. */
-function requireTensor(header: WeightsHeader, name: string, shape: readonly number[]): void {
+export function requireTensor(header: WeightsHeader, name: string, shape: readonly number[]): WeightEntry {
   const entry = header.tensors.get(name);
   const refuse = (problem: string) =>
     new GradpoolError("data_loss", `the model's weights do not fit its config.json: ${problem}; get the model again`);
@@ -28,14 +28,5 @@ function requireTensor(header: WeightsHeader, name: string, shape: readonly numb
     const known = Object.keys(WEIGHT_DTYPES).join(", ");
     throw new GradpoolError("failed_precondition", `${name} is stored as ${entry.dtype}; gradpool reads ${known}`);
   }
-}
-
-/** All weights that the config expects, by name; gives their parameters. Errors: those of requireTensor. */
-export function requireTensors(header: WeightsHeader, expected: ReadonlyMap<string, readonly number[]>): number {
-  let parameters = 0;
-  for (const [name, shape] of expected) {
-    requireTensor(header, name, shape);
-    parameters += shape.reduce((product, size) => product * size, 1);
-  }
-  return parameters;
+  return entry;
 }

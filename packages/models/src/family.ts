@@ -1,0 +1,56 @@
+/** What a family of architectures is written with: one file each, which reads config.json and computes the forward pass. */
+import type { DoraBranch, DropoutMask, Linear, LoraBranch, Value } from "@gradpool/graph";
+import type { DropoutSite, LinearModule, ModelDescription, TokenTables } from "./description.js";
+
+/**
+ * Where a forward pass asks for what it needs, saying what that must be. Opening a model traces one pass (trace.ts):
+ * the tensors that its files must hold, the modules that LoRA can adapt, the model's own dropouts and the tables of
+ * tokens are what was asked for, in that order. Layers (layers.ts) ask on behalf of a family.
+ */
+export interface ForwardContext {
+  /** Token ids [B, S]. */
+  ids: Value;
+  /** 0 … S − 1 [S]. */
+  positions: Value;
+  /** Additive causal mask [S, S]. */
+  causalMask: Value;
+  /** A weight, by its name in the whole model's files: float32, or a matrix in float16. */
+  weight(name: string, shape: readonly number[]): Value;
+  /** The embedding, asked for first, or the head [V, C], with the pad token's row where one was added. */
+  tokenTable(name: string, shape: readonly [number, number]): Value;
+  /** LoRA or DoRA of a linear layer; undefined where it is not adapted. */
+  adapter(module: LinearModule, base: Linear): LoraBranch | DoraBranch | undefined;
+  /** The mask of one of the model's own dropouts; undefined where nothing is dropped. */
+  dropoutMask(site: DropoutSite): DropoutMask | undefined;
+  /** Builds a block of the model on x [N, C]: its values are kept for the backward pass, or computed again. */
+  block(x: Value, build: (x: Value) => Value): Value;
+}
+
+export interface ForwardOutputs {
+  /** Hidden states before the head [N, C]. */
+  hidden: Value;
+  /** [V, C]: the logits are hidden·headᵀ. The embedding itself where the two are tied. */
+  head: Value;
+}
+
+export interface FamilyConfig {
+  /** Longest sequence. */
+  positions: number;
+}
+
+export interface Family<Config extends FamilyConfig = FamilyConfig> {
+  /** Those of config.json that it covers. */
+  modelTypes: readonly string[];
+  /** Errors: `failed_precondition` for what it does not cover, naming the field. */
+  readConfig(raw: Readonly<Record<string, unknown>>): Config;
+  forward(config: Config, context: ForwardContext): ForwardOutputs;
+}
+
+/** A model read from config.json and the weights' header; holds no weights. */
+export interface Model {
+  description: ModelDescription;
+  tokenTables: TokenTables;
+  /** The model's own dropouts; none where its config has them at 0. */
+  dropouts: readonly DropoutSite[];
+  forward(context: ForwardContext): ForwardOutputs;
+}
