@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { gzipSync } from "node:zlib";
 import { Dataset, describeDataset, type DataRecipe } from "@gradpool/data";
+import { checkedRecipe, defaultRecipe } from "@gradpool/recipe";
 import { parquetWriteFile } from "hyparquet-writer";
 
 const { values } = parseArgs({
@@ -20,16 +21,7 @@ const { values } = parseArgs({
   },
 });
 
-const RECIPE: DataRecipe = {
-  textColumn: "content",
-  maxLength: 128,
-  batchSize: 8,
-  appendEos: true,
-  packing: false,
-  shuffleBuffer: 0,
-  seed: 0,
-  maxRows: 0,
-};
+const RECIPE: DataRecipe = { ...checkedRecipe({ ...defaultRecipe(), batchSize: 8 }), maxRows: 0 };
 const MEGABYTE = 1e6;
 
 const texts = generatedTexts(Number(values.megabytes) * MEGABYTE);

@@ -29,7 +29,7 @@ const ALLOWED: Record<string, string[]> = {
   "packages/model-source": ["adapter", "errors", "gguf", "hub", "models", "safetensors", "torch-file"],
   "packages/runtime": ["adapter", "errors", "graph", "model-source", "models", "safetensors"],
   "packages/tokenizers": ["errors"],
-  "packages/data": ["errors"],
+  "packages/data": ["errors", "recipe"],
   "packages/hub": ["errors", "service-kit"],
   "packages/plots": [],
   "packages/dashboard": ["errors"],
@@ -40,7 +40,7 @@ const ALLOWED: Record<string, string[]> = {
   "packages/recipe": ["errors", "rpc"],
   "packages/service-kit": ["errors", "tracing"],
   "services/tokenizer": ["errors", "model-source", "rpc", "service-kit", "tokenizers"],
-  "services/data-stream": ["data", "errors", "hub", "rpc", "service-kit", "tracing"],
+  "services/data-stream": ["data", "errors", "hub", "recipe", "rpc", "service-kit", "tracing"],
   "services/checkpoint-store": ["errors", "rpc", "service-kit"],
   "services/trainer": [
     "adapter",

@@ -4,5 +4,5 @@ export { Dataset, type DatasetOptions } from "./dataset.js";
 export { countKey, describeDataset, microBatchesPerEpoch, type DatasetCount } from "./describe.js";
 export * from "./limits.js";
 export { microBatches, type Cursor, type MicroBatch, type StreamOptions } from "./micro-batches.js";
-export { checkDataRecipe, type DataRecipe, type EncodeOptions, type Encoder } from "./recipe.js";
+export { type DataRecipe, type EncodeOptions, type Encoder } from "./recipe.js";
 export { messagesOf, type ChatMessage } from "./row-content.js";

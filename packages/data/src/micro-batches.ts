@@ -8,10 +8,10 @@
  * - Memory does not grow with the data: see limits.ts.
  */
 import { GradpoolError } from "@gradpool/errors";
+import { MAX_MICRO_BATCH_TOKENS } from "@gradpool/recipe";
 import type { Dataset, FilePlace } from "./dataset.js";
 import { epochRows } from "./epoch-rows.js";
-import { MAX_MICRO_BATCH_TOKENS } from "./limits.js";
-import { checkDataRecipe, type DataRecipe, type Encoder } from "./recipe.js";
+import type { DataRecipe, Encoder } from "./recipe.js";
 import { cutSequences, packedSequences, type Sequence, type SequencePlace } from "./sequences.js";
 
 /** A place between two micro-batches; small whatever the data. Its file and offsets are those of the first source. */
@@ -61,8 +61,7 @@ export interface StreamOptions {
 }
 
 /**
- * The micro-batches of all epochs, in order. Errors: `invalid_argument` for a recipe or row that
- * cannot be used, `failed_precondition` for a data set without rows, a cursor of other data, or a file
+ * The micro-batches of all epochs, in order. Errors: `invalid_argument` for a row that cannot be used, `failed_precondition` for a data set without rows, a cursor of other data, or a file
  * that changed; and the encoder's own.
  */
 export async function* microBatches(
@@ -71,7 +70,6 @@ export async function* microBatches(
   encoder: Encoder,
   { epochs, cursor, signal }: StreamOptions,
 ): AsyncGenerator<MicroBatch> {
-  checkDataRecipe(recipe);
   if (epochs < 1) throw new GradpoolError("invalid_argument", `epochs is ${epochs}, but must be at least 1`);
   if (cursor && cursor.datasetHash !== dataset.hash) {
     const advice = "go on with the data as it was, or start a new run";

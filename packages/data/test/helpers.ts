@@ -26,8 +26,11 @@ export class ByteEncoder implements Encoder {
   }
 }
 
-export const RECIPE: DataRecipe = {
+export const RECIPE = {
   textColumn: "content",
+  promptColumn: "",
+  completionColumn: "",
+  messagesColumn: "",
   maxLength: 8,
   batchSize: 2,
   appendEos: true,
@@ -35,7 +38,7 @@ export const RECIPE: DataRecipe = {
   shuffleBuffer: 0,
   seed: 7,
   maxRows: 0,
-};
+} as DataRecipe;
 
 export const neverAborted = new AbortController().signal;
 

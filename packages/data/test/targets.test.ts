@@ -199,11 +199,4 @@ describe("prompts and completions", () => {
       assert.equal(microBatch!.targetTokens, 3);
     });
   });
-
-  it("are refused by halves", async () => {
-    const refused = { code: "invalid_argument", message: /completion_column is "", but must be given together/ };
-    await assert.rejects(streamOf(["synthetic"], { promptColumn: "p" }), refused);
-    const both = { code: "invalid_argument", message: /messages_column is "m", but must be unset/ };
-    await assert.rejects(streamOf(["synthetic"], { ...COLUMNS, messagesColumn: "m" }), both);
-  });
 });

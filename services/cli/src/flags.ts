@@ -1,8 +1,8 @@
 /** Values of flags: what is accepted, and how it is refused. */
 import { isModulePattern } from "@gradpool/adapter";
+import { RECIPE_FIELDS, type FieldKind, type FieldValue, type RecipeField } from "@gradpool/recipe";
 import { parseDevice, type DeviceRequest } from "@gradpool/runtime";
 import { InvalidArgumentError, Option, type Command } from "commander";
-import { defaultOf, RECIPE_FLAGS, type FlagKind, type RecipeFlag } from "./recipe-flags.js";
 import { UsageError } from "./usage-error.js";
 
 export function integer(text: string): number {
@@ -127,7 +127,7 @@ function patternValues(text: string, previous: Readonly<Record<string, number>> 
   return values;
 }
 
-const PARSERS: Record<FlagKind, ((text: string) => unknown) | undefined> = {
+const PARSERS: Record<FieldKind, ((text: string) => unknown) | undefined> = {
   integer,
   number: number(),
   boolean,
@@ -137,7 +137,7 @@ const PARSERS: Record<FlagKind, ((text: string) => unknown) | undefined> = {
   patterns: undefined,
 };
 
-const PLACEHOLDERS: Record<FlagKind, string> = {
+const PLACEHOLDERS: Record<FieldKind, string> = {
   integer: "<n>",
   number: "<x>",
   boolean: "[true|false]",
@@ -147,15 +147,14 @@ const PLACEHOLDERS: Record<FlagKind, string> = {
   patterns: "<pattern=n...>",
 };
 
-/** Adds the recipe's flags, or those of the given names. Values that are not given stay undefined: recipeFrom knows the defaults. */
-export function addRecipeFlags(command: Command, names?: readonly string[]): Command {
-  for (const flag of RECIPE_FLAGS) if (names?.includes(flag.name) ?? true) command.addOption(recipeOption(flag));
+/** Adds the recipe's flags, or `some` of them. Values that are not given stay undefined: recipeFrom knows the defaults. */
+export function addRecipeFlags(command: Command, some = RECIPE_FIELDS): Command {
+  for (const field of some) command.addOption(recipeOption(field));
   return command;
 }
 
-function recipeOption(flag: RecipeFlag): Option {
-  const { name, kind, help } = flag;
-  const option = new Option(`--${name} ${PLACEHOLDERS[kind]}`, `${help}${shownDefault(flag)}`);
+function recipeOption({ name, kind, help, default: value }: RecipeField): Option {
+  const option = new Option(`--${name} ${PLACEHOLDERS[kind]}`, `${help}${shownDefault(value)}`);
   option.helpGroup("Recipe:");
   if (kind === "list") return option.argParser(commaSeparated);
   if (kind === "patterns") return option.argParser(patternValues);
@@ -163,10 +162,14 @@ function recipeOption(flag: RecipeFlag): Option {
   return parser ? option.argParser(parser) : option;
 }
 
-function shownDefault(flag: RecipeFlag): string {
-  const value = defaultOf(flag);
-  const isSmall = typeof value === "number" && value !== 0 && Math.abs(value) < 1e-3;
-  const text =
-    typeof value === "object" ? Object.values(value).join(",") : isSmall ? value.toExponential() : String(value);
+function shownDefault(value: FieldValue): string {
+  const text = valueText(value);
   return text === "" ? "" : ` (default: ${text})`;
+}
+
+/** As one writes it on the command line. */
+export function valueText(value: FieldValue): string {
+  if (typeof value === "object") return Object.values(value).join(",");
+  const isSmall = typeof value === "number" && value !== 0 && Math.abs(value) < 1e-3;
+  return isSmall ? value.toExponential() : String(value);
 }

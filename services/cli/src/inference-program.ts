@@ -4,6 +4,7 @@ import { contextFor, HELP_TAIL, jsonOption, type ProgramOptions } from "./comman
 import { evaluate, type EvalFlags } from "./commands/eval.js";
 import { exportModel, type ExportFlags } from "./commands/export.js";
 import { sample, type SampleFlags } from "./commands/sample.js";
+import { RECIPE_FIELDS } from "@gradpool/recipe";
 import { addRecipeFlags, address, atLeast, number } from "./flags.js";
 
 const SAMPLE_HELP = `
@@ -82,10 +83,7 @@ export function addSample(program: Command, options: ProgramOptions): void {
 }
 
 /** Those that decide what is read and how: shuffling and training do not matter here. */
-const EVAL_RECIPE_FLAGS = [
-  ...["max_length", "batch_size", "text_column", "prompt_column", "completion_column", "messages_column"],
-  ...["dataset_weights", "dataset_config", "dataset_split", "append_eos", "packing", "pad_token", "seed"],
-];
+const EVAL_FIELDS = RECIPE_FIELDS.filter(({ readBy, forTraining }) => readBy.includes("data") && !forTraining);
 
 export function addEval(program: Command, options: ProgramOptions): void {
   const command = program.command("eval").description("loss per token and perplexity of a model on rows of data");
@@ -93,8 +91,8 @@ export function addEval(program: Command, options: ProgramOptions): void {
     "--dataset <sources...>",
     "files, folders, globs, data sets of the hub, or synthetic",
   );
-  addRecipeFlags(command, EVAL_RECIPE_FLAGS)
-    .addOption(new Option("--max_rows <n>", "use at most so many rows; 0: all").argParser(atLeast(0)).default(0))
+  addRecipeFlags(command, EVAL_FIELDS)
+    .addOption(new Option("--max_rows <n>", "use at most this many rows; 0: all").argParser(atLeast(0)).default(0))
     .addHelpText("after", EVAL_EXAMPLES)
     .action((flags: EvalFlags & { json?: boolean }) =>
       evaluate(flags, contextFor(flags, options, ["model_id", "dataset"])),

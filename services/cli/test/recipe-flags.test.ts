@@ -1,13 +1,19 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { Command } from "commander";
-import { defaultRecipe } from "@gradpool/recipe";
+import {
+  defaultRecipe,
+  RECIPE_FIELDS,
+  recipeFrom,
+  recipeValues,
+  type FieldKind,
+  type FieldValue,
+} from "@gradpool/recipe";
 import { addRecipeFlags } from "../src/flags.js";
-import { defaultOf, flagValues, RECIPE_FLAGS, recipeFrom, type FlagKind, type FlagValue } from "../src/recipe-flags.js";
 import { oneSpelling } from "../src/spelling.js";
 
-const BOOLEANS = RECIPE_FLAGS.filter(({ kind }) => kind === "boolean").map(({ name }) => name);
-const KNOWN = { names: new Set(RECIPE_FLAGS.map(({ name }) => name)), booleans: new Set(BOOLEANS) };
+const BOOLEANS = RECIPE_FIELDS.filter(({ kind }) => kind === "boolean").map(({ name }) => name);
+const KNOWN = { names: new Set(RECIPE_FIELDS.map(({ name }) => name)), booleans: new Set(BOOLEANS) };
 
 function recipeOf(...argv: string[]) {
   const command = addRecipeFlags(new Command())
@@ -18,7 +24,7 @@ function recipeOf(...argv: string[]) {
 }
 
 /** A value that is no flag's default, as text and as it should arrive. */
-const OTHER: Record<FlagKind, [string, FlagValue]> = {
+const OTHER: Record<FieldKind, [string, FieldValue]> = {
   integer: ["17", 17],
   number: ["2.5e-3", 0.0025],
   boolean: ["", false],
@@ -36,33 +42,33 @@ describe("the table of recipe flags", () => {
   test("has one flag for each field of the recipe", () => {
     const { lora, ...rest } = defaultRecipe();
     const fields = [...Object.keys(rest), ...Object.keys(lora ?? {}).map((key) => `lora.${key}`)].sort();
-    const flags = RECIPE_FLAGS.map(({ field }) => (field.of === "lora" ? `lora.${field.key}` : field.key)).sort();
+    const flags = RECIPE_FIELDS.map(({ key, ofLora }) => (ofLora ? `lora.${key}` : key)).sort();
     assert.deepEqual(flags, fields);
   });
 
-  for (const flag of RECIPE_FLAGS) {
+  for (const flag of RECIPE_FIELDS) {
     const kebab = flag.name.replaceAll("_", "-");
-    const wanted = flag.kind === "boolean" ? defaultOf(flag) !== true : OTHER[flag.kind][1];
+    const wanted = flag.kind === "boolean" ? flag.default !== true : OTHER[flag.kind][1];
     const text = flag.kind === "boolean" ? String(wanted) : OTHER[flag.kind][0];
     test(`--${flag.name} and --${kebab} set it, and nothing else`, () => {
-      const expected = { ...flagValues(defaultRecipe()), [flag.name]: wanted };
+      const expected = { ...recipeValues(defaultRecipe()), [flag.name]: wanted };
       for (const argv of [
         [`--${flag.name}`, text],
         [`--${kebab}`, text],
         [`--${flag.name}=${text}`],
         [`--${kebab}=${text}`],
       ]) {
-        assert.deepEqual(flagValues(recipeOf(...argv)), expected, argv.join(" "));
+        assert.deepEqual(recipeValues(recipeOf(...argv)), expected, argv.join(" "));
       }
     });
   }
 
   for (const name of BOOLEANS) {
     test(`--${name} alone is true, --no_${name} is false`, () => {
-      assert.equal(flagValues(recipeOf(`--${name}`))[name], true);
-      assert.equal(flagValues(recipeOf(`--${name}`, "--epochs", "2"))[name], true);
-      assert.equal(flagValues(recipeOf(`--no_${name}`))[name], false);
-      assert.equal(flagValues(recipeOf(`--no-${name.replaceAll("_", "-")}`))[name], false);
+      assert.equal(recipeValues(recipeOf(`--${name}`))[name], true);
+      assert.equal(recipeValues(recipeOf(`--${name}`, "--epochs", "2"))[name], true);
+      assert.equal(recipeValues(recipeOf(`--no_${name}`))[name], false);
+      assert.equal(recipeValues(recipeOf(`--no-${name.replaceAll("_", "-")}`))[name], false);
     });
   }
 

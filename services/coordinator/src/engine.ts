@@ -1,6 +1,7 @@
 /** Where the core meets the world: what takes time runs on its own and reports back with an event. */
 import { setTimeout as delay } from "node:timers/promises";
 import { GradpoolError } from "@gradpool/errors";
+import type { CheckedRecipe } from "@gradpool/recipe";
 import { RunState, type Run, type RunSpec } from "@gradpool/rpc";
 import type { Logger } from "@gradpool/service-kit";
 import { activeTraceparent, inSpan } from "@gradpool/tracing";
@@ -9,7 +10,7 @@ import { ON_REQUEST } from "./core/runs.js";
 import { EventLoop, type EventLoopOptions, type Happening } from "./event-loop.js";
 import { Refusals } from "./events/refusals.js";
 import { OUTCOMES, recordOf } from "./record-of.js";
-import { completeRecipe, MAX_UNFINISHED_RUNS, type RecordedChange, type RunRegistry } from "./run-registry.js";
+import { MAX_UNFINISHED_RUNS, type RecordedChange, type RunRegistry } from "./run-registry.js";
 import { ActiveRun } from "./runs/active-run.js";
 import type { Runtime } from "./runs/start.js";
 import type { MicroBatchResult } from "./runs/training.js";
@@ -78,7 +79,7 @@ export class Engine implements AsyncDisposable {
     for (const { run } of this.#options.registry.unfinished) {
       const paused = run.state === RunState.RUN_STATE_PAUSED && run.pausedBecause === ON_REQUEST;
       this.#options.log.info({ runId: run.runId, step: run.step, paused }, "taking up a run");
-      void this.happen(() => this.#submitted(run, paused));
+      void this.happen(() => this.#submitted(run, paused, undefined));
     }
   }
 
@@ -88,9 +89,9 @@ export class Engine implements AsyncDisposable {
     const traceparent = activeTraceparent();
     try {
       await this.happen(() => {
-        const run = this.#options.registry.newRun(spec, traceparent);
+        const { run, recipe } = this.#options.registry.newRun(spec, traceparent);
         ({ runId } = run);
-        const { event } = this.#submitted(run, false);
+        const { event } = this.#submitted(run, false, recipe);
         return { ...(event && { event }), changes: [{ type: "run", run }, ...changes(runId)] };
       });
     } catch (error) {
@@ -137,10 +138,9 @@ export class Engine implements AsyncDisposable {
     await delay(this.#options.drainMs, undefined, { signal: this.#quiet.signal }).catch(() => {});
   }
 
-  #submitted(run: Run, paused: boolean): Happening {
+  #submitted(run: Run, paused: boolean, recipe: CheckedRecipe | undefined): Happening {
     const { runId } = run;
     const { registry, services, recoveryMs, log } = this.#options;
-    const recipe = completeRecipe(run.spec as RunSpec);
     const active = new ActiveRun({
       ...{ run, recipe, services, recoveryMs },
       onDoing: (doing) => registry.get(runId).tell(doing),

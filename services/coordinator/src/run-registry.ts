@@ -1,10 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { GradpoolError } from "@gradpool/errors";
-import { checkRecipe } from "@gradpool/recipe";
+import type { CheckedRecipe } from "@gradpool/recipe";
 import {
   RunState,
   type Evaluation,
-  type Recipe,
   type Run,
   type RunLogEntry,
   type RunSpec,
@@ -18,8 +17,8 @@ import { eventOfChange, eventsOfRun } from "./events/run-events.js";
 import { linesOfChange, linesOfRun, type LogLine } from "./run-log.js";
 import { isSampled, traceIdOf } from "@gradpool/tracing";
 import { bestOf } from "./runs/evaluations.js";
-import type { CompleteRecipe } from "./runs/prepare.js";
 import { hasEnded, RunRecord } from "./runs/run-record.js";
+import { specRecipe } from "./runs/spec.js";
 import type { Change, RunStore } from "./store/run-store.js";
 
 /** Runs that have ended whose steps stay in memory; those of others are read from the store. */
@@ -100,13 +99,13 @@ export class RunRegistry {
   }
 
   /**
-   * A new run for `spec`, submitted in the span `traceparent`, to be recorded. Errors: `invalid_argument`,
+   * A new run for `spec`, submitted in the span `traceparent`, to be recorded, and its recipe. Errors: `invalid_argument`,
    * `failed_precondition` when another run writes into the same folder, and `resource_exhausted` when too many have
    * not ended.
    */
-  newRun(spec: RunSpec | undefined, traceparent: string): Run {
+  newRun(spec: RunSpec | undefined, traceparent: string): { run: Run; recipe: CheckedRecipe } {
     if (!spec) throw new GradpoolError("invalid_argument", "spec is missing");
-    completeRecipe(spec);
+    const recipe = specRecipe(spec);
     const { unfinished } = this;
     if (unfinished.length >= MAX_UNFINISHED_RUNS) {
       const problem = `${MAX_UNFINISHED_RUNS} runs have not ended, and the pool takes no more`;
@@ -117,7 +116,7 @@ export class RunRegistry {
       const problem = `output_dir ${spec.outputDir} is in use by ${run.runId}`;
       throw new GradpoolError("failed_precondition", `${problem}; choose another output_dir, or cancel that run`);
     }
-    return {
+    const run: Run = {
       runId: newRunId(),
       spec,
       state: RunState.RUN_STATE_QUEUED,
@@ -143,6 +142,7 @@ export class RunRegistry {
       traceId: isSampled(traceparent) ? traceIdOf(traceparent) : "",
       traceparent,
     };
+    return { run, recipe };
   }
 
   /** Records all of it or nothing, and what it tells (I6); from then on everyone sees it. */
@@ -232,39 +232,6 @@ const afterSteps = ({ steps, evaluations }: Change & { type: "steps" }): Partial
   bestEvaluation: bestOf(evaluations),
   tokens: steps.reduce((sum, { tokens }) => sum + tokens, 0),
 });
-
-/** The spec's recipe, checked. Errors: `invalid_argument`. */
-export function completeRecipe({
-  modelId,
-  dataset,
-  evalDataset,
-  outputDir,
-  recipe,
-  ...resume
-}: RunSpec): CompleteRecipe {
-  const missing = (field: string) => new GradpoolError("invalid_argument", `${field} is missing`);
-  if (!modelId) throw missing("model_id");
-  if (dataset.length === 0) throw missing("dataset");
-  if (!outputDir) throw missing("output_dir");
-  if (!recipe) throw missing("recipe");
-  if ((resume.resumeIfExists || resume.resumeWeightsOnly) && !resume.resumeFrom) {
-    const flag = resume.resumeIfExists ? "resume_if_exists" : "resume_weights_only";
-    throw new GradpoolError("invalid_argument", `${flag} needs resume_from: a checkpoint folder, or "latest"`);
-  }
-  checkRecipe(recipe);
-  const field = evaluationField(recipe);
-  if (field && evalDataset.length === 0) {
-    throw new GradpoolError("invalid_argument", `${field} needs eval_dataset: the held-out data`);
-  }
-  return { ...(recipe as CompleteRecipe), dtype: recipe.dtype || "float32" };
-}
-
-/** What the recipe asks for that only evaluations give. */
-function evaluationField({ evalEvery, loadBestModelAtEnd, earlyStoppingPatience }: Recipe): string | undefined {
-  if (loadBestModelAtEnd) return "load_best_model_at_end";
-  if (earlyStoppingPatience > 0) return "early_stopping_patience";
-  return evalEvery > 0 ? "eval_every" : undefined;
-}
 
 /** Sorts by time of submission. */
 const newRunId = () => `run-${Date.now().toString(36)}-${randomBytes(3).toString("hex")}`;

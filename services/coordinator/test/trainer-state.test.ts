@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { defaultRecipe } from "@gradpool/recipe";
-import { LoraRecipe } from "@gradpool/rpc";
-import { differences, recipeJson, type Receipt } from "../src/runs/trainer-state.js";
+import { checkedRecipe, defaultRecipe, recipeJson } from "@gradpool/recipe";
+import { differences, type Receipt } from "../src/runs/trainer-state.js";
 
 const RECEIPT: Receipt = {
   model: "m",
@@ -16,8 +15,7 @@ const RECEIPT: Receipt = {
 };
 
 test("a checkpoint that does not know a field had what was before the field", () => {
-  const base = defaultRecipe();
-  const recipe = { ...base, lora: base.lora ?? LoraRecipe.fromPartial({}) };
+  const recipe = checkedRecipe(defaultRecipe());
   const { dtype: _, lora, ...others } = recipeJson(recipe);
   const { use_dora: __, ...otherLora } = lora as Record<string, unknown>;
   const older = { recipe: { ...others, lora: otherLora }, receipt: RECEIPT };

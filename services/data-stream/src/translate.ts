@@ -1,6 +1,7 @@
-import { checkDataRecipe, type DataRecipe, type MicroBatch as DataMicroBatch } from "@gradpool/data";
+import type { DataRecipe, MicroBatch as DataMicroBatch } from "@gradpool/data";
 import { GradpoolError } from "@gradpool/errors";
 import type { DatasetSelection } from "@gradpool/hub";
+import { checkedRecipe, recipeOfDataset } from "@gradpool/recipe";
 import type { DatasetSpec, MicroBatch, TokenizerRef } from "@gradpool/rpc";
 
 export interface RequestedDataset {
@@ -16,13 +17,14 @@ export interface RequestedDataset {
 /** Errors: `invalid_argument`. */
 export function requestedDataset(spec: DatasetSpec | undefined): RequestedDataset {
   if (!spec) throw new GradpoolError("invalid_argument", "dataset is missing; fill in every field of it");
-  const { sources, sourceWeights, tokenizer, config, split, ...recipe } = spec;
+  const { sources, tokenizer, maxRows } = spec;
   if (!tokenizer)
     throw new GradpoolError("invalid_argument", "dataset.tokenizer is missing; name the model's tokenizer");
-  checkDataRecipe(recipe);
-  const weights = sourceWeights.length > 0 ? sourceWeights : undefined;
+  const recipe = checkedRecipe(recipeOfDataset(spec));
+  const { datasetWeights, datasetConfig: config, datasetSplit: split } = recipe;
+  const weights = datasetWeights.length > 0 ? datasetWeights : undefined;
   const selection = { ...(config && { config }), ...(split && { split }) };
-  return { sources, weights, selection, recipe, tokenizer };
+  return { sources, weights, selection, recipe: { ...recipe, maxRows }, tokenizer };
 }
 
 export function microBatchMessage(microBatch: DataMicroBatch): MicroBatch {

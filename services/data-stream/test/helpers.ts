@@ -63,6 +63,8 @@ export const SPEC: DatasetSpec = {
   config: "",
   split: "",
   sourceWeights: [],
+  // As a client from before the field sends it.
+  recipe: undefined,
 };
 
 export async function collect<T>(values: AsyncIterable<T>): Promise<T[]> {

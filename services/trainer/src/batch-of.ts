@@ -5,16 +5,7 @@ import type { ComputeTask } from "./compute-messages.js";
 
 type BatchTask = Pick<
   ComputeTask,
-  | "rows"
-  | "rowLength"
-  | "ids"
-  | "lengths"
-  | "targetMask"
-  | "loraR"
-  | "loraScaling"
-  | "loraDropout"
-  | "ownRanks"
-  | "ownScalings"
+  "rows" | "rowLength" | "ids" | "lengths" | "targetMask" | "recipe" | "loraScaling" | "ownRanks" | "ownScalings"
 >;
 
 /**
@@ -26,8 +17,9 @@ export function batchOf(
   model: Pick<ModelDescription, "vocabSize" | "maxPositions">,
   padRow: boolean,
 ): Batch {
-  const { rows, rowLength, ids: bytes, lengths, targetMask, loraDropout } = task;
-  const ranks = [task.loraR, ...Object.values(task.ownRanks)];
+  const { rows, rowLength, ids: bytes, lengths, targetMask } = task;
+  const { r, dropout } = task.recipe.lora;
+  const ranks = [r, ...Object.values(task.ownRanks)];
   const scalings = [task.loraScaling, ...Object.values(task.ownScalings)];
   check(rows >= 1 && rowLength >= 1, `it has ${rows} rows of ${rowLength} tokens`);
   check(
@@ -50,7 +42,7 @@ export function batchOf(
   const stray = ids.find((id) => id < 0 || id >= vocabSize);
   check(stray === undefined, `token id ${stray} lies outside of the model's ${vocabSize}`);
   check(Math.min(...ranks) >= 1, "its LoRA rank is 0");
-  check(loraDropout >= 0 && loraDropout < 1, `its LoRA dropout is ${loraDropout}`);
+  check(dropout >= 0 && dropout < 1, `its LoRA dropout is ${dropout}`);
   const wrong = scalings.find((scaling) => !Number.isFinite(scaling));
   check(wrong === undefined, `its LoRA scaling is ${wrong}`);
   return { rows, rowLength, ids, lengths, targetMask };

@@ -1,7 +1,7 @@
 /** What the main thread and the compute thread say to each other. Buffers are transferred, never copied. */
 import type { ModelPlaces } from "@gradpool/model-source";
 import type { MessagePort } from "node:worker_threads";
-import type { BaseModel } from "@gradpool/rpc";
+import type { BaseModel, LoraRecipe, Recipe } from "@gradpool/rpc";
 import type { ErrorCode } from "@gradpool/errors";
 import type { SessionOptions } from "@gradpool/runtime";
 
@@ -10,22 +10,16 @@ export interface ComputeTask {
   base: BaseModel;
   /** As in the adapter's "adapter" message. */
   adapterId: number;
-  loraR: number;
+  /** How to compute: the fields of adapter, graph and seed count. */
+  recipe: Recipe & { lora: LoraRecipe };
+  /** Multiplies B·A·x. */
   loraScaling: number;
-  loraDropout: number;
-  modelDropout: boolean;
-  gradientCheckpointing: boolean;
-  /** The adapter has DoRA's magnitude vectors. */
-  useDora: boolean;
-  /** "float16": the base's weights are rounded to it. */
-  dtype: string;
   /** What the gradients are multiplied by; 0 and 1: by nothing. */
   lossScale: number;
   /** Of modules that have others, by full name. */
   ownRanks: Readonly<Record<string, number>>;
   ownScalings: Readonly<Record<string, number>>;
-  /** What the dropout masks follow from. */
-  seed: number;
+  /** What the dropout masks follow from, with the recipe's seed. */
   step: number;
   microBatch: number;
   /** B. */

@@ -31,13 +31,15 @@ const sessions = new SessionCache({
 });
 
 function adapterOf(task: ComputeTask, targets: readonly AdaptedModule[]): Adapter {
-  const ranked = targets.map((module) => ({ ...module, r: task.ownRanks[module.name] ?? task.loraR }));
+  const ranked = targets.map((module) => ({ ...module, r: task.ownRanks[module.name] ?? task.recipe.lora.r }));
   const tensors = adapters.get(task.adapterId, ranked);
   return { tensors, scaling: task.loraScaling, ownScalings: new Map(Object.entries(task.ownScalings)) };
 }
 
+const variantOf = ({ recipe: { lora, dtype } }: ComputeTask) => ({ useDora: lora.useDora, dtype });
+
 async function evaluate(task: ComputeTask): Promise<ComputeResult> {
-  const { session, source, targets } = await sessions.getForLoss(task.base, task);
+  const { session, source, targets } = await sessions.getForLoss(task.base, variantOf(task));
   const batch = batchOf(task, source.model.description, task.base.padRow);
   const adapter = adapterOf(task, targets);
   const startedAt = performance.now();
@@ -46,14 +48,14 @@ async function evaluate(task: ComputeTask): Promise<ComputeResult> {
 }
 
 async function compute(task: ComputeTask): Promise<ComputeResult> {
-  const { modelDropout, gradientCheckpointing } = task;
-  const options = { dropout: task.loraDropout > 0, modelDropout, gradientCheckpointing };
-  const { session, source, targets } = await sessions.get(task.base, options, task);
+  const { lora, seed, modelDropout, gradientCheckpointing } = task.recipe;
+  const options = { dropout: lora.dropout > 0, modelDropout, gradientCheckpointing };
+  const { session, source, targets } = await sessions.get(task.base, options, variantOf(task));
   const batch = batchOf(task, source.model.description, task.base.padRow);
-  const { loraDropout: probability, seed, step, microBatch } = task;
+  const { step, microBatch } = task;
   const adapter = adapterOf(task, targets);
   const startedAt = performance.now();
-  const key = { probability, seed, step, microBatch };
+  const key = { probability: lora.dropout, seed, step, microBatch };
   const { lossSum, targetTokens, gradients } = await session.run(batch, adapter, key, task.lossScale || 1);
   const computeMs = performance.now() - startedAt;
   return { lossSum, targetTokens, gradients: writeSafetensors(gradients), computeMs };

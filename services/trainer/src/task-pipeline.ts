@@ -3,7 +3,7 @@
  * fetched and the previous one's result is pushed, so that transfers overlap computing.
  */
 import { GradpoolError } from "@gradpool/errors";
-import type { MicroBatchTask, ResultHeader, TaskFailed } from "@gradpool/rpc";
+import { LoraRecipe, Recipe, type MicroBatchTask, type ResultHeader, type TaskFailed } from "@gradpool/rpc";
 import type { Logger } from "@gradpool/service-kit";
 import type { AdapterCache } from "./adapter-cache.js";
 import type { ComputeResult, ComputeTask } from "./compute-messages.js";
@@ -175,5 +175,19 @@ function computeTask(task: MicroBatchTask, adapterId: number): ComputeTask {
   if (!base) throw new GradpoolError("invalid_argument", `task ${taskId} names no base model; submit the run again`);
   // Buffers of their own, which can be given away.
   const [ids, targetMask] = [new Uint8Array(task.ids), new Uint8Array(task.targetMask)];
-  return { ...task, base, adapterId, ids, targetMask };
+  return { ...task, base, recipe: recipeOf(task), adapterId, ids, targetMask };
+}
+
+/** A coordinator from before tasks carried the recipe sends its fields one by one. */
+function recipeOf({
+  recipe,
+  loraR: r,
+  loraDropout: dropout,
+  useDora,
+  ...fields
+}: MicroBatchTask): ComputeTask["recipe"] {
+  if (recipe?.lora) return { ...recipe, lora: recipe.lora };
+  const { seed, modelDropout, gradientCheckpointing, dtype } = fields;
+  const lora = LoraRecipe.fromPartial({ r, dropout, useDora });
+  return { ...Recipe.fromPartial({ seed, modelDropout, gradientCheckpointing, dtype }), lora };
 }

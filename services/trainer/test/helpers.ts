@@ -62,6 +62,8 @@ export function taskOf(taskId: string, changes: Partial<MicroBatchTask> = {}): M
     targetMask: new Uint8Array(),
     evaluate: false,
     traceparent: "",
+    // As a coordinator from before the field sends it.
+    recipe: undefined,
     ...changes,
   };
 }

@@ -3,7 +3,6 @@ import { availableParallelism } from "node:os";
 import { setImmediate } from "node:timers/promises";
 import { microBatches } from "@gradpool/data";
 import { GradpoolError } from "@gradpool/errors";
-import { rowsOf } from "@gradpool/recipe";
 import { LossSession } from "@gradpool/runtime";
 import type { CommandContext } from "../command-context.js";
 import { adapterOf } from "../inference/adapter-place.js";
@@ -41,7 +40,7 @@ export async function evaluate(flags: EvalFlags, context: CommandContext): Promi
     { threads: flags.threads ?? availableParallelism() },
   );
   let [rows, tokens, lossSum] = [0, 0, 0];
-  const rule = { ...rowsOf(recipe), maxRows: flags.max_rows };
+  const rule = { ...recipe, maxRows: flags.max_rows };
   const batches = microBatches(dataset, rule, encoderOf(tokenizer), { epochs: 1, signal });
   for await (const batch of batches) {
     const result = await session.run(batch, adapter);

@@ -1,9 +1,9 @@
 /** gradpool run get: all that is known of a run. */
+import { recipeValues } from "@gradpool/recipe";
 import type { Run } from "@gradpool/rpc";
 import type { CommandContext } from "../command-context.js";
 import { Pool } from "../runs/pool.js";
 import { runJson, stateName } from "../runs/run-json.js";
-import { flagValues } from "../recipe-flags.js";
 import { evaluationText, resumedText } from "../runs/run-text.js";
 import { count, facts, localTime, trainableParameters } from "../terminal/format.js";
 
@@ -42,7 +42,7 @@ function factsOf(run: Run): [string, string][] {
     ["submitted", run.submittedAt && localTime(run.submittedAt)],
     ["started", run.startedAt && localTime(run.startedAt)],
     ["ended", run.endedAt && localTime(run.endedAt)],
-    ["recipe", spec?.recipe && recipeText(flagValues(spec.recipe))],
+    ["recipe", spec?.recipe && recipeText(recipeValues(spec.recipe))],
   ];
   return entries.filter((entry): entry is [string, string] => entry[1] !== undefined);
 }

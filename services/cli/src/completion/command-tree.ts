@@ -1,6 +1,6 @@
 /** Commands and flags as completion scripts need them, read off the program itself. */
 import type { Command, Option } from "commander";
-import { LR_SCHEDULERS } from "@gradpool/recipe";
+import { fieldNamed } from "@gradpool/recipe";
 import { boolean } from "../flags.js";
 import { PICTURE_FORMATS, PLOTTED } from "../commands/run-plot.js";
 import { OUTPUT_FORMATS } from "../terminal/output.js";
@@ -40,14 +40,14 @@ export function commandTree(program: Command, path: readonly string[] = []): Com
 /** Of flags whose parser knows the words, and not commander. */
 const VALUES: Record<string, readonly string[]> = {
   output: OUTPUT_FORMATS,
-  lr_scheduler: LR_SCHEDULERS,
   device: ["auto", "cpu", "cuda"],
   what: PLOTTED,
   format: PICTURE_FORMATS,
 };
 
 function flagOf(option: Option): CompletedFlag {
-  const values = option.parseArg === boolean ? ["true", "false"] : (VALUES[option.name()] ?? option.argChoices ?? []);
+  const words = VALUES[option.name()] ?? fieldNamed(option.name())?.words ?? option.argChoices ?? [];
+  const values = option.parseArg === boolean ? ["true", "false"] : words;
   return {
     name: option.long ?? `--${option.name()}`,
     help: option.description,

@@ -3,6 +3,7 @@ import { adaptedModules, ownScalings } from "@gradpool/adapter";
 import { downloadText, openModel, type ModelPlaces, type OpenOptions } from "@gradpool/model-source";
 import { selectTargets } from "@gradpool/models";
 import { GradpoolError } from "@gradpool/errors";
+import { heldOut } from "@gradpool/recipe";
 import type { Recipe, RunSpec } from "@gradpool/rpc";
 import { openDataset } from "./open-dataset.js";
 import { LATEST } from "./run-spec.js";
@@ -28,8 +29,7 @@ export async function preflight(
     throw new GradpoolError("invalid_argument", `${problem}; lower --max_length`);
   }
   await openDataset(spec.dataset, recipe, models.hub, signal);
-  if (spec.evalDataset.length > 0)
-    await openDataset(spec.evalDataset, { ...recipe, datasetWeights: [] }, models.hub, signal);
+  if (spec.evalDataset.length > 0) await openDataset(spec.evalDataset, heldOut(recipe), models.hub, signal);
   await checkResumeFrom(spec);
   return `${description.modelType}, ${description.parameters.toLocaleString("en-US")} parameters`;
 }

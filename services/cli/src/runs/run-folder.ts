@@ -2,6 +2,7 @@
 import { open, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
+import { valuesOfJson } from "@gradpool/recipe";
 import { z } from "zod";
 import type { RunHistory } from "./run-history.js";
 
@@ -49,7 +50,7 @@ export async function readRunFolder(folder: string): Promise<Omit<RunHistory, "n
   const newest = await newestState(folder);
   if (metrics) {
     const { run_id: runId, model_id, dataset, eval_dataset, recipe, steps, evaluations } = metrics;
-    const settings = { model_id, dataset, eval_dataset, ...flagsOf(recipe) };
+    const settings = { model_id, dataset, eval_dataset, ...valuesOfJson(recipe) };
     // A folder may hold checkpoints of several runs.
     const receipt = newest?.run.run_id === runId ? receiptOf(newest) : undefined;
     return { runId, settings, receipt, steps: steps.map(stepOf), evaluations };
@@ -59,7 +60,7 @@ export async function readRunFolder(folder: string): Promise<Omit<RunHistory, "n
     throw new GradpoolError("not_found", `${folder} holds neither metrics.json nor a checkpoint; ${advice}`);
   }
   const { recipe, receipt, steps, evaluations, run } = newest;
-  const settings = { dataset: receipt.dataset, eval_dataset: receipt.eval_dataset, ...flagsOf(recipe) };
+  const settings = { dataset: receipt.dataset, eval_dataset: receipt.eval_dataset, ...valuesOfJson(recipe) };
   const timed = steps.map((step, i) => stepOf({ ...step, seconds: run.seconds[i] }));
   return { runId: run.run_id, settings, receipt: receiptOf(newest), steps: timed, evaluations };
 }
@@ -72,13 +73,6 @@ function stepOf({ learning_rate: learningRate, seconds = NaN, ...step }: z.infer
 function receiptOf({ receipt }: State): Record<string, unknown> {
   const { dataset: _dataset, eval_dataset: _evalDataset, ...hashes } = receipt;
   return hashes;
-}
-
-/** A recipe's fields under the flags' names. */
-function flagsOf({ lora, ...recipe }: Record<string, unknown>): Record<string, unknown> {
-  const flag = (name: string) => (["r", "alpha", "dropout"].includes(name) ? `lora_${name}` : name);
-  const ofLora = Object.entries((lora ?? {}) as object).map(([name, value]) => [flag(name), value as unknown]);
-  return { ...recipe, ...(Object.fromEntries(ofLora) as Record<string, unknown>) };
 }
 
 /** Of the checkpoint with most steps, recovery points included. */

@@ -2,8 +2,8 @@
 import { stat } from "node:fs/promises";
 import { basename, resolve } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
+import { recipeValues } from "@gradpool/recipe";
 import type { Evaluation, StepMetrics } from "@gradpool/rpc";
-import { flagValues } from "../recipe-flags.js";
 import type { Pool } from "./pool.js";
 import { readRunFolder } from "./run-folder.js";
 
@@ -32,7 +32,7 @@ export async function readHistory(named: string, pool: () => Pool, signal: Abort
   const { spec, runId } = run;
   if (!spec?.recipe) throw new Error(`run ${runId} has no recipe`);
   const { modelId, dataset, evalDataset, outputDir } = spec;
-  const settings = { model_id: modelId, dataset, eval_dataset: evalDataset, ...flagValues(spec.recipe) };
+  const settings = { model_id: modelId, dataset, eval_dataset: evalDataset, ...recipeValues(spec.recipe) };
   return { name: named, runId, settings, receipt: await ownReceipt(outputDir, runId), steps, evaluations };
 }
 

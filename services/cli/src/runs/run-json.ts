@@ -1,6 +1,6 @@
 /** Messages as --json shows them: keys in snake_case, times in ISO 8601, states in lower case. */
+import { recipeValues } from "@gradpool/recipe";
 import type { Run, RunSpec, RunState, Trainer, TrainerState } from "@gradpool/rpc";
-import { flagValues } from "../recipe-flags.js";
 
 /** "running" and the like. */
 export const stateName = (state: RunState) => state.replace(/^RUN_STATE_/, "").toLowerCase();
@@ -31,7 +31,7 @@ function specJson(spec: RunSpec) {
   const { modelId, dataset, evalDataset, outputDir, resumeFrom, resumeIfExists, resumeWeightsOnly, recipe } = spec;
   const resume = resumeFrom === "" ? {} : { resumeFrom, resumeIfExists, resumeWeightsOnly };
   const evaluation = evalDataset.length > 0 ? { evalDataset } : {};
-  return { modelId, dataset, ...evaluation, outputDir, ...resume, recipe: recipe && flagValues(recipe) };
+  return { modelId, dataset, ...evaluation, outputDir, ...resume, recipe: recipe && recipeValues(recipe) };
 }
 
 export function trainerJson(trainer: Trainer): Record<string, unknown> {

@@ -2,6 +2,7 @@
 import { stat } from "node:fs/promises";
 import { basename, resolve } from "node:path";
 import { hubRepo } from "@gradpool/hub";
+import { evaluationField } from "@gradpool/recipe";
 import type { Recipe, RunSpec } from "@gradpool/rpc";
 import { absoluteOutputDir } from "@gradpool/service-kit";
 import { checkedRecipeFrom } from "../recipe-flags.js";
@@ -30,13 +31,10 @@ export function runSpecFrom(flags: RunFlags, now: Date): RunSpec & { recipe: Rec
   }
   const outputDir = flags.output_dir ?? defaultOutputDir(flags.model_id, now);
   const evalDataset = flags.eval_dataset ?? [];
-  const needing = EVALUATION_FLAGS.find((flag) => flags[flag] && evalDataset.length === 0);
+  const needing = evalDataset.length === 0 && evaluationField(recipe);
   if (needing) throw new UsageError(`--${needing} says nothing without --eval_dataset; add held-out files`);
   return { modelId: flags.model_id, dataset: flags.dataset, evalDataset, outputDir, ...resumeOf(flags), recipe };
 }
-
-/** Of the recipe's flags those that are about evaluations. */
-const EVALUATION_FLAGS = ["eval_every", "load_best_model_at_end", "early_stopping_patience"] as const;
 
 function resumeOf(flags: RunFlags): Pick<RunSpec, "resumeFrom" | "resumeIfExists" | "resumeWeightsOnly"> {
   const {

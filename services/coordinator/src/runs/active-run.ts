@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { loraScaling } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
+import type { CheckedRecipe } from "@gradpool/recipe";
 import type { Evaluation, MicroBatchTask, ResultHeader, Run, StepMetrics } from "@gradpool/rpc";
 import { absoluteOutputDir } from "@gradpool/service-kit";
 import type { TaskState } from "../core/state.js";
@@ -15,10 +16,11 @@ import type { RunFacts } from "./files.js";
 import type { MicroBatchBuffer } from "./micro-batch-buffer.js";
 import { fillBuffer } from "./micro-batch-stream.js";
 import { Patience } from "./patience.js";
-import { enoughEpochs, prepareRun, type CompleteRecipe } from "./prepare.js";
+import { enoughEpochs, prepareRun } from "./prepare.js";
 import { findingsOf, readyOf, type Findings, type Ready } from "./ready.js";
 import type { CheckpointSource } from "./resume.js";
 import type { Doing } from "./run-record.js";
+import { specRecipe } from "./spec.js";
 import type { Runtime } from "./start.js";
 import { loadTokenizerFiles } from "./tokenizer-files.js";
 import type { MicroBatchResult } from "./training.js";
@@ -41,7 +43,8 @@ export interface RunListener extends Pick<CheckpointsOptions, "onCheckpoint" | "
 export interface ActiveRunOptions extends RunListener {
   /** As it is recorded. */
   run: Run;
-  recipe: CompleteRecipe;
+  /** Undefined: the run was recorded earlier, and its recipe is checked when it is prepared. */
+  recipe: CheckedRecipe | undefined;
   services: Services;
   recoveryMs: number;
 }
@@ -69,7 +72,7 @@ export class ActiveRun {
 
   /** `runtimes`: of the trainers in the pool. Gives what the core and people want to know. Errors: those of prepareRun. */
   async prepare(runtimes: Runtime[]): Promise<Findings> {
-    const { run, recipe, services, onDoing } = this.#options;
+    const { run, recipe = specRecipe(this.#spec), services, onDoing } = this.#options;
     const { signal } = this.#over;
     const prepared = await prepareRun({
       ...{ runId: this.#runId, spec: this.#spec, recipe, services, signal, runtimes },
@@ -124,7 +127,9 @@ export class ActiveRun {
   /** The message that hands a task to a trainer. */
   taskMessage(task: TaskState, { runtime }: TrainerConnection): Omit<MicroBatchTask, "traceparent"> {
     const { prepared, training } = this.#need();
-    const { lora, seed, modelDropout, gradientCheckpointing } = prepared.recipe;
+    const { recipe } = prepared;
+    // Where there are none to leave out, both share a session (I9).
+    const modelDropout = recipe.modelDropout && prepared.source.model.dropouts.length > 0;
     const { rows, rowLength, ids, lengths, targetMask } = this.#bufferOf(task).get(task.step, task.microBatch);
     this.#runtime = runtime;
     return {
@@ -134,21 +139,17 @@ export class ActiveRun {
       microBatch: task.microBatch,
       adapterVersion: task.evaluation ? task.step : task.step - 1,
       base: prepared.base,
-      loraScaling: loraScaling(lora),
-      loraR: lora.r,
-      loraDropout: lora.dropout,
-      seed,
+      recipe: { ...recipe, modelDropout },
+      // These an older trainer reads instead.
+      ...{ loraR: recipe.lora.r, loraDropout: recipe.lora.dropout, useDora: recipe.lora.useDora, modelDropout },
+      ...{ seed: recipe.seed, gradientCheckpointing: recipe.gradientCheckpointing, dtype: recipe.dtype },
+      loraScaling: loraScaling(recipe.lora),
       rows,
       rowLength,
       ids,
       lengths,
       targetMask,
       evaluate: task.evaluation,
-      // Where there are none to leave out, both share a session (I9).
-      modelDropout: modelDropout && prepared.source.model.dropouts.length > 0,
-      gradientCheckpointing,
-      useDora: lora.useDora,
-      dtype: prepared.recipe.dtype,
       lossScale: training.lossScale,
       ownRanks: Object.fromEntries(prepared.targets.flatMap(({ name, r }) => (r === undefined ? [] : [[name, r]]))),
       ownScalings: Object.fromEntries(prepared.ownScalings),

@@ -3,11 +3,12 @@
  * trainer_state.json's `run` and metrics.json have the same bytes whenever the run is repeated (I2).
  */
 import { adapterConfigJson, modelCard, writeAdapter } from "@gradpool/adapter";
+import { recipeJson } from "@gradpool/recipe";
 import type { Cursor, Evaluation, RunSpec, StepMetrics } from "@gradpool/rpc";
 import { writeSafetensors } from "@gradpool/safetensors";
 import type { BestAdapter } from "./best-adapter.js";
 import type { PreparedRun } from "./prepare.js";
-import { receiptOf, recipeJson, snakeKeys, stepJson, trainerStateJson } from "./trainer-state.js";
+import { receiptOf, snakeKeys, stepJson, trainerStateJson } from "./trainer-state.js";
 import { stateTensors, type Training } from "./training.js";
 
 export type Files = Map<string, Uint8Array>;

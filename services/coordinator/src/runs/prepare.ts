@@ -3,12 +3,11 @@ import { adaptedModules, ownScalings, type AdaptedModule, type AdapterTensors } 
 import { GradpoolError } from "@gradpool/errors";
 import { downloadText, float16Weights, openModel, type ModelSource } from "@gradpool/model-source";
 import { selectTargets } from "@gradpool/models";
-import { DRY_RUN_ROWS, DRY_RUN_STEPS, rowsOf } from "@gradpool/recipe";
+import { datasetFields, DRY_RUN_ROWS, DRY_RUN_STEPS, heldOut, type CheckedRecipe } from "@gradpool/recipe";
 import type {
   BaseModel,
   DatasetSpec,
   DescribeDatasetResponse,
-  LoraRecipe,
   Recipe,
   ResumePoint,
   RunSpec,
@@ -19,11 +18,8 @@ import type { CheckpointSource, Resumed } from "./resume.js";
 import type { DatasetHashes } from "./trainer-state.js";
 import { chosenStart, ownStart, type Runtime } from "./start.js";
 
-/** A recipe with its adapter's part, as checkRecipe guarantees it. */
-export type CompleteRecipe = Recipe & { lora: LoraRecipe };
-
 export interface PreparedRun {
-  recipe: CompleteRecipe;
+  recipe: CheckedRecipe;
   source: ModelSource;
   targets: AdaptedModule[];
   /** Scalings of the targets that have another than the adapter. */
@@ -55,7 +51,7 @@ export interface PreparedRun {
 export interface Preparation extends CheckpointSource {
   runId: string;
   spec: RunSpec;
-  recipe: CompleteRecipe;
+  recipe: CheckedRecipe;
   /** What was found when the run was prepared before: it then goes on from what it saved itself. */
   before: Pick<PreparedRun, "rows" | "resumedFrom"> | undefined;
   /** Of the trainers in the pool. */
@@ -85,10 +81,11 @@ export async function prepareRun(preparation: Preparation): Promise<PreparedRun>
   report("loading the tokenizer");
   const tokenizer = await loadTokenizer(source, preparation);
   const padRow = needsPadRow(tokenizer, description.vocabSize);
-  const dataset = datasetOf(spec, recipe, source, tokenizer);
+  const dataset = datasetOf(spec.dataset, recipe, source, tokenizer);
   const base = { source, targets, tokenizer };
   const { own, notes } = await ownStart(preparation, base);
-  const evalDataset = evalDatasetOf(spec, dataset);
+  const { evalDataset: rest } = spec;
+  const evalDataset = rest.length > 0 ? datasetOf(rest, heldOut(recipe), source, tokenizer) : undefined;
   const size = own ?? (await measure(dataset, evalDataset, preparation));
   const { datasetHash, evalDatasetHash } = size;
   const start = own ?? (await chosenStart(preparation, base, { datasetHash, evalDatasetHash }));
@@ -124,22 +121,18 @@ export async function prepareRun(preparation: Preparation): Promise<PreparedRun>
   };
 }
 
-function datasetOf(spec: RunSpec, recipe: Recipe, source: ModelSource, { tokenizerHash }: TokenizerInfo): DatasetSpec {
-  const { padToken, dryRun, datasetWeights, datasetConfig, datasetSplit } = recipe;
+function datasetOf(
+  sources: string[],
+  recipe: CheckedRecipe,
+  source: ModelSource,
+  { tokenizerHash }: TokenizerInfo,
+): DatasetSpec {
   return {
-    ...rowsOf(recipe),
-    sources: spec.dataset,
-    tokenizer: { modelId: source.id, padToken, tokenizerHash },
-    maxRows: dryRun ? DRY_RUN_ROWS : 0,
-    sourceWeights: datasetWeights,
-    config: datasetConfig,
-    split: datasetSplit,
+    ...datasetFields(recipe),
+    sources,
+    tokenizer: { modelId: source.id, padToken: recipe.padToken, tokenizerHash },
+    maxRows: recipe.dryRun ? DRY_RUN_ROWS : 0,
   };
-}
-
-/** Held-out data: read as the training data is, but in its order, as a whole. */
-function evalDatasetOf({ evalDataset: sources }: RunSpec, dataset: DatasetSpec): DatasetSpec | undefined {
-  return sources.length > 0 ? { ...dataset, sources, sourceWeights: [], shuffleBuffer: 0 } : undefined;
 }
 
 /** Converted here, where an error is the run's; trainers elsewhere do it for themselves. */
@@ -179,6 +172,9 @@ interface DatasetSize extends DatasetHashes {
   totalSteps: number;
 }
 
+/** Of a run: what a count of steps in the contract can hold. */
+const MAX_STEPS = 2 ** 32 - 1;
+
 /** Counts the data sets. */
 async function measure(
   dataset: DatasetSpec,
@@ -191,6 +187,7 @@ async function measure(
   const heldOut = evalDataset && (await describe(evalDataset, "the held-out data", preparation));
   const stepsPerEpoch = Math.ceil(microBatchesPerEpoch / recipe.gradientAccumulation);
   const wholeSteps = recipe.maxSteps > 0 ? recipe.maxSteps : stepsPerEpoch * recipe.epochs;
+  if (wholeSteps > MAX_STEPS) refuse(`it would make ${wholeSteps} steps, more than ${MAX_STEPS}; lower epochs`);
   const totalSteps = recipe.dryRun ? Math.min(wholeSteps, DRY_RUN_STEPS) : wholeSteps;
   return { rows, datasetHash, evalDatasetHash: heldOut?.datasetHash ?? "", totalSteps };
 }

@@ -3,12 +3,12 @@ import { basename, dirname } from "node:path";
 import { readAdapter, type AdaptedModule, type AdapterTensors } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
 import type { AdamWState } from "@gradpool/optim";
+import type { CheckedRecipe } from "@gradpool/recipe";
 import { concat, type Checkpoint, type Cursor, type Evaluation, type RunSpec, type StepMetrics } from "@gradpool/rpc";
 import { absoluteOutputDir } from "@gradpool/service-kit";
 import type { Services } from "../services.js";
 import { ADAPTER_FILE, MOMENTS_FILE, STATE_FILE } from "./files.js";
 import type { Patience } from "./patience.js";
-import type { CompleteRecipe } from "./prepare.js";
 import { differences, parseTrainerState, type Receipt, type TrainerState } from "./trainer-state.js";
 import { readTrainingState, type LossScaling } from "./training.js";
 
@@ -132,7 +132,7 @@ export function adapterFrom(
  */
 export function resumeAt(
   { path, state, momentsFile }: LoadedCheckpoint,
-  recipe: CompleteRecipe,
+  recipe: CheckedRecipe,
   receipt: Receipt,
 ): Resumed {
   const found = differences(state, recipe, receipt);

@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { initAdapter, parseAdapterConfig, readAdapter, type AdapterTensors } from "@gradpool/adapter";
 import { GradpoolError, parseJson } from "@gradpool/errors";
 import { weightNorms } from "@gradpool/model-source";
+import type { CheckedRecipe } from "@gradpool/recipe";
 import { absoluteOutputDir } from "@gradpool/service-kit";
-import type { CompleteRecipe, Preparation, PreparedRun } from "./prepare.js";
+import type { Preparation, PreparedRun } from "./prepare.js";
 import { adapterFrom, damageNotes, loadNamed, loadOwn, resumeAt, type LoadedCheckpoint } from "./resume.js";
 import { receiptOf, type DatasetHashes } from "./trainer-state.js";
 
@@ -74,7 +75,7 @@ function theirsIfThere({ state }: LoadedCheckpoint, runtimes: Runtime[]): Runtim
   return runtimes.some((other) => runtimeClass(other) === runtimeClass(theirs)) ? theirs : first;
 }
 
-async function startingAdapter(recipe: CompleteRecipe, { source, targets }: Base): Promise<AdapterTensors> {
+async function startingAdapter(recipe: CheckedRecipe, { source, targets }: Base): Promise<AdapterTensors> {
   const { r, alpha, useRslora, useDora, rankPattern, alphaPattern, initAdapter: folder } = recipe.lora;
   if (!folder) return initAdapter(targets, r, recipe.seed, useDora ? await weightNorms(source, targets) : undefined);
   const config = parseAdapterConfig(adapterJson(await readAdapterFile(folder, "adapter_config.json"), folder));

@@ -1,9 +1,10 @@
 /** trainer_state.json: all that decides a run's future besides its tensors, written and read in one place. */
 import { GradpoolError } from "@gradpool/errors";
 import { warmupStepsOf } from "@gradpool/optim";
-import { Cursor, Evaluation, LoraRecipe, Recipe, StepMetrics, type RunSpec } from "@gradpool/rpc";
+import { recipeDifferences, recipeJson, type CheckedRecipe } from "@gradpool/recipe";
+import { Cursor, Evaluation, StepMetrics, type RunSpec } from "@gradpool/rpc";
 import { z } from "zod";
-import type { CompleteRecipe, PreparedRun } from "./prepare.js";
+import type { PreparedRun } from "./prepare.js";
 import type { LossScaling } from "./training.js";
 
 /** Hashes and names of what a result depends on: another value, another result. */
@@ -65,7 +66,7 @@ export interface TrainerState {
 
 export interface StateFacts {
   runId: string;
-  recipe: CompleteRecipe;
+  recipe: CheckedRecipe;
   totalSteps: number;
   receipt: Receipt;
   steps: readonly StepMetrics[];
@@ -166,19 +167,10 @@ export function receiptOf(
   };
 }
 
-/** Fields of the recipe that decide what is kept, and no number. */
-const WITHOUT_EFFECT = new Set(["save_every", "keep_last_n_checkpoints", "gradient_checkpointing"]);
-
-/** What a recipe meant when it was written by a version that did not know a field. */
-const BEFORE_THE_FIELD = {
-  ...snakeKeys(Recipe.fromPartial({ dtype: "float32" })),
-  lora: snakeKeys(LoraRecipe.fromPartial({})),
-};
-
 /** What a checkpoint's run had otherwise than this one, for people. */
 export function differences(
   theirs: Pick<TrainerState, "receipt" | "recipe">,
-  recipe: CompleteRecipe,
+  recipe: CheckedRecipe,
   receipt: Receipt,
 ): string[] {
   const found: string[] = [];
@@ -187,28 +179,11 @@ export function differences(
     if (a !== b) found.push(`${name} was ${shortened(a)}, now ${shortened(b)}`);
   };
   for (const [name, here] of Object.entries(receipt)) compare(name, theirs.receipt[name as keyof Receipt], here);
-  const flat = ({ lora, ...others }: Record<string, unknown>) => {
-    const names = Object.entries((lora ?? {}) as object).map(([name, value]) => [loraFlag(name), value] as const);
-    return new Map<string, unknown>([...Object.entries(others), ...names]);
-  };
-  const there = new Map([...flat(BEFORE_THE_FIELD), ...flat(theirs.recipe)]);
-  const here = flat(recipeJson(recipe));
-  for (const name of new Set([...there.keys(), ...here.keys()])) {
-    if (!WITHOUT_EFFECT.has(name)) compare(name, there.get(name), here.get(name));
-  }
+  for (const { name, there, here } of recipeDifferences(theirs.recipe, recipe)) compare(name, there, here);
   return found;
 }
 
-/** As people write it on the command line. */
-const loraFlag = (name: string) => (["r", "alpha", "dropout"].includes(name) ? `lora_${name}` : name);
-
 const shortened = (json: string | undefined) => (json && json.length > 60 ? `${json.slice(0, 59)}…` : String(json));
-
-/** The recipe under the names that the contract gives its fields, all of them. */
-export const recipeJson = ({ lora, ...others }: CompleteRecipe): Record<string, unknown> => ({
-  ...snakeKeys(others),
-  lora: snakeKeys(lora),
-});
 
 export function stepJson({ step, epoch, loss, gradNorm, learningRate, tokens, seconds }: StepMetrics) {
   return { step, epoch, loss, grad_norm: gradNorm, learning_rate: learningRate, tokens, seconds };

@@ -17,6 +17,7 @@ import {
   type Metadata,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
+import { Recipe } from "./recipe.js";
 import { TokenizerRef } from "./tokenizer.js";
 
 /** A data set and how rows become micro-batches. */
@@ -70,6 +71,12 @@ export interface DatasetSpec {
   /** Of data sets on the hub: the config, by default the card's own; and the split, by default "train". */
   config: string;
   split: string;
+  /**
+   * How rows become micro-batches: of a run's recipe, the fields that say so. Where it is set, it counts instead of the fields
+   * above from text_column to split, except for tokenizer and max_rows, and bounds are those of Recipe. A new client sets both,
+   * and new fields are added to Recipe alone.
+   */
+  recipe: Recipe | undefined;
 }
 
 /** Asks for a data set's size. */
@@ -195,6 +202,7 @@ function createBaseDatasetSpec(): DatasetSpec {
     sourceWeights: [],
     config: "",
     split: "",
+    recipe: undefined,
   };
 }
 
@@ -251,6 +259,9 @@ export const DatasetSpec: MessageFns<DatasetSpec> = {
     }
     if (message.split !== "") {
       writer.uint32(130).string(message.split);
+    }
+    if (message.recipe !== undefined) {
+      Recipe.encode(message.recipe, writer.uint32(138).fork()).join();
     }
     return writer;
   },
@@ -406,6 +417,14 @@ export const DatasetSpec: MessageFns<DatasetSpec> = {
             message.split = reader.string();
             continue;
           }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.recipe = Recipe.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -476,6 +495,7 @@ export const DatasetSpec: MessageFns<DatasetSpec> = {
         : [],
       config: isSet(object.config) ? globalThis.String(object.config) : "",
       split: isSet(object.split) ? globalThis.String(object.split) : "",
+      recipe: isSet(object.recipe) ? Recipe.fromJSON(object.recipe) : undefined,
     };
   },
 
@@ -529,6 +549,9 @@ export const DatasetSpec: MessageFns<DatasetSpec> = {
     if (message.split !== "") {
       obj.split = message.split;
     }
+    if (message.recipe !== undefined) {
+      obj.recipe = Recipe.toJSON(message.recipe);
+    }
     return obj;
   },
 
@@ -555,6 +578,9 @@ export const DatasetSpec: MessageFns<DatasetSpec> = {
     message.sourceWeights = object.sourceWeights?.map((e) => e) || [];
     message.config = object.config ?? "";
     message.split = object.split ?? "";
+    message.recipe = (object.recipe !== undefined && object.recipe !== null)
+      ? Recipe.fromPartial(object.recipe)
+      : undefined;
     return message;
   },
 };

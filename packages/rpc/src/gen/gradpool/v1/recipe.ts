@@ -10,16 +10,17 @@ import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 /**
  * How a run trains. Field names are those of the command line's flags and of metrics.json.
  * A client fills in every field: the defaults live in the client (package @gradpool/recipe),
- * never in the server, so that a stored run says all that decided its result.
+ * never in the server, so that a stored run says all that decided its result. Bounds that protect
+ * the pool from a slip are far above what trains well.
  */
 export interface Recipe {
-  /** Passes over the data, at least 1. */
+  /** Passes over the data, 1 to 1,000,000. */
   epochs: number;
-  /** Rows per micro-batch, at least 1. */
+  /** Rows per micro-batch, 1 to 65,536; a micro-batch has at most 1,000,000 tokens. */
   batchSize: number;
-  /** Micro-batches per optimizer step, at least 1. An epoch's last, smaller group is a step of its own. */
+  /** Micro-batches per optimizer step, 1 to 65,536. An epoch's last, smaller group is a step of its own. */
   gradientAccumulation: number;
-  /** Tokens per row, end-of-sequence token included; at most the model's positions. */
+  /** Tokens per row, end-of-sequence token included; 2 to 999,999, and at most the model's positions. */
   maxLength: number;
   /** Peak learning rate. */
   learningRate: number;
@@ -40,7 +41,7 @@ export interface Recipe {
   appendEos: boolean;
   /** Join rows into full blocks of max_length tokens. */
   packing: boolean;
-  /** Rows shuffled together; 0 keeps the data's order. */
+  /** Rows shuffled together, at most 1,048,576; 0 keeps the data's order. */
   shuffleBuffer: number;
   /** Name of the token that pads rows; empty: the tokenizer's own, else "<|pad|>" is added. */
   padToken: string;
@@ -56,7 +57,7 @@ export interface Recipe {
   adamBeta2: number;
   /** AdamW's epsilon. */
   adamEpsilon: number;
-  /** Save a checkpoint every so many steps; 0: only at the end. */
+  /** Save a checkpoint every N steps; 0: only at the end. */
   saveEvery: number;
   /** Keep this many checkpoints, oldest removed first; 0 or less keeps all. */
   keepLastNCheckpoints: number;
@@ -88,7 +89,7 @@ export interface Recipe {
   /** Of polynomial: its exponent, and the rate that it ends at. Other schedulers ignore the defaults, 1 and 1e-7. */
   power: number;
   lrEnd: number;
-  /** Evaluate every so many steps, and after the last; 0: at each epoch's end. For runs with RunSpec.eval_dataset. */
+  /** Evaluate every N steps, and after the last; 0: at each epoch's end. For runs with RunSpec.eval_dataset. */
   evalEvery: number;
   /**
    * The result is the adapter with the lowest evaluation loss, and its checkpoint is kept besides
@@ -108,7 +109,7 @@ export interface Recipe {
 
 /** The LoRA adapter (Hu et al. 2021), in PEFT's terms. */
 export interface LoraRecipe {
-  /** Rank, at least 1. */
+  /** Rank, 1 to 1,024. */
   r: number;
   /** Scaling is alpha / r, or alpha / sqrt(r) with rsLoRA. */
   alpha: number;
@@ -123,7 +124,10 @@ export interface LoraRecipe {
   useRslora: boolean;
   /** Folder of a PEFT adapter to start from; empty: A random (Kaiming uniform), B zero. */
   initAdapter: string;
-  /** Rank of modules that have another than r, by a regular expression for their names' last parts. The first that matches counts. */
+  /**
+   * Rank of modules that have another than r, by a regular expression for their names' last parts; each 1 to 1,024.
+   * The first that matches counts.
+   */
   rankPattern: { [key: string]: number };
   /** Alpha likewise. */
   alphaPattern: { [key: string]: number };

@@ -22,6 +22,7 @@ import {
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
+import { Recipe } from "./recipe.js";
 
 /** What a trainer says. */
 export interface WorkRequest {
@@ -141,6 +142,12 @@ export interface MicroBatchTask {
   evaluate: boolean;
   /** W3C trace context of this assignment; empty: it is not traced. */
   traceparent: string;
+  /**
+   * How to compute: of the run's recipe, the fields of adapter, graph and seed. model_dropout is false where the model has no
+   * dropouts. Where it is set, it counts instead of lora_r, lora_dropout, seed, model_dropout, gradient_checkpointing, use_dora
+   * and dtype. A new coordinator sets both, and new fields are added to Recipe alone.
+   */
+  recipe: Recipe | undefined;
 }
 
 export interface MicroBatchTask_OwnRanksEntry {
@@ -1098,6 +1105,7 @@ function createBaseMicroBatchTask(): MicroBatchTask {
     lossScale: 0,
     evaluate: false,
     traceparent: "",
+    recipe: undefined,
   };
 }
 
@@ -1178,6 +1186,9 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
     }
     if (message.traceparent !== "") {
       writer.uint32(330).string(message.traceparent);
+    }
+    if (message.recipe !== undefined) {
+      Recipe.encode(message.recipe, writer.uint32(514).fork()).join();
     }
     return writer;
   },
@@ -1403,6 +1414,14 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
             message.traceparent = reader.string();
             continue;
           }
+          case 64: {
+            if (tag !== 514) {
+              break;
+            }
+
+            message.recipe = Recipe.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1547,6 +1566,7 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
         : 0,
       evaluate: isSet(object.evaluate) ? globalThis.Boolean(object.evaluate) : false,
       traceparent: isSet(object.traceparent) ? globalThis.String(object.traceparent) : "",
+      recipe: isSet(object.recipe) ? Recipe.fromJSON(object.recipe) : undefined,
     };
   },
 
@@ -1636,6 +1656,9 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
     if (message.traceparent !== "") {
       obj.traceparent = message.traceparent;
     }
+    if (message.recipe !== undefined) {
+      obj.recipe = Recipe.toJSON(message.recipe);
+    }
     return obj;
   },
 
@@ -1684,6 +1707,9 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
     message.lossScale = object.lossScale ?? 0;
     message.evaluate = object.evaluate ?? false;
     message.traceparent = object.traceparent ?? "";
+    message.recipe = (object.recipe !== undefined && object.recipe !== null)
+      ? Recipe.fromPartial(object.recipe)
+      : undefined;
     return message;
   },
 };

@@ -1,0 +1,11 @@
+/** A dry run stops after this many rows and steps. */
+export const DRY_RUN_ROWS = 500;
+export const DRY_RUN_STEPS = 200;
+
+/** What the spec of a run says that starts from scratch and is not evaluated. */
+export const NEW_START = {
+  resumeFrom: "",
+  resumeIfExists: false,
+  resumeWeightsOnly: false,
+  evalDataset: [] as string[],
+};

@@ -1,0 +1,22 @@
+/** The check of what is submitted, and of what an earlier version of the coordinator recorded. */
+import { GradpoolError } from "@gradpool/errors";
+import { checkedRecipe, evaluationField, type CheckedRecipe } from "@gradpool/recipe";
+import type { RunSpec } from "@gradpool/rpc";
+
+/** The recipe of a spec that is right as a whole. Errors: `invalid_argument`. */
+export function specRecipe({ modelId, dataset, evalDataset, outputDir, recipe, ...resume }: RunSpec): CheckedRecipe {
+  const missing = (field: string) => new GradpoolError("invalid_argument", `${field} is missing`);
+  if (!modelId) throw missing("model_id");
+  if (dataset.length === 0) throw missing("dataset");
+  if (!outputDir) throw missing("output_dir");
+  if ((resume.resumeIfExists || resume.resumeWeightsOnly) && !resume.resumeFrom) {
+    const flag = resume.resumeIfExists ? "resume_if_exists" : "resume_weights_only";
+    throw new GradpoolError("invalid_argument", `${flag} needs resume_from: a checkpoint folder, or "latest"`);
+  }
+  const checked = checkedRecipe(recipe);
+  const field = evaluationField(checked);
+  if (field && evalDataset.length === 0) {
+    throw new GradpoolError("invalid_argument", `${field} needs eval_dataset: the held-out data`);
+  }
+  return checked;
+}
