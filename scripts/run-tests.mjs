@@ -26,6 +26,12 @@ const files = projects.flatMap((project) => {
   );
 });
 
+// Without files, Node's runner would look for some itself.
+if (files.length === 0) {
+  console.error(`no compiled test's path holds ${wanted.join(" and ")}; build first, and give words that one path holds`);
+  process.exit(1);
+}
+
 // More would only make tests that measure time or memory disturb each other on two cores.
 const args = ["--enable-source-maps", "--test", "--test-concurrency=2", "--test-reporter=spec", ...files];
 const runner = spawn(process.execPath, args, { cwd: root, stdio: "inherit" });
