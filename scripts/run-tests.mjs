@@ -28,7 +28,9 @@ const files = projects.flatMap((project) => {
 
 // Without files, Node's runner would look for some itself.
 if (files.length === 0) {
-  console.error(`no compiled test's path holds ${wanted.join(" and ")}; build first, and give words that one path holds`);
+  console.error(
+    `no compiled test's path holds ${wanted.join(" and ")}; build first, and give words that one path holds`,
+  );
   process.exit(1);
 }
 
