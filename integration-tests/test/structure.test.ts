@@ -38,7 +38,7 @@ const ALLOWED: Record<string, string[]> = {
   "packages/tensorboard": [],
   "packages/events": ["errors", "rpc"],
   "packages/recipe": ["errors", "rpc"],
-  "packages/service-kit": ["errors", "tracing"],
+  "packages/service-kit": ["errors", "rpc", "tracing"],
   "services/tokenizer": ["errors", "model-source", "rpc", "service-kit", "tokenizers"],
   "services/data-stream": ["data", "errors", "hub", "recipe", "rpc", "service-kit", "tracing"],
   "services/checkpoint-store": ["errors", "rpc", "service-kit"],

@@ -2,7 +2,6 @@
  * One span on each side of a call, the server's part of the client's: the context travels in the metadata, as W3C
  * Trace Context says. Calls that belong to no trace have no spans, so that polling and heartbeats leave none.
  */
-import { Metadata } from "@grpc/grpc-js";
 import { GradpoolError } from "@gradpool/errors";
 import {
   activeTraceparent,
@@ -13,41 +12,70 @@ import {
   withinSpan,
   type Span,
 } from "@gradpool/tracing";
+import type { Call, Interceptor, Next } from "./interceptor.js";
 
 const HEADER = "traceparent";
 
 /**
- * A stream may be open for a week. Its span ends after so long, so that people see it meanwhile, and a process that is
+ * A stream may be open for a week. Its span ends after this long, so that people see it meanwhile, and a process that is
  * killed does not take it along.
  */
 const LONGEST_STREAM_SPAN_MS = 2_000;
 
-/** A call's metadata and, if it is part of a trace, its span, which the caller ends. */
-export function clientSpan(path: string, given = new Metadata()): { metadata: Metadata; span: Span | undefined } {
-  if (activeTraceparent() === "") return { metadata: given, span: undefined };
-  const span = startSpan(nameOf(path), { kind: "client", attributes: attributesOf(path) });
-  const metadata = given.clone();
+/** A client's calls that are part of a trace have spans. */
+export const clientSpans: Interceptor = (next) => (call) =>
+  activeTraceparent() === "" ? next(call) : clientTraced(next, call);
+
+async function* clientTraced(next: Next, call: Call): AsyncGenerator<unknown> {
+  const span = startSpan(nameOf(call.path), { kind: "client", attributes: attributesOf(call.path) });
+  if (call.responseStream) endEarly(span);
+  const metadata = call.metadata.clone();
   metadata.set(HEADER, traceparentOf(span));
-  return { metadata, span };
+  let failure: unknown;
+  try {
+    yield* next({ ...call, metadata });
+  } catch (error) {
+    failure = error;
+    throw error;
+  } finally {
+    endSpan(span, failure);
+  }
 }
 
-/** Runs `handle` in a span of its own, if the call is part of a trace; the server ends it with endSpan. */
-export function inServerSpan<T>(path: string, metadata: Metadata, handle: (span: Span | undefined) => T): T {
-  const [parent] = metadata.get(HEADER);
-  if (typeof parent !== "string" || !parseTraceparent(parent)) return handle(undefined);
-  const span = startSpan(nameOf(path), { parent, kind: "server", attributes: attributesOf(path) });
-  return withinSpan(span, () => handle(span));
+/** Handlers of calls that are part of a trace run within the server's span. */
+export const serverSpans: Interceptor = (next) => (call) => {
+  const [parent] = call.metadata.get(HEADER);
+  return typeof parent === "string" && parseTraceparent(parent) ? serverTraced(next, call, parent) : next(call);
+};
+
+async function* serverTraced(next: Next, call: Call, parent: string): AsyncGenerator<unknown> {
+  const span = startSpan(nameOf(call.path), { parent, kind: "server", attributes: attributesOf(call.path) });
+  if (call.responseStream) endEarly(span);
+  // A generator runs in the context of whoever asks for its next value.
+  const responses = withinSpan(span, () => next(call)[Symbol.asyncIterator]());
+  let failure: unknown;
+  try {
+    for (;;) {
+      const { done, value } = await withinSpan(span, () => responses.next());
+      if (done) return;
+      yield value;
+    }
+  } catch (error) {
+    if (!call.signal.aborted) failure = error;
+    throw error;
+  } finally {
+    await responses.return?.();
+    endSpan(span, failure);
+  }
 }
 
 /** Lets the span of a stream end before the stream does. */
-export function spanOfStream(span: Span | undefined): Span | undefined {
-  if (span) setTimeout(() => span.isRecording() && span.end(), LONGEST_STREAM_SPAN_MS).unref();
-  return span;
+function endEarly(span: Span): void {
+  setTimeout(() => span.isRecording() && span.end(), LONGEST_STREAM_SPAN_MS).unref();
 }
 
 /** `error`: why the call failed; one that was cancelled did what it was to do. */
-export function endSpan(span: Span | undefined, error?: unknown): void {
-  if (!span) return;
+function endSpan(span: Span, error?: unknown): void {
   const hasFailed = error !== undefined && GradpoolError.from(error).code !== "cancelled";
   if (!span.isRecording() && !hasFailed) return;
   const last = span.isRecording() ? span : startSpan("stream failed", { parent: traceparentOf(span) });

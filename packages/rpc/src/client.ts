@@ -1,14 +1,14 @@
 import {
   Client as GrpcClient,
   credentials,
+  Metadata,
   type CallOptions as GrpcCallOptions,
   type ServiceError,
 } from "@grpc/grpc-js";
-import type { Span } from "@gradpool/tracing";
-import { clientSpan, endSpan, spanOfStream } from "./call-spans.js";
-import type { GradpoolError } from "@gradpool/errors";
+import { clientSpans } from "./call-spans.js";
+import { chain, onlyResponse, type Call, type Interceptor, type Next } from "./interceptor.js";
 import type { AnyMethod, CallOptions, Client, Definition } from "./methods.js";
-import { fromStatus } from "./status.js";
+import { statusToErrors } from "./status.js";
 import { writeAll } from "./streams.js";
 
 const CHANNEL_OPTIONS = {
@@ -24,78 +24,76 @@ const CHANNEL_OPTIONS = {
   "grpc.keepalive_timeout_ms": 10_000,
   // Each client its own connection: bulk transfers do not hold up heartbeats.
   "grpc.use_local_subchannel_pool": 1,
+  // grpc-js sends even 127.0.0.1 through a proxy that the environment names, and gradients with it.
+  "grpc.enable_http_proxy": 0,
 };
 
 /**
- * A client for a generated service definition at `address` ("host:port"). It connects with the first
- * call. Calls throw GradpoolError. Close it when done.
+ * A client for a generated service definition at `address` ("host:port"), with `interceptors` around each call, the
+ * first outermost. It connects with the first call. Calls throw GradpoolError. Close it when done.
  */
-export function createClient<S extends Definition>(definition: S, address: string): Client<S> {
+export function createClient<S extends Definition>(
+  definition: S,
+  address: string,
+  interceptors: readonly Interceptor[] = [],
+): Client<S> {
   const grpc = new GrpcClient(address, credentials.createInsecure(), CHANNEL_OPTIONS);
-  const calls: Record<string, unknown> = { close: () => grpc.close() };
-  for (const [name, method] of Object.entries(definition)) calls[name] = callOf(grpc, method as AnyMethod);
-  return calls as Client<S>;
+  const calls: Record<string | symbol, unknown> = { close: () => grpc.close(), [Symbol.dispose]: () => grpc.close() };
+  for (const [name, definedMethod] of Object.entries(definition)) {
+    const method = definedMethod as AnyMethod;
+    const next = chain([...interceptors, clientSpans, statusToErrors], transport(grpc, method));
+    calls[name] = (input: unknown, options: CallOptions = {}) => {
+      const responses = next(callOf(method, input, options));
+      return method.responseStream ? responses : onlyResponse(responses);
+    };
+  }
+  return calls as unknown as Client<S>;
 }
 
-function callOf(grpc: GrpcClient, method: AnyMethod): unknown {
+function callOf({ path, requestStream, responseStream }: AnyMethod, input: unknown, options: CallOptions): Call {
+  const { signal = new AbortController().signal, metadata = new Metadata(), timeoutMs } = options;
+  return {
+    path,
+    requestStream,
+    responseStream,
+    input,
+    signal,
+    metadata,
+    ...(timeoutMs !== undefined && { timeoutMs }),
+  };
+}
+
+/** The end of a client's chain: the call goes to grpc-js. */
+function transport(grpc: GrpcClient, method: AnyMethod): Next {
   const { path, requestSerialize: serialize, responseDeserialize: deserialize } = method;
-  if (method.requestStream && method.responseStream) {
-    return (requests: AsyncIterable<unknown>, options: CallOptions = {}) => {
-      const { metadata, span } = clientSpan(path, options.metadata);
-      const stream = grpc.makeBidiStreamRequest(path, serialize, deserialize, metadata, grpcOptions(options));
-      return answers(stream, options, spanOfStream(span), (signal) => sendAll(stream, requests, signal));
-    };
-  }
   if (method.responseStream) {
-    return (request: unknown, options: CallOptions = {}) => {
-      const { metadata, span } = clientSpan(path, options.metadata);
-      const stream = grpc.makeServerStreamRequest(
-        path,
-        serialize,
-        deserialize,
-        request,
-        metadata,
-        grpcOptions(options),
+    return (call) =>
+      responsesOf(call, () =>
+        method.requestStream
+          ? grpc.makeBidiStreamRequest(path, serialize, deserialize, call.metadata, grpcOptions(call))
+          : grpc.makeServerStreamRequest(path, serialize, deserialize, call.input, call.metadata, grpcOptions(call)),
       );
-      return answers(stream, options, spanOfStream(span));
-    };
   }
-  if (method.requestStream) {
-    return async (requests: AsyncIterable<unknown>, options: CallOptions = {}) => {
-      const { metadata, span } = clientSpan(path, options.metadata);
+  return async function* (call) {
+    const options = grpcOptions(call);
+    yield await new Promise((resolve, reject) => {
       const done = new AbortController();
-      const answer = new Promise((resolve, reject) => {
-        const stream = grpc.makeClientStreamRequest(
-          path,
-          serialize,
-          deserialize,
-          metadata,
-          grpcOptions(options),
-          (error, response) => (error ? reject(fromStatus(error)) : resolve(response)),
-        );
-        const stop = cancelOn(options.signal, stream);
-        done.signal.addEventListener("abort", stop, { once: true });
-        sendAll(stream, requests, done.signal).catch((error: unknown) => {
-          stream.cancel();
-          reject(error as Error);
-        });
-      });
-      return ending(span, answer).finally(() => done.abort());
-    };
-  }
-  return (request: unknown, options: CallOptions = {}) => {
-    const { metadata, span } = clientSpan(path, options.metadata);
-    const answer = new Promise((resolve, reject) => {
-      let stop = () => {};
-      const done = (error: ServiceError | null, response: unknown) => {
+      const settle = (error: ServiceError | null, response: unknown) => {
+        done.abort();
         stop();
-        if (error) reject(fromStatus(error));
+        if (error) reject(error);
         else resolve(response);
       };
-      const call = grpc.makeUnaryRequest(path, serialize, deserialize, request, metadata, grpcOptions(options), done);
-      stop = cancelOn(options.signal, call);
+      const sent = method.requestStream
+        ? grpc.makeClientStreamRequest(path, serialize, deserialize, call.metadata, options, settle)
+        : grpc.makeUnaryRequest(path, serialize, deserialize, call.input, call.metadata, options, settle);
+      const stop = cancelOn(call.signal, sent);
+      if (!method.requestStream) return;
+      sendAll(sent as unknown as WritableCall, call, done.signal).catch((error: unknown) => {
+        sent.cancel();
+        reject(error as Error);
+      });
     });
-    return ending(span, answer);
   };
 }
 
@@ -103,59 +101,42 @@ type Cancellable = { cancel(): void };
 type ReadableCall = AsyncIterable<unknown> & Cancellable;
 type WritableCall = Parameters<typeof writeAll>[0];
 
-async function sendAll(stream: WritableCall, requests: AsyncIterable<unknown>, signal: AbortSignal): Promise<void> {
-  await writeAll(stream, requests, signal);
+async function sendAll(stream: WritableCall, { input }: Call, signal: AbortSignal): Promise<void> {
+  await writeAll(stream, input as AsyncIterable<unknown>, signal);
   stream.end();
 }
 
 /** The responses of a stream; the call is cancelled when the reader stops early or the sender fails. */
-async function* answers(
-  stream: ReadableCall,
-  options: CallOptions,
-  span: Span | undefined,
-  send?: (signal: AbortSignal) => Promise<void>,
-): AsyncGenerator<unknown> {
-  const stop = cancelOn(options.signal, stream);
+async function* responsesOf(call: Call, begin: () => ReadableCall): AsyncGenerator<unknown> {
+  const stream = begin();
+  const stop = cancelOn(call.signal, stream);
   const done = new AbortController();
   let sendFailure: { error: unknown } | undefined;
-  let failure: GradpoolError | undefined;
-  send?.(done.signal).catch((error: unknown) => {
-    sendFailure = { error };
-    stream.cancel();
-  });
+  if (call.requestStream) {
+    sendAll(stream as unknown as WritableCall, call, done.signal).catch((error: unknown) => {
+      sendFailure = { error };
+      stream.cancel();
+    });
+  }
   try {
     yield* stream;
   } catch (error) {
-    failure = fromStatus(sendFailure ? sendFailure.error : error);
-    throw failure;
+    throw sendFailure ? sendFailure.error : error;
   } finally {
     done.abort();
     stop();
     stream.cancel();
-    endSpan(span, failure);
   }
 }
 
 /** Cancels the call when `signal` aborts; the returned function ends the connection between the two. */
-function cancelOn(signal: AbortSignal | undefined, call: Cancellable): () => void {
+function cancelOn(signal: AbortSignal, call: Cancellable): () => void {
   const cancel = () => call.cancel();
-  if (signal?.aborted) cancel();
-  signal?.addEventListener("abort", cancel, { once: true });
-  return () => signal?.removeEventListener("abort", cancel);
+  if (signal.aborted) cancel();
+  signal.addEventListener("abort", cancel, { once: true });
+  return () => signal.removeEventListener("abort", cancel);
 }
 
-/** Ends the call's span along with it. */
-async function ending<T>(span: Span | undefined, answer: Promise<T>): Promise<T> {
-  try {
-    const response = await answer;
-    endSpan(span);
-    return response;
-  } catch (error) {
-    endSpan(span, error);
-    throw error;
-  }
-}
-
-function grpcOptions(options: CallOptions): GrpcCallOptions {
-  return options.timeoutMs === undefined ? {} : { deadline: Date.now() + options.timeoutMs };
+function grpcOptions({ timeoutMs }: Call): GrpcCallOptions {
+  return timeoutMs === undefined ? {} : { deadline: Date.now() + timeoutMs };
 }

@@ -1,29 +1,22 @@
-import { Client as GrpcClient, credentials } from "@grpc/grpc-js";
 import { service as healthService } from "grpc-health-check";
-import { fromStatus } from "./status.js";
+import { GradpoolError } from "@gradpool/errors";
+import { createClient } from "./client.js";
+import type { CallOptions, Definition } from "./methods.js";
 
 /** How long a service may take to answer. */
 const TIMEOUT_MS = 2_000;
 
+type Check = (request: { service: string }, options: CallOptions) => Promise<{ status: string }>;
+
 /** Asks the service at `address` ("host:port") how it is: empty when it serves, else what is wrong. */
-export function healthProblem(address: string): Promise<string> {
-  const client = new GrpcClient(address, credentials.createInsecure());
-  const check = healthService["Check"] as {
-    path: string;
-    requestSerialize: (request: object) => Buffer;
-    responseDeserialize: (bytes: Buffer) => { status: string };
-  };
-  return new Promise<string>((resolve) => {
-    client.makeUnaryRequest(
-      check.path,
-      check.requestSerialize,
-      check.responseDeserialize,
-      { service: "" },
-      { deadline: Date.now() + TIMEOUT_MS },
-      (error, response) => {
-        if (error) resolve(fromStatus(error).message.split("\n")[0] ?? "it does not answer");
-        else resolve(response?.status === "SERVING" ? "" : `it says ${response?.status ?? "nothing"}`);
-      },
-    );
-  }).finally(() => client.close());
+export async function healthProblem(address: string): Promise<string> {
+  const client = createClient(healthService as Definition, address);
+  try {
+    const { status } = await (client["Check"] as unknown as Check)({ service: "" }, { timeoutMs: TIMEOUT_MS });
+    return status === "SERVING" ? "" : `it says ${status}`;
+  } catch (error) {
+    return GradpoolError.from(error).message.split("\n")[0] || "it does not answer";
+  } finally {
+    client.close();
+  }
 }

@@ -6,14 +6,14 @@ import type { Metadata, MethodDefinition, ServiceDefinition } from "@grpc/grpc-j
 
 export interface CallContext {
   /** Aborted when the client cancels, its connection breaks, or its deadline passes. */
-  signal: AbortSignal;
-  metadata: Metadata;
+  readonly signal: AbortSignal;
+  readonly metadata: Metadata;
 }
 
 export interface CallOptions {
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   metadata?: Metadata;
-  /** Give up after so many milliseconds; by default a call may take as long as it takes. */
+  /** Give up after this many milliseconds; by default a call may take as long as it takes. */
   timeoutMs?: number;
 }
 
@@ -39,7 +39,7 @@ export type Call<M> = M extends { requestStream: true }
     : (request: RequestOf<M>, options?: CallOptions) => Promise<ResponseOf<M>>;
 
 export type Handlers<S> = { [name in keyof S]: Handler<S[name]> };
-export type Client<S> = { [name in keyof S]: Call<S[name]> } & { close(): void };
+export type Client<S> = { [name in keyof S]: Call<S[name]> } & Disposable & { close(): void };
 
 /** A generated definition, such as `TokenizerServiceService`. */
 export type Definition = ServiceDefinition;

@@ -2,48 +2,59 @@ import { ReflectionService } from "@grpc/reflection";
 import {
   Server as GrpcServer,
   ServerCredentials,
-  type ServerDuplexStream,
-  type ServerReadableStream,
-  type ServerUnaryCall,
-  type ServerWritableStream,
-  type UntypedHandleCall,
   type sendUnaryData,
+  type ServerDuplexStream,
+  type ServerUnaryCall,
+  type UntypedHandleCall,
 } from "@grpc/grpc-js";
 import { GradpoolError } from "@gradpool/errors";
 import { HealthImplementation } from "grpc-health-check";
-import { endSpan, inServerSpan, spanOfStream } from "./call-spans.js";
+import { serverSpans } from "./call-spans.js";
 import { FILE_DESCRIPTORS } from "./gen/descriptors.js";
+import { chain, onlyResponse, type Interceptor, type Next } from "./interceptor.js";
 import type { AnyMethod, CallContext, Definition, Handlers } from "./methods.js";
-import { toStatus } from "./status.js";
+import { errorsToStatus, fromStatus } from "./status.js";
 import { writeAll } from "./streams.js";
 
 export interface ServedService {
   /** The generated definition, such as `TokenizerServiceService`. */
   definition: Definition;
   handlers: Record<string, unknown>;
+  /** For its calls alone, after those of the server. */
+  interceptors: readonly Interceptor[];
 }
 
 /** Ties handlers to their definition, with types. */
-export function service<S extends Definition>(definition: S, handlers: Handlers<S>): ServedService {
-  return { definition, handlers };
+export function service<S extends Definition>(
+  definition: S,
+  handlers: Handlers<S>,
+  ...interceptors: Interceptor[]
+): ServedService {
+  return { definition, handlers, interceptors };
 }
 
 export interface ServerOptions {
   /** "host:port"; port 0 takes any free one. */
   listen: string;
   services: ServedService[];
+  /** For every call, health checks and reflection included; the first is the outermost. */
+  interceptors?: readonly Interceptor[];
   /** Told of errors that are the server's own fault. */
   onInternalError: (error: unknown, method: string) => void;
-  /** Told of each call that ended, health checks and reflection aside; `code`: "ok", or the error's. */
-  observe?: (call: { method: string; code: string; seconds: number }) => void;
-  /** How long open calls may go on after shutdown began; 2 s unless given. */
-  shutdownGraceMs?: number;
+  /** How long open calls may continue after shutdown began; 2 s unless given. */
+  shutdownGraceMs?: number | undefined;
 }
 
 export interface RunningServer extends AsyncDisposable {
   /** "host:port" with the real port. */
   address: string;
+  /** Health checks say NOT_SERVING from now on; calls are answered until it is disposed. */
+  notServing(): void;
 }
+
+/** What grpc-js gives handlers: the union of its four kinds, of which each method uses its own. */
+type GrpcCall = ServerDuplexStream<unknown, unknown> & Pick<ServerUnaryCall<unknown, unknown>, "request">;
+type ForeignHandler = (call: GrpcCall, respond: sendUnaryData<unknown>) => void;
 
 const SHUTDOWN_GRACE_MS = 2_000;
 
@@ -58,32 +69,53 @@ const DESCRIBED = {
 /** Starts a gRPC server with health checks and reflection. Errors: `unavailable` when the port is taken. */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const server = new GrpcServer();
+  const links = [errorsToStatus(options.onInternalError), serverSpans, ...(options.interceptors ?? [])];
   const names = new Set<string>();
-  for (const { definition, handlers } of options.services) {
-    const implementation: Record<string, UntypedHandleCall> = {};
-    for (const [name, method] of Object.entries(definition)) {
+  for (const { definition, handlers, interceptors } of options.services) {
+    addMethods(server, definition, (name, method) => {
       names.add(method.path.split("/")[1] ?? "");
-      const onInternal = (error: unknown) => options.onInternalError(error, method.path);
-      const handler = options.observe ? observed(handlers[name], method as AnyMethod, options.observe) : handlers[name];
-      implementation[name] = adapt(method as AnyMethod, handler, onInternal);
-    }
-    server.addService(definition, implementation);
+      const next = chain([...links, ...interceptors], lastOf(handlers[name], method));
+      return () => next;
+    });
   }
+  // These two bring handlers of their own for a server of grpc-js: this one puts them into the chain.
+  const behindTheChain = {
+    addService: (definition: Definition, handlers: Record<string, ForeignHandler>) =>
+      addMethods(server, definition, (name, method) => {
+        const handler = handlers[name] ?? handlers[method.originalName ?? ""];
+        if (!handler) throw new Error(`${method.path} has no handler`);
+        return (call) => chain(links, () => foreignResponses(handler, call, method));
+      }),
+  } as unknown as GrpcServer;
   const health = new HealthImplementation(Object.fromEntries([...names, ""].map((name) => [name, "SERVING"])));
-  health.addToServer(server);
+  health.addToServer(behindTheChain);
   const reflection = new ReflectionService(DESCRIBED, { services: [...names, "grpc.health.v1.Health"] });
-  reflection.addToServer(server);
+  reflection.addToServer(behindTheChain);
   const port = await bind(server, options.listen);
   const host = options.listen.slice(0, options.listen.lastIndexOf(":"));
+  const notServing = () => [...names, ""].forEach((name) => health.setStatus(name, "NOT_SERVING"));
   return {
     address: `${host}:${port}`,
+    notServing,
     async [Symbol.asyncDispose]() {
-      for (const name of names) health.setStatus(name, "NOT_SERVING");
+      notServing();
       const force = setTimeout(() => server.forceShutdown(), options.shutdownGraceMs ?? SHUTDOWN_GRACE_MS);
       await new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
       clearTimeout(force);
     },
   };
+}
+
+function addMethods(
+  server: GrpcServer,
+  definition: Definition,
+  nextOf: (name: string, method: AnyMethod) => (call: GrpcCall) => Next,
+): void {
+  const adapted = Object.entries(definition).map(([name, method]) => [
+    name,
+    adapt(method as AnyMethod, nextOf(name, method as AnyMethod)),
+  ]);
+  server.addService(definition, Object.fromEntries(adapted) as Record<string, UntypedHandleCall>);
 }
 
 function bind(server: GrpcServer, listen: string): Promise<number> {
@@ -102,99 +134,64 @@ function reasonOf(error: Error): string {
   return error.message;
 }
 
-/** The handler, whose calls are told of when they have ended, also those that the client ended. */
-function observed(handler: unknown, method: AnyMethod, observe: NonNullable<ServerOptions["observe"]>): unknown {
+/** A handler as the end of a chain: an answer is a stream of one. */
+function lastOf(handler: unknown, { responseStream }: AnyMethod): Next {
   const handle = handler as (input: unknown, context: CallContext) => unknown;
-  const begin = (signal: AbortSignal) => {
-    const startedAt = performance.now();
-    return (failure?: unknown) => {
-      const code = signal.aborted ? "cancelled" : failure === undefined ? "ok" : GradpoolError.from(failure).code;
-      observe({ method: method.path, code, seconds: (performance.now() - startedAt) / 1000 });
-    };
-  };
-  if (method.responseStream) {
-    return async function* (input: unknown, context: CallContext) {
-      const ended = begin(context.signal);
-      let failure: unknown;
-      try {
-        yield* handle(input, context) as AsyncIterable<unknown>;
-      } catch (error) {
-        failure = error;
-        throw error;
-      } finally {
-        ended(failure);
-      }
-    };
-  }
-  return async (input: unknown, context: CallContext) => {
-    const ended = begin(context.signal);
-    try {
-      const response = await handle(input, context);
-      ended();
-      return response;
-    } catch (error) {
-      ended(error);
-      throw error;
-    }
+  if (responseStream) return (call) => handle(call.input, call) as AsyncIterable<unknown>;
+  return async function* (call) {
+    yield await handle(call.input, call);
   };
 }
 
-/** Turns a handler of async functions and iterables into what grpc-js calls. The one place that maps errors to status. */
-function adapt(method: AnyMethod, handler: unknown, onInternal: (error: unknown) => void): UntypedHandleCall {
-  const handle = handler as (input: unknown, context: CallContext) => unknown;
-  if (method.responseStream) {
-    return (call: ServerWritableStream<unknown, unknown> | ServerDuplexStream<unknown, unknown>) => {
-      const context = contextOf(call);
-      // A broken connection shows as the signal's abort and as the reader's error; without this listener it would crash.
-      call.on("error", () => {});
-      const input = "request" in call ? call.request : requestsOf(call);
-      inServerSpan(method.path, call.metadata, (given) => {
-        const span = spanOfStream(given);
-        writeAll(call, handle(input, context) as AsyncIterable<unknown>, context.signal).then(
-          () => {
-            endSpan(span);
-            call.end();
-          },
-          (error: unknown) => {
-            endSpan(span, context.signal.aborted ? undefined : error);
-            if (!context.signal.aborted) call.emit("error", toStatus(error, onInternal));
-          },
-        );
-      });
-    };
+/** The same of a handler that is written for grpc-js, as health's and reflection's: its streams it serves by itself. */
+async function* foreignResponses(handler: ForeignHandler, call: GrpcCall, { responseStream }: AnyMethod) {
+  if (responseStream) {
+    const ended = new Promise<void>((resolve) => call.once("finish", resolve).once("cancelled", resolve));
+    handler(call, () => {});
+    await ended;
+    return;
   }
-  return (
-    call: ServerUnaryCall<unknown, unknown> | ServerReadableStream<unknown, unknown>,
-    respond: sendUnaryData<unknown>,
-  ) => {
-    const context = contextOf(call);
+  yield await new Promise<unknown>((resolve, reject) =>
+    handler(call, (error, response) =>
+      error ? reject(fromStatus(Object.assign(new Error(error.details), error))) : resolve(response),
+    ),
+  );
+}
+
+/** Makes of a chain what grpc-js calls. */
+function adapt(method: AnyMethod, nextFor: (call: GrpcCall) => Next): UntypedHandleCall {
+  const responsesTo = (call: GrpcCall) => {
+    // A broken connection shows as the signal's abort and as the reader's error; without this listener it would crash.
     call.on("error", () => {});
-    const input = "request" in call ? call.request : requestsOf(call);
-    inServerSpan(method.path, call.metadata, (span) => {
-      (async () => handle(input, context))().then(
-        (response) => {
-          endSpan(span);
-          respond(null, response);
-        },
-        (error: unknown) => {
-          endSpan(span, error);
-          respond(toStatus(error, onInternal), null);
-        },
-      );
-    });
+    const { path, requestStream, responseStream } = method;
+    const input = requestStream ? requestsOf(call) : call.request;
+    const context = contextOf(call);
+    const responses = nextFor(call)({ path, requestStream, responseStream, input, ...context });
+    return { responses, signal: context.signal };
   };
+  if (method.responseStream) {
+    return ((call: GrpcCall) => {
+      const { responses, signal } = responsesTo(call);
+      writeAll(call, responses, signal).then(
+        () => call.end(),
+        (status: unknown) => signal.aborted || call.emit("error", status),
+      );
+    }) as UntypedHandleCall;
+  }
+  return ((call: GrpcCall, respond: sendUnaryData<unknown>) => {
+    onlyResponse(responsesTo(call).responses).then(
+      (response) => respond(null, response),
+      (status: Error) => respond(status, null),
+    );
+  }) as UntypedHandleCall;
 }
 
 /** The requests of a stream. A handler that stops reading them must not destroy the call: its status has yet to be sent. */
-function requestsOf(call: ServerReadableStream<unknown, unknown> | ServerDuplexStream<unknown, unknown>) {
-  return call.iterator({ destroyOnReturn: false }) as AsyncIterable<unknown>;
+function requestsOf(call: GrpcCall): AsyncIterable<unknown> {
+  return call.iterator({ destroyOnReturn: false });
 }
 
-function contextOf(call: {
-  metadata: CallContext["metadata"];
-  cancelled: boolean;
-  on(event: "cancelled", listener: () => void): unknown;
-}): CallContext {
+function contextOf(call: GrpcCall): CallContext {
   const controller = new AbortController();
   call.on("cancelled", () => controller.abort());
   if (call.cancelled) controller.abort();

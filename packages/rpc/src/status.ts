@@ -1,5 +1,6 @@
 import { Metadata, status, type ServiceError } from "@grpc/grpc-js";
 import { GradpoolError, type ErrorCode } from "@gradpool/errors";
+import type { Interceptor } from "./interceptor.js";
 
 const STATUS_OF: Record<ErrorCode, status> = {
   invalid_argument: status.INVALID_ARGUMENT,
@@ -19,24 +20,55 @@ const STATUS_OF: Record<ErrorCode, status> = {
 
 const CODE_OF = new Map(Object.entries(STATUS_OF).map(([code, value]) => [value, code as ErrorCode]));
 
-/**
- * What goes over the wire for a thrown value. Unexpected errors are reported by `onInternal` and
- * reach the client without their inner text.
- */
-export function toStatus(reason: unknown, onInternal: (error: unknown) => void): Partial<ServiceError> {
+/** A status travels in headers: one of more than 64 kB would never arrive, and nobody reads so much. */
+const MAX_MESSAGE_BYTES = 2_048;
+const CUT = " […]";
+
+/** Ends every failed call of a server with a gRPC status. `onInternal` hears of what is the server's own fault. */
+export function errorsToStatus(onInternal: (error: unknown, method: string) => void): Interceptor {
+  return (next) =>
+    async function* (call) {
+      try {
+        yield* next(call);
+      } catch (reason) {
+        throw toStatus(reason, (error) => onInternal(error, call.path));
+      }
+    };
+}
+
+/** Ends every failed call of a client with a GradpoolError. */
+export const statusToErrors: Interceptor = (next) =>
+  async function* (call) {
+    try {
+      yield* next(call);
+    } catch (reason) {
+      throw fromStatus(reason);
+    }
+  };
+
+/** Unexpected errors are reported to `onInternal` and reach the client without their inner text. */
+function toStatus(reason: unknown, onInternal: (error: unknown) => void): Error {
   const error = GradpoolError.from(reason);
-  if (error.code === "internal") {
-    onInternal(reason);
-    const details = "internal error; the service's log has the details";
-    return { code: status.INTERNAL, details, metadata: new Metadata() };
-  }
-  return { code: STATUS_OF[error.code], details: error.message, metadata: new Metadata() };
+  const isInternal = error.code === "internal";
+  if (isInternal) onInternal(reason);
+  const details = isInternal ? "internal error; the service's log has the details" : cut(error.message);
+  return Object.assign(new Error(details), { code: STATUS_OF[error.code], details, metadata: new Metadata() });
+}
+
+/** At most MAX_MESSAGE_BYTES of UTF-8, of whole characters. */
+function cut(message: string): string {
+  const bytes = Buffer.from(message);
+  if (bytes.byteLength <= MAX_MESSAGE_BYTES) return message;
+  let end = MAX_MESSAGE_BYTES - Buffer.byteLength(CUT);
+  // Bytes 10xxxxxx continue a character.
+  while (((bytes[end] ?? 0) & 0xc0) === 0x80) end--;
+  return bytes.toString("utf8", 0, end) + CUT;
 }
 
 /** How grpc-js words that nobody listens there; what people want to know of it is the system's own error. */
 const NO_CONNECTION = /^No connection established\. Last error: (?:Error: )?(.*?)\. Resolution note: .*$/s;
 
-/** The GradpoolError behind a failed call. */
+/** The GradpoolError that a failed call means. */
 export function fromStatus(reason: unknown): GradpoolError {
   if (isServiceError(reason)) {
     const code = CODE_OF.get(reason.code) ?? "internal";

@@ -7,6 +7,7 @@ import { GradpoolError, type ErrorCode } from "@gradpool/errors";
 import {
   CheckpointStoreServiceService,
   createClient,
+  observed,
   service,
   startServer,
   TokenizerServiceService,
@@ -67,7 +68,7 @@ test("each call that ended is told of once, with its result", async () => {
     listen: "127.0.0.1:0",
     services: [service(TokenizerServiceService, all)],
     onInternalError: notUsed,
-    observe: (call) => calls.push(call),
+    interceptors: [observed((call) => calls.push(call))],
   });
   const client = createClient(TokenizerServiceService, server.address);
   await client.decode(decodeRequest);

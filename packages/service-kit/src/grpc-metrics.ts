@@ -1,18 +1,10 @@
+import type { AnsweredCall } from "@gradpool/rpc";
 import { Counter, Histogram, type Registry } from "prom-client";
-
-/** A call that a gRPC server answered. */
-export interface AnsweredCall {
-  /** Such as "/gradpool.v1.TokenizerService/Encode". */
-  method: string;
-  /** "ok", or the error's code. */
-  code: string;
-  seconds: number;
-}
 
 /** From quick answers to streams that last as long as a run. */
 const SECONDS_BUCKETS = [0.001, 0.005, 0.025, 0.1, 0.5, 2, 10, 60, 600, 3600];
 
-/** Counts and times the calls of a gRPC server: give it to startServer as `observe`. */
+/** Counts and times the calls of a gRPC server: give it to `observed`. */
 export function grpcObserver(registry: Registry): (call: AnsweredCall) => void {
   const registers = [registry];
   const requests = new Counter({

@@ -8,12 +8,14 @@ export {
   type HttpServerOptions,
   type RunningHttpServer,
 } from "./http-server.js";
+export { Backoff, type BackoffBounds } from "./backoff.js";
 export { BoundedLabels, OTHER } from "./bounded-labels.js";
-export { grpcObserver, type AnsweredCall } from "./grpc-metrics.js";
+export { grpcObserver } from "./grpc-metrics.js";
 export { createLogger, type Logger } from "./logger.js";
 export { MetricSet, type Reading } from "./metric-set.js";
 export { runService, type Service, type ServiceMessage } from "./run-service.js";
 export { Registry } from "prom-client";
+export { serve, type Connect, type Parts, type Scope, type ServeOptions } from "./serve.js";
 export { readPidFile, writePidFile, type PidFile } from "./pid-file.js";
 export { identityOf, isAlive, processIdentity, type ProcessIdentity } from "./process-identity.js";
 export { absoluteOutputDir, OBJECT_STORE_SCHEME } from "./output-dir.js";

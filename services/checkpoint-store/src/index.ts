@@ -1,1 +1,1 @@
-export { CheckpointStore } from "./checkpoint-store.js";
+export { startCheckpointStore } from "./checkpoint-store.js";

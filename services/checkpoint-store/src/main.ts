@@ -1,5 +1,5 @@
 import { runService } from "@gradpool/service-kit";
-import { CheckpointStore } from "./checkpoint-store.js";
+import { startCheckpointStore } from "./checkpoint-store.js";
 import { readCheckpointStoreConfig } from "./config.js";
 
-await runService("checkpoint-store", (env, log) => CheckpointStore.create(readCheckpointStoreConfig(env), log));
+await runService("checkpoint-store", (env, log) => startCheckpointStore(readCheckpointStoreConfig(env), log));

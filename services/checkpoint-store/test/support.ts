@@ -14,8 +14,8 @@ import {
   type SaveHeader,
   type SaveRequest,
 } from "@gradpool/rpc";
-import { createLogger } from "@gradpool/service-kit";
-import { CheckpointStore } from "../src/index.js";
+import { createLogger, type Service } from "@gradpool/service-kit";
+import { startCheckpointStore } from "../src/index.js";
 
 export const RUN = "run-1";
 export const LOG = createLogger("checkpoint-store", { GRADPOOL_LOG_LEVEL: "silent" });
@@ -30,8 +30,8 @@ export function tempFolder(t: TestContext): string {
 }
 
 /** The running service and a client of it, both gone with the test. */
-export async function startStore(t: TestContext): Promise<{ client: StoreClient; store: CheckpointStore }> {
-  const store = await CheckpointStore.create(
+export async function startStore(t: TestContext): Promise<{ client: StoreClient; store: Service }> {
+  const store = await startCheckpointStore(
     { listen: "127.0.0.1:0", finishMs: 2_000, s3: { endpoint: undefined, region: "us-east-1" } },
     LOG,
   );

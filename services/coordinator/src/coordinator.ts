@@ -4,10 +4,9 @@ import {
   PoolServiceService,
   RunServiceService,
   service,
-  startServer,
   TrainerGatewayServiceService,
 } from "@gradpool/rpc";
-import { grpcObserver, Registry, type HttpRoute, type Logger, type Service } from "@gradpool/service-kit";
+import { serve, type Logger, type Parts, type Scope, type Service } from "@gradpool/service-kit";
 import type { CoordinatorConfig } from "./config.js";
 import { Engine } from "./engine.js";
 import { EventBook } from "./events/event-book.js";
@@ -31,89 +30,34 @@ export interface CoordinatorOptions {
   onCrash: () => void;
 }
 
-/** What has to be ended, in the order in which it began. */
-type Parts = (Disposable | AsyncDisposable)[];
-
-/** The coordinator: runs, their optimizers, and the pool of trainers. */
-export class Coordinator implements Service {
-  readonly address: string;
-  readonly httpRoutes: readonly HttpRoute[];
-
-  private constructor(
-    private readonly config: CoordinatorConfig,
-    readonly metrics: Registry,
-    { address, httpRoutes }: Served,
-    private readonly parts: Parts,
-  ) {
-    this.address = address;
-    this.httpRoutes = httpRoutes;
-  }
-
-  /**
-   * Takes up the runs that had not ended, and listens. Errors: `unavailable` when the port is taken, and those
-   * of SqliteRunStore.open.
-   */
-  static async create(config: CoordinatorConfig, log: Logger, options: CoordinatorOptions): Promise<Coordinator> {
-    const parts: Parts = [];
-    const metrics = new Registry();
-    try {
-      return new Coordinator(config, metrics, await start(config, log, options, metrics, parts), parts);
-    } catch (error) {
-      await end(parts);
-      throw error;
-    }
-  }
-
-  /** Runs are taken without the other services, too; but they would wait for them. */
-  async problem(): Promise<string> {
-    const asked = [...addressesOf(this.config)].map(async ([name, address]) => ({
-      name,
-      problem: await healthProblem(address),
-    }));
-    const away = (await Promise.all(asked)).find(({ problem }) => problem !== "");
-    return away ? `${away.name}: ${away.problem}` : "";
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await end(this.parts);
-  }
+/**
+ * Starts the coordinator: runs, their optimizers, and the pool of trainers. It takes up the runs that had not ended.
+ * Errors: those of serve and of SqliteRunStore.open.
+ */
+export function startCoordinator(
+  config: CoordinatorConfig,
+  log: Logger,
+  options: CoordinatorOptions,
+): Promise<Service> {
+  return serve({ listen: config.listen, log }, (scope) => partsOf(config, log, options, scope));
 }
 
-async function end(parts: Parts): Promise<void> {
-  for (const part of parts.splice(0).reverse()) {
-    if (Symbol.asyncDispose in part) await part[Symbol.asyncDispose]();
-    else part[Symbol.dispose]();
-  }
-}
-
-/** Where it can be asked, and what its HTTP port answers. */
-interface Served {
-  /** "host:port" of the gRPC server. */
-  address: string;
-  httpRoutes: HttpRoute[];
-}
-
-async function start(
+async function partsOf(
   config: CoordinatorConfig,
   log: Logger,
   { leases = DEFAULT_LEASES, onCrash }: CoordinatorOptions,
-  registered: Registry,
-  parts: Parts,
-): Promise<Served> {
-  const store = await SqliteRunStore.open(config.runStore, log);
-  parts.push(store);
+  scope: Scope,
+): Promise<Parts> {
+  const { own, stopping } = scope;
+  const store = own(await SqliteRunStore.open(config.runStore, log));
   if (!store.isDurable) log.warn("runs are forgotten when this process ends; GRADPOOL_RUN_STORE names a file for them");
   const { life, requests: known, drained } = store.recorded;
   const book = new EventBook(store.recorded.events, config.nats !== undefined);
-  const publisher = config.nats && new Publisher({ nats: config.nats, store, book, log });
-  if (publisher) parts.push(publisher);
+  const publisher = config.nats && own(new Publisher({ nats: config.nats, store, book, log }));
   const registry = await RunRegistry.load(store, book);
   const requests = new Requests(known);
-  const services = connectServices(config);
-  parts.push({ [Symbol.dispose]: () => services.close() });
-  const stopping = new AbortController();
-  let address = config.listen;
-  const metrics: CoordinatorMetrics = new CoordinatorMetrics(registered, () => ({
+  const services = connectServices(config, scope);
+  const metrics: CoordinatorMetrics = new CoordinatorMetrics(scope.metrics, () => ({
     state: engine.state,
     runs: registry.unfinished.map(({ run }) => run),
     trainers: trainers.trainers(),
@@ -125,39 +69,47 @@ async function start(
     trainers: () => trainers,
     observe: (happened) => metrics.happened(happened),
     onCrash: (error) => {
-      log.fatal({ err: error }, "the coordinator cannot go on");
+      log.fatal({ err: error }, "the coordinator cannot continue");
       onCrash();
     },
   });
   const trainers: TrainerPool = new TrainerPool({ engine, registry, log, metrics, drained, leases });
   // Before anyone can ask for anything: a wish for a run that is not there yet would be lost.
   engine.resumeAll();
+  let address = config.listen;
   const handlers = {
-    runs: runServiceHandlers({ registry, engine, requests, stopping: stopping.signal }),
+    runs: runServiceHandlers({ registry, engine, requests, stopping }),
     pool: poolServiceHandlers({
       ...{ registry, trainers, requests, services: addressesOf(config), startedAt: new Date() },
       address: () => address,
     }),
   };
-  const onInternalError = (error: unknown, method: string) => log.error({ err: error, method }, "internal error");
-  const server = await startServer({
-    listen: config.listen,
+  const onInternalError = (error: unknown, path: string) => log.error({ err: error, path }, "internal error");
+  return {
     services: [
       service(RunServiceService, handlers.runs),
       service(PoolServiceService, handlers.pool),
-      service(EventServiceService, eventServiceHandlers(new EventLog(store, book), stopping.signal)),
+      service(EventServiceService, eventServiceHandlers(new EventLog(store, book), stopping)),
       service(TrainerGatewayServiceService, trainerGatewayHandlers(engine, trainers)),
     ],
-    onInternalError,
-    observe: grpcObserver(registered),
-  }).catch(async (error: unknown) => {
-    trainers[Symbol.dispose]();
-    await engine[Symbol.asyncDispose]();
-    throw error;
-  });
-  ({ address } = server);
-  parts.push(server, trainers, engine, { [Symbol.dispose]: () => stopping.abort() });
-  return { address, httpRoutes: dashboardRoutes({ handlers, hosts: config.httpHosts, onInternalError }) };
+    httpRoutes: dashboardRoutes({ handlers, hosts: config.httpHosts, onInternalError }),
+    problem: () => problemOf(config),
+    started: (listening) => (address = listening),
+    async drain() {
+      await engine[Symbol.asyncDispose]();
+      trainers[Symbol.dispose]();
+    },
+  };
+}
+
+/** Runs are taken without the other services, too; but they would wait for them. */
+async function problemOf(config: CoordinatorConfig): Promise<string> {
+  const asked = [...addressesOf(config)].map(async ([name, address]) => ({
+    name,
+    problem: await healthProblem(address),
+  }));
+  const away = (await Promise.all(asked)).find(({ problem }) => problem !== "");
+  return away ? `${away.name}: ${away.problem}` : "";
 }
 
 /** The services that a coordinator calls, by name. */

@@ -1,11 +1,11 @@
 import type { ModelPlaces } from "@gradpool/model-source";
 import {
   CheckpointStoreServiceService,
-  createClient,
   DataStreamServiceService,
   TokenizerServiceService,
   type Client,
 } from "@gradpool/rpc";
+import type { Scope } from "@gradpool/service-kit";
 import type { CoordinatorConfig } from "./config.js";
 
 /** What a run needs: services, and a folder. */
@@ -15,14 +15,13 @@ export interface Services {
   checkpointStore: Client<CheckpointStoreServiceService>;
   /** Absolute folder for converted models. */
   models: ModelPlaces;
-  close(): void;
 }
 
-export function connectServices(config: CoordinatorConfig): Services {
-  const tokenizer = createClient(TokenizerServiceService, config.tokenizerAddress);
-  const dataStream = createClient(DataStreamServiceService, config.dataStreamAddress);
-  const checkpointStore = createClient(CheckpointStoreServiceService, config.checkpointStoreAddress);
-  const clients = [tokenizer, dataStream, checkpointStore];
-  const close = () => clients.forEach((client) => client.close());
-  return { tokenizer, dataStream, checkpointStore, models: config.models, close };
+export function connectServices(config: CoordinatorConfig, { own, connect }: Scope): Services {
+  return {
+    tokenizer: own(connect(TokenizerServiceService, config.tokenizerAddress)),
+    dataStream: own(connect(DataStreamServiceService, config.dataStreamAddress)),
+    checkpointStore: own(connect(CheckpointStoreServiceService, config.checkpointStoreAddress)),
+    models: config.models,
+  };
 }

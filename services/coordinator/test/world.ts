@@ -22,8 +22,8 @@ import {
   type RunSpec,
   type StepMetrics,
 } from "@gradpool/rpc";
-import { createLogger } from "@gradpool/service-kit";
-import { Coordinator } from "../src/coordinator.js";
+import { createLogger, type Service as Running } from "@gradpool/service-kit";
+import { startCoordinator as start } from "../src/coordinator.js";
 import type { Leases } from "../src/trainer-pool.js";
 import { ByteTokenizer } from "./byte-tokenizer.js";
 import { FakeTrainer, type FakeTrainerOptions } from "./fake-trainer.js";
@@ -103,7 +103,7 @@ export interface Ended {
   checkpoints: CheckpointUpdate[];
 }
 
-function startCoordinator(listen: string, services: Surroundings, options: WorldOptions): Promise<Coordinator> {
+function startCoordinator(listen: string, services: Surroundings, options: WorldOptions): Promise<Running> {
   const { leases, recoveryMs = 0, runStore } = options;
   const config = {
     ...{ listen, recoveryMs, runStore, drainMs: 0, models: NO_CACHE, httpHosts: [] },
@@ -111,13 +111,13 @@ function startCoordinator(listen: string, services: Surroundings, options: World
     dataStreamAddress: services.dataStream.address,
     checkpointStoreAddress: services.store.address,
   };
-  return Coordinator.create(config, log, { leases, onCrash: fail });
+  return start(config, log, { leases, onCrash: fail });
 }
 
 export class World implements AsyncDisposable {
   readonly folder = mkdtempSync(join(tmpdir(), "gradpool-coordinator-"));
   readonly services: Surroundings;
-  #coordinator: Coordinator;
+  #coordinator: Running;
   readonly runs: Client<RunServiceService>;
   readonly pool: Client<PoolServiceService>;
   readonly events: Client<EventServiceService>;
@@ -126,7 +126,7 @@ export class World implements AsyncDisposable {
 
   readonly #options: WorldOptions;
 
-  private constructor(services: Surroundings, coordinator: Coordinator, options: WorldOptions) {
+  private constructor(services: Surroundings, coordinator: Running, options: WorldOptions) {
     this.services = services;
     this.#coordinator = coordinator;
     this.runs = createClient(RunServiceService, coordinator.address);
@@ -135,7 +135,7 @@ export class World implements AsyncDisposable {
     this.#options = options;
   }
 
-  get coordinator(): Coordinator {
+  get coordinator(): Running {
     return this.#coordinator;
   }
 

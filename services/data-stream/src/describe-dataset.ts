@@ -13,7 +13,6 @@ import type { DataStreamMetrics } from "./metrics.js";
 import { TokenizerEncoder } from "./tokenizer-encoder.js";
 import { openDataset } from "./open-dataset.js";
 import { requestedDataset } from "./translate.js";
-import { untilStopping } from "./until-stopping.js";
 
 /** Least time between two reports of progress. */
 const PROGRESS_INTERVAL_MS = 250;
@@ -22,11 +21,9 @@ export function describeDatasetHandler(
   tokenizer: Client<TokenizerServiceService>,
   hub: HubSettings,
   counts: Counts,
-  stopping: AbortSignal,
   metrics: DataStreamMetrics,
 ): Handlers<DataStreamServiceService>["describeDataset"] {
-  return (request, context) =>
-    untilStopping(context.signal, stopping, (signal) => describe(request, tokenizer, hub, counts, signal, metrics));
+  return (request, { signal }) => describe(request, tokenizer, hub, counts, signal, metrics);
 }
 
 async function* describe(

@@ -1,5 +1,5 @@
 import { runService } from "@gradpool/service-kit";
 import { readDataStreamConfig } from "./config.js";
-import { DataStream } from "./data-stream.js";
+import { startDataStream } from "./data-stream.js";
 
-await runService("data-stream", (env, log) => DataStream.create(readDataStreamConfig(env), log));
+await runService("data-stream", (env, log) => startDataStream(readDataStreamConfig(env), log));

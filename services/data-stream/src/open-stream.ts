@@ -13,7 +13,6 @@ import type { DataStreamMetrics } from "./metrics.js";
 import { TokenizerEncoder } from "./tokenizer-encoder.js";
 import { openDataset } from "./open-dataset.js";
 import { microBatchMessage, requestedDataset } from "./translate.js";
-import { untilStopping } from "./until-stopping.js";
 
 /** Micro-batches of a stream that are prepared before the client takes them, besides what gRPC's window holds. */
 const PREPARED_MICRO_BATCHES = 8;
@@ -21,11 +20,9 @@ const PREPARED_MICRO_BATCHES = 8;
 export function openStreamHandler(
   tokenizer: Client<TokenizerServiceService>,
   hub: HubSettings,
-  stopping: AbortSignal,
   metrics: DataStreamMetrics,
 ): Handlers<DataStreamServiceService>["openStream"] {
-  return (request, context) =>
-    untilStopping(context.signal, stopping, (signal) => openStream(request, tokenizer, hub, signal, metrics));
+  return (request, { signal }) => openStream(request, tokenizer, hub, signal, metrics);
 }
 
 async function* openStream(

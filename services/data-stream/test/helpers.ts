@@ -10,13 +10,13 @@ import {
   type OpenStreamRequest,
 } from "@gradpool/rpc";
 import { hubSettings } from "@gradpool/hub";
-import { createLogger } from "@gradpool/service-kit";
-import { DataStream } from "../src/data-stream.js";
+import { createLogger, type Service } from "@gradpool/service-kit";
+import { startDataStream } from "../src/data-stream.js";
 import { ByteTokenizer, EOS } from "./byte-tokenizer.js";
 
 export interface Stage {
   tokenizer: ByteTokenizer;
-  dataStream: DataStream;
+  dataStream: Service;
   client: Client<DataStreamServiceService>;
   folder: string;
   /** A data set of one .jsonl file with these texts. */
@@ -29,7 +29,7 @@ export async function onStage(use: (stage: Stage) => Promise<void>): Promise<voi
   const tokenizer = await ByteTokenizer.start();
   const hub = hubSettings({ HF_HOME: folder, HF_HUB_OFFLINE: "1" });
   const config = { listen: "127.0.0.1:0", tokenizerAddress: tokenizer.address, hub, countsDir: join(folder, "counts") };
-  const dataStream = await DataStream.create(config, createLogger("data-stream", { GRADPOOL_LOG_LEVEL: "silent" }));
+  const dataStream = await startDataStream(config, createLogger("data-stream", { GRADPOOL_LOG_LEVEL: "silent" }));
   const client = createClient(DataStreamServiceService, dataStream.address);
   const dataset = async (texts: readonly string[], options: Partial<DatasetSpec> = {}) => {
     const path = join(folder, "d.jsonl");

@@ -1,5 +1,5 @@
 import { runService } from "@gradpool/service-kit";
 import { readTokenizerConfig } from "./config.js";
-import { TokenizerServer } from "./tokenizer-server.js";
+import { startTokenizer } from "./tokenizer-server.js";
 
-await runService("tokenizer", (env, log) => TokenizerServer.create(readTokenizerConfig(env), log));
+await runService("tokenizer", (env, log) => startTokenizer(readTokenizerConfig(env), log));

@@ -12,9 +12,9 @@ import {
   type EncodeResponse,
   TokenizerServiceService,
 } from "@gradpool/rpc";
-import { createLogger } from "@gradpool/service-kit";
+import { createLogger, type Service } from "@gradpool/service-kit";
 import { type HfTokenizer, loadTokenizer } from "@gradpool/tokenizers";
-import { TokenizerServer } from "../src/tokenizer-server.js";
+import { startTokenizer } from "../src/tokenizer-server.js";
 
 const TINY_CODER = fileURLToPath(new URL("../../../../models/tiny-coder", import.meta.url));
 const PLAIN = fileURLToPath(new URL("../../../../integration-tests/fixtures/golden/gpt2-plain/model", import.meta.url));
@@ -38,14 +38,14 @@ function bytesOf(ids: Int32Array): Buffer {
 }
 
 suite("tokenizer service", () => {
-  let server: TokenizerServer;
+  let server: Service;
   let client: Client<TokenizerServiceService>;
   let bare: HfTokenizer;
   let folder: string;
 
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), "tokenizer-service-"));
-    server = await TokenizerServer.create(
+    server = await startTokenizer(
       { listen: "127.0.0.1:0", workers: 2, models: modelPlaces({ GRADPOOL_HOME: folder }) },
       LOG,
     );

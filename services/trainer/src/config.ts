@@ -1,5 +1,6 @@
 import { availableParallelism, hostname } from "node:os";
 import { modelPlaces, type ModelPlaces } from "@gradpool/model-source";
+import { MAX_TRAINER_ID_CHARACTERS } from "@gradpool/rpc";
 import { parseDevice, type DeviceRequest } from "@gradpool/runtime";
 import { finishMsOf, listenAddress, readConfig, serviceAddress, stopGraceSeconds } from "@gradpool/service-kit";
 import { z } from "zod";
@@ -9,7 +10,8 @@ const schema = z.object({
   GRADPOOL_COORDINATOR_ADDRESS: serviceAddress,
   GRADPOOL_TRAINER_ID: z
     .string()
-    .regex(/^[\w.:-]{1,200}$/, "must be 1 to 200 letters, digits, dots, colons, dashes or underscores")
+    .regex(/^[\w.:-]+$/, "must be letters, digits, dots, colons, dashes or underscores")
+    .max(MAX_TRAINER_ID_CHARACTERS, `must have at most ${MAX_TRAINER_ID_CHARACTERS} characters`)
     .default(() => `${hostname()}-${process.pid}`),
   GRADPOOL_THREADS: z.coerce
     .number("must be a number of threads from 1 to 1024")

@@ -1,9 +1,9 @@
 import { setTimeout as after } from "node:timers/promises";
 import { GradpoolError } from "@gradpool/errors";
 import {
-  createClient,
   MessageQueue,
-  TrainerGatewayServiceService,
+  type Client,
+  type TrainerGatewayServiceService,
   type TrainerHello,
   type Welcome,
   type WorkRequest,
@@ -33,14 +33,17 @@ export interface ConversationOptions {
   finishMs: number;
 }
 
+/** A client of the coordinator, on a connection of its own. */
+type Gateway = Client<TrainerGatewayServiceService>;
+
 /**
- * One conversation with the coordinator at `address`, from hello to its end. What it knows of tasks and
- * adapters ends with it: a coordinator that starts anew knows of none. Errors: the call's.
+ * One conversation with the coordinator that `connect` dials, from hello to its end. What it knows of tasks and
+ * adapters ends with it: a coordinator that was restarted knows of none. Errors: the call's.
  */
-export async function converse(address: string, options: ConversationOptions): Promise<void> {
+export async function converse(connect: () => Gateway, options: ConversationOptions): Promise<void> {
   const { hello, stopping } = options;
-  const control = createClient(TrainerGatewayServiceService, address);
-  const bulk = createClient(TrainerGatewayServiceService, address);
+  using control = connect();
+  using bulk = connect();
   const ended = new AbortController();
   const outbox = new MessageQueue<WorkRequest>();
   outbox.push({ message: { $case: "hello", value: hello } });
@@ -55,8 +58,6 @@ export async function converse(address: string, options: ConversationOptions): P
     stopping.removeEventListener("abort", stop);
     ended.abort();
     conversation.end();
-    control.close();
-    bulk.close();
   }
 }
 
@@ -68,7 +69,7 @@ class Conversation {
   constructor(
     private readonly options: ConversationOptions,
     private readonly outbox: MessageQueue<WorkRequest>,
-    private readonly bulk: ReturnType<typeof createClient<TrainerGatewayServiceService>>,
+    private readonly bulk: Gateway,
     private readonly ended: AbortSignal,
   ) {}
 

@@ -35,6 +35,7 @@ describe("the trainer's configuration", () => {
     ["GRADPOOL_THREADS", ""],
     ["GRADPOOL_TRAINER_ID", ""],
     ["GRADPOOL_TRAINER_ID", "two words"],
+    ["GRADPOOL_TRAINER_ID", "i".repeat(129)],
     ["GRADPOOL_DEVICE", ""],
     ["GRADPOOL_DEVICE", "gpu"],
     ["GRADPOOL_DEVICE", "cuda:-1"],

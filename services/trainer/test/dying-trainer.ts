@@ -1,10 +1,10 @@
 /** The trainer as a process whose compute thread dies of its first task. */
 import { runService } from "@gradpool/service-kit";
 import { readTrainerConfig } from "../src/config.js";
-import { Trainer } from "../src/trainer.js";
+import { startTrainer } from "../src/trainer.js";
 
 const dyingWorker = new URL("./dying-worker.js", import.meta.url);
 
 await runService("trainer", (env, log) =>
-  Trainer.create(readTrainerConfig(env), log, () => process.exit(1), dyingWorker),
+  startTrainer(readTrainerConfig(env), log, () => process.exit(1), dyingWorker),
 );

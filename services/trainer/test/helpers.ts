@@ -6,8 +6,8 @@ import { initAdapter, writeAdapter } from "@gradpool/adapter";
 import { openModel } from "@gradpool/model-source";
 import { selectTargets, type LinearModule } from "@gradpool/models";
 import type { MicroBatchTask } from "@gradpool/rpc";
-import { createLogger } from "@gradpool/service-kit";
-import { Trainer } from "../src/trainer.js";
+import { createLogger, type Service } from "@gradpool/service-kit";
+import { startTrainer as start } from "../src/trainer.js";
 
 export const TINY_CODER = fileURLToPath(new URL("../../../../models/tiny-coder", import.meta.url));
 export const GOLDEN = fileURLToPath(new URL("../../../../integration-tests/fixtures/golden", import.meta.url));
@@ -77,7 +77,7 @@ export interface StartOptions {
 }
 
 /** A trainer in this process, dialling `coordinatorAddress`. */
-export function startTrainer(coordinatorAddress: string, options: StartOptions = {}): Promise<Trainer> {
+export function startTrainer(coordinatorAddress: string, options: StartOptions = {}): Promise<Service> {
   const { threads = 1, trainerId = "trainer-1", log = quiet, computeModule } = options;
   const crash = () => {
     throw new Error("the compute thread died");
@@ -92,5 +92,5 @@ export function startTrainer(coordinatorAddress: string, options: StartOptions =
     env: process.env,
     models: modelPlaces({ GRADPOOL_HOME: join(tmpdir(), "gradpool-no-cache") }),
   };
-  return Trainer.create(config, log, options.onCrash ?? crash, computeModule);
+  return start(config, log, options.onCrash ?? crash, computeModule);
 }

@@ -2,6 +2,7 @@ import { GradpoolError } from "@gradpool/errors";
 import {
   chunks,
   concat,
+  MAX_TRAINER_ID_CHARACTERS,
   type Handlers,
   type ResultHeader,
   type TrainerGatewayServiceService,
@@ -11,9 +12,6 @@ import {
 import type { Engine } from "../engine.js";
 import type { TrainerPool } from "../trainer-pool.js";
 import type { TrainerConnection } from "../trainer-connection.js";
-
-/** A trainer's id is part of a subject on NATS, three bytes for some characters. */
-const MAX_ID_CHARACTERS = 128;
 
 export function trainerGatewayHandlers(engine: Engine, trainers: TrainerPool): Handlers<TrainerGatewayServiceService> {
   return {
@@ -70,8 +68,8 @@ async function readHello(messages: AsyncIterator<WorkRequest>): Promise<TrainerH
   if (message?.$case !== "hello" || !message.value.trainerId) {
     throw new GradpoolError("invalid_argument", "a trainer's first message is its hello, with a trainer_id");
   }
-  if (message.value.trainerId.length > MAX_ID_CHARACTERS) {
-    const problem = `a trainer_id has at most ${MAX_ID_CHARACTERS} characters`;
+  if (message.value.trainerId.length > MAX_TRAINER_ID_CHARACTERS) {
+    const problem = `a trainer_id has at most ${MAX_TRAINER_ID_CHARACTERS} characters`;
     throw new GradpoolError("invalid_argument", `${problem}; set GRADPOOL_TRAINER_ID to a shorter one`);
   }
   return message.value;

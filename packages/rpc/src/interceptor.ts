@@ -1,0 +1,43 @@
+/**
+ * What surrounds every call, on both sides and for all four kinds: a chain of interceptors, each of which may look at
+ * a call, change it, refuse it, repeat it, or watch how it ends. Tracing, metrics, error mapping, deadlines and retries
+ * are such links, and a check of one's own is another. (connect-es has the model: `(next) => (request) => response`.)
+ */
+import type { CallContext } from "./methods.js";
+
+/** A call on its way through a chain. */
+export interface Call extends CallContext {
+  /** Such as "/gradpool.v1.RunService/SubmitRun". */
+  readonly path: string;
+  readonly requestStream: boolean;
+  readonly responseStream: boolean;
+  /** The request; where the client streams, an AsyncIterable of requests. */
+  readonly input: unknown;
+  /** The client gives up after this; undefined: the call may take as long as it takes. */
+  readonly timeoutMs?: number | undefined;
+}
+
+/** Makes the call: the rest of the chain. Gives the responses, exactly one unless the server streams; throws the call's error. */
+export type Next = (call: Call) => AsyncIterable<unknown>;
+
+/** A link of the chain. It is made once for each method; what it returns is called for each call. */
+export type Interceptor = (next: Next) => Next;
+
+/** The first interceptor is the outermost: it sees a call first, and its end last. */
+export function chain(interceptors: readonly Interceptor[], last: Next): Next {
+  return interceptors.reduceRight((next, interceptor) => interceptor(next), last);
+}
+
+/** Health checks: whoever asks for them may not be able to say who it is. */
+export const isHealthCheck = ({ path }: Pick<Call, "path">): boolean => path.startsWith("/grpc.health.");
+
+/** Calls of gRPC's own services, health and reflection: they say nothing about the work that is done. */
+export const isOfGrpc = ({ path }: Pick<Call, "path">): boolean => path.startsWith("/grpc.");
+
+/** The response of a call that has exactly one. */
+export async function onlyResponse(responses: AsyncIterable<unknown>): Promise<unknown> {
+  let found: { response: unknown } | undefined;
+  for await (const response of responses) found = { response };
+  if (!found) throw new Error("a call ended without its response");
+  return found.response;
+}

@@ -1,0 +1,96 @@
+/** Interceptors that servers and clients choose: metrics, deadlines, retries, and the end of a service. */
+import { setMaxListeners } from "node:events";
+import { GradpoolError } from "@gradpool/errors";
+import { isOfGrpc, type Call, type Interceptor, type Next } from "./interceptor.js";
+
+/** A call that a server answered. */
+export interface AnsweredCall {
+  /** Such as "/gradpool.v1.TokenizerService/Encode". */
+  method: string;
+  /** "ok", or the error's code. */
+  code: string;
+  seconds: number;
+}
+
+/** Reports each call that ended to `observe`, also those that the client ended; health checks and reflection aside. */
+export function observed(observe: (call: AnsweredCall) => void): Interceptor {
+  return (next) => (call) => (isOfGrpc(call) ? next(call) : observedCall(observe, next, call));
+}
+
+async function* observedCall(observe: (call: AnsweredCall) => void, next: Next, call: Call): AsyncGenerator<unknown> {
+  const startedAt = performance.now();
+  let code = "ok";
+  try {
+    yield* next(call);
+  } catch (error) {
+    ({ code } = GradpoolError.from(error));
+    throw error;
+  } finally {
+    if (call.signal.aborted) code = "cancelled";
+    observe({ method: call.path, code, seconds: (performance.now() - startedAt) / 1000 });
+  }
+}
+
+/** A time limit for calls with one response that say none themselves. Streams may last as long as a run. */
+export function deadline(timeoutMs: number): Interceptor {
+  return (next) => (call) => next(call.responseStream ? call : { timeoutMs, ...call });
+}
+
+/** Waits before another attempt. Throws what the caller gets when there is none. */
+export type Again = (error: GradpoolError) => Promise<void>;
+
+/**
+ * Repeats failed calls. `decide` looks at each call once, and gives what decides after each failure; undefined: the
+ * call is made once. A client's stream of requests cannot be sent twice, and a stream of responses is not repeated
+ * after its first: whoever reads it knows where to resume.
+ */
+export function retries(decide: (call: Call) => Again | undefined): Interceptor {
+  return (next) => (call) => {
+    const again = call.requestStream ? undefined : decide(call);
+    return again ? repeated(again, next, call) : next(call);
+  };
+}
+
+async function* repeated(again: Again, next: Next, call: Call): AsyncGenerator<unknown> {
+  for (;;) {
+    let hasBegun = false;
+    try {
+      for await (const response of next(call)) {
+        hasBegun = true;
+        yield response;
+      }
+      return;
+    } catch (error) {
+      if (hasBegun || call.signal.aborted) throw error;
+      await again(GradpoolError.from(error));
+    }
+  }
+}
+
+/**
+ * Ends a server's calls when its service stops: their signal aborts, and what this cancels ends as `unavailable` with
+ * `message`, which clients may retry elsewhere or later.
+ */
+export function untilStopping(stopping: AbortSignal, message: string): Interceptor {
+  return (next) =>
+    async function* (call) {
+      // Own listeners, removed at the end: the service's signal outlives every call.
+      const over = new AbortController();
+      // A handler may make many calls at a time, each with a listener.
+      setMaxListeners(0, over.signal);
+      const abort = () => over.abort();
+      call.signal.addEventListener("abort", abort);
+      stopping.addEventListener("abort", abort);
+      if (call.signal.aborted || stopping.aborted) abort();
+      try {
+        yield* next({ ...call, signal: over.signal });
+      } catch (error) {
+        if (!stopping.aborted || GradpoolError.from(error).code !== "cancelled") throw error;
+        throw new GradpoolError("unavailable", message, { cause: error });
+      } finally {
+        abort();
+        call.signal.removeEventListener("abort", abort);
+        stopping.removeEventListener("abort", abort);
+      }
+    };
+}

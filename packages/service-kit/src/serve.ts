@@ -1,0 +1,98 @@
+/** What every service has around its work: a server with the chain of all calls, metrics, clients, and its end in order. */
+import { setMaxListeners } from "node:events";
+import type { Client, Definition, Interceptor, RunningServer, ServedService } from "@gradpool/rpc";
+import { Registry } from "prom-client";
+import { grpcObserver } from "./grpc-metrics.js";
+import type { HttpRoute } from "./http-server.js";
+import type { Logger } from "./logger.js";
+import type { Service } from "./run-service.js";
+
+export interface ServeOptions {
+  /** "host:port"; port 0 takes any free one. */
+  listen: string;
+  log: Logger;
+  /** For every call, health checks and reflection included; the first is the outermost. */
+  interceptors?: readonly Interceptor[];
+  /** How long open calls may continue after the server stopped to take new ones; 2 s unless given. */
+  shutdownGraceMs?: number;
+}
+
+type Part = Disposable | AsyncDisposable;
+
+/** What a service is made with. */
+export interface Scope {
+  metrics: Registry;
+  /** Aborted as soon as the service is to stop. */
+  stopping: AbortSignal;
+  /** Disposes `part` after the server has ended, or when the service cannot start; the last first. */
+  own<P extends Part>(part: P): P;
+  connect: Connect;
+}
+
+/** Makes a client of another service, at "host:port": the one place where services get theirs. Its owner disposes it. */
+export type Connect = <S extends Definition>(definition: S, address: string) => Client<S>;
+
+/** What a service consists of. */
+export interface Parts {
+  services: ServedService[];
+  /** What its HTTP port answers besides /metrics, /healthz and /readyz. */
+  httpRoutes?: readonly HttpRoute[];
+  /** Why it cannot serve now, such as a service that it needs and that is away; empty: it can. */
+  problem?(): Promise<string>;
+  /** Called once it listens, at "host:port". */
+  started?(address: string): void;
+  /** Finishes what is under way, when it is to stop; calls are still answered. */
+  drain?(): Promise<void>;
+}
+
+/**
+ * Starts a service: makes its parts, then listens. Disposed it stops: health checks say so from the first moment,
+ * `stopping` aborts, it drains, the server ends, and then what it owns. Errors: those of `create`, after which what was
+ * made is disposed; `unavailable` when the port is taken.
+ */
+export async function serve(
+  { listen, log, interceptors = [], shutdownGraceMs }: ServeOptions,
+  create: (scope: Scope) => Parts | Promise<Parts>,
+): Promise<Service> {
+  // The command line and worker threads use this package, too, and need no gRPC.
+  const { createClient, observed, startServer } = await import("@gradpool/rpc");
+  const metrics = new Registry();
+  const stopping = new AbortController();
+  // One listener for each open call.
+  setMaxListeners(0, stopping.signal);
+  const owned: Part[] = [];
+  const own = <P extends Part>(part: P): P => {
+    owned.push(part);
+    return part;
+  };
+  const connect: Connect = (definition, address) => createClient(definition, address);
+  let parts: Parts | undefined;
+  let server: RunningServer | undefined;
+  const stop = async () => {
+    server?.notServing();
+    stopping.abort();
+    await parts?.drain?.();
+    await server?.[Symbol.asyncDispose]();
+    for (const part of owned.splice(0).reverse()) await dispose(part);
+  };
+  try {
+    parts = await create({ metrics, stopping: stopping.signal, own, connect });
+    server = await startServer({
+      ...{ listen, services: parts.services, shutdownGraceMs },
+      interceptors: [observed(grpcObserver(metrics)), ...interceptors],
+      onInternalError: (error, method) => log.error({ err: error, method }, "internal error"),
+    });
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  const { address } = server;
+  const { httpRoutes = [], problem, started } = parts;
+  started?.(address);
+  return { address, metrics, httpRoutes, ...(problem && { problem }), [Symbol.asyncDispose]: stop };
+}
+
+async function dispose(part: Part): Promise<void> {
+  if (Symbol.asyncDispose in part) await part[Symbol.asyncDispose]();
+  else part[Symbol.dispose]();
+}
