@@ -40,18 +40,18 @@ def theirs(case, path):
             return {"error": f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"}
 
 
-def is_same(a, b):
+def is_same(a, b, tolerance):
     if "loss" in a:
-        return "loss" in b and abs(a["loss"] - b["loss"]) <= TOLERANCE * abs(a["loss"])
+        return "loss" in b and abs(a["loss"] - b["loss"]) <= tolerance * abs(a["loss"])
     return all(b.get(key) == value for key, value in a.items())
 
 
-def verdict(expected, got):
+def verdict(case, expected, got):
     if "error" in expected:
         return "both refuse" if "error" in got else "only gradpool reads it"
     if "error" in got:
         return "refused"
-    if is_same(expected, got):
+    if is_same(expected, got, case.ask.get("tolerance", TOLERANCE)):
         return "same"
     return "differs, with a line" if got.get("notes") else "DIFFERS IN SILENCE"
 
@@ -85,9 +85,9 @@ def main():
         cases.append(case)
         expected.append(theirs(case, path))
         questions.append(json.dumps({"path": str(path)} | case.ask))
-    answered = subprocess.run(["node", OTHER_SIDE], input="\n".join(questions), capture_output=True, text=True, check=True)
+    answered = subprocess.run(["node", OTHER_SIDE], input="\n".join(questions), stdout=subprocess.PIPE, text=True, check=True)
     answers = [json.loads(line) for line in answered.stdout.splitlines()]
-    results = [(case, verdict(a, b), a, b) for case, a, b in zip(cases, expected, answers, strict=True)]
+    results = [(case, verdict(case, a, b), a, b) for case, a, b in zip(cases, expected, answers, strict=True)]
     report(results, options.verbose)
     if options.table:
         write_table(results, Path(options.table))

@@ -16,8 +16,6 @@ const IN_RINGS = [
   "packages/torch-file/src/old-file.ts",
   "packages/torch-file/src/torch-file.ts",
   "packages/torch-file/src/zip-file.ts",
-  "packages/tokenizers/src/configured-tokens.ts",
-  "packages/tokenizers/src/special-tokens.ts",
   "services/cli/src/runs/run-folder.ts",
   "services/cli/src/runs/run-history.ts",
   "services/coordinator/src/run-log.ts",

@@ -1,6 +1,7 @@
 """The cases, one module a kind. To add a kind: a module with `cases()`, and a line here."""
-from . import tokenizer_cases
+from . import gguf_cases, model_cases, tokenizer_cases
 
 
 def all_cases():
-    yield from tokenizer_cases.cases()
+    for module in (tokenizer_cases, model_cases, gguf_cases):
+        yield from module.cases()

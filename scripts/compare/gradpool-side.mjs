@@ -19,6 +19,20 @@ const KINDS = {
     tokenizer.free();
     return { ids, notes: tokenizer.info.notes };
   },
+  async model({ path, batch }) {
+    const source = await openModel(path, places);
+    const session = await LossSession.create({ source, targets: [], padRow: false }, { threads: 1 });
+    const rowLength = Math.max(...batch.map((row) => row.length));
+    const { maxPositions } = source.model.description;
+    if (rowLength > maxPositions)
+      return { error: `max_length ${rowLength} is beyond the model's ${maxPositions} positions` };
+    const ids = new Int32Array(batch.length * rowLength);
+    for (const [i, row] of batch.entries()) ids.set(row, i * rowLength);
+    const lengths = batch.map((row) => row.length);
+    const { lossSum, targetTokens } = await session.run({ rows: batch.length, rowLength, ids, lengths });
+    await session[Symbol.asyncDispose]();
+    return { loss: lossSum / targetTokens, notes: source.notes };
+  },
 };
 
 for await (const line of createInterface({ input: process.stdin })) {

@@ -1,4 +1,4 @@
-export { parseJson } from "./json.js";
+export { parseJson, parsePythonJson } from "./json.js";
 
 /** What kind of failure it is; each maps to one gRPC status. */
 export type ErrorCode =

@@ -10,6 +10,25 @@ export function parseJson(text: string): unknown {
   return JSON.parse(text);
 }
 
+/** Marks a number that JSON has no word for; no key or value of a config.json begins with it. */
+const MARK = "\u0000number:";
+const BARE = /"(?:[^"\\]|\\.)*"|-?Infinity|NaN/g;
+
+/**
+ * JSON as Python's json module writes and reads it, with NaN, Infinity and -Infinity as numbers. Errors: as parseJson.
+ */
+export function parsePythonJson(text: string): unknown {
+  try {
+    return parseJson(text);
+  } catch (error) {
+    if (!/NaN|Infinity/.test(text) || isTooDeep(text)) throw error;
+    const marked = text.replace(BARE, (part) => (part.startsWith('"') ? part : JSON.stringify(MARK + part)));
+    return JSON.parse(marked, (_, value: unknown) =>
+      typeof value === "string" && value.startsWith(MARK) ? Number(value.slice(MARK.length)) : value,
+    );
+  }
+}
+
 /** Whether brackets outside of strings go deeper than MAX_DEPTH; what is wrong otherwise, JSON.parse will say. */
 function isTooDeep(text: string): boolean {
   let depth = 0;

@@ -1,7 +1,7 @@
-/** Thrown when a header goes on behind the bytes at hand. */
+/** Thrown when a header continues after the bytes at hand. */
 export class HeaderTooShort extends Error {}
 
-/** Reads little-endian values one behind the other. Throws HeaderTooShort at the end. */
+/** Reads little-endian values one after the other. Throws HeaderTooShort at the end. */
 export class Cursor {
   at = 0;
   readonly #view: DataView;
@@ -29,7 +29,8 @@ export class Cursor {
   }
 
   text(): string {
-    return new TextDecoder().decode(this.slice(this.uint64()));
+    // A token may be U+FEFF, which is text here and no mark.
+    return new TextDecoder("utf-8", { ignoreBOM: true }).decode(this.slice(this.uint64()));
   }
 
   #take(length: number): number {

@@ -28,6 +28,8 @@ export interface GgufTensor {
   /** Byte offsets in the file. */
   begin: number;
   end: number;
+  /** Place of its file among the parts of a model; none: the first. */
+  part?: number;
 }
 
 export interface GgufFile {
@@ -36,6 +38,32 @@ export interface GgufFile {
   metadata: ReadonlyMap<string, MetadataValue>;
   /** In the order of their data. */
   tensors: ReadonlyMap<string, GgufTensor>;
+  /** Files that were joined to it. */
+  parts?: number;
+}
+
+/** The names of all parts of the model that a file named "NAME-00002-of-00003.gguf" belongs to; undefined for others. */
+export function partNames(name: string): string[] | undefined {
+  const [, base, , count] = /^(.*)-(\d{5})-of-(\d{5})\.gguf$/.exec(name) ?? [];
+  if (base === undefined || count === undefined) return undefined;
+  const pad = (part: number) => String(part).padStart(5, "0");
+  return Array.from({ length: Number(count) }, (_, i) => `${base}-${pad(i + 1)}-of-${count}.gguf`);
+}
+
+/** One file of all parts, whose first holds the metadata. Errors: `data_loss` for parts that do not belong together. */
+export function joinParts(files: readonly [GgufFile, ...GgufFile[]]): GgufFile {
+  const tensors = new Map<string, GgufTensor>();
+  for (const [part, file] of files.entries()) {
+    const [count, place] = [file.metadata.get("split.count"), file.metadata.get("split.no")];
+    if (count !== files.length || place !== part) {
+      throw damaged(file.path, `its metadata says part ${Number(place) + 1} of ${Number(count)}, unlike its name`);
+    }
+    for (const [name, tensor] of file.tensors) {
+      if (tensors.has(name)) throw damaged(file.path, `tensor ${shown(name)} is in another part as well`);
+      tensors.set(name, { ...tensor, part });
+    }
+  }
+  return { ...files[0], tensors, parts: files.length };
 }
 
 export const isGguf = (first4: Uint8Array): boolean =>

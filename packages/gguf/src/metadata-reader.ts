@@ -3,6 +3,9 @@ import { damaged, type GgufFile } from "./gguf-file.js";
 import { NumberArray, type MetadataValue } from "./metadata.js";
 import { shown } from "./text.js";
 
+/** Layers that are looked at. */
+const MAX_LAYERS = 10_000;
+
 /** Typed access to a file's metadata. Errors: `data_loss` for what is missing or of another type, naming it. */
 export class MetadataReader {
   constructor(readonly file: GgufFile) {}
@@ -24,6 +27,16 @@ export class MetadataReader {
     const isCount = (value: MetadataValue): value is number =>
       typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
     return this.#typed(key, "a whole number", isCount);
+  }
+
+  /** A whole number, given once or for each layer, if it is the same for all: other models have layers of their own. */
+  uniformCount(key: string): number | undefined {
+    const value = this.file.metadata.get(key);
+    if (!(value instanceof NumberArray)) return this.optionalCount(key);
+    const counts = new Set(Array.from({ length: Math.min(value.length, MAX_LAYERS) }, (_, layer) => value.at(layer)));
+    const [count] = counts;
+    if (counts.size === 1 && count !== undefined && Number.isSafeInteger(count) && count >= 0) return count;
+    throw this.unsupported(`its metadata ${shown(key)} differs from layer to layer, which is not supported`);
   }
 
   optionalNumber(key: string): number | undefined {

@@ -37,12 +37,26 @@ const LLAMA3: PreTokenizer = {
   addsBos: true,
 };
 
+const GPT2: PreTokenizer = { ...PLAIN, steps: [byteLevel(true)] };
+// Digits one by one before GPT-2's pattern.
+const DIGITS: PreTokenizer = { ...PLAIN, steps: [{ type: "Digits", individual_digits: true }, byteLevel(true)] };
+const QWEN2: PreTokenizer = { ...PLAIN, nfc: true, steps: [splitByPattern("\\p{N}"), byteLevel(false)] };
+
+/** Names of models whose files have the pattern of another. */
+const alike = (pre: PreTokenizer, names: string) => names.split(" ").map((name) => [name, pre] as const);
+
 export const PRE_TOKENIZERS: ReadonlyMap<string, PreTokenizer> = new Map([
-  ["gpt-2", { ...PLAIN, steps: [byteLevel(true)] }],
-  // Digits one by one before GPT-2's pattern.
-  ["smollm", { ...PLAIN, steps: [{ type: "Digits", individual_digits: true }, byteLevel(true)] }],
+  ["gpt-2", GPT2],
+  ["smollm", DIGITS],
   ["llama-bpe", LLAMA3],
-  ["llama3", LLAMA3],
-  ["llama-v3", LLAMA3],
-  ["qwen2", { ...PLAIN, nfc: true, steps: [splitByPattern("\\p{N}"), byteLevel(false)] }],
+  ["qwen2", QWEN2],
+  ...alike(
+    GPT2,
+    "phi-2 jina-es jina-de gigachat jina-v2-es jina-v2-de a.x-4.0 mellum modern-bert exaone4 mpt olmo jais",
+  ),
+  ...alike(DIGITS, "starcoder refact command-r codeshell exaone minerva-7b mellum2"),
+  ...alike(LLAMA3, "llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2"),
+  ...alike(QWEN2, "kormo f2llmv2 megrez"),
+  // Its tokenizer.json has no normalizer.
+  ["deepseek-r1-qwen", { ...QWEN2, nfc: false }],
 ]);

@@ -11,10 +11,16 @@ interface Rope {
   factors: Float32Array | undefined;
 }
 
-/** rope_theta and rope_scaling. Errors: `failed_precondition` for another scaling than linear and llama3. */
+/**
+ * rope_theta and rope_scaling, by the rules of llama.cpp's llama-model.cpp: a factor without a type is linear, and so is
+ * the older rope.scale_linear. Errors: `failed_precondition` for another scaling than linear, yarn and llama3.
+ */
 export function ropeScaling(metadata: MetadataReader, architecture: string, rope: Rope): Record<string, unknown> {
-  const type = metadata.optionalText(`${architecture}.rope.scaling.type`) ?? "none";
-  const factor = metadata.optionalNumber(`${architecture}.rope.scaling.factor`);
+  const key = (name: string) => `${architecture}.rope.${name}`;
+  const given = metadata.optionalText(key("scaling.type"));
+  const factor = metadata.optionalNumber(key("scaling.factor")) ?? metadata.optionalNumber(key("scale_linear"));
+  const scales = factor !== undefined && factor !== 0 && factor !== 1;
+  const type = given ?? (scales ? "linear" : "none");
   const { theta, factors } = rope;
   if (factors) {
     // The last divisor is the longest wave's: the whole factor.
@@ -22,16 +28,30 @@ export function ropeScaling(metadata: MetadataReader, architecture: string, rope
     const fits =
       factors.length === rope.headSize / 2 &&
       llama3Factors(rope, parameters.factor).every((value, i) => Math.abs(value / (factors[i] ?? 0) - 1) < 1e-5);
-    if (!fits || type !== "none") {
+    if (!fits || (type !== "none" && !(type === "linear" && !scales))) {
       throw metadata.unsupported("its rope_freqs.weight is not that of Llama 3; use the model's safetensors");
     }
     return { rope_theta: theta, rope_scaling: parameters };
   }
-  if (type === "none") return { rope_theta: theta };
-  if (type === "linear" && factor !== undefined)
-    return { rope_theta: theta, rope_scaling: { rope_type: "linear", factor } };
-  throw metadata.unsupported(`rotary positions scaled by ${JSON.stringify(type)} are not supported; use another model`);
+  if (type === "none" || (type === "linear" && !scales)) return { rope_theta: theta };
+  if (type === "linear") return { rope_theta: theta, rope_scaling: { rope_type: "linear", factor } };
+  const original = metadata.optionalCount(key("scaling.original_context_length"));
+  if (type === "yarn" && scales && original !== undefined) {
+    for (const name of ["yarn_ext_factor", "yarn_attn_factor", "yarn_log_multiplier", "attn_factor"]) {
+      if (metadata.file.metadata.has(key(`scaling.${name}`))) throw unsupportedScaling(metadata, `"yarn" with ${name}`);
+    }
+    const betas = {
+      beta_fast: metadata.optionalNumber(key("scaling.yarn_beta_fast")),
+      beta_slow: metadata.optionalNumber(key("scaling.yarn_beta_slow")),
+    };
+    const parameters = { rope_type: "yarn", factor, original_max_position_embeddings: original, ...betas };
+    return { rope_theta: theta, rope_scaling: parameters };
+  }
+  throw unsupportedScaling(metadata, JSON.stringify(type));
 }
+
+const unsupportedScaling = (metadata: MetadataReader, what: string) =>
+  metadata.unsupported(`rotary positions scaled by ${what} are not supported; use another model`);
 
 /** As llama.cpp's conversion computes them. */
 function llama3Factors({ theta, headSize }: Rope, factor: number): number[] {

@@ -1,4 +1,4 @@
-/** Element types of GGUF tensors: blocks of so many elements in so many bytes (ggml's type_traits). */
+/** Element types of GGUF tensors: blocks of this many elements in this many bytes (ggml's type_traits). */
 export interface TensorType {
   name: string;
   blockElements: number;
@@ -52,4 +52,15 @@ export const FOREIGN_TYPES: ReadonlyMap<number, string> = new Map([
   [34, "TQ1_0"],
   [35, "TQ2_0"],
   [39, "MXFP4"],
+  [40, "NVFP4"],
+  [41, "Q1_0"],
+  // Of files that no program writes any more.
+  [4, "Q4_2"],
+  [5, "Q4_3"],
+  [31, "Q4_0_4_4"],
+  [32, "Q4_0_4_8"],
+  [33, "Q4_0_8_8"],
+  [36, "IQ4_NL_4_4"],
+  [37, "IQ4_NL_4_8"],
+  [38, "IQ4_NL_8_8"],
 ]);

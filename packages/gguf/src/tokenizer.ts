@@ -5,8 +5,25 @@ import { PRE_TOKENIZERS, type PreTokenizer } from "./pre-tokenizers.js";
 import { shown } from "./text.js";
 
 /** llama.cpp's token types (llama_token_type). */
+const NORMAL = 1;
+const UNKNOWN = 2;
 const CONTROL = 3;
 const USER_DEFINED = 4;
+
+/**
+ * Tokens that end a turn or mark places, which llama.cpp takes as control tokens whatever their type says (llama-vocab.cpp,
+ * "control-looking token"). Of those for filling in the middle it takes one of each kind; files have no more.
+ */
+const CONTROL_LOOKING = new Set(
+  `<|eot_id|> <|im_end|> <|end|> <|return|> <|call|> <|calls|> <|flush|> <end_of_turn> <|endoftext|> </s> <|eom_id|> <EOT> _<EOT>
+  [EOT] [EOS] <|end_of_text|> <end_of_utterance> <eos> <turn|> <|tool_response> <｜end▁of▁sentence｜> [e~[
+  <|fim_prefix|> <fim-prefix> <fim_prefix> <｜fim▁begin｜> <PRE> ▁<PRE> <|code_prefix|> <|prefix|>
+  <|fim_suffix|> <fim-suffix> <fim_suffix> <｜fim▁hole｜> <SUF> ▁<SUF> <|code_suffix|> <|suffix|>
+  <|fim_middle|> <fim-middle> <fim_middle> <｜fim▁end｜> <MID> ▁<MID> <|code_middle|> <|middle|>
+  <|fim_pad|> <fim-pad> <fim_pad> <PAD> [PAD] <|fim_repo|> <|repo_name|> <fim-repo> <REPO> <reponame> <|file_sep|>`.split(
+    /\s+/,
+  ),
+);
 
 /** Contents by file name. */
 export type TokenizerFiles = Map<string, string>;
@@ -94,14 +111,15 @@ function split(metadata: MetadataReader, merge: string): [string, string] {
 
 function addedTokens(metadata: MetadataReader, tokens: readonly string[]): object[] {
   const types = metadata.optionalNumbers("tokenizer.ggml.token_type");
-  if (types && types.length !== tokens.length) {
+  if (types && types.length < tokens.length) {
     throw metadata.damaged(`it has ${types.length} token types for ${tokens.length} tokens`);
   }
   return tokens.flatMap((content, id) => {
-    const type = types?.at(id);
-    if (type !== CONTROL && type !== USER_DEFINED) return [];
+    const stored = types?.at(id) ?? NORMAL;
+    const type = CONTROL_LOOKING.has(content) ? CONTROL : stored;
+    if (type !== CONTROL && type !== USER_DEFINED && type !== UNKNOWN) return [];
     const plain = { single_word: false, lstrip: false, rstrip: false, normalized: false };
-    return [{ id, content, ...plain, special: type === CONTROL }];
+    return [{ id, content, ...plain, special: type !== USER_DEFINED }];
   });
 }
 
@@ -117,6 +135,8 @@ class SpecialTokens {
     const id = this.metadata.optionalCount(key);
     if (id === undefined) return undefined;
     const token = this.tokens[id];
+    // llama.cpp takes one that is out of range as none; for these it would then guess.
+    if (token === undefined && role !== "bos" && role !== "eos") return undefined;
     if (token === undefined) throw this.metadata.damaged(`its ${key} ${id} is no token`);
     return { id, token };
   }

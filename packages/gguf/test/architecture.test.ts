@@ -37,6 +37,56 @@ test("linear scaling of rotary positions", () => {
   assert.deepEqual(scaled.config["rope_scaling"], { rope_type: "linear", factor: 2.5 });
 });
 
+test("a factor without a type is linear, and so is the older rope.scale_linear (llama.cpp's llama-model.cpp)", () => {
+  const linear = (factor: number) => ({ rope_type: "linear", factor });
+  assert.deepEqual(read({ "llama.rope.scaling.factor": 2.5 }).config["rope_scaling"], linear(2.5));
+  assert.deepEqual(read({ "llama.rope.scale_linear": 4.5 }).config["rope_scaling"], linear(4.5));
+  const none = { "llama.rope.scaling.type": "none", "llama.rope.scaling.factor": 2.5 };
+  assert.equal(read(none).config["rope_scaling"], undefined);
+});
+
+test("yarn by its factor and its original length", () => {
+  const scaling = { "llama.rope.scaling.type": "yarn", "llama.rope.scaling.factor": 4.5 };
+  const { config } = read({ ...scaling, "llama.rope.scaling.original_context_length": 4096 });
+  const { rope_type, factor, original_max_position_embeddings } = config["rope_scaling"] as Record<string, unknown>;
+  assert.deepEqual([rope_type, factor, original_max_position_embeddings], ["yarn", 4.5, 4096]);
+});
+
+test("counts for each layer, all the same; others are refused", () => {
+  const each = (heads: number[]) => read({ "llama.block_count": 2, "llama.attention.head_count_kv": { int32: heads } });
+  assert.equal(each([2, 2]).config["num_key_value_heads"], 2);
+  assert.throws(() => each([2, 4]), failure("failed_precondition", /head_count_kv" differs from layer to layer/));
+});
+
+test("as soon as there is one bias of attention or mlp, the others are zeros", () => {
+  const bias = { name: "blk.0.attn_q.bias", dims: [256], offset: 128 };
+  const { config, tensors } = read({}, [EMBEDDING, bias]);
+  assert.deepEqual([config["attention_bias"], config["mlp_bias"]], [true, false]);
+  const biases = tensors.filter(({ name }) => name.endsWith(".bias"));
+  assert.deepEqual(
+    biases.map(({ name, tensor, shape }) => [name, tensor !== undefined, shape]),
+    [
+      ["model.layers.0.self_attn.q_proj.bias", true, [256]],
+      ["model.layers.0.self_attn.k_proj.bias", false, [128]],
+      ["model.layers.0.self_attn.v_proj.bias", false, [128]],
+      ["model.layers.0.self_attn.o_proj.bias", false, [256]],
+    ],
+  );
+  const down = { name: "blk.0.ffn_down.bias", dims: [256], offset: 128 };
+  assert.equal(read({}, [EMBEDDING, down]).config["mlp_bias"], true);
+});
+
+for (const [type, name] of [
+  [40, "NVFP4"],
+  [41, "Q1_0"],
+  [39, "MXFP4"],
+] as const) {
+  test(`a tensor of type ${type} is refused as ${name}`, () => {
+    const bytes = ggufOf(FIELDS, [{ ...EMBEDDING, type }], { dataBytes: 4096 });
+    assert.throws(() => parse(bytes), failure("unimplemented", new RegExp(`does not read the type ${name}`)));
+  });
+}
+
 /** As llama.cpp's convert_hf_to_gguf.py computes them for Llama 3.1: [D/2], 1 for short waves, 8 for long ones. */
 function llama31Factors(): Float32Array {
   return Float32Array.from({ length: 32 }, (_, i) => {

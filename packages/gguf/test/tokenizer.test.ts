@@ -57,6 +57,30 @@ test("control and user-defined tokens are found in texts", async () => {
   );
 });
 
+test("tokens that look like control tokens are, whatever their type says (llama.cpp's llama-vocab.cpp)", async () => {
+  const tokens = [...TOKENS, "<|im_end|>", "<|im_start|>", "<unk>"];
+  const types = { int32: [...TOKENS.map(() => 1), 1, 1, 2] };
+  const changes = { "tokenizer.ggml.tokens": tokens, "tokenizer.ggml.token_type": types };
+  assert.deepEqual((await pieces(changes, "a<|im_end|>b<unk>")).slice(0, 4), ["a", "<|im_end|>", "b", "<unk>"]);
+  assert.notDeepEqual(await pieces(changes, "<|im_start|>"), ["<|im_start|>"]);
+});
+
+test("a token U+FEFF is itself", () => {
+  const tokens = [...TOKENS, "\ufeff", "\ufeffa"];
+  const changes = { "tokenizer.ggml.tokens": tokens, "tokenizer.ggml.token_type": { int32: tokens.map(() => 1) } };
+  const { model } = JSON.parse(build(changes).get("tokenizer.json") ?? "") as {
+    model: { vocab: Record<string, number> };
+  };
+  assert.deepEqual([model.vocab["\ufeff"], model.vocab["\ufeffa"]], [TOKENS.length, TOKENS.length + 1]);
+});
+
+test("a padding token out of range is none", () => {
+  const config = JSON.parse(
+    build({ "tokenizer.ggml.padding_token_id": 9999 }).get("tokenizer_config.json") ?? "",
+  ) as object;
+  assert.ok(!("pad_token" in config));
+});
+
 test("the file says whether bos and eos go around texts", async () => {
   const around = { "tokenizer.ggml.add_bos_token": true, "tokenizer.ggml.add_eos_token": true };
   assert.deepEqual(await pieces(around, "a"), ["<|end|>", "a", "<|end|>"]);

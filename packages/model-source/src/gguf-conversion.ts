@@ -2,13 +2,15 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { open, realpath, stat, writeFile, type FileHandle } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
 import {
   buildTokenizer,
   dequantize,
+  joinParts,
   MAX_GGUF_HEADER_BYTES,
   parseGguf,
+  partNames,
   readModel,
   ROPE_FACTORS,
   type GgufFile,
@@ -21,7 +23,7 @@ import { cachedFolder, flush } from "./cache-folder.js";
 import { CONFIG_FILE, readAt, unreadable } from "./model-folder.js";
 
 /** Part of the key: a change in what conversion writes makes older folders unused. */
-const CONVERSION = "gguf-1";
+const CONVERSION = "gguf-2";
 
 const WEIGHTS = "model.safetensors";
 
@@ -36,25 +38,47 @@ const hashes = new Map<string, Promise<string>>();
 const MAX_HASHES = 100;
 
 /**
- * The model folder of a GGUF file, made where it is not there yet. `shownPath` is for messages. Errors:
- * those of @gradpool/gguf and of `cachedFolder`; `failed_precondition` without a `cacheDir`.
+ * The model folder of a GGUF file, or of the model that it is one part of, made where it is not there yet. `shownPath` is
+ * for messages. Errors: those of @gradpool/gguf and of `cachedFolder`; `failed_precondition` without a `cacheDir`,
+ * `not_found` for a missing part.
  */
 export async function convertedGguf(path: string, shownPath: string, cacheDir: string | undefined): Promise<string> {
   if (cacheDir === undefined) {
     const message = `model_id: ${shownPath} is a GGUF file, which is converted once, but there is no cache folder; set GRADPOOL_HOME`;
     throw new GradpoolError("failed_precondition", message);
   }
-  const sha256 = await hashOf(path).catch((error: unknown) => {
-    throw unreadable(shownPath, error);
-  });
+  const names = partNames(basename(path)) ?? [basename(path)];
+  const parts = names.map((name) => ({ path: join(dirname(path), name), shownPath: join(dirname(shownPath), name) }));
+  const hashes: string[] = [];
+  for (const part of parts) {
+    hashes.push(
+      await hashOf(part.path).catch((error: unknown) => {
+        if (parts.length === 1 || !isMissing(error)) throw unreadable(part.shownPath, error);
+        const message = `model_id: ${shownPath} is one of ${parts.length} parts, and ${part.shownPath} is missing; put all parts into one folder`;
+        throw new GradpoolError("not_found", message, { cause: error });
+      }),
+    );
+  }
+  const [first = "", ...others] = hashes;
+  const sha256 = others.length === 0 ? first : createHash("sha256").update(hashes.join()).digest("hex");
   return cachedFolder(cacheDir, `${CONVERSION}-${sha256}`, async (dir) => {
-    const file = await open(path);
-    try {
-      await writeModel(file, await readHeader(file, shownPath), sha256, dir);
-    } finally {
-      await file.close();
-    }
+    await using files = new OpenFiles();
+    for (const part of parts) files.list.push(await open(part.path));
+    const headers = await Promise.all(parts.map((part, i) => readHeader(files.list[i] as FileHandle, part.shownPath)));
+    const gguf = headers.length === 1 ? headers[0] : joinParts(headers as [GgufFile, ...GgufFile[]]);
+    await writeModel(files.list, gguf as GgufFile, sha256, dir);
   });
+}
+
+const isMissing = (error: unknown) => error instanceof Error && "code" in error && error.code === "ENOENT";
+
+/** Closed together. */
+class OpenFiles {
+  readonly list: FileHandle[] = [];
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const file of this.list) await file.close();
+  }
 }
 
 async function hashOf(path: string): Promise<string> {
@@ -85,26 +109,29 @@ async function readHeader(file: FileHandle, shownPath: string): Promise<GgufFile
   throw new Error("a header of the largest size was neither read nor refused");
 }
 
-async function writeModel(file: FileHandle, gguf: GgufFile, sha256: string, dir: string): Promise<void> {
+/** `files`: of all parts. */
+async function writeModel(files: readonly FileHandle[], gguf: GgufFile, sha256: string, dir: string): Promise<void> {
   const factors = gguf.tensors.get(ROPE_FACTORS);
-  const model = readModel(gguf, factors && floatsOf(factors, await readRows(file, factors, 0, 1)));
-  const files = buildTokenizer(gguf).set(CONFIG_FILE, JSON.stringify(model.config, null, 2));
+  const model = readModel(gguf, factors && floatsOf(factors, await readRows(files, factors, 0, 1)));
+  const texts = buildTokenizer(gguf).set(CONFIG_FILE, JSON.stringify(model.config, null, 2));
   const tensors = new Map(model.tensors.map((named) => [named.name, named]));
   const stored = new Map(
-    [...tensors].map(([name, { tensor }]) => [name, { dtype: storedDtype(tensor), shape: tensor.shape }]),
+    [...tensors].map(([name, { tensor, shape }]) => [name, { dtype: storedDtype(tensor), shape }]),
   );
   // The header goes into the model's hash, and with the file's hash all that is in it.
-  const { header, entries } = layOut(stored, { format: "pt", gguf_sha256: sha256 });
+  const { header, entries, fileBytes } = layOut(stored, { format: "pt", gguf_sha256: sha256 });
   // What does not fit together is refused before gigabytes are written.
   openFamily(model.config, { tensors: new Map(entries.map((entry) => [entry.name, { ...entry, file: WEIGHTS }])) });
-  for (const [name, text] of files) {
+  for (const [name, text] of texts) {
     await writeFile(join(dir, name), text);
     await flush(join(dir, name));
   }
   const weights = await open(join(dir, WEIGHTS), "wx");
   try {
     await weights.write(header, 0, header.byteLength, 0);
-    for (const { name, begin } of entries) await writeTensor(file, tensors.get(name) as NamedTensor, weights, begin);
+    for (const { name, begin } of entries) await writeTensor(files, tensors.get(name) as NamedTensor, weights, begin);
+    // What nothing was written to is zeros.
+    await weights.truncate(fileBytes);
     await weights.sync();
   } finally {
     await weights.close();
@@ -112,13 +139,19 @@ async function writeModel(file: FileHandle, gguf: GgufFile, sha256: string, dir:
 }
 
 /** Halves stay as they are; quantized weights become the float32 numbers that they stand for. */
-function storedDtype({ type }: GgufTensor): "F16" | "BF16" | "F32" {
+function storedDtype(tensor: GgufTensor | undefined): "F16" | "BF16" | "F32" {
+  const { type } = tensor ?? { type: { name: "F32" } };
   return type.name === "F16" || type.name === "BF16" ? type.name : "F32";
 }
 
 /** In chunks of whole heads, so that memory stays bounded and permuted rows stay together. */
-async function writeTensor(file: FileHandle, named: NamedTensor, weights: FileHandle, begin: number): Promise<void> {
-  const { tensor, permutedHeads } = named;
+async function writeTensor(
+  files: readonly FileHandle[],
+  { tensor, permutedHeads }: NamedTensor,
+  weights: FileHandle,
+  begin: number,
+): Promise<void> {
+  if (!tensor) return;
   const dtype = storedDtype(tensor);
   const { rows, elements } = matrixOf(tensor);
   const rowBytes = elements * DTYPE_BYTES[dtype];
@@ -127,7 +160,7 @@ async function writeTensor(file: FileHandle, named: NamedTensor, weights: FileHa
   const headRows = permutedHeads === undefined || isBias ? 1 : rows / permutedHeads;
   const step = headRows * Math.max(1, Math.floor(CHUNK_BYTES / (rowBytes * headRows)));
   for (let row = 0; row < rows; row += step) {
-    const source = await readRows(file, tensor, row, Math.min(step, rows - row));
+    const source = await readRows(files, tensor, row, Math.min(step, rows - row));
     let data = dtype === "F32" ? bytesOf(floatsOf(tensor, source)) : source;
     if (permutedHeads !== undefined) {
       data = isBias
@@ -154,10 +187,15 @@ function unpermuted(data: Uint8Array, rowBytes: number, headRows: number): Uint8
   return ordered;
 }
 
-async function readRows(file: FileHandle, tensor: GgufTensor, row: number, count: number): Promise<Uint8Array> {
+async function readRows(
+  files: readonly FileHandle[],
+  tensor: GgufTensor,
+  row: number,
+  count: number,
+): Promise<Uint8Array> {
   const { rows } = matrixOf(tensor);
   const rowBytes = (tensor.end - tensor.begin) / rows;
-  return readAt(file, tensor.begin + row * rowBytes, count * rowBytes);
+  return readAt(files[tensor.part ?? 0] as FileHandle, tensor.begin + row * rowBytes, count * rowBytes);
 }
 
 const floatsOf = ({ type }: GgufTensor, source: Uint8Array): Float32Array => dequantize(type, source);

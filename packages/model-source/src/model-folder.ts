@@ -5,7 +5,7 @@
 import { constants } from "node:fs";
 import { access, open, realpath, stat, type FileHandle } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join, relative } from "node:path";
-import { GradpoolError, parseJson } from "@gradpool/errors";
+import { GradpoolError, parsePythonJson } from "@gradpool/errors";
 
 export const CONFIG_FILE = "config.json";
 const WHAT_IT_HOLDS = `${CONFIG_FILE}, weights (model.safetensors or pytorch_model.bin) and a tokenizer`;
@@ -63,7 +63,7 @@ export class ModelFolder {
   async readJson(name: string, maxBytes: number): Promise<{ value: unknown; bytes: Uint8Array }> {
     const bytes = await this.readWhole(name, maxBytes);
     try {
-      return { value: parseJson(Buffer.from(bytes).toString("utf8")), bytes };
+      return { value: parsePythonJson(Buffer.from(bytes).toString("utf8")), bytes };
     } catch (cause) {
       const message = `model_id: ${join(this.modelId, name)} is not valid JSON; get the model again`;
       throw new GradpoolError("data_loss", message, { cause });

@@ -2,7 +2,7 @@
 import { open, readdir, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
-import { isGguf } from "@gradpool/gguf";
+import { isGguf, partNames } from "@gradpool/gguf";
 import { downloadModel, Hub, hubRepo, type Repo } from "@gradpool/hub";
 import { convertedGguf } from "./gguf-conversion.js";
 import { CONFIG_FILE, readAt } from "./model-folder.js";
@@ -60,7 +60,8 @@ async function localFolder(modelId: string, path: string, cacheDir: string | und
   const names = (await readdir(path).catch(() => [])).filter((name) => name.endsWith(".gguf")).sort();
   const [name] = names;
   if (name === undefined) return path;
-  if (names.length > 1) {
+  const parts = partNames(name);
+  if (names.length > 1 && !(parts && names.every((one) => parts.includes(one)))) {
     const listed = names.slice(0, MAX_LISTED).join(", ");
     throw new GradpoolError(
       "invalid_argument",

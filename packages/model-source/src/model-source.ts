@@ -1,6 +1,6 @@
 /** Where a model_id becomes files. */
 import { createHash } from "node:crypto";
-import { openFamily, type Model, type WeightsHeader } from "@gradpool/models";
+import { checkConfig, isSamePlace, openFamily, type Model, type WeightsHeader } from "@gradpool/models";
 import { CONFIG_FILE, ModelFolder } from "./model-folder.js";
 import { modelPath } from "./model-path.js";
 import type { ModelPlaces, OpenOptions } from "./model-places.js";
@@ -22,7 +22,14 @@ export interface ModelSource {
   modelHash: string;
   header: WeightsHeader;
   model: Model;
+  /** What people should know: weights that nothing reads. */
+  notes: string[];
 }
+
+/** Tables that older versions of transformers saved with the weights, and that everybody computes for themselves. */
+const DERIVED = /(^|\.)(rotary_emb\.inv_freq|attn\.(masked_)?bias|attention\.(masked_)?bias)$/;
+/** Names in a note. */
+const MAX_NAMED = 5;
 
 /**
  * Opens a model folder, a GGUF file, or a model of the hub. Errors: those of `modelPath` and `readWeights`;
@@ -33,10 +40,27 @@ export async function openModel(modelId: string, places?: ModelPlaces, options?:
   const path = await modelPath(modelId, places, options);
   const folder = await ModelFolder.open(modelId, path.folder);
   const config = await folder.readJson(CONFIG_FILE, MAX_CONFIG_BYTES);
+  // What config.json alone rules out is the reason, and not what the weights then look like.
+  checkConfig(config.value);
   const { header, fingerprints } = await readWeights(folder);
   const hash = createHash("sha256").update(config.bytes);
   for (const bytes of fingerprints) hash.update(bytes);
   const model = openFamily(config.value, header);
   const { dir, weightsDir } = folder;
-  return { modelId, id: path.id, dir, weightsDir, modelHash: hash.digest("hex"), header, model };
+  const notes = unusedNotes(header, model);
+  return { modelId, id: path.id, dir, weightsDir, modelHash: hash.digest("hex"), header, model, notes };
+}
+
+function unusedNotes({ tensors, unreadable }: WeightsHeader, { weights }: Model): string[] {
+  const used = [...weights].map((name) => tensors.get(name));
+  const isUsed = (name: string) => {
+    const entry = tensors.get(name);
+    return weights.has(name) || (entry !== undefined && used.some((other) => isSamePlace(entry, other)));
+  };
+  const names = [...tensors.keys(), ...(unreadable?.keys() ?? [])];
+  const unused = names.filter((name) => !DERIVED.test(name) && !isUsed(name));
+  if (unused.length === 0) return [];
+  const listed = unused.slice(0, MAX_NAMED).map((name) => JSON.stringify(name.slice(0, 100)));
+  const more = unused.length > MAX_NAMED ? `, and ${unused.length - MAX_NAMED} more` : "";
+  return [`the model's weights hold what a model of its config.json does not use: ${listed.join(", ")}${more}`];
 }

@@ -43,7 +43,7 @@ afterEach(() => rm(dir, { recursive: true, force: true }));
 test("the file opens as a model, kept under its hash", async () => {
   const source = await openModel(LLAMA, places);
   assert.equal(source.id, LLAMA);
-  assert.match(source.dir, /cache\/gguf-1-[0-9a-f]{64}$/);
+  assert.match(source.dir, /cache\/gguf-2-[0-9a-f]{64}$/);
   assert.deepEqual((await readdir(source.dir)).sort(), [
     "config.json",
     "model.safetensors",
@@ -72,6 +72,19 @@ test("halves stay halves, and q and k come back in transformers' order", async (
     const error = values.reduce((most, value, i) => Math.max(most, Math.abs(value - original[i]!)), 0);
     assert.ok(error <= largest * (1 / 254 + 2 ** -11), `${name}: ${error}`);
   }
+});
+
+test("any part of a model in several files means the whole model", async () => {
+  const names = [1, 2].map((part) => `llama-gqa-0000${part}-of-00002.gguf`);
+  for (const name of names) await copyFile(fixture(`gguf/${name}`), join(dir, name));
+  const weights = async (path: string) =>
+    readSafetensors(await readFile(join((await openModel(path, places)).dir, "model.safetensors"))).tensors;
+  for (const path of [dir, ...names.map((name) => join(dir, name))]) {
+    assert.deepEqual(await weights(path), await weights(LLAMA));
+  }
+  await rm(join(dir, names[0]!));
+  const missing = /is one of 2 parts, and .*00001-of-00002\.gguf is missing; put all parts/;
+  await assert.rejects(openModel(join(dir, names[1]!), places), { code: "not_found", message: missing });
 });
 
 test("a folder with one GGUF file means that file; with several, one has to be named", async () => {

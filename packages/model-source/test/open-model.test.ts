@@ -75,7 +75,7 @@ for (const [field, value] of [
   ["n_layer", 1e9],
   ["n_embd", 2 ** 52],
   ["vocab_size", 1e300],
-  ["activation_function", "quick_gelu"],
+  ["activation_function", "mish"],
   ["layer_norm_epsilon", "x"],
   ["add_cross_attention", true],
 ] as const) {

@@ -1,5 +1,6 @@
 /** What a family of architectures is written with: one file each, which reads config.json and computes the forward pass. */
 import type { DoraBranch, DropoutMask, Linear, LoraBranch, Value } from "@gradpool/graph";
+import type { TableNames } from "./checkpoint.js";
 import type { DropoutSite, LinearModule, ModelDescription, TokenTables } from "./description.js";
 
 /**
@@ -12,6 +13,8 @@ export interface ForwardContext {
   ids: Value;
   /** 0 … S − 1 [S]. */
   positions: Value;
+  /** Tokens of a row after its last position: a loss graph leaves out a row's last, which is a target alone. */
+  following: 0 | 1;
   /** Additive causal mask [S, S]. */
   causalMask: Value;
   /** A weight, by its name in the whole model's files: float32, or a matrix in float16. */
@@ -36,11 +39,14 @@ export interface ForwardOutputs {
 export interface FamilyConfig {
   /** Longest sequence. */
   positions: number;
+  /** The head is the embedding: as config.json says, and in `forward` as the file has it. */
+  tied: boolean;
 }
 
 export interface Family<Config extends FamilyConfig = FamilyConfig> {
   /** Those of config.json that it covers. */
   modelTypes: readonly string[];
+  tables: TableNames;
   /** Errors: `failed_precondition` for what it does not cover, naming the field. */
   readConfig(raw: Readonly<Record<string, unknown>>): Config;
   forward(config: Config, context: ForwardContext): ForwardOutputs;
@@ -50,6 +56,8 @@ export interface Family<Config extends FamilyConfig = FamilyConfig> {
 export interface Model {
   description: ModelDescription;
   tokenTables: TokenTables;
+  /** Names of all weights that it reads. */
+  weights: ReadonlySet<string>;
   /** The model's own dropouts; none where its config has them at 0. */
   dropouts: readonly DropoutSite[];
   forward(context: ForwardContext): ForwardOutputs;

@@ -9,7 +9,9 @@ import { ACTIVATION_NAMES, ACTIVATIONS, type Activation } from "./activations.js
 import { ConfigReader } from "./config-reader.js";
 import type { Family, ForwardContext, ForwardOutputs } from "./family.js";
 import { headsFirst, Layers } from "./layers.js";
-import { angles, inverseFrequencies } from "./rope.js";
+import { angles, readRope, type Rope, ropeParameters } from "./rope.js";
+
+const TABLES = { embedding: "gpt_neox.embed_in.weight", head: "embed_out.weight", otherHead: "lm_head.weight" };
 
 interface GptNeoxConfig {
   width: number;
@@ -26,8 +28,7 @@ interface GptNeoxConfig {
   isParallel: boolean;
   attentionBias: boolean;
   tied: boolean;
-  /** [D/2]; zero for what passes. */
-  frequencies: Float32Array;
+  rope: Rope;
   attentionDropout: number;
   hiddenDropout: number;
 }
@@ -45,17 +46,17 @@ function readConfig(raw: Readonly<Record<string, unknown>>): GptNeoxConfig {
   if (rotated === 0 || rotated % 2 !== 0 || headSize % rotated !== 0) {
     throw unsupported(`rotary_pct rotates ${rotated} of a head's ${headSize} dimensions; a whole part of it is needed`);
   }
-  const frequencies = new Float32Array(headSize / 2);
-  frequencies.set(inverseFrequencies({ rope_theta: raw["rotary_emb_base"], ...raw }, rotated));
+  const maxPositions = config.count("max_position_embeddings", 2048);
+  const rope = readRope(raw, { rotated, positions: maxPositions, thetaKey: "rotary_emb_base" });
   return {
     width,
     heads,
     headSize,
     rotated,
-    frequencies,
+    rope,
     inner: config.count("intermediate_size", 24_576),
     layers: config.layers("num_hidden_layers", 44),
-    positions: config.count("max_position_embeddings", 2048),
+    positions: Math.max(maxPositions, rope.reach ?? 0),
     vocabulary: config.count("vocab_size", 50_432),
     activation: config.oneOf("hidden_act", "gelu", ACTIVATION_NAMES),
     epsilon: config.positive("layer_norm_eps", 1e-5),
@@ -69,15 +70,15 @@ function readConfig(raw: Readonly<Record<string, unknown>>): GptNeoxConfig {
 
 /** transformers 5 keeps it among rope_parameters. */
 function rotaryShare(raw: Readonly<Record<string, unknown>>): number {
-  const nested = (raw["rope_parameters"] ?? {}) as Readonly<Record<string, unknown>>;
-  return new ConfigReader({ rotary_pct: nested["partial_rotary_factor"] ?? raw["rotary_pct"] }).positive("rotary_pct", 0.25);
+  const share = ropeParameters(raw)["partial_rotary_factor"] ?? raw["rotary_pct"];
+  return new ConfigReader({ rotary_pct: share }).positive("rotary_pct", 0.25);
 }
 
 /** Drops where GPTNeoXModel, its layers and their attention do: after the embedding, in the attention, before each residual sum. */
 function forward(config: GptNeoxConfig, context: ForwardContext): ForwardOutputs {
   const { width, inner, layers, heads, headSize, vocabulary, epsilon, attentionBias, hiddenDropout } = config;
   const model = new Layers(context, "gpt_neox.", { epsilon });
-  const { cosines, sines } = angles(context.positions, config.frequencies);
+  const { cosines, sines } = angles(context, config.rope, headSize);
 
   const attend = (x: Value, name: string): Value => {
     const fused = model.linear(x, `${name}.query_key_value`, 3 * width, { bias: attentionBias });
@@ -93,7 +94,7 @@ function forward(config: GptNeoxConfig, context: ForwardContext): ForwardOutputs
     return model.linear(wide, `${name}.dense_4h_to_h`, width);
   };
 
-  const table = context.tokenTable("gpt_neox.embed_in.weight", [vocabulary, width]);
+  const table = context.tokenTable(TABLES.embedding, [vocabulary, width]);
   let x = model.dropout(reshape(embed(table, context.ids), ["rest", width]), "emb_dropout", hiddenDropout);
   for (let layer = 0; layer < layers; layer++) {
     const block = `layers.${layer}`;
@@ -106,7 +107,7 @@ function forward(config: GptNeoxConfig, context: ForwardContext): ForwardOutputs
     });
   }
   const hidden = model.layerNorm(x, "final_layer_norm");
-  return { hidden, head: config.tied ? table : context.tokenTable("embed_out.weight", [vocabulary, width]) };
+  return { hidden, head: config.tied ? table : context.tokenTable(TABLES.head, [vocabulary, width]) };
 }
 
 /**
@@ -119,4 +120,4 @@ function pairedHeads(x: Value, { heads, headSize, rotated }: GptNeoxConfig): Val
   return reshape(transpose(pieces, [0, 2, 1, 4, 3, 5]), ["B", heads, "S", headSize]);
 }
 
-export const gptNeox: Family<GptNeoxConfig> = { modelTypes: ["gpt_neox"], readConfig, forward };
+export const gptNeox: Family<GptNeoxConfig> = { modelTypes: ["gpt_neox"], tables: TABLES, readConfig, forward };

@@ -6,6 +6,8 @@ import { ConfigReader } from "./config-reader.js";
 import type { Family, ForwardContext, ForwardOutputs } from "./family.js";
 import { asHeads, headsFirst, Layers } from "./layers.js";
 
+const TABLES = { embedding: "transformer.wte.weight", head: "lm_head.weight" };
+
 interface Gpt2Config {
   width: number;
   layers: number;
@@ -23,8 +25,21 @@ interface Gpt2Config {
   residualDropout: number;
 }
 
+/** The names that other models have for the same, which GPT2Config takes as well (attribute_map). */
+const OTHER_NAMES = {
+  hidden_size: "n_embd",
+  max_position_embeddings: "n_positions",
+  num_attention_heads: "n_head",
+  num_hidden_layers: "n_layer",
+};
+
+const renamed = (raw: Readonly<Record<string, unknown>>) =>
+  Object.fromEntries(
+    Object.entries(OTHER_NAMES).flatMap(([other, name]) => (raw[other] === undefined ? [] : [[name, raw[other]]])),
+  );
+
 function readConfig(raw: Readonly<Record<string, unknown>>): Gpt2Config {
-  const config = new ConfigReader(raw);
+  const config = new ConfigReader({ ...raw, ...renamed(raw) });
   const width = config.count("n_embd", 768);
   const heads = config.count("n_head", 12);
   if (width % heads !== 0) {
@@ -60,7 +75,7 @@ function forward(config: Gpt2Config, context: ForwardContext): ForwardOutputs {
   const model = new Layers(context, "transformer.", { epsilon, fanInFanOut: true });
   const toHeads = (x: Value) => headsFirst(asHeads(x, heads));
 
-  const table = context.tokenTable("transformer.wte.weight", [vocabulary, width]);
+  const table = context.tokenTable(TABLES.embedding, [vocabulary, width]);
   const tokens = embed(table, context.ids);
   const places = embed(context.weight("transformer.wpe.weight", [positions, width]), context.positions);
   let x = model.dropout(reshape(add(tokens, places), ["rest", width]), "drop", config.embeddingDropout);
@@ -79,7 +94,7 @@ function forward(config: Gpt2Config, context: ForwardContext): ForwardOutputs {
     });
   }
   const hidden = model.layerNorm(x, "ln_f");
-  return { hidden, head: config.tied ? table : context.tokenTable("lm_head.weight", [vocabulary, width]) };
+  return { hidden, head: config.tied ? table : context.tokenTable(TABLES.head, [vocabulary, width]) };
 }
 
 /** reorder_and_upcast_attn changes only where transformers rounds, and nothing at all in float32. */
@@ -87,4 +102,4 @@ function attentionScale({ width, heads, scaleByHeadSize, scaleByInverseLayer }: 
   return (scaleByHeadSize ? 1 / Math.sqrt(width / heads) : 1) / (scaleByInverseLayer ? layer + 1 : 1);
 }
 
-export const gpt2: Family<Gpt2Config> = { modelTypes: ["gpt2"], readConfig, forward };
+export const gpt2: Family<Gpt2Config> = { modelTypes: ["gpt2"], tables: TABLES, readConfig, forward };

@@ -103,12 +103,12 @@ interface Forward {
 
 /**
  * `training`: gradients of the adapter will be asked for. `maskOf` makes the attention's mask from the
- * positions [S].
+ * positions [S]; `following`: see ForwardContext.
  */
 export function buildForward(
   { model, header, targets, squaredNorms, keepHalves, halfProducts, padRows }: GraphOptions,
   training?: TrainingOptions,
-  maskOf: (positions: Value) => Value = causalMask,
+  { maskOf = causalMask, following = 1 }: { maskOf?: (positions: Value) => Value; following?: 0 | 1 } = {},
 ): Forward {
   const graph = new Graph(halfProducts);
   const ids = graph.input("ids", "int64", ["B", "S"]);
@@ -130,6 +130,7 @@ export function buildForward(
   const outputs = model.forward({
     ids,
     positions,
+    following,
     weight: weights,
     tokenTable,
     adapter: ({ name }) => branches.get(name),

@@ -6,7 +6,8 @@ export {
   type TokenTables,
 } from "./description.js";
 export type { Model } from "./family.js";
-export { openFamily } from "./families.js";
+export { isSamePlace } from "./checkpoint.js";
+export { checkConfig, openFamily } from "./families.js";
 export type { WeightEntry, WeightsHeader } from "./tensors.js";
 export {
   buildLossGraph,

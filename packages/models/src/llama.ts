@@ -9,7 +9,9 @@ import { ACTIVATION_NAMES, ACTIVATIONS, type Activation } from "./activations.js
 import { ConfigReader } from "./config-reader.js";
 import type { Family, ForwardContext, ForwardOutputs } from "./family.js";
 import { asHeads, headsFirst, Layers } from "./layers.js";
-import { angles, inverseFrequencies } from "./rope.js";
+import { angles, readRope, type Rope, ropeParameters } from "./rope.js";
+
+const TABLES = { embedding: "model.embed_tokens.weight", head: "lm_head.weight" };
 
 interface LlamaConfig {
   modelType: string;
@@ -27,35 +29,51 @@ interface LlamaConfig {
   tied: boolean;
   biasOf: (linear: string) => boolean;
   normalizesHeads: boolean;
-  frequencies: Float32Array;
+  rope: Rope;
   attentionDropout: number;
 }
 
+/** Where the classes differ: defaults, and settings that some do not read (transformers 5.24, configuration_*.py). */
+const CLASSES = {
+  llama: { groups: undefined, headSize: undefined, inner: 11_008, positions: 2048, vocabulary: 32_000 },
+  mistral: { groups: 8, headSize: undefined, inner: 14_336, positions: 131_072, vocabulary: 32_000 },
+  qwen2: { groups: 32, headSize: undefined, inner: 22_016, positions: 32_768, vocabulary: 151_936 },
+  qwen3: { groups: 32, headSize: 128, inner: 22_016, positions: 32_768, vocabulary: 151_936 },
+};
+
 function readConfig(raw: Readonly<Record<string, unknown>>): LlamaConfig {
   const config = new ConfigReader(raw);
-  const modelType = String(raw["model_type"]);
+  const modelType = raw["model_type"] as keyof typeof CLASSES;
+  const defaults = CLASSES[modelType];
   const width = config.count("hidden_size", 4096);
   const heads = config.count("num_attention_heads", 32);
-  const groups = config.count("num_key_value_heads", heads);
-  const headSize = config.count("head_dim", Math.floor(width / heads));
+  const groups = config.count("num_key_value_heads", raw["num_key_value_heads"] === null ? heads : (defaults.groups ?? heads));
+  const headSize = config.count("head_dim", defaults.headSize ?? Math.floor(width / heads));
   const unsupported = (what: string) => new GradpoolError("failed_precondition", `config.json: ${what}`);
   if (heads % groups !== 0) {
     throw unsupported(`num_attention_heads ${heads} is not a multiple of num_key_value_heads ${groups}`);
   }
+  const parameters = ropeParameters(raw);
+  const isScaled = (parameters["rope_type"] ?? parameters["type"] ?? "default") !== "default";
+  const share = parameters["partial_rotary_factor"] ?? raw["partial_rotary_factor"] ?? 1;
+  if (isScaled && share !== 1) throw unsupported(`partial_rotary_factor ${JSON.stringify(share)} beside a rope_type, which transformers cannot compute either`);
   if (headSize % 2 !== 0) throw unsupported(`head_dim ${headSize} is odd, but rotary positions take pairs`);
   const qkvBias = modelType === "qwen2";
-  const attentionBias = config.flag("attention_bias", false);
-  const mlpBias = config.flag("mlp_bias", false);
+  const attentionBias = (modelType === "llama" || modelType === "qwen3") && config.flag("attention_bias", false);
+  const mlpBias = modelType === "llama" && config.flag("mlp_bias", false);
+  const maxPositions = config.count("max_position_embeddings", defaults.positions);
+  const layers = config.layers("num_hidden_layers", 32);
+  const rope = readRope(raw, { rotated: headSize, positions: maxPositions, thetaKey: "rope_theta" });
   return {
     modelType,
     width,
     heads,
     groups,
     headSize,
-    inner: config.count("intermediate_size", 11_008),
-    layers: config.layers("num_hidden_layers", 32),
-    positions: Math.min(config.count("max_position_embeddings", 2048), slidingWindow(config, raw)),
-    vocabulary: config.count("vocab_size", 32_000),
+    layers,
+    inner: config.count("intermediate_size", defaults.inner),
+    positions: Math.min(Math.max(maxPositions, rope.reach ?? 0), slidingWindow(config, raw, layers)),
+    vocabulary: config.count("vocab_size", defaults.vocabulary),
     activation: config.oneOf("hidden_act", "silu", ACTIVATION_NAMES),
     epsilon: config.positive("rms_norm_eps", 1e-6),
     tied: config.flag("tie_word_embeddings", false),
@@ -64,24 +82,29 @@ function readConfig(raw: Readonly<Record<string, unknown>>): LlamaConfig {
       return attentionBias || (qkvBias && name !== "self_attn.o_proj");
     },
     normalizesHeads: modelType === "qwen3",
-    frequencies: inverseFrequencies(raw, headSize),
+    rope,
     attentionDropout: config.probability("attention_dropout", 0),
   };
 }
 
 /** Positions up to which a sliding window changes nothing. */
-function slidingWindow(config: ConfigReader, raw: Readonly<Record<string, unknown>>): number {
-  const isUsed = raw["model_type"] === "mistral" || config.flag("use_sliding_window", false);
+function slidingWindow(config: ConfigReader, raw: Readonly<Record<string, unknown>>, layers: number): number {
   const window = raw["sliding_window"];
-  return isUsed && window !== null && window !== undefined ? config.count("sliding_window", 1) : Infinity;
+  if (raw["model_type"] === "llama" || window === null) return Infinity;
+  const length = config.count("sliding_window", 4096);
+  if (raw["model_type"] === "mistral") return length;
+  if (!config.flag("use_sliding_window", false)) return Infinity;
+  const kinds = raw["layer_types"];
+  if (Array.isArray(kinds)) return kinds.includes("sliding_attention") ? length : Infinity;
+  return config.layers("max_window_layers", 28, 0) < layers ? length : Infinity;
 }
 
 function forward(config: LlamaConfig, context: ForwardContext): ForwardOutputs {
   const { width, inner, layers, heads, groups, headSize, vocabulary, epsilon } = config;
   const model = new Layers(context, "model.", { epsilon });
-  const { cosines, sines } = angles(context.positions, config.frequencies);
+  const { cosines, sines } = angles(context, config.rope, headSize);
 
-  const table = context.tokenTable("model.embed_tokens.weight", [vocabulary, width]);
+  const table = context.tokenTable(TABLES.embedding, [vocabulary, width]);
   let x = reshape(embed(table, context.ids), ["rest", width]);
   for (let layer = 0; layer < layers; layer++) {
     const block = `layers.${layer}`;
@@ -104,7 +127,7 @@ function forward(config: LlamaConfig, context: ForwardContext): ForwardOutputs {
     });
   }
   const hidden = model.rmsNorm(x, "norm");
-  return { hidden, head: config.tied ? table : context.tokenTable("lm_head.weight", [vocabulary, width]) };
+  return { hidden, head: config.tied ? table : context.tokenTable(TABLES.head, [vocabulary, width]) };
 }
 
-export const llama: Family<LlamaConfig> = { modelTypes: ["llama", "mistral", "qwen2", "qwen3"], readConfig, forward };
+export const llama: Family<LlamaConfig> = { modelTypes: Object.keys(CLASSES), tables: TABLES, readConfig, forward };

@@ -29,7 +29,7 @@ export function presentName(input: string): string | undefined {
 export function buildLogitsGraph(options: GraphOptions): Graph {
   const present = new Map<string, Value>();
   const maskOf = (positions: Value) => cachedMask(positions, present);
-  const { graph, hidden, head } = buildForward(options, undefined, maskOf);
+  const { graph, hidden, head } = buildForward(options, undefined, { maskOf, following: 0 });
   const rows = graph.input("rows", "int64", ["K"]);
   graph.output("logits", matmul(gather(hidden, rows), cast(head, "float32"), { transB: true }));
   for (const [name, value] of present) graph.output(name, value);

@@ -13,6 +13,8 @@ export interface WeightEntry extends TensorEntry {
 /** What is known of a model's weights without reading them, from however many files they are in. */
 export interface WeightsHeader {
   tensors: ReadonlyMap<string, WeightEntry>;
+  /** Why tensors that are there cannot be used, by name: reported where one of them is needed. */
+  unreadable?: ReadonlyMap<string, GradpoolError>;
 }
 
 /** A weight by name and expected shape. Errors: `data_loss` when missing or of another shape or type. */
@@ -20,6 +22,8 @@ export function requireTensor(header: WeightsHeader, name: string, shape: readon
   const entry = header.tensors.get(name);
   const refuse = (problem: string) =>
     new GradpoolError("data_loss", `the model's weights do not fit its config.json: ${problem}; get the model again`);
+  const reason = header.unreadable?.get(name);
+  if (!entry && reason) throw reason;
   if (!entry) throw refuse(`${name} is missing`);
   if (entry.shape.join() !== shape.join()) {
     throw refuse(`${name} is [${entry.shape.join(", ")}] instead of [${shape.join(", ")}]`);

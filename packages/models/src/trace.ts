@@ -33,6 +33,7 @@ export function traceModel({ modelType, maxPositions, header, forward }: Traced)
   const { head } = forward({
     ids: graph.input("ids", "int64", ["B", "S"]),
     positions: graph.input("positions", "int64", ["S"]),
+    following: 1,
     causalMask: graph.input("causal_mask", "float32", ["S", "S"]),
     weight,
     tokenTable: (name, shape) => {
@@ -56,6 +57,7 @@ export function traceModel({ modelType, maxPositions, header, forward }: Traced)
   return {
     description: { modelType, modules, vocabSize, maxPositions, parameters, parametersPerToken, fanInFanOut },
     tokenTables: { embedding, head: head.name },
+    weights: new Set(weights.keys()),
     dropouts,
     forward,
   };

@@ -28,7 +28,11 @@ test("rotary_pct and rotary_emb_base of old files mean what rope_parameters mean
 
 test("the head is the embedding only where the two are tied", () => {
   assert.equal(openFamily(config, header).tokenTables.head, "embed_out.weight");
-  assert.equal(openFamily({ ...config, tie_word_embeddings: true }, header).tokenTables.head, "gpt_neox.embed_in.weight");
+  const tied = { ...config, tie_word_embeddings: true };
+  assert.equal(openFamily(tied, header).tokenTables.head, "embed_out.weight", "what the file holds beats config.json");
+  const tensors = new Map(header.tensors);
+  tensors.delete("embed_out.weight");
+  assert.equal(openFamily(tied, { tensors }).tokenTables.head, "gpt_neox.embed_in.weight");
 });
 
 for (const [field, changes] of [
@@ -36,7 +40,7 @@ for (const [field, changes] of [
   ["rotary_pct rotates 9", { rope_parameters: { partial_rotary_factor: 0.6 } }],
   ["rotary_pct rotates 0", { rope_parameters: { partial_rotary_factor: 0.01 } }],
   ["rotary_pct", { rope_parameters: { partial_rotary_factor: "half" } }],
-  ["rope_type", { rope_parameters: { rope_type: "yarn", partial_rotary_factor: 0.25 } }],
+  ["rope_type", { rope_parameters: { rope_type: "ntk", partial_rotary_factor: 0.25 } }],
   ["hidden_act", { hidden_act: "tanh" }],
 ] as const) {
   test(`config.json is refused, naming ${field}`, () => {

@@ -2,7 +2,7 @@
  * The tokens that a folder's configuration adds to those of its vocabulary's file, and the flags that it gives them: as
  * transformers 5.24's PreTrainedTokenizerBase._from_pretrained and TokenizersBackend.__init__ do.
  */
-import type { AddedToken, AddedVocabulary } from "./definition.js";
+import { type AddedToken, type AddedVocabulary, plainSpecial } from "./definition.js";
 import { asId, asObject, damaged, type JsonObject, parseObject } from "./json.js";
 import { type FolderConfig, SPECIAL_ROLES } from "./special-tokens.js";
 import { tokenFlags, TOKENIZER_JSON } from "./tokenizer-json.js";
@@ -148,12 +148,3 @@ function hasSameFlags(a: NewToken | undefined, b: NewToken): boolean {
   const flags = ["singleWord", "lstrip", "rstrip", "normalized", "special"] as const;
   return a !== undefined && flags.every((flag) => a[flag] === b[flag]);
 }
-
-export const plainSpecial = (content: string): NewToken => ({
-  content,
-  singleWord: false,
-  lstrip: false,
-  rstrip: false,
-  normalized: false,
-  special: true,
-});

@@ -12,6 +12,16 @@ export interface AddedToken {
   special: boolean;
 }
 
+/** A special token without flags. */
+export const plainSpecial = (content: string): Omit<AddedToken, "id"> => ({
+  content,
+  singleWord: false,
+  lstrip: false,
+  rstrip: false,
+  normalized: false,
+  special: true,
+});
+
 export interface Definition {
   /** Entries, in the byte alphabet, and their ids. */
   vocab: Map<string, number>;

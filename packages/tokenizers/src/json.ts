@@ -1,7 +1,7 @@
 /** Reading files that may be missing, damaged or of another kind than they say. */
 import { open } from "node:fs/promises";
 import { join } from "node:path";
-import { GradpoolError, parseJson } from "@gradpool/errors";
+import { GradpoolError, parsePythonJson } from "@gradpool/errors";
 
 /** Largest file that is read, in bytes; the largest in use (250,000 entries) have about 30 MB. */
 const MAX_FILE_BYTES = 256 * 1024 * 1024;
@@ -37,7 +37,7 @@ export function damaged(name: string, problem: string, cause?: unknown): Gradpoo
 export function parseObject(name: string, bytes: Uint8Array): JsonObject {
   let value: unknown;
   try {
-    value = parseJson(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    value = parsePythonJson(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
   } catch (cause) {
     throw damaged(name, "is not valid JSON (is it cut off?)", cause);
   }

@@ -1,7 +1,6 @@
 /** Which tokens end a text and pad a row. */
 import { GradpoolError } from "@gradpool/errors";
-import type { AddedVocabulary } from "./definition.js";
-import { plainSpecial } from "./configured-tokens.js";
+import { type AddedVocabulary, plainSpecial } from "./definition.js";
 import { asObject, type JsonObject, shown } from "./json.js";
 import type { TokenizerClass } from "./tokenizer-class.js";
 

@@ -1,0 +1,85 @@
+/**
+ * Losses of small models as transformers computes them, for config.json in many forms and weights under many names
+ * (fixtures/make_checkpoints.py, with the versions in checkpoints.json).
+ */
+import assert from "node:assert/strict";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { suite, test } from "node:test";
+import { GradpoolError } from "@gradpool/errors";
+import { openModel } from "@gradpool/model-source";
+import { writeSafetensors, type FloatTensor } from "@gradpool/safetensors";
+import { LossSession } from "../src/index.js";
+
+/** The tensor whose noise it is, what is added to it, its shape. */
+type Weight = [source: string, added: number, shape: number[]];
+
+interface Checkpoints {
+  batch: number[][];
+  weights: Record<string, Weight>[];
+  cases: { name: string; config: string; weights: number; loss: number; batch?: number[][] }[];
+}
+
+const fixture = new URL("../../test/fixtures/checkpoints.json", import.meta.url);
+const { batch: usual, weights, cases } = JSON.parse(await readFile(fixture, "utf8")) as Checkpoints;
+
+/** Kernels of two libraries in float32. */
+const TOLERANCE = 2e-5;
+
+/** What is refused, by the reason. */
+const REFUSED: [RegExp, RegExp][] = [
+  [/(hidden_act|activation_function) (mish|tanh)$/, /is "(mish|tanh)", but gradpool supports/],
+  [/^mistral, sliding_window 16/, /beyond the model's 16 positions/],
+  [/^qwen\d, sliding_window 16, .*(max_window_layers|'sliding_attention')/, /beyond the model's 16 positions/],
+  [/dynamic, factor 1, beyond/, /beyond the model's 32 positions/],
+  [/longrope of another length/, /short_factor is \[1\], but gradpool supports a list of \d numbers/],
+];
+
+/** As scripts/compare/tiny_models.py makes it. */
+function noise([source, added, shape]: Weight): FloatTensor {
+  let seed = 2_166_136_261;
+  for (const byte of Buffer.from(source)) seed = Math.imul(seed ^ byte, 16_777_619) >>> 0;
+  const data = new Float32Array(shape.reduce((product, size) => product * size, 1));
+  for (let i = 0; i < data.length; i++) {
+    let x = (Math.imul(i + 1, 2_654_435_761) + seed) >>> 0;
+    for (let round = 0; round < 2; round++) x = Math.imul(x ^ (x >>> 16), 0x45d9f3b) >>> 0;
+    x = (x ^ (x >>> 16)) >>> 0;
+    data[i] = Math.fround((x / 2 ** 31 - 1) * 0.25) + added;
+  }
+  return { shape, data };
+}
+
+async function lossOf(dir: string, batch: number[][]): Promise<number> {
+  const source = await openModel(dir);
+  const rowLength = Math.max(...batch.map((row) => row.length));
+  const { maxPositions } = source.model.description;
+  if (rowLength > maxPositions) {
+    throw new GradpoolError("invalid_argument", `${rowLength} is beyond the model's ${maxPositions} positions`);
+  }
+  await using session = await LossSession.create({ source, targets: [], padRow: false }, { threads: 1 });
+  const ids = Int32Array.from(batch.flat());
+  const lengths = batch.map((row) => row.length);
+  const { lossSum, targetTokens } = await session.run({ rows: batch.length, rowLength, ids, lengths });
+  return lossSum / targetTokens;
+}
+
+suite("losses as transformers computes them", () => {
+  for (const { name, config, weights: place, loss, batch = usual } of cases) {
+    test(name, async () => {
+      const dir = await mkdtemp(join(tmpdir(), "checkpoint-"));
+      try {
+        const tensors = Object.entries(weights[place] as Record<string, Weight>);
+        const file = writeSafetensors(new Map(tensors.map(([tensor, weight]) => [tensor, noise(weight)])));
+        await writeFile(join(dir, "model.safetensors"), file);
+        await writeFile(join(dir, "config.json"), config);
+        const reason = REFUSED.find(([refused]) => refused.test(name))?.[1];
+        if (reason) return await assert.rejects(lossOf(dir, batch), reason);
+        const ours = await lossOf(dir, batch);
+        assert.ok(Math.abs(ours / loss - 1) < TOLERANCE, `${ours} instead of ${loss}`);
+      } finally {
+        await rm(dir, { recursive: true });
+      }
+    });
+  }
+});
