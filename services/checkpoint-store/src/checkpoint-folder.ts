@@ -1,20 +1,26 @@
 import { createHash } from "node:crypto";
 import { GradpoolError } from "@gradpool/errors";
 import { CHUNK_BYTES } from "@gradpool/rpc";
+import {
+  MANIFEST_FILE,
+  MAX_MANIFEST_BYTES,
+  parseManifest,
+  type Manifest,
+  type ManifestFile,
+} from "@gradpool/run-folder";
 import { errnoOf, readSmallFile, type FileSystem, type OpenFile } from "./file-system.js";
-import { MAX_MANIFEST_BYTES, parseManifest, type Manifest, type ManifestFile } from "./manifest.js";
-import { MANIFEST } from "./names.js";
 
 /** The manifest of a checkpoint's folder, or what is wrong with the checkpoint. */
 export async function readManifest(fs: FileSystem, folder: string): Promise<Manifest | string> {
-  const path = `${folder}/${MANIFEST}`;
+  const path = `${folder}/${MANIFEST_FILE}`;
   try {
     const kind = await fs.kind(path);
-    if (kind !== "file") return kind === undefined ? `${MANIFEST} is missing` : `${MANIFEST} is no plain file`;
+    if (kind !== "file")
+      return kind === undefined ? `${MANIFEST_FILE} is missing` : `${MANIFEST_FILE} is not a plain file`;
     const bytes = await readSmallFile(fs, path, MAX_MANIFEST_BYTES);
-    return bytes ? parseManifest(bytes) : `${MANIFEST} is too large`;
+    return bytes ? parseManifest(bytes) : `${MANIFEST_FILE} is too large`;
   } catch (error) {
-    return unreadable(MANIFEST, error);
+    return unreadable(MANIFEST_FILE, error);
   }
 }
 

@@ -1,14 +1,13 @@
 /** Reading checkpoints, wherever they lie: the newest whole one, or one by its name. I5: what is damaged is never given. */
 import { GradpoolError } from "@gradpool/errors";
 import type { Checkpoint } from "@gradpool/rpc";
+import { checkCheckpointName, type ManifestFile } from "@gradpool/run-folder";
 import type { Logger } from "@gradpool/service-kit";
 import type { LoadedPiece, LoadSelection } from "./artifact-store.js";
 import { damagedError, verifiedPieces } from "./checkpoint-folder.js";
 import type { OpenFile } from "./file-system.js";
 import type { FolderWork } from "./folder-work.js";
 import { asCheckpoint, deeply, isSame, listedFile, noCheckpoint, type Found } from "./found.js";
-import type { ManifestFile } from "./manifest.js";
-import { checkCheckpointName } from "./names.js";
 import { newestWhole, type Chosen } from "./newest-whole.js";
 
 /** How a store finds and reads what lies in the output folder `folder`. */

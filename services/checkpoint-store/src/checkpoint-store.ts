@@ -3,9 +3,11 @@ import { serve, type Logger, type Service } from "@gradpool/service-kit";
 import type { ArtifactStore, LoadedPiece } from "./artifact-store.js";
 import type { CheckpointStoreConfig } from "./config.js";
 import { nodeFileSystem } from "./file-system.js";
-import { FolderStore } from "./folder-store.js";
+import { LocalFolders } from "./local-folders.js";
 import { measured } from "./measured-store.js";
-import { S3Store } from "./s3-store.js";
+import type { OutputFolders } from "./output-folders.js";
+import { OutputStore } from "./output-store.js";
+import { S3Folders } from "./s3/folders.js";
 import { saveHandler } from "./save.js";
 import { storesByAddress } from "./stores-by-address.js";
 
@@ -41,8 +43,8 @@ function handlersOf(store: ArtifactStore): Handlers<CheckpointStoreServiceServic
 }
 
 function storesFor({ s3 }: CheckpointStoreConfig, log: Logger): ArtifactStore {
-  const now = () => new Date();
-  return storesByAddress(new FolderStore(nodeFileSystem, now, log), new S3Store(s3, now, log));
+  const over = (folders: OutputFolders) => new OutputStore(folders, () => new Date(), log);
+  return storesByAddress(over(new LocalFolders(nodeFileSystem)), over(new S3Folders(s3)));
 }
 
 async function* loadResponses(pieces: AsyncIterable<LoadedPiece>): AsyncGenerator<LoadResponse> {

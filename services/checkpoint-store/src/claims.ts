@@ -1,28 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { GradpoolError } from "@gradpool/errors";
-import { identityOf, isAlive, processIdentity } from "@gradpool/service-kit";
-import { z } from "zod";
+import { LOCK_FILE, lockBytes, lockOf, MAX_LOCK_BYTES, parseLock, type Lock } from "@gradpool/run-folder";
+import { isAlive } from "@gradpool/service-kit";
 import { errnoOf, readSmallFile, writeFileSynced, type FileSystem } from "./file-system.js";
-import { LOCK, stageName } from "./names.js";
-
-export const MAX_LOCK_BYTES = 64 << 10;
-
-const schema = processIdentity.extend({
-  run_id: z.string(),
-  /** Tells two stores of one process apart. */
-  owner: z.string(),
-});
-export type Lock = z.infer<typeof schema>;
-
-/** The lock by which this process, in the store `owner`, holds a folder for a run. */
-export function lockOf(runId: string, owner: string): Lock {
-  return { run_id: runId, ...identityOf(), owner };
-}
-
-export function lockBytes(lock: Lock): Uint8Array {
-  return new TextEncoder().encode(`${JSON.stringify(lock)}\n`);
-}
+import { stageName } from "./names.js";
 
 /**
  * Which run has an output folder: a lock file in it, made with O_EXCL, names run and process. The lock
@@ -58,7 +40,7 @@ export class Claims {
         continue;
       }
       try {
-        await writeFileSynced(this.#fs, `${folder}/${LOCK}`, lockBytes(lockOf(runId, this.#owner)));
+        await writeFileSynced(this.#fs, `${folder}/${LOCK_FILE}`, lockBytes(lockOf(runId, this.#owner)));
       } catch (error) {
         if (errnoOf(error) === "EEXIST") continue;
         await this.#removeUnfinished(folder).catch(() => {});
@@ -76,7 +58,7 @@ export class Claims {
     if (this.#held.get(folder) !== runId) return;
     this.#held.delete(folder);
     const lock = await this.#lock(folder);
-    if (lock?.owner === this.#owner && lock.run_id === runId) await this.#fs.unlink(`${folder}/${LOCK}`);
+    if (lock?.owner === this.#owner && lock.run_id === runId) await this.#fs.unlink(`${folder}/${LOCK_FILE}`);
   }
 
   get held(): [folder: string, runId: string][] {
@@ -94,13 +76,13 @@ export class Claims {
   async #takeAway(folder: string, text: string): Promise<void> {
     const aside = `${folder}/${stageName("lock", "removing")}`;
     try {
-      await this.#fs.rename(`${folder}/${LOCK}`, aside);
+      await this.#fs.rename(`${folder}/${LOCK_FILE}`, aside);
     } catch (error) {
       if (errnoOf(error) === "ENOENT") return;
       throw error;
     }
     if ((await this.#readFile(aside)) === text) await this.#fs.unlink(aside);
-    else await this.#fs.rename(aside, `${folder}/${LOCK}`);
+    else await this.#fs.rename(aside, `${folder}/${LOCK_FILE}`);
   }
 
   async #lock(folder: string): Promise<Lock | undefined> {
@@ -109,7 +91,7 @@ export class Claims {
   }
 
   #read(folder: string): Promise<string | undefined> {
-    return this.#readFile(`${folder}/${LOCK}`);
+    return this.#readFile(`${folder}/${LOCK_FILE}`);
   }
 
   async #readFile(path: string): Promise<string | undefined> {
@@ -122,17 +104,8 @@ export class Claims {
   }
 }
 
-/** Undefined when the text is no lock: its writer died while writing it. */
-export function parseLock(text: string): Lock | undefined {
-  try {
-    return schema.safeParse(JSON.parse(text)).data;
-  } catch {
-    return undefined;
-  }
-}
-
 export function inUse(folder: string, { run_id, pid, host }: Lock): GradpoolError {
-  const elsewhere = host === hostname() ? "" : ` on ${host}; if that machine is gone, remove ${folder}/${LOCK}`;
+  const elsewhere = host === hostname() ? "" : ` on ${host}; if that machine is gone, remove ${folder}/${LOCK_FILE}`;
   const message = `output_dir ${folder} is in use by run ${run_id} (process ${pid}${elsewhere})`;
   return new GradpoolError("failed_precondition", `${message}; choose another --output_dir or cancel that run`);
 }

@@ -1,9 +1,9 @@
 import { GradpoolError } from "@gradpool/errors";
 import type { Checkpoint } from "@gradpool/rpc";
+import { isRecoveryName, placeOf, type Manifest, type ManifestFile } from "@gradpool/run-folder";
 import { deepDamage, readManifest, shallowDamage } from "./checkpoint-folder.js";
 import { errnoOf, type FileSystem, type OpenFile } from "./file-system.js";
-import type { Manifest, ManifestFile } from "./manifest.js";
-import { isRecoveryName, placeOf, shortList } from "./names.js";
+import { shortList } from "./names.js";
 import { locateCheckpoints } from "./output-folder.js";
 
 /** A checkpoint as it lies in its output folder. */

@@ -1,5 +1,5 @@
 /**
- * An output folder and what may lie in it. I5: a checkpoint exists when its manifest does.
+ * An output folder and what may be in it. I5: a checkpoint exists when its manifest does.
  *
  *   checkpoint-epoch0-step10/                 a checkpoint
  *   .recovery-epoch0-step12/                  a recovery point: a checkpoint that goes with the next save.
@@ -14,8 +14,9 @@
  * Every change of what exists is one rename, and each is on disk before the next begins. So after a
  * crash between any two operations, readers find the old checkpoint or the new one.
  */
+import { isCheckpointName } from "@gradpool/run-folder";
 import { removeTree, type FileSystem } from "./file-system.js";
-import { isCheckpointName, isRecoveryName, parseStageName, stageName } from "./names.js";
+import { parseStageName, stageName } from "./names.js";
 
 /** Where each checkpoint lies, by its name. */
 export async function locateCheckpoints(fs: FileSystem, folder: string): Promise<Map<string, string>> {
@@ -48,9 +49,8 @@ export async function publish(fs: FileSystem, folder: string, name: string, stag
 /**
  * Removes the checkpoint `name`; it is gone at once, its files follow. What an interrupted replacement
  * left of an older one goes first: it would come back in the place of the one removed.
- * Returns whether there was one.
  */
-export async function removeCheckpoint(fs: FileSystem, folder: string, name: string): Promise<boolean> {
+export async function removeCheckpoint(fs: FileSystem, folder: string, name: string): Promise<void> {
   const replaced = (await fs.entries(folder)).filter((entry) => {
     const stage = parseStageName(entry);
     return stage?.stage === "replaced" && stage.of === name;
@@ -61,14 +61,6 @@ export async function removeCheckpoint(fs: FileSystem, folder: string, name: str
     await fs.rename(`${folder}/${entry}`, aside);
     await fs.syncFolder(folder);
     await removeTree(fs, aside);
-  }
-  return there.length > 0;
-}
-
-/** Removes all recovery points but `kept`, of whatever run: a newer save stands in for them. */
-export async function removeRecoveryPoints(fs: FileSystem, folder: string, kept: string): Promise<void> {
-  for (const name of (await locateCheckpoints(fs, folder)).keys()) {
-    if (isRecoveryName(name) && name !== kept) await removeCheckpoint(fs, folder, name);
   }
 }
 

@@ -1,7 +1,7 @@
 import { GradpoolError } from "@gradpool/errors";
 import type { SaveHeader } from "@gradpool/rpc";
-import { MAX_FILES } from "./manifest.js";
-import { checkCheckpointName, checkFileName, checkRunId } from "./names.js";
+import { checkCheckpointName, checkFileName, MAX_FILES } from "@gradpool/run-folder";
+import { checkRunId } from "./names.js";
 
 /** All but the output folder, which each store names in its own way. Errors: `invalid_argument`. */
 export function checkSaveHeader({ runId, name, files }: SaveHeader): void {

@@ -1,6 +1,6 @@
 import type { SaveHeader } from "@gradpool/rpc";
+import { isRecoveryName } from "@gradpool/run-folder";
 import type { Found } from "./found.js";
-import { isRecoveryName } from "./names.js";
 
 /**
  * keep_last_n: of all that there is, newest first, the run's oldest whole checkpoints, oldest first; never the one

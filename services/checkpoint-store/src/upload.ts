@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import { GradpoolError } from "@gradpool/errors";
 import type { SaveFile } from "@gradpool/rpc";
+import type { ManifestFile } from "@gradpool/run-folder";
 import type { NewFile } from "./file-system.js";
-import type { ManifestFile } from "./manifest.js";
 
 /**
  * Writes the files that `data` holds one after the other, each made by `create` and synced, in constant

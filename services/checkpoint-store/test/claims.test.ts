@@ -6,7 +6,7 @@ import { hostname } from "node:os";
 import { test, type TestContext } from "node:test";
 import { CheckpointStoreServiceService, createClient } from "@gradpool/rpc";
 import type { ServiceMessage } from "@gradpool/service-kit";
-import { LOCK } from "../src/names.js";
+import { LOCK_FILE } from "@gradpool/run-folder";
 import { failure, headerOf, RUN, save, startStore, tempFolder, type StoreClient } from "./support.js";
 
 const MAIN = new URL("../src/main.js", import.meta.url);
@@ -60,7 +60,7 @@ test("of many runs that want a folder at once, one gets it", async (t) => {
   const claims = runs.map((runId, i) => stores[i % 3]!.client.claim({ outputDir, runId }));
   const won = (await Promise.allSettled(claims)).flatMap(({ status }, i) => (status === "fulfilled" ? [runs[i]] : []));
   assert.equal(won.length, 1);
-  assert.equal((JSON.parse(readFileSync(`${outputDir}/${LOCK}`, "utf8")) as { run_id: string }).run_id, won[0]);
+  assert.equal((JSON.parse(readFileSync(`${outputDir}/${LOCK_FILE}`, "utf8")) as { run_id: string }).run_id, won[0]);
 });
 
 test("a store that is shut down gives its folders back; another process waits for that", async (t) => {
@@ -99,7 +99,7 @@ test("a killed store's folders and leftovers are taken over; its run goes on els
     assert.equal(readdirSync(outputDir).filter((name) => name.startsWith(".")).length, 2, "lock and stage");
     await save(client, outputDir, 1, { a: "1" }, { runId });
     // The run that had the folder keeps it; another one that only saved does not.
-    assert.deepEqual(readdirSync(outputDir).includes(LOCK), runId === RUN);
+    assert.deepEqual(readdirSync(outputDir).includes(LOCK_FILE), runId === RUN);
   }
   await assert.rejects(client.claim({ outputDir, runId: "other" }), inUse(process.pid));
 });
@@ -119,7 +119,7 @@ test("locks that say nothing of a living process are taken over", async (t) => {
     ...(process.platform === "linux" ? [JSON.stringify({ ...lock, pid: process.pid, start_ticks: "1" })] : []),
   ];
   for (const text of stale) {
-    writeFileSync(`${outputDir}/${LOCK}`, text);
+    writeFileSync(`${outputDir}/${LOCK_FILE}`, text);
     await client.claim({ outputDir, runId: "other" });
     await client.release({ outputDir, runId: "other" });
     assert.deepEqual(readdirSync(outputDir), []);
@@ -129,7 +129,7 @@ test("locks that say nothing of a living process are taken over", async (t) => {
 test("another machine's lock is believed, and the message says how to remove it", async (t) => {
   const outputDir = tempFolder(t);
   const { client } = await startStore(t);
-  writeFileSync(`${outputDir}/${LOCK}`, JSON.stringify({ run_id: RUN, pid: 1, host: "elsewhere", owner: "x" }));
+  writeFileSync(`${outputDir}/${LOCK_FILE}`, JSON.stringify({ run_id: RUN, pid: 1, host: "elsewhere", owner: "x" }));
   const refused = failure("failed_precondition", /process 1 on elsewhere; if that machine is gone, remove .*\.lock\)/);
   await assert.rejects(client.claim({ outputDir, runId: "other" }), refused);
 });

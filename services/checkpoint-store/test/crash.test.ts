@@ -4,7 +4,8 @@ import { test, type TestContext } from "node:test";
 import type { SaveHeader } from "@gradpool/rpc";
 import type { ArtifactStore } from "../src/artifact-store.js";
 import { nodeFileSystem } from "../src/file-system.js";
-import { FolderStore } from "../src/folder-store.js";
+import { LocalFolders } from "../src/local-folders.js";
+import { OutputStore } from "../src/output-store.js";
 import { stageName } from "../src/names.js";
 import { Crash, CrashingFileSystem, FullDisk } from "./crashing-file-system.js";
 import { collect, dataOf, headerOf, LOG, tempFolder, type Files } from "./support.js";
@@ -178,7 +179,7 @@ async function crashEverywhere(
 ): Promise<number> {
   const folder = tempFolder(t);
   mkdirSync(`${folder}/before`);
-  await before(new FolderStore(nodeFileSystem, now, LOG), `${folder}/before`);
+  await before(new OutputStore(new LocalFolders(nodeFileSystem), now, LOG), `${folder}/before`);
   for (let crashAt = 1; ; crashAt++) {
     const outputDir = `${folder}/${crashAt}`;
     const backup = `${folder}/backup-${crashAt}`;
@@ -187,7 +188,7 @@ async function crashEverywhere(
     const fs = new CrashingFileSystem(crashAt, backup);
     let done = true;
     try {
-      await work(new FolderStore(fs, now, LOG), outputDir);
+      await work(new OutputStore(new LocalFolders(fs), now, LOG), outputDir);
     } catch (error) {
       assert.ok(error instanceof Crash, String(error));
       done = false;
@@ -195,7 +196,7 @@ async function crashEverywhere(
     const crashed = fs.operations >= crashAt;
     if (powerFails) fs.loseUnsynced();
 
-    const after = new FolderStore(nodeFileSystem, now, LOG);
+    const after = new OutputStore(new LocalFolders(nodeFileSystem), now, LOG);
     check(await contents(after, outputDir), done, outputDir);
     // Whatever the crash left behind goes with the run's next save, and so do recovery points.
     const found = await contents(after, outputDir);
@@ -216,9 +217,9 @@ test("whichever operation of a save finds the disk full, nothing half-written is
   const folder = tempFolder(t);
   for (let failAt = 1; ; failAt++) {
     const outputDir = `${folder}/${failAt}`;
-    await saveTo(new FolderStore(nodeFileSystem, now, LOG), outputDir, 1, OLD);
+    await saveTo(new OutputStore(new LocalFolders(nodeFileSystem), now, LOG), outputDir, 1, OLD);
     const fs = new FullDisk(failAt);
-    await using store = new FolderStore(fs, now, LOG);
+    await using store = new OutputStore(new LocalFolders(fs), now, LOG);
     const failure = await saveTo(store, outputDir, 2, NEW).then(
       () => undefined,
       (error: { code?: string }) => error,
@@ -260,7 +261,7 @@ for (const [code, expected, text] of [
         const file = await nodeFileSystem.create(path);
         return path.endsWith("new.txt") ? { ...file, [operation]: fails } : file;
       };
-      await using store = new FolderStore({ ...nodeFileSystem, create }, now, LOG);
+      await using store = new OutputStore(new LocalFolders({ ...nodeFileSystem, create }), now, LOG);
       await assert.rejects(saveTo(store, outputDir, 1, NEW, change), (error: Error & { code?: string }) => {
         assert.match(error.message, text);
         return error.code === expected && error.message.includes(outputDir);

@@ -3,7 +3,8 @@
  * its own thread, which takes as long as the checks themselves.
  */
 import { parentPort, workerData } from "node:worker_threads";
-import { FolderStore } from "../src/folder-store.js";
+import { LocalFolders } from "../src/local-folders.js";
+import { OutputStore } from "../src/output-store.js";
 import { DamagedFileSystem } from "./damaged-file-system.js";
 import { assertNoticed, damages, type DamageKind } from "./damages.js";
 import { LOG } from "./support.js";
@@ -20,7 +21,7 @@ export interface DamageShare {
 
 const { outputDir, paths, kind, share, shares } = workerData as DamageShare;
 const fs = new DamagedFileSystem(outputDir);
-const store = new FolderStore(fs, () => new Date(0), LOG);
+const store = new OutputStore(new LocalFolders(fs), () => new Date(0), LOG);
 const files = new Map(paths.map((path) => [path, fs.original(path)]));
 let index = 0;
 let tried = 0;

@@ -6,7 +6,8 @@ import { fileURLToPath } from "node:url";
 import { test, type TestContext } from "node:test";
 import { Worker } from "node:worker_threads";
 import { nodeFileSystem } from "../src/file-system.js";
-import { FolderStore } from "../src/folder-store.js";
+import { LocalFolders } from "../src/local-folders.js";
+import { OutputStore } from "../src/output-store.js";
 import { assertNoticed, BAD, boundaries } from "./damages.js";
 import type { DamageShare } from "./integrity-worker.js";
 import { dataOf, headerOf, LOG, tempFolder, type Files } from "./support.js";
@@ -21,7 +22,7 @@ const MODEL = fileURLToPath(new URL("../../../../models/tiny-coder", import.meta
 const TOKENIZER_FILES = ["tokenizer_config.json", "merges.txt", "vocab.json"];
 
 interface Saved {
-  store: FolderStore;
+  store: OutputStore;
   outputDir: string;
   /** Of the checkpoint to damage, the manifest among them. */
   paths: string[];
@@ -36,7 +37,7 @@ async function saved(t: TestContext): Promise<Saved> {
   ]);
   const large = TOKENIZER_FILES.map((name): [string, Uint8Array] => [name, readFileSync(`${MODEL}/${name}`)]);
   let clock = Date.parse("2025-01-01T00:00:00Z");
-  const store = new FolderStore(nodeFileSystem, () => new Date((clock += 1000)), LOG);
+  const store = new OutputStore(new LocalFolders(nodeFileSystem), () => new Date((clock += 1000)), LOG);
   const save = (step: number, files: Files) =>
     store.save(headerOf(outputDir, step, files), toAsync(dataOf(files)), NEVER);
   await save(2, { "adapter_config.json": "{}" });

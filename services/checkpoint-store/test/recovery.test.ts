@@ -116,9 +116,9 @@ test("a checkpoint whose manifest cannot be read is listed by its name, and can 
       (path) => writeFileSync(path, readFileSync(path, "utf8").replace("{", `{"a\\nb":1,`)),
     ],
     [/manifest\.json is too large/, (path) => truncateSync(path, 1 << 30)],
-    [/manifest\.json is no plain file/, (path) => (unlinkSync(path), mkdirSync(path))],
+    [/manifest\.json is not a plain file/, (path) => (unlinkSync(path), mkdirSync(path))],
     [
-      /manifest\.json is no plain file/,
+      /manifest\.json is not a plain file/,
       (path) => (renameSync(path, `${path}.real`), symlinkSync(`${path}.real`, path)),
     ],
   ];

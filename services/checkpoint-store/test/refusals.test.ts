@@ -51,15 +51,15 @@ test("names that lead elsewhere are refused", async (t) => {
     ".recovery-epoch0-step1/../x",
     ".checkpoint-epoch0-step1",
   ]) {
-    await assert.rejects(save(client, outputDir, 1, FILES, { name }), invalid(/is no checkpoint's name/), name);
-    await assert.rejects(load(client, outputDir, name), invalid(/is no checkpoint's name/), name);
-    await assert.rejects(client.verify({ outputDir, name }), invalid(/is no checkpoint's name/), name);
-    await assert.rejects(remove(client, outputDir, name), invalid(/is no checkpoint's name/), name);
+    await assert.rejects(save(client, outputDir, 1, FILES, { name }), invalid(/is not a checkpoint's name/), name);
+    await assert.rejects(load(client, outputDir, name), invalid(/is not a checkpoint's name/), name);
+    await assert.rejects(client.verify({ outputDir, name }), invalid(/is not a checkpoint's name/), name);
+    await assert.rejects(remove(client, outputDir, name), invalid(/is not a checkpoint's name/), name);
   }
-  await assert.rejects(remove(client, outputDir, ""), invalid(/no checkpoint's name/));
+  await assert.rejects(remove(client, outputDir, ""), invalid(/not a checkpoint's name/));
   for (const folder of ["", "relative", "./x", "~/x", "C:x", `${outputDir}/\0`]) {
-    await assert.rejects(client.claim({ outputDir: folder, runId: RUN }), invalid(/no absolute path/), folder);
-    await assert.rejects(client.list({ outputDir: folder }), invalid(/no absolute path/), folder);
+    await assert.rejects(client.claim({ outputDir: folder, runId: RUN }), invalid(/not an absolute path/), folder);
+    await assert.rejects(client.list({ outputDir: folder }), invalid(/not an absolute path/), folder);
   }
   await assert.rejects(client.claim({ outputDir, runId: "" }), invalid(/run_id is empty/));
   await assert.rejects(save(client, outputDir, 1, {}), invalid(/0 files/));

@@ -4,19 +4,20 @@ import { once } from "node:events";
 import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { test, type TestContext } from "node:test";
-import { S3Store } from "../src/s3-store.js";
+import { OutputStore } from "../src/output-store.js";
+import { S3Folders } from "../src/s3/folders.js";
 import { failure, LOG, RUN } from "./support.js";
 
 const OUTPUT = "s3://results/first";
 
 /** A store on an object store that answers like `listener`. */
-async function storeOn(t: TestContext, listener: RequestListener): Promise<S3Store> {
+async function storeOn(t: TestContext, listener: RequestListener): Promise<OutputStore> {
   const server = createServer(listener);
   await once(server.listen(0, "127.0.0.1"), "listening");
   const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   process.env["AWS_ACCESS_KEY_ID"] = "key";
   process.env["AWS_SECRET_ACCESS_KEY"] = "secret";
-  const store = new S3Store({ endpoint, region: "us-east-1" }, () => new Date(), LOG);
+  const store = new OutputStore(new S3Folders({ endpoint, region: "us-east-1" }), () => new Date(), LOG);
   t.after(async () => {
     await store[Symbol.asyncDispose]();
     server.closeAllConnections();

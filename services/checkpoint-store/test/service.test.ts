@@ -5,7 +5,8 @@ import { watch } from "node:fs/promises";
 import { test } from "node:test";
 import { CHUNK_BYTES, concat } from "@gradpool/rpc";
 import { nodeFileSystem } from "../src/file-system.js";
-import { FolderStore } from "../src/folder-store.js";
+import { LocalFolders } from "../src/local-folders.js";
+import { OutputStore } from "../src/output-store.js";
 import { collect, failure, headerOf, load, LOG, remove, RUN, save, startStore, tempFolder } from "./support.js";
 
 const FILES = { "adapter_config.json": "{}", "empty.txt": "", "adapter_model.safetensors": "weights" };
@@ -91,7 +92,7 @@ test("50 MB pass in pieces of at most 1 MiB", async (t) => {
 
 test("memory does not grow with the files' size", async (t) => {
   const outputDir = tempFolder(t);
-  await using store = new FolderStore(nodeFileSystem, () => new Date(), LOG);
+  await using store = new OutputStore(new LocalFolders(nodeFileSystem), () => new Date(), LOG);
   const sizeBytes = 300 * CHUNK_BYTES;
   const start = process.memoryUsage().arrayBuffers;
   let peak = 0;

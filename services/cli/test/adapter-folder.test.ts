@@ -4,18 +4,22 @@ import { createHash } from "node:crypto";
 import { cp, mkdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, test } from "node:test";
+import { lockBytes, lockOf, manifestBytes } from "@gradpool/run-folder";
 import { AdapterFolder } from "../src/inference/adapter-folder.js";
 import { REPOSITORY, run, TINY_CODER, withFolder } from "./support.js";
 
 const CHECKPOINT = join(REPOSITORY, "services/checkpoint-store/test/fixtures/tiny-coder-step4");
 const WEIGHTS = "adapter_model.safetensors";
 
-async function makeCheckpoint(folder: string): Promise<void> {
+async function makeCheckpoint(folder: string, runId = "run-1"): Promise<void> {
   await cp(CHECKPOINT, folder, { recursive: true });
-  const sha256 = createHash("sha256")
-    .update(await readFile(join(folder, WEIGHTS)))
-    .digest("hex");
-  await writeFile(join(folder, "manifest.json"), JSON.stringify({ files: [{ path: WEIGHTS, sha256 }] }));
+  const weights = await readFile(join(folder, WEIGHTS));
+  const sha256 = createHash("sha256").update(weights).digest("hex");
+  const files = [{ path: WEIGHTS, sizeBytes: weights.byteLength, sha256 }];
+  await writeFile(
+    join(folder, "manifest.json"),
+    manifestBytes({ runId, epoch: 0, step: 4, savedAt: new Date(0), files }),
+  );
 }
 
 describe("adapter", () => {
@@ -48,18 +52,49 @@ describe("adapter", () => {
     });
   });
 
+  test("a manifest that was changed is refused by its own SHA-256", async () => {
+    await withFolder(async (folder) => {
+      await makeCheckpoint(folder);
+      const path = join(folder, "manifest.json");
+      const written = await readFile(path, "utf8");
+      for (const [from, to] of [
+        ['"step": 4', '"step": 5'],
+        [/"sha256": "[0-9a-f]{64}"/, `"sha256": "${"0".repeat(64)}"`],
+      ] as const) {
+        await writeFile(path, written.replace(from, to));
+        await assert.rejects(AdapterFolder.open(folder), /manifest.json does not match its own SHA-256; use another/);
+      }
+    });
+  });
+
+  test("while a run writes into a folder with an older result, that run's newest checkpoint", async () => {
+    await withFolder(async (folder) => {
+      await makeCheckpoint(join(folder, "checkpoint-epoch0-step4"), "run-2");
+      await makeCheckpoint(join(folder, "checkpoint-epoch2-step30"), "run-1");
+      await cp(CHECKPOINT, folder, { recursive: true });
+      const lock = (runId: string) => writeFile(join(folder, ".gradpool.lock"), lockBytes(lockOf(runId, "store")));
+      await lock("run-2");
+      assert.equal((await AdapterFolder.open(folder)).path, join(folder, "checkpoint-epoch0-step4"));
+      // It has none yet.
+      await lock("run-3");
+      assert.equal((await AdapterFolder.open(folder)).path, folder);
+      await rm(join(folder, ".gradpool.lock"));
+      assert.equal((await AdapterFolder.open(folder)).path, folder);
+    });
+  });
+
   test("what is not as the manifest says is refused", async () => {
     await withFolder(async (folder) => {
       await makeCheckpoint(folder);
       await (await AdapterFolder.open(folder)).read(WEIGHTS);
       await truncate(join(folder, WEIGHTS), 1000);
       const opened = await AdapterFolder.open(folder);
-      await assert.rejects(opened.read(WEIGHTS), /is damaged, its SHA-256 is not that of manifest.json; use another/);
+      await assert.rejects(opened.read(WEIGHTS), /is damaged: file \S+ has 1000 bytes instead of \d+; use another/);
       await rm(join(folder, WEIGHTS));
       await assert.rejects(opened.read(WEIGHTS), /cannot be read \(ENOENT\)/);
       for (const text of ["{", "null", `{"files": [null]}`, `{"files": [{"path": 1}]}`]) {
         await writeFile(join(folder, "manifest.json"), text);
-        await assert.rejects(AdapterFolder.open(folder), /manifest.json is damaged; use another checkpoint/);
+        await assert.rejects(AdapterFolder.open(folder), /is damaged: manifest.json is .*; use another checkpoint/);
       }
     });
   });

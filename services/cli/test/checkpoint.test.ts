@@ -134,7 +134,7 @@ describe("gradpool checkpoint", () => {
     const again = await checkpoint("delete", outputDir, SECOND);
     assert.equal(again.code, 1);
     assert.match(again.stderr, /^gradpool: there is no checkpoint checkpoint-epoch0-step2 in [^\n]*\n$/);
-    assert.match((await checkpoint("delete", outputDir, "latest")).stderr, /"latest" is no checkpoint's name/);
+    assert.match((await checkpoint("delete", outputDir, "latest")).stderr, /"latest" is not a checkpoint's name/);
   });
 
   test("export writes the adapter and its tokenizer, and no training state", TIMEOUT, async () => {

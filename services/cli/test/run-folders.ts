@@ -11,7 +11,7 @@ export interface FolderOptions {
   r?: number;
   /** SHA-256 of the data, as its receipt has it. */
   datasetHash?: string;
-  /** Where metrics.json would be there when the run is done: only its checkpoint. */
+  /** It has only its checkpoint, not metrics.json. */
   isUnfinished?: boolean;
 }
 
@@ -23,8 +23,11 @@ export async function writeRunFolder(folder: string, given: FolderOptions = {}):
   });
   const name = `checkpoint-epoch0-step${losses.length}`;
   await mkdir(join(folder, name), { recursive: true });
-  const receipt = { model: "aa", dataset: ["/d"], dataset_hash: given.datasetHash ?? "cc", device_class: "cpu-x64" };
-  const state = { recipe, receipt, steps, evaluations, run: { run_id: runId, seconds: losses.map(() => 0.5) } };
+  const data = { dataset: ["/d"], dataset_hash: given.datasetHash ?? "cc" };
+  const receipt = { model: "aa", tokenizer: "bb", ...data, device_class: "cpu-x64", runtime: "ORT" };
+  const place = { epoch: 0, step: losses.length, total_steps: Math.max(1, losses.length), cursor: {} };
+  const made = { recipe, receipt, steps, evaluations };
+  const state = { ...place, ...made, run: { run_id: runId, seconds: losses.map(() => 0.5) } };
   await writeFile(join(folder, name, "trainer_state.json"), JSON.stringify(state));
   if (given.isUnfinished) return folder;
   const timed = steps.map((step) => ({ ...step, seconds: 0.5 }));

@@ -103,7 +103,7 @@ describe("gradpool run plot", { timeout: 120_000 }, () => {
       const refused: [argv: string[], code: number, line: RegExp][] = [
         [[folder, "--to", folder], 1, /holds neither metrics\.json nor a checkpoint; name the folder/],
         [["no/such", "--to", folder], 1, /no\/such is no folder; name an output folder or a run's id/],
-        [[broken], 1, /broken\/metrics\.json cannot be used: run_id: .*; name another folder/],
+        [[broken], 1, /broken cannot be used: metrics\.json is wrong at run_id: .*; name another folder/],
         [[none], 1, /run none has no steps yet; /],
         [[out, "--to", join(folder, "a.png"), "--format", "svg"], 2, /ends in png, but --format is svg/],
         [[out, "--to", join(folder, "a.png"), "--what", "all"], 2, /is one file for 3 plots; give a folder/],

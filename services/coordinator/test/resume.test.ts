@@ -155,7 +155,7 @@ describe("a run that goes on from a checkpoint", { timeout: 240_000 }, () => {
     assertRefused(
       await trainFrom(world, spec, { outputDir: world.outputDir("d"), resumeFrom: world.folder }),
       "invalid_argument",
-      /is no checkpoint's name/,
+      /is not a checkpoint's name/,
     );
   });
 

@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { initAdapter, loraTensorNames, type AdapterTensors } from "@gradpool/adapter";
 import { defaultRecipe } from "@gradpool/recipe";
+import { readTrainingState, trainingStateBytes } from "@gradpool/run-folder";
 import type { PreparedRun } from "../src/runs/prepare.js";
-import { readTrainingState, stateTensors, Training } from "../src/runs/training.js";
-import { writeSafetensors } from "@gradpool/safetensors";
+import { Training } from "../src/runs/training.js";
 import { failure } from "./support.js";
 
 const TARGETS = [
@@ -157,7 +157,7 @@ describe("a step", () => {
     assert.throws(overflow, failure("failed_precondition", /^step 17: gradient norm is NaN; /));
   });
 
-  it("goes on behind a skipped one with the same bits", () => {
+  it("resumes after a skipped one with the same bits", () => {
     const whole = newTraining({ dtype: "float16" });
     const make = (training: Training, factor: number) => {
       const result = resultOf(2, 4);
@@ -166,8 +166,8 @@ describe("a step", () => {
       return training.applyStep(0, 1);
     };
     for (const factor of [1, Infinity, 1]) make(whole, factor);
-    const saved = writeSafetensors(stateTensors(whole, undefined));
-    const { lossScaling, adapter } = whole;
+    const { lossScaling, adapter, optimizerState: optimizer } = whole;
+    const saved = trainingStateBytes({ adapter, optimizer, best: undefined }, 3);
     const resumed = {
       ...readTrainingState(saved, 3 - (lossScaling?.skippedSteps.length ?? 0), "state"),
       ...{ lossScaling, steps: [] },

@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { GradpoolError } from "@gradpool/errors";
+import { LOCK_FILE, lockBytes, lockOf, MAX_LOCK_BYTES, parseLock, type Lock } from "@gradpool/run-folder";
 import { isAlive } from "@gradpool/service-kit";
-import { inUse, lockBytes, lockOf, MAX_LOCK_BYTES, parseLock, type Lock } from "../claims.js";
-import { LOCK } from "../names.js";
+import { inUse } from "../claims.js";
 import type { S3Address } from "./address.js";
 import { NOTHING_THERE, type Bucket, type Condition } from "./bucket.js";
 import { isConditionFailed, isNoSuchKey } from "./errors.js";
@@ -20,10 +20,8 @@ interface Held {
 export interface Claim {
   /** The run had it before. */
   again: boolean;
-  /** This store had it not. */
+  /** This store did not have it. */
   fresh: boolean;
-  /** Another store had it for the same run, and may not know yet that it has it no more. */
-  contested: boolean;
 }
 
 /**
@@ -48,11 +46,11 @@ export class S3Claims {
       if (lock && this.#isOurs(lock, runId)) {
         const contested = this.#held.get(url)?.contested ?? false;
         this.#held.set(url, { bucket, runId, contested });
-        return { again: true, fresh: false, contested };
+        return { again: true, fresh: false };
       }
       if (lock && lock.run_id !== runId && isAlive(lock)) throw inUse(url, lock);
       try {
-        await bucket.put(`${prefix}${LOCK}`, lockBytes(lockOf(runId, this.#owner)), condition);
+        await bucket.put(`${prefix}${LOCK_FILE}`, lockBytes(lockOf(runId, this.#owner)), condition);
       } catch (error) {
         // Somebody was faster, or the answer to a first try was lost: the next round sees whose it is.
         if (isConditionFailed(error) || isNoSuchKey(error)) continue;
@@ -61,7 +59,7 @@ export class S3Claims {
       await this.#checkConditions(bucket, address, runId);
       const contested = lock !== undefined && isAlive(lock);
       this.#held.set(url, { bucket, runId, contested });
-      return { again: lock?.run_id === runId, fresh: true, contested };
+      return { again: lock?.run_id === runId, fresh: true };
     }
     throw new GradpoolError("unavailable", `output_dir ${url} changes hands all the time; try again later`);
   }
@@ -80,10 +78,15 @@ export class S3Claims {
     const { lock, condition } = await this.#read(held.bucket, prefix);
     if (!lock || !this.#isOurs(lock, runId)) return;
     try {
-      await held.bucket.delete(`${prefix}${LOCK}`, condition);
+      await held.bucket.delete(`${prefix}${LOCK_FILE}`, condition);
     } catch (error) {
       if (!isConditionFailed(error)) throw error;
     }
+  }
+
+  /** Another store had the folder for the same run, and may not know yet that it no longer has it. */
+  isContested(url: string): boolean {
+    return this.#held.get(url)?.contested ?? false;
   }
 
   /** URLs of the folders that this store holds. */
@@ -99,23 +102,26 @@ export class S3Claims {
   async #checkConditions(bucket: Bucket, { bucket: name, prefix, url }: S3Address, runId: string): Promise<void> {
     if (this.#tried.has(name)) return;
     try {
-      await bucket.put(`${prefix}${LOCK}`, lockBytes(lockOf(runId, this.#owner)), NOTHING_THERE);
+      await bucket.put(`${prefix}${LOCK_FILE}`, lockBytes(lockOf(runId, this.#owner)), NOTHING_THERE);
     } catch (error) {
       if (!isConditionFailed(error)) throw error;
       this.#tried.add(name);
       return;
     }
-    await bucket.delete(`${prefix}${LOCK}`);
+    await bucket.delete(`${prefix}${LOCK_FILE}`);
     const problem = `output_dir ${url} lies in an object store that ignores If-None-Match`;
     throw new GradpoolError("failed_precondition", `${problem}; choose one that has conditional writes`);
   }
 
   /** The lock, and the condition under which what is written takes the place of what was read. */
   async #read(bucket: Bucket, prefix: string): Promise<{ lock: Lock | undefined; condition: Condition }> {
-    const found = await bucket.small(`${prefix}${LOCK}`, MAX_LOCK_BYTES);
+    const found = await bucket.small(`${prefix}${LOCK_FILE}`, MAX_LOCK_BYTES);
     if (found === undefined) return { lock: undefined, condition: NOTHING_THERE };
     if (found === "too large") {
-      throw new GradpoolError("failed_precondition", `object ${prefix}${LOCK} is no lock of gradpool's; remove it`);
+      throw new GradpoolError(
+        "failed_precondition",
+        `object ${prefix}${LOCK_FILE} is not a lock of gradpool's; remove it`,
+      );
     }
     return { lock: parseLock(new TextDecoder().decode(found.bytes)), condition: { IfMatch: found.etag } };
   }

@@ -1,5 +1,5 @@
+import type { ManifestFile } from "@gradpool/run-folder";
 import type { OpenFile } from "../file-system.js";
-import type { ManifestFile } from "../manifest.js";
 import type { Bucket } from "./bucket.js";
 import { isConditionFailed, isNoSuchKey } from "./errors.js";
 

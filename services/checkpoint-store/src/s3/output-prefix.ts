@@ -12,9 +12,14 @@
  * A removal takes the manifest first. Files without a manifest are a save that goes on, or a leftover of one.
  */
 import { randomBytes } from "node:crypto";
+import {
+  isCheckpointName,
+  MANIFEST_FILE,
+  MAX_MANIFEST_BYTES,
+  parseManifest,
+  type Manifest,
+} from "@gradpool/run-folder";
 import { newestFirst, type Found } from "../found.js";
-import { MAX_MANIFEST_BYTES, parseManifest, type Manifest } from "../manifest.js";
-import { isCheckpointName, MANIFEST } from "../names.js";
 import type { Bucket } from "./bucket.js";
 
 /** A place as its folder is called, without a slash. */
@@ -46,6 +51,12 @@ export async function findAll(bucket: Bucket, prefix: string): Promise<Found[]> 
   return all.filter((found, i) => all.findIndex(({ name }) => name === found.name) === i);
 }
 
+/** Names of all places, one without a manifest included. */
+export async function namesUnder(bucket: Bucket, prefix: string): Promise<string[]> {
+  const names = (await bucket.folders(prefix)).map(checkpointAt).filter((name) => name !== undefined);
+  return [...new Set(names)];
+}
+
 /** Undefined when there is none of that name. */
 export async function findNamed(bucket: Bucket, prefix: string, name: string): Promise<Found | undefined> {
   return (await findPlaces(bucket, prefix, name))[0];
@@ -67,10 +78,10 @@ async function findPlaces(bucket: Bucket, prefix: string, only = ""): Promise<Fo
 async function examine(bucket: Bucket, name: string, location: string): Promise<Found | undefined> {
   const sizes = new Map<string, number>();
   for (const { key, sizeBytes } of await bucket.objects(location)) sizes.set(key.slice(location.length), sizeBytes);
-  if (!sizes.has(MANIFEST)) return undefined;
-  const stored = await bucket.small(`${location}${MANIFEST}`, MAX_MANIFEST_BYTES);
+  if (!sizes.has(MANIFEST_FILE)) return undefined;
+  const stored = await bucket.small(`${location}${MANIFEST_FILE}`, MAX_MANIFEST_BYTES);
   if (stored === undefined) return undefined;
-  const manifest = stored === "too large" ? `${MANIFEST} is too large` : parseManifest(stored.bytes);
+  const manifest = stored === "too large" ? `${MANIFEST_FILE} is too large` : parseManifest(stored.bytes);
   if (typeof manifest === "string") return { name, location, manifest: undefined, damage: manifest };
   return { name, location, manifest, damage: damageOf(manifest, sizes) };
 }
@@ -94,7 +105,7 @@ export async function removeCheckpoint(bucket: Bucket, prefix: string, name: str
 
 /** Removes all under `location`, its manifest first. */
 export async function removePlace(bucket: Bucket, location: string): Promise<void> {
-  await bucket.delete(`${location}${MANIFEST}`);
+  await bucket.delete(`${location}${MANIFEST_FILE}`);
   for (const { key } of await bucket.objects(location)) await bucket.delete(key);
 }
 
@@ -108,7 +119,7 @@ export async function clearLeftovers(bucket: Bucket, prefix: string, active: Rea
   for (const folder of (await bucket.folders(prefix)).filter(isLeftover)) {
     const location = `${prefix}${folder}/`;
     const objects = await bucket.objects(location);
-    if (objects.some(({ key }) => key === `${location}${MANIFEST}`)) continue;
+    if (objects.some(({ key }) => key === `${location}${MANIFEST_FILE}`)) continue;
     for (const { key } of objects) await bucket.delete(key);
   }
 }

@@ -1,4 +1,5 @@
 import { basename, dirname } from "node:path";
+import { isCheckpointName } from "@gradpool/run-folder";
 import { absoluteOutputDir } from "@gradpool/service-kit";
 import { UsageError } from "../usage-error.js";
 
@@ -10,13 +11,11 @@ export interface CheckpointPlace {
   name: string | undefined;
 }
 
-const CHECKPOINT = /^(?:checkpoint|\.recovery)-epoch\d+-step\d+$/;
-
 /** From OUTPUT_DIR and NAME, or from a checkpoint's own folder. Errors: UsageError when NAME stands for it, too. */
 export function placeOf(folder: string, name: string | undefined): CheckpointPlace {
   if (folder === "") throw new UsageError("OUTPUT_DIR is empty; name the folder that a run wrote into");
   const path = absoluteOutputDir(folder);
-  if (!CHECKPOINT.test(basename(path))) return { outputDir: path, name };
+  if (!isCheckpointName(basename(path))) return { outputDir: path, name };
   if (name !== undefined) throw new UsageError(`${folder} is a checkpoint already; leave ${JSON.stringify(name)} away`);
   return { outputDir: dirname(path), name: basename(path) };
 }

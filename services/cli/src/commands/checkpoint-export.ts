@@ -1,5 +1,6 @@
 /** gradpool checkpoint export: an adapter out of a checkpoint, as PeftModel.from_pretrained loads it. */
 import { GradpoolError } from "@gradpool/errors";
+import { ADAPTER_CONFIG_FILE, ADAPTER_FILE, TRAINER_STATE_FILE, TRAINING_STATE_FILE } from "@gradpool/run-folder";
 import { ExportFolder } from "../checkpoints/export-folder.js";
 import { onePlaceOf } from "../checkpoints/place.js";
 import { withStore, type StoreClient, type StoreFlags } from "../checkpoints/store.js";
@@ -9,10 +10,10 @@ import { UsageError } from "../usage-error.js";
 
 /** Names the newest whole checkpoint. */
 const LATEST = "latest";
-/** What training goes on from; of no use to whoever loads the adapter. */
-const TRAINING_STATE = ["training_state.safetensors", "trainer_state.json"];
+/** What training resumes from; of no use to whoever loads the adapter. */
+const TRAINING_STATE = [TRAINING_STATE_FILE, TRAINER_STATE_FILE];
 /** Without these there is no adapter. */
-const NEEDED = ["adapter_config.json", "adapter_model.safetensors"];
+const NEEDED = [ADAPTER_CONFIG_FILE, ADAPTER_FILE];
 
 export interface CheckpointExportFlags extends StoreFlags {
   /** Folder that does not exist or is empty. */

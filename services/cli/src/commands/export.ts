@@ -1,8 +1,9 @@
 /** gradpool export: an adapter, or the model with the adapter in its weights, as other programs load them. */
+import { ADAPTER_CONFIG_FILE, ADAPTER_FILE, MODEL_CARD_FILE } from "@gradpool/run-folder";
 import { SOURCE_FILES } from "@gradpool/tokenizers";
 import { ExportFolder } from "../checkpoints/export-folder.js";
 import type { CommandContext } from "../command-context.js";
-import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, type AdapterFolder } from "../inference/adapter-folder.js";
+import type { AdapterFolder } from "../inference/adapter-folder.js";
 import { openAdapter } from "../inference/adapter-place.js";
 import { openAdaptedModel, type AdaptedModelFlags } from "../inference/adapted-model.js";
 import { mergedModel, type FilePiece } from "../inference/merged-model.js";
@@ -45,8 +46,8 @@ export async function exportModel(flags: ExportFlags, context: CommandContext): 
 
 /** What PEFT needs of an adapter's folder, its tokenizer and its card. */
 async function* adapterFiles(folder: AdapterFolder): AsyncGenerator<FilePiece> {
-  for (const name of [ADAPTER_CONFIG, ADAPTER_WEIGHTS]) yield { name, data: await folder.read(name) };
-  for (const name of ["README.md", ...SOURCE_FILES]) {
+  for (const name of [ADAPTER_CONFIG_FILE, ADAPTER_FILE]) yield { name, data: await folder.read(name) };
+  for (const name of [MODEL_CARD_FILE, ...SOURCE_FILES]) {
     if (name !== "config.json" && (await folder.has(name))) yield { name, data: await folder.read(name) };
   }
 }

@@ -4,9 +4,10 @@ import { adaptedModules, loraScaling, ownScalings, parseAdapterConfig, readAdapt
 import { GradpoolError } from "@gradpool/errors";
 import { openModel, type ModelPlaces, type ModelSource } from "@gradpool/model-source";
 import { selectTargets, type LinearModule } from "@gradpool/models";
+import { ADAPTER_CONFIG_FILE, ADAPTER_FILE } from "@gradpool/run-folder";
 import type { Adapter } from "@gradpool/runtime";
 import { loadTokenizer, type HfTokenizer } from "@gradpool/tokenizers";
-import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, type AdapterFolder } from "./adapter-folder.js";
+import type { AdapterFolder } from "./adapter-folder.js";
 import type { AdapterFlags } from "./adapter-place.js";
 
 const TOKENIZER_CONFIG = "tokenizer_config.json";
@@ -48,10 +49,10 @@ export async function openAdaptedModel(
     throw new GradpoolError("failed_precondition", `${problem}; use the model's own tokenizer`);
   }
   if (!folder) return { source, tokenizer, targets: [], padRow: false };
-  const config = parseAdapterConfig(await folder.readJson(ADAPTER_CONFIG));
+  const config = parseAdapterConfig(await folder.readJson(ADAPTER_CONFIG_FILE));
   const targets = adaptedModules(selectTargets(description, config.targetModules), config);
-  const weights = await folder.read(ADAPTER_WEIGHTS);
-  const tensors = readAdapter(weights, targets, config.r, join(folder.path, ADAPTER_WEIGHTS));
+  const weights = await folder.read(ADAPTER_FILE);
+  const tensors = readAdapter(weights, targets, config.r, join(folder.path, ADAPTER_FILE));
   const adapter = { tensors, scaling: loraScaling(config), ownScalings: ownScalings(targets, config) };
   const padRow = adapterPad !== undefined && vocabSize > description.vocabSize;
   return { source, tokenizer, targets, adapter, adapterPad, padRow };

@@ -1,42 +1,49 @@
 /** The files of an adapter, wherever a run or PEFT put them. */
-import { createHash } from "node:crypto";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { GradpoolError, parseJson } from "@gradpool/errors";
-
-export const ADAPTER_CONFIG = "adapter_config.json";
-export const ADAPTER_WEIGHTS = "adapter_model.safetensors";
-const MANIFEST = "manifest.json";
-const CHECKPOINT = /^checkpoint-epoch(\d+)-step(\d+)$/;
+import {
+  ADAPTER_CONFIG_FILE,
+  damageOf,
+  isRecoveryName,
+  LOCK_FILE,
+  MANIFEST_FILE,
+  newestByName,
+  parseLock,
+  parseManifest,
+  type Manifest,
+} from "@gradpool/run-folder";
+import { isAlive } from "@gradpool/service-kit";
 
 /** One folder with an adapter; what its manifest names is checked when it is read. */
 export class AdapterFolder {
   private constructor(
     readonly path: string,
-    /** SHA-256 (hex) by file name; empty for folders without a manifest. */
-    private readonly hashes: ReadonlyMap<string, string>,
+    /** Undefined for a folder that is not a checkpoint. */
+    private readonly manifest: Manifest | undefined,
   ) {}
 
   /**
-   * `path` is a folder that PEFT saved, a checkpoint, or a run's output folder: its result, or while the
-   * run goes on its newest checkpoint. Errors: `not_found`, `failed_precondition` for a recovery point,
-   * `data_loss` for a damaged manifest.
+   * `path` is a folder that PEFT saved, a checkpoint, or a run's output folder: its result or, while a run writes into
+   * it, that run's newest checkpoint. Errors: `not_found`, `failed_precondition` for a recovery point, `data_loss` for
+   * a damaged manifest.
    */
   static async open(path: string): Promise<AdapterFolder> {
     const entries = await readdir(path).catch((cause: unknown) => {
       throw missing(path, cause);
     });
-    if (entries.includes(ADAPTER_CONFIG)) return new AdapterFolder(path, await manifestHashes(path, entries));
-    if (basename(path).startsWith(".recovery-")) {
+    if (isRecoveryName(basename(path))) {
       const advice = "name a checkpoint, or resume the run";
       throw new GradpoolError("failed_precondition", `adapter: ${path} is only a recovery point; ${advice}`);
     }
-    const newest = entries
-      .filter((name) => CHECKPOINT.test(name))
-      .sort(byStep)
-      .at(-1);
-    if (newest === undefined) throw missing(join(path, ADAPTER_CONFIG), "ENOENT");
-    return AdapterFolder.open(join(path, newest));
+    const hasAdapter = entries.includes(ADAPTER_CONFIG_FILE);
+    const checkpoints = newestByName(entries).filter((name) => !isRecoveryName(name));
+    const newest = (await ofRunningRun(path, checkpoints)) ?? (hasAdapter ? undefined : checkpoints[0]);
+    if (newest !== undefined) return AdapterFolder.open(join(path, newest));
+    if (!hasAdapter) throw missing(join(path, ADAPTER_CONFIG_FILE), "ENOENT");
+    const manifest = entries.includes(MANIFEST_FILE) ? await readManifest(path) : undefined;
+    if (typeof manifest === "string") throw damaged(path, manifest);
+    return new AdapterFolder(path, manifest);
   }
 
   async has(name: string): Promise<boolean> {
@@ -49,11 +56,9 @@ export class AdapterFolder {
     const bytes = await readFile(path).catch((cause: unknown) => {
       throw missing(path, cause);
     });
-    const expected = this.hashes.get(name);
-    if (expected !== undefined && createHash("sha256").update(bytes).digest("hex") !== expected) {
-      const problem = `adapter: ${path} is damaged, its SHA-256 is not that of ${MANIFEST}`;
-      throw new GradpoolError("data_loss", `${problem}; use another checkpoint`);
-    }
+    const listed = this.manifest?.files.find((file) => file.path === name);
+    const damage = listed ? damageOf(listed, bytes) : "";
+    if (damage) throw damaged(this.path, damage);
     return bytes;
   }
 
@@ -71,31 +76,34 @@ export class AdapterFolder {
   }
 }
 
-function byStep(a: string, b: string): number {
-  const place = (name: string) => (CHECKPOINT.exec(name) ?? []).slice(1).map(Number);
-  const [[epochA = 0, stepA = 0], [epochB = 0, stepB = 0]] = [place(a), place(b)];
-  return stepA - stepB || epochA - epochB;
+/** Of an output folder's checkpoints, newest first, that of the run that writes into it; undefined: there is none. */
+async function ofRunningRun(path: string, checkpoints: readonly string[]): Promise<string | undefined> {
+  if (checkpoints.length === 0) return undefined;
+  const lock = parseLock(await readFile(join(path, LOCK_FILE), "utf8").catch(() => ""));
+  if (!lock || !isAlive(lock)) return undefined;
+  for (const name of checkpoints) {
+    const manifest = await readManifest(join(path, name));
+    if (typeof manifest !== "string" && manifest.runId === lock.run_id) return name;
+  }
+  return undefined;
 }
 
-async function manifestHashes(path: string, entries: readonly string[]): Promise<Map<string, string>> {
-  if (!entries.includes(MANIFEST)) return new Map();
-  const damaged = () =>
-    new GradpoolError("data_loss", `adapter: ${join(path, MANIFEST)} is damaged; use another checkpoint`);
-  let files: unknown;
+/** The manifest of a checkpoint's folder, or what is wrong with it. */
+async function readManifest(folder: string): Promise<Manifest | string> {
   try {
-    files = (JSON.parse(await readFile(join(path, MANIFEST), "utf8")) as { files?: unknown } | null)?.files;
-  } catch {
-    throw damaged();
+    return parseManifest(await readFile(join(folder, MANIFEST_FILE)));
+  } catch (cause) {
+    return `${MANIFEST_FILE} cannot be read (${codeOf(cause)})`;
   }
-  if (!Array.isArray(files)) throw damaged();
-  const hashes = (files as ({ path?: unknown; sha256?: unknown } | null)[]).map((file) => [file?.path, file?.sha256]);
-  if (!hashes.every((pair): pair is [string, string] => pair.every((part) => typeof part === "string")))
-    throw damaged();
-  return new Map(hashes);
+}
+
+function damaged(path: string, damage: string): GradpoolError {
+  return new GradpoolError("data_loss", `adapter: checkpoint ${path} is damaged: ${damage}; use another checkpoint`);
 }
 
 function missing(path: string, cause: unknown): GradpoolError {
-  const code = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
   const advice = "give a folder that gradpool or PEFT saved";
-  return new GradpoolError("not_found", `adapter: ${path} cannot be read (${code}); ${advice}`, { cause });
+  return new GradpoolError("not_found", `adapter: ${path} cannot be read (${codeOf(cause)}); ${advice}`, { cause });
 }
+
+const codeOf = (cause: unknown) => (cause instanceof Error && "code" in cause ? String(cause.code) : String(cause));

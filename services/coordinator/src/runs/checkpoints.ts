@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
-import { GradpoolError } from "@gradpool/errors";
+import { basename } from "node:path";
 import type { CheckpointUpdate, Cursor, SaveHeader, SaveResponse } from "@gradpool/rpc";
+import { checkpointName, placeOf, recoveryName, type Place } from "@gradpool/run-folder";
 import type { Services } from "../services.js";
 import { checkpointFiles, recoveryFiles, resultFiles, type Files, type RunFacts } from "./files.js";
 import { AWAY_OR_FULL, type Patience } from "./patience.js";
@@ -52,14 +53,14 @@ export class Checkpoints {
   recover(facts: RunFacts, training: Training, cursor: Cursor): void {
     if (this.#saving || this.#options.recoveryMs === 0 || training.version === this.#savedStep) return;
     const files = recoveryFiles(facts, training, cursor);
-    this.#start(async () => void (await this.#save(headerOf(facts, ".recovery", 0), files)), training);
+    this.#start(async () => void (await this.#save(headerOf(facts, recoveryName, 0), files)), training);
   }
 
   /** Writes the result, when all saves are done; a run that went on behind its last step saves its checkpoint here. */
   async finish(facts: RunFacts, training: Training, cursor: Cursor, charts: Files): Promise<void> {
     if (this.#checkpointStep < training.version) await this.afterStep(true, facts, training, cursor);
     await this.#saving;
-    const header = { ...headerOf(facts, "", 0), name: "" };
+    const header = headerOf(facts, () => "", 0);
     await this.#save(header, new Map([...resultFiles(facts, training), ...charts]));
   }
 
@@ -83,12 +84,14 @@ export class Checkpoints {
   /** The best checkpoint is not for the store to judge: where there is one, what is too old is removed here. */
   async #saveCheckpoint(facts: RunFacts, files: Files): Promise<void> {
     const { keepLastNCheckpoints: keepLastN } = facts.prepared.recipe;
-    const header = headerOf(facts, "checkpoint", facts.best ? 0 : keepLastN);
+    const header = headerOf(facts, checkpointName, facts.best ? 0 : keepLastN);
     const { epoch, step } = header;
     const { path, removed } = await this.#save(header, files);
     this.#options.onCheckpoint({ path, step, epoch, removed: false });
     if (facts.best && keepLastN > 0) removed.push(...(await this.#removeOld(facts, facts.best.step, keepLastN)));
-    for (const gone of removed) this.#options.onCheckpoint({ path: gone, ...numbersOf(gone), removed: true });
+    for (const gone of removed) {
+      this.#options.onCheckpoint({ path: gone, ...placeOf(basename(gone)), removed: true });
+    }
   }
 
   /** All but the run's newest and its best; what cannot be removed now is at the next save. */
@@ -118,13 +121,11 @@ export class Checkpoints {
   }
 }
 
-function headerOf({ runId, prepared, steps }: RunFacts, kind: string, keepLastN: number): Omit<SaveHeader, "files"> {
+function headerOf(
+  { runId, prepared, steps }: RunFacts,
+  nameOf: (place: Place) => string,
+  keepLastN: number,
+): Omit<SaveHeader, "files"> {
   const { step, epoch } = steps.at(-1) ?? { step: 0, epoch: 0 };
-  return { outputDir: prepared.outputDir, runId, name: `${kind}-epoch${epoch}-step${step}`, epoch, step, keepLastN };
-}
-
-function numbersOf(checkpointPath: string): { epoch: number; step: number } {
-  const [, epoch, step] = /checkpoint-epoch(\d+)-step(\d+)$/.exec(checkpointPath) ?? [];
-  if (epoch === undefined) throw new GradpoolError("internal", `${checkpointPath} is no checkpoint's name`);
-  return { epoch: Number(epoch), step: Number(step) };
+  return { outputDir: prepared.outputDir, runId, name: nameOf({ epoch, step }), epoch, step, keepLastN };
 }

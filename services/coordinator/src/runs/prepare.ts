@@ -15,7 +15,7 @@ import type {
 } from "@gradpool/rpc";
 import { absoluteOutputDir } from "@gradpool/service-kit";
 import type { CheckpointSource, Resumed } from "./resume.js";
-import type { DatasetHashes } from "./trainer-state.js";
+import type { DatasetHashes } from "./receipt.js";
 import { chosenStart, ownStart, type Runtime } from "./start.js";
 
 export interface PreparedRun {

@@ -5,12 +5,20 @@ import { GradpoolError } from "@gradpool/errors";
 import type { AdamWState } from "@gradpool/optim";
 import type { CheckedRecipe } from "@gradpool/recipe";
 import { concat, type Checkpoint, type Cursor, type Evaluation, type RunSpec, type StepMetrics } from "@gradpool/rpc";
+import {
+  ADAPTER_FILE,
+  parseTrainerState,
+  readTrainingState,
+  TRAINER_STATE_FILE,
+  TRAINING_STATE_FILE,
+  type LossScaling,
+  type Receipt,
+  type TrainerState,
+} from "@gradpool/run-folder";
 import { absoluteOutputDir } from "@gradpool/service-kit";
 import type { Services } from "../services.js";
-import { ADAPTER_FILE, MOMENTS_FILE, STATE_FILE } from "./files.js";
 import type { Patience } from "./patience.js";
-import { differences, parseTrainerState, type Receipt, type TrainerState } from "./trainer-state.js";
-import { readTrainingState, type LossScaling } from "./training.js";
+import { differences } from "./receipt.js";
 
 /** What a run goes on from. */
 export interface Resumed {
@@ -34,7 +42,7 @@ export interface LoadedCheckpoint {
   path: string;
   state: TrainerState;
   adapterFile: Uint8Array;
-  momentsFile: Uint8Array;
+  trainingStateFile: Uint8Array;
   /** Newer ones that were passed over. */
   damaged: Checkpoint[];
 }
@@ -89,7 +97,7 @@ async function load(
   { services, patience, signal }: CheckpointSource,
   mustExist = false,
 ): Promise<LoadedCheckpoint | undefined> {
-  const request = { ...place, paths: [ADAPTER_FILE, MOMENTS_FILE, STATE_FILE] };
+  const request = { ...place, paths: [ADAPTER_FILE, TRAINING_STATE_FILE, TRAINER_STATE_FILE] };
   try {
     return await patience.through("checkpoint-store", () => collect(services, request, signal), signal);
   } catch (error) {
@@ -114,8 +122,11 @@ async function collect(
   signal.throwIfAborted();
   const path = `${request.outputDir}/${name}`;
   const file = (wanted: string) => concat(pieces.get(wanted) ?? []);
-  const state = parseTrainerState(file(STATE_FILE), path);
-  return { path, state, adapterFile: file(ADAPTER_FILE), momentsFile: file(MOMENTS_FILE), damaged };
+  const state = parseTrainerState(file(TRAINER_STATE_FILE));
+  if (typeof state === "string") {
+    throw new GradpoolError("data_loss", `${path} cannot be used: ${state}; resume from another checkpoint`);
+  }
+  return { path, state, adapterFile: file(ADAPTER_FILE), trainingStateFile: file(TRAINING_STATE_FILE), damaged };
 }
 
 export function adapterFrom(
@@ -131,7 +142,7 @@ export function adapterFrom(
  * `failed_precondition`, naming each difference, when the checkpoint belongs to something else.
  */
 export function resumeAt(
-  { path, state, momentsFile }: LoadedCheckpoint,
+  { path, state, trainingStateFile }: LoadedCheckpoint,
   recipe: CheckedRecipe,
   receipt: Receipt,
 ): Resumed {
@@ -143,7 +154,7 @@ export function resumeAt(
   const { step, cursor, steps, evaluations, evaluationPending, lossScaling } = state;
   const optimizerSteps = step - (lossScaling?.skippedSteps.length ?? 0);
   return {
-    ...readTrainingState(momentsFile, optimizerSteps, `${path}/${MOMENTS_FILE}`),
+    ...readTrainingState(trainingStateFile, optimizerSteps, `${path}/${TRAINING_STATE_FILE}`),
     ...{ cursor, steps, evaluations, evaluationPending, lossScaling },
     runtime: { deviceClass: state.receipt.device_class, version: state.receipt.runtime },
   };

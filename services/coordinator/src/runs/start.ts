@@ -5,10 +5,11 @@ import { initAdapter, parseAdapterConfig, readAdapter, type AdapterTensors } fro
 import { GradpoolError, parseJson } from "@gradpool/errors";
 import { weightNorms } from "@gradpool/model-source";
 import type { CheckedRecipe } from "@gradpool/recipe";
+import { ADAPTER_CONFIG_FILE, ADAPTER_FILE } from "@gradpool/run-folder";
 import { absoluteOutputDir } from "@gradpool/service-kit";
 import type { Preparation, PreparedRun } from "./prepare.js";
 import { adapterFrom, damageNotes, loadNamed, loadOwn, resumeAt, type LoadedCheckpoint } from "./resume.js";
-import { receiptOf, type DatasetHashes } from "./trainer-state.js";
+import { receiptOf, type DatasetHashes } from "./receipt.js";
 
 /** What computes: results of another class or version may have other bits (I2). */
 export interface Runtime {
@@ -78,7 +79,7 @@ function theirsIfThere({ state }: LoadedCheckpoint, runtimes: Runtime[]): Runtim
 async function startingAdapter(recipe: CheckedRecipe, { source, targets }: Base): Promise<AdapterTensors> {
   const { r, alpha, useRslora, useDora, rankPattern, alphaPattern, initAdapter: folder } = recipe.lora;
   if (!folder) return initAdapter(targets, r, recipe.seed, useDora ? await weightNorms(source, targets) : undefined);
-  const config = parseAdapterConfig(adapterJson(await readAdapterFile(folder, "adapter_config.json"), folder));
+  const config = parseAdapterConfig(adapterJson(await readAdapterFile(folder, ADAPTER_CONFIG_FILE), folder));
   const same = (flag: string, its: number | boolean | string, ours: number | boolean | string) => {
     if (its === ours) return;
     refuse(`init_adapter ${folder} has ${flag} ${its}, but the recipe ${ours}; give --${flag} ${its}`);
@@ -89,8 +90,8 @@ async function startingAdapter(recipe: CheckedRecipe, { source, targets }: Base)
   same("use_dora", config.useDora, useDora);
   same("rank_pattern", patternText(config.rankPattern), patternText(rankPattern));
   same("alpha_pattern", patternText(config.alphaPattern), patternText(alphaPattern));
-  const file = join(folder, "adapter_model.safetensors");
-  return readAdapter(await readAdapterFile(folder, "adapter_model.safetensors"), targets, r, file);
+  const file = join(folder, ADAPTER_FILE);
+  return readAdapter(await readAdapterFile(folder, ADAPTER_FILE), targets, r, file);
 }
 
 /** As the command line takes it, in one order: PEFT sorts them when it saves. */
@@ -113,7 +114,7 @@ function adapterJson(text: Buffer, folder: string): unknown {
   try {
     return parseJson(text.toString("utf8"));
   } catch (cause) {
-    const message = `init_adapter: ${join(folder, "adapter_config.json")} is not valid JSON; save the adapter again`;
+    const message = `init_adapter: ${join(folder, ADAPTER_CONFIG_FILE)} is not valid JSON; save the adapter again`;
     throw new GradpoolError("data_loss", message, { cause });
   }
 }

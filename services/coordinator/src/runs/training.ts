@@ -1,25 +1,11 @@
 import { checkAdapter, loraTensorNames, writeAdapter, type AdapterTensors } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
-import {
-  AdamW,
-  clipGradNorm,
-  learningRate,
-  LossScaler,
-  warmupStepsOf,
-  type AdamWState,
-  type LossScalerState,
-  type Moments,
-} from "@gradpool/optim";
+import { AdamW, clipGradNorm, learningRate, LossScaler, warmupStepsOf } from "@gradpool/optim";
 import type { StepMetrics } from "@gradpool/rpc";
-import { readSafetensors, toFloat32, type FloatTensor } from "@gradpool/safetensors";
+import type { LossScaling } from "@gradpool/run-folder";
+import { readSafetensors, toFloat32 } from "@gradpool/safetensors";
 import { LossGuard } from "./loss-guard.js";
 import type { PreparedRun } from "./prepare.js";
-
-/** How a run's loss is scaled. */
-export interface LossScaling extends LossScalerState {
-  /** Steps whose gradients were not finite, from 1. */
-  skippedSteps: readonly number[];
-}
 
 /** What a micro-batch gave. */
 export interface MicroBatchResult {
@@ -197,45 +183,4 @@ function allFinite(adapter: AdapterTensors): boolean {
     for (let i = 0; i < data.length; i++) sum += 0 * (data[i] as number);
   }
   return sum === 0;
-}
-
-const MOMENTS = { exp_avg: "expAvg", exp_avg_sq: "expAvgSq" } as const;
-
-/**
- * What is saved besides the adapter, each in its tensor's shape: Adam's moments as "exp_avg.<tensor>" and
- * "exp_avg_sq.<tensor>", and the `best` adapter, if it is another, as "best.<tensor>".
- */
-export function stateTensors(
-  { optimizerState, adapter }: Training,
-  best: AdapterTensors | undefined,
-): Map<string, FloatTensor> {
-  const tensors = new Map<string, FloatTensor>();
-  for (const [name, moments] of optimizerState.moments) {
-    const shape = adapter.get(name)?.shape ?? [];
-    for (const [kind, key] of Object.entries(MOMENTS)) tensors.set(`${kind}.${name}`, { shape, data: moments[key] });
-  }
-  for (const [name, tensor] of best ?? []) tensors.set(`best.${name}`, tensor);
-  return tensors;
-}
-
-/** The optimizer's state behind `step` steps and the best adapter, from a file of stateTensors. Errors: `data_loss`. */
-export function readTrainingState(
-  file: Uint8Array,
-  step: number,
-  path: string,
-): { optimizer: AdamWState; best: AdapterTensors | undefined } {
-  const moments = new Map<string, Moments>();
-  const best: AdapterTensors = new Map();
-  for (const [name, tensor] of readSafetensors(file, path).tensors) {
-    const [, kind = "", parameter = ""] = /^(exp_avg|exp_avg_sq|best)\.(.*)$/s.exec(name) ?? [];
-    if (kind === "best") {
-      best.set(parameter, { shape: tensor.shape, data: toFloat32(tensor) });
-      continue;
-    }
-    const key = MOMENTS[kind as keyof typeof MOMENTS];
-    if (!key) throw new GradpoolError("data_loss", `${path} holds ${name}, which is no moment of Adam's; use another`);
-    const known = moments.get(parameter) ?? { expAvg: new Float32Array(), expAvgSq: new Float32Array() };
-    moments.set(parameter, { ...known, [key]: toFloat32(tensor) });
-  }
-  return { optimizer: { step, moments }, best: best.size > 0 ? best : undefined };
 }

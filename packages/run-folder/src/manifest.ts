@@ -1,14 +1,14 @@
+/** manifest.json of a checkpoint: its files, each with its SHA-256. I5: a checkpoint exists when its manifest does. */
 import { createHash } from "node:crypto";
 import { z } from "zod";
-import { checkFileName, MANIFEST } from "./names.js";
+import { jsonBytes, parsed, type FileProblem } from "./file-problem.js";
+import { checkFileName, MANIFEST_FILE } from "./names.js";
 
 /** Version of the checkpoint folder's format. */
 const FORMAT_VERSION = 1;
 /** More than any manifest of MAX_FILES files has. */
 export const MAX_MANIFEST_BYTES = 4 << 20;
 export const MAX_FILES = 1000;
-/** Characters of what is wrong with a manifest. */
-const MAX_SHOWN = 300;
 
 const file = z.strictObject({
   path: z.string(),
@@ -46,23 +46,14 @@ export interface Manifest {
 /** The bytes of manifest.json; its last field is the SHA-256 of all others, so that it guards itself too. */
 export function manifestBytes(manifest: Manifest): Uint8Array {
   const fields = fieldsOf(manifest);
-  return new TextEncoder().encode(`${JSON.stringify({ ...fields, manifest_sha256: digest(fields) }, null, 2)}\n`);
+  return jsonBytes({ ...fields, manifest_sha256: digest(fields) });
 }
 
 /** Reads manifest.json, or says what is wrong with it. */
-export function parseManifest(bytes: Uint8Array): Manifest | string {
-  let json: unknown;
-  try {
-    json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-  } catch {
-    return `${MANIFEST} is not valid JSON`;
-  }
-  const parsed = schema.safeParse(json);
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0];
-    return printable(`${MANIFEST} is wrong at ${issue?.path.join(".") || "its top"}: ${issue?.message}`);
-  }
-  const { run_id, epoch, step, saved_at, files, manifest_sha256 } = parsed.data;
+export function parseManifest(bytes: Uint8Array): Manifest | FileProblem {
+  const fields = parsed(bytes, schema, MANIFEST_FILE);
+  if (typeof fields === "string") return fields;
+  const { run_id, epoch, step, saved_at, files, manifest_sha256 } = fields;
   const manifest = {
     runId: run_id,
     epoch,
@@ -70,21 +61,22 @@ export function parseManifest(bytes: Uint8Array): Manifest | string {
     savedAt: new Date(saved_at),
     files: files.map(({ path, size_bytes, sha256 }) => ({ path, sizeBytes: size_bytes, sha256 })),
   };
-  if (digest(fieldsOf(manifest)) !== manifest_sha256) return `${MANIFEST} does not match its own SHA-256`;
+  if (digest(fieldsOf(manifest)) !== manifest_sha256) return `${MANIFEST_FILE} does not match its own SHA-256`;
   // What JSON does not tell apart (spaces, a key given twice) is not what was written either.
-  if (Buffer.compare(bytes, manifestBytes(manifest)) !== 0) return `${MANIFEST} is not as it was written`;
+  if (Buffer.compare(bytes, manifestBytes(manifest)) !== 0) return `${MANIFEST_FILE} is not as it was written`;
   try {
     files.forEach(({ path }) => checkFileName(path));
   } catch {
-    return `${MANIFEST} names a file outside of the checkpoint`;
+    return `${MANIFEST_FILE} names a file outside of the checkpoint`;
   }
-  if (new Set(files.map(({ path }) => path)).size < files.length) return `${MANIFEST} names a file twice`;
+  if (new Set(files.map(({ path }) => path)).size < files.length) return `${MANIFEST_FILE} names a file twice`;
   return manifest;
 }
 
-/** Text that came with a manifest as one line of bounded length. */
-function printable(text: string): string {
-  return text.replace(/\p{Cc}+/gu, " ").slice(0, MAX_SHOWN);
+/** What is wrong with the content of a file; empty: nothing. */
+export function damageOf({ path, sizeBytes, sha256 }: ManifestFile, content: Uint8Array): string {
+  if (content.byteLength !== sizeBytes) return `file ${path} has ${content.byteLength} bytes instead of ${sizeBytes}`;
+  return hexDigest(content) === sha256 ? "" : `file ${path} does not match its SHA-256`;
 }
 
 /** The fields in the one order that the digest takes them. */
@@ -101,5 +93,7 @@ function fieldsOf({ runId, epoch, step, savedAt, files }: Manifest): z.infer<typ
 }
 
 function digest(fields: z.infer<typeof body>): string {
-  return createHash("sha256").update(JSON.stringify(fields)).digest("hex");
+  return hexDigest(JSON.stringify(fields));
 }
+
+const hexDigest = (content: string | Uint8Array) => createHash("sha256").update(content).digest("hex");

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { checkedRecipe, defaultRecipe, recipeJson } from "@gradpool/recipe";
-import { differences, type Receipt } from "../src/runs/trainer-state.js";
+import type { Receipt } from "@gradpool/run-folder";
+import { differences } from "../src/runs/receipt.js";
 
 const RECEIPT: Receipt = {
   model: "m",

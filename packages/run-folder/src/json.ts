@@ -1,0 +1,51 @@
+/** How messages are written into the folder's JSON files. */
+import type { Evaluation, StepMetrics } from "@gradpool/rpc";
+import { z } from "zod";
+
+/** JSON has no NaN: null stands for it. */
+const number = z
+  .number()
+  .nullable()
+  .transform((value) => value ?? NaN);
+const seconds = z.number().nonnegative().default(NaN);
+
+const step = z
+  .object({
+    step: z.int().positive(),
+    epoch: z.int().nonnegative(),
+    loss: number,
+    grad_norm: number,
+    learning_rate: number,
+    tokens: z.int().nonnegative(),
+    seconds,
+  })
+  .transform(({ grad_norm: gradNorm, learning_rate: learningRate, ...others }): StepMetrics => ({
+    ...others,
+    gradNorm,
+    learningRate,
+  }));
+
+const evaluation = z.object({
+  step: z.int().nonnegative(),
+  epoch: z.int().nonnegative().default(0),
+  loss: number,
+  perplexity: number.default(NaN),
+  tokens: z.int().nonnegative().default(0),
+  seconds,
+});
+
+/** Steps and evaluations; `seconds` is NaN where it is not known. */
+export const stepsSchema = z.array(step);
+export const evaluationsSchema = z.array(evaluation);
+
+export function stepJson({ step, epoch, loss, gradNorm, learningRate, tokens, seconds }: StepMetrics) {
+  return { step, epoch, loss, grad_norm: gradNorm, learning_rate: learningRate, tokens, seconds };
+}
+
+export const evaluationJson = (evaluation: Evaluation): object => ({ ...evaluation });
+
+/** As protobuf's field names: learningRate becomes learning_rate. */
+export function snakeKeys(message: object): Record<string, unknown> {
+  const snake = (key: string) => key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+  return Object.fromEntries(Object.entries(message).map(([key, value]) => [snake(key), value as unknown]));
+}

@@ -1,0 +1,47 @@
+import type { SaveFile, SaveHeader } from "@gradpool/rpc";
+import type { CheckpointSource } from "./checkpoint-reader.js";
+import type { NewFile } from "./file-system.js";
+
+/**
+ * Output folders of one kind: what OutputStore needs of a file system or an object store to keep I5. A folder is called
+ * by its full name. All but `open` and what a Stage does before `publish` is called for one folder at a time.
+ */
+export interface OutputFolders extends CheckpointSource {
+  /** The full name. Errors: `invalid_argument`. */
+  nameOf(outputDir: string): string;
+  /** What a failure means to the person who chose the folder. */
+  explain(error: unknown, folder: string): unknown;
+  /**
+   * Takes the folder, made where there is none, for a run; the same run may take it again, from a restarted store too.
+   * `again`: the run had it. `unclean`: a crash may have left something. Errors: `failed_precondition` when another
+   * living run has it.
+   */
+  take(folder: string, runId: string): Promise<{ again: boolean; unclean: boolean }>;
+  /** Gives the folder back if the run has it through this store. */
+  release(folder: string, runId: string): Promise<void>;
+  /** Folders that are taken, and by which run. */
+  readonly taken: [folder: string, runId: string][];
+  /** Begins to save what `header` says; to be ended, whatever happens. */
+  stage(folder: string, header: SaveHeader, signal: AbortSignal): Promise<Stage>;
+  /** Names of the checkpoints, which may include some that are not complete. */
+  names(folder: string): Promise<string[]>;
+  /** Removes the checkpoint `name`, if there is one; it is gone at once, its files follow. */
+  remove(folder: string, name: string): Promise<void>;
+  /** Removes what crashes left of saves and removals. */
+  clearLeftovers(folder: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** A checkpoint or result that is being saved. */
+export interface Stage {
+  create(file: SaveFile): Promise<NewFile>;
+  /**
+   * Makes it appear, a checkpoint by its manifest, a result without; returns once it is durable. Errors: `unavailable`
+   * when another store has taken the folder over.
+   */
+  publish(manifest: Uint8Array | undefined): Promise<void>;
+  /** After `publish`: removes what was replaced. */
+  removeReplaced(): Promise<void>;
+  /** Removes what was not published. */
+  end(): Promise<void>;
+}

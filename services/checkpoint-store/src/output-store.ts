@@ -1,0 +1,156 @@
+import type { Checkpoint, SaveHeader } from "@gradpool/rpc";
+import { checkCheckpointName, isRecoveryName, manifestBytes } from "@gradpool/run-folder";
+import type { Logger } from "@gradpool/service-kit";
+import type { ArtifactStore, LoadedPiece, LoadSelection } from "./artifact-store.js";
+import { CheckpointReader } from "./checkpoint-reader.js";
+import { DeleteRequests } from "./delete-requests.js";
+import { FolderWork } from "./folder-work.js";
+import { checkRunId } from "./names.js";
+import type { OutputFolders, Stage } from "./output-folders.js";
+import { checkSaveHeader } from "./save-header.js";
+import { surplus } from "./surplus.js";
+import { writeUpload } from "./upload.js";
+
+type Saved = Awaited<ReturnType<ArtifactStore["save"]>>;
+
+/** Checkpoints and results in output folders, wherever those are. */
+export class OutputStore implements ArtifactStore {
+  readonly #folders: OutputFolders;
+  readonly #now: () => Date;
+  readonly #reader: CheckpointReader;
+  /** Whatever appears or disappears in an output folder does so alone. */
+  readonly #work: FolderWork;
+  readonly #deletes = new DeleteRequests();
+  readonly #saves = new Set<Promise<unknown>>();
+
+  constructor(folders: OutputFolders, now: () => Date, log: Logger) {
+    this.#folders = folders;
+    this.#now = now;
+    this.#work = new FolderWork((error, folder) => folders.explain(error, folder), log);
+    this.#reader = new CheckpointReader(folders, this.#work, log);
+  }
+
+  async claim(outputDir: string, runId: string): Promise<string> {
+    const folder = this.#folders.nameOf(outputDir);
+    checkRunId(runId);
+    await this.#work.alone(folder, () => this.#take(folder, runId));
+    return folder;
+  }
+
+  async release(outputDir: string, runId: string): Promise<void> {
+    const folder = this.#folders.nameOf(outputDir);
+    await this.#work.alone(folder, () => this.#folders.release(folder, runId));
+  }
+
+  async save(header: SaveHeader, data: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Saved> {
+    checkSaveHeader(header);
+    const saving = this.#save(this.#folders.nameOf(header.outputDir), header, data, signal);
+    this.#saves.add(saving);
+    try {
+      return await saving;
+    } finally {
+      this.#saves.delete(saving);
+    }
+  }
+
+  async #save(
+    folder: string,
+    header: SaveHeader,
+    data: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<Saved> {
+    const { again, stage } = await this.#work.alone(folder, async () => {
+      const { again } = await this.#take(folder, header.runId);
+      try {
+        return { again, stage: await this.#folders.stage(folder, header, signal) };
+      } catch (error) {
+        if (!again) await this.#work.tidy(folder, () => this.#folders.release(folder, header.runId));
+        throw error;
+      }
+    });
+    try {
+      return await this.#work.explained(folder, () => this.#fill(stage, folder, header, data, signal));
+    } finally {
+      await this.#work.tidy(folder, () => stage.end());
+      // A run that never claimed the folder does not keep it.
+      if (!again) await this.#work.tidy(folder, () => this.release(folder, header.runId));
+    }
+  }
+
+  async #fill(
+    stage: Stage,
+    folder: string,
+    header: SaveHeader,
+    data: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<Saved> {
+    const { name, runId, epoch, step } = header;
+    const files = await writeUpload((file) => stage.create(file), header.files, data, signal);
+    signal.throwIfAborted();
+    const isResult = name === "";
+    const manifest = isResult ? undefined : manifestBytes({ runId, epoch, step, savedAt: this.#now(), files });
+    return this.#work.alone(folder, async () => {
+      await stage.publish(manifest);
+      // It is saved: what fails from here on must not look as if it were not.
+      await this.#work.tidy(folder, () => stage.removeReplaced());
+      await this.#work.tidy(folder, () => this.#removeRecoveryPoints(folder, name));
+      const removed: string[] = [];
+      await this.#work.tidy(folder, () => this.#removeOld(folder, header, removed));
+      return { path: isResult ? folder : `${folder}/${name}`, removed };
+    });
+  }
+
+  async #take(folder: string, runId: string): Promise<{ again: boolean }> {
+    const { again, unclean } = await this.#folders.take(folder, runId);
+    if (unclean) await this.#work.tidy(folder, () => this.#folders.clearLeftovers(folder));
+    return { again };
+  }
+
+  /** All but `kept`, of whatever run: a newer save takes their place. */
+  async #removeRecoveryPoints(folder: string, kept: string): Promise<void> {
+    for (const name of await this.#folders.names(folder)) {
+      if (isRecoveryName(name) && name !== kept) await this.#folders.remove(folder, name);
+    }
+  }
+
+  /** keep_last_n. */
+  async #removeOld(folder: string, header: SaveHeader, removed: string[]): Promise<void> {
+    if (header.keepLastN <= 0) return;
+    for (const { name } of surplus(await this.#folders.findAll(folder), header)) {
+      await this.#folders.remove(folder, name);
+      removed.push(`${folder}/${name}`);
+    }
+  }
+
+  load(outputDir: string, selection: LoadSelection, signal: AbortSignal): AsyncIterable<LoadedPiece> {
+    return this.#reader.load(this.#folders.nameOf(outputDir), selection, signal);
+  }
+
+  async list(outputDir: string): Promise<Checkpoint[]> {
+    return this.#reader.list(this.#folders.nameOf(outputDir));
+  }
+
+  async verify(outputDir: string, name: string, signal: AbortSignal): Promise<Checkpoint[]> {
+    return this.#reader.verify(this.#folders.nameOf(outputDir), name, signal);
+  }
+
+  async remove(outputDir: string, name: string, requestId: string): Promise<void> {
+    const folder = this.#folders.nameOf(outputDir);
+    checkCheckpointName(name);
+    await this.#deletes.once(requestId, `${folder}/${name}`, () =>
+      this.#work.alone(folder, async () => {
+        await this.#reader.require(folder, name);
+        await this.#folders.remove(folder, name);
+      }),
+    );
+  }
+
+  /** Waits for the saves whose calls have ended to clear up, then gives back all folders. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.allSettled(this.#saves);
+    for (const [folder, runId] of this.#folders.taken) {
+      await this.#work.tidy(folder, () => this.release(folder, runId));
+    }
+    await this.#folders.close();
+  }
+}

@@ -1,0 +1,201 @@
+import type { SaveFile, SaveHeader } from "@gradpool/rpc";
+import { GradpoolError } from "@gradpool/errors";
+import { MANIFEST_FILE, type ManifestFile } from "@gradpool/run-folder";
+import type { OpenFile } from "../file-system.js";
+import type { Found } from "../found.js";
+import type { OutputFolders, Stage } from "../output-folders.js";
+import { checkS3Address, type S3Address } from "./address.js";
+import { NOTHING_THERE, type Bucket } from "./bucket.js";
+import { S3Claims } from "./claims.js";
+import { S3Connection, type S3Settings } from "./connection.js";
+import { explainS3, isConditionFailed } from "./errors.js";
+import { ObjectWriter } from "./object-writer.js";
+import { openObject } from "./open-object.js";
+import {
+  clearLeftovers,
+  findAll,
+  findNamed,
+  freshPlace,
+  namesUnder,
+  removeCheckpoint,
+  removePlace,
+} from "./output-prefix.js";
+
+/** Output folders in an object store with S3's interface; see output-prefix.ts for how they stay whole (I5). */
+export class S3Folders implements OutputFolders {
+  readonly #connection: S3Connection;
+  readonly #claims = new S3Claims();
+  /** Places that running saves write to. */
+  readonly #active = new Set<string>();
+
+  constructor(settings: S3Settings) {
+    this.#connection = new S3Connection(settings);
+  }
+
+  nameOf(outputDir: string): string {
+    return checkS3Address(outputDir).url;
+  }
+
+  explain(error: unknown, url: string): unknown {
+    return isConditionFailed(error) ? takenError(url) : explainS3(error, url);
+  }
+
+  async take(url: string, runId: string): Promise<{ again: boolean; unclean: boolean }> {
+    const { bucket, address } = await this.#at(url);
+    const { again, fresh } = await this.#claims.take(bucket, address, runId);
+    return { again, unclean: fresh };
+  }
+
+  release(url: string, runId: string): Promise<void> {
+    return this.#claims.release(checkS3Address(url), runId);
+  }
+
+  get taken(): [url: string, runId: string][] {
+    return this.#claims.held;
+  }
+
+  async stage(url: string, { name, runId }: SaveHeader, signal: AbortSignal): Promise<Stage> {
+    const { bucket, address, prefix } = await this.#at(url);
+    // A store that was cut off must not write where another has taken over.
+    const checkHeld = async () => {
+      if (!(await this.#claims.holds(bucket, address, runId))) throw takenError(url);
+    };
+    const saving = { bucket, prefix, name, signal, checkHeld };
+    if (name === "") return new ResultStage(saving);
+    const place = await freshPlace(bucket, `${prefix}${name}`, this.#active, this.#claims.isContested(url));
+    return new CheckpointStage(saving, place, this.#active);
+  }
+
+  async names(url: string): Promise<string[]> {
+    const { bucket, prefix } = await this.#at(url);
+    return namesUnder(bucket, prefix);
+  }
+
+  async findAll(url: string): Promise<Found[]> {
+    const { bucket, prefix } = await this.#at(url);
+    return findAll(bucket, prefix);
+  }
+
+  async findNamed(url: string, name: string): Promise<Found | undefined> {
+    const { bucket, prefix } = await this.#at(url);
+    return findNamed(bucket, prefix, name);
+  }
+
+  async open(url: string, location: string, file: ManifestFile): Promise<OpenFile | string> {
+    const { bucket } = await this.#at(url);
+    return openObject(bucket, location, file);
+  }
+
+  async remove(url: string, name: string): Promise<void> {
+    const { bucket, prefix } = await this.#at(url);
+    await removeCheckpoint(bucket, prefix, name);
+  }
+
+  async clearLeftovers(url: string): Promise<void> {
+    const { bucket, prefix } = await this.#at(url);
+    await clearLeftovers(bucket, prefix, this.#active);
+  }
+
+  close(): Promise<void> {
+    return this.#connection.close();
+  }
+
+  async #at(url: string): Promise<{ bucket: Bucket; address: S3Address; prefix: string }> {
+    const address = checkS3Address(url);
+    return { bucket: await this.#connection.bucket(address.bucket), address, prefix: address.prefix };
+  }
+}
+
+interface Saving {
+  bucket: Bucket;
+  prefix: string;
+  name: string;
+  signal: AbortSignal;
+  /** Errors: `unavailable` when another store has taken the folder over. */
+  checkHeld: () => Promise<void>;
+}
+
+/** Objects at a place of their own, which appears with the manifest. */
+class CheckpointStage implements Stage {
+  readonly #saving: Saving;
+  readonly #place: string;
+  readonly #active: Set<string>;
+  #begun: ObjectWriter | undefined;
+  #published = false;
+
+  constructor(saving: Saving, place: string, active: Set<string>) {
+    this.#saving = saving;
+    this.#place = place;
+    this.#active = active;
+    active.add(place);
+  }
+
+  async create({ path, sizeBytes }: SaveFile): Promise<ObjectWriter> {
+    const { bucket, signal } = this.#saving;
+    const plan = { key: `${this.#place}${path}`, sizeBytes, condition: NOTHING_THERE, later: false };
+    return (this.#begun = new ObjectWriter(bucket, plan, signal));
+  }
+
+  async publish(manifest: Uint8Array): Promise<void> {
+    const { bucket, checkHeld } = this.#saving;
+    await checkHeld();
+    await putManifest(bucket, `${this.#place}${MANIFEST_FILE}`, manifest);
+    this.#published = true;
+  }
+
+  removeReplaced(): Promise<void> {
+    const { bucket, prefix, name } = this.#saving;
+    return removeCheckpoint(bucket, prefix, name, this.#place);
+  }
+
+  async end(): Promise<void> {
+    this.#active.delete(this.#place);
+    if (this.#published) return;
+    await this.#begun?.abandon();
+    await removePlace(this.#saving.bucket, this.#place);
+  }
+}
+
+/** Objects under their final keys: each appears at once; none before all have come. */
+class ResultStage implements Stage {
+  readonly #saving: Saving;
+  readonly #begun: ObjectWriter[] = [];
+
+  constructor(saving: Saving) {
+    this.#saving = saving;
+  }
+
+  async create({ path, sizeBytes }: SaveFile): Promise<ObjectWriter> {
+    const { bucket, prefix, signal } = this.#saving;
+    const writer = new ObjectWriter(bucket, { key: `${prefix}${path}`, sizeBytes, condition: {}, later: true }, signal);
+    this.#begun.push(writer);
+    return writer;
+  }
+
+  async publish(): Promise<void> {
+    await this.#saving.checkHeld();
+    for (const writer of this.#begun) await writer.publish();
+  }
+
+  async removeReplaced(): Promise<void> {}
+
+  async end(): Promise<void> {
+    await Promise.all(this.#begun.map((writer) => writer.abandon()));
+  }
+}
+
+/** Puts the manifest where there is none. A first try whose answer was lost may have put it there already. */
+async function putManifest(bucket: Bucket, key: string, manifest: Uint8Array): Promise<void> {
+  try {
+    await bucket.put(key, manifest, NOTHING_THERE);
+  } catch (error) {
+    if (!isConditionFailed(error)) throw error;
+    const there = await bucket.small(key, manifest.byteLength);
+    if (typeof there !== "object" || Buffer.compare(there.bytes, manifest) !== 0) throw error;
+  }
+}
+
+/** `unavailable`: the save that is tried again finds a place of its own, or says who has the folder. */
+function takenError(url: string): GradpoolError {
+  return new GradpoolError("unavailable", `another store has taken over output_dir ${url} meanwhile; try again`);
+}

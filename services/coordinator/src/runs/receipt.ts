@@ -1,0 +1,52 @@
+/** What a run's result depends on, and how a checkpoint's run differs from this one. */
+import type { ModelSource } from "@gradpool/model-source";
+import { recipeDifferences, type CheckedRecipe } from "@gradpool/recipe";
+import type { RunSpec, TokenizerInfo } from "@gradpool/rpc";
+import type { Receipt, TrainerState } from "@gradpool/run-folder";
+
+/** Of training and held-out data; empty: none is held out. */
+export interface DatasetHashes {
+  datasetHash: string;
+  evalDatasetHash: string;
+}
+
+/** What of a run's base and data its receipt names. */
+interface Examined extends DatasetHashes {
+  source: Pick<ModelSource, "modelHash">;
+  tokenizer: Pick<TokenizerInfo, "tokenizerHash">;
+}
+
+export function receiptOf(
+  { dataset, evalDataset }: RunSpec,
+  { source, tokenizer, datasetHash, evalDatasetHash }: Examined,
+  runtime: { deviceClass: string; version: string },
+): Receipt {
+  return {
+    model: source.modelHash,
+    tokenizer: tokenizer.tokenizerHash,
+    dataset,
+    dataset_hash: datasetHash,
+    eval_dataset: evalDataset,
+    eval_dataset_hash: evalDatasetHash,
+    device_class: runtime.deviceClass,
+    runtime: runtime.version,
+  };
+}
+
+/** What a checkpoint's run had otherwise than this one, for people. */
+export function differences(
+  theirs: Pick<TrainerState, "receipt" | "recipe">,
+  recipe: CheckedRecipe,
+  receipt: Receipt,
+): string[] {
+  const found: string[] = [];
+  const compare = (name: string, there: unknown, here: unknown) => {
+    const [a, b] = [JSON.stringify(there), JSON.stringify(here)];
+    if (a !== b) found.push(`${name} was ${shortened(a)}, now ${shortened(b)}`);
+  };
+  for (const [name, here] of Object.entries(receipt)) compare(name, theirs.receipt[name as keyof Receipt], here);
+  for (const { name, there, here } of recipeDifferences(theirs.recipe, recipe)) compare(name, there, here);
+  return found;
+}
+
+const shortened = (json: string | undefined) => (json && json.length > 60 ? `${json.slice(0, 59)}…` : String(json));
