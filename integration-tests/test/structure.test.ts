@@ -95,7 +95,7 @@ const ALLOWED: Record<string, string[]> = {
 const WHOLE = ["integration-tests", "bench"];
 
 /** Packages without I/O: no files, processes or networks, and only one another. */
-const PURE = ["errors", "graph", "safetensors", "optim", "adapter", "models", "tensorboard"];
+const PURE = ["errors", "jinja", "graph", "safetensors", "optim", "adapter", "models", "tensorboard"];
 
 const sources = files.filter((file) => /\.(ts|mjs|js|py)$/.test(file));
 const dirOf = new Map(projects.map(({ name, dir }) => [name, dir]));
