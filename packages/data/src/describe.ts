@@ -52,7 +52,12 @@ async function* countTokens(
 ): AsyncGenerator<DatasetCount> {
   let [count, tokenCount] = [0, 0];
   const rows = epochRows(dataset, { ...recipe, shuffleBuffer: 0 }, 0, startOf(dataset), signal);
-  for await (const { row, tokens } of encodedRows(rows, encoder, 0, signal)) {
+  for await (const { row, tokens } of encodedRows(
+    rows,
+    encoder,
+    { maxTokens: 0, trainOn: recipe.trainOn ?? "all" },
+    signal,
+  )) {
     count++;
     tokenCount += tokens.length + 1;
     yield { rows: count, tokens: tokenCount, bytesRead: row.bytesRead };

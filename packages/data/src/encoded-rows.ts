@@ -1,8 +1,10 @@
+import { BorderSearch } from "./border-search.js";
 import { type ChatTemplate, chatTemplateOf } from "./chat-template.js";
+import type { TrainOn } from "./chat.js";
 import { ENCODE_AHEAD_BATCHES, ENCODE_AHEAD_BYTES, ENCODE_BATCH_BYTES, ENCODE_BATCH_ROWS } from "./limits.js";
 import type { Encoder } from "./recipe.js";
 import type { RowContent } from "./row-content.js";
-import { countedTokens, suffixNeeded, textWithSpans, type BorderIds, type TextWithSpans } from "./token-spans.js";
+import { borderOf, countedAfter, countedIn, startsWith, targetText, type TargetText } from "./token-spans.js";
 
 interface ContentRow {
   content: RowContent;
@@ -18,7 +20,7 @@ export interface EncodedRow<R> {
 }
 
 interface Batch<R> {
-  rows: { row: R; text: TextWithSpans }[];
+  rows: { row: R; text: TargetText }[];
   bytes: number;
 }
 
@@ -29,10 +31,10 @@ interface Batch<R> {
 export async function* encodedRows<R extends ContentRow>(
   rows: AsyncIterable<R>,
   encoder: Encoder,
-  maxTokens: number,
+  { maxTokens, trainOn }: { maxTokens: number; trainOn: TrainOn },
   signal: AbortSignal,
 ): AsyncGenerator<EncodedRow<R>> {
-  const batches = batched(rows, encoder);
+  const batches = batched(rows, encoder, trainOn);
   const underWay: (Batch<R> & { tokens: Promise<EncodedText[]> })[] = [];
   let bytesUnderWay = 0;
   let exhausted = false;
@@ -54,9 +56,9 @@ export async function* encodedRows<R extends ContentRow>(
       if (first === undefined) return;
       const tokens = await first.tokens;
       bytesUnderWay -= first.bytes;
-      for (const [index, { row, text }] of first.rows.entries()) {
-        const { ids, borders } = tokens[index]!;
-        yield { row, tokens: ids, counted: countedTokens(text, ids, borders) };
+      for (const [index, { row }] of first.rows.entries()) {
+        const { ids, counted } = tokens[index]!;
+        yield { row, tokens: ids, counted };
       }
     }
   } finally {
@@ -70,10 +72,12 @@ function hasRoom(batches: number, bytes: number): boolean {
 
 interface EncodedText {
   ids: Int32Array;
-  borders: BorderIds[];
+  counted: Uint8Array | undefined;
 }
 
-/** The ids of each row's text, whole where its spans are to be found, and those of its borders. */
+type Encode = (texts: readonly string[], limit: number) => Promise<Int32Array[]>;
+
+/** The ids of each row's text, at most `maxTokens` of them (0: all), and which count. */
 async function encodeBatch<R>(
   { rows }: Batch<R>,
   encoder: Encoder,
@@ -81,34 +85,79 @@ async function encodeBatch<R>(
   signal: AbortSignal,
 ): Promise<EncodedText[]> {
   const options = { specialTokens: rows.every(({ text }) => text.specialTokens) };
-  const limit = rows.some(({ text }) => text.prefixes.length > 0) ? 0 : maxTokens;
-  const texts = rows.flatMap(({ text }) => [text.text, ...text.prefixes]);
-  const tokens = (await encoder.encode(texts, limit, signal, options)).values();
-  const encoded = rows.map(({ text }) => {
-    const ids = tokens.next().value!;
-    return { text, ids, borders: text.prefixes.map(() => ({ prefix: tokens.next().value! })) };
-  });
-  const suffixes = encoded.map(({ text, ids, borders }) =>
-    borders.map(({ prefix }, border) => suffixNeeded(text, border, ids, prefix)),
+  const encode: Encode = async (texts, limit) =>
+    texts.length > 0 ? encoder.encode(texts, limit, signal, options) : [];
+  // A border is found from ids of whole texts.
+  const limit = rows.some(({ text }) => text.targets.kind === "after") ? 0 : maxTokens;
+  const ids = await encode(
+    rows.map(({ text }) => text.text),
+    limit,
   );
-  const needed = suffixes.flat().filter((suffix) => suffix !== undefined);
-  const found = (needed.length > 0 ? await encoder.encode(needed, 0, signal, options) : []).values();
-  return encoded.map(({ ids, borders }, row) => ({
-    ids,
-    borders: borders.map(({ prefix }, border) => ({
-      prefix,
-      suffix: suffixes[row]![border] === undefined ? undefined : found.next().value,
-    })),
-  }));
+  const counted = new Map([
+    ...(await countedAfterPrompts(rows, ids, encode)),
+    ...(await countedInSpans(rows, ids, encode)),
+  ]);
+  return ids.map((all, index) => ({ ids: all, counted: counted.get(index) }));
 }
 
-async function* batched<R extends ContentRow>(rows: AsyncIterable<R>, encoder: Encoder): AsyncGenerator<Batch<R>> {
+async function countedAfterPrompts(
+  rows: readonly { text: TargetText }[],
+  ids: readonly Int32Array[],
+  encode: Encode,
+): Promise<[index: number, counted: Uint8Array][]> {
+  const prompted = rows.flatMap(({ text: { text, targets } }, index) =>
+    targets.kind === "after" ? [{ index, text, prompt: targets.prompt, ids: ids[index]! }] : [],
+  );
+  const prompts = await encode(
+    prompted.map(({ prompt }) => prompt),
+    0,
+  );
+  const needed = prompted.filter(
+    ({ text, prompt, ids: all }, at) => text.startsWith(prompt) && !startsWith(all, prompts[at]!),
+  );
+  const rests = await encode(
+    needed.map(({ text, prompt }) => text.slice(prompt.length)),
+    0,
+  );
+  const suffixes = new Map(needed.map(({ index }, at) => [index, rests[at]!]));
+  return prompted.map(({ index, ids: all }, at) => [
+    index,
+    countedAfter(all, borderOf(all, prompts[at]!, suffixes.get(index))),
+  ]);
+}
+
+async function countedInSpans(
+  rows: readonly { text: TargetText }[],
+  ids: readonly Int32Array[],
+  encode: Encode,
+): Promise<[index: number, counted: Uint8Array][]> {
+  const searches = rows.flatMap(({ text: { text, targets } }, index) =>
+    targets.kind === "spans"
+      ? [{ index, text, spans: targets.spans, search: new BorderSearch(text, targets.spans, ids[index]!) }]
+      : [],
+  );
+  for (let open = searches; open.length > 0;) {
+    const wanted = open.map(({ search }) => search.wanted());
+    const found = (await encode(wanted.flat(), 0)).values();
+    for (const [at, { search }] of open.entries()) {
+      search.take(wanted[at]!.map(() => found.next().value!));
+    }
+    open = open.filter((_, at) => wanted[at]!.length > 0);
+  }
+  return searches.map(({ index, text, spans, search }) => [index, countedIn(text, spans, ids[index]!, search.borders)]);
+}
+
+async function* batched<R extends ContentRow>(
+  rows: AsyncIterable<R>,
+  encoder: Encoder,
+  trainOn: TrainOn,
+): AsyncGenerator<Batch<R>> {
   let batch: Batch<R> = { rows: [], bytes: 0 };
   let template: ChatTemplate | undefined;
   for await (const row of rows) {
     if ("messages" in row.content) template ??= chatTemplateOf(encoder);
-    const text = textWithSpans(row.content, template);
-    const bytes = text.prefixes.reduce((sum, prefix) => sum + prefix.length, row.bytes);
+    const text = targetText(row.content, template, trainOn);
+    const bytes = Math.max(row.bytes, text.text.length);
     const full = batch.rows.length === ENCODE_BATCH_ROWS || batch.bytes + bytes > ENCODE_BATCH_BYTES;
     if (full && batch.rows.length > 0) {
       yield batch;

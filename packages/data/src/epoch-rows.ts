@@ -2,7 +2,7 @@ import type { Dataset, DatasetPlace, DatasetRow, RowRange } from "./dataset.js";
 import { SHUFFLE_TEXT_BYTES } from "./limits.js";
 import { permutation } from "./random.js";
 import { columnsOf, rowLimit, type DataRecipe } from "./recipe.js";
-import type { RowContent } from "./row-content.js";
+import { readContent, writeContent, type RowContent } from "./row-content.js";
 import { SpillFile, type Spilled } from "./spill-file.js";
 
 /** Where an epoch stands: enough to go on with its next row. */
@@ -112,7 +112,7 @@ async function* blocksOf(
     for (const row of rows) {
       bytes += row.bytes;
       const fits = bytes <= SHUFFLE_TEXT_BYTES;
-      block.push(fits ? row : { ...row, content: await spill.write(Buffer.from(JSON.stringify(row.content))) });
+      block.push(fits ? row : { ...row, content: await spill.write(Buffer.from(writeContent(row.content))) });
       if (block.length < size) continue;
       yield block;
       block = [];
@@ -123,5 +123,5 @@ async function* blocksOf(
 }
 
 async function unspilled(spill: SpillFile, place: Spilled): Promise<RowContent> {
-  return JSON.parse((await spill.read(place)).toString("utf8")) as RowContent;
+  return readContent((await spill.read(place)).toString("utf8"));
 }

@@ -1,8 +1,15 @@
 export { localFile, type ByteRange, type ByteSource, type SourceResolver } from "./byte-source.js";
-export { ChatTemplate, chatTemplateOf, type ChatTemplateSource } from "./chat-template.js";
+export { ChatTemplate, chatTemplateOf } from "./chat-template.js";
+export {
+  chatOptionsOf,
+  messagesOf,
+  type Chat,
+  type ChatMessage,
+  type ChatTemplateSource,
+  type TrainOn,
+} from "./chat.js";
 export { Dataset, type DatasetOptions } from "./dataset.js";
 export { countKey, describeDataset, microBatchesPerEpoch, type DatasetCount } from "./describe.js";
 export * from "./limits.js";
 export { microBatches, type Cursor, type MicroBatch, type StreamOptions } from "./micro-batches.js";
 export { type DataRecipe, type EncodeOptions, type Encoder } from "./recipe.js";
-export { messagesOf, type ChatMessage } from "./row-content.js";

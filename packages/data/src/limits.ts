@@ -21,8 +21,8 @@ export const MAX_JSON_DEPTH = 128;
 /** Fields of a CSV row. */
 export const MAX_CSV_FIELDS = 16_384;
 
-/** Messages of one chat: encoding takes one more pass over a chat for each assistant's turn. */
-export const MAX_CHAT_MESSAGES = 1024;
+/** Messages of one chat. */
+export const MAX_CHAT_MESSAGES = 1 << 16;
 
 /** Most bytes that one compressed file may hold. */
 export const MAX_DECOMPRESSED_BYTES = 2 ** 40;
@@ -48,8 +48,11 @@ export const MAX_PARQUET_GROUP_ROWS = 1 << 24;
 /** A chat template in UTF-16 code units; the longest in use have about 20,000. */
 export const MAX_CHAT_TEMPLATE_LENGTH = 1 << 18;
 
-/** Longest list that a chat template may count through. */
-export const MAX_TEMPLATE_RANGE = 10_000;
+/** Steps that a chat template takes to render one chat, a few million a second. */
+export const MAX_TEMPLATE_STEPS = 20_000_000;
 
 /** A chat as a text, in UTF-16 code units. */
 export const MAX_CHAT_TEXT_LENGTH = 1 << 24;
+
+/** All texts that a chat template makes on the way to a chat's text. */
+export const MAX_CHAT_TEXTS_LENGTH = 1 << 28;

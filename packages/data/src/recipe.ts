@@ -1,5 +1,5 @@
 import type { Checked, CheckedRecipe } from "@gradpool/recipe";
-import type { ChatTemplateSource } from "./chat-template.js";
+import type { ChatTemplateSource, TrainOn } from "./chat.js";
 import type { Columns } from "./row-content.js";
 
 /** How rows become micro-batches: of a recipe, the fields that say so. */
@@ -18,6 +18,8 @@ export type DataRecipe = Checked<
     | "seed"
   >
 > & {
+  /** Which of the assistant's turns count in a chat; unset: all. */
+  trainOn?: TrainOn;
   /** Use at most this many rows of an epoch, counted before packing; 0: all. */
   maxRows: number;
 };

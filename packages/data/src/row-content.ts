@@ -1,6 +1,7 @@
 /** From a structured row to what is trained on. */
-import { GradpoolError } from "@gradpool/errors";
-import { MAX_CHAT_MESSAGES } from "./limits.js";
+import { CHAT_COLUMNS, chatOptionsOf, messagesOf, type Chat } from "./chat.js";
+import { parseExactJson, writeExactJson } from "./exact-json.js";
+import { kindOf, refused } from "./refusals.js";
 
 /** Which columns of structured files are used. */
 export type Columns =
@@ -8,13 +9,8 @@ export type Columns =
   | { kind: "completion"; prompt: string; completion: string }
   | { kind: "messages"; messages: string };
 
-export interface ChatMessage {
-  role: string;
-  content: string;
-}
-
 /** What a row trains on: a text of which the first `promptLength` code units do not count in the loss, or a chat. */
-export type RowContent = { text: string; promptLength: number } | { messages: ChatMessage[] };
+export type RowContent = { text: string; promptLength: number } | Chat;
 
 /** Column names that a message lists at most. */
 const LISTED_COLUMNS = 20;
@@ -30,18 +26,28 @@ export function columnNames(columns: Columns): string[] {
   }
 }
 
+/** Columns that are read where a file has them. */
+export function optionalColumns(columns: Columns): readonly string[] {
+  return columns.kind === "text" ? [] : CHAT_COLUMNS;
+}
+
 /** The content of a row with columns. Errors: `invalid_argument`, beginning with `where` ("file:line"). */
 export function contentOfRow(row: object, columns: Columns, where: string): RowContent {
   switch (columns.kind) {
     case "text":
       return { text: textIn(row, columns.text, "text_column", where), promptLength: 0 };
     case "completion": {
+      const chat = promptedChat(row, columns, where);
+      if (chat) return chat;
       const prompt = textIn(row, columns.prompt, "prompt_column", where);
       const completion = textIn(row, columns.completion, "completion_column", where);
       return { text: prompt + completion, promptLength: prompt.length };
     }
     case "messages":
-      return { messages: messagesIn(row, columns.messages, where) };
+      return {
+        messages: messagesIn(row, columns.messages, "messages_column", where),
+        ...chatOptionsOf(row as Record<string, unknown>, where),
+      };
   }
 }
 
@@ -54,19 +60,27 @@ export function contentOfText(text: string, columns: Columns, name: string): Row
 
 /** About how much memory a content takes, in bytes. */
 export function contentBytes(content: RowContent): number {
-  if ("text" in content) return Buffer.byteLength(content.text);
-  return content.messages.reduce((sum, { content: text }) => sum + Buffer.byteLength(text) + 64, 0);
+  return Buffer.byteLength("text" in content ? content.text : writeContent(content));
 }
 
-export function refused(where: string, what: string, cause?: unknown): GradpoolError {
-  return new GradpoolError("invalid_argument", `${where}: ${what}`, { cause });
+/** A content as JSON, and back. */
+export function writeContent(content: RowContent): string {
+  return writeExactJson(content);
 }
 
-export function kindOf(value: unknown): string {
-  if (value === null) return "null";
-  if (Array.isArray(value)) return "an array";
-  if (typeof value === "object") return "an object";
-  return `a ${typeof value}`;
+export function readContent(json: string): RowContent {
+  return parseExactJson(json) as RowContent;
+}
+
+/** A prompt and a completion that are lists of messages, as TRL's conversational prompt-completion rows. */
+function promptedChat(row: object, columns: Extract<Columns, { kind: "completion" }>, where: string): Chat | undefined {
+  const prompt = valueIn(row, columns.prompt, "prompt_column", where);
+  const completion = valueIn(row, columns.completion, "completion_column", where);
+  if (!Array.isArray(prompt) || !Array.isArray(completion)) return undefined;
+  const before = messagesIn(row, columns.prompt, "prompt_column", where);
+  const after = messagesIn(row, columns.completion, "completion_column", where);
+  const options = chatOptionsOf(row as Record<string, unknown>, where);
+  return { messages: [...before, ...after], promptMessages: before.length, ...options };
 }
 
 function textIn(row: object, column: string, flag: string, where: string): string {
@@ -80,23 +94,8 @@ function valueIn(row: object, column: string, flag: string, where: string): unkn
   throw refused(where, `no column ${JSON.stringify(column)}; ${columnsOf(row, flag)}`);
 }
 
-function messagesIn(row: object, column: string, where: string): ChatMessage[] {
-  return messagesOf(valueIn(row, column, "messages_column", where), `column ${JSON.stringify(column)}`, where);
-}
-
-/** A chat as JSON has it; `name` is what it is called in messages. Errors: `invalid_argument`, beginning with `where`. */
-export function messagesOf(value: unknown, name: string, where: string): ChatMessage[] {
-  if (!Array.isArray(value)) {
-    throw refused(where, `${name} holds ${kindOf(value)}; it must hold a list of messages with role and content`);
-  }
-  if (value.length > MAX_CHAT_MESSAGES) {
-    throw refused(where, `${name} has ${value.length} messages, above ${MAX_CHAT_MESSAGES}; split the chat`);
-  }
-  return value.map((message: unknown, index) => {
-    const { role, content } = (message ?? {}) as Record<string, unknown>;
-    if (typeof role === "string" && typeof content === "string") return { role, content };
-    throw refused(where, `message ${index + 1} of ${name} needs a role and a content, both texts; correct the row`);
-  });
+function messagesIn(row: object, column: string, flag: string, where: string) {
+  return messagesOf(valueIn(row, column, flag, where), `column ${JSON.stringify(column)}`, where);
 }
 
 function columnsOf(row: object, flag: string): string {

@@ -24,7 +24,12 @@ export async function* cutSequences(
   signal: AbortSignal,
 ): AsyncGenerator<Sequence> {
   const appendEos = recipe.appendEos && !isChat(recipe);
-  for await (const { row, tokens, counted } of encodedRows(rows, encoder, recipe.maxLength, signal)) {
+  for await (const { row, tokens, counted } of encodedRows(
+    rows,
+    encoder,
+    { maxTokens: recipe.maxLength, trainOn: recipe.trainOn ?? "all" },
+    signal,
+  )) {
     const whole = appendEos ? withEos(tokens, encoder.eosId) : tokens;
     const wholeCounted = appendEos ? withLast(counted, 1) : counted;
     yield {
@@ -55,7 +60,12 @@ export async function* packedSequences(
   let filled = 0;
   let skip = delivered;
   let after: SequencePlace | undefined;
-  for await (const { row, tokens, counted } of encodedRows(rows, encoder, 0, signal)) {
+  for await (const { row, tokens, counted } of encodedRows(
+    rows,
+    encoder,
+    { maxTokens: 0, trainOn: recipe.trainOn ?? "all" },
+    signal,
+  )) {
     const whole = withEos(tokens, encoder.eosId);
     const wholeCounted = withLast(counted, eosCounts);
     after = { ...row.after, rowTokens: 0 };

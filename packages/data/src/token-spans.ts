@@ -1,90 +1,78 @@
 /** Which of a text's tokens count in the loss. */
+import type { Span } from "@gradpool/jinja";
 import type { ChatTemplate } from "./chat-template.js";
+import type { TrainOn } from "./chat.js";
 import type { RowContent } from "./row-content.js";
 
-/** Code units [start, end) of a text that count. */
-export interface Span {
-  start: number;
-  end: number;
-}
+/** What of a text counts: all of it, what comes after a prompt's ids, or the tokens in spans. */
+export type Targets = { kind: "all" } | { kind: "after"; prompt: string } | { kind: "spans"; spans: Span[] };
 
-/** A text to encode, and the prefixes whose ids tell which of its tokens lie in its spans. */
-export interface TextWithSpans {
+/** A text to encode, and what of it counts. */
+export interface TargetText {
   text: string;
-  /** Undefined when all of it counts. */
-  spans: Span[] | undefined;
-  /** The text up to each place where a span begins or ends. */
-  prefixes: string[];
+  targets: Targets;
   /** The tokenizer's own ids belong around the text; a chat template has written them itself. */
   specialTokens: boolean;
 }
 
 /** The text of a row. Errors: those of the chat template. */
-export function textWithSpans(content: RowContent, template: ChatTemplate | undefined): TextWithSpans {
+export function targetText(content: RowContent, template: ChatTemplate | undefined, trainOn: TrainOn): TargetText {
   if ("text" in content) {
     const { text, promptLength } = content;
-    const spans = promptLength === 0 ? undefined : [{ start: promptLength, end: text.length }];
-    return { text, spans, prefixes: prefixesOf(text, spans), specialTokens: true };
+    const prompt = text.slice(0, promptLength);
+    return { text, targets: promptLength === 0 ? { kind: "all" } : { kind: "after", prompt }, specialTokens: true };
   }
   if (template === undefined) throw new Error("a chat without a template");
-  const { text, spans } = template.render(content.messages);
-  return { text, spans, prefixes: prefixesOf(text, spans), specialTokens: false };
+  const { text, spans, prompt } = template.render(content, trainOn);
+  const targets: Targets = prompt === undefined ? { kind: "spans", spans } : { kind: "after", prompt };
+  return { text, targets, specialTokens: false };
 }
 
-/** Places within a text, in order: its ends need no prefix. */
-function bordersOf(text: string, spans: readonly Span[] | undefined): number[] {
-  const places = new Set((spans ?? []).flatMap(({ start, end }) => [start, end]));
+/** Places within a text where what counts begins or ends, in order. */
+export function bordersOf(text: string, spans: readonly Span[]): number[] {
+  const places = new Set(spans.flatMap(({ start, end }) => [start, end]));
   return [...places].filter((place) => place > 0 && place < text.length).sort((one, other) => one - other);
 }
 
-function prefixesOf(text: string, spans: readonly Span[] | undefined): string[] {
-  return bordersOf(text, spans).map((place) => text.slice(0, place));
-}
-
-/** The text behind a border, where the ids of the text before it do not tell the border's token; else undefined. */
-export function suffixNeeded(
-  text: TextWithSpans,
-  border: number,
-  ids: Int32Array,
-  prefix: Int32Array,
-): string | undefined {
-  return startsWith(ids, prefix) ? undefined : text.text.slice(text.prefixes[border]!.length);
-}
-
-/** What is known of a border: the ids of the text before it and, where it was needed, behind it. */
-export interface BorderIds {
-  prefix: Int32Array;
-  suffix: Int32Array | undefined;
+/**
+ * A border in ids: the first token that reaches beyond it, and the one after the last that reaches into what comes
+ * before it. They are one where a token ends at the border.
+ */
+export interface Border {
+  begin: number;
+  end: number;
 }
 
 /**
- * For each of a text's ids 1 if it lies in a span, wholly or in part, else 0; undefined when all count. As by
- * transformers' char_to_token, a token that reaches over a border belongs to the span.
+ * For each of a text's ids 1 if it lies in a span, wholly or in part, else 0. As by transformers, a token that reaches
+ * over a border belongs to the span. A border that is missing comes after the ids.
  */
-export function countedTokens(
-  { text, spans }: TextWithSpans,
+export function countedIn(
+  { length }: string,
+  spans: readonly Span[],
   ids: Int32Array,
-  known: readonly BorderIds[],
-): Uint8Array | undefined {
-  if (spans === undefined) return undefined;
-  const places = bordersOf(text, spans);
-  const borders = new Map(places.map((place, index) => [place, borderOf(ids, known[index]!)]));
+  borders: ReadonlyMap<number, Border>,
+): Uint8Array {
   const counted = new Uint8Array(ids.length);
   for (const { start, end } of spans) {
     if (start === end) continue;
     const first = start === 0 ? 0 : (borders.get(start)?.begin ?? ids.length);
-    const last = end === text.length ? ids.length : (borders.get(end)?.end ?? 0);
+    const last = end === length ? ids.length : (borders.get(end)?.end ?? ids.length);
     counted.fill(1, first, Math.max(first, last));
   }
   return counted;
 }
 
+/** For each of a text's ids 1 from a border on. */
+export function countedAfter(ids: Int32Array, { begin }: Border): Uint8Array {
+  return new Uint8Array(ids.length).fill(1, begin);
+}
+
 /**
- * The first token that reaches behind a border, and the one behind the last that reaches into what lies before it.
- * Where the ids before the border begin the text's, or those behind it end them, a token ends at the border, for
- * ids stand for bytes. Else a token reaches over it.
+ * A border between a text's beginning and its rest, from the ids of all three. Where the ids of the beginning begin the
+ * text's, or those of the rest end them, a token ends at the border, for ids stand for bytes. Else a token reaches over it.
  */
-function borderOf(ids: Int32Array, { prefix, suffix }: BorderIds): { begin: number; end: number } {
+export function borderOf(ids: Int32Array, prefix: Int32Array, suffix: Int32Array | undefined): Border {
   if (startsWith(ids, prefix)) return { begin: prefix.length, end: prefix.length };
   const rest = suffix ? ids.length - suffix.length : -1;
   if (suffix && rest >= 0 && startsWith(ids.subarray(rest), suffix)) return { begin: rest, end: rest };
@@ -93,6 +81,6 @@ function borderOf(ids: Int32Array, { prefix, suffix }: BorderIds): { begin: numb
   return { begin, end: Math.min(begin + 1, ids.length) };
 }
 
-function startsWith(ids: Int32Array, prefix: Int32Array): boolean {
+export function startsWith(ids: Int32Array, prefix: Int32Array): boolean {
   return prefix.length <= ids.length && prefix.every((id, index) => id === ids[index]);
 }

@@ -75,7 +75,7 @@ describe("chats", () => {
   assert.ok(cases.length >= 16);
   for (const [index, chat] of cases.entries()) {
     it(`are rendered, encoded and counted as by transformers (${chat.tokenizer}, ${index})`, async () => {
-      assert.equal(new ChatTemplate(chat).render(chat.messages).text, chat.text);
+      assert.equal(new ChatTemplate(chat).render({ messages: chat.messages }).text, chat.text);
       await withFolder({ "d.jsonl": jsonLines([{ messages: chat.messages }]) }, async (folder) => {
         const recipe = { messagesColumn: "messages", maxLength: 1000, batchSize: 1 };
         const [microBatch] = await streamOf([folder], recipe, {}, new HfEncoder(chat));
@@ -99,8 +99,8 @@ describe("chats", () => {
     withFolder({ "d.jsonl": jsonLines([{ messages }, { messages: turns("q", "end") }]) }, async (folder) =>
       streamOf([folder], { messagesColumn: "messages", maxLength: 200, ...recipe }, {}, new TemplateEncoder(template)),
     );
-  const SIMPLE =
-    "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}";
+  const PROMPT = "{% if add_generation_prompt %}<assistant>{% endif %}";
+  const SIMPLE = `{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}${PROMPT}`;
 
   it("packed into blocks keep their masks; what splits them does not count", async () => {
     const rows = (await streamOfChat(SIMPLE, turns("hi", "yes"), { packing: true })).flatMap(maskedRows);
@@ -124,17 +124,32 @@ describe("chats", () => {
     await assert.rejects(streamOfChat(SIMPLE, [null]), refused(/message 1/));
   });
 
-  it("whose template changes earlier turns without marking them are refused", async () => {
-    const template =
-      "{% for m in messages %}<{{ m.role }}>{% if loop.last %}last: {% endif %}{{ m.content }}{% endfor %}";
+  it("whose template changes earlier turns count turn by turn", async () => {
+    const template = `{% for m in messages %}<{{ m.role }}>{% if loop.last %}last: {% endif %}{{ m.content }}{% endfor %}${PROMPT}`;
+    const [row] = (await streamOfChat(template, turns("a", "b", "c", "d"))).flatMap(maskedRows);
+    assert.equal(countedText(row!), "blast: d");
+  });
+
+  it("whose template does not loop over the messages count by what a turn adds, or are refused", async () => {
+    const whole = "{{ messages|map(attribute='content')|join('|') }}{% if add_generation_prompt %}|{% endif %}";
+    const [row] = (await streamOfChat(whole, turns("a", "b", "c", "d"))).flatMap(maskedRows);
+    assert.equal(countedText(row!), "bd");
     const refused = { code: "failed_precondition", message: /renders a turn differently when others follow/ };
-    await assert.rejects(streamOfChat(template, turns("a", "b", "c", "d")), refused);
+    await assert.rejects(streamOfChat(`{{ messages|length }}${whole}`, turns("a", "b", "c", "d")), refused);
+  });
+
+  it("count their last turn alone when asked to", async () => {
+    const [row] = (await streamOfChat(SIMPLE, turns("a", "b", "c", "d"), { trainOn: "last" })).flatMap(maskedRows);
+    assert.equal(countedText(row!), "d");
+    const marked = "{% for m in messages %}{{ m.role }}{% generation %}{{ m.content }};{% endgeneration %}{% endfor %}";
+    const [other] = (await streamOfChat(marked, turns("a", "b", "c", "d"), { trainOn: "last" })).flatMap(maskedRows);
+    assert.equal(countedText(other!), "d;");
   });
 });
 
 describe("a hostile chat template", () => {
   const render = (template: string) =>
-    new ChatTemplate({ template, ...NO_TOKENS }).render([{ role: "user", content: "x" }]).text;
+    new ChatTemplate({ template, ...NO_TOKENS }).render({ messages: [{ role: "user", content: "x" }] }).text;
   const refused = (error: unknown) => {
     assert.ok(error instanceof Error && "code" in error, String(error));
     assert.ok(error.code === "invalid_argument" || error.code === "failed_precondition", String(error));

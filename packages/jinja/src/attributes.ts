@@ -3,7 +3,7 @@ import { indexArgument } from "./arguments.js";
 import { CONTAINER_METHODS, MUTATING } from "./container-methods.js";
 import { TemplateError } from "./errors.js";
 import type { Meter } from "./limits.js";
-import type { Native, Bound } from "./native.js";
+import type { Method } from "./native.js";
 import { hasSurrogates, lengthOf, unitOf } from "./python-text.js";
 import { sizeOf } from "./operations.js";
 import { STRING_METHODS } from "./string-methods.js";
@@ -20,10 +20,6 @@ import {
   type Thing,
   type Value,
 } from "./values.js";
-
-export interface Method extends Native {
-  run(self: never, bound: Bound): Value;
-}
 
 /** value.name: an attribute, else an item of that name. */
 export function attributeOf(value: Value, name: string): Value {

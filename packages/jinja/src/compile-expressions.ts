@@ -5,7 +5,7 @@ import { FILTERS } from "./filters.js";
 import type { Arguments, Comparison, Expression, Part } from "./nodes.js";
 import { arithmetic, compare, contains, equals, listOf, negate, plus } from "./operations.js";
 import { str } from "./printing.js";
-import type { Runtime } from "./runtime.js";
+import type { Rendition } from "./runtime.js";
 import type { Scope, Slot, Unit } from "./scopes.js";
 import { TESTS } from "./tests.js";
 import { Callable, Dict, Tuple, truthy, typeName, Undefined, type Kwargs, type List, type Value } from "./values.js";
@@ -14,7 +14,7 @@ import { Callable, Dict, Tuple, truthy, typeName, Undefined, type Kwargs, type L
 export interface Frame {
   readonly slots: (Value | undefined)[];
   readonly parent: Frame | undefined;
-  readonly runtime: Runtime;
+  readonly runtime: Rendition;
 }
 
 export type Evaluate = (frame: Frame) => Value;
@@ -256,7 +256,7 @@ function compileComparison(first: Evaluate, rest: [Comparison, Expression][], sc
   };
 }
 
-export function holds(operator: Comparison, left: Value, right: Value, { meter }: Runtime): boolean {
+export function holds(operator: Comparison, left: Value, right: Value, { meter }: Rendition): boolean {
   switch (operator) {
     case "==":
       return equals(left, right, meter);

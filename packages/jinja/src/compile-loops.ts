@@ -1,5 +1,5 @@
 /** Loops. */
-import { compileBody, compileEntry, compileInner, type Execute } from "./compile.js";
+import { compileEntry, compileInner, type CompileBody, type Execute } from "./compile-scopes.js";
 import { compileExpression, type Frame } from "./compile-expressions.js";
 import { compileTarget } from "./compile-targets.js";
 import { LoopContext } from "./loop-context.js";
@@ -10,10 +10,10 @@ import { truthy, Undefined, type List, type Value } from "./values.js";
 
 type RunLoop = (frame: Frame, items: Value, depth: number) => void;
 
-export function compileFor(statement: ForStatement, scope: Scope): Execute {
+export function compileFor(statement: ForStatement, scope: Scope, compileBody: CompileBody): Execute {
   const items = compileExpression(statement.items, scope);
   if (!statement.recursive) {
-    const run = compileLoop(statement, scope, scope.unit, undefined);
+    const run = compileLoop(statement, scope, scope.unit, compileBody, undefined);
     return (frame) => {
       run(frame, items(frame), 0);
       return "done";
@@ -25,7 +25,7 @@ export function compileFor(statement: ForStatement, scope: Scope): Execute {
       const frame: Frame = { slots: new Array<undefined>(unit.size), parent, runtime: parent.runtime };
       return parent.runtime.captured(() => run(frame, value, depth));
     });
-  const run = compileLoop(statement, scope, unit, recurse);
+  const run = compileLoop(statement, scope, unit, compileBody, recurse);
   return (frame) => {
     frame.runtime.write(recurse(frame, items(frame), 0));
     return "done";
@@ -36,6 +36,7 @@ function compileLoop(
   { target, test, body, otherwise }: ForStatement,
   outer: Scope,
   unit: Unit,
+  compileBody: CompileBody,
   recurse: ((parent: Frame, items: Value, depth: number) => string) | undefined,
 ): RunLoop {
   const scope = outer.inner(unit);
@@ -45,7 +46,7 @@ function compileLoop(
   const assign = compileTarget(target, scope);
   const [enter, execute] = [compileEntry(scope), compileBody(body, scope, true)];
   const accepts = test && compileLoopTest(target, test, outer.inner(unit));
-  const orElse = otherwise.length > 0 ? compileInner(otherwise, outer.inner(unit), false) : undefined;
+  const orElse = otherwise.length > 0 ? compileInner(otherwise, outer.inner(unit), false, compileBody) : undefined;
 
   return (frame, value, depth) => {
     const { runtime } = frame;

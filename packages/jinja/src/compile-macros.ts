@@ -1,9 +1,9 @@
 /** Macros, and the bodies of calls, which their macros call as caller(). */
-import { compileBody, compileEntry } from "./compile.js";
+import { compileEntry, type CompileBody } from "./compile-scopes.js";
 import { compileExpression, type Frame } from "./compile-expressions.js";
 import { TemplateError } from "./errors.js";
 import type { Parameter, Statement } from "./nodes.js";
-import type { Runtime } from "./runtime.js";
+import type { Rendition } from "./runtime.js";
 import { analyse, analyseExpression, mentions, Unit, type Scope } from "./scopes.js";
 import {
   Callable,
@@ -32,9 +32,10 @@ class Macro extends WithAttributes {
   readonly #code: MacroCode;
 
   constructor(name: string, code: MacroCode, parent: Frame) {
-    super(name, (args, kwargs, runtime) => runtime.captured(() => this.write(args, kwargs, runtime)));
+    super(name, (args, kwargs) => parent.runtime.captured(() => this.write(args, kwargs)));
     this.#code = code;
-    this.write = (args, kwargs, runtime) => {
+    this.write = (args, kwargs) => {
+      const { runtime } = parent;
       const frame: Frame = { slots: new Array<undefined>(code.unit.size), parent, runtime };
       const given = bind(name, code, frame, args, kwargs);
       runtime.meter.nested(() => code.run(frame, given));
@@ -42,7 +43,7 @@ class Macro extends WithAttributes {
   }
 
   /** Calls the macro, whose output goes where it is called. */
-  readonly write: (args: List, kwargs: Kwargs, runtime: Runtime) => void;
+  readonly write: (args: List, kwargs: Kwargs) => void;
 
   attribute(name: string): Value | undefined {
     const { names, special } = this.#code;
@@ -67,8 +68,9 @@ export function compileMacro(
   parameters: readonly Parameter[],
   body: readonly Statement[],
   outer: Scope,
+  compileBody: CompileBody,
 ): (frame: Frame) => Macro {
-  const code = compileCode(parameters, body, outer);
+  const code = compileCode(parameters, body, outer, compileBody);
   return (frame) => new Macro(name, code, frame);
 }
 
@@ -77,14 +79,15 @@ export function compileCaller(
   parameters: readonly Parameter[],
   body: readonly Statement[],
   outer: Scope,
+  compileBody: CompileBody,
 ): (frame: Frame) => Macro {
-  return compileMacro("caller", parameters, body, outer);
+  return compileMacro("caller", parameters, body, outer, compileBody);
 }
 
 /** Calls what may be a macro. A macro that gives its text to nobody writes it where it is called. */
-export function macroCall(callee: Value, runtime: Runtime, args?: List, kwargs?: Kwargs): Value {
+export function macroCall(callee: Value, runtime: Rendition, args?: List, kwargs?: Kwargs): Value {
   if (!args && callee instanceof Macro) {
-    callee.write([], new Map(), runtime);
+    callee.write([], new Map());
     return null;
   }
   if (callee instanceof Callable) return callee.call(args ?? [], kwargs ?? new Map(), runtime);
@@ -92,7 +95,12 @@ export function macroCall(callee: Value, runtime: Runtime, args?: List, kwargs?:
   throw new TemplateError(`'${typeName(callee)}' object is not callable`);
 }
 
-function compileCode(parameters: readonly Parameter[], body: readonly Statement[], outer: Scope): MacroCode {
+function compileCode(
+  parameters: readonly Parameter[],
+  body: readonly Statement[],
+  outer: Scope,
+  compileBody: CompileBody,
+): MacroCode {
   const unit = new Unit(outer.unit);
   const scope = outer.inner(unit);
   const slots = parameters.map(({ name }) => scope.parameter(name).index);

@@ -3,26 +3,22 @@ import {
   compileArguments,
   compileExpression,
   compileFilter,
-  frameOf,
   type Evaluate,
   type Frame,
 } from "./compile-expressions.js";
 import { compileFor } from "./compile-loops.js";
 import { compileCaller, compileMacro, macroCall } from "./compile-macros.js";
+import { compileEntry, compileInner, type Execute, type Signal } from "./compile-scopes.js";
 import { compileTarget } from "./compile-targets.js";
 import { TemplateSyntaxError } from "./errors.js";
 import type { CallBlockStatement, FilterExpression, Statement } from "./nodes.js";
 import { str } from "./printing.js";
-import type { Runtime } from "./runtime.js";
+import type { Rendition } from "./runtime.js";
 import { analyse, analyseExpression, analyseTarget, Scope, Unit } from "./scopes.js";
 import { truthy, type Value } from "./values.js";
 
-/** How a statement ended. */
-export type Signal = "done" | "break" | "continue";
-export type Execute = (frame: Frame) => Signal;
-
 /** The whole template as a function. Errors: TemplateSyntaxError. */
-export function compileTemplate(statements: readonly Statement[]): (runtime: Runtime) => void {
+export function compileTemplate(statements: readonly Statement[]): (runtime: Rendition) => void {
   const unit = new Unit();
   const scope = new Scope(unit);
   analyse(scope, statements);
@@ -55,23 +51,6 @@ export function compileBody(statements: readonly Statement[], scope: Scope, inLo
   };
 }
 
-/** Fills a scope's variables. */
-export function compileEntry(scope: Scope): (frame: Frame) => void {
-  const loads = [...scope.loads()].flatMap(([name, { index }, load]): ((frame: Frame) => void)[] => {
-    if (load.kind === "given") return [];
-    if (load.kind === "context") {
-      return [(frame) => void (frame.slots[index] = frame.runtime.context.get(name))];
-    }
-    if (load.kind === "undefined") return [(frame) => void (frame.slots[index] = undefined)];
-    const holder = frameOf(load.slot, scope.unit);
-    const outer = load.slot.index;
-    return [(frame) => void (frame.slots[index] = holder(frame).slots[outer])];
-  });
-  return (frame) => {
-    for (const load of loads) load(frame);
-  };
-}
-
 function compileStatement(statement: Statement, scope: Scope, inLoop: boolean): Execute {
   const done =
     (work: (frame: Frame) => void): Execute =>
@@ -91,7 +70,7 @@ function compileStatement(statement: Statement, scope: Scope, inLoop: boolean): 
     case "if":
       return compileIf(statement, scope, inLoop);
     case "for":
-      return compileFor(statement, scope);
+      return compileFor(statement, scope, compileBody);
     case "set": {
       const [value, assign] = [compileExpression(statement.value, scope), compileTarget(statement.target, scope)];
       return done((frame) => assign(frame, value(frame)));
@@ -125,17 +104,17 @@ function compileStatement(statement: Statement, scope: Scope, inLoop: boolean): 
         throw new TemplateSyntaxError("a required block", statement.line);
       let outer = scope;
       while (statement.kind === "block" && outer.unit.depth === 0 && outer.parent) outer = outer.parent;
-      return compileInner(statement.body, outer, statement.kind === "scope" && inLoop);
+      return compileInner(statement.body, outer, statement.kind === "scope" && inLoop, compileBody);
     }
     case "macro": {
-      const macro = compileMacro(statement.name, statement.parameters, statement.body, scope);
+      const macro = compileMacro(statement.name, statement.parameters, statement.body, scope, compileBody);
       const assign = compileTarget({ kind: "name", name: statement.name }, scope);
       return done((frame) => assign(frame, macro(frame)));
     }
     case "call block":
       return done(compileCallBlock(statement, scope));
     case "generation": {
-      const caller = compileCaller([], statement.body, scope);
+      const caller = compileCaller([], statement.body, scope, compileBody);
       return done((frame) => frame.runtime.generation(() => macroCall(caller(frame), frame.runtime)));
     }
     case "break":
@@ -145,16 +124,6 @@ function compileStatement(statement: Statement, scope: Scope, inLoop: boolean): 
       return () => kind;
     }
   }
-}
-
-export function compileInner(statements: readonly Statement[], outer: Scope, inLoop: boolean): Execute {
-  const scope = outer.inner();
-  analyse(scope, statements);
-  const [enter, body] = [compileEntry(scope), compileBody(statements, scope, inLoop)];
-  return (frame) => {
-    enter(frame);
-    return body(frame);
-  };
 }
 
 function compileIf(statement: Extract<Statement, { kind: "if" }>, scope: Scope, inLoop: boolean): Execute {
@@ -194,7 +163,7 @@ function compileFilterChain(filter: FilterExpression, scope: Scope): (input: Val
 }
 
 function compileCallBlock({ parameters, call, body }: CallBlockStatement, scope: Scope): (frame: Frame) => void {
-  const caller = compileCaller(parameters, body, scope);
+  const caller = compileCaller(parameters, body, scope, compileBody);
   const callee = compileExpression(call.callee, scope);
   const given = compileArguments(call.args, scope);
   return (frame) => {

@@ -1,8 +1,7 @@
 /** Methods of dict, list, tuple, int and float; those that would change a value are refused, as in Jinja2's sandbox. */
 import { boundsOf } from "./arguments.js";
-import type { Method } from "./attributes.js";
 import { TemplateError } from "./errors.js";
-import { native, type Bound } from "./native.js";
+import { native, type Bound, type Method } from "./native.js";
 import { equals } from "./operations.js";
 import { Dict, DictView, type Tuple, type List, type Value } from "./values.js";
 

@@ -2,13 +2,24 @@
 import { indexArgument } from "./arguments.js";
 import { itemOf } from "./attributes.js";
 import { TemplateError } from "./errors.js";
-import { filtersOf } from "./filter-names.js";
+import { filtersOf } from "./filter-definitions.js";
 import type { Bound } from "./native.js";
 import { arithmetic, compare, equals, iterate, listOf, sizeOf } from "./operations.js";
 import { str } from "./printing.js";
 import { hasSurrogates } from "./python-text.js";
-import type { Runtime } from "./runtime.js";
-import { Dict, hashKey, Iter, truthy, Tuple, typeName, Undefined, DictView, type List, type Value } from "./values.js";
+import {
+  Dict,
+  hashKey,
+  Iter,
+  truthy,
+  Tuple,
+  typeName,
+  Undefined,
+  DictView,
+  type List,
+  type Value,
+  type Runtime,
+} from "./values.js";
 
 export const collectionFilters = filtersOf({
   "length, count()": (input, { runtime: { meter } }) => {

@@ -1,12 +1,9 @@
 /** map, select and reject, which call other filters and tests. */
 import { TemplateError } from "./errors.js";
 import { getter } from "./filters-collections.js";
-import { FILTERS } from "./filters.js";
-import type { Filter } from "./filter-names.js";
 import { iterate } from "./operations.js";
-import type { Runtime } from "./runtime.js";
 import { TESTS } from "./tests.js";
-import { Iter, truthy, type Kwargs, type List, type Value } from "./values.js";
+import { Iter, truthy, type Filter, type Kwargs, type List, type Value, type Runtime } from "./values.js";
 
 export const selectionFilters: ReadonlyMap<string, Filter> = new Map<string, Filter>([
   ["map", (input, args, kwargs, runtime) => new Iter(mapped(input, args, kwargs, runtime))],
@@ -33,7 +30,7 @@ function mapping(args: List, kwargs: Kwargs, runtime: Runtime): (item: Value) =>
   }
   const [name, ...rest] = args;
   if (name === undefined) throw new TemplateError("map requires a filter argument");
-  const filter = typeof name === "string" ? FILTERS.get(name) : undefined;
+  const filter = runtime.filterNamed(name);
   if (!filter) throw new TemplateError(`No filter named '${String(name as string)}'.`);
   return (item) => filter(item, rest, kwargs, runtime);
 }

@@ -1,7 +1,7 @@
 /** Filters of texts. */
 import { indexArgument, optionalText, textArgument } from "./arguments.js";
 import { TemplateError } from "./errors.js";
-import { filtersOf } from "./filter-names.js";
+import { filtersOf } from "./filter-definitions.js";
 import type { Bound } from "./native.js";
 import { formatPercent } from "./percent-format.js";
 import { str } from "./printing.js";

@@ -2,7 +2,7 @@
 import { indexArgument, textArgument } from "./arguments.js";
 import { attributeAlone } from "./attributes.js";
 import { TemplateError } from "./errors.js";
-import { filtersOf } from "./filter-names.js";
+import { filtersOf } from "./filter-definitions.js";
 import { toJson } from "./json.js";
 import { divideToEven, formatFloat, parseFloatText, parseInteger, roundFloat } from "./numbers.js";
 import { iterate, negate, refuseUndefined } from "./operations.js";

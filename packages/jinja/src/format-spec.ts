@@ -1,11 +1,10 @@
 /** str.format and the mini-language of its format specifications. */
-import { attributeOf, itemOf } from "./attributes.js";
 import { TemplateError } from "./errors.js";
 import { MAX_DEPTH, type Meter } from "./limits.js";
 import { formatFloat, floatText, toPrecision } from "./numbers.js";
 import { ascii, repr, str } from "./printing.js";
 import { lengthOf, unitOf } from "./python-text.js";
-import { Undefined, typeName, type Kwargs, type List, type Value } from "./values.js";
+import { Undefined, typeName, type Kwargs, type List, type Runtime, type Value } from "./values.js";
 
 const SPEC = /^(?:(.)?([<>=^]))?([-+ ])?(z)?(#)?(0)?(\d+)?([_,])?(?:\.(\d+))?([a-zA-Z%])?$/su;
 
@@ -101,7 +100,8 @@ function aligned(sign: string, body: string, width: number, fill: string, align:
 }
 
 /** text.format(*args, **kwargs). */
-export function formatText(text: string, args: List, kwargs: Kwargs, meter: Meter, depth = 0): string {
+export function formatText(text: string, args: List, kwargs: Kwargs, runtime: Runtime, depth = 0): string {
+  const { meter } = runtime;
   if (depth > 2 || depth > MAX_DEPTH) throw new TemplateError("Max string recursion exceeded");
   let automatic = 0;
   let result = "";
@@ -127,12 +127,12 @@ export function formatText(text: string, args: List, kwargs: Kwargs, meter: Mete
         /^\d*$/.test(name) ? "Replacement index out of range for positional args tuple" : `no key '${name}' to format`,
       );
     }
-    value = followed(value, field.name.slice(name.length), meter);
+    value = followed(value, field.name.slice(name.length), runtime);
     if (field.conversion) value = { r: repr, s: str, a: ascii }[field.conversion]!(value, meter);
     const nested = field.spec.includes("{");
     // Fields in a specification are numbered on from those before.
     const spec = nested
-      ? formatText(field.spec, args.slice(name === "" ? automatic : 0), kwargs, meter, depth + 1)
+      ? formatText(field.spec, args.slice(name === "" ? automatic : 0), kwargs, runtime, depth + 1)
       : field.spec;
     if (nested && name === "") automatic += (field.spec.match(/\{\}/g) ?? []).length;
     result += formatValue(value, spec, meter);
@@ -158,16 +158,16 @@ function fieldOf(field: string): { name: string; conversion: string | undefined;
 }
 
 /** The attributes and items that a field's name has after its first part: .name or [key]. */
-function followed(start: Value, path: string, meter: Meter): Value {
+function followed(start: Value, path: string, runtime: Runtime): Value {
   let value = start;
   for (const step of path.matchAll(/\.([^.[]+)|\[([^\]]+)\]|([^])/g)) {
     if (step[3] !== undefined) throw new TemplateError("Only '.' or '[' may follow ']' in format field specifier");
-    meter.step();
+    runtime.meter.step();
     const key = step[2];
     value =
       step[1] !== undefined
-        ? attributeOf(value, step[1])
-        : itemOf(value, /^\d+$/.test(key!) ? BigInt(key!) : key!, meter);
+        ? runtime.attributeOf(value, step[1])
+        : runtime.itemOf(value, /^\d+$/.test(key!) ? BigInt(key!) : key!);
     if (value instanceof Undefined) throw value.fail();
   }
   return value;

@@ -1,8 +1,7 @@
 import { TemplateError } from "./errors.js";
 import type { Meter } from "./limits.js";
 import { equals } from "./operations.js";
-import type { Runtime } from "./runtime.js";
-import { Callable, Tuple, Undefined, WithAttributes, type List, type Value } from "./values.js";
+import { Callable, Tuple, Undefined, WithAttributes, type List, type Value, type Runtime } from "./values.js";
 
 /** The variable `loop`. */
 export class LoopContext extends WithAttributes {

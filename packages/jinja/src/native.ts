@@ -1,7 +1,6 @@
 /** Functions of the engine's own with a signature as Python writes it: binding positional and named arguments to it. */
 import { TemplateError } from "./errors.js";
-import type { Runtime } from "./runtime.js";
-import type { Kwargs, List, Value } from "./values.js";
+import type { Kwargs, List, Value, Runtime } from "./values.js";
 
 /** What a native function is given: its parameters in the signature's order, then what *args and **kwargs took. */
 export interface Bound {
@@ -14,6 +13,10 @@ export interface Bound {
 export interface Native {
   name: string;
   bind(args: List, kwargs: Kwargs, runtime: Runtime): Bound;
+}
+
+export interface Method extends Native {
+  run(self: never, bound: Bound): Value;
 }
 
 interface Parameter {

@@ -1,7 +1,9 @@
 /** One rendering: its output, its variables, and what it has cost so far. */
+import { attributeOf, itemOf } from "./attributes.js";
 import { TemplateError } from "./errors.js";
+import { FILTERS } from "./filters.js";
 import type { Meter } from "./limits.js";
-import { Dict, type Value } from "./values.js";
+import { Dict, type Filter, type Runtime, type Value } from "./values.js";
 
 /** Code units [start, end) of the text. */
 export interface Span {
@@ -22,7 +24,7 @@ export class Output {
 export const GENERATION_START = "\ufdd0";
 export const GENERATION_END = "\ufdd1";
 
-export class Runtime {
+export class Rendition implements Runtime {
   readonly meter: Meter;
   /** What names that no scope has stand for. */
   readonly context: ReadonlyMap<string, Value>;
@@ -38,6 +40,18 @@ export class Runtime {
   constructor(meter: Meter, context: ReadonlyMap<string, Value>) {
     this.meter = meter;
     this.context = context;
+  }
+
+  attributeOf(value: Value, name: string): Value {
+    return attributeOf(value, name);
+  }
+
+  itemOf(value: Value, key: Value): Value {
+    return itemOf(value, key, this.meter);
+  }
+
+  filterNamed(name: Value): Filter | undefined {
+    return typeof name === "string" ? FILTERS.get(name) : undefined;
   }
 
   write(text: string): void {

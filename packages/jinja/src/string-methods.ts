@@ -1,9 +1,8 @@
 /** Methods of str. */
 import { boundsOf, indexArgument, optionalText, textArgument } from "./arguments.js";
-import type { Method } from "./attributes.js";
 import { TemplateError } from "./errors.js";
 import { formatText } from "./format-spec.js";
-import { native, type Bound } from "./native.js";
+import { native, type Bound, type Method } from "./native.js";
 import { listOf } from "./operations.js";
 import {
   capitalize,
@@ -61,11 +60,11 @@ const METHODS: Record<string, Run> = {
     meter.text(items.reduce((sum, item) => sum + item.length + self.length, 0));
     return items.join(self);
   },
-  "format(*args, **kwargs)": (self, { rest, kwargs, runtime: { meter } }) => formatText(self, rest, kwargs, meter),
-  "format_map(mapping, /)": (self, { values, runtime: { meter } }) => {
+  "format(*args, **kwargs)": (self, { rest, kwargs, runtime }) => formatText(self, rest, kwargs, runtime),
+  "format_map(mapping, /)": (self, { values, runtime }) => {
     if (!(values[0] instanceof Dict)) throw new TemplateError("format_map() needs a dict");
     const named = new Map(Array.from(values[0].entries(), ([key, item]) => [String(key as string), item]));
-    return formatText(self, [], named, meter);
+    return formatText(self, [], named, runtime);
   },
   "center(width, fillchar=' ', /)": justified((missing, width) => (missing >> 1) + (missing & width & 1)),
   "ljust(width, fillchar=' ', /)": justified(() => 0),

@@ -3,7 +3,7 @@ import { TemplateError, TemplateLimitError } from "./errors.js";
 import { globals } from "./globals.js";
 import { DEFAULT_LIMITS, Meter, type Limits } from "./limits.js";
 import { parseTemplate } from "./parser.js";
-import { GENERATION_END, GENERATION_START, Runtime, type Piece, type Span } from "./runtime.js";
+import { GENERATION_END, GENERATION_START, Rendition, type Piece, type Span } from "./runtime.js";
 import { Dict, fromJson, type Value } from "./values.js";
 
 export interface RenderOptions {
@@ -31,7 +31,7 @@ export interface Rendering {
  * more than limits.ts says.
  */
 export class Template {
-  readonly #run: (runtime: Runtime) => void;
+  readonly #run: (runtime: Rendition) => void;
   /** It has {% generation %} blocks. */
   readonly hasGenerations: boolean;
 
@@ -48,7 +48,7 @@ export class Template {
   ): Rendering {
     const tags = new Map(items.map((item, index) => [item, index]));
     const given = Object.entries(variables).map(([name, value]): [string, Value] => [name, converted(value, tags)]);
-    const runtime = new Runtime(new Meter(limits), new Map<string, Value>([...globals(now), ...given]));
+    const runtime = new Rendition(new Meter(limits), new Map<string, Value>([...globals(now), ...given]));
     within(() => this.#run(runtime), runtime);
     runtime.tracker.finish();
     return unmarked(runtime);
@@ -56,7 +56,7 @@ export class Template {
 }
 
 /** Errors of JavaScript's own limits as those of templates, with the line that was carried out. */
-function within<T>(work: () => T, runtime?: Runtime): T {
+function within<T>(work: () => T, runtime?: Rendition): T {
   try {
     return work();
   } catch (error) {
@@ -76,7 +76,7 @@ function converted(value: unknown, tags: ReadonlyMap<object, number>): Value {
 }
 
 /** Takes the marks of {% generation %} blocks out of the text, and moves what was found before to its place without them. */
-function unmarked({ root: { text }, usesMarks, generations, tracker: { pieces, met } }: Runtime): Rendering {
+function unmarked({ root: { text }, usesMarks, generations, tracker: { pieces, met } }: Rendition): Rendering {
   if (!usesMarks) return { text, generations, pieces, met };
   const marks: number[] = [];
   const found: Span[] = [];

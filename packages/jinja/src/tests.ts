@@ -5,9 +5,7 @@ import { arithmetic, contains, equals, iterate } from "./operations.js";
 import { str } from "./printing.js";
 import { KINDS } from "./python-text.js";
 import type { Meter } from "./limits.js";
-import type { Runtime } from "./runtime.js";
 import { compare } from "./operations.js";
-import { FILTER_NAMES } from "./filter-names.js";
 import {
   Callable,
   Dict,
@@ -21,6 +19,7 @@ import {
   type Kwargs,
   type List,
   type Value,
+  type Runtime,
 } from "./values.js";
 
 export type Test = (value: Value, args: List, kwargs: Kwargs, runtime: Runtime) => boolean;
@@ -49,7 +48,6 @@ const OF_VALUE: Record<string, (value: Value, meter: Meter) => boolean> = {
   upper: (value, meter) => KINDS["isupper"]!(str(value, meter)),
   odd: (value, meter) => equals(arithmetic("%", value, 2n, meter), 1n, meter),
   even: (value, meter) => equals(arithmetic("%", value, 2n, meter), 0n, meter),
-  filter: (value) => typeof value === "string" && FILTER_NAMES.has(value),
   test: (value) => typeof value === "string" && TESTS.has(value),
 };
 
@@ -70,6 +68,13 @@ const COMPARISONS: [Comparison, ...string[]][] = [
 ];
 
 export const TESTS: ReadonlyMap<string, Test> = new Map([
+  [
+    "filter",
+    (value, args, kwargs, runtime) => {
+      refuseOthers("filter", args.length + kwargs.size, 0);
+      return runtime.filterNamed(value) !== undefined;
+    },
+  ] as [string, Test],
   ...Object.entries(OF_VALUE).map(([name, test]): [string, Test] => [
     name,
     (value, args, kwargs, { meter }) => {

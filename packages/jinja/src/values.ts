@@ -3,7 +3,7 @@
  * integers are exact; None is null; list is an array; everything else that a template can hold is a class here.
  */
 import { TemplateError } from "./errors.js";
-import type { Runtime } from "./runtime.js";
+import type { Meter } from "./limits.js";
 
 export type Value = null | boolean | bigint | number | string | List | Thing;
 export type List = Value[];
@@ -152,6 +152,18 @@ export class Namespace extends Thing {
 
 export type Kwargs = Map<string, Value>;
 
+/** What functions, methods, filters and tests may ask of the rendering that calls them. */
+export interface Runtime {
+  readonly meter: Meter;
+  /** value.name */
+  attributeOf(value: Value, name: string): Value;
+  /** value[key] */
+  itemOf(value: Value, key: Value): Value;
+  filterNamed(name: Value): Filter | undefined;
+}
+
+export type Filter = (input: Value, args: List, kwargs: Kwargs, runtime: Runtime) => Value;
+
 /** What can be called. */
 export class Callable extends Thing {
   readonly typeName: string = "function";
@@ -230,12 +242,17 @@ function tuplePart(value: Value): string {
   return typeof key === "string" ? JSON.stringify(key) : String(key);
 }
 
+/** A float that is whole, such as JSON's 1.0, which a JavaScript number does not tell from an int. */
+export class Float {
+  constructor(readonly value: number) {}
+}
+
 /** What JSON holds, as Python reads it; numbers that are whole are int. Errors: for what JSON does not hold. */
 export function fromJson(value: unknown): Value {
   if (value === null || typeof value === "boolean" || typeof value === "string" || typeof value === "bigint")
     return value;
   if (typeof value === "number") return Number.isInteger(value) && !Object.is(value, -0) ? BigInt(value) : value;
-  if (value instanceof Thing) return value;
+  if (value instanceof Float) return value.value;
   if (Array.isArray(value)) return value.map(fromJson);
   if (typeof value !== "object") throw new TypeError(`a template cannot take a ${typeof value}`);
   return Dict.of(Object.entries(value).map(([key, item]) => [key, fromJson(item)]));

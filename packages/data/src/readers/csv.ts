@@ -5,7 +5,8 @@
  */
 import { advanced, contentOf, readBytesAt, type ContentChunk } from "../content/content.js";
 import { MAX_CSV_FIELDS, MAX_ROW_BYTES } from "../limits.js";
-import { contentOfRow, refused } from "../row-content.js";
+import { refused } from "../refusals.js";
+import { contentOfRow } from "../row-content.js";
 import { BYTE_ORDER_MARK, isMarked, LINE_FEED, lineFeeds, rowTooLarge } from "./lines.js";
 import {
   FILE_START,

@@ -1,5 +1,7 @@
+import { parseExactJson } from "../exact-json.js";
 import { MAX_JSON_DEPTH } from "../limits.js";
-import { contentOfRow, contentOfText, kindOf, refused, type Columns, type RowContent } from "../row-content.js";
+import { kindOf, refused } from "../refusals.js";
+import { contentOfRow, contentOfText, type Columns, type RowContent } from "../row-content.js";
 import { JsonScan } from "./json-scan.js";
 import { utf8 } from "./utf8.js";
 
@@ -10,9 +12,10 @@ export interface JsonRow {
 }
 
 /** A text that is one JSON value; undefined when it is not. Errors: `invalid_argument` for nesting or bytes that cannot be read. */
-export function parseRow(bytes: Buffer, where: string): JsonRow | undefined {
+export function parseRow(bytes: Buffer, columns: Columns, where: string): JsonRow | undefined {
   const members = membersOf(bytes, where);
-  const value = parsed(utf8(bytes, where));
+  // Numbers of chats keep their kind, for templates print them.
+  const value = parsed(utf8(bytes, where), columns.kind === "text" ? JSON.parse : parseExactJson);
   return value === undefined ? undefined : { value, members };
 }
 
@@ -49,15 +52,15 @@ function membersOf(bytes: Buffer, where: string): number {
 }
 
 /** JSON as Python writes it: also with NaN (here null), Infinity and -Infinity. Undefined for anything else. */
-function parsed(json: string): unknown {
+function parsed(json: string, parse: (text: string) => unknown): unknown {
   try {
-    return JSON.parse(json);
+    return parse(json);
   } catch {
     if (!/NaN|Infinity/.test(json)) return undefined;
   }
   const word = (token: string) => (token === "NaN" ? "null" : token === "Infinity" ? "1e999" : token);
   try {
-    return JSON.parse(json.replace(/"[^"\\]*(?:\\[^][^"\\]*)*"|\bNaN\b|\bInfinity\b/g, word));
+    return parse(json.replace(/"[^"\\]*(?:\\[^][^"\\]*)*"|\bNaN\b|\bInfinity\b/g, word));
   } catch {
     return undefined;
   }

@@ -4,7 +4,7 @@
  */
 import { advanced, contentOf, readBytesAt, type ContentChunk } from "../content/content.js";
 import { MAX_ROW_BYTES } from "../limits.js";
-import { refused } from "../row-content.js";
+import { refused } from "../refusals.js";
 import { contentOfJson, nestedTooDeeply, parseRow } from "./json-row.js";
 import { JsonScan } from "./json-scan.js";
 import { LINE_FEED, lineFeeds, rowTooLarge } from "./lines.js";
@@ -44,7 +44,7 @@ export const jsonReader: RowReader = {
       signal.throwIfAborted();
       yield* untilFailure(cutter.values(chunk), ({ bytes, line, end, readBytes }) => {
         const where = `${file.name}:${line}`;
-        const row = parseRow(bytes, where);
+        const row = parseRow(bytes, columns, where);
         if (row === undefined) throw notJson(where);
         const content = contentOfJson(row, cutter.inArray, columns, where);
         return { content, bytes: bytes.length, end, readBytes };

@@ -25,7 +25,7 @@ export const jsonlReader: RowReader = {
       const single = function* () {
         for (const { bytes, line, start, end, readBytes } of found) {
           const where = `${file.name}:${line}`;
-          const row = parseRow(bytes, where);
+          const row = parseRow(bytes, options.columns, where);
           const isFirst = isFileStart(from) && line === FILE_START.line;
           if (row && !(isFirst && Array.isArray(row.value))) {
             const content = contentOfJson(row, false, options.columns, where);

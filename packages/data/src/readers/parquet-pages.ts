@@ -6,7 +6,7 @@ import {
   MAX_PARQUET_PAGE_BYTES,
   MAX_PARQUET_PAGE_VALUES,
 } from "../limits.js";
-import { refused } from "../row-content.js";
+import { refused } from "../refusals.js";
 
 /**
  * Walks the pages of a column chunk by their headers alone: a decoder allocates what they claim. Errors: `invalid_argument` for a page that is too large, `data_loss`.

@@ -13,7 +13,8 @@ import {
 import { compressors } from "hyparquet-compressors";
 import { damaged } from "../content/expansion.js";
 import { MAX_PARQUET_GROUP_BYTES, MAX_PARQUET_GROUP_ROWS, MAX_PARQUET_METADATA_BYTES } from "../limits.js";
-import { columnNames, contentBytes, contentOfRow, refused } from "../row-content.js";
+import { refused } from "../refusals.js";
+import { columnNames, contentBytes, contentOfRow, optionalColumns } from "../row-content.js";
 import { listRepairs } from "./parquet-lists.js";
 import { checkPages } from "./parquet-pages.js";
 import { FILE_START, type Place, type ReadOptions, type Row, type RowReader, type SourceFile } from "./reader.js";
@@ -35,7 +36,9 @@ export const parquetReader: RowReader = {
   async *rows(file: SourceFile, from: Place, { columns, signal }: ReadOptions): AsyncGenerator<Row[]> {
     const buffer = bufferOf(file, signal);
     const metadata = await readMetadata(file, buffer);
-    const wanted = columnNames(columns);
+    const required = columnNames(columns);
+    const present = topLevelNames(metadata.schema);
+    const wanted = [...required, ...optionalColumns(columns).filter((name) => present.includes(name))];
     const repairs = [...listRepairs(metadata.schema)].filter(([name]) => wanted.includes(name));
     let first = 0;
     for (const group of metadata.row_groups) {
@@ -43,7 +46,7 @@ export const parquetReader: RowReader = {
       const skip = Math.max(0, from.line - FILE_START.line - first);
       if (skip < count) {
         signal.throwIfAborted();
-        checkColumns(file, metadata, wanted);
+        checkColumns(file, present, required);
         const chunks = await readChunks(file, buffer, group, wanted);
         const readBytes = Math.max(...chunks.map(({ start, bytes }) => start + bytes.byteLength));
         const range = { metadata, columns: wanted, rowStart: first + skip, rowEnd: first + count };
@@ -114,8 +117,7 @@ function rowsOf({ name }: SourceFile, { num_rows: rows }: RowGroup): number {
   return count;
 }
 
-function checkColumns({ name }: SourceFile, { schema }: FileMetaData, wanted: readonly string[]): void {
-  const present = topLevelNames(schema);
+function checkColumns({ name }: SourceFile, present: readonly string[], wanted: readonly string[]): void {
   // As for a row of any other format, with its columns named.
   const row = Object.fromEntries(present.map((column) => [column, ""]));
   for (const text of wanted) contentOfRow(row, { kind: "text", text }, name);

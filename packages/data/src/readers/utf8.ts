@@ -1,5 +1,5 @@
 import { isUtf8 } from "node:buffer";
-import { refused } from "../row-content.js";
+import { refused } from "../refusals.js";
 
 /**
  * The text of bytes that must be UTF-8; a byte order mark stays. Errors: `invalid_argument`, naming the first byte that is not,

@@ -1,7 +1,7 @@
 /** What the model is to go on with: a text, or a chat up to where the assistant answers. */
 import { createReadStream } from "node:fs";
 import { addAbortSignal, type Readable } from "node:stream";
-import { chatTemplateOf, messagesOf, type ChatMessage } from "@gradpool/data";
+import { chatOptionsOf, chatTemplateOf, messagesOf, type Chat } from "@gradpool/data";
 import { GradpoolError, parseJson } from "@gradpool/errors";
 import { UsageError } from "../usage-error.js";
 import type { AdaptedModel } from "./adapted-model.js";
@@ -17,11 +17,11 @@ export interface PromptFlags {
   chat?: boolean;
   /** The system's message before it. */
   system?: string;
-  /** JSON file with a list of messages; "-": standard input. */
+  /** JSON file with a list of messages, or an object with messages, tools and documents; "-": standard input. */
   messages?: string;
 }
 
-export type Prompt = { text: string } | { messages: ChatMessage[] };
+export type Prompt = { text: string } | Chat;
 
 /** Errors: UsageError for flags that do not go together; `invalid_argument` and `not_found` for what they name. */
 export async function readPrompt(flags: PromptFlags, stdin: Readable, signal: AbortSignal): Promise<Prompt> {
@@ -34,14 +34,14 @@ export async function readPrompt(flags: PromptFlags, stdin: Readable, signal: Ab
   if (system !== undefined && (!chat || messages !== undefined)) {
     throw new UsageError("--system goes with --chat and --prompt; in --messages it is a message of its own");
   }
-  if (messages !== undefined) return { messages: await readMessages(messages, stdin, signal) };
+  if (messages !== undefined) return readChat(messages, stdin, signal);
   const text = prompt === "-" ? await readAll(stdin, "--prompt -: standard input", signal) : (prompt as string);
   if (!chat) return { text };
   const before = system === undefined ? [] : [{ role: "system", content: system }];
   return { messages: [...before, { role: "user", content: text }] };
 }
 
-async function readMessages(path: string, stdin: Readable, signal: AbortSignal): Promise<ChatMessage[]> {
+async function readChat(path: string, stdin: Readable, signal: AbortSignal): Promise<Chat> {
   const where = path === "-" ? "--messages -: standard input" : `--messages: ${path}`;
   const text = await readAll(path === "-" ? stdin : createReadStream(path), where, signal);
   let value: unknown;
@@ -51,7 +51,10 @@ async function readMessages(path: string, stdin: Readable, signal: AbortSignal):
     const form = `a list such as [{"role": "user", "content": "…"}]`;
     throw new GradpoolError("invalid_argument", `${where} is not valid JSON; give ${form}`, { cause });
   }
-  return messagesOf(value, "it", where);
+  if (typeof value !== "object" || value === null || !("messages" in value)) {
+    return { messages: messagesOf(value, "it", where) };
+  }
+  return { messages: messagesOf(value.messages, "messages", where), ...chatOptionsOf({ ...value }, where) };
 }
 
 async function readAll(stream: Readable, name: string, signal: AbortSignal): Promise<string> {
@@ -89,7 +92,7 @@ export async function encodePrompt(
   const { maxPositions, vocabSize } = source.model.description;
   const encoder = encoderOf(tokenizer);
   const isChat = "messages" in prompt;
-  const text = isChat ? chatTemplateOf(encoder).prompt(prompt.messages) : prompt.text;
+  const text = isChat ? chatTemplateOf(encoder).prompt(prompt) : prompt.text;
   // A template has written the tokenizer's own ids itself.
   const [encoded = new Int32Array()] = await encoder.encode([text], 0, signal, { specialTokens: !isChat });
   // As GPT-2 was trained: a text begins behind the end of another.

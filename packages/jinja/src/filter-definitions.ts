@@ -1,11 +1,5 @@
 import { native, type Bound } from "./native.js";
-import type { Runtime } from "./runtime.js";
-import type { Kwargs, List, Value } from "./values.js";
-
-export type Filter = (input: Value, args: List, kwargs: Kwargs, runtime: Runtime) => Value;
-
-/** What the test `filter` knows. */
-export const FILTER_NAMES = new Set<string>();
+import type { Filter, Value } from "./values.js";
 
 /** Filters by their signatures without the value; "a, b" before the parentheses are two names of one filter. */
 export function filtersOf(definitions: Record<string, (input: Value, bound: Bound) => Value>): Map<string, Filter> {
