@@ -4,6 +4,7 @@ import { spawnSync } from "node:child_process";
 import { cp, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, test } from "node:test";
+import { parseHeader } from "@gradpool/safetensors";
 import { assertHolds, REPOSITORY, run, TINY_CODER, withFolder } from "./support.js";
 
 const GOLDEN = join(REPOSITORY, "integration-tests/fixtures/golden/gpt2-plain");
@@ -166,6 +167,41 @@ describe("gradpool eval", () => {
     const { code, stdout } = await run(["eval", "--model_id", TINY_CODER, "--dataset", "synthetic"]);
     assert.equal(code, 0);
     assert.match(stdout, /^rows +2\ntokens +\d+\nloss +\d\.\d{4}\nperplexity +[\d.]+\n$/);
+  });
+
+  test("leaves out rows without a token to predict, whatever the model makes of them", async () => {
+    await withFolder(async (folder) => {
+      const model = join(folder, "model");
+      await cp(join(REPOSITORY, "integration-tests/fixtures/golden/pythia/model"), model, { recursive: true });
+      // Whoever reads "~", the model's token 94, gets no number.
+      const weights = await readFile(join(model, "model.safetensors"));
+      const { shape = [], begin = 0 } =
+        parseHeader(weights, weights.length).tensors.get("gpt_neox.embed_in.weight") ?? {};
+      const width = shape[1] ?? 0;
+      for (let i = 0; i < width; i++) weights.writeFloatLE(NaN, begin + 4 * (94 * width + i));
+      await writeFile(join(model, "model.safetensors"), weights);
+      const evaluate = async (text: string) => {
+        const data = join(folder, "rows.txt");
+        await writeFile(data, text);
+        const argv = [
+          "eval",
+          "--model_id",
+          model,
+          "--dataset",
+          data,
+          "--no-append-eos",
+          "--batch_size",
+          "1",
+          "--max_length",
+          "64",
+        ];
+        return document(...argv);
+      };
+      const { rows, tokens, loss } = await evaluate("def f(): return 1\n");
+      assert.ok(Number.isFinite(loss));
+      assertHolds(await evaluate("def f(): return 1\n~\n"), { rows: (rows as number) + 1, tokens, loss });
+      assert.equal((await evaluate("def f(): return ~1\n"))["loss"], null);
+    });
   });
 
   test("refuses rows without a token to predict", async () => {

@@ -45,8 +45,11 @@ export async function evaluate(flags: EvalFlags, context: CommandContext): Promi
   for await (const batch of batches) {
     const result = await session.run(batch, adapter);
     rows += batch.rows;
-    tokens += result.targetTokens;
-    lossSum += result.lossSum;
+    // As in training: a sum over no targets may be anything, not a number too, and is nothing.
+    if (result.targetTokens > 0) {
+      tokens += result.targetTokens;
+      lossSum += result.lossSum;
+    }
     output.progress(progressLine(rows, tokens, lossSum));
     // The model runs synchronously: let Ctrl-C through.
     await setImmediate();
