@@ -2,7 +2,7 @@ import type { Dataset } from "./dataset.js";
 import { encodedRows } from "./encoded-rows.js";
 import { epochRows, rangeFrom, type EpochPlace } from "./epoch-rows.js";
 import { noRows } from "./micro-batches.js";
-import { columnsOf, type DataRecipe, type Encoder } from "./recipe.js";
+import { columnsOf, rowLimit, type DataRecipe, type Encoder } from "./recipe.js";
 
 /** What is counted of a data set. */
 export interface DatasetCount {
@@ -72,9 +72,10 @@ const COUNT_VERSION = 1;
  * (`encoderKey`). Two recipes with the same key have the same count.
  */
 export function countKey(dataset: Dataset, recipe: DataRecipe, encoderKey: string): string {
-  const { maxRows, seed } = recipe;
-  const draws = dataset.isMixed ? seed : 0;
-  return JSON.stringify([COUNT_VERSION, dataset.hash, columnsOf(recipe), maxRows, draws, encoderKey]);
+  const limit = rowLimit(recipe);
+  const rows = Number.isFinite(limit) ? limit : 0;
+  const draws = dataset.isMixed ? recipe.seed : 0;
+  return JSON.stringify([COUNT_VERSION, dataset.hash, columnsOf(recipe), rows, draws, encoderKey]);
 }
 
 function startOf(dataset: Dataset): EpochPlace {

@@ -1,6 +1,7 @@
 import { mkdtemp, mkdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { checkedRecipe, defaultRecipe } from "@gradpool/recipe";
 import {
   Dataset,
   microBatches,
@@ -26,19 +27,7 @@ export class ByteEncoder implements Encoder {
   }
 }
 
-export const RECIPE = {
-  textColumn: "content",
-  promptColumn: "",
-  completionColumn: "",
-  messagesColumn: "",
-  maxLength: 8,
-  batchSize: 2,
-  appendEos: true,
-  packing: false,
-  shuffleBuffer: 0,
-  seed: 7,
-  maxRows: 0,
-} as DataRecipe;
+export const RECIPE: DataRecipe = { ...checkedRecipe({ ...defaultRecipe(), maxLength: 8, seed: 7 }), maxRows: 0 };
 
 export const neverAborted = new AbortController().signal;
 

@@ -7,6 +7,7 @@
  * except for what the comment beside it says.
  */
 import { boolean, integer, list, number, numbers, patterns, text, type Rows } from "./field.js";
+import { DRY_RUN_ROWS, DRY_RUN_STEPS } from "./run.js";
 
 export const LR_SCHEDULERS = [
   "constant",
@@ -172,5 +173,5 @@ export const ROWS: Rows = {
     "keep this many checkpoints; 0 or less keeps all",
     { sameBits: true, familiar: ["save_total_limit"] },
   ),
-  dry_run: boolean(false, "optimizer", "try the recipe on at most 500 rows and 200 steps"),
+  dry_run: boolean(false, "optimizer", `try the recipe on at most ${DRY_RUN_ROWS} rows and ${DRY_RUN_STEPS} steps`),
 };

@@ -14,5 +14,5 @@ export {
   valuesOfJson,
   type RecipeField,
 } from "./recipe.js";
-export { evaluationField } from "./rules.js";
+export { checkPositions, evaluationField } from "./rules.js";
 export { DRY_RUN_ROWS, DRY_RUN_STEPS, NEW_START } from "./run.js";

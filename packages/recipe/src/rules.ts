@@ -45,6 +45,13 @@ function onlyFor(scheduler: string, field: string, value: number): void {
   must(ignored, field, value, `left out: it is for lr_scheduler ${scheduler}`);
 }
 
+/** Errors: `invalid_argument` for rows longer than the model has positions. */
+export function checkPositions({ maxLength }: Recipe, maxPositions: number): void {
+  if (maxLength <= maxPositions) return;
+  const problem = `max_length ${maxLength} is beyond the model's ${maxPositions} positions`;
+  throw new GradpoolError("invalid_argument", `${problem}; lower max_length`);
+}
+
 /** The first field that asks for what only evaluations give; undefined: none does. */
 export function evaluationField(recipe: Recipe): string | undefined {
   const asks = RECIPE_FIELDS.find(

@@ -7,7 +7,7 @@ import { boolean } from "./flags.js";
 import { Interrupted, type Interrupts } from "./interrupts.js";
 import { startTracing } from "@gradpool/tracing";
 import { createProgram } from "./program.js";
-import { familiarName } from "./settings/familiar-names.js";
+import { familiarAdvice, familiarName } from "./settings/familiar-names.js";
 import { oneSpelling, type KnownFlags } from "./spelling.js";
 import { oneLine } from "./terminal/format.js";
 import { Output, type OutputFormat, type Sink } from "./terminal/output.js";
@@ -113,8 +113,10 @@ function usageText(message: string): string {
       },
     )
     .replace(/^(unknown (?:option|command)) '(.*?)'/s, "$1 $2");
-  const flag = familiarName(/^unknown option --([\w-]+)/.exec(text)?.[1] ?? "");
-  if (flag) return `${text.replace(/\s*\(Did you mean .*/, "")}; it is called --${flag} here`;
+  const unknown = /^unknown option --([\w-]+)/.exec(text)?.[1] ?? "";
+  const flag = familiarName(unknown);
+  const familiar = flag ? `it is called --${flag} here` : familiarAdvice(unknown);
+  if (familiar) return `unknown option --${unknown}; ${familiar}`;
   const suggestion = /^(.*?)\s*\(Did you mean (.*)\?\)$/.exec(text);
   if (suggestion) return `${suggestion[1]}; did you mean ${suggestion[2]}?`;
   return / must be /.test(text) ? text : `${text}; see --help`;

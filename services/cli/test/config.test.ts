@@ -67,6 +67,8 @@ epochs: 7
       const refused: [content: string, line: RegExp][] = [
         ["learning_rat: 1", /learning_rat is no flag of run submit; did you mean learning_rate\?/],
         ["num_train_epochs: 1", /num_train_epochs is no flag of run submit; did you mean epochs\?/],
+        ["report_to: wandb", /report_to is no flag of run submit; the output folder always has TensorBoard's file/],
+        ["save-strategy: epoch", /save-strategy is no flag of run submit; save_every N saves every N steps/],
         ["zzz: 1", /zzz is no flag of run submit; see gradpool run submit --help/],
         ["trainers: 2", /trainers is no flag of run submit/],
         ["json: true", /json is no flag of run submit/],

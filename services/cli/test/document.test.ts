@@ -6,8 +6,10 @@ import assert from "node:assert/strict";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
+import { boundText, RECIPE_FIELDS, type RecipeField } from "@gradpool/recipe";
 import { commandTree } from "../src/completion/command-tree.js";
 import { readCliConfig } from "../src/config.js";
+import { valueText } from "../src/flags.js";
 import { createProgram } from "../src/program.js";
 import { startExamplePool } from "./example-pool.js";
 import { schemasOf, violations } from "./schema-tables.js";
@@ -59,20 +61,46 @@ async function inExampleFolder(
   });
 }
 
+/** A table as prettier writes it. */
+function tableText(head: readonly string[], cells: readonly (readonly string[])[]): string {
+  const rows = cells.map((row) => row.map((cell) => cell.replaceAll("|", "\\|")));
+  const widths = head.map((_, column) => Math.max(3, ...[head, ...rows].map((row) => row[column]!.length)));
+  const line = (row: readonly string[]) => `| ${row.map((cell, i) => cell.padEnd(widths[i]!)).join(" | ")} |\n`;
+  return [head, widths.map((width) => "-".repeat(width)), ...rows].map(line).join("");
+}
+
+/** What a field may be. */
+function valuesText({ kind, bound, words, needed }: RecipeField): string {
+  if (words) return words.join(", ");
+  if (needed) return needed;
+  if (bound) return boundText(bound);
+  return kind === "boolean" ? "true, false" : "";
+}
+
 describe("docs/cli.md", { timeout: 120_000 }, () => {
   test("lists each command, as its help describes it", async () => {
     const contextOf = () => assert.fail("nothing runs");
     const program = createProgram({ version: "1.2.3", config: readCliConfig({}), contextOf });
     const rows = commandTree(program)
       .filter(({ path, commands }) => path.length > 0 && commands.length === 0)
-      .map(({ path, help }) => [`\`${path.join(" ")}\``, help.replaceAll("|", "\\|")] as const);
-    const widths = [0, 1].map((column) => Math.max(12, ...rows.map((row) => row[column]!.length)));
-    const line = (cells: readonly string[]) => `| ${cells.map((cell, i) => cell.padEnd(widths[i]!)).join(" | ")} |\n`;
-    const table = [["command", "what it does"], widths.map((width) => "-".repeat(width)), ...rows].map(line).join("");
+      .map(({ path, help }) => [`\`${path.join(" ")}\``, help]);
+    const table = tableText(["command", "what it does"], rows);
     const document = await readFile(PATH, "utf8");
     const [written = ""] = /^\| command .*?(?=^\n)/ms.exec(document) ?? [];
     assert.notEqual(written, "");
     await hold(written, table);
+  });
+
+  test("lists each field of the recipe, as its row of the table says", async () => {
+    const cells = RECIPE_FIELDS.map((field) => {
+      const { name, default: value, readBy, sameBits, help } = field;
+      const shown = valueText(value) === "" ? "" : `\`${valueText(value)}\``;
+      return [`\`${name}\``, shown, valuesText(field), readBy.join(", "), sameBits ? "no" : "yes", help];
+    });
+    const document = await readFile(PATH, "utf8");
+    const [written = ""] = /^\| field +\| default .*?(?=^\n)/ms.exec(document) ?? [];
+    assert.notEqual(written, "");
+    await hold(written, tableText(["field", "default", "values", "read by", "decides", "what it is"], cells));
   });
 
   test("shows what its commands write", async () => {

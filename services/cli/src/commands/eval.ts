@@ -3,6 +3,7 @@ import { availableParallelism } from "node:os";
 import { setImmediate } from "node:timers/promises";
 import { microBatches } from "@gradpool/data";
 import { GradpoolError } from "@gradpool/errors";
+import { checkPositions } from "@gradpool/recipe";
 import { LossSession } from "@gradpool/runtime";
 import type { CommandContext } from "../command-context.js";
 import { adapterOf } from "../inference/adapter-place.js";
@@ -28,10 +29,7 @@ export async function evaluate(flags: EvalFlags, context: CommandContext): Promi
   const wanted = { model_id: flags.model_id, pad_token: recipe.padToken };
   const { source, tokenizer, targets, adapter } = await openAdaptedModel(wanted, config.models, folder);
   const { maxPositions, vocabSize } = source.model.description;
-  if (recipe.maxLength > maxPositions) {
-    const problem = `max_length ${recipe.maxLength} is beyond the model's ${maxPositions} positions`;
-    throw new GradpoolError("invalid_argument", `${problem}; lower --max_length`);
-  }
+  checkPositions(recipe, maxPositions);
   const dataset = await openDataset(flags.dataset, recipe, config.models.hub, signal);
   // As in training: an added pad token takes part in the softmax.
   const padRow = tokenizer.info.vocabSize > vocabSize;

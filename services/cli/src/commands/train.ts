@@ -1,6 +1,7 @@
 /** gradpool train: fine-tunes a model, on a stack of its own or on a running pool. */
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { DRY_RUN_ROWS, DRY_RUN_STEPS } from "@gradpool/recipe";
 import type { DeviceRequest } from "@gradpool/runtime";
 import type { Recipe, Run, RunSpec } from "@gradpool/rpc";
 import { absoluteOutputDir, OBJECT_STORE_SCHEME } from "@gradpool/service-kit";
@@ -86,7 +87,7 @@ function sayStart(spec: RunSpec & { recipe: Recipe }, model: string, { output }:
       ["model", `${spec.modelId} (${model})`],
       ["data set", spec.dataset.join(" ")],
       ["output folder", spec.outputDir],
-      ["dry run", spec.recipe.dryRun ? "yes: at most 500 rows and 200 steps" : "no"],
+      ["dry run", spec.recipe.dryRun ? `yes: at most ${DRY_RUN_ROWS} rows and ${DRY_RUN_STEPS} steps` : "no"],
     ]),
   );
 }

@@ -3,7 +3,7 @@ import { adaptedModules, ownScalings } from "@gradpool/adapter";
 import { downloadText, openModel, type ModelPlaces, type OpenOptions } from "@gradpool/model-source";
 import { selectTargets } from "@gradpool/models";
 import { GradpoolError } from "@gradpool/errors";
-import { heldOut } from "@gradpool/recipe";
+import { checkPositions, heldOut } from "@gradpool/recipe";
 import type { Recipe, RunSpec } from "@gradpool/rpc";
 import { openDataset } from "./open-dataset.js";
 import { LATEST } from "./run-spec.js";
@@ -24,10 +24,7 @@ export async function preflight(
   const { description } = (await openModel(spec.modelId, models, { onProgress, signal })).model;
   const { lora } = recipe;
   if (lora) ownScalings(adaptedModules(selectTargets(description, lora.targetModules), lora), lora);
-  if (recipe.maxLength > description.maxPositions) {
-    const problem = `max_length ${recipe.maxLength} is beyond the model's ${description.maxPositions} positions`;
-    throw new GradpoolError("invalid_argument", `${problem}; lower --max_length`);
-  }
+  checkPositions(recipe, description.maxPositions);
   await openDataset(spec.dataset, recipe, models.hub, signal);
   if (spec.evalDataset.length > 0) await openDataset(spec.evalDataset, heldOut(recipe), models.hub, signal);
   await checkResumeFrom(spec);

@@ -2,7 +2,7 @@
 import type { Command, Option } from "commander";
 import { GradpoolError } from "@gradpool/errors";
 import { nearest } from "../nearest.js";
-import { familiarName } from "./familiar-names.js";
+import { familiarAdvice, familiarName } from "./familiar-names.js";
 import { readYaml } from "./yaml-file.js";
 
 /** These are about the command line itself. */
@@ -41,7 +41,8 @@ export function fileValues(content: unknown, command: Command): FileValues {
 
 function unknownName(key: string, known: readonly string[], command: Command): string {
   const meant = familiarName(key) ?? nearest(key.replaceAll("-", "_"), known);
-  const advice = meant && known.includes(meant) ? `did you mean ${meant}?` : `see gradpool ${pathOf(command)} --help`;
+  const help = `see gradpool ${pathOf(command)} --help`;
+  const advice = familiarAdvice(key) ?? (meant && known.includes(meant) ? `did you mean ${meant}?` : help);
   return `${key} is no flag of ${pathOf(command)}; ${advice}`;
 }
 

@@ -3,7 +3,14 @@ import { adaptedModules, ownScalings, type AdaptedModule, type AdapterTensors } 
 import { GradpoolError } from "@gradpool/errors";
 import { downloadText, float16Weights, openModel, type ModelSource } from "@gradpool/model-source";
 import { selectTargets } from "@gradpool/models";
-import { datasetFields, DRY_RUN_ROWS, DRY_RUN_STEPS, heldOut, type CheckedRecipe } from "@gradpool/recipe";
+import {
+  checkPositions,
+  datasetFields,
+  DRY_RUN_ROWS,
+  DRY_RUN_STEPS,
+  heldOut,
+  type CheckedRecipe,
+} from "@gradpool/recipe";
 import type {
   BaseModel,
   DatasetSpec,
@@ -75,9 +82,7 @@ export async function prepareRun(preparation: Preparation): Promise<PreparedRun>
   const { description } = source.model;
   const targets = adaptedModules(selectTargets(description, recipe.lora.targetModules), recipe.lora);
   const scalings = ownScalings(targets, recipe.lora);
-  if (recipe.maxLength > description.maxPositions) {
-    refuse(`max_length ${recipe.maxLength} is beyond the model's ${description.maxPositions} positions; lower it`);
-  }
+  checkPositions(recipe, description.maxPositions);
   report("loading the tokenizer");
   const tokenizer = await loadTokenizer(source, preparation);
   const padRow = needsPadRow(tokenizer, description.vocabSize);
