@@ -16,6 +16,7 @@ export type DataRecipe = Checked<
     | "packing"
     | "shuffleBuffer"
     | "seed"
+    | "maxSamples"
   >
 > & {
   /** Which of the assistant's turns count in a chat; unset: all. */
@@ -48,7 +49,7 @@ export interface EncodeOptions {
 
 /** How many rows of an epoch are used. */
 export function rowLimit(recipe: DataRecipe): number {
-  return recipe.maxRows === 0 ? Infinity : recipe.maxRows;
+  return Math.min(recipe.maxRows || Infinity, recipe.maxSamples || Infinity);
 }
 
 /** The columns that a recipe asks for. */

@@ -126,6 +126,20 @@ describe("micro-batches", () => {
       assert.equal(textsOf(await streamOf([source], { maxRows: 99 })).length, 10);
     });
   });
+
+  it("use the first max_samples rows of each epoch, whatever their order then and whether they are packed", async () => {
+    await withTexts(letters(10), async (source) => {
+      const samples = { maxSamples: 5 };
+      const all = await streamOf([source], samples, { epochs: 2 });
+      assert.deepEqual(textsOf(all), [...letters(5), ...letters(5)]);
+      const shuffled = await streamOf([source], { ...samples, shuffleBuffer: 8 });
+      assert.deepEqual(textsOf(shuffled).toSorted(), letters(5));
+      const packed = await streamOf([source], { ...samples, packing: true });
+      assert.deepEqual(textsOf(packed).join(""), letters(5).join(""));
+      assert.equal(textsOf(await streamOf([source], { ...samples, maxRows: 3 })).length, 3);
+      assert.equal(textsOf(await streamOf([source], { maxSamples: 99 })).length, 10);
+    });
+  });
 });
 
 describe("packing", () => {

@@ -102,6 +102,10 @@ export const ROWS: Rows = {
   dataset_split: text("", "data", "split of a data set on the hub; empty: train", {
     familiar: ["dataset_train_split"],
   }),
+  max_samples: integer(0, COUNT, "data", "train on the first N rows of the data, in its order; 0: all", {
+    forTraining: true,
+    familiar: ["max_train_samples"],
+  }),
   append_eos: boolean(true, "data", "end each row with the end-of-sequence token"),
   packing: boolean(false, "data", "join rows into full blocks of max_length tokens"),
   shuffle_buffer: integer(

@@ -76,6 +76,11 @@ export interface Recipe {
   /** Of data sets on the hub: the config, by default the card's own; and the split, by default "train". */
   datasetConfig: string;
   datasetSplit: string;
+  /**
+   * Train on the first rows of the data alone, this many in its order, before shuffling and packing; 0: all. Held-out data
+   * is read as a whole.
+   */
+  maxSamples: number;
   /** The model's own dropouts, as its config says, are active. */
   modelDropout: boolean;
   /** Compute each block again in the backward pass instead of keeping its values: less memory, more time, the same bits. */
@@ -175,6 +180,7 @@ function createBaseRecipe(): Recipe {
     datasetWeights: [],
     datasetConfig: "",
     datasetSplit: "",
+    maxSamples: 0,
     modelDropout: false,
     gradientCheckpointing: false,
     warmupRatio: 0,
@@ -279,6 +285,9 @@ export const Recipe: MessageFns<Recipe> = {
     }
     if (message.datasetSplit !== "") {
       writer.uint32(282).string(message.datasetSplit);
+    }
+    if (message.maxSamples !== 0) {
+      writer.uint32(288).uint32(message.maxSamples);
     }
     if (message.modelDropout !== false) {
       writer.uint32(320).bool(message.modelDropout);
@@ -566,6 +575,14 @@ export const Recipe: MessageFns<Recipe> = {
             message.datasetSplit = reader.string();
             continue;
           }
+          case 36: {
+            if (tag !== 288) {
+              break;
+            }
+
+            message.maxSamples = reader.uint32();
+            continue;
+          }
           case 40: {
             if (tag !== 320) {
               break;
@@ -800,6 +817,11 @@ export const Recipe: MessageFns<Recipe> = {
         : isSet(object.dataset_split)
         ? globalThis.String(object.dataset_split)
         : "",
+      maxSamples: isSet(object.maxSamples)
+        ? globalThis.Number(object.maxSamples)
+        : isSet(object.max_samples)
+        ? globalThis.Number(object.max_samples)
+        : 0,
       modelDropout: isSet(object.modelDropout)
         ? globalThis.Boolean(object.modelDropout)
         : isSet(object.model_dropout)
@@ -941,6 +963,9 @@ export const Recipe: MessageFns<Recipe> = {
     if (message.datasetSplit !== "") {
       obj.datasetSplit = message.datasetSplit;
     }
+    if (message.maxSamples !== 0) {
+      obj.maxSamples = Math.round(message.maxSamples);
+    }
     if (message.modelDropout !== false) {
       obj.modelDropout = message.modelDropout;
     }
@@ -1015,6 +1040,7 @@ export const Recipe: MessageFns<Recipe> = {
     message.datasetWeights = object.datasetWeights?.map((e) => e) || [];
     message.datasetConfig = object.datasetConfig ?? "";
     message.datasetSplit = object.datasetSplit ?? "";
+    message.maxSamples = object.maxSamples ?? 0;
     message.modelDropout = object.modelDropout ?? false;
     message.gradientCheckpointing = object.gradientCheckpointing ?? false;
     message.warmupRatio = object.warmupRatio ?? 0;
