@@ -1,10 +1,14 @@
 /** What a run refuses before its first step: one clear line, and nothing written. */
 import assert from "node:assert/strict";
-import { cpSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { RunState, type RunSpec } from "@gradpool/rpc";
 import { readSafetensors, toFloat32 } from "@gradpool/safetensors";
+import { createLogger } from "@gradpool/service-kit";
+import { SqliteRunStore } from "../src/store/sqlite-run-store.js";
+import { failure, runNamed } from "./support.js";
 import { GOLDEN, MODEL, World, type RecipeChanges } from "./world.js";
 
 interface Refusal {
@@ -123,6 +127,22 @@ describe("preparing a run", { timeout: 240_000 }, () => {
       assert.ok(!world.has("output") && run.preparing === "");
     });
   }
+
+  it("fails a run that an older coordinator took, when its recipe is out of today's bounds", async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), "gradpool-preparing-"));
+    t.after(() => rmSync(folder, { recursive: true, force: true }));
+    const runStore = join(folder, "runs.sqlite");
+    await using world = await World.start({ runStore });
+    const spec = world.spec({}, { lora: { r: 10_000 } });
+    await assert.rejects(world.submit(spec), failure("invalid_argument", /lora_r is 10000, but must be at most 1024/));
+    await world.restartCoordinator(async () => {
+      await using store = await SqliteRunStore.open(runStore, createLogger("store", { GRADPOOL_LOG_LEVEL: "silent" }));
+      await store.commit([{ type: "run", run: runNamed("run-1", { state: RunState.RUN_STATE_QUEUED, spec }) }]);
+    });
+    const { run } = await world.watch("run-1");
+    assert.deepEqual([run.state, run.error?.code], [RunState.RUN_STATE_FAILED, "invalid_argument"]);
+    assert.match(run.error?.message ?? "", /lora_r is 10000, but must be at most 1024/);
+  });
 
   it("refuses an output folder that another coordinator's run uses", async () => {
     await using world = await World.start();

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { loraShapes } from "@gradpool/adapter";
+import { LoraRecipe, Recipe } from "@gradpool/rpc";
 import { readSafetensors, toFloat32 } from "@gradpool/safetensors";
 import { TestGateway } from "./gateway.js";
 import { adapterFile, startTrainer, targets, taskOf } from "./helpers.js";
@@ -40,6 +41,26 @@ describe("a trainer's numbers", () => {
       for (const bytes of ofDropout) assert.deepEqual(bytes, ofDropout[0]);
     }
     assert.notDeepEqual(results.get("0 first 1"), results.get("0.1 first 1"));
+  });
+
+  it("takes the recipe of a task as it takes the single fields of a coordinator from before it", async () => {
+    await using gateway = await TestGateway.start();
+    gateway.adapters.set("run/0", adapterFile(4, 1));
+    await using trainer = await startTrainer(gateway.address);
+    assert.ok(trainer.address);
+    const former = { loraR: 4, loraDropout: 0.2, seed: 3, gradientCheckpointing: true };
+    const lora = LoraRecipe.fromPartial({ r: 4, dropout: 0.2 });
+    const recipe = Recipe.fromPartial({ seed: 3, gradientCheckpointing: true, dtype: "float32", lora });
+    // What stands beside a recipe does not count.
+    const both = { recipe, loraR: 2, loraDropout: 0.9, seed: 8, useDora: true };
+    const results: Uint8Array[] = [];
+    for (const [taskId, changes] of Object.entries({ former, recipe: both })) {
+      await gateway.until(() => gateway.room > 0);
+      gateway.sendTask(taskOf(taskId, changes));
+      results.push((await gateway.resultOf(taskId)).gradients);
+    }
+    assert.ok(results[0]!.byteLength > 0);
+    assert.deepEqual(results[0], results[1]);
   });
 
   it("gives the loss alone for an evaluation, without dropout: that of training without it, the same on any threads", async () => {
