@@ -3,6 +3,7 @@ import { Option, type Command } from "commander";
 import { addConfigFlag } from "./common-flags.js";
 import { contextFor, HELP_TAIL, addRunFlags, JSON_LINES, jsonOption, onAddress, onPool } from "./command-options.js";
 import type { OutputFlags, ProgramOptions } from "./command-options.js";
+import { poolBackup } from "./commands/pool-backup.js";
 import { poolStatus } from "./commands/pool-status.js";
 import { runControl, type RunAction } from "./commands/run-control.js";
 import { runDiff } from "./commands/run-diff.js";
@@ -124,10 +125,22 @@ export function addTrainer(program: Command, options: ProgramOptions): void {
   addControl("undrain", "let a drained or quarantined trainer work again");
 }
 
+const BACKUP_HELP = `
+The copy holds runs, their steps and events, not their results. A coordinator starts from it with GRADPOOL_RUN_STORE=FILE.
+
+Examples:
+  gradpool pool backup runs-monday.sqlite
+  gradpool pool backup --address 10.0.0.5:7070 /backups/runs.sqlite
+${HELP_TAIL}`;
+
 export function addPool(program: Command, options: ProgramOptions): void {
-  const pool = program.command("pool").description("look at a running pool as a whole").helpCommand(false);
+  const pool = program.command("pool").description("show and back up a running pool as a whole").helpCommand(false);
   const status = pool.command("status").description("services, trainers and runs, and the processes of this machine");
   onPool(status, options).action((flags: PoolFlags) => poolStatus(flags, contextFor(flags, options)));
+  const backup = pool.command("backup").description("copy the pool's run store into a file here, while the pool works");
+  onPool(backup.argument("<file>", "replaced when it is there"), options)
+    .addHelpText("after", BACKUP_HELP)
+    .action((file: string, flags: PoolFlags) => poolBackup(file, flags, contextFor(flags, options)));
 }
 
 const TOP_HELP = `

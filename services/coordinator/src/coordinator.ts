@@ -80,7 +80,7 @@ async function partsOf(
   const handlers = {
     runs: runServiceHandlers({ registry, engine, requests, stopping }),
     pool: poolServiceHandlers({
-      ...{ registry, trainers, requests, services: addressesOf(config), startedAt: new Date() },
+      ...{ registry, trainers, requests, store, services: addressesOf(config), startedAt: new Date() },
       address: () => address,
     }),
   };

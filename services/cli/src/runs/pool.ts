@@ -99,6 +99,21 @@ export class Pool implements Disposable {
     return given((await this.#write(send, signal)).trainer);
   }
 
+  /** The run store as a file, piece by piece. Errors: `failed_precondition`, `resource_exhausted`; `data_loss` when it is cut off. */
+  async *backUp(signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    let missing = 0;
+    try {
+      for await (const { sizeBytes, data } of this.#pool.backUp({}, { signal })) {
+        missing += sizeBytes - data.byteLength;
+        yield data;
+      }
+    } catch (error) {
+      signal.throwIfAborted();
+      throw noPool(this.address, GradpoolError.from(error));
+    }
+    if (missing !== 0) throw new GradpoolError("data_loss", "the pool sent only a part of its run store; try again");
+  }
+
   /**
    * Everything about a run until it ends; goes on behind the last step when the connection was lost.
    * Errors: `not_found`, or `unavailable` when the pool stays away.

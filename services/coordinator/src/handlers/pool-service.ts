@@ -1,4 +1,5 @@
 import {
+  CHUNK_BYTES,
   DrainTrainerRequest,
   healthProblem,
   RunState,
@@ -10,12 +11,14 @@ import {
 } from "@gradpool/rpc";
 import { contentOf, type Requests } from "../requests.js";
 import type { RunRegistry } from "../run-registry.js";
+import type { RunStore } from "../store/run-store.js";
 import type { TrainerPool } from "../trainer-pool.js";
 
 export interface PoolServiceParts {
   registry: RunRegistry;
   trainers: TrainerPool;
   requests: Requests;
+  store: RunStore;
   /** The services that the coordinator calls, by name. */
   services: ReadonlyMap<string, string>;
   startedAt: Date;
@@ -24,7 +27,7 @@ export interface PoolServiceParts {
 }
 
 export function poolServiceHandlers(parts: PoolServiceParts): Handlers<PoolServiceService> {
-  const { registry, trainers, requests, services, startedAt, address } = parts;
+  const { registry, trainers, requests, store, services, startedAt, address } = parts;
 
   const drain = async (draining: boolean, requestId: string, trainerId: string): Promise<Trainer> => {
     const { encode } = draining ? DrainTrainerRequest : UndrainTrainerRequest;
@@ -60,6 +63,14 @@ export function poolServiceHandlers(parts: PoolServiceParts): Handlers<PoolServi
     },
     async undrainTrainer({ requestId, trainerId }) {
       return { trainer: await drain(false, requestId, trainerId) };
+    },
+    async *backUp() {
+      await using copy = await store.backUp();
+      let { size: sizeBytes } = await copy.stat();
+      for await (const data of copy.createReadStream({ highWaterMark: CHUNK_BYTES, autoClose: false })) {
+        yield { sizeBytes, data: data as Buffer };
+        sizeBytes = 0;
+      }
     },
   };
 }

@@ -1,3 +1,4 @@
+import type { FileHandle } from "node:fs/promises";
 import type {
   CheckpointUpdate,
   Evaluation,
@@ -96,4 +97,9 @@ export interface RunStore extends AsyncDisposable {
   events(after: number, limit: number): Promise<PlacedEvent[]>;
   /** The next entries of a run's log behind a number, oldest first, at most `limit`. */
   runLog(runId: string, after: number, limit: number): Promise<RunLogEntry[]>;
+  /**
+   * A copy of all that is recorded at this moment: a file that is gone when it is closed. Errors: `failed_precondition` when
+   * nothing here is durable, `resource_exhausted` when there is no space for it.
+   */
+  backUp(): Promise<FileHandle>;
 }

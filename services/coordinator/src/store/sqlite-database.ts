@@ -85,6 +85,11 @@ export class SqliteDatabase {
     return runLogBehind(this.#statements, runId, after, limit);
   }
 
+  /** Writes all of it, as it is now, to a file that is not there yet. */
+  backUp(path: string): void {
+    this.#run("VACUUM INTO ?", [path]);
+  }
+
   close(): void {
     this.#database.close();
   }

@@ -1,5 +1,6 @@
-import { mkdirSync } from "node:fs";
-import { dirname, resolve } from "node:path";
+import { mkdirSync, readdirSync, rmSync } from "node:fs";
+import { open, rm, type FileHandle } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { GradpoolError } from "@gradpool/errors";
@@ -16,7 +17,11 @@ const LONGEST_PAUSE_MS = 5_000;
 type Job = { resolve: (value: unknown) => void; reject: (error: unknown) => void };
 type Work = StoreRequest extends infer R ? (R extends unknown ? Omit<R, "id"> : never) : never;
 
+/** Ends the name of the run store in those of copies being made. */
+const COPY = ".backup-";
+
 interface Parts {
+  file: string;
   recorded: Recorded;
   isDurable: boolean;
   worker: Worker;
@@ -28,16 +33,19 @@ interface Parts {
 export class SqliteRunStore implements RunStore {
   readonly recorded: Recorded;
   readonly isDurable: boolean;
+  readonly #file: string;
   readonly #worker: Worker;
   readonly #jobs: Map<number, Job>;
   readonly #unlock: () => void;
   readonly #log: Logger;
   readonly #closing = new AbortController();
   #lastId = 0;
+  #copies = 0;
 
   private constructor(parts: Parts, log: Logger) {
     this.recorded = parts.recorded;
     this.isDurable = parts.isDurable;
+    this.#file = parts.file;
     this.#worker = parts.worker;
     this.#jobs = parts.jobs;
     this.#unlock = parts.unlock;
@@ -56,6 +64,7 @@ export class SqliteRunStore implements RunStore {
       try {
         mkdirSync(dirname(file), { recursive: true });
         unlock = lockStore(file);
+        removeCopies(file);
       } catch (cause) {
         if (cause instanceof GradpoolError) throw cause;
         const reason = cause instanceof Error ? cause.message : String(cause);
@@ -74,7 +83,7 @@ export class SqliteRunStore implements RunStore {
       const recorded = (await new Promise<unknown>((resolveJob, reject) => {
         jobs.set(0, { resolve: resolveJob, reject });
       })) as Recorded;
-      return new SqliteRunStore({ recorded, isDurable: path !== undefined, worker, jobs, unlock }, log);
+      return new SqliteRunStore({ file, recorded, isDurable: path !== undefined, worker, jobs, unlock }, log);
     } catch (error) {
       await worker.terminate();
       unlock();
@@ -109,6 +118,21 @@ export class SqliteRunStore implements RunStore {
     return (await this.#ask({ type: "run-log", runId, after, limit })) as RunLogEntry[];
   }
 
+  /** The copy is beside the store, where there is space for it or none for the store either. */
+  async backUp(): Promise<FileHandle> {
+    if (!this.isDurable) {
+      const advice = "start the coordinator with GRADPOOL_RUN_STORE, or gradpool up with a --port";
+      throw new GradpoolError("failed_precondition", `the pool keeps its runs in memory, not in a file; ${advice}`);
+    }
+    const path = `${this.#file}${COPY}${++this.#copies}`;
+    try {
+      await this.#ask({ type: "back-up", path });
+      return await open(path);
+    } finally {
+      await rm(path, { force: true });
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort();
     await this.#ask({ type: "close" });
@@ -129,4 +153,11 @@ function settle(jobs: Map<number, Job>, answer: StoreAnswer): void {
   jobs.delete(answer.id);
   if (answer.type === "done") job?.resolve(answer.value);
   else job?.reject(new GradpoolError(answer.code, answer.message));
+}
+
+/** Those that a coordinator was making when it was killed. */
+function removeCopies(file: string): void {
+  const folder = dirname(file);
+  const copies = readdirSync(folder).filter((name) => name.startsWith(`${basename(file)}${COPY}`));
+  for (const name of copies) rmSync(join(folder, name), { recursive: true });
 }

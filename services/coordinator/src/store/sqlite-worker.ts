@@ -10,6 +10,7 @@ export type StoreRequest = { id: number } & (
   | { type: "history"; runId: string }
   | { type: "events"; after: number; limit: number }
   | { type: "run-log"; runId: string; after: number; limit: number }
+  | { type: "back-up"; path: string }
   | { type: "close" }
 );
 
@@ -43,6 +44,8 @@ port.on("message", (request: StoreRequest) => {
         return database?.events(request.after, request.limit);
       case "run-log":
         return database?.runLog(request.runId, request.after, request.limit);
+      case "back-up":
+        return void database?.backUp(request.path);
       case "close":
         database?.close();
         return undefined;

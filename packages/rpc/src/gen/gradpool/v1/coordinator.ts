@@ -548,6 +548,17 @@ export interface UndrainTrainerResponse {
   trainer: Trainer | undefined;
 }
 
+/** Asks for a copy of the run store. */
+export interface BackUpRequest {
+}
+
+/** A piece of the copy. */
+export interface BackUpResponse {
+  /** Of the whole copy; in the first piece. */
+  sizeBytes: number;
+  data: Uint8Array;
+}
+
 /** Asks for the pool's trainers. */
 export interface ListTrainersRequest {
 }
@@ -4045,6 +4056,147 @@ export const UndrainTrainerResponse: MessageFns<UndrainTrainerResponse> = {
   },
 };
 
+function createBaseBackUpRequest(): BackUpRequest {
+  return {};
+}
+
+export const BackUpRequest: MessageFns<BackUpRequest> = {
+  encode(_: BackUpRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BackUpRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBackUpRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): BackUpRequest {
+    return {};
+  },
+
+  toJSON(_: BackUpRequest): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<BackUpRequest>): BackUpRequest {
+    return BackUpRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<BackUpRequest>): BackUpRequest {
+    const message = createBaseBackUpRequest();
+    return message;
+  },
+};
+
+function createBaseBackUpResponse(): BackUpResponse {
+  return { sizeBytes: 0, data: new Uint8Array(0) };
+}
+
+export const BackUpResponse: MessageFns<BackUpResponse> = {
+  encode(message: BackUpResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.sizeBytes !== 0) {
+      writer.uint32(8).uint64(message.sizeBytes);
+    }
+    if (message.data.length !== 0) {
+      writer.uint32(18).bytes(message.data);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BackUpResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBackUpResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.sizeBytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.data = reader.bytes();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BackUpResponse {
+    return {
+      sizeBytes: isSet(object.sizeBytes)
+        ? globalThis.Number(object.sizeBytes)
+        : isSet(object.size_bytes)
+        ? globalThis.Number(object.size_bytes)
+        : 0,
+      data: isSet(object.data) ? bytesFromBase64(object.data) : new Uint8Array(0),
+    };
+  },
+
+  toJSON(message: BackUpResponse): unknown {
+    const obj: any = {};
+    if (message.sizeBytes !== 0) {
+      obj.sizeBytes = Math.round(message.sizeBytes);
+    }
+    if (message.data.length !== 0) {
+      obj.data = base64FromBytes(message.data);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<BackUpResponse>): BackUpResponse {
+    return BackUpResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<BackUpResponse>): BackUpResponse {
+    const message = createBaseBackUpResponse();
+    message.sizeBytes = object.sizeBytes ?? 0;
+    message.data = object.data ?? new Uint8Array(0);
+    return message;
+  },
+};
+
 function createBaseListTrainersRequest(): ListTrainersRequest {
   return {};
 }
@@ -4859,6 +5011,20 @@ export const PoolServiceService = {
       Buffer.from(UndrainTrainerResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): UndrainTrainerResponse => UndrainTrainerResponse.decode(value),
   },
+  /**
+   * Copies the run store as it is at one moment, while the pool works: a SQLite file, in pieces of at most 1 MiB. A copy is
+   * complete when it has size_bytes. FAILED_PRECONDITION: the pool keeps its runs in memory. RESOURCE_EXHAUSTED: there is no
+   * space beside the run store, where the copy is made first.
+   */
+  backUp: {
+    path: "/gradpool.v1.PoolService/BackUp" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: BackUpRequest): Buffer => Buffer.from(BackUpRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): BackUpRequest => BackUpRequest.decode(value),
+    responseSerialize: (value: BackUpResponse): Buffer => Buffer.from(BackUpResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): BackUpResponse => BackUpResponse.decode(value),
+  },
 } as const;
 
 export interface PoolServiceServer extends UntypedServiceImplementation {
@@ -4873,6 +5039,12 @@ export interface PoolServiceServer extends UntypedServiceImplementation {
   drainTrainer: handleUnaryCall<DrainTrainerRequest, DrainTrainerResponse>;
   /** Lets a drained or quarantined trainer work again. NOT_FOUND: no such trainer. */
   undrainTrainer: handleUnaryCall<UndrainTrainerRequest, UndrainTrainerResponse>;
+  /**
+   * Copies the run store as it is at one moment, while the pool works: a SQLite file, in pieces of at most 1 MiB. A copy is
+   * complete when it has size_bytes. FAILED_PRECONDITION: the pool keeps its runs in memory. RESOURCE_EXHAUSTED: there is no
+   * space beside the run store, where the copy is made first.
+   */
+  backUp: handleServerStreamingCall<BackUpRequest, BackUpResponse>;
 }
 
 export interface PoolServiceClient extends Client {
@@ -4943,6 +5115,17 @@ export interface PoolServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: UndrainTrainerResponse) => void,
   ): ClientUnaryCall;
+  /**
+   * Copies the run store as it is at one moment, while the pool works: a SQLite file, in pieces of at most 1 MiB. A copy is
+   * complete when it has size_bytes. FAILED_PRECONDITION: the pool keeps its runs in memory. RESOURCE_EXHAUSTED: there is no
+   * space beside the run store, where the copy is made first.
+   */
+  backUp(request: BackUpRequest, options?: Partial<CallOptions>): ClientReadableStream<BackUpResponse>;
+  backUp(
+    request: BackUpRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<BackUpResponse>;
 }
 
 export const PoolServiceClient = makeGenericClientConstructor(
@@ -4953,6 +5136,31 @@ export const PoolServiceClient = makeGenericClientConstructor(
   service: typeof PoolServiceService;
   serviceName: string;
 };
+
+function bytesFromBase64(b64: string): Uint8Array {
+  if ((globalThis as any).Buffer) {
+    return Uint8Array.from((globalThis as any).Buffer.from(b64, "base64"));
+  } else {
+    const bin = globalThis.atob(b64);
+    const arr = new Uint8Array(bin.length);
+    for (let i = 0; i < bin.length; ++i) {
+      arr[i] = bin.charCodeAt(i);
+    }
+    return arr;
+  }
+}
+
+function base64FromBytes(arr: Uint8Array): string {
+  if ((globalThis as any).Buffer) {
+    return (globalThis as any).Buffer.from(arr).toString("base64");
+  } else {
+    const bin: string[] = [];
+    arr.forEach((byte) => {
+      bin.push(globalThis.String.fromCharCode(byte));
+    });
+    return globalThis.btoa(bin.join(""));
+  }
+}
 
 function floatToJson(value: number | null | undefined): number | string | null | undefined {
   return typeof value === "number" && !globalThis.Number.isFinite(value) ? globalThis.String(value) : value;

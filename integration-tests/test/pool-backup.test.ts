@@ -1,0 +1,88 @@
+/** gradpool pool backup: a copy of the run store, made while a run trains, from which the run continues to the same bits (I2, I4). */
+import assert from "node:assert/strict";
+import { copyFile, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { basename, dirname } from "node:path";
+import { describe, test } from "node:test";
+import { RunState } from "@gradpool/rpc";
+import { fingerprint, gradpool, Stack, tinyRun, Workspace } from "@gradpool/integration-tests";
+
+const TIMEOUT = { timeout: 300_000 };
+const BACKUP_STEP = 4;
+const LOSS_STEP = 7;
+
+describe("gradpool pool backup", () => {
+  test("a run continues from a copy to the same bits", TIMEOUT, async () => {
+    await using workspace = await Workspace.create();
+    const dataset = await workspace.dataset(140);
+    const [runStore, copy] = [workspace.path("runs.sqlite"), workspace.path("copy.sqlite")];
+    // Of a coordinator that was killed while it made a copy.
+    await writeFile(`${runStore}.backup-1`, "half a copy");
+    await using stack = await Stack.start({ trainers: 1, runStore });
+    const spec = (name: string) => tinyRun(dataset, workspace.path(name), { packing: true, saveEvery: 3 });
+    const whole = await stack.train(spec("whole"));
+    assert.ok(whole.steps.length > LOSS_STEP + 1, `${whole.steps.length} steps`);
+
+    const { runId } = await stack.submit(spec("restored"));
+    const atSteps = new Map([
+      [BACKUP_STEP, () => backUp(stack, copy, workspace.path("home"))],
+      [LOSS_STEP, () => stack.restartCoordinator(() => restore(copy, runStore))],
+    ]);
+    const finished = await stack.watch(runId, async ({ step }) => {
+      const act = atSteps.get(step);
+      atSteps.delete(step);
+      await act?.();
+    });
+    assert.equal(finished.run.state, RunState.RUN_STATE_COMPLETED, finished.run.error?.message);
+    assert.equal(atSteps.size, 0);
+    await assertDocumented(runStore);
+    assert.deepEqual(await fingerprint(workspace.path("restored")), await fingerprint(workspace.path("whole")));
+    assert.deepEqual(
+      finished.steps.map(({ step, loss }) => [step, loss]),
+      whole.steps.map(({ step, loss }) => [step, loss]),
+    );
+    const { runs } = await stack.runs.listRuns({});
+    assert.equal(runs.length, 2);
+    const files = await readdir(workspace.path());
+    assert.deepEqual(
+      files.filter((name) => /backup|partial/.test(name)),
+      [],
+    );
+  });
+
+  test("says why there is no copy, and leaves what is there", TIMEOUT, async () => {
+    await using workspace = await Workspace.create();
+    await using stack = await Stack.start({ trainers: 0 });
+    const copy = workspace.path("copy.sqlite");
+    await writeFile(copy, "Monday's");
+    const fails = async (file: string, message: RegExp, address = stack.address) => {
+      const { code, stderr } = await gradpool(["pool", "backup", file, "--address", address], workspace.path("home"));
+      assert.equal(code, 1);
+      assert.match(stderr, message);
+    };
+    await fails(copy, /keeps its runs in memory, not in a file; start .*GRADPOOL_RUN_STORE/);
+    await fails(workspace.path("none", "copy.sqlite"), /cannot be written \(ENOENT\); name another file/);
+    assert.deepEqual(await readdir(workspace.path()), ["copy.sqlite"]);
+  });
+});
+
+async function backUp(stack: Stack, file: string, home: string): Promise<void> {
+  const { code, stdout, stderr } = await gradpool(["pool", "backup", file, "--address", stack.address, "--json"], home);
+  assert.equal(code, 0, stderr);
+  assert.ok((JSON.parse(stdout) as { size_bytes: number }).size_bytes > 0);
+}
+
+/** Whoever copies a run store by hand reads in docs/operating.md which files it has. */
+async function assertDocumented(runStore: string): Promise<void> {
+  const page = await readFile(new URL("../../../docs/operating.md", import.meta.url), "utf8");
+  const files = (await readdir(dirname(runStore))).filter((name) => name.startsWith(basename(runStore)));
+  // The lock of its coordinator, and SQLite's own, hold no data.
+  const data = files.filter((name) => !/\.(pid|lock)$/.test(name)).sort();
+  assert.deepEqual(data, ["runs.sqlite", "runs.sqlite-wal"]);
+  for (const name of data) assert.ok(page.includes(`\`${name}\``), name);
+}
+
+/** As docs/operating.md says. */
+async function restore(copy: string, runStore: string): Promise<void> {
+  await copyFile(copy, runStore);
+  await rm(`${runStore}-wal`, { force: true });
+}
