@@ -1,5 +1,6 @@
 /** kill -9 at random moments, of every process of a pool, again and again: it cannot be seen in the result (I2, I3, I5). */
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { RunState } from "@gradpool/rpc";
@@ -9,6 +10,13 @@ const PROCESSES = ["coordinator", "data-stream", "tokenizer", "checkpoint-store"
 const KILLS_EACH = 4;
 /** GRADPOOL_KILL_SEEDS: so many storms instead of one. */
 const SEEDS = Array.from({ length: Number(process.env["GRADPOOL_KILL_SEEDS"] ?? 1) }, (_, i) => i + 1);
+
+test("README.md counts these kills", async () => {
+  const readme = await readFile(new URL("../../../README.md", import.meta.url), "utf8");
+  const [, kills, each, processes] = /(\d+) kill -9 [^,]*, (\w+) of each of its (\w+) processes/.exec(readme) ?? [];
+  assert.deepEqual([Number(kills), each, processes], [KILLS_EACH * PROCESSES.length, "four", "six"]);
+  assert.deepEqual([KILLS_EACH, PROCESSES.length], [4, 6]);
+});
 
 test("two dozen kills, four of each process: the same bytes", { timeout: 600_000 * SEEDS.length }, async () => {
   await using workspace = await Workspace.create();

@@ -41,6 +41,7 @@ describe("gradpool train", () => {
       assert.match(stdout, /^data set +\S+\/services\/cli\/src\/commands$/m);
       assert.match(stdout, /^output folder +\S+\/out$/m);
       assert.match(stdout, /^dry run +no$/m);
+      assert.match(stdout, /^dashboard: http:\/\/127\.0\.0\.1:\d+\/ while it runs$/m);
       assert.match(stdout, /^trainable params: 90,112 \|\| all params: 4,364,032 \|\| trainable%: 2.0649$/m);
       assert.match(stdout, /^checkpoint saved: \S+\/out\/checkpoint-epoch0-step40$/m);
       assert.match(stdout, /^checkpoint removed: \S+\/out\/checkpoint-epoch0-step40$/m);

@@ -54,12 +54,15 @@ async function trainHere(flags: TrainFlags, spec: RunSpec & { recipe: Recipe }, 
     trainers: flags.trainers,
     threads: flags.threads,
     device,
+    httpListen: "127.0.0.1:0",
     recoverySeconds: flags.recovery_seconds,
     home: config.home,
     note: (text) => output.note(text),
     signal: interrupts.signal,
   });
   interrupts.onForce(() => stack.kill());
+  output.endProgress();
+  output.say(`dashboard: http://${stack.httpAddress}/ while it runs`);
   try {
     using pool = new Pool(stack.addresses.coordinator, (text) => output.note(text));
     const { runId } = await pool.submit(spec);

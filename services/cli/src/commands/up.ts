@@ -42,7 +42,7 @@ export async function up(flags: UpFlags, { output, config, interrupts }: Command
     ...{ name: service.name, address: service.address, http_address: service.httpAddress, pid: service.pid },
   }));
   output.endProgress();
-  const http_address = services.find(({ name }) => name === "coordinator")?.http_address;
+  const http_address = stack.httpAddress;
   output.document({
     ...{ event: "ready", address: stack.addresses.coordinator, http_address },
     ...{ services, logs: stack.logFolder },

@@ -114,6 +114,11 @@ export class LocalStack implements AsyncDisposable {
     return this.#folders.logs;
   }
 
+  /** "host:port" of the coordinator's HTTP port, where the dashboard is; undefined: it has none. */
+  get httpAddress(): string | undefined {
+    return this.services.find(({ name }) => name === "coordinator")?.httpAddress;
+  }
+
   get addresses(): StackAddresses {
     return {
       tokenizer: this.#addressOf("tokenizer"),
