@@ -2,7 +2,7 @@
 export ONNXRUNTIME_NODE_INSTALL_CUDA = skip
 
 .DEFAULT_GOAL := help
-.PHONY: help install build test sim sim-long same-ids chaos pictures demo lint format generate bench clean
+.PHONY: help install build package test sim sim-long same-ids chaos pictures demo lint format generate bench clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -16,6 +16,9 @@ install: node_modules/.package-lock.json ## Install dependencies, if they change
 build: install ## Compile all packages and services
 	npx tsc -b
 	node packages/dashboard/scripts/bundle.mjs
+
+package: build ## Make gradpool-VERSION.tgz, which npm installs anywhere
+	node scripts/package.mjs
 
 test: build ## Run all tests
 	node scripts/run-tests.mjs

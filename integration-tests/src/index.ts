@@ -11,6 +11,7 @@ export * from "./cli.js";
 export * from "./jaeger.js";
 export * from "./nats-server.js";
 export * from "./tools.js";
+export * from "./npm-registry.js";
 export * from "./fake-hub.js";
 export type { Fault, FaultKind } from "./fake-hub-faults.js";
 export type { FakeRepo, FakeRepoOptions } from "./fake-hub-repo.js";

@@ -110,6 +110,18 @@ test("the image listens where deployments dial, and its file names what exists",
   for (const [, path = ""] of ignored.matchAll(/^!(.+)$/gm)) assert.ok(existsSync(join(ROOT, path)), path);
 });
 
+test("ONNX Runtime, which images of other services leave out, is needed by trainers alone", () => {
+  const needs = (folder: string, name: string): boolean => {
+    const { dependencies = {} } = JSON.parse(readFileSync(join(ROOT, folder, "package.json"), "utf8")) as {
+      dependencies?: Record<string, string>;
+    };
+    const ours = Object.keys(dependencies).filter((other) => other.startsWith("@gradpool/"));
+    return name in dependencies || ours.some((other) => needs(other.replace("@gradpool/", "packages/"), name));
+  };
+  const computing = SERVICES.filter((service) => needs(`services/${service}`, "onnxruntime-node"));
+  assert.deepEqual(computing, ["trainer"]);
+});
+
 interface KubernetesObject {
   kind: string;
   metadata: { name: string };
