@@ -46,14 +46,15 @@ export class ChatTemplate {
   render(chat: Chat, trainOn: TrainOn = "all"): RenderedChat {
     const { promptMessages } = chat;
     const messages = chat.messages.map(withReasoning);
+    const whole = this.#render(chat, messages, false);
+    if (promptMessages !== undefined) {
+      const { text } = this.#render(chat, messages.slice(0, promptMessages), true);
+      return { text: whole.text, spans: [], prompt: text };
+    }
+    const { hasGenerations } = this.#templateFor(chat);
     const render = (some: readonly ChatMessage[], generationPrompt: boolean) =>
       this.#render(chat, some, generationPrompt);
-    const whole = render(messages, false);
-    if (promptMessages === undefined) {
-      const { hasGenerations } = this.#templateFor(chat);
-      return { text: whole.text, spans: assistantSpans({ messages, whole, hasGenerations, trainOn, render }) };
-    }
-    return { text: whole.text, spans: [], prompt: render(messages.slice(0, promptMessages), true).text };
+    return { text: whole.text, spans: assistantSpans({ messages, whole, hasGenerations, trainOn, render }) };
   }
 
   /** The text of a chat up to where the assistant is to answer, as apply_chat_template's add_generation_prompt. Errors: as render. */

@@ -15,7 +15,7 @@ export interface ChatRendering {
   /** The template has {% generation %} blocks. */
   hasGenerations: boolean;
   trainOn: TrainOn;
-  /** Renders some messages of the chat. Errors: GradpoolError. */
+  /** Renders some messages of the chat, without the row's chat_template_kwargs. Errors: GradpoolError. */
   render(messages: readonly ChatMessage[], generationPrompt: boolean): Rendering;
 }
 
@@ -27,7 +27,7 @@ export function assistantSpans(chat: ChatRendering): Span[] {
   const counted = chat.trainOn === "last" ? turns.slice(-1) : turns;
   if (chat.hasGenerations) return markedSpans(chat, counted);
   const finder = new TurnFinder(chat);
-  return counted.flatMap((index) => finder.spanOf(index) ?? []);
+  return counted.flatMap((index) => finder.spansOf(index));
 }
 
 function markedSpans({ whole: { generations, pieces }, trainOn }: ChatRendering, counted: readonly number[]): Span[] {
@@ -39,41 +39,59 @@ function markedSpans({ whole: { generations, pieces }, trainOn }: ChatRendering,
 
 class TurnFinder {
   readonly #chat: ChatRendering;
-  readonly #pieces = new Map<number, Span>();
+  /** What the template wrote for each message, in one part or, around other messages that it put in between, in several. */
+  readonly #pieces = new Map<number, Span[]>();
   /** What a model answers to after a message of a kind. */
   readonly #prompts = new Map<string, string>();
   #others: Map<number, string> | undefined;
 
   constructor(chat: ChatRendering) {
     this.#chat = chat;
-    // A template that goes through the messages several times writes the chat last.
-    for (const { item, start, end } of chat.whole.pieces) this.#pieces.set(item, { start, end });
+    for (const { item, start, end } of chat.whole.pieces) {
+      this.#pieces.set(item, [...(this.#pieces.get(item) ?? []), { start, end }]);
+    }
   }
 
-  /** Undefined where the template writes nothing for the turn. */
-  spanOf(index: number): Span | undefined {
+  /** None where the template writes nothing for the turn. */
+  spansOf(index: number): Span[] {
     const { whole, messages } = this.#chat;
-    const piece = this.#pieces.get(index);
-    if (!piece) return whole.met.has(index) ? undefined : this.#betweenPrefixes(index);
-    const end = index === messages.length - 1 ? whole.text.length : piece.end;
-    return { start: piece.start + this.#headerLength(index, whole.text.slice(piece.start, piece.end)), end };
+    const [first, ...others] = this.#pieces.get(index) ?? [];
+    if (!first) return whole.met.has(index) ? [] : [this.#betweenPrefixes(index)];
+    const header = this.#headerLength(index, whole.text.slice(first.start, first.end));
+    const spans = [{ start: first.start + header, end: first.end }, ...others];
+    const last = spans.at(-1)!;
+    const endsText = index === messages.length - 1 && whole.text.slice(last.end).trim() !== "";
+    return endsText ? [...spans.slice(0, -1), { ...last, end: whole.text.length }] : spans;
   }
 
   /** How much of a turn's text is the prompt that the model answers to. */
   #headerLength(index: number, turn: string): number {
     const prompt = this.#promptBefore(index);
-    if (turn.startsWith(prompt)) return prompt.length;
-    // The prompt says more than the turn, such as an opened <think>, or something else: what does not depend on the
-    // turn's content of what they share is the header.
-    return commonPrefix(prompt, turn, this.#otherTurn(index) ?? prompt);
+    // After some messages a template asks for nothing more, though it begins the turn as ever.
+    const usual = this.#promptOf("usual", [QUESTION]);
+    for (const begins of [usual, prompt]) if (begins && turn.startsWith(begins)) return begins.length;
+    if (prompt === "") return 0;
+    // Something may come before the prompt, such as the text's first token, or the prompt says more than the turn. The
+    // turn's header is what does not depend on its content.
+    const other = this.#otherTurn(index);
+    const header = other === undefined ? "" : turn.slice(0, commonPrefix(turn, other));
+    const within = header.indexOf(prompt);
+    if (within >= 0) return within + prompt.length;
+    return overlap(header, prompt) > 0 ? header.length : 0;
   }
 
   #promptBefore(index: number): string {
     const before = this.#chat.messages[index - 1];
-    const kind = before ? `${before.role} ${"tool_calls" in before}` : "";
+    if (!before) return this.#promptOf("usual", [QUESTION]);
+    return this.#promptOf(`${before.role} ${"tool_calls" in before}`, this.#chat.messages.slice(0, index));
+  }
+
+  #promptOf(kind: string, messages: readonly ChatMessage[]): string {
     let prompt = this.#prompts.get(kind);
     if (prompt === undefined) {
-      prompt = this.#promptAfter(this.#chat.messages.slice(0, index)) ?? this.#promptAfter([QUESTION]) ?? "";
+      prompt = this.#promptAfter(messages) ?? "";
+      // Reasoning that the prompt opens, or closes for enable_thinking=False, is a part of the answer, and counts in TRL.
+      prompt = prompt.slice(0, prompt.search(REASONING));
       this.#prompts.set(kind, prompt);
     }
     return prompt;
@@ -81,10 +99,14 @@ class TurnFinder {
 
   /** What a template adds to messages for the model to answer to. */
   #promptAfter(messages: readonly ChatMessage[]): string | undefined {
-    if (messages.length === 0) return undefined;
     const rendering = this.#tryRender(messages, true);
     const last = rendering?.pieces.at(-1);
-    return rendering && last && rendering.text.slice(last.end);
+    if (!rendering || last) return rendering && rendering.text.slice(last!.end);
+    // The template's loop has not come to a message yet: the first one may have been written before it.
+    const without = this.#tryRender(messages, false)?.text;
+    return without !== undefined && rendering.text.startsWith(without)
+      ? rendering.text.slice(without.length)
+      : undefined;
   }
 
   /** The turn with another content. */
@@ -119,6 +141,9 @@ class TurnFinder {
   }
 }
 
+/** Where reasoning begins in models' texts, or the text's end. */
+const REASONING = /<think>|<thinking>|<reasoning>|<\|channel>thought|$/;
+
 const QUESTION: ChatMessage = { role: "user", content: "?" };
 
 function withOtherContent(message: ChatMessage): ChatMessage {
@@ -127,8 +152,15 @@ function withOtherContent(message: ChatMessage): ChatMessage {
   return { role: ASSISTANT, content: first === "a" ? "b" : "a" };
 }
 
-function commonPrefix(...texts: readonly string[]): number {
-  const shortest = Math.min(...texts.map((text) => text.length));
-  for (let at = 0; at < shortest; at++) if (texts.some((text) => text[at] !== texts[0]![at])) return at;
-  return shortest;
+function commonPrefix(one: string, other: string): number {
+  let length = 0;
+  while (length < one.length && one[length] === other[length]) length++;
+  return length;
+}
+
+/** How much of the beginning of `next` is the end of `text`. */
+function overlap(text: string, next: string): number {
+  let length = Math.min(text.length, next.length);
+  while (length > 0 && !text.endsWith(next.slice(0, length))) length--;
+  return length;
 }

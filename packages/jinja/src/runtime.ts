@@ -97,7 +97,7 @@ export class ItemTracker {
   #item: number | undefined;
   #start = 0;
   #loops = 0;
-  /** The loop itself is over the items. */
+  /** The innermost loop itself is over the items. */
   #isOwnLoop = false;
 
   constructor(root: Output) {
@@ -109,10 +109,8 @@ export class ItemTracker {
     const [item, isOwnLoop] = [this.#item, this.#isOwnLoop];
     this.#loops++;
     const tag = tagOf(value);
-    if (tag !== undefined) {
-      this.#isOwnLoop = true;
-      this.#switch(tag);
-    }
+    this.#isOwnLoop = tag !== undefined;
+    if (tag !== undefined) this.#switch(tag);
     const result = work();
     this.#loops--;
     this.#isOwnLoop = isOwnLoop;
