@@ -22,8 +22,11 @@ const LIMITS = { steps: MAX_TEMPLATE_STEPS, textChars: MAX_CHAT_TEXT_LENGTH, mad
 const REASONING = ["reasoning_content", "thinking", "reasoning"];
 
 /** Errors: `failed_precondition` without a template, or with one that cannot be read. */
-export function chatTemplateOf({ chatTemplate }: { chatTemplate?: ChatTemplateSource | undefined }): ChatTemplate {
-  if (chatTemplate) return new ChatTemplate(chatTemplate);
+export function chatTemplateOf(
+  { chatTemplate }: { chatTemplate?: ChatTemplateSource | undefined },
+  now = new Date(),
+): ChatTemplate {
+  if (chatTemplate) return new ChatTemplate(chatTemplate, now);
   const advice = "use a model that has one, or add it as chat_template.jinja to the model folder";
   throw new GradpoolError("failed_precondition", `the model's tokenizer has no chat template; ${advice}`);
 }

@@ -2,7 +2,7 @@ import type { Dataset } from "./dataset.js";
 import { encodedRows } from "./encoded-rows.js";
 import { epochRows, rangeFrom, type EpochPlace } from "./epoch-rows.js";
 import { noRows } from "./micro-batches.js";
-import { columnsOf, rowLimit, type DataRecipe, type Encoder } from "./recipe.js";
+import { chatOptions, columnsOf, rowLimit, type DataRecipe, type Encoder } from "./recipe.js";
 
 /** What is counted of a data set. */
 export interface DatasetCount {
@@ -52,12 +52,7 @@ async function* countTokens(
 ): AsyncGenerator<DatasetCount> {
   let [count, tokenCount] = [0, 0];
   const rows = epochRows(dataset, { ...recipe, shuffleBuffer: 0 }, 0, startOf(dataset), signal);
-  for await (const { row, tokens } of encodedRows(
-    rows,
-    encoder,
-    { maxTokens: 0, trainOn: recipe.trainOn ?? "all" },
-    signal,
-  )) {
+  for await (const { row, tokens } of encodedRows(rows, encoder, { maxTokens: 0, ...chatOptions(recipe) }, signal)) {
     count++;
     tokenCount += tokens.length + 1;
     yield { rows: count, tokens: tokenCount, bytesRead: row.bytesRead };

@@ -1,8 +1,7 @@
 import { BorderSearch } from "./border-search.js";
 import { type ChatTemplate, chatTemplateOf } from "./chat-template.js";
-import type { TrainOn } from "./chat.js";
 import { ENCODE_AHEAD_BATCHES, ENCODE_AHEAD_BYTES, ENCODE_BATCH_BYTES, ENCODE_BATCH_ROWS } from "./limits.js";
-import type { Encoder } from "./recipe.js";
+import type { ChatOptions, Encoder } from "./recipe.js";
 import type { RowContent } from "./row-content.js";
 import { borderOf, countedAfter, countedIn, startsWith, targetText, type TargetText } from "./token-spans.js";
 
@@ -31,10 +30,10 @@ interface Batch<R> {
 export async function* encodedRows<R extends ContentRow>(
   rows: AsyncIterable<R>,
   encoder: Encoder,
-  { maxTokens, trainOn }: { maxTokens: number; trainOn: TrainOn },
+  { maxTokens, ...chats }: ChatOptions & { maxTokens: number },
   signal: AbortSignal,
 ): AsyncGenerator<EncodedRow<R>> {
-  const batches = batched(rows, encoder, trainOn);
+  const batches = batched(rows, encoder, chats);
   const underWay: (Batch<R> & { tokens: Promise<EncodedText[]> })[] = [];
   let bytesUnderWay = 0;
   let exhausted = false;
@@ -150,12 +149,12 @@ async function countedInSpans(
 async function* batched<R extends ContentRow>(
   rows: AsyncIterable<R>,
   encoder: Encoder,
-  trainOn: TrainOn,
+  { trainOn, now }: ChatOptions,
 ): AsyncGenerator<Batch<R>> {
   let batch: Batch<R> = { rows: [], bytes: 0 };
   let template: ChatTemplate | undefined;
   for await (const row of rows) {
-    if ("messages" in row.content) template ??= chatTemplateOf(encoder);
+    if ("messages" in row.content) template ??= chatTemplateOf(encoder, now);
     const text = targetText(row.content, template, trainOn);
     const bytes = Math.max(row.bytes, text.text.length);
     const full = batch.rows.length === ENCODE_BATCH_ROWS || batch.bytes + bytes > ENCODE_BATCH_BYTES;

@@ -10,6 +10,8 @@ export type DataRecipe = Checked<
     | "promptColumn"
     | "completionColumn"
     | "messagesColumn"
+    | "trainOn"
+    | "chatDate"
     | "maxLength"
     | "batchSize"
     | "appendEos"
@@ -19,8 +21,6 @@ export type DataRecipe = Checked<
     | "maxSamples"
   >
 > & {
-  /** Which of the assistant's turns count in a chat; unset: all. */
-  trainOn?: TrainOn;
   /** Use at most this many rows of an epoch, counted before packing; 0: all. */
   maxRows: number;
 };
@@ -50,6 +50,17 @@ export interface EncodeOptions {
 /** How many rows of an epoch are used. */
 export function rowLimit(recipe: DataRecipe): number {
   return Math.min(recipe.maxRows || Infinity, recipe.maxSamples || Infinity);
+}
+
+/** How a recipe has chats rendered. */
+export interface ChatOptions {
+  trainOn: TrainOn;
+  /** What templates print as today. */
+  now: Date;
+}
+
+export function chatOptions({ trainOn, chatDate }: DataRecipe): ChatOptions {
+  return { trainOn: trainOn === "last" ? "last" : "all", now: chatDate ? new Date(`${chatDate}T12:00`) : new Date() };
 }
 
 /** The columns that a recipe asks for. */

@@ -1,6 +1,6 @@
 import { encodedRows } from "./encoded-rows.js";
 import type { EpochPlace, EpochRow } from "./epoch-rows.js";
-import { columnsOf, type DataRecipe, type Encoder } from "./recipe.js";
+import { chatOptions, columnsOf, type DataRecipe, type Encoder } from "./recipe.js";
 
 /** Where an epoch stands between two sequences. */
 export interface SequencePlace extends EpochPlace {
@@ -27,7 +27,7 @@ export async function* cutSequences(
   for await (const { row, tokens, counted } of encodedRows(
     rows,
     encoder,
-    { maxTokens: recipe.maxLength, trainOn: recipe.trainOn ?? "all" },
+    { maxTokens: recipe.maxLength, ...chatOptions(recipe) },
     signal,
   )) {
     const whole = appendEos ? withEos(tokens, encoder.eosId) : tokens;
@@ -63,7 +63,7 @@ export async function* packedSequences(
   for await (const { row, tokens, counted } of encodedRows(
     rows,
     encoder,
-    { maxTokens: 0, trainOn: recipe.trainOn ?? "all" },
+    { maxTokens: 0, ...chatOptions(recipe) },
     signal,
   )) {
     const whole = withEos(tokens, encoder.eosId);

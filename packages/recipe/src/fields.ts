@@ -19,6 +19,9 @@ export const LR_SCHEDULERS = [
   "inverse_sqrt",
 ] as const;
 
+/** Which of the assistant's turns count in the loss of a chat. */
+export const TRAIN_ON = ["all", "last"] as const;
+
 /** What the base's weights may be while they train an adapter. */
 export const DTYPES = ["float32", "float16"] as const;
 
@@ -93,6 +96,11 @@ export const ROWS: Rows = {
   prompt_column: text("", "data", "with completion_column: train on prompt + completion"),
   completion_column: text("", "data", "column of the text that counts in the loss, after the prompt"),
   messages_column: text("", "data", "column of chats; the assistant's turns count in the loss"),
+  train_on: text("all", "data", "which of the assistant's turns count: all, or last", {
+    words: TRAIN_ON,
+    unset: "all",
+  }),
+  chat_date: text("", "data", "the day a chat template prints as today, as 2026-01-31; empty: the day it is"),
   dataset_weights: numbers([], POSITIVE, "data", "mix the sources: one weight each, such as 0.7,0.3", {
     familiar: ["probabilities"],
   }),

@@ -16,11 +16,13 @@ export function checkRules(recipe: Recipe): void {
   must(least === 0 || patience > 0, "early_stopping_threshold", least, "left out without early_stopping_patience");
 }
 
-function checkColumns({ promptColumn, completionColumn, messagesColumn }: Recipe): void {
+function checkColumns({ promptColumn, completionColumn, messagesColumn, chatDate }: Recipe): void {
   const together = "given together with prompt_column, or not at all";
   must((promptColumn === "") === (completionColumn === ""), "completion_column", `"${completionColumn}"`, together);
   const alone = messagesColumn === "" || promptColumn === "";
   must(alone, "messages_column", `"${messagesColumn}"`, "unset with prompt_column");
+  const isDay = chatDate === "" || (/^\d{4}-\d\d-\d\d$/.test(chatDate) && !Number.isNaN(Date.parse(chatDate)));
+  must(isDay, "chat_date", `"${chatDate}"`, "a day such as 2026-01-31");
 }
 
 function checkSchedule(recipe: Recipe): void {

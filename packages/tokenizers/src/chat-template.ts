@@ -7,33 +7,46 @@ export const CHAT_TEMPLATE_FILE = "chat_template.jinja";
 export interface ChatTemplateSource {
   /** Jinja. */
   template: string;
+  /** For chats with tools, where another is named for them. */
+  toolTemplate?: string | undefined;
   /** Texts of the special tokens that it may name, by role. */
   specialTokens: Record<string, string>;
 }
 
 /**
- * chat_template.jinja, else tokenizer_config.json's chat_template: a text, or a list of named ones, of which
- * "default" is taken. Errors: `data_loss` for one of another form.
+ * chat_template.jinja, else tokenizer_config.json's chat_template: a text, or named ones, of which "default" is taken, and
+ * "tool_use" for chats with tools, as by transformers' get_chat_template. Errors: `data_loss` for one of another form.
  */
 export function readChatTemplate(
   files: ReadonlyMap<string, Uint8Array>,
   config: FolderConfig,
 ): ChatTemplateSource | undefined {
   const file = files.get(CHAT_TEMPLATE_FILE);
-  const template = file ? Buffer.from(file).toString("utf8") : configured(config.tokenizer["chat_template"]);
+  const named = file ? { default: Buffer.from(file).toString("utf8") } : configured(config.tokenizer["chat_template"]);
+  const template = named["default"];
   if (template === undefined) return undefined;
-  const tokens = SPECIAL_ROLES.map((role) => [role, configuredToken(config, role)] as const);
-  return {
-    template,
-    specialTokens: Object.fromEntries(tokens.filter((entry) => entry[1] !== undefined)) as Record<string, string>,
-  };
+  const toolTemplate = named["tool_use"];
+  return { template, ...(toolTemplate !== undefined && { toolTemplate }), specialTokens: specialTokens(config) };
 }
 
-function configured(value: unknown): string | undefined {
-  if (value === undefined || value === null || typeof value === "string") return value ?? undefined;
-  if (!Array.isArray(value))
-    throw damaged("tokenizer_config.json", "has a chat_template that is neither text nor list");
-  const named = value as { name?: unknown; template?: unknown }[];
-  const found = named.find((entry) => entry?.name === "default")?.template;
-  return typeof found === "string" ? found : undefined;
+/** As transformers' special_tokens_map: the roles, and a model's own, such as image_token. */
+function specialTokens(config: FolderConfig): Record<string, string> {
+  const extra = config.settings["extra_special_tokens"];
+  const own = typeof extra === "object" && extra !== null && !Array.isArray(extra) ? Object.entries(extra) : [];
+  const texts = own.filter((entry): entry is [string, string] => typeof entry[1] === "string");
+  const roles = SPECIAL_ROLES.map((role) => [role, configuredToken(config, role)] as const);
+  return Object.fromEntries([...roles.filter(([, token]) => token !== undefined), ...texts]) as Record<string, string>;
+}
+
+/** Templates by name. */
+function configured(value: unknown): Partial<Record<string, string>> {
+  if (value === undefined || value === null) return {};
+  if (typeof value === "string") return { default: value };
+  if (typeof value !== "object") {
+    throw damaged("tokenizer_config.json", "has a chat_template that is neither text nor list nor object");
+  }
+  const entries = Array.isArray(value)
+    ? (value as { name?: unknown; template?: unknown }[]).map((entry) => [entry?.name, entry?.template] as const)
+    : Object.entries(value);
+  return Object.fromEntries(entries.filter(([, template]) => typeof template === "string")) as Record<string, string>;
 }

@@ -247,7 +247,18 @@ suite("chat templates", () => {
         { name: "default", template: "named" },
       ];
       await edit(dir, "tokenizer_config.json", (config) => Object.assign(config, { chat_template: named }));
-      assert.equal((await loaded(dir)).chatTemplate?.template, "named");
+      assert.deepEqual((await loaded(dir)).chatTemplate, { template: "named", toolTemplate: "tools", specialTokens });
+      const byName = { default: "of an object", tool_use: "tools" };
+      const extra = { image_token: "<image>" };
+      await edit(dir, "tokenizer_config.json", (config) =>
+        Object.assign(config, { chat_template: byName, extra_special_tokens: extra }),
+      );
+      assert.deepEqual((await loaded(dir)).chatTemplate, {
+        template: "of an object",
+        toolTemplate: "tools",
+        specialTokens: { ...specialTokens, ...extra },
+      });
+      await edit(dir, "tokenizer_config.json", (config) => delete config["extra_special_tokens"]);
       await writeFile(join(dir, "chat_template.jinja"), "own file");
       const own = await loaded(dir);
       assert.deepEqual(own.chatTemplate, { template: "own file", specialTokens });

@@ -63,12 +63,15 @@ export interface Recipe {
   keepLastNCheckpoints: number;
   /** Try the recipe: at most 500 rows, at most 200 steps. */
   dryRun: boolean;
-  /** With completion_column: train on prompt + completion, counting only the completion in the loss. Empty: unset. */
+  /**
+   * With completion_column: train on prompt + completion, counting only the completion in the loss. Both are texts, or lists of
+   * messages, which go through the tokenizer's chat template. Empty: unset.
+   */
   promptColumn: string;
   completionColumn: string;
   /**
-   * Column of chats (lists of role and content), which go through the tokenizer's chat template; only the
-   * assistant's turns count in the loss. Empty: unset.
+   * Column of chats (lists of messages), which go through the tokenizer's chat template, with the row's tools, documents and
+   * chat_template_kwargs; only the assistant's turns count in the loss. Empty: unset.
    */
   messagesColumn: string;
   /** One weight for each of the data set's sources, whose rows are then mixed. Empty: one after the other. */
@@ -110,6 +113,10 @@ export interface Recipe {
    * adapter and the optimizer are float32. Devices that compute in float16 then get a scaled loss.
    */
   dtype: string;
+  /** Which of the assistant's turns count in the loss of a chat: "all" (or empty), or "last". */
+  trainOn: string;
+  /** The day that a chat template prints as today (strftime_now), as YYYY-MM-DD; empty: the day on which the rows are read. */
+  chatDate: string;
 }
 
 /** The LoRA adapter (Hu et al. 2021), in PEFT's terms. */
@@ -193,6 +200,8 @@ function createBaseRecipe(): Recipe {
     earlyStoppingPatience: 0,
     earlyStoppingThreshold: 0,
     dtype: "",
+    trainOn: "",
+    chatDate: "",
   };
 }
 
@@ -324,6 +333,12 @@ export const Recipe: MessageFns<Recipe> = {
     }
     if (message.dtype !== "") {
       writer.uint32(482).string(message.dtype);
+    }
+    if (message.trainOn !== "") {
+      writer.uint32(490).string(message.trainOn);
+    }
+    if (message.chatDate !== "") {
+      writer.uint32(498).string(message.chatDate);
     }
     return writer;
   },
@@ -679,6 +694,22 @@ export const Recipe: MessageFns<Recipe> = {
             message.dtype = reader.string();
             continue;
           }
+          case 61: {
+            if (tag !== 490) {
+              break;
+            }
+
+            message.trainOn = reader.string();
+            continue;
+          }
+          case 62: {
+            if (tag !== 498) {
+              break;
+            }
+
+            message.chatDate = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -874,6 +905,16 @@ export const Recipe: MessageFns<Recipe> = {
         ? globalThis.Number(object.early_stopping_threshold)
         : 0,
       dtype: isSet(object.dtype) ? globalThis.String(object.dtype) : "",
+      trainOn: isSet(object.trainOn)
+        ? globalThis.String(object.trainOn)
+        : isSet(object.train_on)
+        ? globalThis.String(object.train_on)
+        : "",
+      chatDate: isSet(object.chatDate)
+        ? globalThis.String(object.chatDate)
+        : isSet(object.chat_date)
+        ? globalThis.String(object.chat_date)
+        : "",
     };
   },
 
@@ -1002,6 +1043,12 @@ export const Recipe: MessageFns<Recipe> = {
     if (message.dtype !== "") {
       obj.dtype = message.dtype;
     }
+    if (message.trainOn !== "") {
+      obj.trainOn = message.trainOn;
+    }
+    if (message.chatDate !== "") {
+      obj.chatDate = message.chatDate;
+    }
     return obj;
   },
 
@@ -1053,6 +1100,8 @@ export const Recipe: MessageFns<Recipe> = {
     message.earlyStoppingPatience = object.earlyStoppingPatience ?? 0;
     message.earlyStoppingThreshold = object.earlyStoppingThreshold ?? 0;
     message.dtype = object.dtype ?? "";
+    message.trainOn = object.trainOn ?? "";
+    message.chatDate = object.chatDate ?? "";
     return message;
   },
 };

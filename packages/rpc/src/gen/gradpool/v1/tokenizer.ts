@@ -62,6 +62,8 @@ export interface ChatTemplate {
   template: string;
   /** Texts of the special tokens that it may name, by role: "bos_token", "eos_token" and so on. */
   specialTokens: { [key: string]: string };
+  /** Jinja for chats with tools, where the tokenizer names another for them ("tool_use"). */
+  toolTemplate?: string | undefined;
 }
 
 export interface ChatTemplate_SpecialTokensEntry {
@@ -481,7 +483,7 @@ export const TokenizerInfo: MessageFns<TokenizerInfo> = {
 };
 
 function createBaseChatTemplate(): ChatTemplate {
-  return { template: "", specialTokens: {} };
+  return { template: "", specialTokens: {}, toolTemplate: undefined };
 }
 
 export const ChatTemplate: MessageFns<ChatTemplate> = {
@@ -492,6 +494,9 @@ export const ChatTemplate: MessageFns<ChatTemplate> = {
     globalThis.Object.entries(message.specialTokens).forEach(([key, value]: [string, string]) => {
       ChatTemplate_SpecialTokensEntry.encode({ key: key as any, value }, writer.uint32(18).fork()).join();
     });
+    if (message.toolTemplate !== undefined) {
+      writer.uint32(26).string(message.toolTemplate);
+    }
     return writer;
   },
 
@@ -525,6 +530,14 @@ export const ChatTemplate: MessageFns<ChatTemplate> = {
             if (entry2.value !== undefined) {
               message.specialTokens[entry2.key] = entry2.value;
             }
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.toolTemplate = reader.string();
             continue;
           }
         }
@@ -569,6 +582,11 @@ export const ChatTemplate: MessageFns<ChatTemplate> = {
           {},
         )
         : {},
+      toolTemplate: isSet(object.toolTemplate)
+        ? globalThis.String(object.toolTemplate)
+        : isSet(object.tool_template)
+        ? globalThis.String(object.tool_template)
+        : undefined,
     };
   },
 
@@ -585,6 +603,9 @@ export const ChatTemplate: MessageFns<ChatTemplate> = {
           obj.specialTokens[k] = v;
         });
       }
+    }
+    if (message.toolTemplate !== undefined) {
+      obj.toolTemplate = message.toolTemplate;
     }
     return obj;
   },
@@ -604,6 +625,7 @@ export const ChatTemplate: MessageFns<ChatTemplate> = {
       },
       {},
     );
+    message.toolTemplate = object.toolTemplate ?? undefined;
     return message;
   },
 };
