@@ -9,6 +9,7 @@ import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { GradpoolError } from "@gradpool/errors";
 import { chatOptionsOf, ChatTemplate, messagesOf, type Chat } from "../src/index.js";
+import { HfEncoder, streamOf, withFolder } from "./helpers.js";
 
 const FIXTURES = fileURLToPath(new URL("../../test/fixtures/", import.meta.url));
 
@@ -22,7 +23,16 @@ interface Fixture {
     kwargs?: Record<string, unknown>;
     add_generation_prompt?: boolean;
   }[];
-  cases: { template: string; chat: number; text?: string; error?: true; spans?: [number, number][] }[];
+  cases: {
+    template: string;
+    chat: number;
+    text?: string;
+    error?: true;
+    spans?: [number, number][];
+    tokenizer?: string;
+    ids?: number[];
+    mask?: number[];
+  }[];
 }
 
 const fixture = JSON.parse(await readFile(join(FIXTURES, "chat-templates.json"), "utf8")) as Fixture;
@@ -75,3 +85,24 @@ function merged(spans: readonly { start: number; end: number }[]): { start: numb
   }
   return all;
 }
+
+describe("ids and masks of whole rows", () => {
+  const masked = fixture.cases.filter(
+    ({ chat, mask }) => mask?.includes(1) && !fixture.chats[chat]!.add_generation_prompt,
+  );
+  assert.ok(masked.length >= 15);
+  for (const { template, chat, tokenizer, ids, mask } of masked) {
+    it(`are as by TRL's training template (${template}, ${chat})`, async () => {
+      const encoder = new HfEncoder(tokenizer!, fixture.templates[template]!, fixture.special);
+      const { kwargs, add_generation_prompt: _, ...row } = fixture.chats[chat]!;
+      const line = `${JSON.stringify({ ...row, chat_template_kwargs: kwargs })}\n`;
+      await withFolder({ "d.jsonl": line }, async (folder) => {
+        const recipe = { messagesColumn: "messages", maxLength: 4000, batchSize: 1 };
+        const [microBatch] = await streamOf([folder], recipe, {}, encoder);
+        const length = microBatch!.lengths[0]!;
+        assert.deepEqual(Array.from(microBatch!.ids.subarray(0, length)), ids);
+        assert.deepEqual(Array.from(microBatch!.targetMask.subarray(0, length)), mask);
+      });
+    });
+  }
+});

@@ -1,11 +1,14 @@
 import { mkdtemp, mkdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { checkedRecipe, defaultRecipe } from "@gradpool/recipe";
+import { Tokenizer } from "tokenizers";
 import {
   Dataset,
   microBatches,
   type DataRecipe,
+  type EncodeOptions,
   type Encoder,
   type MicroBatch,
   type StreamOptions,
@@ -28,6 +31,27 @@ export class ByteEncoder implements Encoder {
 }
 
 export const RECIPE: DataRecipe = { ...checkedRecipe({ ...defaultRecipe(), maxLength: 8, seed: 7 }), maxRows: 0 };
+
+const TOKENIZERS = fileURLToPath(new URL("../../../tokenizers/test/fixtures/", import.meta.url));
+
+/** The tokenizers library with a folder of fixtures, and a chat template. */
+export class HfEncoder implements Encoder {
+  readonly eosId = EOS;
+  readonly padId = 0;
+  readonly chatTemplate: { template: string; specialTokens: Record<string, string> };
+  readonly #tokenizer: Tokenizer;
+
+  constructor(tokenizer: string, template: string, specialTokens: Record<string, string>) {
+    this.chatTemplate = { template, specialTokens };
+    this.#tokenizer = Tokenizer.fromFile(join(TOKENIZERS, tokenizer, "tokenizer.json"));
+  }
+
+  async encode(texts: readonly string[], maxTokens: number, _signal: AbortSignal, options: EncodeOptions) {
+    const encodings = await this.#tokenizer.encodeBatch([...texts], { addSpecialTokens: options.specialTokens });
+    const limit = maxTokens === 0 ? Infinity : maxTokens;
+    return encodings.map((encoding) => Int32Array.from(encoding.getIds().slice(0, limit)));
+  }
+}
 
 export const neverAborted = new AbortController().signal;
 

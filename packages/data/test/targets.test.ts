@@ -7,12 +7,10 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
-import { Tokenizer } from "tokenizers";
-import { ChatTemplate, type ChatMessage, type EncodeOptions, type Encoder, type MicroBatch } from "../src/index.js";
-import { ByteEncoder, EOS, streamOf, withFolder } from "./helpers.js";
+import { ChatTemplate, type ChatMessage, type MicroBatch } from "../src/index.js";
+import { ByteEncoder, EOS, HfEncoder, streamOf, withFolder } from "./helpers.js";
 
 const FIXTURES = fileURLToPath(new URL("../../test/fixtures/", import.meta.url));
-const TOKENIZERS = fileURLToPath(new URL("../../../tokenizers/test/fixtures/", import.meta.url));
 const NO_TOKENS = { specialTokens: {} };
 
 interface ChatCase {
@@ -27,23 +25,8 @@ interface ChatCase {
 
 const cases = JSON.parse(await readFile(join(FIXTURES, "chats.json"), "utf8")) as ChatCase[];
 
-class HfEncoder implements Encoder {
-  readonly eosId = EOS;
-  readonly padId = 0;
-  readonly chatTemplate: { template: string; specialTokens: Record<string, string> };
-  readonly #tokenizer: Tokenizer;
-
-  constructor({ tokenizer, template, specialTokens }: ChatCase) {
-    this.chatTemplate = { template, specialTokens };
-    this.#tokenizer = Tokenizer.fromFile(join(TOKENIZERS, tokenizer, "tokenizer.json"));
-  }
-
-  async encode(texts: readonly string[], maxTokens: number, _signal: AbortSignal, options: EncodeOptions) {
-    const encodings = await this.#tokenizer.encodeBatch([...texts], { addSpecialTokens: options.specialTokens });
-    const limit = maxTokens === 0 ? Infinity : maxTokens;
-    return encodings.map((encoding) => Int32Array.from(encoding.getIds().slice(0, limit)));
-  }
-}
+const hfEncoder = ({ tokenizer, template, specialTokens }: ChatCase) =>
+  new HfEncoder(tokenizer, template, specialTokens);
 
 /** ByteEncoder with a chat template. */
 class TemplateEncoder extends ByteEncoder {
@@ -78,7 +61,7 @@ describe("chats", () => {
       assert.equal(new ChatTemplate(chat).render({ messages: chat.messages }).text, chat.text);
       await withFolder({ "d.jsonl": jsonLines([{ messages: chat.messages }]) }, async (folder) => {
         const recipe = { messagesColumn: "messages", maxLength: 1000, batchSize: 1 };
-        const [microBatch] = await streamOf([folder], recipe, {}, new HfEncoder(chat));
+        const [microBatch] = await streamOf([folder], recipe, {}, hfEncoder(chat));
         const expected = chat.ids.map((id, at) => [id, at === 0 ? 0 : chat.mask[at]!]);
         assert.deepEqual(maskedRows(microBatch!)[0], expected);
         assert.equal(
@@ -87,7 +70,7 @@ describe("chats", () => {
         );
         // Cut in the middle, the same ids and mask are left.
         const maxLength = Math.ceil(chat.ids.length / 2);
-        const [cut] = await streamOf([folder], { ...recipe, maxLength }, {}, new HfEncoder(chat));
+        const [cut] = await streamOf([folder], { ...recipe, maxLength }, {}, hfEncoder(chat));
         assert.deepEqual(maskedRows(cut!)[0], expected.slice(0, maxLength));
       });
     });
