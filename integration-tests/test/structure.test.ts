@@ -222,6 +222,17 @@ test("pure packages know neither files, processes nor networks", () => {
   assertNone(linesMatching(inPure, IMPURE), "take clock, randomness and transport as arguments");
 });
 
+test("servers are started, and clients of services made, in one place each", () => {
+  const inServices = files.filter(
+    (file) => /^(services|packages)\/[^/]+\/src\//.test(file) && !file.startsWith("packages/rpc/"),
+  );
+  const places = ["packages/service-kit/src/serve.ts", "services/cli/src/connect.ts"];
+  const found = linesMatching(inServices, /\b(startServer|createClient)\(/).filter(
+    (line) => !places.some((place) => line.startsWith(`${place}:`)),
+  );
+  assertNone(found, "use serve() and its connect, or the command line's, so that what surrounds every call is there");
+});
+
 test("files are named in kebab-case", () => {
   const wrong = files.filter((file) => /\.(ts|mjs|js)$/.test(file) && !/(^|\/)[a-z0-9]+([-.][a-z0-9]+)*$/.test(file));
   assertNone(

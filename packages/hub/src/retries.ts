@@ -1,17 +1,17 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { GradpoolError } from "@gradpool/errors";
+import { Backoff } from "@gradpool/service-kit";
 import { TransientFailure } from "./hub-errors.js";
 import { ATTEMPTS, LONGEST_BACKOFF_MS, LONGEST_RETRY_AFTER_MS, PROGRESS_BYTES } from "./limits.js";
 
 /** Decides after each failure whether to try again, and waits before. */
 export class Retries {
-  readonly #backoffMs: number;
+  readonly #backoff: Backoff;
   readonly #signal: AbortSignal;
   #failures = 0;
   #bytes = 0;
 
   constructor(backoffMs: number, signal: AbortSignal) {
-    this.#backoffMs = backoffMs;
+    this.#backoff = new Backoff({ firstMs: backoffMs, longestMs: LONGEST_BACKOFF_MS });
     this.#signal = signal;
   }
 
@@ -24,8 +24,12 @@ export class Retries {
   async after(reason: unknown): Promise<void> {
     this.#signal.throwIfAborted();
     if (!(reason instanceof TransientFailure)) throw reason;
-    this.#failures = this.#bytes >= PROGRESS_BYTES ? 1 : this.#failures + 1;
+    if (this.#bytes >= PROGRESS_BYTES) {
+      this.#failures = 0;
+      this.#backoff.reset();
+    }
     this.#bytes = 0;
+    this.#failures++;
     if (this.#failures >= ATTEMPTS) throw reason.outcome;
     const { retryAfterMs } = reason;
     if (retryAfterMs !== undefined && retryAfterMs > LONGEST_RETRY_AFTER_MS) {
@@ -33,9 +37,6 @@ export class Retries {
       const seconds = Math.ceil(retryAfterMs / 1000);
       throw new GradpoolError(code, `${message} (it asks for a pause of ${seconds} s)`, { cause: reason.outcome });
     }
-    const backoffMs = Math.min(LONGEST_BACKOFF_MS, this.#backoffMs * 2 ** (this.#failures - 1));
-    // Spread, so that many clients do not come back at the same moment.
-    const waitMs = Math.max(retryAfterMs ?? 0, backoffMs * (0.5 + Math.random() / 2));
-    await sleep(waitMs, undefined, { signal: this.#signal });
+    await this.#backoff.pause(this.#signal, retryAfterMs);
   }
 }

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import {
   Client as GrpcClient,
   credentials,
@@ -50,8 +51,12 @@ export function createClient<S extends Definition>(
   return calls as unknown as Client<S>;
 }
 
+/** Of calls that nobody cancels. */
+const NEVER = new AbortController().signal;
+setMaxListeners(0, NEVER);
+
 function callOf({ path, requestStream, responseStream }: AnyMethod, input: unknown, options: CallOptions): Call {
-  const { signal = new AbortController().signal, metadata = new Metadata(), timeoutMs } = options;
+  const { signal = NEVER, metadata = new Metadata(), timeoutMs } = options;
   return {
     path,
     requestStream,
@@ -77,18 +82,18 @@ function transport(grpc: GrpcClient, method: AnyMethod): Next {
   return async function* (call) {
     const options = grpcOptions(call);
     yield await new Promise((resolve, reject) => {
-      const done = new AbortController();
       const settle = (error: ServiceError | null, response: unknown) => {
-        done.abort();
+        done?.abort();
         stop();
         if (error) reject(error);
         else resolve(response);
       };
+      const done = method.requestStream ? new AbortController() : undefined;
       const sent = method.requestStream
         ? grpc.makeClientStreamRequest(path, serialize, deserialize, call.metadata, options, settle)
         : grpc.makeUnaryRequest(path, serialize, deserialize, call.input, call.metadata, options, settle);
       const stop = cancelOn(call.signal, sent);
-      if (!method.requestStream) return;
+      if (!done) return;
       sendAll(sent as unknown as WritableCall, call, done.signal).catch((error: unknown) => {
         sent.cancel();
         reject(error as Error);
@@ -131,6 +136,7 @@ async function* responsesOf(call: Call, begin: () => ReadableCall): AsyncGenerat
 
 /** Cancels the call when `signal` aborts; the returned function ends the connection between the two. */
 function cancelOn(signal: AbortSignal, call: Cancellable): () => void {
+  if (signal === NEVER) return () => {};
   const cancel = () => call.cancel();
   if (signal.aborted) cancel();
   signal.addEventListener("abort", cancel, { once: true });

@@ -41,3 +41,49 @@ export async function onlyResponse(responses: AsyncIterable<unknown>): Promise<u
   if (!found) throw new Error("a call ended without its response");
   return found.response;
 }
+
+/**
+ * The responses that `begin` gives, as they are; `onEnd` hears once how the call ended, also when its reader leaves,
+ * and gives the error to throw in place of a failure's. Does what `try { yield* … } finally` does in a generator, at a
+ * fraction of the cost for each message.
+ */
+export function watchEnd(
+  begin: () => AsyncIterable<unknown>,
+  onEnd: (failure?: { error: unknown }) => unknown,
+): AsyncIterableIterator<unknown> {
+  let responses: AsyncIterator<unknown> | undefined;
+  let isOver = false;
+  const end = (failure?: { error: unknown }): unknown => {
+    if (isOver) return failure?.error;
+    isOver = true;
+    return onEnd(failure);
+  };
+  const passed = (result: IteratorResult<unknown>) => {
+    if (result.done) end();
+    return result;
+  };
+  const failed = (error: unknown): never => {
+    throw end({ error });
+  };
+  return {
+    next() {
+      try {
+        responses ??= begin()[Symbol.asyncIterator]();
+      } catch (error) {
+        return Promise.reject(end({ error }) as Error);
+      }
+      return responses.next().then(passed, failed);
+    },
+    async return() {
+      try {
+        await responses?.return?.();
+      } finally {
+        end();
+      }
+      return { done: true, value: undefined };
+    },
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+  };
+}

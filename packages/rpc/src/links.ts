@@ -1,7 +1,7 @@
 /** Interceptors that servers and clients choose: metrics, deadlines, retries, and the end of a service. */
 import { setMaxListeners } from "node:events";
 import { GradpoolError } from "@gradpool/errors";
-import { isOfGrpc, type Call, type Interceptor, type Next } from "./interceptor.js";
+import { isOfGrpc, watchEnd, type Call, type Interceptor, type Next } from "./interceptor.js";
 
 /** A call that a server answered. */
 export interface AnsweredCall {
@@ -14,21 +14,18 @@ export interface AnsweredCall {
 
 /** Reports each call that ended to `observe`, also those that the client ended; health checks and reflection aside. */
 export function observed(observe: (call: AnsweredCall) => void): Interceptor {
-  return (next) => (call) => (isOfGrpc(call) ? next(call) : observedCall(observe, next, call));
-}
-
-async function* observedCall(observe: (call: AnsweredCall) => void, next: Next, call: Call): AsyncGenerator<unknown> {
-  const startedAt = performance.now();
-  let code = "ok";
-  try {
-    yield* next(call);
-  } catch (error) {
-    ({ code } = GradpoolError.from(error));
-    throw error;
-  } finally {
-    if (call.signal.aborted) code = "cancelled";
-    observe({ method: call.path, code, seconds: (performance.now() - startedAt) / 1000 });
-  }
+  return (next) => (call) => {
+    if (isOfGrpc(call)) return next(call);
+    const startedAt = performance.now();
+    return watchEnd(
+      () => next(call),
+      (failure) => {
+        const code = call.signal.aborted ? "cancelled" : failure ? GradpoolError.from(failure.error).code : "ok";
+        observe({ method: call.path, code, seconds: (performance.now() - startedAt) / 1000 });
+        return failure?.error;
+      },
+    );
+  };
 }
 
 /** A time limit for calls with one response that say none themselves. Streams may last as long as a run. */

@@ -1,6 +1,6 @@
 import { Metadata, status, type ServiceError } from "@grpc/grpc-js";
 import { GradpoolError, type ErrorCode } from "@gradpool/errors";
-import type { Interceptor } from "./interceptor.js";
+import { watchEnd, type Interceptor } from "./interceptor.js";
 
 const STATUS_OF: Record<ErrorCode, status> = {
   invalid_argument: status.INVALID_ARGUMENT,
@@ -26,25 +26,19 @@ const CUT = " […]";
 
 /** Ends every failed call of a server with a gRPC status. `onInternal` hears of what is the server's own fault. */
 export function errorsToStatus(onInternal: (error: unknown, method: string) => void): Interceptor {
-  return (next) =>
-    async function* (call) {
-      try {
-        yield* next(call);
-      } catch (reason) {
-        throw toStatus(reason, (error) => onInternal(error, call.path));
-      }
-    };
+  return (next) => (call) =>
+    watchEnd(
+      () => next(call),
+      (failure) => failure && toStatus(failure.error, (error) => onInternal(error, call.path)),
+    );
 }
 
 /** Ends every failed call of a client with a GradpoolError. */
-export const statusToErrors: Interceptor = (next) =>
-  async function* (call) {
-    try {
-      yield* next(call);
-    } catch (reason) {
-      throw fromStatus(reason);
-    }
-  };
+export const statusToErrors: Interceptor = (next) => (call) =>
+  watchEnd(
+    () => next(call),
+    (failure) => failure && fromStatus(failure.error),
+  );
 
 /** Unexpected errors are reported to `onInternal` and reach the client without their inner text. */
 function toStatus(reason: unknown, onInternal: (error: unknown) => void): Error {

@@ -1,14 +1,13 @@
-import { setTimeout as wait } from "node:timers/promises";
 import type { ChatTemplateSource, EncodeOptions, Encoder } from "@gradpool/data";
 import { GradpoolError } from "@gradpool/errors";
 import type { Client, EncodeResponse, TokenizerInfo, TokenizerRef, TokenizerServiceService } from "@gradpool/rpc";
+import { Backoff } from "@gradpool/service-kit";
 import { within } from "@gradpool/tracing";
 import { EncodeRequests } from "./encode-requests.js";
 
 /** How long the tokenizer service may be away before a stream fails. */
 const RETRY_MS = 30_000;
-const FIRST_BACKOFF_MS = 50;
-const MAX_BACKOFF_MS = 1_000;
+const PAUSES = { firstMs: 50, longestMs: 1_000 };
 
 /** Encode calls of a stream that its trace shows, the first ones: a stream of a week has millions. */
 const TRACED_CALLS = 4;
@@ -121,8 +120,9 @@ function join(parts: Int32Array[], maxTokens: number): Int32Array {
 
 /** Calls until it succeeds, while the service is away; other errors pass at once. */
 async function retrying<T>(call: () => Promise<T>, retryMs: number, signal: AbortSignal): Promise<T> {
-  const start = performance.now();
-  for (let backoffMs = FIRST_BACKOFF_MS; ; backoffMs = Math.min(2 * backoffMs, MAX_BACKOFF_MS)) {
+  const giveUpAt = performance.now() + retryMs;
+  const backoff = new Backoff(PAUSES);
+  for (;;) {
     try {
       return await call();
     } catch (reason) {
@@ -130,11 +130,11 @@ async function retrying<T>(call: () => Promise<T>, retryMs: number, signal: Abor
       signal.throwIfAborted();
       // A service that is shutting down cancels its calls.
       if (error.code !== "unavailable" && error.code !== "cancelled") throw error;
-      if (performance.now() - start + backoffMs > retryMs) {
+      if (performance.now() >= giveUpAt) {
         const message = `the tokenizer service cannot be reached (${error.message}); start it, then resume`;
         throw new GradpoolError("unavailable", message, { cause: error });
       }
     }
-    await wait(backoffMs, undefined, { signal });
+    await backoff.pause(signal);
   }
 }

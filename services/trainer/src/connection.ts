@@ -1,9 +1,7 @@
-import { setTimeout as after } from "node:timers/promises";
 import { GradpoolError } from "@gradpool/errors";
-import type { Logger } from "@gradpool/service-kit";
+import { Backoff, type Logger } from "@gradpool/service-kit";
 
-const FIRST_RETRY_MS = 100;
-const LAST_RETRY_MS = 2_000;
+const PAUSES = { firstMs: 100, longestMs: 2_000 };
 
 export interface ConnectionOptions {
   /** "host:port" of the coordinator, for messages. */
@@ -19,13 +17,13 @@ export interface ConnectionOptions {
 /** Converses with the coordinator again and again, however long it is away, until `stopping`. */
 export async function keepConnected(options: ConnectionOptions): Promise<void> {
   const { address, log, converse, onChange, stopping } = options;
-  let retryMs = FIRST_RETRY_MS;
+  const backoff = new Backoff(PAUSES);
   // One line an outage, unless its reason changes.
   let logged: string | undefined;
   const onWelcome = () => {
     onChange(true);
     log.info({ coordinator: address }, "connected to the coordinator");
-    retryMs = FIRST_RETRY_MS;
+    backoff.reset();
     logged = undefined;
   };
   while (!stopping.aborted) {
@@ -42,7 +40,6 @@ export async function keepConnected(options: ConnectionOptions): Promise<void> {
       );
     }
     logged = reason;
-    await after(retryMs, undefined, { signal: stopping }).catch(() => {});
-    retryMs = Math.min(2 * retryMs, LAST_RETRY_MS);
+    await backoff.pause(stopping).catch(() => {});
   }
 }

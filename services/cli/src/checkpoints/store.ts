@@ -3,8 +3,9 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
-import { CheckpointStoreServiceService, createClient, type Client } from "@gradpool/rpc";
+import { CheckpointStoreServiceService, type Client } from "@gradpool/rpc";
 import type { CommandContext } from "../command-context.js";
+import { connect } from "../connect.js";
 import { entryPoint } from "../local-stack/entry-points.js";
 import { ServiceProcess } from "../local-stack/service-process.js";
 
@@ -48,7 +49,7 @@ async function call<T>(
   signal: AbortSignal,
   work: (store: StoreClient, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const store = createClient(CheckpointStoreServiceService, address);
+  using store = connect(CheckpointStoreServiceService, address);
   try {
     return await work(store, signal);
   } catch (reason) {
@@ -57,7 +58,5 @@ async function call<T>(
     // What the store itself says of an object store that is away.
     if (error.code !== "unavailable" || error.message.startsWith("output_dir ")) throw reason;
     throw new GradpoolError("unavailable", `no checkpoint store answers at ${address}; ${advice}`, { cause: reason });
-  } finally {
-    store.close();
   }
 }

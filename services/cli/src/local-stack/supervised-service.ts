@@ -2,7 +2,7 @@
 import { rm } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { GradpoolError } from "@gradpool/errors";
-import { writePidFile } from "@gradpool/service-kit";
+import { Backoff, writePidFile } from "@gradpool/service-kit";
 import { logEnd } from "./log-tail.js";
 import { ServiceProcess, type ServiceProcessOptions } from "./service-process.js";
 
@@ -97,17 +97,22 @@ export class SupervisedService implements AsyncDisposable {
     const { policy, pidFile, note } = this.#options;
     const { name, logPath } = this.#process;
     const { signal } = this.#stopping;
+    // Nobody else waits for this process: its pauses need not be spread.
+    const backoff = new Backoff({ firstMs: policy.firstPauseMs, longestMs: policy.longestPauseMs }, () => 0);
     let restarts = 0;
     for (;;) {
       const begin = performance.now();
       const how = await this.#process.ended;
       if (signal.aborted) return;
       await rm(pidFile, { force: true });
-      if (performance.now() - begin >= policy.healthyMs) restarts = 0;
+      if (performance.now() - begin >= policy.healthyMs) {
+        restarts = 0;
+        backoff.reset();
+      }
       let problem: string | undefined = `${name} ended (${how}), its log is ${logPath}`;
       while (problem !== undefined) {
         if (restarts === policy.mostRestarts) return this.#giveUp(problem);
-        const pauseMs = Math.min(policy.firstPauseMs * 2 ** restarts, policy.longestPauseMs);
+        const pauseMs = backoff.nextMs();
         restarts += 1;
         note(`${problem}; it starts again in ${pauseMs / 1000} s`);
         problem = await this.#startAgain(pauseMs);

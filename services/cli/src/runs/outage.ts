@@ -1,14 +1,18 @@
 /** A coordinator that does not answer, and how long it is waited for. */
-import { setTimeout as delay } from "node:timers/promises";
 import { GradpoolError, type ErrorCode } from "@gradpool/errors";
+import { deadline, retries, type Call, type Interceptor } from "@gradpool/rpc";
+import { Backoff } from "@gradpool/service-kit";
+
+/** A call that should be answered at once gives up after this. */
+const CALL_TIMEOUT_MS = 30_000;
 
 /** A coordinator that starts again is back within seconds; one that never answered may not be there at all. */
 const ABSENT_MS = 10_000;
 
-/** For so long one is waited for that did answer: its machine may start again. */
+/** One that did answer is waited for this long: its machine may start again. */
 const AWAY_MS = 120_000;
 
-const RETRY_PAUSE_MS = 250;
+const PAUSES = { firstMs: 100, longestMs: 1_000 };
 
 /** How calls end whose coordinator is gone, slow or going; nobody here cancels them. */
 const AWAY: readonly ErrorCode[] = ["unavailable", "deadline_exceeded", "cancelled"];
@@ -17,6 +21,7 @@ const AWAY: readonly ErrorCode[] = ["unavailable", "deadline_exceeded", "cancell
 export class Outage {
   readonly #address: string;
   readonly #note: (text: string) => void;
+  readonly #backoff = new Backoff(PAUSES);
   #patienceMs = ABSENT_MS;
   #giveUpAt: number | undefined;
 
@@ -30,6 +35,7 @@ export class Outage {
   end(): void {
     this.#patienceMs = AWAY_MS;
     this.#giveUpAt = undefined;
+    this.#backoff.reset();
   }
 
   /**
@@ -43,12 +49,39 @@ export class Outage {
       this.#note(`the coordinator at ${this.#address} is away; waiting for it`);
     }
     if (performance.now() >= this.#giveUpAt) throw noPool(this.#address, error);
-    await delay(RETRY_PAUSE_MS, undefined, signal && { signal });
+    await this.#backoff.pause(signal);
   }
 }
 
+/**
+ * What surrounds the calls of a coordinator's clients. A write is sent until it is answered: under one request_id it
+ * has one effect, however often it arrives (I4). Whoever reads can ask again.
+ */
+export function callsOfPool(address: string, note: (text: string) => void): Interceptor[] {
+  const outlast = retries((call) => {
+    if (!isWrite(call)) return undefined;
+    const outage = new Outage(address, note);
+    return (error) => outage.wait(error, call.signal);
+  });
+  return [withAdvice(address), outlast, deadline(CALL_TIMEOUT_MS)];
+}
+
+const isWrite = ({ input }: Call): boolean => typeof input === "object" && input !== null && "requestId" in input;
+
+function withAdvice(address: string): Interceptor {
+  return (next) =>
+    async function* (call) {
+      try {
+        yield* next(call);
+      } catch (error) {
+        if (call.signal.aborted) throw error;
+        throw noPool(address, GradpoolError.from(error));
+      }
+    };
+}
+
 /** The error of a call, with advice when nobody answered it. */
-export function noPool(address: string, error: GradpoolError): GradpoolError {
+function noPool(address: string, error: GradpoolError): GradpoolError {
   if (!AWAY.includes(error.code)) return error;
   const advice = "start one with gradpool up, or name it with --address HOST:PORT";
   return new GradpoolError("unavailable", `no pool answers at ${address}; ${advice}`, { cause: error });

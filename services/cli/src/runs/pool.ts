@@ -2,7 +2,6 @@
 import { randomUUID } from "node:crypto";
 import { GradpoolError } from "@gradpool/errors";
 import {
-  createClient,
   EventServiceService,
   PoolServiceService,
   RunServiceService,
@@ -19,11 +18,9 @@ import {
   type WatchRunResponse,
 } from "@gradpool/rpc";
 import { inSpan } from "@gradpool/tracing";
-import { noPool, Outage } from "./outage.js";
+import { connect } from "../connect.js";
+import { callsOfPool, Outage } from "./outage.js";
 import { hasEnded } from "./run-state.js";
-
-/** A call that should be answered at once gives up after this. */
-const CALL_TIMEOUT_MS = 30_000;
 
 /** A look at the pool, which looks at its services. */
 const STATUS_TIMEOUT_MS = 10_000;
@@ -47,75 +44,66 @@ export class Pool implements Disposable {
     readonly address: string,
     note: (text: string) => void,
   ) {
-    this.#runs = createClient(RunServiceService, address);
-    this.#pool = createClient(PoolServiceService, address);
-    this.#events = createClient(EventServiceService, address);
+    const interceptors = callsOfPool(address, note);
+    this.#runs = connect(RunServiceService, address, interceptors);
+    this.#pool = connect(PoolServiceService, address, interceptors);
+    this.#events = connect(EventServiceService, address, interceptors);
     this.#note = note;
   }
 
   async submit(spec: RunSpec, signal?: AbortSignal): Promise<Run> {
-    const send = (requestId: string) => this.#runs.submitRun({ requestId, spec }, options(signal));
-    return inSpan("submit run", {}, async () => given((await this.#write(send, signal)).run));
+    const request = { requestId: randomUUID(), spec };
+    return inSpan("submit run", {}, async () => given((await this.#runs.submitRun(request, { signal })).run));
   }
 
   async get(runId: string, signal?: AbortSignal): Promise<Run> {
-    return given((await this.#call(this.#runs.getRun({ runId }, options(signal)))).run);
+    return given((await this.#runs.getRun({ runId }, { signal })).run);
   }
 
   async list(signal?: AbortSignal): Promise<Run[]> {
-    return (await this.#call(this.#runs.listRuns({}, options(signal)))).runs;
+    return (await this.#runs.listRuns({}, { signal })).runs;
   }
 
   async pause(runId: string, signal?: AbortSignal): Promise<Run> {
-    const send = (requestId: string) => this.#runs.pauseRun({ requestId, runId }, options(signal));
-    return given((await this.#write(send, signal)).run);
+    return given((await this.#runs.pauseRun({ requestId: randomUUID(), runId }, { signal })).run);
   }
 
   async resume(runId: string, signal?: AbortSignal): Promise<Run> {
-    const send = (requestId: string) => this.#runs.resumeRun({ requestId, runId }, options(signal));
-    return given((await this.#write(send, signal)).run);
+    return given((await this.#runs.resumeRun({ requestId: randomUUID(), runId }, { signal })).run);
   }
 
   async cancel(runId: string, signal?: AbortSignal): Promise<Run> {
-    const send = (requestId: string) => this.#runs.cancelRun({ requestId, runId }, options(signal));
-    return given((await this.#write(send, signal)).run);
+    return given((await this.#runs.cancelRun({ requestId: randomUUID(), runId }, { signal })).run);
   }
 
   async status(signal?: AbortSignal): Promise<GetPoolResponse> {
-    return this.#call(this.#pool.getPool({}, { ...options(signal), timeoutMs: STATUS_TIMEOUT_MS }));
+    return this.#pool.getPool({}, { signal, timeoutMs: STATUS_TIMEOUT_MS });
   }
 
   async trainers(signal?: AbortSignal): Promise<Trainer[]> {
-    return (await this.#call(this.#pool.listTrainers({}, options(signal)))).trainers;
+    return (await this.#pool.listTrainers({}, { signal })).trainers;
   }
 
   async drain(trainerId: string, signal?: AbortSignal): Promise<Trainer> {
-    const send = (requestId: string) => this.#pool.drainTrainer({ requestId, trainerId }, options(signal));
-    return given((await this.#write(send, signal)).trainer);
+    return given((await this.#pool.drainTrainer({ requestId: randomUUID(), trainerId }, { signal })).trainer);
   }
 
   async undrain(trainerId: string, signal?: AbortSignal): Promise<Trainer> {
-    const send = (requestId: string) => this.#pool.undrainTrainer({ requestId, trainerId }, options(signal));
-    return given((await this.#write(send, signal)).trainer);
+    return given((await this.#pool.undrainTrainer({ requestId: randomUUID(), trainerId }, { signal })).trainer);
   }
 
   /** The run store as a file, piece by piece. Errors: `failed_precondition`, `resource_exhausted`; `data_loss` when it is cut off. */
   async *backUp(signal: AbortSignal): AsyncGenerator<Uint8Array> {
     let missing = 0;
-    try {
-      for await (const { sizeBytes, data } of this.#pool.backUp({}, { signal })) {
-        missing += sizeBytes - data.byteLength;
-        yield data;
-      }
-    } catch (error) {
-      signal.throwIfAborted();
-      throw noPool(this.address, GradpoolError.from(error));
+    for await (const { sizeBytes, data } of this.#pool.backUp({}, { signal })) {
+      missing += sizeBytes - data.byteLength;
+      yield data;
     }
     if (missing !== 0) throw new GradpoolError("data_loss", "the pool sent only a part of its run store; try again");
   }
 
   /**
-   * Everything about a run until it ends; goes on behind the last step when the connection was lost.
+   * Everything about a run until it ends; resumes after the last step when the connection was lost.
    * Errors: `not_found`, or `unavailable` when the pool stays away.
    */
   async *watch(runId: string, signal: AbortSignal): AsyncGenerator<RunUpdate> {
@@ -140,7 +128,7 @@ export class Pool implements Disposable {
     }
   }
 
-  /** Events as WatchEvents gives them, each once; goes on where it was when the connection was lost. */
+  /** Events as WatchEvents gives them, each once; resumes where it was when the connection was lost. */
   async *events(wanted: WatchEventsRequest, signal: AbortSignal): AsyncGenerator<Event> {
     let { afterId } = wanted;
     for await (const { event } of this.#again(
@@ -208,33 +196,6 @@ export class Pool implements Disposable {
       await outage.wait(problem, signal);
     }
   }
-
-  /** A read: whoever asked can ask again. */
-  async #call<T>(call: Promise<T>): Promise<T> {
-    try {
-      return await call;
-    } catch (error) {
-      throw noPool(this.address, GradpoolError.from(error));
-    }
-  }
-
-  /** A write, sent until it is answered: under one request_id it has one effect, however often it arrives (I4). */
-  async #write<T>(send: (requestId: string) => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-    const outage = new Outage(this.address, this.#note);
-    const requestId = randomUUID();
-    for (;;) {
-      try {
-        return await send(requestId);
-      } catch (reason) {
-        signal?.throwIfAborted();
-        await outage.wait(GradpoolError.from(reason), signal);
-      }
-    }
-  }
-}
-
-function options(signal: AbortSignal | undefined) {
-  return signal ? { signal, timeoutMs: CALL_TIMEOUT_MS } : { timeoutMs: CALL_TIMEOUT_MS };
 }
 
 /** What an answer must hold. */

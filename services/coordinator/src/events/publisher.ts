@@ -10,7 +10,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { GradpoolError } from "@gradpool/errors";
 import { JetStream, type NatsOptions } from "@gradpool/events";
 import type { Event } from "@gradpool/rpc";
-import type { Logger } from "@gradpool/service-kit";
+import { Backoff, type Logger } from "@gradpool/service-kit";
 import type { RunStore } from "../store/run-store.js";
 import type { EventBook } from "./event-book.js";
 import { droppedEvent, PAGE_EVENTS } from "./event-log.js";
@@ -19,9 +19,8 @@ import { droppedEvent, PAGE_EVENTS } from "./event-log.js";
 const MAX_WAITING = 100_000;
 const GIVEN_UP = 10_000;
 
-/** Pauses between two tries to reach NATS, growing. */
-const FIRST_PAUSE_MS = 250;
-const LONGEST_PAUSE_MS = 5_000;
+/** Between two tries to reach NATS. */
+const PAUSES = { firstMs: 250, longestMs: 5_000 };
 
 /** That events were published is recorded no more often than this; after a crash the stream is asked. */
 const RECORD_EVERY_MS = 1_000;
@@ -41,7 +40,7 @@ export class Publisher implements AsyncDisposable {
   readonly #options: PublisherOptions;
   readonly #stopping = new AbortController();
   readonly #ended: Promise<void>;
-  #pauseMs = FIRST_PAUSE_MS;
+  readonly #backoff = new Backoff(PAUSES);
   /** Whether people know that NATS is away; undefined: they know of nothing yet. */
   #isAway: boolean | undefined;
   #isRecorded = true;
@@ -79,8 +78,7 @@ export class Publisher implements AsyncDisposable {
         if (signal.aborted) return;
         this.#tellAway(error);
         await this.#giveUpOldest();
-        await delay(this.#pauseMs, undefined, { signal }).catch(() => {});
-        this.#pauseMs = Math.min(2 * this.#pauseMs, LONGEST_PAUSE_MS);
+        await this.#backoff.pause(signal).catch(() => {});
       }
     }
   }
@@ -98,7 +96,7 @@ export class Publisher implements AsyncDisposable {
       for (const { position, event } of await store.events(book.published.position, PAGE_EVENTS)) {
         isUnsure &&= await this.#unlessStopped(this.#hasArrived(stream, position, event));
         if (!isUnsure) await this.#unlessStopped(stream.publish(event));
-        this.#pauseMs = FIRST_PAUSE_MS;
+        this.#backoff.reset();
         book.published = { position, stream: streamCreated };
         this.#isRecorded = false;
         if (performance.now() - this.#recordedAtMs >= RECORD_EVERY_MS) await this.#record();

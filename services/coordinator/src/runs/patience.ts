@@ -1,10 +1,9 @@
 import { EventEmitter, once } from "node:events";
-import { setTimeout as delay } from "node:timers/promises";
 import { GradpoolError, type ErrorCode } from "@gradpool/errors";
+import { Backoff } from "@gradpool/service-kit";
 
-/** Waits between two tries, growing. */
-const FIRST_WAIT_MS = 100;
-const LONGEST_WAIT_MS = 5_000;
+/** Between two tries. */
+const PAUSES = { firstMs: 100, longestMs: 5_000 };
 /** A service may be away for so long, as when it starts again, before anyone is told. */
 const QUIET_MS = 5_000;
 
@@ -44,10 +43,10 @@ export class Patience {
   ): Promise<T> {
     const held = {};
     let since: number | undefined;
-    let waitMs = FIRST_WAIT_MS;
+    const backoff = new Backoff(PAUSES);
     const progressed = () => {
       since = undefined;
-      waitMs = FIRST_WAIT_MS;
+      backoff.reset();
       this.#release(held);
     };
     try {
@@ -63,19 +62,18 @@ export class Patience {
           if (!AWAY.has(code)) this.#hold(held, `${line}; it goes on by itself when that is mended`);
           else if (performance.now() - since > QUIET_MS) this.#hold(held, `the ${service} service is away (${line})`);
         }
-        await this.#pause(waitMs, signal);
-        waitMs = Math.min(2 * waitMs, LONGEST_WAIT_MS);
+        await this.#pause(backoff, signal);
       }
     } finally {
       this.#release(held);
     }
   }
 
-  async #pause(waitMs: number, signal: AbortSignal): Promise<void> {
+  async #pause(backoff: Backoff, signal: AbortSignal): Promise<void> {
     const over = new AbortController();
     const until = AbortSignal.any([signal, over.signal]);
     try {
-      await Promise.race([delay(waitMs, undefined, { signal: until }), once(this.#wake, "wake", { signal: until })]);
+      await Promise.race([backoff.pause(until), once(this.#wake, "wake", { signal: until })]);
     } finally {
       over.abort();
     }

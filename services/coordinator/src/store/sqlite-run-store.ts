@@ -1,18 +1,16 @@
 import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { open, rm, type FileHandle } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { GradpoolError } from "@gradpool/errors";
-import type { Logger } from "@gradpool/service-kit";
+import { Backoff, type Logger } from "@gradpool/service-kit";
 import type { RunLogEntry } from "@gradpool/rpc";
 import type { Change, History, PlacedEvent, Recorded, RunStore } from "./run-store.js";
 import type { StoreAnswer, StoreRequest } from "./sqlite-worker.js";
 import { lockStore } from "./store-lock.js";
 
-/** Pauses between two tries to write while the disk is full, growing. */
-const FIRST_PAUSE_MS = 250;
-const LONGEST_PAUSE_MS = 5_000;
+/** Between two tries to write while the disk is full. */
+const PAUSES = { firstMs: 250, longestMs: 5_000 };
 
 type Job = { resolve: (value: unknown) => void; reject: (error: unknown) => void };
 type Work = StoreRequest extends infer R ? (R extends unknown ? Omit<R, "id"> : never) : never;
@@ -93,7 +91,8 @@ export class SqliteRunStore implements RunStore {
 
   /** Waits while the disk is full or cannot be written: nothing is answered that is not recorded. */
   async commit(changes: readonly Change[]): Promise<void> {
-    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
+    const backoff = new Backoff(PAUSES);
+    for (;;) {
       try {
         await this.#ask({ type: "commit", changes });
         return;
@@ -101,7 +100,7 @@ export class SqliteRunStore implements RunStore {
         const { signal } = this.#closing;
         if (signal.aborted || GradpoolError.from(error).code !== "resource_exhausted") throw error;
         this.#log.error({ err: error }, "the run store cannot be written; all runs wait until it can");
-        await delay(pauseMs, undefined, { signal });
+        await backoff.pause(signal);
       }
     }
   }
