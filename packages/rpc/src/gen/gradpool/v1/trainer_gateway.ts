@@ -36,7 +36,7 @@ export interface WorkRequest {
 
 /** A trainer introduces itself. */
 export interface TrainerHello {
-  /** Unique in the pool and stable over reconnects of the same process. */
+  /** Unique in the pool and stable over reconnects of the same process; 1 to 128 characters. */
   trainerId: string;
   /** Device as people know it, such as "cpu" or "cuda:0". */
   device: string;
