@@ -15,8 +15,6 @@ const IN_RINGS = [
   "packages/torch-file/src/zip-file.ts",
   "services/cli/src/runs/run-folder.ts",
   "services/cli/src/runs/run-history.ts",
-  "services/coordinator/src/run-log.ts",
-  "services/coordinator/src/run-registry.ts",
   "services/coordinator/src/runs/prepare.ts",
   "services/coordinator/src/runs/start.ts",
 ];

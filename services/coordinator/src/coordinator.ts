@@ -1,32 +1,41 @@
+import { setTimeout as delay } from "node:timers/promises";
 import {
   EventServiceService,
   healthProblem,
   PoolServiceService,
   RunServiceService,
+  RunState,
   service,
   TrainerGatewayServiceService,
 } from "@gradpool/rpc";
 import { serve, type Logger, type Parts, type Scope, type Service } from "@gradpool/service-kit";
 import type { CoordinatorConfig } from "./config.js";
-import { Engine } from "./engine.js";
+import { ON_REQUEST } from "./core/runs.js";
+import { Driver } from "./driver/driver.js";
+import type { Ports } from "./driver/ports.js";
 import { EventBook } from "./events/event-book.js";
 import { EventLog } from "./events/event-log.js";
 import { Publisher } from "./events/publisher.js";
+import type { Fact } from "./facts.js";
 import { eventServiceHandlers } from "./handlers/event-service.js";
 import { dashboardRoutes } from "./http/dashboard-routes.js";
 import { poolServiceHandlers } from "./handlers/pool-service.js";
 import { runServiceHandlers } from "./handlers/run-service.js";
 import { trainerGatewayHandlers } from "./handlers/trainer-gateway.js";
 import { CoordinatorMetrics } from "./metrics/coordinator-metrics.js";
-import { Requests } from "./requests.js";
-import { RunRegistry } from "./run-registry.js";
+import { Requests } from "./record/requests.js";
+import { RunRegistry } from "./record/run-registry.js";
+import { RunCommands } from "./run-commands.js";
+import { PreparingRun } from "./runs/preparing-run.js";
+import type { TrainingRun } from "./runs/training-run.js";
 import { connectServices } from "./services.js";
 import { SqliteRunStore } from "./store/sqlite-run-store.js";
-import { DEFAULT_LEASES, TrainerPool, type Leases } from "./trainer-pool.js";
+import { RunTraces } from "./traces/run-traces.js";
+import { DEFAULT_LEASES, TrainerPool, type Leases, type Runs } from "./trainer-pool.js";
 
 export interface CoordinatorOptions {
   leases?: Leases | undefined;
-  /** It cannot go on: end the process. */
+  /** It cannot continue: end the process. */
   onCrash: () => void;
 }
 
@@ -58,27 +67,54 @@ async function partsOf(
   const requests = new Requests(known);
   const services = connectServices(config, scope);
   const metrics: CoordinatorMetrics = new CoordinatorMetrics(scope.metrics, () => ({
-    state: engine.state,
+    state: driver.state,
     runs: registry.unfinished.map(({ run }) => run),
     trainers: trainers.trainers(),
     eventsWaiting: publisher?.waiting ?? 0,
   }));
-  const engine: Engine = new Engine({
-    ...{ services, registry, log, life, recoveryMs: config.recoveryMs, isDurable: store.isDurable },
-    drainMs: config.drainMs,
-    trainers: () => trainers,
-    observe: (happened) => metrics.happened(happened),
+  const traces = new RunTraces((runId) => registry.get(runId).recorded);
+  const ports: Ports<TrainingRun> = {
+    clock: { nowMs: () => performance.now(), sleep: (ms, signal) => delay(ms, undefined, { signal }) },
+    record: (facts) => registry.commit(facts),
+    observe: (facts) => {
+      traces.observe(facts);
+      metrics.observe(facts);
+      logEnds(log, facts);
+    },
+    traced: (effect, work) => traces.within(effect, work),
+    trainers: { carryOut: (effect) => trainers.carryOut(effect), endRun: (runId) => trainers.endRun(runId) },
+    openRun: (run, listener) => {
+      const { runId } = run;
+      return new PreparingRun({
+        ...{ run, services, recoveryMs: config.recoveryMs },
+        onDoing: (doing) => registry.get(runId).tell(doing),
+        onTrouble: (reason) => {
+          log.warn({ runId }, reason || "continues");
+          listener.onTrouble(reason);
+        },
+        onCheckpoint: (checkpoint) => listener.onCheckpoint(checkpoint),
+        onFailed: (error) => listener.onFailed(error),
+        runtimes: () => trainers.runtimes(),
+      });
+    },
+    onUnexpected: (runId, error) => log.error({ runId, err: error }, "run failed unexpectedly"),
     onCrash: (error) => {
       log.fatal({ err: error }, "the coordinator cannot continue");
       onCrash();
     },
-  });
-  const trainers: TrainerPool = new TrainerPool({ engine, registry, log, metrics, drained, leases });
+  };
+  const driver: Runs = new Driver(ports, { life, drainMs: store.isDurable ? config.drainMs : undefined });
+  const trainers: TrainerPool = new TrainerPool({ driver, traces, registry, log, metrics, drained, leases });
   // Before anyone can ask for anything: a wish for a run that is not there yet would be lost.
-  engine.resumeAll();
+  for (const { run } of registry.unfinished) {
+    const paused = run.state === RunState.RUN_STATE_PAUSED && run.pausedBecause === ON_REQUEST;
+    log.info({ runId: run.runId, step: run.step, paused }, "taking up a run");
+    driver.takeUp(run, paused);
+  }
+  const commands = new RunCommands({ driver, registry, requests, stopping });
   let address = config.listen;
   const handlers = {
-    runs: runServiceHandlers({ registry, engine, requests, stopping }),
+    runs: runServiceHandlers({ registry, commands, stopping }),
     pool: poolServiceHandlers({
       ...{ registry, trainers, requests, store, services: addressesOf(config), startedAt: new Date() },
       address: () => address,
@@ -90,13 +126,13 @@ async function partsOf(
       service(RunServiceService, handlers.runs),
       service(PoolServiceService, handlers.pool),
       service(EventServiceService, eventServiceHandlers(new EventLog(store, book), stopping)),
-      service(TrainerGatewayServiceService, trainerGatewayHandlers(engine, trainers)),
+      service(TrainerGatewayServiceService, trainerGatewayHandlers(driver, trainers)),
     ],
     httpRoutes: dashboardRoutes({ handlers, hosts: config.httpHosts, onInternalError }),
     problem: () => problemOf(config),
     started: (listening) => (address = listening),
     async drain() {
-      await engine[Symbol.asyncDispose]();
+      await driver[Symbol.asyncDispose]();
       trainers[Symbol.dispose]();
     },
   };
@@ -110,6 +146,14 @@ async function problemOf(config: CoordinatorConfig): Promise<string> {
   }));
   const away = (await Promise.all(asked)).find(({ problem }) => problem !== "");
   return away ? `${away.name}: ${away.problem}` : "";
+}
+
+function logEnds(log: Logger, facts: readonly Fact[]): void {
+  for (const fact of facts) {
+    if (fact.type !== "run-ended") continue;
+    const { runId, outcome, code, message } = fact;
+    log.info({ runId, outcome, code: code || undefined }, message || "run ended");
+  }
 }
 
 /** The services that a coordinator calls, by name. */

@@ -1,4 +1,4 @@
-import type { TrainerState as CoreTrainer } from "./core/state.js";
+import type { PoolTrainer } from "./core/state.js";
 import { DeviceUse } from "./device-use.js";
 import type { Runtime } from "./runs/start.js";
 import {
@@ -57,7 +57,7 @@ export class TrainerConnection {
   }
 
   /** For ListTrainers; `runId` is the run that it computes for, `state` what the core knows of it. */
-  describe(runId: string, state: CoreTrainer | undefined, nowMs: number): Trainer {
+  describe(runId: string, state: PoolTrainer | undefined, nowMs: number): Trainer {
     return {
       ...this.#hello,
       ...describeState(state),
@@ -71,7 +71,7 @@ export class TrainerConnection {
   }
 }
 
-function describeState(trainer: CoreTrainer | undefined): Pick<Trainer, "state" | "stateReason"> {
+function describeState(trainer: PoolTrainer | undefined): Pick<Trainer, "state" | "stateReason"> {
   if (trainer?.draining) return { state: TrainerState.TRAINER_STATE_DRAINING, stateReason: "" };
   if (trainer && trainer.quarantinedUntilMs > 0) {
     return { state: TrainerState.TRAINER_STATE_QUARANTINED, stateReason: trainer.quarantineReason };

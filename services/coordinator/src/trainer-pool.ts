@@ -1,4 +1,4 @@
-/** The trainers' side of the engine: their conversations, and what they send. */
+/** The trainers' side of the driver: their conversations, and what they send. */
 import { GradpoolError } from "@gradpool/errors";
 import {
   RunState,
@@ -10,13 +10,15 @@ import {
 } from "@gradpool/rpc";
 import { OTHER, type Logger } from "@gradpool/service-kit";
 import { isActive, trainerOf } from "./core/lookup.js";
-import type { Effect } from "./core/state.js";
-import type { Engine, Trainers } from "./engine.js";
+import type { TrainerEffect } from "./core/effects.js";
+import type { Driver } from "./driver/driver.js";
+import type { TrainersPort } from "./driver/ports.js";
+import type { Fact } from "./facts.js";
 import type { CoordinatorMetrics } from "./metrics/coordinator-metrics.js";
-import { noteOf } from "./run-log.js";
-import type { RunRegistry } from "./run-registry.js";
+import type { RunRegistry } from "./record/run-registry.js";
 import { runtimeClass, type Runtime } from "./runs/start.js";
-import type { Change } from "./store/run-store.js";
+import type { TrainingRun } from "./runs/training-run.js";
+import type { RunTraces } from "./traces/run-traces.js";
 import { TrainerConnection } from "./trainer-connection.js";
 
 export interface Leases {
@@ -28,8 +30,12 @@ export interface Leases {
 
 export const DEFAULT_LEASES: Leases = { heartbeatMs: 2_000, leaseMs: 10_000 };
 
+/** The driver, with runs that a coordinator makes. */
+export type Runs = Driver<TrainingRun>;
+
 export interface TrainerPoolOptions {
-  engine: Engine;
+  driver: Runs;
+  traces: RunTraces;
   registry: RunRegistry;
   log: Logger;
   leases: Leases;
@@ -38,7 +44,7 @@ export interface TrainerPoolOptions {
   drained: readonly string[];
 }
 
-export class TrainerPool implements Trainers, Disposable {
+export class TrainerPool implements TrainersPort, Disposable {
   readonly #options: TrainerPoolOptions;
   readonly #connections = new Map<string, TrainerConnection>();
   readonly #drained: Set<string>;
@@ -55,7 +61,7 @@ export class TrainerPool implements Trainers, Disposable {
 
   /** The newer connection of a trainer replaces the older. */
   join(hello: TrainerHello): TrainerConnection {
-    const { engine, log, leases } = this.#options;
+    const { driver, log, leases } = this.#options;
     const { trainerId } = hello;
     this.#connections.get(trainerId)?.outgoing.end();
     const connection = new TrainerConnection(hello, now().nowMs);
@@ -64,10 +70,9 @@ export class TrainerPool implements Trainers, Disposable {
     const deviceClass = runtimeClass(hello);
     log.info({ trainerId, deviceClass }, "trainer joined");
     const draining = this.#drained.has(trainerId);
-    const event = { type: "trainer-joined" as const, trainerId, deviceClass, draining, ...now() };
-    void engine.happen(() => {
+    void driver.happen(() => {
       connection.hasJoined = true;
-      return { event };
+      return { input: { type: "trainer-joined", trainerId, deviceClass, draining } };
     });
     return connection;
   }
@@ -78,13 +83,13 @@ export class TrainerPool implements Trainers, Disposable {
     if (!this.#isCurrent(connection)) return;
     this.#connections.delete(trainerId);
     this.#options.log.info({ trainerId }, "trainer left");
-    void this.#options.engine.happen({ event: { type: "trainer-left", trainerId, ...now() } });
+    void this.#options.driver.happen({ input: { type: "trainer-left", trainerId } });
   }
 
   pulled(connection: TrainerConnection, tasks: number): void {
     if (!this.#isCurrent(connection)) return;
     const { trainerId } = connection;
-    void this.#options.engine.happen({ event: { type: "trainer-pulled", trainerId, tasks, ...now() } });
+    void this.#options.driver.happen({ input: { type: "trainer-pulled", trainerId, tasks } });
   }
 
   heard(connection: TrainerConnection, heartbeat: Heartbeat): void {
@@ -95,24 +100,25 @@ export class TrainerPool implements Trainers, Disposable {
     if (waiting) return void Object.assign(waiting, now());
     const sign = now();
     this.#heard.set(trainerId, sign);
-    void this.#options.engine.happen(() => {
+    void this.#options.driver.happen(() => {
       this.#heard.delete(trainerId);
-      return { event: { type: "trainer-heard", trainerId, nowMs: sign.nowMs } };
+      return { input: { type: "trainer-heard", trainerId, nowMs: sign.nowMs } };
     });
   }
 
   taskFailed(connection: TrainerConnection, { taskId, permanent, code, message }: TaskFailed): void {
-    const { engine, log } = this.#options;
+    const { driver, log } = this.#options;
     const { trainerId } = connection;
-    if (!this.#isCurrent(connection) || engine.taskOf(taskId)?.trainerId !== trainerId) return;
+    if (!this.#isCurrent(connection) || driver.taskOf(taskId)?.trainerId !== trainerId) return;
     log.warn({ trainerId, taskId, permanent, code }, message);
-    void engine.happen({ event: { type: "task-failed", taskId, permanent, code, message, ...now() } });
+    void driver.happen({ input: { type: "task-failed", taskId, permanent, code, message } });
   }
 
   /** Bytes of gradients that the result of a task may have; undefined when nobody waits for it any more. */
   resultLimit(taskId: string): number | undefined {
-    const task = this.#options.engine.taskOf(taskId);
-    return task && this.#options.engine.run(task.runId).resultLimit(task);
+    const { driver } = this.#options;
+    const task = driver.taskOf(taskId);
+    return task && driver.run(task.runId).resultLimit(task);
   }
 
   /**
@@ -120,13 +126,12 @@ export class TrainerPool implements Trainers, Disposable {
    * the trainer then reports the task as failed.
    */
   async result(header: ResultHeader, gradients: Uint8Array): Promise<boolean> {
-    const { engine } = this.#options;
-    const { trainerId, taskId } = header;
-    const task = engine.taskOf(taskId);
+    const { driver } = this.#options;
+    const { trainerId, taskId, computeMs, waitMs, fetchMs } = header;
+    const task = driver.taskOf(taskId);
     if (!task || task.trainerId !== trainerId) return false;
-    const value = engine.run(task.runId).readResult(task, header, gradients);
-    engine.traces.resultArrived(header);
-    const accepted = await engine.result(taskId, value, now().nowMs);
+    const result = driver.run(task.runId).readResult(task, header, gradients);
+    const accepted = await driver.result(taskId, { ...result, computeMs, waitMs, fetchMs });
     const connection = this.#connections.get(trainerId);
     if (accepted) connection?.finished(header, now().nowMs);
     this.#options.metrics.result(header, task, accepted, connection?.runtime.deviceClass ?? OTHER);
@@ -137,14 +142,14 @@ export class TrainerPool implements Trainers, Disposable {
     return [...this.#connections.values()].map((connection) => this.#describe(connection));
   }
 
-  /** Records whether a trainer is given work, along with `request`. Errors: `not_found` when it never was and is not there. */
-  async drain(trainerId: string, draining: boolean, request: Change): Promise<void> {
+  /** Records whether a trainer is given work, along with `answered`. Errors: `not_found` when it never was and is not there. */
+  async drain(trainerId: string, draining: boolean, answered: Fact): Promise<void> {
     if (!this.#drained.has(trainerId)) this.trainer(trainerId);
-    await this.#options.engine.happen(() => {
+    await this.#options.driver.happen(() => {
       if (draining) this.#drained.add(trainerId);
       else this.#drained.delete(trainerId);
-      const event = { type: "trainer-drained" as const, trainerId, draining, ...now() };
-      return { event, changes: [{ type: "drained", trainerId, draining }, request] };
+      const input = { type: "trainer-drained" as const, trainerId, draining };
+      return { input, facts: [{ type: "drain-requested", trainerId, draining }, answered] };
     });
   }
 
@@ -164,15 +169,15 @@ export class TrainerPool implements Trainers, Disposable {
     for (const connection of this.#connections.values()) connection.send({ $case: "endRun", value: { runId } });
   }
 
-  carryOut(effect: Extract<Effect, { type: "assign" | "cancel-task" | "disconnect" }>): void {
-    const { engine, log } = this.#options;
+  carryOut(effect: TrainerEffect): void {
+    const { driver, traces, log } = this.#options;
     const { trainerId } = effect;
     const connection = this.#connections.get(trainerId);
     if (effect.type === "assign") {
       // Meant for the connection before this one: the core will hear in a moment that it is gone.
       if (!connection?.hasJoined) return;
-      const run = engine.run(effect.task.runId);
-      const traceparent = engine.traces.traceparentOf(effect.task);
+      const run = driver.run(effect.task.runId);
+      const traceparent = traces.traceparentOf(effect.task);
       connection.send({ $case: "task", value: { ...run.taskMessage(effect.task, connection), traceparent } });
     } else if (effect.type === "cancel-task") {
       connection?.send({ $case: "cancel", value: { taskId: effect.taskId } });
@@ -193,7 +198,7 @@ export class TrainerPool implements Trainers, Disposable {
   }
 
   #describe(connection: TrainerConnection): Trainer {
-    const { state } = this.#options.engine;
+    const { state } = this.#options.driver;
     const task = state.tasks.find(({ trainerId }) => trainerId === connection.trainerId);
     return connection.describe(task?.runId ?? "", trainerOf(state, connection.trainerId), now().nowMs);
   }
@@ -202,28 +207,25 @@ export class TrainerPool implements Trainers, Disposable {
   async #tick(): Promise<void> {
     if (this.#ticking) return;
     this.#ticking = true;
-    const { engine, leases } = this.#options;
-    // The time is that of now, not of its turn: signs of life that come in between wait behind it.
-    await engine.happen({ event: { type: "time-passed", leaseMs: leases.leaseMs, ...now() } });
+    const { driver, leases } = this.#options;
+    // The time is that of now, not of its turn: signs of life that come in between have their turns after it.
+    await driver.happen({ input: { type: "time-passed", leaseMs: leases.leaseMs } });
     this.#ticking = false;
     this.#explainWaiting();
   }
 
   /** Says of each run what trainers it lacks. */
   #explainWaiting(): void {
-    const { engine, registry } = this.#options;
-    const active = engine.state.trainers.filter(isActive);
-    for (const { runId, phase, deviceClass } of engine.state.runs) {
+    const { driver, registry } = this.#options;
+    const active = driver.state.trainers.filter(isActive);
+    for (const { runId, phase, deviceClass } of driver.state.runs) {
       const record = registry.get(runId);
       const isRunning = phase === "running" && record.run.state === RunState.RUN_STATE_RUNNING;
       const served = active.some((trainer) => deviceClass === undefined || trainer.deviceClass === deviceClass);
       const waitingFor = !isRunning || served ? "" : lackOf(deviceClass, active);
       if (waitingFor === record.run.waitingFor) continue;
       record.tell({ waitingFor });
-      const note = waitingFor
-        ? noteOf(runId, "warn", `waits for ${waitingFor}`)
-        : noteOf(runId, "info", "waits no longer");
-      void engine.happen({ changes: [note] });
+      void driver.happen({ facts: [{ type: "run-waits", runId, waitingFor }] });
     }
   }
 }

@@ -14,12 +14,14 @@ export class Agenda {
     this.#plans.splice(place, 0, { atMs, act });
   }
 
-  /** Does what comes next; false when nothing is planned. */
-  next(): boolean {
+  /** Does what comes next, with all that promises make of it; false when nothing is planned. */
+  async next(): Promise<boolean> {
     const plan = this.#plans.shift();
     if (!plan) return false;
     this.#nowMs = plan.atMs;
     plan.act();
+    // A tick comes when no promise is left that can continue.
+    await new Promise<void>((done) => process.nextTick(done));
     return true;
   }
 }

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { EventType, LogLevel, RunState, type Event, type RunLogEntry, type WatchEventsRequest } from "@gradpool/rpc";
 import { createLogger } from "@gradpool/service-kit";
-import { MAX_UNFINISHED_RUNS } from "../src/run-registry.js";
+import { MAX_UNFINISHED_RUNS } from "../src/record/run-registry.js";
 import { SqliteRunStore } from "../src/store/sqlite-run-store.js";
 import { failure, runNamed } from "./support.js";
 import { durableWorld, World } from "./world.js";
@@ -122,7 +122,7 @@ describe("events", { timeout: 240_000 }, () => {
     assert.match(log[0] ?? "", /^submitted: .*gpt2-plain.* on .*rows\.jsonl$/);
     assert.match(log[1] ?? "", /^prepared: 7 rows, 4 steps; [\d,]+ of [\d,]+ parameters are trained; into /);
     assert.deepEqual(log.slice(2, 4), ["training begins: 4 steps", "paused: on request"]);
-    assert.equal(log.at(-1), "cancelled behind step 0");
+    assert.equal(log.at(-1), "cancelled after step 0");
   });
 
   it("tell of submissions that are refused since the pool is full, not of each", async (t) => {
@@ -202,11 +202,11 @@ describe("a run's log", { timeout: 240_000 }, () => {
     await world.restartCoordinator();
     await world.runs.cancelRun({ requestId: randomUUID(), runId });
     const log = (await logOf(world, runId)).map(({ message }) => message);
-    assert.ok(log.includes("the coordinator started again, and takes the run up"), log.join("\n"));
+    assert.ok(log.includes("the coordinator restarted and resumed the run"), log.join("\n"));
     const { run } = await world.train(world.spec({ dataset: [join(world.folder, "none.jsonl")] }));
     const last = (await logOf(world, run.runId)).at(-1);
     assert.equal(last?.level, LogLevel.LOG_LEVEL_ERROR);
-    assert.match(last?.message ?? "", /^failed behind step 0: .*none\.jsonl/);
+    assert.match(last?.message ?? "", /^failed after step 0: .*none\.jsonl/);
     const none = world.runs.watchRunLog({ runId: "run-none", afterNumber: 0, follow: false });
     await assert.rejects(none[Symbol.asyncIterator]().next(), failure("not_found", /there is no run run-none/));
   });

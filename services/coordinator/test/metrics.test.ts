@@ -2,33 +2,32 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { Registry } from "@gradpool/service-kit";
-import { emptyPool, type Event } from "../src/core/state.js";
-import { step } from "../src/core/step.js";
+import { emptyPool, type Input } from "../src/core/state.js";
+import { transition } from "../src/core/transition.js";
 import { CoordinatorMetrics } from "../src/metrics/coordinator-metrics.js";
-import { QueueWaits } from "../src/metrics/queue-waits.js";
 
 const RUN = "run-1";
 const PREPARED = { gradientAccumulation: 2, totalSteps: 3, stepsDone: 0, deviceClass: undefined };
-const BEGIN: Event[] = [
+const BEGIN: Input[] = [
   { type: "run-submitted", runId: RUN },
   { type: "run-prepared", runId: RUN, ...PREPARED, evaluate: false, stopped: false },
   { type: "micro-batch-arrived", runId: RUN, lastOfEpoch: false },
   { type: "micro-batch-arrived", runId: RUN, lastOfEpoch: false },
 ];
-const joins = (trainerId: string, nowMs: number): Event[] => [
+const joins = (trainerId: string, nowMs: number): Input[] => [
   { type: "trainer-joined", trainerId, deviceClass: "cpu-x64-avx512, gradpool 0.1.0", nowMs },
   { type: "trainer-pulled", trainerId, tasks: 2, nowMs },
 ];
 
-/** The value of a series after the events. */
-async function counted(events: Event[]): Promise<(series: string) => number | undefined> {
+/** The value of a series after the inputs. */
+async function counted(inputs: Input[]): Promise<(series: string) => number | undefined> {
   const registry = new Registry();
   let state = emptyPool();
   const metrics = new CoordinatorMetrics(registry, () => ({ state, runs: [], trainers: [], eventsWaiting: 0 }));
-  for (const event of events) {
-    const [after, effects] = step(state, event);
-    metrics.happened({ event, effects, changes: [], before: state, after });
-    state = after;
+  for (const input of inputs) {
+    const after = transition(state, input);
+    metrics.observe(after.facts);
+    state = after.state;
   }
   const text = await registry.metrics();
   return (series) => {
@@ -73,22 +72,25 @@ describe("the coordinator's metrics", () => {
 });
 
 describe("how long a micro-batch waits", () => {
-  const task = { taskId: "t", trainerId: "a", runId: RUN, step: 1, microBatch: 1, evaluation: false };
+  /** Of the second micro-batch, when a trainer that comes at `nowMs` is given it. */
+  function waited(inputs: Input[], nowMs: number): number | undefined {
+    let state = emptyPool();
+    for (const input of inputs) ({ state } = transition(state, input));
+    const [join, pull] = joins("a", nowMs) as [Input, Input];
+    const { facts } = transition(transition(state, join).state, pull);
+    return facts.flatMap((fact) =>
+      fact.type === "task-assigned" && fact.task.microBatch === 1 ? [fact.waitedMs] : [],
+    )[0];
+  }
 
   test("begins when it belongs to the step being made, and not while the run rests", () => {
-    const waits = new QueueWaits();
-    let state = emptyPool();
-    const happen = (event: Event, nowMs: number) => {
-      [state] = step(state, event);
-      waits.see(state, nowMs);
-    };
-    BEGIN.forEach((event, i) => happen(event, 10 * i));
-    assert.equal(waits.waited(task, 100), 70);
-    happen({ type: "run-paused", runId: RUN }, 200);
-    happen({ type: "trainer-heard", trainerId: "nobody" }, 300);
-    happen({ type: "run-resumed", runId: RUN }, 310);
-    assert.equal(waits.waited(task, 350), 50);
-    happen({ type: "run-cancelled", runId: RUN }, 400);
-    assert.equal(waits.waited(task, 500), 0);
+    const inputs: Input[] = BEGIN.map((input, i) => ({ ...input, nowMs: 10 * i }));
+    assert.equal(waited(inputs, 100), 70);
+    inputs.push({ type: "run-paused", runId: RUN, nowMs: 200 });
+    inputs.push({ type: "trainer-heard", trainerId: "nobody", nowMs: 290 });
+    inputs.push({ type: "run-resumed", runId: RUN, nowMs: 300 });
+    assert.equal(waited(inputs, 350), 50);
+    inputs.push({ type: "run-cancelled", runId: RUN, nowMs: 400 });
+    assert.equal(waited(inputs, 500), undefined);
   });
 });

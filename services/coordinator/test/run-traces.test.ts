@@ -3,9 +3,10 @@ import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
 import { trace } from "@opentelemetry/api";
 import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } from "@opentelemetry/sdk-trace-base";
-import { RunState } from "@gradpool/rpc";
-import { emptyPool, type Event } from "../src/core/state.js";
-import { step } from "../src/core/step.js";
+import { RunState, type Run } from "@gradpool/rpc";
+import { emptyPool, type Input } from "../src/core/state.js";
+import { transition } from "../src/core/transition.js";
+import type { Fact } from "../src/facts.js";
 import { MAX_GROUPS_IN_RUN, OWN_TRACE_INTERVAL_MS } from "../src/traces/run-trace.js";
 import { RunTraces } from "../src/traces/run-traces.js";
 import { runNamed } from "./support.js";
@@ -23,22 +24,31 @@ after(() => trace.disable());
 /** A run of steps of two micro-batches, on the trainers "t1" and "t2". */
 class World {
   nowMs = 1_000;
-  readonly traces = new RunTraces(() => this.nowMs);
+  /** As it is recorded. */
+  run: Run;
+  readonly traces = new RunTraces(
+    () => this.run,
+    () => this.nowMs,
+  );
   #state = emptyPool();
 
   constructor(flags = "01") {
-    this.traces.begin(runNamed(runId, { traceparent: `00-${TRACE}-${SPAN}-${flags}` }));
+    this.run = runNamed(runId, { traceparent: `00-${TRACE}-${SPAN}-${flags}` });
+    this.report({ type: "run-submitted", run: this.run });
     this.happen({ type: "run-submitted", runId });
     const facts = { gradientAccumulation: 2, totalSteps: 10_000, stepsDone: 0, deviceClass: undefined };
     this.happen({ type: "run-prepared", runId, ...facts, evaluate: false, stopped: false });
     for (const trainerId of ["t1", "t2"]) this.join(trainerId);
   }
 
-  happen(event: Event): void {
-    const before = this.#state;
-    const [after, effects] = step(before, event);
-    this.traces.observe({ event, changes: [], before, after, effects });
-    this.#state = after;
+  happen(input: Input): void {
+    const { state, facts } = transition(this.#state, { nowMs: this.nowMs, ...input });
+    this.report(...facts);
+    this.#state = state;
+  }
+
+  report(...facts: Fact[]): void {
+    this.traces.observe(facts);
   }
 
   join(trainerId: string): void {
@@ -58,11 +68,10 @@ class World {
   /** All that is out comes back, and the optimizer makes the step. */
   finish(): void {
     for (const { taskId, trainerId } of this.tasks) {
-      const numbers = { step: 1, microBatch: 0, lossSum: 4, targetTokens: 2, gradientBytes: 0 };
+      const numbers = { lossSum: 4, targetTokens: 2, gradients: new Map() };
       const times = { computeMs: 3, waitMs: 5, fetchMs: 2 };
       this.nowMs += 10;
-      this.traces.resultArrived({ trainerId, taskId, runId, ...numbers, ...times });
-      this.happen({ type: "result-arrived", taskId });
+      this.happen({ type: "result-arrived", taskId, result: { ...numbers, ...times } });
       this.happen({ type: "trainer-pulled", trainerId, tasks: 1 });
     }
     this.happen({ type: "step-applied", runId, evaluate: false });
@@ -149,7 +158,8 @@ test("the step after a rest is part of the run's trace, and nothing is left open
   world.arrive();
   world.happen({ type: "run-failed", runId, code: "data_loss", message: "gone" });
   const error = { code: "data_loss", message: "gone" };
-  world.traces.ended(runNamed(runId, { state: RunState.RUN_STATE_FAILED, error }));
+  world.run = runNamed(runId, { state: RunState.RUN_STATE_FAILED, error });
+  world.report({ type: "run-ended", runId, outcome: "failed", ...error, at: new Date() });
   assert.equal(inRun("run")[0]?.status.message, "data_loss: gone");
   assert.equal(world.traces.traceparentOf({ runId, taskId: "x" } as never), "");
 });

@@ -12,11 +12,12 @@ export function randomOf(seed: number): () => number {
 }
 
 export interface SimulatedRun {
-  runId: string;
+  /** What its client calls it, and its output folder. */
+  name: string;
   gradientAccumulation: number;
   epochs: number;
   microBatchesPerEpoch: number;
-  /** Evaluate every so many steps and at the end, on so many micro-batches; 0: never. */
+  /** Evaluate every this many steps and at the end, on `heldOut` micro-batches; 0: never. */
   evaluateEvery: number;
   heldOut: number;
 }

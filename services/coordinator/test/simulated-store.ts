@@ -1,31 +1,116 @@
-/** What survives a crash of the simulated coordinator: its run store, and the checkpoints. */
+/** What survives a crash of the simulated coordinator: its run store, and what runs saved. */
+import assert from "node:assert/strict";
+import type { Evaluation, Run, RunLogEntry, StepMetrics } from "@gradpool/rpc";
+import { hasEnded, resumedHistory } from "../src/record/run-record.js";
+import type { RecordStore } from "../src/record/run-registry.js";
+import type { Change, History, PlacedEvent, Recorded, Told } from "../src/store/run-store.js";
 
 /** Raised in the middle of whatever the coordinator was doing. */
 export class SimulatedCrash extends Error {}
 
-export interface DurableRun {
-  runId: string;
-  paused: boolean;
-  outcome: string | undefined;
-  /** The newest checkpoint or recovery point. */
-  saved: { steps: number; adapter: number; evaluations: readonly number[]; deviceClass: string | undefined };
+/** A checkpoint or recovery point. */
+export interface Saved {
+  steps: readonly StepMetrics[];
+  evaluations: readonly Evaluation[];
+  adapter: number;
+  deviceClass: string | undefined;
 }
 
-export class SimulatedStore {
-  readonly runs = new Map<string, DurableRun>();
+export class SimulatedStore implements RecordStore {
+  readonly runs = new Map<string, Run>();
+  readonly histories = new Map<string, History>();
+  readonly eventLog: PlacedEvent[] = [];
   readonly requests = new Map<string, { content: string; subject: string }>();
-  life = 1;
+  /** By run. */
+  readonly saved = new Map<string, Saved>();
+  /** How long a commit takes: for ever, when its coordinator is down by then. */
+  pause: () => Promise<void> = () => Promise.resolve();
+  readonly #told = new Map<string, Told>();
   readonly #crashes: () => boolean;
+  #life = 0;
 
   /** `crashes` decides before and after each write whether the coordinator dies there. */
   constructor(crashes: () => boolean) {
     this.#crashes = crashes;
   }
 
+  /** For a coordinator that starts. */
+  open(): void {
+    this.#life += 1;
+  }
+
+  get recorded(): Recorded {
+    return {
+      life: this.#life,
+      runs: [...this.runs.values()],
+      requests: [...this.requests].map(([requestId, request]) => ({ requestId, ...request })),
+      drained: [],
+      events: {
+        ...{ logId: "simulated", newest: this.eventLog.length, told: this.#told },
+        published: { position: 0, stream: "" },
+      },
+    };
+  }
+
+  async commit(changes: readonly Change[]): Promise<void> {
+    await this.pause();
+    this.#write(() => changes.forEach((change) => this.#apply(change)));
+  }
+
+  save(runId: string, saved: Saved): void {
+    this.#write(() => this.saved.set(runId, saved));
+  }
+
+  history(runId: string): Promise<History> {
+    return Promise.resolve([...(this.histories.get(runId) ?? [])]);
+  }
+
+  runLog(): Promise<RunLogEntry[]> {
+    return Promise.resolve([]);
+  }
+
   /** All of `write` or nothing. */
-  write(write: () => void): void {
+  #write(write: () => void): void {
     if (this.#crashes()) throw new SimulatedCrash();
     write();
     if (this.#crashes()) throw new SimulatedCrash();
+  }
+
+  #apply(change: Change): void {
+    switch (change.type) {
+      case "run": {
+        const { runId, state } = change.run;
+        const before = this.runs.get(runId);
+        assert.ok(!before || !hasEnded(before), `${runId} ended as ${before?.state}, and then became ${state}`);
+        this.runs.set(runId, change.run);
+        break;
+      }
+      case "step":
+        this.#append(change.runId, { $case: "step", value: change.step });
+        break;
+      case "evaluation":
+        this.#append(change.runId, { $case: "evaluation", value: change.evaluation });
+        break;
+      case "steps":
+        this.histories.set(change.runId, resumedHistory(this.histories.get(change.runId) ?? [], change));
+        break;
+      case "request":
+        this.requests.set(change.requestId, { content: change.content, subject: change.subject });
+        break;
+      case "event":
+        assert.equal(change.position, this.eventLog.length + 1, "an event has another's place (I6)");
+        this.eventLog.push(change);
+        break;
+      case "told":
+        this.#told.set(change.runId, change.told);
+        break;
+      default:
+    }
+  }
+
+  #append(runId: string, update: History[number]): void {
+    const history = this.histories.get(runId) ?? [];
+    history.push(update);
+    this.histories.set(runId, history);
   }
 }

@@ -1,11 +1,18 @@
 /** Trainers behind a network that delays, loses, doubles and reorders; they die, come back, and are slow now and then. */
 import assert from "node:assert/strict";
-import type { Event, TaskState } from "../src/core/state.js";
+import type { Input, Task } from "../src/core/state.js";
 import type { Agenda } from "./agenda.js";
-import { LEASE_MS } from "./simulated-coordinator.js";
+import { LEASE_MS } from "./simulated-life.js";
+import { gradientOf } from "./simulated-run.js";
 
 const HEARTBEAT_MS = 2_000;
 const TRAINER_TASKS = 2;
+
+/** A task, and the adapter to compute it with. */
+interface Work {
+  task: Task;
+  adapter: number;
+}
 
 interface TrainerSide {
   trainerId: string;
@@ -13,7 +20,7 @@ interface TrainerSide {
   /** Of this connection; what arrives for another is lost. */
   connection: number;
   alive: boolean;
-  queue: TaskState[];
+  queue: Work[];
   busy: boolean;
 }
 
@@ -26,7 +33,7 @@ export interface TrainersOptions {
   losses: number;
   stalls: number;
   /** Tells the coordinator that lives. */
-  tell: (event: Event) => void;
+  tell: (input: Input) => void;
   isDown: () => boolean;
 }
 
@@ -66,13 +73,13 @@ export class SimulatedTrainers {
     }
   }
 
-  assign(trainerId: string, task: TaskState): void {
+  assign(trainerId: string, task: Task, adapter: number): void {
     const trainer = this.#trainers.get(trainerId);
     assert.ok(trainer, "a task was given to a trainer that never joined");
     const { connection } = trainer;
     this.#options.agenda.in(5 + this.#options.upTo(20), () => {
       if (!trainer.alive || trainer.connection !== connection) return;
-      trainer.queue.push(task);
+      trainer.queue.push({ task, adapter });
       assert.ok(trainer.queue.length <= TRAINER_TASKS, "a trainer was sent more tasks than it has room for");
       if (!trainer.busy) this.#compute(trainer);
     });
@@ -82,7 +89,7 @@ export class SimulatedTrainers {
     const trainer = this.#trainers.get(trainerId);
     this.#options.agenda.in(5 + this.#options.upTo(20), () => {
       if (!trainer?.alive) return;
-      const place = trainer.queue.findIndex((task) => task.taskId === taskId);
+      const place = trainer.queue.findIndex(({ task }) => task.taskId === taskId);
       // The first one computes: its result comes all the same.
       if (place < 1) return;
       trainer.queue.splice(place, 1);
@@ -91,9 +98,9 @@ export class SimulatedTrainers {
   }
 
   /** On the trainer's connection: in order, unless the connection is gone when it arrives. */
-  #say(trainer: TrainerSide, event: Event): void {
+  #say(trainer: TrainerSide, input: Input): void {
     const { agenda, tell } = this.#options;
-    if (trainer.alive) agenda.in(5, () => this.#isConnected(trainer) && tell(event));
+    if (trainer.alive) agenda.in(5, () => this.#isConnected(trainer) && tell(input));
   }
 
   #isConnected({ trainerId, connection, alive }: TrainerSide): boolean {
@@ -112,29 +119,31 @@ export class SimulatedTrainers {
 
   #compute(trainer: TrainerSide): void {
     const { agenda, upTo, happens, deaths, stalls } = this.#options;
-    const [task] = trainer.queue;
-    trainer.busy = task !== undefined;
-    if (!task) return;
+    const [work] = trainer.queue;
+    trainer.busy = work !== undefined;
+    if (!work) return;
     const computeMs = happens(stalls) ? 30_000 : 20 + upTo(400);
     agenda.in(computeMs, () => {
       if (!trainer.alive) return;
       if (happens(deaths)) return this.#die(trainer);
-      this.#answer(trainer, task);
+      this.#answer(trainer, work);
       trainer.queue.shift();
       this.#pull(trainer, 1);
       this.#compute(trainer);
     });
   }
 
-  /** A result goes its own way, which may be long, double or lost; a loss is told as a failure. */
-  #answer(trainer: TrainerSide, task: TaskState): void {
+  /** A result goes its own way, which may be long, double or lost; a loss is reported as a failure. */
+  #answer(trainer: TrainerSide, { task, adapter }: Work): void {
     const { agenda, upTo, happens, losses, tell } = this.#options;
-    const { taskId } = task;
+    const { taskId, microBatch } = task;
+    const lossSum = gradientOf(adapter, microBatch);
+    const result = { lossSum, targetTokens: 1, gradients: new Map(), computeMs: 0, waitMs: 0, fetchMs: 0 };
     const lost = happens(losses) && this.#mayFail(task);
     const copies = lost ? Number(happens(0.5)) : happens(losses) ? 2 : 1;
     for (let copy = 0; copy < copies; copy++) {
       const delayMs = happens(0.1) ? upTo(2 * LEASE_MS) : upTo(30);
-      agenda.in(delayMs, () => tell({ type: "result-arrived", taskId }));
+      agenda.in(delayMs, () => tell({ type: "result-arrived", taskId, result }));
     }
     if (!lost) return;
     const failure = { permanent: false, code: "unavailable", message: "the connection broke" };
@@ -142,7 +151,7 @@ export class SimulatedTrainers {
   }
 
   /** Fewer failures of a micro-batch than fail its run. */
-  #mayFail({ runId, step: number, microBatch }: TaskState): boolean {
+  #mayFail({ runId, step: number, microBatch }: Task): boolean {
     const key = `${runId}/${number}/${microBatch}`;
     const failures = (this.#failures.get(key) ?? 0) + 1;
     if (failures > 2) return false;

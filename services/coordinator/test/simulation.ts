@@ -1,14 +1,25 @@
 /**
- * A seeded world around the core: clients, data streams, an optimizer, trainers behind a bad network, and a
- * coordinator that crashes between any two durable writes. Everything follows from the seed, so a failing one
- * fails again.
+ * A seeded world around the coordinator's driver: clients, data streams, an optimizer, trainers behind a bad network,
+ * and crashes before and after any durable write. Everything follows from the seed, so a failing one fails again.
  */
 import assert from "node:assert/strict";
-import type { Event } from "../src/core/state.js";
+import { GradpoolError } from "@gradpool/errors";
+import { defaultRecipe, NEW_START } from "@gradpool/recipe";
+import {
+  Metadata,
+  type Event,
+  type Handlers,
+  type Recipe,
+  type Run,
+  type RunServiceService,
+  type RunSpec,
+} from "@gradpool/rpc";
+import { hasEnded } from "../src/record/run-record.js";
+import type { History } from "../src/store/run-store.js";
 import { Agenda } from "./agenda.js";
-import { SimulatedCoordinator } from "./simulated-coordinator.js";
+import { SimulatedLife } from "./simulated-life.js";
 import { randomOf, type SimulatedRun } from "./simulated-run.js";
-import { SimulatedStore } from "./simulated-store.js";
+import { SimulatedStore, type Saved } from "./simulated-store.js";
 import { SimulatedTrainers } from "./simulated-trainers.js";
 
 /** After this, nothing goes wrong any more, so that every run must end. */
@@ -27,10 +38,20 @@ export interface SimulationOptions {
   /** Chance that the coordinator crashes at a durable write, and that a save meets a full disk. */
   crashes?: number;
   troubles?: number;
-  /** Runs to cancel at some moment. */
+  /** Names of runs to cancel at some moment. */
   cancelled?: string[];
-  /** Runs to pause and resume, some times over. */
+  /** Names of runs to pause and resume, some times over. */
   paused?: string[];
+  /** Plant a fault: effects do not wait until the facts are recorded. */
+  hasty?: boolean;
+}
+
+/** What is left of a run. */
+export interface End {
+  run: Run;
+  saved: Saved | undefined;
+  history: History;
+  events: Event[];
 }
 
 export class Simulation {
@@ -39,10 +60,14 @@ export class Simulation {
   readonly #options: SimulationOptions;
   readonly #store: SimulatedStore;
   readonly #trainers: SimulatedTrainers;
-  #coordinator: SimulatedCoordinator;
+  #life: SimulatedLife | undefined;
   #requests = 0;
+  #runIds = 0;
+  /** By name, once a client was told. */
+  readonly #known = new Map<string, string>();
   /** Runs whose pause was answered, until their resumption is asked for. */
   readonly #resting = new Set<string>();
+  readonly #failures: unknown[] = [];
 
   constructor(options: SimulationOptions) {
     this.#options = options;
@@ -53,30 +78,36 @@ export class Simulation {
       upTo: (ms) => this.#upTo(ms),
       happens: (chance) => this.#happens(chance),
       ...{ deaths: options.deaths ?? 0, losses: options.losses ?? 0, stalls: options.stalls ?? 0 },
-      tell: (event) => void this.#coordinator.tell(event),
-      isDown: () => this.#coordinator.isDown,
+      tell: (input) => this.#life?.happen(input),
+      isDown: () => this.#life?.isDown ?? true,
     });
-    this.#coordinator = this.#newCoordinator();
-    this.#agenda.in(0, () => this.#coordinator.start());
-    for (const { runId } of options.runs) this.#later(5_000, () => this.#ask({ type: "run-submitted", runId }));
-    for (const runId of options.cancelled ?? [])
-      this.#whenKnown(runId, () => this.#ask({ type: "run-cancelled", runId }));
-    for (const runId of options.paused ?? []) this.#whenKnown(runId, () => this.#pauseAndResume(runId, 3));
+    this.#agenda.in(0, () => void this.#start());
+    for (const { name } of options.runs) this.#later(5_000, () => this.#submit(name));
+    for (const name of options.cancelled ?? []) this.#whenKnown(name, (runId) => this.#ask("cancelRun", runId));
+    for (const name of options.paused ?? []) this.#whenKnown(name, (runId) => this.#pauseAndResume(runId, 3));
     for (let i = 0; i < options.trainers; i++) {
       const deviceClass = `class-${i % (options.deviceClasses ?? 1)}`;
       this.#later(5_000, () => this.#trainers.join(`trainer-${i}`, deviceClass));
     }
   }
 
-  /** Plays until every run has ended; gives each run's outcome, adapter and evaluations. */
-  play(): Map<string, { outcome: string; adapter: number; evaluations: readonly number[] }> {
-    const { runs } = this.#store;
-    const hasEnded = ({ runId }: SimulatedRun) => runs.get(runId)?.outcome !== undefined;
-    for (let events = 0; !this.#options.runs.every(hasEnded); events++) {
-      assert.ok(this.#agenda.next() && events < MOST_EVENTS, "a run never ends");
+  /** Plays until every run has ended; gives what is left of each, by name. */
+  async play(): Promise<Map<string, End>> {
+    const { runs, histories, eventLog, saved } = this.#store;
+    const isOver = () => runs.size === this.#options.runs.length && [...runs.values()].every(hasEnded);
+    for (let events = 0; !isOver(); events++) {
+      const goesOn = await this.#agenda.next();
+      if (this.#failures.length > 0) throw this.#failures[0] as Error;
+      assert.ok(goesOn && events < MOST_EVENTS, "a run never ends");
     }
-    if (!this.#coordinator.isDown) this.#coordinator.assertEmpty();
-    return new Map([...runs].map(([runId, { outcome = "", saved }]) => [runId, { outcome, ...saved }]));
+    if (this.#life?.isDown === false) this.#life.assertEmpty();
+    return new Map(
+      [...runs.values()].map((run) => {
+        const events = eventLog.flatMap(({ event }) => (event.runId === run.runId ? [event] : []));
+        const history = histories.get(run.runId) ?? [];
+        return [nameOf(run), { run, saved: saved.get(run.runId), history, events }];
+      }),
+    );
   }
 
   #upTo(ms: number): number {
@@ -91,62 +122,115 @@ export class Simulation {
     this.#agenda.in(this.#upTo(ms), act);
   }
 
-  #newCoordinator(): SimulatedCoordinator {
-    return new SimulatedCoordinator({
-      ...{ agenda: this.#agenda, store: this.#store, runs: this.#options.runs, troubles: this.#options.troubles ?? 0 },
+  async #start(): Promise<void> {
+    const { runs, troubles = 0, hasty = false } = this.#options;
+    this.#life = await SimulatedLife.start({
+      ...{ agenda: this.#agenda, store: this.#store, troubles, hasty },
       upTo: (ms) => this.#upTo(ms),
       happens: (chance) => this.#happens(chance),
-      assign: (trainerId, task) => {
+      newRunId: () => `run-id-${++this.#runIds}`,
+      shapeOf: (run) => runs.find(({ name }) => name === nameOf(run)) as SimulatedRun,
+      assign: (trainerId, task, adapter) => {
         assert.ok(!this.#resting.has(task.runId), "a run that rests was given a trainer");
-        this.#trainers.assign(trainerId, task);
+        this.#trainers.assign(trainerId, task, adapter);
       },
       cancelTask: (trainerId, taskId) => this.#trainers.cancel(trainerId, taskId),
       deviceClassOf: (trainerId) => this.#trainers.deviceClassOf(trainerId),
       onCrash: () => {
         this.#trainers.disconnectAll();
-        this.#later(20_000, () => {
-          this.#coordinator = this.#newCoordinator();
-          this.#coordinator.start();
-        });
+        this.#later(20_000, () => void this.#start());
       },
+      onFailure: (error) => this.#failures.push(error),
     });
+  }
+
+  #submit(name: string): void {
+    this.#call(
+      (handlers, requestId) => handlers.submitRun({ requestId, spec: specNamed(name) }, CONTEXT),
+      (run) => this.#known.set(name, run.runId),
+    );
+  }
+
+  #ask(wish: "pauseRun" | "resumeRun" | "cancelRun", runId: string, then: () => void = () => {}): void {
+    this.#call(async (handlers, requestId) => {
+      const answer = await handlers[wish]({ requestId, runId }, CONTEXT);
+      assert.equal(answer.run?.runId, runId, "a request was answered with another's subject");
+      return answer;
+    }, then);
   }
 
   /**
    * A client asks, and asks again with the same request id until it is answered; its answers may get lost, and
    * its requests doubled (I4). `then` is called with the first answer.
    */
-  #ask(event: Event & { runId: string }, then: () => void = () => {}): void {
+  #call(ask: (handlers: Runs, requestId: string) => Promise<{ run: Run | undefined }>, then: (run: Run) => void): void {
     const requestId = `request-${++this.#requests}`;
     let isAnswered = false;
-    const send = () => {
-      const subject = this.#coordinator.ask(requestId, event.type, event);
+    const send = async (): Promise<void> => {
+      const answer = await this.#life?.ask((handlers) => ask(handlers, requestId).catch(refusalOf));
       const isLost = this.#happens(0.2);
-      if (subject === undefined || isLost) return this.#agenda.in(500 + this.#upTo(2_000), send);
-      assert.equal(subject, event.runId, "a request was answered with another's subject");
-      assert.ok(this.#store.requests.has(requestId), "an answer was given that is not recorded");
-      assert.equal(this.#coordinator.ask(requestId, "something else", event), "refused");
-      if (!isAnswered) then();
+      if (answer === undefined || isLost) return this.#agenda.in(500 + this.#upTo(2_000), () => void send());
+      if (answer !== "refused") {
+        assert.ok(this.#store.requests.has(requestId), "an answer was given that is not recorded");
+        await this.#tryOther(requestId);
+        if (!isAnswered && answer.run) then(answer.run);
+      }
       isAnswered = true;
-      if (this.#happens(0.2)) this.#later(5_000, send);
+      if (this.#happens(0.2)) this.#later(5_000, () => void send());
     };
-    send();
+    send().catch((error: unknown) => this.#failures.push(error));
   }
 
-  #whenKnown(runId: string, act: () => void): void {
-    this.#later(30_000, () => (this.#store.runs.has(runId) ? act() : this.#whenKnown(runId, act)));
+  /** The same request id with other content is refused. */
+  async #tryOther(requestId: string): Promise<void> {
+    const spec = specNamed("something else");
+    const code = await this.#life?.ask((handlers) => handlers.submitRun({ requestId, spec }, CONTEXT).catch(codeOf));
+    assert.ok(code === undefined || code === "already_exists" || code === "unavailable", JSON.stringify(code));
+  }
+
+  #whenKnown(name: string, act: (runId: string) => void): void {
+    this.#later(30_000, () => {
+      const runId = this.#known.get(name);
+      if (runId === undefined) this.#whenKnown(name, act);
+      else act(runId);
+    });
   }
 
   #pauseAndResume(runId: string, times: number): void {
-    if (times === 0 || this.#store.runs.get(runId)?.outcome !== undefined) return;
-    this.#ask({ type: "run-paused", runId }, () => {
+    const run = this.#store.runs.get(runId);
+    if (times === 0 || !run || hasEnded(run)) return;
+    this.#ask("pauseRun", runId, () => {
       this.#resting.add(runId);
       this.#later(8_000, () => {
         this.#resting.delete(runId);
-        this.#ask({ type: "run-resumed", runId }, () =>
-          this.#later(5_000, () => this.#pauseAndResume(runId, times - 1)),
-        );
+        this.#ask("resumeRun", runId, () => this.#later(5_000, () => this.#pauseAndResume(runId, times - 1)));
       });
     });
   }
+}
+
+type Runs = Handlers<RunServiceService>;
+
+/** Of a client that never gives up. */
+const CONTEXT = { signal: new AbortController().signal, metadata: new Metadata() };
+
+const nameOf = (run: Run): string => run.spec?.outputDir ?? "";
+
+const specNamed = (name: string): RunSpec => ({
+  ...{ modelId: "simulated", dataset: ["rows"], outputDir: name },
+  ...NEW_START,
+  recipe: RECIPE,
+});
+
+const RECIPE: Recipe = defaultRecipe();
+
+const codeOf = (error: unknown): string => GradpoolError.from(error).code;
+
+/** Undefined where the client may try again. Errors: what no client should meet. */
+function refusalOf(error: unknown): "refused" | undefined {
+  const code = codeOf(error);
+  // Whoever asks something of a run may find that it has ended.
+  if (code === "failed_precondition") return "refused";
+  if (code === "unavailable" || code === "cancelled") return undefined;
+  throw error;
 }

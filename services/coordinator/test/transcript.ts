@@ -9,8 +9,12 @@
  *   result TASK [at=MS] · fail TASK [permanent|cancelled] MESSAGE [at=MS]
  *   state: prints what the core knows
  */
-import { emptyPool, type Effect, type Event, type PoolState } from "../src/core/state.js";
-import { step } from "../src/core/step.js";
+import type { Effect } from "../src/core/effects.js";
+import { emptyPool, type Input, type PoolState, type TaskResult } from "../src/core/state.js";
+import type { PoolFact } from "../src/core/facts.js";
+import { transition } from "../src/core/transition.js";
+
+const NOTHING: TaskResult = { lossSum: 0, targetTokens: 0, gradients: new Map(), computeMs: 0, waitMs: 0, fetchMs: 0 };
 
 /** The transcript with its outcomes as they are now. */
 export function replay(transcript: string): string {
@@ -24,10 +28,10 @@ export function replay(transcript: string): string {
         lines.push(...describe(state));
         continue;
       }
-      for (const event of eventsOf(line)) {
-        const [next, effects] = step(state, event);
-        state = next;
-        lines.push(...effects.map(effectText));
+      for (const input of inputsOf(line)) {
+        const after = transition(state, input);
+        state = after.state;
+        lines.push(...after.facts.flatMap(factText), ...after.effects.map(effectText));
       }
     }
     return lines.length === 0 && commands.startsWith("#") && !commands.includes("\n")
@@ -37,7 +41,7 @@ export function replay(transcript: string): string {
   return `${replayed.join("\n\n")}\n`;
 }
 
-function eventsOf(line: string): Event[] {
+function inputsOf(line: string): Input[] {
   const words = line.split(" ");
   const named = new Map(words.filter((word) => word.includes("=")).map((word) => word.split("=") as [string, string]));
   const number = (name: string) => Number(named.get(name) ?? 0);
@@ -75,7 +79,7 @@ function eventsOf(line: string): Event[] {
     case "time":
       return [{ type: "time-passed", nowMs: Number(subject), leaseMs: number("lease") }];
     case "result":
-      return [{ type: "result-arrived", taskId: subject, nowMs: number("at") }];
+      return [{ type: "result-arrived", taskId: subject, result: NOTHING, nowMs: number("at") }];
     case "fail": {
       const kind = ["permanent", "cancelled"].find((word) => word === rest[0]);
       const message = rest.slice(kind ? 1 : 0).join(" ");
@@ -107,6 +111,12 @@ function eventsOf(line: string): Event[] {
   }
 }
 
+/** Of what became so, only what people see of runs. */
+function factText(fact: PoolFact): string[] {
+  if (fact.type !== "run-state") return [];
+  return [`run-state ${fact.runId}: ${fact.state}${fact.because && ` (${fact.because})`}`];
+}
+
 function effectText(effect: Effect): string {
   switch (effect.type) {
     case "assign":
@@ -128,8 +138,6 @@ function effectText(effect: Effect): string {
     }
     case "disconnect":
       return `disconnect ${effect.trainerId}`;
-    case "run-state":
-      return `run-state ${effect.runId}: ${effect.state}${effect.because && ` (${effect.because})`}`;
     case "pool-quiet":
       return effect.type;
     case "prepare":

@@ -24,7 +24,7 @@ import {
 } from "@gradpool/rpc";
 import { createLogger, type Service as Running } from "@gradpool/service-kit";
 import { startCoordinator as start } from "../src/coordinator.js";
-import type { Leases } from "../src/trainer-pool.js";
+import { DEFAULT_LEASES, type Leases } from "../src/trainer-pool.js";
 import { ByteTokenizer } from "./byte-tokenizer.js";
 import { FakeTrainer, type FakeTrainerOptions } from "./fake-trainer.js";
 
@@ -103,8 +103,11 @@ export interface Ended {
   checkpoints: CheckpointUpdate[];
 }
 
+/** A fake trainer says nothing while it has nothing to do, however long a busy machine takes for the rest. */
+const PATIENT: Leases = { ...DEFAULT_LEASES, leaseMs: 600_000 };
+
 function startCoordinator(listen: string, services: Surroundings, options: WorldOptions): Promise<Running> {
-  const { leases, recoveryMs = 0, runStore } = options;
+  const { leases = PATIENT, recoveryMs = 0, runStore } = options;
   const config = {
     ...{ listen, recoveryMs, runStore, drainMs: 0, models: NO_CACHE, httpHosts: [] },
     tokenizerAddress: services.tokenizer.address,

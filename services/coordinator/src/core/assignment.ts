@@ -5,7 +5,8 @@
  * micro-batches that are late elsewhere.
  */
 import { isActive, isResting } from "./lookup.js";
-import type { Effect, MicroBatchState, PoolState, RunState, TaskState, TrainerState } from "./state.js";
+import type { Output } from "./effects.js";
+import type { MicroBatchState, PoolRun, PoolState, PoolTrainer, Task } from "./state.js";
 import { isUnderWay } from "./stopping.js";
 import { addTask } from "./tasks.js";
 
@@ -13,12 +14,12 @@ import { addTask } from "./tasks.js";
 export const MAX_EARLY_RESULTS = 32;
 
 interface Match {
-  run: RunState;
-  trainer: TrainerState;
+  run: PoolRun;
+  trainer: PoolTrainer;
   microBatch: number;
 }
 
-export function assignTasks(state: PoolState, effects: Effect[]): void {
+export function assignTasks(state: PoolState, out: Output): void {
   for (;;) {
     const match = nextMatch(state, waitingIn) ?? nextMatch(state, lateIn);
     if (!match) return;
@@ -31,17 +32,20 @@ export function assignTasks(state: PoolState, effects: Effect[]): void {
     run.lastServed = ++state.assignments;
     const { runId, step, evaluating: evaluation } = run;
     const taskId = `${runId}/${evaluation ? "eval-" : ""}${step}/${microBatch}/${state.life}.${attempts}`;
-    const task: TaskState = { taskId, trainerId: trainer.trainerId, runId, step, microBatch, evaluation };
+    const { trainerId, deviceClass } = trainer;
+    const task: Task = { taskId, trainerId, runId, step, microBatch, evaluation };
     addTask(state, trainer, task);
-    effects.push({ type: "assign", trainerId: trainer.trainerId, task });
+    const waitedMs = state.nowMs - before.waitsSinceMs;
+    out.facts.push({ type: "task-assigned", task, attempt: attempts, deviceClass, waitedMs });
+    out.effects.push({ type: "assign", trainerId, task });
   }
 }
 
 /** The least recently served run with such work that a free trainer may do, and the least busy such trainer. */
-function nextMatch(state: PoolState, candidates: (run: RunState) => number[]): Match | undefined {
+function nextMatch(state: PoolState, candidates: (run: PoolRun) => number[]): Match | undefined {
   const free = state.trainers.filter((trainer) => trainer.credits > 0 && isActive(trainer));
   if (free.length === 0) return undefined;
-  const load = ({ trainerId }: TrainerState) => state.tasks.filter((task) => task.trainerId === trainerId).length;
+  const load = ({ trainerId }: PoolTrainer) => state.tasks.filter((task) => task.trainerId === trainerId).length;
   free.sort((a, b) => load(a) - load(b));
   for (const run of [...state.runs].sort((a, b) => a.lastServed - b.lastServed)) {
     if (state.stopping && !isUnderWay(run)) continue;
@@ -55,12 +59,12 @@ function nextMatch(state: PoolState, candidates: (run: RunState) => number[]): M
 }
 
 /** I2: results of one run come from one class of devices. */
-const isOfClass = (run: RunState, { deviceClass }: TrainerState): boolean =>
+const isOfClass = (run: PoolRun, { deviceClass }: PoolTrainer): boolean =>
   run.deviceClass === undefined || run.deviceClass === deviceClass;
 
 /** No trainer gets a micro-batch that it has, nor one that it failed while another has not tried. */
-function mayCompute(state: PoolState, trainer: TrainerState, run: RunState, microBatch: number): boolean {
-  const holds = (task: TaskState) =>
+function mayCompute(state: PoolState, trainer: PoolTrainer, run: PoolRun, microBatch: number): boolean {
+  const holds = (task: Task) =>
     task.trainerId === trainer.trainerId &&
     task.runId === run.runId &&
     task.step === run.step &&
@@ -68,13 +72,13 @@ function mayCompute(state: PoolState, trainer: TrainerState, run: RunState, micr
     task.microBatch === microBatch;
   if (state.tasks.some(holds)) return false;
   const failedOn = run.group[microBatch]?.failedOn ?? [];
-  const hasFailed = ({ trainerId }: TrainerState) => failedOn.includes(trainerId);
-  const isUntried = (other: TrainerState) => isActive(other) && isOfClass(run, other) && !hasFailed(other);
+  const hasFailed = ({ trainerId }: PoolTrainer) => failedOn.includes(trainerId);
+  const isUntried = (other: PoolTrainer) => isActive(other) && isOfClass(run, other) && !hasFailed(other);
   return !hasFailed(trainer) || !state.trainers.some(isUntried);
 }
 
 /** Micro-batches of the run that wait for a trainer, as far as they may be handed out now. */
-export function waitingIn(run: RunState): number[] {
+export function waitingIn(run: PoolRun): number[] {
   if (!isMaking(run)) return [];
   const open = run.group.findIndex(({ status }) => status !== "done");
   let early = 0;
@@ -87,8 +91,8 @@ export function waitingIn(run: RunState): number[] {
   return waiting;
 }
 
-function lateIn(run: RunState): number[] {
+function lateIn(run: PoolRun): number[] {
   return isMaking(run) ? run.group.flatMap(({ status, late }, i) => (status === "assigned" && late ? [i] : [])) : [];
 }
 
-const isMaking = (run: RunState): boolean => run.phase === "running" && !run.stepping && !isResting(run);
+const isMaking = (run: PoolRun): boolean => run.phase === "running" && !run.stepping && !isResting(run);

@@ -1,20 +1,20 @@
-import type { PoolState, RunState, TaskState, TrainerState } from "./state.js";
+import type { PoolRun, PoolState, PoolTrainer, Task } from "./state.js";
 
-export const runOf = (state: PoolState, runId: string): RunState | undefined =>
+export const runOf = (state: PoolState, runId: string): PoolRun | undefined =>
   state.runs.find((run) => run.runId === runId);
 
-export const trainerOf = (state: PoolState, trainerId: string): TrainerState | undefined =>
+export const trainerOf = (state: PoolState, trainerId: string): PoolTrainer | undefined =>
   state.trainers.find((trainer) => trainer.trainerId === trainerId);
 
 /** A trainer's tasks, the one that it computes first. */
-export const tasksOf = (state: PoolState, trainerId: string): TaskState[] =>
+export const tasksOf = (state: PoolState, trainerId: string): Task[] =>
   state.tasks.filter((task) => task.trainerId === trainerId);
 
-export const isResting = ({ paused, trouble }: RunState): boolean => paused || trouble !== "";
+export const isResting = ({ paused, trouble }: PoolRun): boolean => paused || trouble !== "";
 
 /** Whether a trainer may be given work at all, now or later. */
-export const isActive = ({ draining, quarantinedUntilMs }: TrainerState): boolean =>
+export const isActive = ({ draining, quarantinedUntilMs }: PoolTrainer): boolean =>
   !draining && quarantinedUntilMs === 0;
 
-export const placeOf = ({ step, microBatch, evaluation }: TaskState): string =>
-  `${evaluation ? "evaluation behind " : ""}step ${step}, micro-batch ${microBatch}`;
+export const placeOf = ({ step, microBatch, evaluation }: Task): string =>
+  `${evaluation ? "evaluation after " : ""}step ${step}, micro-batch ${microBatch}`;

@@ -1,6 +1,7 @@
 /** A run's way from the queue to its end. */
 import { isResting, runOf } from "./lookup.js";
-import type { Effect, MicroBatchState, PoolState, PreparedFacts, RunState, VisibleState } from "./state.js";
+import type { Output } from "./effects.js";
+import type { MicroBatchState, Outcome, PoolRun, PoolState, Prepared, VisibleState } from "./state.js";
 
 /** Runs that are prepared or made at a time; the others wait in the queue. */
 export const MAX_RUNS = 32;
@@ -8,7 +9,7 @@ export const MAX_RUNS = 32;
 /** Why a run rests that was asked to. */
 export const ON_REQUEST = "on request";
 
-export function newRun(runId: string, paused: boolean): RunState {
+export function newRun(runId: string, paused: boolean): PoolRun {
   return {
     runId,
     phase: "queued",
@@ -32,7 +33,7 @@ export function newRun(runId: string, paused: boolean): RunState {
 }
 
 /** Takes runs from the queue, oldest first, while there is room; paused ones stay in it. */
-export function startQueued(state: PoolState, effects: Effect[]): void {
+export function startQueued(state: PoolState, out: Output): void {
   if (state.stopping) return;
   let room = MAX_RUNS - state.runs.filter(({ phase }) => phase !== "queued").length;
   for (const run of state.runs) {
@@ -40,35 +41,35 @@ export function startQueued(state: PoolState, effects: Effect[]): void {
     if (run.phase !== "queued" || run.paused) continue;
     run.phase = "preparing";
     room -= 1;
-    effects.push({ type: "prepare", runId: run.runId });
+    out.effects.push({ type: "prepare", runId: run.runId });
   }
 }
 
-export function beginRun(run: RunState, facts: PreparedFacts, effects: Effect[]): void {
-  const { gradientAccumulation, totalSteps, stepsDone, deviceClass } = facts;
+export function beginRun(run: PoolRun, prepared: Prepared, out: Output): void {
+  const { gradientAccumulation, totalSteps, stepsDone, deviceClass } = prepared;
   Object.assign(run, { phase: "running", gradientAccumulation, totalSteps });
   if (deviceClass !== undefined) Object.assign(run, { deviceClass, hasResults: true });
   beginStep(run, stepsDone + 1);
-  const isOver = facts.stopped || run.step > totalSteps;
-  if (!isOver) effects.push({ type: "open-stream", runId: run.runId });
-  if (facts.evaluate) beginEvaluation(run, stepsDone, effects);
-  else if (isOver) finishRun(run, effects);
+  const isOver = prepared.stopped || run.step > totalSteps;
+  if (!isOver) out.effects.push({ type: "open-stream", runId: run.runId });
+  if (prepared.evaluate) beginEvaluation(run, stepsDone, out);
+  else if (isOver) finishRun(run, out);
 }
 
 /** `stop`: there is none, even if there could be. */
-export function nextStep(run: RunState, stop: boolean, effects: Effect[]): void {
+export function nextStep(state: PoolState, run: PoolRun, stop: boolean, out: Output): void {
   beginStep(run, run.step + 1);
-  if (stop || run.step > run.totalSteps) finishRun(run, effects);
-  else fillGroup(run);
+  if (stop || run.step > run.totalSteps) finishRun(run, out);
+  else fillGroup(state, run);
 }
 
-export function beginEvaluation(run: RunState, step: number, effects: Effect[]): void {
+export function beginEvaluation(run: PoolRun, step: number, out: Output): void {
   beginStep(run, step);
   run.evaluating = true;
-  effects.push({ type: "open-evaluation", runId: run.runId, step });
+  out.effects.push({ type: "open-evaluation", runId: run.runId, step });
 }
 
-function beginStep(run: RunState, number: number): void {
+function beginStep(run: PoolRun, number: number): void {
   run.step = number;
   run.evaluating = false;
   run.group = [];
@@ -76,58 +77,75 @@ function beginStep(run: RunState, number: number): void {
   run.stepping = false;
 }
 
-function finishRun(run: RunState, effects: Effect[]): void {
+function finishRun(run: PoolRun, out: Output): void {
   run.phase = "finishing";
-  effects.push({ type: "finish", runId: run.runId });
+  out.effects.push({ type: "finish", runId: run.runId });
 }
 
-const ARRIVED: MicroBatchState = { status: "waiting", late: false, attempts: 0, failedOn: [], losses: 0 };
+const arrived = (nowMs: number): MicroBatchState => ({
+  ...{ status: "waiting", late: false, attempts: 0, failedOn: [], losses: 0 },
+  waitsSinceMs: nowMs,
+});
 
 /** Takes in a micro-batch of the evaluation that is being made. */
-export function addToEvaluation(run: RunState, last: boolean): void {
+export function addToEvaluation({ nowMs }: PoolState, run: PoolRun, last: boolean): void {
   if (!run.evaluating || run.groupComplete) return;
-  run.group.push(ARRIVED);
+  run.group.push(arrived(nowMs));
   run.groupComplete = last;
 }
 
 /** Moves arrived micro-batches into the step that is being made, up to its last one. */
-export function fillGroup(run: RunState): void {
+export function fillGroup({ nowMs }: PoolState, run: PoolRun): void {
   while (!run.evaluating && !run.groupComplete && run.ahead.length > 0) {
     const lastOfEpoch = run.ahead.shift();
-    run.group.push(ARRIVED);
+    run.group.push(arrived(nowMs));
     run.groupComplete = lastOfEpoch === true || run.group.length === run.gradientAccumulation;
   }
 }
 
+/** It rests no longer: its micro-batches wait for trainers from now on. */
+export function waitFromNow({ nowMs }: PoolState, run: PoolRun): void {
+  run.group = run.group.map((microBatch) => ({ ...microBatch, waitsSinceMs: nowMs }));
+}
+
 /** Runs whose result is written end, unless they are paused. */
-export function endFinished(state: PoolState, effects: Effect[]): void {
+export function endFinished(state: PoolState, out: Output): void {
   for (const { runId, finished, paused } of state.runs) {
-    if (finished && !paused) endRun(state, runId, effects, "completed", "", "");
+    if (finished && !paused) endRun(state, runId, out, "completed", "", "");
   }
 }
 
 export function endRun(
   state: PoolState,
   runId: string,
-  effects: Effect[],
-  outcome: "completed" | "cancelled" | "failed",
+  out: Output,
+  outcome: Outcome,
   code: string,
   message: string,
 ): void {
   const run = runOf(state, runId);
   if (!run) return;
-  for (const { trainerId, taskId } of state.tasks.filter((task) => task.runId === runId)) {
-    effects.push({ type: "cancel-task", trainerId, taskId });
+  for (const task of state.tasks.filter((candidate) => candidate.runId === runId)) {
+    const { trainerId, taskId } = task;
+    out.facts.push({ type: "task-cancelled", task });
+    out.effects.push({ type: "cancel-task", trainerId, taskId });
   }
   state.tasks = state.tasks.filter((task) => task.runId !== runId);
   state.runs = state.runs.filter((candidate) => candidate !== run);
-  effects.push({ type: "end-run", runId, outcome, code, message });
+  out.facts.push({ type: "run-over", runId, outcome });
+  out.effects.push({ type: "end-run", runId, outcome, code, message });
 }
 
 /** What people see of a run, and why it rests. */
-export function visibleState(run: RunState): { state: VisibleState; because: string } {
+export function visibleState(run: PoolRun): { state: VisibleState; because: string } {
   if (run.paused) return { state: "paused", because: ON_REQUEST };
   if (isResting(run)) return { state: "paused", because: run.trouble };
   if (run.phase === "queued" || run.phase === "preparing") return { state: run.phase, because: "" };
   return { state: "running", because: "" };
+}
+
+/** The group whose micro-batches trainers may be given; undefined: none, such as while the run rests. */
+export function openGroup(run: PoolRun): { step: number; evaluation: boolean } | undefined {
+  if (run.phase !== "running" || isResting(run)) return undefined;
+  return { step: run.step, evaluation: run.evaluating };
 }

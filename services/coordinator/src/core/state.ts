@@ -1,4 +1,5 @@
 /** What the coordinator's core knows. Plain data: it can be copied, compared, stored and simulated. */
+import type { AdapterTensors } from "@gradpool/adapter";
 
 /** A micro-batch of the step that a run is making. */
 export interface MicroBatchState {
@@ -12,9 +13,11 @@ export interface MicroBatchState {
   readonly failedOn: readonly string[];
   /** Assignments that ended with the loss of the trainer that computed it. */
   readonly losses: number;
+  /** Since when it could have been handed out, unless its run rests. */
+  readonly waitsSinceMs: number;
 }
 
-export interface RunState {
+export interface PoolRun {
   runId: string;
   /** A run that has ended is not here any more. "queued": too many are being made. */
   phase: "queued" | "preparing" | "running" | "finishing";
@@ -28,7 +31,7 @@ export interface RunState {
   totalSteps: number;
   /** Step being made, from 1. */
   step: number;
-  /** The group is the held-out data, for the adapter behind `step` steps; the next step waits for it. */
+  /** The group is the held-out data, for the adapter after `step` steps; the next step waits for it. */
   evaluating: boolean;
   /** Micro-batches of this step, or of this evaluation, that have arrived from the data stream, by index. */
   group: MicroBatchState[];
@@ -49,7 +52,7 @@ export interface RunState {
   turns: number;
 }
 
-export interface TrainerState {
+export interface PoolTrainer {
   trainerId: string;
   deviceClass: string;
   /** Tasks it still has room for. */
@@ -67,14 +70,31 @@ export interface TrainerState {
   quarantineReason: string;
 }
 
-export interface TaskState {
+export interface Task {
   readonly taskId: string;
   readonly trainerId: string;
   readonly runId: string;
   readonly step: number;
   readonly microBatch: number;
-  /** It is a micro-batch of the evaluation behind that step. */
+  /** It is a micro-batch of the evaluation after that step. */
   readonly evaluation: boolean;
+}
+
+/** What a trainer made of a micro-batch. */
+export interface MicroBatchResult {
+  /** Sum of the targets' negative log likelihoods, in nats. */
+  readonly lossSum: number;
+  readonly targetTokens: number;
+  /** Of an evaluation: none. */
+  readonly gradients: AdapterTensors;
+}
+
+/** The same, with the times that the trainer took for it. The core passes it on unread. */
+export interface TaskResult extends MicroBatchResult {
+  readonly computeMs: number;
+  /** Between pull and computation; fetching the adapter is part of it. */
+  readonly waitMs: number;
+  readonly fetchMs: number;
 }
 
 export interface PoolState {
@@ -83,11 +103,11 @@ export interface PoolState {
   /** The latest time that was heard of. */
   nowMs: number;
   /** In order of submission. */
-  runs: RunState[];
+  runs: PoolRun[];
   /** In order of joining. */
-  trainers: TrainerState[];
+  trainers: PoolTrainer[];
   /** Micro-batches in trainers' hands, in order of assignment; a trainer computes its own in that order. */
-  tasks: TaskState[];
+  tasks: Task[];
   /** Tasks handed out so far. */
   assignments: number;
   /** The coordinator is about to end: see stopping.ts. */
@@ -104,11 +124,11 @@ export const emptyPool = (life = 1): PoolState => ({
   stopping: false,
 });
 
-/** What a prepared run is, and what of it was made before. */
-export interface PreparedFacts {
+/** What the core needs to know of a prepared run, and of what was made of it before. */
+export interface Prepared {
   gradientAccumulation: number;
   totalSteps: number;
-  /** Steps behind the checkpoint that it goes on from; 0: a new start. */
+  /** Steps of the checkpoint that it resumes from; 0: a new start. */
   stepsDone: number;
   /** Class of the trainers that made them. */
   deviceClass: string | undefined;
@@ -118,9 +138,10 @@ export interface PreparedFacts {
   stopped: boolean;
 }
 
-export type Event = { nowMs?: number } & (
+/** Something that happened, for the core. `nowMs`: when, on a monotonic clock. */
+export type Input = { nowMs?: number } & (
   | { type: "run-submitted"; runId: string; paused?: boolean }
-  | ({ type: "run-prepared"; runId: string } & PreparedFacts)
+  | ({ type: "run-prepared"; runId: string } & Prepared)
   | { type: "micro-batch-arrived"; runId: string; lastOfEpoch: boolean }
   | { type: "trainer-joined"; trainerId: string; deviceClass: string; draining?: boolean }
   | { type: "trainer-pulled"; trainerId: string; tasks: number }
@@ -128,7 +149,7 @@ export type Event = { nowMs?: number } & (
   | { type: "trainer-left"; trainerId: string }
   | { type: "trainer-drained"; trainerId: string; draining: boolean }
   | { type: "time-passed"; leaseMs: number }
-  | { type: "result-arrived"; taskId: string }
+  | { type: "result-arrived"; taskId: string; result: TaskResult }
   | { type: "task-failed"; taskId: string; permanent: boolean; code: string; message: string }
   /** `evaluate`: before the next step. */
   | { type: "step-applied"; runId: string; evaluate: boolean }
@@ -146,51 +167,8 @@ export type Event = { nowMs?: number } & (
   | { type: "pool-stopping" }
 );
 
-/** What people see of where a run stands. */
+/** What people see of where a run is. */
 export type VisibleState = "queued" | "preparing" | "running" | "paused";
 
-export type Effect =
-  /** To be recorded durably before anything else of the event is carried out. */
-  | { type: "run-state"; runId: string; state: VisibleState; because: string }
-  /** Examine model, data and what was saved, then report run-prepared. */
-  | { type: "prepare"; runId: string }
-  /** Stream micro-batches, reporting each. */
-  | { type: "open-stream"; runId: string }
-  /** Try at once again what trouble holds up. */
-  | { type: "retry"; runId: string }
-  | { type: "assign"; trainerId: string; task: TaskState }
-  | { type: "cancel-task"; trainerId: string; taskId: string }
-  /** Take the result into the step's sum, in the order of micro-batches (I1). */
-  | { type: "accept-result"; task: TaskState }
-  /** Late or doubled: nothing comes of it (I3). */
-  | { type: "drop-result"; taskId: string }
-  /** All results of the step are in: let the optimizer make it, then report step-applied. */
-  | { type: "apply-step"; runId: string; step: number }
-  /** Stream the held-out micro-batches, reporting each. */
-  | { type: "open-evaluation"; runId: string; step: number }
-  /** All results of the evaluation are in: record it, then report evaluation-applied. */
-  | { type: "apply-evaluation"; runId: string; step: number }
-  /** Write the result, then report run-finished. */
-  | { type: "finish"; runId: string }
-  | { type: "end-run"; runId: string; outcome: "completed" | "cancelled" | "failed"; code: string; message: string }
-  /** Stopping, and nothing is under way any more that could be finished. */
-  | { type: "pool-quiet" }
-  /** Silent for longer than its lease: close its connection. */
-  | { type: "disconnect"; trainerId: string };
-
-/** Of effects: those that trainers are told of, and those that are a run's own work. */
-export type TrainerEffect = Extract<Effect, { type: "assign" | "cancel-task" | "disconnect" }>;
-export type RunEffect = Extract<
-  Effect,
-  {
-    type:
-      | "prepare"
-      | "open-stream"
-      | "open-evaluation"
-      | "retry"
-      | "accept-result"
-      | "apply-step"
-      | "apply-evaluation"
-      | "finish";
-  }
->;
+/** How a run ends. */
+export type Outcome = "completed" | "cancelled" | "failed";

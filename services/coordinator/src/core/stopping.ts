@@ -3,19 +3,19 @@
  * in what runs save, and the next coordinator has none of it computed again.
  */
 import { isActive, isResting } from "./lookup.js";
-import type { PoolState, RunState } from "./state.js";
+import type { PoolRun, PoolState } from "./state.js";
 
 /** Part of a step or an evaluation is computed or being computed, or the run's result is being written. */
-export function isUnderWay(run: RunState): boolean {
+export function isUnderWay(run: PoolRun): boolean {
   if (run.phase === "finishing") return !run.finished;
   return run.phase === "running" && (run.stepping || run.group.some(({ status }) => status !== "waiting"));
 }
 
-/** Nothing is under way that goes on by itself: what rests, or has no trainer to go on with, is not waited for. */
+/** Nothing is under way that continues by itself: what rests, or has no trainer to continue with, is not waited for. */
 export function isQuiet(state: PoolState): boolean {
-  const goesOn = (run: RunState) =>
+  const continues = (run: PoolRun) =>
     run.phase === "finishing" || run.stepping || state.trainers.some(isActive) || hasTasks(state, run);
-  return !state.runs.some((run) => isUnderWay(run) && !isResting(run) && goesOn(run));
+  return !state.runs.some((run) => isUnderWay(run) && !isResting(run) && continues(run));
 }
 
-const hasTasks = (state: PoolState, { runId }: RunState): boolean => state.tasks.some((task) => task.runId === runId);
+const hasTasks = (state: PoolState, { runId }: PoolRun): boolean => state.tasks.some((task) => task.runId === runId);

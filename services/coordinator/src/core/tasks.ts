@@ -1,7 +1,9 @@
 /** Micro-batches in trainers' hands: how they come back, done, failed or lost. */
 import { endRun } from "./runs.js";
 import { isActive, placeOf, runOf, tasksOf, trainerOf } from "./lookup.js";
-import type { Effect, Event, MicroBatchState, PoolState, TaskState, TrainerState } from "./state.js";
+import type { TrainerLoss } from "./facts.js";
+import type { Output } from "./effects.js";
+import type { Input, MicroBatchState, PoolState, PoolTrainer, Task } from "./state.js";
 
 /** Failures of one micro-batch with which its run fails. */
 export const MAX_FAILURES = 3;
@@ -10,18 +12,19 @@ export const MAX_LOSSES = 10;
 /** Failures in a row with which a trainer rests, if another can take over. */
 export const MAX_TRAINER_FAILURES = 3;
 export const QUARANTINE_MS = 60_000;
-/** A micro-batch is late when it takes so many times as long as the run's usually do, and at least so long. */
+/** A micro-batch is late when it takes this many times as long as the run's usually do, and at least this long. */
 export const LATE_FACTOR = 4;
 export const MIN_LATE_MS = 5_000;
 /** Micro-batches from which "usually" is learnt before it counts, and the weight of the newest. */
 export const MIN_TURNS = 3;
 const NEWEST_WEIGHT = 0.2;
 
-export function takeResult(state: PoolState, taskId: string, effects: Effect[]): void {
+export function takeResult(state: PoolState, input: Input & { type: "result-arrived" }, out: Output): void {
+  const { taskId, result } = input;
   const task = state.tasks.find((candidate) => candidate.taskId === taskId);
   const before = task && microBatchOf(state, task);
   if (!task || !before || before.status === "done") {
-    effects.push({ type: "drop-result", taskId });
+    out.effects.push({ type: "drop-result", taskId });
     return;
   }
   change(state, task, { status: "done" });
@@ -29,42 +32,46 @@ export function takeResult(state: PoolState, taskId: string, effects: Effect[]):
   removeTask(state, task);
   const trainer = trainerOf(state, task.trainerId);
   if (trainer) trainer.failures = 0;
-  effects.push({ type: "accept-result", task });
+  out.facts.push({ type: "task-accepted", task, result });
+  out.effects.push({ type: "accept-result", task, result });
   // The first answer counts: whoever else has it may drop it.
-  for (const other of state.tasks.filter((candidate) => isSamePlace(candidate, task)))
-    cancelTask(state, other, effects);
+  for (const other of state.tasks.filter((candidate) => isSamePlace(candidate, task))) cancelTask(state, other, out);
   const run = runOf(state, task.runId);
   if (!run) return;
   run.hasResults = true;
   if (!run.groupComplete || !run.group.every(({ status }) => status === "done")) return;
   run.stepping = true;
   const { runId, step, evaluating } = run;
-  effects.push({ type: evaluating ? "apply-evaluation" : "apply-step", runId, step });
+  out.effects.push({ type: evaluating ? "apply-evaluation" : "apply-step", runId, step });
 }
 
-export function failTask(state: PoolState, event: Event & { type: "task-failed" }, effects: Effect[]): void {
-  const task = state.tasks.find(({ taskId }) => taskId === event.taskId);
+export function failTask(state: PoolState, input: Input & { type: "task-failed" }, out: Output): void {
+  const task = state.tasks.find(({ taskId }) => taskId === input.taskId);
   if (!task) return;
+  const { permanent, code, message } = input;
   release(state, task);
+  out.facts.push({ type: "task-failed", task, code, message });
   // Given back by a trainer that stops.
-  if (event.code === "cancelled") return;
-  if (event.permanent) return endRun(state, task.runId, effects, "failed", event.code, event.message);
-  blame(state, task.trainerId, event.message);
+  if (code === "cancelled") return;
+  if (permanent) return endRun(state, task.runId, out, "failed", code, message);
+  blame(state, task.trainerId, message, out);
   const failedOn = [...(microBatchOf(state, task)?.failedOn ?? []), task.trainerId];
   change(state, task, { failedOn });
   if (failedOn.length < MAX_FAILURES) return;
-  const what = `${placeOf(task)} failed ${MAX_FAILURES} times, at last: ${event.message}`;
-  endRun(state, task.runId, effects, "failed", event.code, what);
+  const what = `${placeOf(task)} failed ${MAX_FAILURES} times, at last: ${message}`;
+  endRun(state, task.runId, out, "failed", code, what);
 }
 
 /**
  * Gives a trainer's unfinished micro-batches back; its other work is untouched (I3). The first of them
  * was being computed, so it alone may have been the reason.
  */
-export function loseTrainer(state: PoolState, trainerId: string, effects: Effect[]): void {
+export function loseTrainer(state: PoolState, trainerId: string, how: TrainerLoss, out: Output): void {
+  if (!trainerOf(state, trainerId)) return;
   const lost = tasksOf(state, trainerId);
   for (const task of lost) release(state, task);
   state.trainers = state.trainers.filter((trainer) => trainer.trainerId !== trainerId);
+  out.facts.push({ type: "trainer-lost", trainerId, how, tasks: lost });
   const [computed] = lost;
   const before = computed && microBatchOf(state, computed);
   if (!before) return;
@@ -73,28 +80,28 @@ export function loseTrainer(state: PoolState, trainerId: string, effects: Effect
   if (losses < MAX_LOSSES) return;
   const what = `${placeOf(computed)}: ${MAX_LOSSES} trainers were lost while they computed it`;
   const advice = "if they ran out of memory, lower batch_size or max_length";
-  endRun(state, computed.runId, effects, "failed", "resource_exhausted", `${what}; ${advice}`);
+  endRun(state, computed.runId, out, "failed", "resource_exhausted", `${what}; ${advice}`);
 }
 
 /** The run's tasks go back; trainers are told to drop them. */
-export function recallTasks(state: PoolState, runId: string, effects: Effect[]): void {
-  for (const task of state.tasks.filter((candidate) => candidate.runId === runId)) cancelTask(state, task, effects);
+export function recallTasks(state: PoolState, runId: string, out: Output): void {
+  for (const task of state.tasks.filter((candidate) => candidate.runId === runId)) cancelTask(state, task, out);
 }
 
 /** Marks the micro-batches that have been out for too long, and lets trainers back that rested long enough. */
-export function noticeTime(state: PoolState): void {
+export function noticeTime(state: PoolState, out: Output): void {
   for (const trainer of state.trainers) {
-    if (trainer.quarantinedUntilMs > 0 && trainer.quarantinedUntilMs <= state.nowMs) pardon(trainer);
+    if (trainer.quarantinedUntilMs > 0 && trainer.quarantinedUntilMs <= state.nowMs) pardon(trainer, out);
   }
   const late = state.tasks.filter((task) => isLate(state, task));
   // Where another trainer was given it already, that one must be late, too.
-  const isLateEverywhere = (task: TaskState) =>
+  const isLateEverywhere = (task: Task) =>
     state.tasks.every((other) => !isSamePlace(other, task) || late.includes(other));
   for (const task of late) if (isLateEverywhere(task)) change(state, task, { late: true });
 }
 
 /** A trainer computes its tasks one after the other: the second may take twice as long. */
-function isLate(state: PoolState, task: TaskState): boolean {
+function isLate(state: PoolState, task: Task): boolean {
   const run = runOf(state, task.runId);
   const trainer = trainerOf(state, task.trainerId);
   if (!run || !trainer || run.turns < MIN_TURNS) return false;
@@ -102,70 +109,83 @@ function isLate(state: PoolState, task: TaskState): boolean {
   return state.nowMs - trainer.busySinceMs > turns * Math.max(MIN_LATE_MS, LATE_FACTOR * run.turnMs);
 }
 
-/** Lets a trainer work again; its next failure sends it back at once, unless it is `forgiven`. */
-export function pardon(trainer: TrainerState, forgiven = false): void {
-  trainer.quarantinedUntilMs = 0;
-  trainer.quarantineReason = "";
-  trainer.failures = forgiven ? 0 : MAX_TRAINER_FAILURES - 1;
+/** Ends a quarantine; the trainer's next failure sends it back at once. */
+function pardon(trainer: PoolTrainer, out: Output): void {
+  Object.assign(trainer, { quarantinedUntilMs: 0, quarantineReason: "", failures: MAX_TRAINER_FAILURES - 1 });
+  if (isActive(trainer)) out.facts.push({ type: "trainer-active", trainerId: trainer.trainerId });
 }
 
-export function addTask(state: PoolState, trainer: TrainerState, task: TaskState): void {
+/** On request. Who is to work again is forgiven all failures. */
+export function drain(trainer: PoolTrainer, draining: boolean, out: Output): void {
+  const { trainerId } = trainer;
+  const [wasDraining, wasActive] = [trainer.draining, isActive(trainer)];
+  trainer.draining = draining;
+  if (draining && !wasDraining) out.facts.push({ type: "trainer-drained", trainerId });
+  if (draining) return;
+  Object.assign(trainer, { quarantinedUntilMs: 0, quarantineReason: "", failures: 0 });
+  if (!wasActive) out.facts.push({ type: "trainer-active", trainerId });
+}
+
+export function addTask(state: PoolState, trainer: PoolTrainer, task: Task): void {
   if (tasksOf(state, trainer.trainerId).length === 0) trainer.busySinceMs = state.nowMs;
   state.tasks.push(task);
 }
 
 /** The micro-batch of a task; undefined when its step or run is over. */
-function microBatchOf(state: PoolState, task: TaskState): MicroBatchState | undefined {
+function microBatchOf(state: PoolState, task: Task): MicroBatchState | undefined {
   const run = runOf(state, task.runId);
   const isCurrent = run?.phase === "running" && run.step === task.step && run.evaluating === task.evaluation;
   return isCurrent ? run.group[task.microBatch] : undefined;
 }
 
-function change(state: PoolState, task: TaskState, changes: Partial<MicroBatchState>): void {
+function change(state: PoolState, task: Task, changes: Partial<MicroBatchState>): void {
   const before = microBatchOf(state, task);
   const run = runOf(state, task.runId);
   if (run && before) run.group[task.microBatch] = { ...before, ...changes };
 }
 
-const isSamePlace = (a: TaskState, b: TaskState): boolean =>
+const isSamePlace = (a: Task, b: Task): boolean =>
   a.runId === b.runId && a.step === b.step && a.evaluation === b.evaluation && a.microBatch === b.microBatch;
 
 /** What the trainer computes from now on began now. */
-function removeTask(state: PoolState, task: TaskState): void {
+function removeTask(state: PoolState, task: Task): void {
   const trainer = trainerOf(state, task.trainerId);
   if (trainer && tasksOf(state, task.trainerId)[0] === task) trainer.busySinceMs = state.nowMs;
   state.tasks = state.tasks.filter((other) => other !== task);
 }
 
 /** The task is no longer in its trainer's hands; if in nobody's, its micro-batch waits again. */
-function release(state: PoolState, task: TaskState): void {
+function release(state: PoolState, task: Task): void {
   removeTask(state, task);
   const isOut = state.tasks.some((other) => isSamePlace(other, task));
   if (!isOut && microBatchOf(state, task)?.status === "assigned")
-    change(state, task, { status: "waiting", late: false });
+    change(state, task, { status: "waiting", late: false, waitsSinceMs: state.nowMs });
   const run = runOf(state, task.runId);
   if (run && !run.hasResults && !state.tasks.some(({ runId }) => runId === run.runId)) run.deviceClass = undefined;
 }
 
-function cancelTask(state: PoolState, task: TaskState, effects: Effect[]): void {
+function cancelTask(state: PoolState, task: Task, out: Output): void {
   release(state, task);
-  effects.push({ type: "cancel-task", trainerId: task.trainerId, taskId: task.taskId });
+  out.facts.push({ type: "task-cancelled", task });
+  out.effects.push({ type: "cancel-task", trainerId: task.trainerId, taskId: task.taskId });
 }
 
 /** A trainer that fails again and again rests, so that it does not spoil run after run; not the last of its class. */
-function blame(state: PoolState, trainerId: string, reason: string): void {
+function blame(state: PoolState, trainerId: string, reason: string, out: Output): void {
   const trainer = trainerOf(state, trainerId);
   if (!trainer) return;
   trainer.failures += 1;
   const others = state.trainers.filter((other) => other !== trainer && isActive(other));
   if (trainer.failures < MAX_TRAINER_FAILURES || !others.some((other) => other.deviceClass === trainer.deviceClass))
     return;
+  const isNew = trainer.quarantinedUntilMs === 0;
   trainer.quarantinedUntilMs = state.nowMs + QUARANTINE_MS;
   trainer.quarantineReason = `it failed ${MAX_TRAINER_FAILURES} times in a row, at last: ${reason}`;
+  if (isNew) out.facts.push({ type: "trainer-quarantined", trainerId, reason: trainer.quarantineReason });
 }
 
 /** How long the trainer computed is what a micro-batch of this run takes; evaluations are quicker and teach nothing. */
-function learn(state: PoolState, task: TaskState): void {
+function learn(state: PoolState, task: Task): void {
   const run = runOf(state, task.runId);
   const trainer = trainerOf(state, task.trainerId);
   if (!run || !trainer || task.evaluation || tasksOf(state, task.trainerId)[0] !== task) return;

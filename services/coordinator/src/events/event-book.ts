@@ -6,7 +6,6 @@ import { EventEmitter, once } from "node:events";
 import type { EventPayload } from "@gradpool/events";
 import type { Event, Run } from "@gradpool/rpc";
 import type { Change, Published, RecordedEvents, Told } from "../store/run-store.js";
-import { toldWith } from "./run-events.js";
 
 /** Events that are kept for whoever watches. */
 export const KEPT_EVENTS = 10_000;
@@ -19,6 +18,26 @@ export interface Draft {
   run?: Run;
   trainerId?: string;
   payload: EventPayload;
+}
+
+const NOTHING_TOLD: Told = { events: 0, step: 0, evaluation: 0, checkpoint: 0 };
+
+/**
+ * What was told with one more event; undefined when it is told already: what is made again after a crash is the
+ * same to the bit (I2).
+ */
+function toldWith(payload: EventPayload, told: Told = NOTHING_TOLD): Told | undefined {
+  const events = told.events + 1;
+  switch (payload.$case) {
+    case "runStep":
+      return payload.value.step > told.step ? { ...told, events, step: payload.value.step } : undefined;
+    case "runEvaluated":
+      return payload.value.step > told.evaluation ? { ...told, events, evaluation: payload.value.step } : undefined;
+    case "runCheckpointSaved":
+      return payload.value.step > told.checkpoint ? { ...told, events, checkpoint: payload.value.step } : undefined;
+    default:
+      return { ...told, events };
+  }
 }
 
 export class EventBook {

@@ -1,6 +1,6 @@
-import type { EventPayload } from "@gradpool/events";
+import type { Fact } from "../facts.js";
 
-/** However many submissions are refused, they are told of no more often than this. */
+/** However many submissions are refused, they are reported no more often than this. */
 const TELL_EVERY_MS = 10_000;
 
 /** Submissions that were refused because the pool takes no more. */
@@ -13,13 +13,13 @@ export class Refusals {
     this.#limit = limit;
   }
 
-  /** Counts one, and gives the event of it when one is due. */
-  refused(message: string, nowMs: number): EventPayload | undefined {
+  /** Counts one; a fact when one is due. */
+  refused(message: string, nowMs: number): Fact | undefined {
     this.#untold += 1;
     if (nowMs - this.#toldAtMs < TELL_EVERY_MS) return undefined;
     const refusals = this.#untold;
     this.#untold = 0;
     this.#toldAtMs = nowMs;
-    return { $case: "quotaRefused", value: { limit: this.#limit, refusals, message } };
+    return { type: "submissions-refused", limit: this.#limit, refusals, message };
   }
 }

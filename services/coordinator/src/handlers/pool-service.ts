@@ -9,8 +9,8 @@ import {
   type ServiceStatus,
   type Trainer,
 } from "@gradpool/rpc";
-import { contentOf, type Requests } from "../requests.js";
-import type { RunRegistry } from "../run-registry.js";
+import { contentOf, type Requests } from "../record/requests.js";
+import type { RunRegistry } from "../record/run-registry.js";
 import type { RunStore } from "../store/run-store.js";
 import type { TrainerPool } from "../trainer-pool.js";
 
@@ -32,8 +32,8 @@ export function poolServiceHandlers(parts: PoolServiceParts): Handlers<PoolServi
   const drain = async (draining: boolean, requestId: string, trainerId: string): Promise<Trainer> => {
     const { encode } = draining ? DrainTrainerRequest : UndrainTrainerRequest;
     const content = contentOf(`drain ${draining}`, encode({ requestId: "", trainerId }).finish());
-    await requests.once(requestId, content, async (request) => {
-      await trainers.drain(trainerId, draining, request(trainerId));
+    await requests.once(requestId, content, async (answered) => {
+      await trainers.drain(trainerId, draining, answered(trainerId));
       return trainerId;
     });
     return trainers.trainer(trainerId);

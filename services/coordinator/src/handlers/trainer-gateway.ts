@@ -9,11 +9,10 @@ import {
   type TrainerHello,
   type WorkRequest,
 } from "@gradpool/rpc";
-import type { Engine } from "../engine.js";
-import type { TrainerPool } from "../trainer-pool.js";
 import type { TrainerConnection } from "../trainer-connection.js";
+import type { Runs, TrainerPool } from "../trainer-pool.js";
 
-export function trainerGatewayHandlers(engine: Engine, trainers: TrainerPool): Handlers<TrainerGatewayServiceService> {
+export function trainerGatewayHandlers(runs: Runs, trainers: TrainerPool): Handlers<TrainerGatewayServiceService> {
   return {
     async *work(requests, { signal }) {
       const messages = requests[Symbol.asyncIterator]();
@@ -34,7 +33,7 @@ export function trainerGatewayHandlers(engine: Engine, trainers: TrainerPool): H
     },
 
     async *fetchAdapter({ runId, adapterVersion }) {
-      for (const data of chunks(engine.run(runId).adapterFile(adapterVersion))) yield { data };
+      for (const data of chunks(runs.run(runId).adapterFile(adapterVersion))) yield { data };
     },
 
     async pushResult(requests) {

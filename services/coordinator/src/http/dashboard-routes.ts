@@ -6,7 +6,7 @@ import { Metadata } from "@gradpool/rpc";
 import { httpStatusOf, readBody, sendText, type HttpRoute } from "@gradpool/service-kit";
 import { apiCalls, decoded, findCall, type ApiCall, type ApiHandlers } from "./api-calls.js";
 import { requestGuard } from "./request-guard.js";
-import { RunEvents } from "./run-events.js";
+import { WatchStreams } from "./watch-stream.js";
 
 export interface DashboardOptions {
   handlers: ApiHandlers;
@@ -21,7 +21,7 @@ const EVENTS = /^\/api\/runs\/([^/]+)\/events$/;
 
 export function dashboardRoutes({ handlers, hosts, onInternalError }: DashboardOptions): HttpRoute[] {
   const calls = apiCalls(handlers);
-  const events = new RunEvents(handlers.runs);
+  const streams = new WatchStreams(handlers.runs);
   const guard = requestGuard(hosts);
 
   const answer: HttpRoute["handle"] = async (request, response, url) => {
@@ -29,7 +29,7 @@ export function dashboardRoutes({ handlers, hosts, onInternalError }: DashboardO
     try {
       guard(request);
       const watched = request.method === "GET" ? EVENTS.exec(url.pathname) : null;
-      if (watched) await events.stream(decoded(watched[1] ?? ""), request, response, url);
+      if (watched) await streams.stream(decoded(watched[1] ?? ""), request, response, url);
       else await answerCall(calls, request, response, url.pathname);
     } catch (reason) {
       refuse(response, reason, (error) => onInternalError(error, url.pathname));

@@ -1,10 +1,8 @@
-/** What the coordinator counts and times; docs/metrics.md says what it is good for. It only looks on. */
+/** What the coordinator counts and times; docs/metrics.md says what it is good for. A projection of facts. */
 import type { ResultHeader } from "@gradpool/rpc";
 import { BoundedLabels, MetricSet, type Registry } from "@gradpool/service-kit";
-import { runOf, tasksOf, trainerOf } from "../core/lookup.js";
-import type { Effect, PoolState, TaskState } from "../core/state.js";
-import type { Happened } from "../event-loop.js";
-import { QueueWaits } from "./queue-waits.js";
+import type { Task } from "../core/state.js";
+import type { Fact } from "../facts.js";
 import { readPool, type PoolView } from "./pool-gauges.js";
 
 /** From a tiny model's step to one of many micro-batches on few trainers. */
@@ -55,7 +53,6 @@ export class CoordinatorMetrics {
   readonly #metrics: ReturnType<typeof metricsIn>;
   readonly #classes = new BoundedLabels();
   readonly #codes = new BoundedLabels();
-  readonly #waits = new QueueWaits();
   /** When runs were submitted that have yet to run for the first time. */
   readonly #submittedMs = new Map<string, number>();
 
@@ -68,12 +65,7 @@ export class CoordinatorMetrics {
   }
 
   /** The result of a micro-batch came, whether it counts or not. */
-  result(
-    { targetTokens, computeMs, gradientBytes }: ResultHeader,
-    task: TaskState,
-    accepted: boolean,
-    of: string,
-  ): void {
+  result({ targetTokens, computeMs, gradientBytes }: ResultHeader, task: Task, accepted: boolean, of: string): void {
     const { tokens, results, computing, busy, gradients, dropped } = this.#metrics;
     const device_class = this.#classes.of(of);
     busy.inc({ device_class }, Math.max(0, computeMs / 1000));
@@ -85,42 +77,50 @@ export class CoordinatorMetrics {
     if (!task.evaluation) tokens.inc({ device_class }, targetTokens);
   }
 
-  /** Something happened, and is recorded. */
-  happened({ event, effects, changes, before, after }: Happened): void {
+  observe(facts: readonly Fact[]): void {
     const nowMs = performance.now();
-    const { steps, stepSeconds, lost, failures } = this.#metrics;
-    this.#waits.see(after, nowMs);
-    for (const change of changes) {
-      if (change.type === "run") this.#submittedMs.set(change.run.runId, nowMs);
-      if (change.type !== "step") continue;
-      steps.inc();
-      stepSeconds.observe(change.step.seconds);
-    }
-    if (event?.type === "task-failed") failures.inc({ code: this.#codes.of(event.code) });
-    if (event?.type === "trainer-left" && tasksOf(before, event.trainerId).length > 0) lost.inc();
-    for (const effect of effects) this.#effect(effect, before, after, nowMs);
+    for (const fact of facts) this.#count(fact, nowMs);
   }
 
-  #effect(effect: Effect, before: PoolState, after: PoolState, nowMs: number): void {
-    const { lost, ended, runQueue } = this.#metrics;
-    if (effect.type === "assign") this.#assigned(effect.task, after, nowMs);
-    else if (effect.type === "disconnect" && tasksOf(before, effect.trainerId).length > 0) lost.inc();
-    else if (effect.type === "run-state" && effect.state === "running") {
-      const submittedMs = this.#submittedMs.get(effect.runId);
-      if (submittedMs !== undefined) runQueue.observe((nowMs - submittedMs) / 1000);
-      this.#submittedMs.delete(effect.runId);
-    } else if (effect.type === "end-run") {
-      ended.inc({ outcome: effect.outcome });
-      this.#submittedMs.delete(effect.runId);
+  #count(fact: Fact, nowMs: number): void {
+    const { steps, stepSeconds, lost, failures, ended, retries, microBatchQueue } = this.#metrics;
+    switch (fact.type) {
+      case "run-submitted":
+        this.#submittedMs.set(fact.run.runId, nowMs);
+        break;
+      case "run-state":
+        if (fact.state === "running") this.#runs(fact.runId, nowMs);
+        break;
+      case "step-made":
+        steps.inc();
+        stepSeconds.observe(fact.step.seconds);
+        break;
+      case "task-assigned": {
+        if (fact.attempt > 1) return retries.inc();
+        // The core's classes tell versions apart, too.
+        const [of = ""] = fact.deviceClass.split(", ");
+        microBatchQueue.observe({ device_class: this.#classes.of(of) }, fact.waitedMs / 1000);
+        break;
+      }
+      case "task-failed":
+        failures.inc({ code: this.#codes.of(fact.code) });
+        break;
+      case "trainer-lost":
+        if (fact.tasks.length > 0) lost.inc();
+        break;
+      case "run-over":
+        ended.inc({ outcome: fact.outcome });
+        this.#submittedMs.delete(fact.runId);
+        break;
+      default:
+        break;
     }
   }
 
-  #assigned(task: TaskState, after: PoolState, nowMs: number): void {
-    const attempts = runOf(after, task.runId)?.group[task.microBatch]?.attempts ?? 1;
-    if (attempts > 1) return this.#metrics.retries.inc();
-    // The core's classes tell versions apart, too.
-    const [of = ""] = trainerOf(after, task.trainerId)?.deviceClass.split(", ") ?? [];
-    const device_class = this.#classes.of(of);
-    this.#metrics.microBatchQueue.observe({ device_class }, this.#waits.waited(task, nowMs) / 1000);
+  /** For the first time, perhaps. */
+  #runs(runId: string, nowMs: number): void {
+    const submittedMs = this.#submittedMs.get(runId);
+    if (submittedMs !== undefined) this.#metrics.runQueue.observe((nowMs - submittedMs) / 1000);
+    this.#submittedMs.delete(runId);
   }
 }

@@ -36,7 +36,7 @@ export function readPool(set: MetricSet, view: () => PoolView): void {
   set.gauge("gradpool_runs", "Runs that have not ended, by state.", ["state"], () =>
     countBy(view().runs, RUN_STATES, ({ state }) => state),
   );
-  set.gauge("gradpool_runs_held_up", "Runs that something else than a request keeps from going on.", [], () => [
+  set.gauge("gradpool_runs_held_up", "Runs that something other than a request holds up.", [], () => [
     [view().runs.filter(({ pausedBecause, waitingFor }) => isTrouble(pausedBecause) || waitingFor !== "").length],
   ]);
   set.gauge("gradpool_runs_without_trainer", "Runs that run and that no trainer of the pool can serve.", [], () => [

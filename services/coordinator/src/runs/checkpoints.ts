@@ -15,9 +15,9 @@ export interface CheckpointsOptions {
   /** A recovery point is due when so much time went by since the last save; 0: never. */
   recoveryMs: number;
   /** A checkpoint came or went. */
-  onCheckpoint: (checkpoint: CheckpointUpdate) => void;
+  onCheckpoint(checkpoint: CheckpointUpdate): void;
   /** A save failed for good. */
-  onFailed: (error: unknown) => void;
+  onFailed(error: unknown): void;
 }
 
 /**
@@ -74,7 +74,7 @@ export class Checkpoints {
     this.#savedAt = performance.now();
     this.#savedStep = version;
     const saving = save()
-      .catch(this.#options.onFailed)
+      .catch((error: unknown) => this.#options.onFailed(error))
       .finally(() => {
         if (this.#saving === saving) this.#saving = undefined;
       });

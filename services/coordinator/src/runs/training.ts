@@ -4,16 +4,9 @@ import { AdamW, clipGradNorm, learningRate, LossScaler, warmupStepsOf } from "@g
 import type { StepMetrics } from "@gradpool/rpc";
 import type { LossScaling } from "@gradpool/run-folder";
 import { readSafetensors, toFloat32 } from "@gradpool/safetensors";
+import type { MicroBatchResult } from "../core/state.js";
 import { LossGuard } from "./loss-guard.js";
 import type { PreparedRun } from "./prepare.js";
-
-/** What a micro-batch gave. */
-export interface MicroBatchResult {
-  /** Sum of the targets' negative log likelihoods, in nats. */
-  lossSum: number;
-  targetTokens: number;
-  gradients: AdapterTensors;
-}
 
 /**
  * A run's numbers: adapter, optimizer, and the sum of the step that is being made. Results are added in

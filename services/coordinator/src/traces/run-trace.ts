@@ -4,7 +4,7 @@
  * failed. Of the others, one in ten seconds is a trace of its own, linked to the run's.
  */
 import { GradpoolError, type ErrorCode } from "@gradpool/errors";
-import type { Evaluation, ResultHeader, Run, StepMetrics } from "@gradpool/rpc";
+import type { Evaluation, Run, StepMetrics } from "@gradpool/rpc";
 import {
   recordError,
   startSpan,
@@ -14,8 +14,8 @@ import {
   type Attributes,
   type Span,
 } from "@gradpool/tracing";
-import { isResting } from "../core/lookup.js";
-import type { RunState, TaskState } from "../core/state.js";
+import type { TaskFact } from "../core/facts.js";
+import type { Task, TaskResult } from "../core/state.js";
 
 /** Least time between two steps or evaluations with a trace of their own. */
 export const OWN_TRACE_INTERVAL_MS = 10_000;
@@ -30,8 +30,6 @@ interface Group {
   /** None when it is not traced; two when it was brought into the run's trace while it had its own. */
   spans: Span[];
   isInRun: boolean;
-  /** Since when each micro-batch waits for a trainer, by index. */
-  waitsSinceMs: number[];
 }
 
 interface OpenTask {
@@ -40,7 +38,6 @@ interface OpenTask {
   /** Its span is part of the run's trace. */
   isInRun: boolean;
   attributes: Attributes;
-  result: ResultHeader | undefined;
 }
 
 export class RunTrace {
@@ -61,43 +58,44 @@ export class RunTrace {
     this.#clock = clock;
   }
 
-  /** Follows the run into its next group, or out of the last. `run`: as the core has it now. */
-  follow(run: RunState | undefined): void {
-    const isMaking = run?.phase === "running" && !isResting(run);
-    const kind = run?.evaluating ? "evaluation" : "step";
-    if (this.#group && !(isMaking && this.#group.kind === kind && this.#group.step === run.step)) this.#endGroup();
-    if (!isMaking) {
-      this.#first = new Set(["step", "evaluation"]);
-      return;
-    }
-    this.#group ??= this.#beginGroup(kind, run.step);
-    const nowMs = this.#clock();
-    const { waitsSinceMs } = this.#group;
-    while (waitsSinceMs.length < run.group.length) waitsSinceMs.push(nowMs);
+  openGroup(kind: Group["kind"], step: number): void {
+    this.#group = this.#beginGroup(kind, step);
   }
 
-  assigned({ taskId, trainerId, microBatch }: TaskState, run: RunState): void {
+  closeGroup(): void {
+    for (const span of this.#group?.spans ?? []) span.end();
+    this.#group = undefined;
+  }
+
+  /** The next groups are the first after a rest. */
+  rest(): void {
+    this.#first = new Set(["step", "evaluation"]);
+  }
+
+  taskChanged(fact: TaskFact): void {
+    if (fact.type === "task-assigned") this.#assigned(fact);
+    else if (fact.type === "task-accepted") this.#taskEnded(fact.task, "accepted", fact.result);
+    else if (fact.type === "task-cancelled") this.#taskEnded(fact.task, "cancelled");
+    else this.taskFailed(fact.task, new GradpoolError(fact.code as ErrorCode, fact.message));
+  }
+
+  #assigned({ task, attempt, deviceClass, waitedMs }: TaskFact & { type: "task-assigned" }): void {
     const group = this.#group;
     if (!group) return;
+    const { taskId, trainerId, microBatch } = task;
     const startMs = this.#clock();
     const attributes = {
       ...this.#attributesOf(group),
       "gradpool.task_id": taskId,
       "gradpool.micro_batch": microBatch,
-      "gradpool.attempt": run.group[microBatch]?.attempts ?? 1,
+      "gradpool.attempt": attempt,
       "gradpool.trainer_id": trainerId,
-      "gradpool.device_class": run.deviceClass ?? "",
-      "gradpool.queue_ms": startMs - (group.waitsSinceMs[microBatch] ?? startMs),
+      "gradpool.device_class": deviceClass,
+      "gradpool.queue_ms": waitedMs,
     };
     const parent = group.spans.at(-1);
     const span = parent && startSpan("micro-batch", { parent: traceparentOf(parent), attributes, startMs });
-    this.#tasks.set(taskId, { startMs, span, isInRun: group.isInRun, attributes, result: undefined });
-  }
-
-  /** What the trainer says of its micro-batch, before anyone knows whether it counts. */
-  arrived(result: ResultHeader): void {
-    const task = this.#tasks.get(result.taskId);
-    if (task) task.result = result;
+    this.#tasks.set(taskId, { startMs, span, isInRun: group.isInRun, attributes });
   }
 
   /** The trainer's part of a trace hangs on this; "" when the task is not traced. */
@@ -106,23 +104,12 @@ export class RunTrace {
     return span ? traceparentOf(span) : "";
   }
 
-  /** A task's result was taken, or nobody wants it any more. */
-  taskEnded({ taskId }: TaskState, how: "accepted" | "cancelled"): void {
-    const task = this.#tasks.get(taskId);
-    this.#tasks.delete(taskId);
-    if (!task?.span) return;
-    task.span.setAttribute("gradpool.outcome", how);
-    if (task.result) task.span.setAttributes(numbersOf(task.result, this.#clock() - task.startMs));
-    task.span.end();
-  }
-
   /** A task failed, or its trainer was lost: its micro-batch waits for another. */
-  taskFailed({ taskId, microBatch }: TaskState, error: GradpoolError): void {
+  taskFailed({ taskId }: Task, error: GradpoolError): void {
     const task = this.#tasks.get(taskId);
     this.#tasks.delete(taskId);
     const group = this.#group;
     if (!task || !group) return;
-    group.waitsSinceMs[microBatch] = this.#clock();
     const spans = task.span ? [task.span] : [];
     if (!task.isInRun && (group.isInRun || this.#bringIntoRun(group))) {
       const parent = traceparentOf(group.spans.at(-1) as Span);
@@ -175,7 +162,7 @@ export class RunTrace {
 
   #beginGroup(kind: Group["kind"], step: number): Group {
     const startMs = this.#clock();
-    const group: Group = { kind, step, startMs, spans: [], isInRun: false, waitsSinceMs: [] };
+    const group: Group = { kind, step, startMs, spans: [], isInRun: false };
     if (this.#first.delete(kind) && this.#bringIntoRun(group)) return group;
     if (startMs - this.#ownTraceMs < OWN_TRACE_INTERVAL_MS) return group;
     this.#ownTraceMs = startMs;
@@ -184,9 +171,14 @@ export class RunTrace {
     return group;
   }
 
-  #endGroup(): void {
-    for (const span of this.#group?.spans ?? []) span.end();
-    this.#group = undefined;
+  /** A task's result was taken, or nobody wants it any more. */
+  #taskEnded({ taskId }: Task, how: "accepted" | "cancelled", result?: TaskResult): void {
+    const task = this.#tasks.get(taskId);
+    this.#tasks.delete(taskId);
+    if (!task?.span) return;
+    task.span.setAttribute("gradpool.outcome", how);
+    if (result) task.span.setAttributes(numbersOf(result, this.#clock() - task.startMs));
+    task.span.end();
   }
 
   /** False when the run's trace has enough of them. */
@@ -210,7 +202,7 @@ export class RunTrace {
 }
 
 /** `totalMs`: between assignment and result. What is neither computing nor waiting is transfer. */
-function numbersOf({ lossSum, targetTokens, computeMs, waitMs, fetchMs }: ResultHeader, totalMs: number): Attributes {
+function numbersOf({ lossSum, targetTokens, computeMs, waitMs, fetchMs }: TaskResult, totalMs: number): Attributes {
   return {
     "gradpool.tokens": targetTokens,
     "gradpool.loss": lossSum / Math.max(1, targetTokens),

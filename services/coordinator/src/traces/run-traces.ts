@@ -1,9 +1,10 @@
-/** The traces of the runs that have not ended. Watches what the core decides; nothing depends on it. */
-import { GradpoolError, type ErrorCode } from "@gradpool/errors";
-import type { Evaluation, ResultHeader, Run, StepMetrics } from "@gradpool/rpc";
+/** The traces of the runs that have not ended: a projection of facts, on which nothing depends. */
+import { GradpoolError } from "@gradpool/errors";
+import type { Run } from "@gradpool/rpc";
 import { isSampled, within } from "@gradpool/tracing";
-import type { Effect, TaskState } from "../core/state.js";
-import type { Happened } from "../event-loop.js";
+import type { Effect } from "../core/effects.js";
+import type { Task } from "../core/state.js";
+import type { Fact } from "../facts.js";
 import { RunTrace } from "./run-trace.js";
 
 const LOST = new GradpoolError("unavailable", "its trainer was lost; another computes it");
@@ -11,29 +12,20 @@ const LOST = new GradpoolError("unavailable", "its trainer was lost; another com
 export class RunTraces {
   /** Of runs whose trace is kept. */
   readonly #runs = new Map<string, RunTrace>();
+  readonly #recordOf: (runId: string) => Run;
   readonly #clock: () => number;
 
-  /** `clock`: milliseconds since 1970. */
-  constructor(clock: () => number = Date.now) {
+  /** `recordOf`: a run as it is recorded. `clock`: milliseconds since 1970. */
+  constructor(recordOf: (runId: string) => Run, clock: () => number = Date.now) {
+    this.#recordOf = recordOf;
     this.#clock = clock;
   }
 
-  /** A run is submitted, or taken up again. */
-  begin({ runId, traceparent }: Run): void {
-    if (isSampled(traceparent)) this.#runs.set(runId, new RunTrace(runId, traceparent, this.#clock));
-  }
-
-  /** Before the effects of what happened are carried out. */
-  observe(happened: Happened): void {
-    if (this.#runs.size === 0) return;
-    const { before, after, effects } = happened;
-    const kept = new Set(after.tasks);
-    for (const task of before.tasks) if (!kept.has(task)) this.#taskGone(task, happened);
-    for (const [runId, trace] of this.#runs) trace.follow(after.runs.find((run) => run.runId === runId));
-    for (const effect of effects) {
-      if (effect.type !== "assign") continue;
-      const run = after.runs.find(({ runId }) => runId === effect.task.runId);
-      if (run) this.#runs.get(run.runId)?.assigned(effect.task, run);
+  /** Before the effects that come with the facts are carried out. */
+  observe(facts: readonly Fact[]): void {
+    for (const fact of facts) {
+      if (fact.type === "run-submitted" || fact.type === "run-taken-up") this.#begin(fact.run);
+      else if (this.#runs.size > 0) this.#follow(fact);
     }
   }
 
@@ -46,41 +38,30 @@ export class RunTraces {
     return isOfGroup ? trace.withinGroup(work) : trace.within(work);
   }
 
-  resultArrived(result: ResultHeader): void {
-    this.#runs.get(result.runId)?.arrived(result);
-  }
-
   /** For the trainer; "" when the task is not traced. */
-  traceparentOf({ runId, taskId }: TaskState): string {
+  traceparentOf({ runId, taskId }: Task): string {
     return this.#runs.get(runId)?.traceparentOf(taskId) ?? "";
   }
 
-  stepMade(runId: string, step: StepMetrics): void {
-    this.#runs.get(runId)?.stepMade(step);
+  #begin({ runId, traceparent }: Run): void {
+    if (isSampled(traceparent)) this.#runs.set(runId, new RunTrace(runId, traceparent, this.#clock));
   }
 
-  evaluated(runId: string, evaluation: Evaluation): void {
-    this.#runs.get(runId)?.evaluated(evaluation);
-  }
-
-  /** The run is over; `run`: as it is recorded then. */
-  ended(run: Run): void {
-    this.#runs.get(run.runId)?.ended(run);
-    this.#runs.delete(run.runId);
-  }
-
-  #taskGone(task: TaskState, { event, effects }: Happened): void {
-    const trace = this.#runs.get(task.runId);
-    if (!trace) return;
-    const { taskId } = task;
-    if (event?.type === "task-failed" && event.taskId === taskId) {
-      trace.taskFailed(task, new GradpoolError(event.code as ErrorCode, event.message));
-    } else if (event?.type === "result-arrived" && event.taskId === taskId) {
-      trace.taskEnded(task, "accepted");
-    } else if (effects.some((effect) => effect.type === "cancel-task" && effect.taskId === taskId)) {
-      trace.taskEnded(task, "cancelled");
-    } else {
-      trace.taskFailed(task, LOST);
+  #follow(fact: Fact): void {
+    if (fact.type === "trainer-lost") {
+      for (const task of fact.tasks) this.#runs.get(task.runId)?.taskFailed(task, LOST);
+    } else if ("task" in fact) {
+      this.#runs.get(fact.task.runId)?.taskChanged(fact);
+    } else if ("runId" in fact) {
+      const trace = this.#runs.get(fact.runId);
+      if (fact.type === "group-opened") trace?.openGroup(fact.evaluation ? "evaluation" : "step", fact.step);
+      if (fact.type === "group-closed") trace?.closeGroup();
+      if (fact.type === "run-state" && fact.state !== "running") trace?.rest();
+      if (fact.type === "step-made") trace?.stepMade(fact.step);
+      if (fact.type === "evaluation-made") trace?.evaluated(fact.evaluation);
+      if (fact.type !== "run-ended") return;
+      trace?.ended(this.#recordOf(fact.runId));
+      this.#runs.delete(fact.runId);
     }
   }
 }

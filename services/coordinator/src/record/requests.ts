@@ -1,11 +1,15 @@
 import { createHash } from "node:crypto";
 import { GradpoolError } from "@gradpool/errors";
-import { MAX_REQUESTS, type Change, type Recorded } from "./store/run-store.js";
+import type { Fact } from "../facts.js";
+import { MAX_REQUESTS, type Recorded } from "../store/run-store.js";
 
 /** What was asked for, for comparison with what is asked under the same request id. */
 export function contentOf(rpc: string, message: Uint8Array): string {
   return createHash("sha256").update(`${rpc}\n`).update(message).digest("hex");
 }
+
+/** The fact that a request took effect; `subject`: the run or trainer that it is about. */
+export type Answered = (subject: string) => Fact;
 
 /** I4: the same request id has one effect and one answer; with other content it is refused. */
 export class Requests {
@@ -19,15 +23,11 @@ export class Requests {
   }
 
   /**
-   * The subject of the request: that of `work`, which is done once; what it is given has to be recorded along
+   * The subject of the request: that of `work`, which is done once; the fact that it is given has to be recorded along
    * with its effect. When it fails nothing is remembered. Errors: `already_exists` for other content,
    * `invalid_argument` for an empty id, and those of `work`.
    */
-  async once(
-    requestId: string,
-    content: string,
-    work: (request: (subject: string) => Change) => Promise<string>,
-  ): Promise<string> {
+  async once(requestId: string, content: string, work: (answered: Answered) => Promise<string>): Promise<string> {
     if (!requestId) throw new GradpoolError("invalid_argument", "request_id is empty; give a UUID of your own");
     const known = this.#known.get(requestId);
     if (known && known.content !== content) {
@@ -35,7 +35,7 @@ export class Requests {
       throw new GradpoolError("already_exists", message);
     }
     if (known) return known.subject;
-    const subject = work((about) => ({ type: "request", requestId, content, subject: about }));
+    const subject = work((about) => ({ type: "request-answered", requestId, content, subject: about }));
     this.#known.set(requestId, { content, subject });
     try {
       return await subject;

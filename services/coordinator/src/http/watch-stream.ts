@@ -30,7 +30,7 @@ const RETRY_MS = 1_000;
 
 type Update = NonNullable<WatchRunResponse["update"]>;
 
-export class RunEvents {
+export class WatchStreams {
   readonly #watchRun: Handlers<RunServiceService>["watchRun"];
   #watchers = 0;
 

@@ -70,17 +70,12 @@ export class RunRecord {
         this.#history?.push({ $case: "checkpoint", value: change.checkpoint });
         break;
       case "steps":
-        this.#replaceSteps(change);
+        this.#history = resumedHistory(this.#history ?? [], change);
         break;
       case "log":
         this.#logged += 1;
         break;
-      case "told":
-      case "request":
-      case "drained":
-      case "event":
-      case "published":
-      case "forget-events":
+      default:
         break;
     }
     this.#changes.emit("change");
@@ -140,21 +135,24 @@ export class RunRecord {
       }
     }
   }
+}
 
-  /** A new history, in which watchers find their place by what they have seen. */
-  #replaceSteps({ steps, evaluations }: Change & { type: "steps" }): void {
-    const lastEvaluated = evaluations.at(-1)?.step ?? 0;
-    const kept = (this.#history ?? []).filter((update) => {
-      if (update.$case === "step") return update.value.step <= steps.length;
-      return update.$case !== "evaluation" || update.value.step <= lastEvaluated;
-    });
-    const known = (kind: History[number]["$case"]) => kept.filter(({ $case }) => $case === kind).length;
-    const added = [
-      ...steps.slice(known("step")).map((value) => ({ $case: "step" as const, value })),
-      ...evaluations.slice(known("evaluation")).map((value) => ({ $case: "evaluation" as const, value })),
-    ];
-    this.#history = [...kept, ...added];
-  }
+/**
+ * What a run's history is once it resumes after these steps and evaluations: a new one, in which watchers find their
+ * place by what they have seen.
+ */
+export function resumedHistory(history: History, { steps, evaluations }: Change & { type: "steps" }): History {
+  const lastEvaluated = evaluations.at(-1)?.step ?? 0;
+  const kept = history.filter((update) => {
+    if (update.$case === "step") return update.value.step <= steps.length;
+    return update.$case !== "evaluation" || update.value.step <= lastEvaluated;
+  });
+  const known = (kind: History[number]["$case"]) => kept.filter(({ $case }) => $case === kind).length;
+  return [
+    ...kept,
+    ...steps.slice(known("step")).map((value) => ({ $case: "step" as const, value })),
+    ...evaluations.slice(known("evaluation")).map((value) => ({ $case: "evaluation" as const, value })),
+  ];
 }
 
 /** Tells what a watcher has not seen, however often a run goes back and comes there again. */

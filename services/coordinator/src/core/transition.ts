@@ -1,0 +1,210 @@
+/**
+ * The coordinator's core: `transition(state, input)` gives the next state, what has become so by it, and what is to be
+ * done. It has no clock, randomness or I/O, so a seeded simulator can drive it through any history.
+ *
+ * It keeps:
+ * - I1: a step is applied only when each of its micro-batches was accepted exactly once; their sum is
+ *   taken by the caller in the order of micro-batches.
+ * - I2: nothing here but order of work depends on trainers; a run stays with one device class. An evaluation
+ *   is between two steps and sees one adapter: what it says may end the run, so the next step waits for it.
+ * - I3: a lost trainer's tasks go back to waiting and nothing else changes. A result counts while its
+ *   task is in the hands of the trainer it was given to; any other is late or doubled, and dropped.
+ * - I4: what people may see of a run is a fact; the caller records the facts durably before it carries out any
+ *   effect.
+ * - I8: see assignment.ts.
+ */
+import { assignTasks } from "./assignment.js";
+import type { PoolFact } from "./facts.js";
+import { isResting, runOf, trainerOf } from "./lookup.js";
+import {
+  addToEvaluation,
+  beginEvaluation,
+  beginRun,
+  endFinished,
+  endRun,
+  fillGroup,
+  newRun,
+  nextStep,
+  openGroup,
+  startQueued,
+  visibleState,
+  waitFromNow,
+} from "./runs.js";
+import type { Output } from "./effects.js";
+import type { Input, PoolRun, PoolState } from "./state.js";
+import { isQuiet } from "./stopping.js";
+import { drain, failTask, loseTrainer, noticeTime, recallTasks, takeResult } from "./tasks.js";
+
+/** Tasks that a trainer may hold. */
+export const MAX_CREDITS = 16;
+
+export interface Transition extends Output {
+  readonly state: PoolState;
+}
+
+/** `before` is left as it is. */
+export function transition(before: PoolState, input: Input): Transition {
+  const state = copyOf(before);
+  state.nowMs = Math.max(state.nowMs, input.nowMs ?? 0);
+  const out: Output = { facts: [], effects: [] };
+  apply(state, input, out);
+  startQueued(state, out);
+  // Before runs end: that a run rests no longer is recorded, even if it ends at once.
+  reportRuns(before, state, out);
+  endFinished(state, out);
+  assignTasks(state, out);
+  if (state.stopping && isQuiet(state)) out.effects.push({ type: "pool-quiet" });
+  return { state, ...out };
+}
+
+/** Micro-batches and tasks are replaced, never changed, so states share them: a step may have thousands. */
+function copyOf(state: PoolState): PoolState {
+  return {
+    ...state,
+    runs: state.runs.map((run) => ({ ...run, group: [...run.group], ahead: [...run.ahead] })),
+    trainers: state.trainers.map((trainer) => ({ ...trainer })),
+    tasks: [...state.tasks],
+  };
+}
+
+/** Taken from the states, so that nothing that changes a run can forget to say so. */
+function reportRuns(before: PoolState, after: PoolState, { facts }: Output): void {
+  for (const run of before.runs) {
+    if (openGroup(run) && !runOf(after, run.runId)) facts.push({ type: "group-closed", runId: run.runId });
+  }
+  for (const run of after.runs) {
+    const old = runOf(before, run.runId);
+    reportState(old, run, facts);
+    reportGroup(old, run, facts);
+  }
+}
+
+function reportState(old: PoolRun | undefined, run: PoolRun, facts: PoolFact[]): void {
+  if (old?.phase === run.phase && old.paused === run.paused && old.trouble === run.trouble) return;
+  const was = old && visibleState(old);
+  const { state, because } = visibleState(run);
+  if (was?.state === state && was.because === because) return;
+  facts.push({ type: "run-state", runId: run.runId, state, because });
+}
+
+function reportGroup(old: PoolRun | undefined, run: PoolRun, facts: PoolFact[]): void {
+  const [was, is] = [old && openGroup(old), openGroup(run)];
+  if (was?.step === is?.step && was?.evaluation === is?.evaluation) return;
+  if (was) facts.push({ type: "group-closed", runId: run.runId });
+  if (is) facts.push({ type: "group-opened", runId: run.runId, ...is });
+}
+
+function apply(state: PoolState, input: Input, out: Output): void {
+  switch (input.type) {
+    case "run-submitted":
+      state.runs.push(newRun(input.runId, input.paused === true));
+      break;
+    case "trainer-joined":
+      addTrainer(state, input, out);
+      break;
+    case "trainer-pulled":
+    case "trainer-heard":
+    case "trainer-drained":
+      applyToTrainer(state, input, out);
+      break;
+    case "trainer-left":
+      loseTrainer(state, input.trainerId, "left", out);
+      break;
+    case "time-passed":
+      for (const { trainerId, lastSeenMs } of [...state.trainers]) {
+        if (state.nowMs - lastSeenMs <= input.leaseMs) continue;
+        loseTrainer(state, trainerId, "silent", out);
+        out.effects.push({ type: "disconnect", trainerId });
+      }
+      noticeTime(state, out);
+      break;
+    case "result-arrived":
+      takeResult(state, input, out);
+      break;
+    case "task-failed":
+      failTask(state, input, out);
+      break;
+    case "pool-stopping":
+      state.stopping = true;
+      break;
+    default: {
+      const run = runOf(state, input.runId);
+      if (!run) break;
+      const wasResting = isResting(run);
+      applyToRun(state, run, input, out);
+      if (wasResting && !isResting(run)) waitFromNow(state, run);
+    }
+  }
+}
+
+function addTrainer(state: PoolState, input: Input & { type: "trainer-joined" }, out: Output): void {
+  const { trainerId, deviceClass, draining = false } = input;
+  loseTrainer(state, trainerId, "replaced", out);
+  state.trainers.push({
+    ...{ trainerId, deviceClass, draining },
+    credits: 0,
+    lastSeenMs: state.nowMs,
+    busySinceMs: state.nowMs,
+    failures: 0,
+    quarantinedUntilMs: 0,
+    quarantineReason: "",
+  });
+  out.facts.push({ type: "trainer-joined", trainerId, deviceClass });
+  if (draining) out.facts.push({ type: "trainer-drained", trainerId });
+}
+
+type TrainerInput = Input & { type: "trainer-pulled" | "trainer-heard" | "trainer-drained" };
+
+function applyToTrainer(state: PoolState, input: TrainerInput, out: Output): void {
+  const trainer = trainerOf(state, input.trainerId);
+  if (!trainer) return;
+  if (input.type === "trainer-drained") return drain(trainer, input.draining, out);
+  trainer.lastSeenMs = state.nowMs;
+  if (input.type === "trainer-pulled") trainer.credits = Math.min(trainer.credits + input.tasks, MAX_CREDITS);
+}
+
+type RunInput = Exclude<Extract<Input, { runId: string }>, { type: "run-submitted" }>;
+
+function applyToRun(state: PoolState, run: PoolRun, input: RunInput, out: Output): void {
+  switch (input.type) {
+    case "run-prepared":
+      if (run.phase === "preparing") beginRun(run, input, out);
+      break;
+    case "micro-batch-arrived":
+      if (run.phase !== "running") break;
+      run.ahead.push(input.lastOfEpoch);
+      fillGroup(state, run);
+      break;
+    case "step-applied":
+      if (!run.stepping || run.evaluating) break;
+      if (input.evaluate) beginEvaluation(run, run.step, out);
+      else nextStep(state, run, false, out);
+      break;
+    case "evaluation-batch-arrived":
+      addToEvaluation(state, run, input.last);
+      break;
+    case "evaluation-applied":
+      if (run.stepping && run.evaluating) nextStep(state, run, input.stop, out);
+      break;
+    case "run-paused":
+      run.paused = true;
+      recallTasks(state, run.runId, out);
+      break;
+    case "run-resumed":
+      run.paused = false;
+      if (run.trouble !== "") out.effects.push({ type: "retry", runId: run.runId });
+      break;
+    case "run-troubled":
+      run.trouble = input.reason;
+      break;
+    case "run-finished":
+      run.finished = run.phase === "finishing";
+      break;
+    case "run-failed":
+      endRun(state, run.runId, out, "failed", input.code, input.message);
+      break;
+    case "run-cancelled":
+      endRun(state, run.runId, out, "cancelled", "cancelled", "cancelled");
+      break;
+  }
+}

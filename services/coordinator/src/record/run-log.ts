@@ -1,0 +1,114 @@
+/** What facts say to the logs of runs, in words, recorded along with them. No text of a data set gets in here. */
+import { basename } from "node:path";
+import { LogLevel, RunState, type Run } from "@gradpool/rpc";
+import { placeOf } from "../core/lookup.js";
+import { ON_REQUEST } from "../core/runs.js";
+import type { PoolFact } from "../core/facts.js";
+import type { Fact } from "../facts.js";
+import { LOSSES } from "./event-payloads.js";
+
+/** Characters of an entry that are kept. */
+const MAX_CHARACTERS = 1_000;
+
+export interface LogLine {
+  level: LogLevel;
+  message: string;
+}
+
+/** About a run, whose record was `before` and is `after` when all that is recorded with the fact is. Steps have numbers of their own. */
+export function linesOf(fact: Fact, before: Run | undefined, after: Run): LogLine[] {
+  switch (fact.type) {
+    case "run-submitted":
+      return [info(`submitted: ${after.spec?.modelId} on ${after.spec?.dataset.join(" ")}`)];
+    case "run-prepared":
+      return before ? preparedLines(before, after) : [];
+    case "evaluation-made": {
+      const { step, loss, perplexity } = fact.evaluation;
+      const numbers = `loss ${loss.toFixed(4)}, perplexity ${perplexity.toPrecision(4)}`;
+      return [info(`evaluated after step ${step}: ${numbers}`), ...stopLines(before, after)];
+    }
+    case "checkpoint-changed": {
+      const { path, removed } = fact.checkpoint;
+      if (!removed) return [info(`checkpoint saved: ${path}`)];
+      return [info(`checkpoint ${basename(path)} removed: only the newest are kept`)];
+    }
+    case "run-waits":
+      return [fact.waitingFor ? warn(`waits for ${fact.waitingFor}`) : info("waits no longer")];
+    case "task-failed":
+      return [warn(`${placeOf(fact.task)} failed on ${fact.task.trainerId}: ${fact.message}`)];
+    case "task-assigned": {
+      const { task, attempt } = fact;
+      if (attempt === 1) return [];
+      return [info(`${placeOf(task)} goes to ${task.trainerId}, attempt ${attempt}`)];
+    }
+    case "run-state":
+      return before ? stateLines(before, after) : [];
+    case "run-ended":
+      return [endLine(after)];
+    default:
+      return [];
+  }
+}
+
+/** By run, about a trainer that was lost with its micro-batches in hand. */
+export function linesOfLoss({ trainerId, how, tasks }: PoolFact & { type: "trainer-lost" }): Map<string, LogLine> {
+  const lines = new Map<string, LogLine>();
+  for (const { runId } of tasks) {
+    const count = tasks.filter((task) => task.runId === runId).length;
+    const what = count === 1 ? "the micro-batch" : `the ${count} micro-batches`;
+    const goes = count === 1 ? "goes" : "go";
+    lines.set(runId, warn(`${trainerId} was lost: ${LOSSES[how]}; ${what} that it had ${goes} to others`));
+  }
+  return lines;
+}
+
+/** What was found out; at a restart, only what is new. */
+function preparedLines(before: Run, after: Run): LogLine[] {
+  const notes = after.notes.slice(before.notes.length).map(warn);
+  const found = before.totalSteps === 0 ? factLines(after) : [];
+  return [...notes, ...found, ...stopLines(before, after)];
+}
+
+function factLines({ rows, totalSteps, trainableParameters, allParameters, resumedFrom, spec }: Run): LogLine[] {
+  const parameters = `${count(trainableParameters)} of ${count(allParameters)} parameters are trained`;
+  const lines = [`prepared: ${count(rows)} rows, ${count(totalSteps)} steps; ${parameters}; into ${spec?.outputDir}`];
+  if (resumedFrom) lines.push(`resumes from ${resumedFrom.path}, after step ${resumedFrom.step}`);
+  return lines.map(info);
+}
+
+const stopLines = (before: Run | undefined, { stoppedEarly }: Run): LogLine[] =>
+  stoppedEarly && !before?.stoppedEarly ? [info("stops early: evaluations do not get better")] : [];
+
+/** Nothing when the coordinator started again and finds the run as it was. */
+function stateLines(before: Run, after: Run): LogLine[] {
+  const { state, step, totalSteps, pausedBecause } = after;
+  if (before.state === state && before.pausedBecause === pausedBecause) return [];
+  switch (state) {
+    case RunState.RUN_STATE_PAUSED:
+      return [(pausedBecause === ON_REQUEST ? info : warn)(`paused: ${pausedBecause}`)];
+    case RunState.RUN_STATE_RUNNING:
+      return [info(step > 0 ? `resumes after step ${step} of ${totalSteps}` : `training begins: ${totalSteps} steps`)];
+    default:
+      if (before.startedAt) return [warn("the coordinator restarted and resumed the run")];
+      return [info(state === RunState.RUN_STATE_QUEUED ? "waits in the queue" : "examining model, tokenizer and data")];
+  }
+}
+
+function endLine({ state, step, tokens, error }: Run): LogLine {
+  if (state === RunState.RUN_STATE_COMPLETED) {
+    return info(`completed: ${count(step)} steps, ${count(tokens)} target tokens`);
+  }
+  if (state === RunState.RUN_STATE_CANCELLED) return info(`cancelled after step ${step}`);
+  return lineOf(LogLevel.LOG_LEVEL_ERROR, `failed after step ${step}: ${error?.message}`);
+}
+
+/** One line, whatever a trainer or a service says. */
+function lineOf(level: LogLevel, message: string): LogLine {
+  const [line = ""] = message.split("\n");
+  return { level, message: line.slice(0, MAX_CHARACTERS) };
+}
+
+const info = (message: string) => lineOf(LogLevel.LOG_LEVEL_INFO, message);
+const warn = (message: string) => lineOf(LogLevel.LOG_LEVEL_WARN, message);
+
+const count = (value: number) => value.toLocaleString("en-US");

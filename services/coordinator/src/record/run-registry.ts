@@ -1,0 +1,207 @@
+import { randomBytes } from "node:crypto";
+import { GradpoolError } from "@gradpool/errors";
+import { RunState, type Run, type RunLogEntry, type RunSpec, type WatchRunResponse } from "@gradpool/rpc";
+import { absoluteOutputDir } from "@gradpool/service-kit";
+import { isSampled, traceIdOf } from "@gradpool/tracing";
+import type { Draft, EventBook } from "../events/event-book.js";
+import type { Fact } from "../facts.js";
+import { specRecipe } from "../runs/spec.js";
+import type { Change, RunStore } from "../store/run-store.js";
+import { poolPayloadOf, runPayloadOf } from "./event-payloads.js";
+import { linesOf, linesOfLoss, type LogLine } from "./run-log.js";
+import { hasEnded, RunRecord } from "./run-record.js";
+import { changesOf, patchOf } from "./store-changes.js";
+
+/** Runs that have ended whose steps stay in memory; those of others are read from the store. */
+const HISTORIES_KEPT = 16;
+
+/** Runs that have not ended; with as many, no other is taken. */
+export const MAX_UNFINISHED_RUNS = 1_000;
+
+/** Entries of a run's log that are read from the store at a time. */
+const LOG_PAGE_ENTRIES = 256;
+
+/** What records of runs need of the run store. */
+export type RecordStore = Pick<RunStore, "recorded" | "commit" | "history" | "runLog">;
+
+/** All runs, as they are recorded in the store. */
+export class RunRegistry {
+  readonly #store: RecordStore;
+  readonly #events: EventBook;
+  /** In order of submission. */
+  readonly #records = new Map<string, RunRecord>();
+  readonly #ended: string[] = [];
+  readonly #newRunId: () => string;
+
+  private constructor(store: RecordStore, events: EventBook, newRunId: () => string) {
+    this.#store = store;
+    this.#events = events;
+    this.#newRunId = newRunId;
+  }
+
+  /** `newRunId` gives each run an id that no other has. */
+  static async load(store: RecordStore, events: EventBook, newRunId = randomRunId): Promise<RunRegistry> {
+    const registry = new RunRegistry(store, events, newRunId);
+    for (const run of store.recorded.runs) {
+      const history = hasEnded(run) ? undefined : await store.history(run.runId);
+      registry.#records.set(run.runId, new RunRecord(run, history));
+    }
+    return registry;
+  }
+
+  /** Newest first. */
+  list(): Run[] {
+    return [...this.#records.values()].map(({ run }) => run).reverse();
+  }
+
+  /** In order of submission. */
+  get unfinished(): RunRecord[] {
+    return [...this.#records.values()].filter((record) => !record.hasEnded);
+  }
+
+  /** Errors: `not_found`. */
+  get(runId: string): RunRecord {
+    const record = this.#records.get(runId);
+    if (record) return record;
+    throw new GradpoolError("not_found", `there is no run ${runId}; "gradpool run list" shows those there are`);
+  }
+
+  /** As RunRecord.watch. Errors: `not_found` besides. */
+  async *watch(runId: string, afterStep: number, signal: AbortSignal): AsyncGenerator<WatchRunResponse> {
+    const record = this.get(runId);
+    yield* record.watch(afterStep, signal, record.history ? undefined : await this.#store.history(runId));
+  }
+
+  /** Entries of a run's log after `after`; with `follow` until the run has ended. Errors: `not_found`, `cancelled`. */
+  async *watchLog(runId: string, after: number, follow: boolean, signal: AbortSignal): AsyncGenerator<RunLogEntry> {
+    const record = this.get(runId);
+    for (let place = after; ;) {
+      const { hasEnded: isLast, logged } = record;
+      const page = await this.#store.runLog(runId, place, LOG_PAGE_ENTRIES);
+      yield* page;
+      place = page.at(-1)?.number ?? place;
+      if (page.length === LOG_PAGE_ENTRIES) continue;
+      if (isLast || !follow) return;
+      await record.loggedMore(logged, signal);
+    }
+  }
+
+  /**
+   * A new run for `spec`, submitted in the span `traceparent`, to be recorded. Errors: `invalid_argument`,
+   * `failed_precondition` when another run writes into the same folder, and `resource_exhausted` when too many have
+   * not ended.
+   */
+  newRun(spec: RunSpec | undefined, traceparent: string): Run {
+    if (!spec) throw new GradpoolError("invalid_argument", "spec is missing");
+    specRecipe(spec);
+    const { unfinished } = this;
+    if (unfinished.length >= MAX_UNFINISHED_RUNS) {
+      const problem = `${MAX_UNFINISHED_RUNS} runs have not ended, and the pool takes no more`;
+      throw new GradpoolError("resource_exhausted", `${problem}; try again when one has, or cancel one`);
+    }
+    for (const { run } of unfinished) {
+      if (absoluteOutputDir(run.spec?.outputDir ?? "") !== absoluteOutputDir(spec.outputDir)) continue;
+      const problem = `output_dir ${spec.outputDir} is in use by ${run.runId}`;
+      throw new GradpoolError("failed_precondition", `${problem}; choose another output_dir, or cancel that run`);
+    }
+    return {
+      runId: this.#newRunId(),
+      spec,
+      state: RunState.RUN_STATE_QUEUED,
+      submittedAt: new Date(),
+      startedAt: undefined,
+      endedAt: undefined,
+      step: 0,
+      totalSteps: 0,
+      lastStep: undefined,
+      trainableParameters: 0,
+      allParameters: 0,
+      error: undefined,
+      preparing: "",
+      rows: 0,
+      tokens: 0,
+      pausedBecause: "",
+      waitingFor: "",
+      resumedFrom: undefined,
+      notes: [],
+      lastEvaluation: undefined,
+      bestEvaluation: undefined,
+      stoppedEarly: false,
+      traceId: isSampled(traceparent) ? traceIdOf(traceparent) : "",
+      traceparent,
+    };
+  }
+
+  /** Records all of it or nothing, and what it reports (I6); from then on everyone sees it. */
+  async commit(facts: readonly Fact[]): Promise<void> {
+    const runs = this.#changed(facts);
+    const changes: Change[] = [
+      ...facts.flatMap(changesOf),
+      ...[...runs.values()].map((run) => ({ type: "run" as const, run })),
+      ...this.#reported(facts, runs),
+    ];
+    if (changes.length === 0) return;
+    await this.#store.commit(changes);
+    for (const change of changes) this.#apply(change);
+    for (const fact of facts) if (fact.type === "run-prepared") this.get(fact.runId).tell({ preparing: "" });
+    this.#events.recorded();
+  }
+
+  /** The records that facts change, as they are from now on. */
+  #changed(facts: readonly Fact[]): Map<string, Run> {
+    const runs = new Map<string, Run>();
+    for (const fact of facts) {
+      if (fact.type === "run-submitted") runs.set(fact.run.runId, fact.run);
+      const runId = runIdOf(fact);
+      const run = runId === undefined ? undefined : (runs.get(runId) ?? this.#records.get(runId)?.recorded);
+      const patch = run && patchOf(fact, run);
+      if (patch) runs.set(run.runId, { ...run, ...patch });
+    }
+    return runs;
+  }
+
+  /** Events and log entries. `changed`: the records that facts change. */
+  #reported(facts: readonly Fact[], changed: ReadonlyMap<string, Run>): Change[] {
+    const time = new Date();
+    const drafts: Draft[] = [];
+    const entries: Change[] = [];
+    const enter = (runId: string, line: LogLine) => entries.push({ type: "log", runId, entry: { time, ...line } });
+    for (const fact of facts) {
+      const ofPool = poolPayloadOf(fact);
+      if (ofPool) drafts.push({ ...("trainerId" in fact && { trainerId: fact.trainerId }), payload: ofPool });
+      if (fact.type === "trainer-lost") for (const [runId, line] of linesOfLoss(fact)) enter(runId, line);
+      const runId = runIdOf(fact);
+      const before = runId === undefined ? undefined : this.#records.get(runId)?.recorded;
+      const run = runId === undefined ? undefined : (changed.get(runId) ?? before);
+      if (!run) continue;
+      const payload = runPayloadOf(fact, before, run);
+      if (payload) drafts.push({ run, payload });
+      for (const line of linesOf(fact, before, run)) enter(run.runId, line);
+    }
+    return [...this.#events.record(drafts, time), ...entries];
+  }
+
+  #apply(change: Change): void {
+    const runId = change.type === "run" ? change.run.runId : "runId" in change ? change.runId : undefined;
+    if (runId === undefined) return;
+    const record = this.#records.get(runId);
+    if (record) record.apply(change);
+    else if (change.type === "run") this.#records.set(runId, new RunRecord(change.run, []));
+    if (change.type === "run" && hasEnded(change.run)) this.#keepFewHistories(runId);
+  }
+
+  #keepFewHistories(runId: string): void {
+    if (!this.#ended.includes(runId)) this.#ended.push(runId);
+    if (this.#ended.length > HISTORIES_KEPT) this.#records.get(this.#ended.shift() ?? "")?.dropHistory();
+  }
+}
+
+/** The run that a fact is about. */
+function runIdOf(fact: Fact): string | undefined {
+  if (fact.type === "run-submitted") return fact.run.runId;
+  if ("task" in fact) return fact.task.runId;
+  return "runId" in fact ? fact.runId : undefined;
+}
+
+/** Sorts by time of submission. */
+const randomRunId = () => `run-${Date.now().toString(36)}-${randomBytes(3).toString("hex")}`;

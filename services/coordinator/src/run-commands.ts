@@ -1,0 +1,135 @@
+/** What clients may ask of runs: each request has one effect and one answer (I4), and is refused while the coordinator stops. */
+import { GradpoolError } from "@gradpool/errors";
+import { RunState, SubmitRunRequest, type Run, type RunSpec } from "@gradpool/rpc";
+import { activeTraceparent, inSpan } from "@gradpool/tracing";
+import type { Driver } from "./driver/driver.js";
+import { Refusals } from "./events/refusals.js";
+import { contentOf, type Answered, type Requests } from "./record/requests.js";
+import { MAX_UNFINISHED_RUNS, type RunRegistry } from "./record/run-registry.js";
+
+/** As packages/rpc names it for clients with a trace. */
+const SUBMIT_SPAN = "gradpool.v1.RunService/SubmitRun";
+
+/** Something that a client wants of a run that is there. */
+export interface Wish {
+  /** Its name: part of what a request id stands for. */
+  rpc: string;
+  /** As in "there is nothing to pause". */
+  verb: string;
+  input: "run-paused" | "run-resumed" | "run-cancelled";
+  /** The request's message, which has a name of its own for each RPC. */
+  message: { encode(request: RunRequest): { finish(): Uint8Array } };
+}
+
+export interface RunRequest {
+  requestId: string;
+  runId: string;
+}
+
+export interface RunCommandsOptions {
+  driver: Pick<Driver, "happen" | "submit">;
+  registry: RunRegistry;
+  requests: Requests;
+  /** Aborted when the coordinator stops. */
+  stopping: AbortSignal;
+}
+
+export class RunCommands {
+  readonly #options: RunCommandsOptions;
+  readonly #refusals = new Refusals(MAX_UNFINISHED_RUNS);
+
+  constructor(options: RunCommandsOptions) {
+    this.#options = options;
+  }
+
+  /** Errors: those of RunRegistry.newRun, of Requests.once, and `unavailable`. */
+  async submit(requestId: string, spec: RunSpec | undefined): Promise<Run> {
+    this.#refuseWhenStopping();
+    const { requests, registry } = this.#options;
+    const content = contentOf("SubmitRun", SubmitRunRequest.encode({ requestId: "", spec }).finish());
+    const once = () => requests.once(requestId, content, (answered) => this.#submit(spec, answered));
+    // A run's trace begins here, unless its client began one.
+    const traced = activeTraceparent() === "" ? inSpan(SUBMIT_SPAN, { kind: "server" }, once) : once();
+    const runId = await traced.catch((error: unknown) => {
+      throw this.explained(error);
+    });
+    return registry.get(runId).run;
+  }
+
+  /**
+   * Gives the run as it is then. Errors: `not_found`, `failed_precondition` when it has ended, those of Requests.once,
+   * and `unavailable`.
+   */
+  async ask(wish: Wish, { requestId, runId }: RunRequest): Promise<Run> {
+    this.#refuseWhenStopping();
+    const { requests, registry, driver, stopping } = this.#options;
+    const record = registry.get(runId);
+    const content = contentOf(wish.rpc, wish.message.encode({ requestId: "", runId }).finish());
+    await requests.once(requestId, content, async (answered) => {
+      requireUnfinished(record.run, wish);
+      await driver.happen({ input: { type: wish.input, runId }, facts: [answered(runId)] });
+      stopping.throwIfAborted();
+      return runId;
+    });
+    return record.run;
+  }
+
+  /** As `ask`, and waits for the run's end. Errors: `cancelled` besides, when `signal` aborts before. */
+  async askForEnd(wish: Wish, request: RunRequest, signal: AbortSignal): Promise<Run> {
+    const { registry, driver, stopping } = this.#options;
+    const { runId } = request;
+    await this.ask(wish, request);
+    const record = registry.get(runId);
+    // Asked for before, and perhaps interrupted: the run's end is what counts.
+    if (!record.hasEnded) await driver.happen({ input: { type: wish.input, runId } });
+    await record.ended(AbortSignal.any([signal, stopping])).catch((error: unknown) => {
+      throw this.explained(error);
+    });
+    requireUnfinished(record.run, wish);
+    return record.run;
+  }
+
+  /** A wait that ended because the coordinator stops may be tried again. */
+  explained(error: unknown): unknown {
+    if (!this.#options.stopping.aborted) return error;
+    return new GradpoolError("unavailable", "the coordinator is stopping; try again later", { cause: error });
+  }
+
+  #refuseWhenStopping(): void {
+    if (this.#options.stopping.aborted) throw this.explained(undefined);
+  }
+
+  async #submit(spec: RunSpec | undefined, answered: Answered): Promise<string> {
+    const { registry, driver } = this.#options;
+    const traceparent = activeTraceparent();
+    let runId = "";
+    try {
+      const isIn = await driver.submit(() => {
+        const run = registry.newRun(spec, traceparent);
+        ({ runId } = run);
+        return { run, facts: [answered(runId)] };
+      });
+      if (!isIn) throw new GradpoolError("cancelled", "cancelled");
+      return runId;
+    } catch (error) {
+      const { code, message } = GradpoolError.from(error);
+      const refused = code === "resource_exhausted" && this.#refusals.refused(message, performance.now());
+      if (refused) await driver.happen({ facts: [refused] });
+      throw error;
+    }
+  }
+}
+
+/** Errors: `failed_precondition` when the run has ended, unless it was cancelled and that is the wish. */
+function requireUnfinished(run: Run, { verb, input }: Wish): void {
+  const how = ENDS[run.state];
+  if (how === undefined || (input === "run-cancelled" && run.state === RunState.RUN_STATE_CANCELLED)) return;
+  const message = `run ${run.runId} has ${how} already; there is nothing to ${verb}`;
+  throw new GradpoolError("failed_precondition", message);
+}
+
+const ENDS: Partial<Record<RunState, string>> = {
+  [RunState.RUN_STATE_COMPLETED]: "completed",
+  [RunState.RUN_STATE_FAILED]: "failed",
+  [RunState.RUN_STATE_CANCELLED]: "been cancelled",
+};

@@ -1,0 +1,25 @@
+/** How far a run has come: with its tensors, all that a checkpoint says of it. */
+import type { Cursor, Evaluation, StepMetrics } from "@gradpool/rpc";
+import { resumedBest, type BestAdapter } from "./best-adapter.js";
+import type { PreparedRun } from "./prepare.js";
+
+export interface Progress {
+  /** All steps and evaluations so far, those before an interruption included. */
+  readonly steps: StepMetrics[];
+  readonly evaluations: Evaluation[];
+  /** The adapter as it is has to be evaluated before the next step. */
+  evaluationPending: boolean;
+  /** For load_best_model_at_end. */
+  best: BestAdapter | undefined;
+  /** Where the data is after the last step; undefined before the first. */
+  cursor: Cursor | undefined;
+}
+
+/** Where a prepared run begins or resumes. Errors: those of resumedBest. */
+export function startOf(prepared: PreparedRun): Progress {
+  const { steps = [], evaluations = [], evaluationPending = false, cursor } = prepared.resumed ?? {};
+  return {
+    ...{ steps: [...steps], evaluations: [...evaluations] },
+    ...{ evaluationPending, cursor, best: resumedBest(prepared) },
+  };
+}

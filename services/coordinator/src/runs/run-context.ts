@@ -1,0 +1,63 @@
+import type { Run, RunSpec } from "@gradpool/rpc";
+import { absoluteOutputDir } from "@gradpool/service-kit";
+import type { RunListener } from "../driver/ports.js";
+import type { Doing } from "../record/run-record.js";
+import type { Services } from "../services.js";
+import { Patience } from "./patience.js";
+import type { CheckpointSource } from "./resume.js";
+import type { Runtime } from "./start.js";
+
+/** How long the end of a run waits for the store to take its folder back. */
+const RELEASE_MS = 2_000;
+
+export interface RunOptions extends RunListener {
+  /** Shown to people. */
+  onDoing: (doing: Partial<Doing>) => void;
+  /** Of the trainers in the pool. */
+  runtimes: () => Runtime[];
+  /** As it is recorded. */
+  run: Run;
+  services: Services;
+  recoveryMs: number;
+}
+
+/** What a run has in all of its phases. */
+export class RunContext {
+  readonly options: RunOptions;
+  readonly runId: string;
+  readonly spec: RunSpec;
+  readonly patience: Patience;
+  readonly #over = new AbortController();
+
+  constructor(options: RunOptions) {
+    const { runId, spec } = options.run;
+    if (!spec) throw new Error(`run ${runId} has no spec`);
+    this.options = options;
+    this.runId = runId;
+    this.spec = spec;
+    this.patience = new Patience((reason) => options.onTrouble(reason));
+  }
+
+  /** Aborted when all work of the run is to stop. */
+  get signal(): AbortSignal {
+    return this.#over.signal;
+  }
+
+  /** What its service calls need. */
+  get source(): CheckpointSource {
+    return { services: this.options.services, patience: this.patience, signal: this.signal };
+  }
+
+  stop(): void {
+    this.#over.abort();
+  }
+
+  /** Gives the output folder back. */
+  async release(): Promise<void> {
+    const claim = { outputDir: absoluteOutputDir(this.spec.outputDir), runId: this.runId };
+    const signal = AbortSignal.timeout(RELEASE_MS);
+    const give = () => this.options.services.checkpointStore.release(claim, { signal });
+    // A store that stopped has given its claims back by itself.
+    await new Patience(() => {}).through("checkpoint-store", give, signal).catch(() => {});
+  }
+}

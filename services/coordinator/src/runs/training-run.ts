@@ -1,0 +1,280 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { loraScaling } from "@gradpool/adapter";
+import { GradpoolError } from "@gradpool/errors";
+import type { Cursor, Evaluation, MicroBatchTask, ResultHeader, StepMetrics } from "@gradpool/rpc";
+import { inSpan } from "@gradpool/tracing";
+import type { MicroBatchResult, Task } from "../core/state.js";
+import type { Findings, TrainingPort } from "../driver/ports.js";
+import type { TrainerConnection } from "../trainer-connection.js";
+import { keptAdapter } from "./best-adapter.js";
+import { drawCharts, firstStepMs } from "./charts.js";
+import type { Checkpoints } from "./checkpoints.js";
+import { bestOf, isEvaluationDue, stopsEarly } from "./evaluations.js";
+import { Evaluator } from "./evaluator.js";
+import type { Files, RunFacts } from "./files.js";
+import { MicroBatchBuffer } from "./micro-batch-buffer.js";
+import { fillBuffer } from "./micro-batch-stream.js";
+import { enoughEpochs, type PreparedRun } from "./prepare.js";
+import type { Progress } from "./progress.js";
+import type { RunContext } from "./run-context.js";
+import { runtimeClass, type Runtime } from "./start.js";
+import { Training } from "./training.js";
+
+/** Bytes of a result's safetensors file besides its values, at most about those of the adapter's. */
+const RESULT_HEADER_BYTES = 1 << 20;
+/** How long a coordinator that stops waits for a run's last save. */
+const SAVE_MS = 3_000;
+
+/** What is known and at hand when a run is prepared. */
+export interface TrainingRunParts {
+  prepared: PreparedRun;
+  tokenizerFiles: Files;
+  checkpoints: Checkpoints;
+  /** First moment of RUNNING, in whatever life of the coordinator. */
+  startedAt: Date;
+}
+
+/** A run from the moment it is prepared: its data, numbers and files. The core says what to do when. */
+export class TrainingRun implements TrainingPort {
+  readonly #context: RunContext;
+  readonly #parts: TrainingRunParts;
+  readonly #progress: Progress;
+  readonly #training: Training;
+  readonly #buffer: MicroBatchBuffer;
+  /** The evaluation that is being made. */
+  #evaluator: Evaluator | undefined;
+  /** Of the trainers: one class, by the core's rule. */
+  #runtime: Runtime;
+  #stepBegan = performance.now();
+
+  constructor(context: RunContext, parts: TrainingRunParts, progress: Progress) {
+    const { recipe, resumed } = parts.prepared;
+    this.#context = context;
+    this.#parts = parts;
+    this.#progress = progress;
+    this.#training = new Training(parts.prepared);
+    this.#buffer = new MicroBatchBuffer(recipe.gradientAccumulation, progress.steps.length);
+    this.#runtime = resumed?.runtime ?? { deviceClass: "", version: "" };
+  }
+
+  get findings(): Findings {
+    const { prepared, startedAt } = this.#parts;
+    const { run } = this.#context.options;
+    const { steps, evaluations, evaluationPending } = this.#progress;
+    const { recipe, resumed, resumedFrom, rows, totalSteps, trainableParameters, allParameters, outputDir } = prepared;
+    const stopped = !evaluationPending && stopsEarly(evaluations, recipe);
+    return {
+      prepared: {
+        ...{ gradientAccumulation: recipe.gradientAccumulation, totalSteps, stepsDone: steps.length },
+        ...{ evaluate: evaluationPending, stopped },
+        deviceClass: resumed && runtimeClass(resumed.runtime),
+      },
+      found: {
+        ...(run.spec && { spec: { ...run.spec, outputDir } }),
+        ...{ totalSteps, rows, trainableParameters, allParameters, resumedFrom },
+        startedAt,
+        stoppedEarly: stopped && steps.length < totalSteps,
+        notes: [...run.notes, ...prepared.notes],
+      },
+      ...{ steps: [...steps], evaluations: [...evaluations] },
+    };
+  }
+
+  /** Errors: those of fillBuffer. */
+  async stream(onMicroBatch: (lastOfEpoch: boolean) => void): Promise<void> {
+    const { dataset, datasetHash, recipe, totalSteps: lastStep } = this.#parts.prepared;
+    const { cursor } = this.#progress;
+    const reading = { dataset, datasetHash, epochs: enoughEpochs(recipe), cursor, lastStep };
+    await fillBuffer(reading, this.#buffer, this.#context.source, onMicroBatch);
+  }
+
+  /** Errors: those of fillBuffer. */
+  async evaluate(onMicroBatch: (last: boolean) => void): Promise<void> {
+    const { evalDataset: dataset, evalDatasetHash: datasetHash } = this.#parts.prepared;
+    if (!dataset) throw new Error("an evaluation needs held-out data");
+    const evaluator = new Evaluator(this.#training.version);
+    this.#evaluator = evaluator;
+    const reading = { dataset, datasetHash, epochs: 1, cursor: undefined, lastStep: evaluator.step };
+    await fillBuffer(reading, evaluator.buffer, this.#context.source, onMicroBatch);
+  }
+
+  retry(): void {
+    this.#context.patience.wake();
+  }
+
+  rest(): void {
+    const { cursor } = this.#progress;
+    if (cursor) this.#parts.checkpoints.recover(this.#facts(), this.#training, cursor);
+  }
+
+  /** The message that hands a task to a trainer. */
+  taskMessage(task: Task, { runtime }: TrainerConnection): Omit<MicroBatchTask, "traceparent"> {
+    const { prepared } = this.#parts;
+    const { recipe } = prepared;
+    // Where there are none to leave out, both share a session (I9).
+    const modelDropout = recipe.modelDropout && prepared.source.model.dropouts.length > 0;
+    const { rows, rowLength, ids, lengths, targetMask } = this.#bufferOf(task).get(task.step, task.microBatch);
+    this.#runtime = runtime;
+    return {
+      taskId: task.taskId,
+      runId: task.runId,
+      step: task.step,
+      microBatch: task.microBatch,
+      adapterVersion: task.evaluation ? task.step : task.step - 1,
+      base: prepared.base,
+      recipe: { ...recipe, modelDropout },
+      // These an older trainer reads instead.
+      ...{ loraR: recipe.lora.r, loraDropout: recipe.lora.dropout, useDora: recipe.lora.useDora, modelDropout },
+      ...{ seed: recipe.seed, gradientCheckpointing: recipe.gradientCheckpointing, dtype: recipe.dtype },
+      loraScaling: loraScaling(recipe.lora),
+      rows,
+      rowLength,
+      ids,
+      lengths,
+      targetMask,
+      evaluate: task.evaluation,
+      lossScale: this.#training.lossScale,
+      ownRanks: Object.fromEntries(prepared.targets.flatMap(({ name, r }) => (r === undefined ? [] : [[name, r]]))),
+      ownScalings: Object.fromEntries(prepared.ownScalings),
+    };
+  }
+
+  /** Errors: `not_found` when that version is not the current one. */
+  adapterFile(version: number): Uint8Array {
+    if (this.#training.version === version) return this.#training.adapterFile();
+    throw new GradpoolError("not_found", `run ${this.#context.runId} has no adapter of version ${version} any more`);
+  }
+
+  /** Bytes of gradients that a task's result may have. */
+  resultLimit({ evaluation }: Task): number {
+    return evaluation ? 0 : this.#training.adapterFile().byteLength + RESULT_HEADER_BYTES;
+  }
+
+  /** Reads the result of a task. Errors: `invalid_argument` when it is not what the task asked for. */
+  readResult(task: Task, { lossSum, targetTokens }: ResultHeader, gradients: Uint8Array): MicroBatchResult {
+    const expected = this.#bufferOf(task).get(task.step, task.microBatch).targetTokens;
+    try {
+      if (targetTokens !== expected) throw new Error(`it counts ${targetTokens} targets instead of ${expected}`);
+      return {
+        lossSum,
+        targetTokens,
+        gradients: task.evaluation ? new Map() : this.#training.readGradients(gradients),
+      };
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new GradpoolError("invalid_argument", `the result of task ${task.taskId} cannot be used: ${reason}`, {
+        cause,
+      });
+    }
+  }
+
+  accept({ step, microBatch, evaluation }: Task, result: MicroBatchResult): void {
+    if (evaluation) return this.#evaluator?.accept(microBatch, result);
+    this.#training.accept(microBatch, result);
+    this.#buffer.done(step, microBatch);
+  }
+
+  /** Errors: as Training.applyStep. */
+  applyStep(): { step: StepMetrics; evaluate: boolean } {
+    const { recipe, totalSteps, evalDataset } = this.#parts.prepared;
+    const progress = this.#progress;
+    const { epoch, cursorAfter, lastOfEpoch } = this.#buffer.takeStep();
+    if (!cursorAfter) throw new Error("the data stream sent no micro-batch with a cursor");
+    const now = performance.now();
+    const metrics = this.#training.applyStep(epoch, (now - this.#stepBegan) / 1000);
+    this.#stepBegan = now;
+    progress.steps.push(metrics);
+    progress.cursor = cursorAfter;
+    progress.evaluationPending =
+      evalDataset !== undefined && isEvaluationDue(metrics.step, totalSteps, lastOfEpoch, recipe);
+    return { step: metrics, evaluate: progress.evaluationPending };
+  }
+
+  /** Errors: as Evaluator.finish. */
+  applyEvaluation(): { evaluation: Evaluation; stop: boolean; stoppedEarly: boolean } {
+    const { prepared } = this.#parts;
+    const progress = this.#progress;
+    const { evaluations, steps } = progress;
+    const evaluation = this.#evaluator?.finish(steps.at(-1)?.epoch ?? 0);
+    if (!evaluation) throw new Error("there is no evaluation");
+    evaluations.push(evaluation);
+    this.#evaluator = undefined;
+    progress.evaluationPending = false;
+    const { step } = evaluation;
+    if (prepared.recipe.loadBestModelAtEnd && bestOf(evaluations)?.step === step) {
+      progress.best = keptAdapter(step, this.#training.adapter);
+    }
+    this.#stepBegan = performance.now();
+    const stop = stopsEarly(evaluations, prepared.recipe);
+    return { evaluation, stop, stoppedEarly: stop && step < prepared.totalSteps };
+  }
+
+  async saveIfDue(): Promise<void> {
+    this.#context.signal.throwIfAborted();
+    const { prepared, checkpoints } = this.#parts;
+    const { evaluations, best } = this.#progress;
+    const { version } = this.#training;
+    const { saveEvery } = prepared.recipe;
+    const isLast = version === prepared.totalSteps || stopsEarly(evaluations, prepared.recipe);
+    const isDue = isLast || best?.step === version || (saveEvery > 0 && version % saveEvery === 0);
+    await checkpoints.afterStep(isDue, this.#facts(), this.#training, this.#cursor());
+  }
+
+  finish(): Promise<void> {
+    return inSpan("finish", {}, () => this.#finish());
+  }
+
+  async #finish(): Promise<void> {
+    const { prepared, checkpoints, startedAt } = this.#parts;
+    const { steps, evaluations } = this.#progress;
+    const { spec, signal } = this.#context;
+    const startMs = firstStepMs(startedAt, prepared.resumedFrom, steps, evaluations);
+    const charts = await drawCharts({ steps, evaluations, title: spec.modelId, startMs }, signal);
+    await checkpoints.finish(this.#facts(), this.#training, this.#cursor(), charts);
+  }
+
+  async end(): Promise<void> {
+    await this.#stop();
+    await this.#context.release();
+  }
+
+  async leave(): Promise<void> {
+    const late = new AbortController();
+    const { checkpoints } = this.#parts;
+    const saved = async () => {
+      // What is being saved is of an earlier step.
+      await checkpoints.settled();
+      this.rest();
+      await checkpoints.settled();
+    };
+    await Promise.race([saved(), delay(SAVE_MS, undefined, { signal: late.signal }).catch(() => {})]);
+    late.abort();
+    await this.#stop();
+  }
+
+  async #stop(): Promise<void> {
+    this.#context.stop();
+    await this.#parts.checkpoints.settled();
+  }
+
+  #cursor(): Cursor {
+    const { cursor } = this.#progress;
+    if (!cursor) throw new Error("no step was made yet");
+    return cursor;
+  }
+
+  /** As of now: the run may continue while they are written. */
+  #facts(): RunFacts {
+    const { runId, spec } = this.#context;
+    const { prepared, tokenizerFiles } = this.#parts;
+    const { steps, evaluations, evaluationPending, best } = this.#progress;
+    const progress = { steps: [...steps], evaluations: [...evaluations], evaluationPending, best };
+    return { runId, spec, prepared, ...progress, tokenizerFiles, runtime: this.#runtime };
+  }
+
+  #bufferOf({ evaluation }: Task): MicroBatchBuffer {
+    if (!evaluation) return this.#buffer;
+    if (!this.#evaluator) throw new Error("there is no evaluation");
+    return this.#evaluator.buffer;
+  }
+}

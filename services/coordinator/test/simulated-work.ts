@@ -1,0 +1,199 @@
+/** The work of one run in one life of the coordinator, in both of its phases. As the real one, it adds accepted results in the order of micro-batches. */
+import assert from "node:assert/strict";
+import type { Evaluation, Run, StepMetrics } from "@gradpool/rpc";
+import type { MicroBatchResult, Task } from "../src/core/state.js";
+import type { Findings, PreparingPort, RunListener, TrainingPort } from "../src/driver/ports.js";
+import { isEvaluated, isStop, mix, stepsOf, type SimulatedRun } from "./simulated-run.js";
+import type { Saved, SimulatedStore } from "./simulated-store.js";
+
+export interface WorkOptions {
+  run: Run;
+  shape: SimulatedRun;
+  store: SimulatedStore;
+  listener: RunListener;
+  upTo: (ms: number) => number;
+  happens: (chance: number) => boolean;
+  /** Chance that a save meets a full disk. */
+  troubles: number;
+  /** Never resolves when the coordinator is down by then. */
+  after: (ms: number) => Promise<void>;
+  deviceClassOf: (trainerId: string) => string | undefined;
+}
+
+const NUMBERS = { epoch: 0, loss: 0, gradNorm: 0, learningRate: 0, tokens: 1, seconds: 0 };
+
+export class SimulatedWork implements PreparingPort<SimulatedWork>, TrainingPort {
+  readonly #options: WorkOptions;
+  readonly #steps: StepMetrics[] = [];
+  readonly #evaluations: Evaluation[] = [];
+  #adapter = 1;
+  /** Results by micro-batch that wait for an earlier one, and those that are added. */
+  readonly #early = new Map<number, number>();
+  #sum: number[] = [];
+  /** Of the trainers whose results were accepted. */
+  #deviceClass: string | undefined;
+  #isOver = false;
+
+  constructor(options: WorkOptions) {
+    this.#options = options;
+  }
+
+  /** What a trainer makes of a task follows from this. */
+  get adapter(): number {
+    return this.#adapter;
+  }
+
+  async prepare(): Promise<this> {
+    const { run, store, upTo, after } = this.#options;
+    assert.ok(store.runs.has(run.runId), "a run's work began before the run was recorded (I4)");
+    await after(upTo(3_000));
+    const saved = store.saved.get(run.runId);
+    this.#steps.push(...(saved?.steps ?? []));
+    this.#evaluations.push(...(saved?.evaluations ?? []));
+    this.#adapter = saved?.adapter ?? 1;
+    this.#deviceClass = saved?.deviceClass;
+    return this;
+  }
+
+  get findings(): Findings {
+    const { run, shape } = this.#options;
+    const due = this.#steps.filter(({ step }) => isEvaluated(shape, step)).length;
+    const totalSteps = stepsOf(shape).length;
+    return {
+      prepared: {
+        ...{ gradientAccumulation: shape.gradientAccumulation, totalSteps, stepsDone: this.#steps.length },
+        evaluate: due > this.#evaluations.length,
+        stopped: this.#isStopped(),
+        deviceClass: this.#deviceClass,
+      },
+      found: { totalSteps, startedAt: run.startedAt ?? new Date(0) },
+      steps: [...this.#steps],
+      evaluations: [...this.#evaluations],
+    };
+  }
+
+  /** From after the steps that were made before. */
+  async stream(onMicroBatch: (lastOfEpoch: boolean) => void): Promise<void> {
+    const { shape, upTo, after } = this.#options;
+    const done = stepsOf(shape).slice(0, this.#steps.length);
+    const first = done.reduce((sum, size) => sum + size, 0);
+    for (let i = first; i < shape.epochs * shape.microBatchesPerEpoch; i++) {
+      await after(upTo(100));
+      onMicroBatch((i + 1) % shape.microBatchesPerEpoch === 0);
+    }
+  }
+
+  async evaluate(onMicroBatch: (last: boolean) => void): Promise<void> {
+    const { shape, upTo, after } = this.#options;
+    for (let i = 1; i <= shape.heldOut; i++) {
+      await after(upTo(100));
+      onMicroBatch(i === shape.heldOut);
+    }
+  }
+
+  /** I3: one result of a micro-batch, for the step that is being made; I2: from one class of devices. */
+  accept({ trainerId, step, microBatch, evaluation }: Task, { lossSum }: MicroBatchResult): void {
+    const deviceClass = this.#options.deviceClassOf(trainerId);
+    this.#deviceClass ??= deviceClass;
+    assert.equal(deviceClass, this.#deviceClass, "a run was served by two classes of devices");
+    assert.equal(step, this.#steps.length + (evaluation ? 0 : 1), "a result of another step was accepted");
+    const isNew = microBatch >= this.#sum.length && !this.#early.has(microBatch);
+    assert.ok(isNew, "a micro-batch was accepted twice");
+    this.#early.set(microBatch, lossSum);
+    for (let next; (next = this.#early.get(this.#sum.length)) !== undefined;) {
+      this.#early.delete(this.#sum.length);
+      this.#sum.push(next);
+    }
+  }
+
+  /** I1: the step's micro-batches, each once, in order. */
+  applyStep(): { step: StepMetrics; evaluate: boolean } {
+    const { shape } = this.#options;
+    const expected = stepsOf(shape)[this.#steps.length];
+    assert.equal(this.#sum.length, expected, "a step lacks a micro-batch or has one too many");
+    this.#adapter = this.#takeSum(this.#adapter);
+    const step = { ...NUMBERS, step: this.#steps.length + 1, loss: this.#adapter };
+    this.#steps.push(step);
+    return { step, evaluate: isEvaluated(shape, step.step) };
+  }
+
+  /** Each evaluation once, of all held-out micro-batches, in order. */
+  applyEvaluation(): { evaluation: Evaluation; stop: boolean; stoppedEarly: boolean } {
+    const { shape } = this.#options;
+    const step = this.#steps.length;
+    assert.ok(isEvaluated(shape, step), "an evaluation was not asked for");
+    assert.notEqual(this.#evaluations.at(-1)?.step, step, "an adapter was evaluated twice");
+    assert.equal(this.#sum.length, shape.heldOut, "an evaluation lacks a micro-batch or has one too many");
+    const evaluation = { step, epoch: 0, loss: this.#takeSum(0), perplexity: 0, tokens: 1, seconds: 0 };
+    this.#evaluations.push(evaluation);
+    const stop = this.#isStopped();
+    return { evaluation, stop, stoppedEarly: stop && step < stepsOf(shape).length };
+  }
+
+  async saveIfDue(): Promise<void> {
+    const { upTo, happens, after } = this.#options;
+    const saved = this.#saved();
+    if (happens(0.4)) void after(upTo(800)).then(() => this.#saveAside(saved));
+    await after(upTo(200));
+  }
+
+  rest(): void {
+    const { happens, upTo, after } = this.#options;
+    const saved = this.#saved();
+    if (this.#steps.length > 0 && happens(0.5)) void after(upTo(800)).then(() => this.#saveAside(saved));
+  }
+
+  async finish(): Promise<void> {
+    const { shape, upTo, after } = this.#options;
+    await after(upTo(500));
+    const isLast = this.#steps.length === stepsOf(shape).length || this.#isStopped();
+    assert.ok(isLast, "a result was written before its last step");
+    await this.#save(this.#saved());
+  }
+
+  async end(): Promise<void> {
+    this.#isOver = true;
+    await this.#options.after(this.#options.upTo(50));
+  }
+
+  leave(): Promise<void> {
+    return this.#save(this.#saved());
+  }
+
+  retry(): void {
+    // A save that waits for room is tried again by itself.
+  }
+
+  #isStopped(): boolean {
+    return isStop(this.#evaluations.map(({ loss }) => loss));
+  }
+
+  #takeSum(start: number): number {
+    assert.equal(this.#early.size, 0);
+    return this.#sum.splice(0).reduce(mix, start);
+  }
+
+  #saved(): Saved {
+    const [steps, evaluations] = [[...this.#steps], [...this.#evaluations]];
+    return { steps, evaluations, adapter: this.#adapter, deviceClass: this.#deviceClass };
+  }
+
+  /** While the run continues. */
+  #saveAside(saved: Saved): void {
+    this.#save(saved).catch((error: unknown) => this.#options.listener.onFailed(error));
+  }
+
+  /** A full disk holds up the run, and the save is made when there is room. */
+  async #save(saved: Saved): Promise<void> {
+    const { run, store, happens, upTo, troubles, listener, after } = this.#options;
+    while (happens(troubles)) {
+      if (this.#isOver) return;
+      listener.onTrouble("no space left");
+      await after(upTo(5_000));
+      listener.onTrouble("");
+    }
+    const before = store.saved.get(run.runId);
+    const progress = ({ steps, evaluations }: Saved) => steps.length + evaluations.length;
+    if (!this.#isOver && (!before || progress(saved) >= progress(before))) store.save(run.runId, saved);
+  }
+}
