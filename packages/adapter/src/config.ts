@@ -30,12 +30,14 @@ export interface AdapterConfig extends LoraSettings {
 export function adapterConfigJson(options: {
   /** Folder or hub id of the base model. */
   baseModel: string;
+  /** Of a base model on the hub: branch, tag or commit, where one was named. */
+  revision?: string | undefined;
   lora: Omit<LoraSettings, "targetModules">;
   targetModules: readonly string[];
   /** The model stores its linear weights [in, out] (GPT-2's Conv1D). */
   fanInFanOut: boolean;
 }): string {
-  const { baseModel, lora, targetModules, fanInFanOut } = options;
+  const { baseModel, revision, lora, targetModules, fanInFanOut } = options;
   const config = {
     alpha_pattern: lora.alphaPattern,
     auto_mapping: null,
@@ -52,7 +54,7 @@ export function adapterConfigJson(options: {
     peft_type: "LORA",
     r: lora.r,
     rank_pattern: lora.rankPattern,
-    revision: null,
+    revision: revision ?? null,
     target_modules: isOneString(targetModules) ? targetModules[0] : [...targetModules].sort(),
     task_type: "CAUSAL_LM",
     use_dora: lora.useDora,
@@ -63,6 +65,9 @@ export function adapterConfigJson(options: {
 
 /** PEFT's word for every linear layer but the head. */
 export const ALL_LINEAR = "all-linear";
+
+/** A recipe's word for the modules that fit the model (PEFT's None). */
+export const OWN_TARGETS = "auto";
 
 /** What PEFT takes as a string: a regular expression, or all-linear. */
 const isOneString = (patterns: readonly string[]) =>

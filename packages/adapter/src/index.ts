@@ -4,12 +4,20 @@ export {
   loraNames,
   loraShapes,
   loraTensorNames,
+  adapterOf,
   readAdapter,
   writeAdapter,
   type AdaptedModule,
   type AdapterTensors,
 } from "./tensors.js";
-export { adapterConfigJson, ALL_LINEAR, parseAdapterConfig, type AdapterConfig, type LoraSettings } from "./config.js";
+export {
+  adapterConfigJson,
+  ALL_LINEAR,
+  OWN_TARGETS,
+  parseAdapterConfig,
+  type AdapterConfig,
+  type LoraSettings,
+} from "./config.js";
 export { addProduct, addSquares, loraProduct, scaleOutputs, type LoraProduct } from "./merge.js";
 export { modelCard, type ModelCardOptions } from "./model-card.js";
 export { isModulePattern, modulePattern } from "./module-pattern.js";

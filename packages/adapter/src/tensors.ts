@@ -1,5 +1,5 @@
 import { GradpoolError } from "@gradpool/errors";
-import { readSafetensors, toFloat32, writeSafetensors, type FloatTensor } from "@gradpool/safetensors";
+import { readSafetensors, toFloat32, writeSafetensors, type FloatTensor, type Tensor } from "@gradpool/safetensors";
 import { uniforms } from "./philox.js";
 
 /** A linear layer that has a LoRA branch. */
@@ -89,9 +89,20 @@ export function checkAdapter(tensors: AdapterTensors, modules: readonly AdaptedM
       throw misfit(`${name} has shape [${tensor.shape.join(", ")}] instead of [${shape.join(", ")}]`);
     }
   }
-  for (const name of tensors.keys()) {
-    if (!shapes.has(name)) throw misfit(`it has the tensor ${JSON.stringify(name)}, which no target module takes`);
+  for (const [name, { shape }] of tensors) {
+    if (shapes.has(name)) continue;
+    if (TOKEN_TABLE.test(name)) throw ofTokens(name, shape);
+    throw misfit(`it has the tensor ${JSON.stringify(name)}, which no target module takes`);
   }
+}
+
+/** The embedding, or the head: whole (modules_to_save, or a vocabulary that was resized), or adapted itself. */
+const TOKEN_TABLE = /\.(embed_tokens|wte|embed_in|lm_head|embed_out)\.|lora_embedding_[AB]/;
+
+function ofTokens(name: string, shape: readonly number[]): GradpoolError {
+  const what = /lora_/.test(name) ? "adapts" : "holds";
+  const message = `the adapter ${what} a table of tokens, ${JSON.stringify(name)} [${shape.join(", ")}]: PEFT saves one for a vocabulary that was resized, for modules_to_save, or for such a target; gradpool adapts the layers between alone; train one with other target_modules, on the vocabulary as it is`;
+  return new GradpoolError("failed_precondition", message);
 }
 
 /**
@@ -104,10 +115,17 @@ export function readAdapter(
   r: number,
   fileName = "adapter_model.safetensors",
 ): AdapterTensors {
+  return adapterOf(readSafetensors(file, fileName).tensors, modules, r);
+}
+
+/** The same of tensors from another file. Errors: `failed_precondition` as for readAdapter. */
+export function adapterOf(
+  stored: ReadonlyMap<string, Tensor>,
+  modules: readonly AdaptedModule[],
+  r: number,
+): AdapterTensors {
   const tensors: AdapterTensors = new Map();
-  for (const [name, tensor] of readSafetensors(file, fileName).tensors) {
-    tensors.set(name, { shape: tensor.shape, data: toFloat32(tensor) });
-  }
+  for (const [name, tensor] of stored) tensors.set(name, { shape: tensor.shape, data: toFloat32(tensor) });
   checkAdapter(tensors, modules, r);
   const ordered: AdapterTensors = new Map();
   for (const name of loraTensorNames(modules)) {

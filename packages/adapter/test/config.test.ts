@@ -28,6 +28,15 @@ test("what is written is read back", () => {
   assert.deepEqual(parseAdapterConfig(JSON.parse(json)), expected);
 });
 
+test("a revision is apart from the base model's name, as AutoPeftModel reads it", () => {
+  const options = { lora: LORA, targetModules: ["q_proj"], fanInFanOut: false };
+  const { base_model_name_or_path, revision } = JSON.parse(
+    adapterConfigJson({ ...options, baseModel: "org/name", revision: "v2" }),
+  ) as Record<string, unknown>;
+  assert.deepEqual([base_model_name_or_path, revision], ["org/name", "v2"]);
+  assert.equal((WRITTEN() as { revision: unknown }).revision, null);
+});
+
 const REFUSED: Record<string, unknown> = {
   peft_type: "IA3",
   task_type: "SEQ_CLS",

@@ -47,6 +47,21 @@ test("an adapter that PEFT wrote is read in the fixed order and written with PEF
   assert.deepEqual(writeAdapter(tensors), FILE);
 });
 
+test("tables of tokens in an adapter are the reason for its refusal", () => {
+  const tensors = readAdapter(FILE, MODULES, 8);
+  const table = { shape: [260, WIDTH], data: new Float32Array(260 * WIDTH) };
+  // As PEFT 0.21 names them: of a resized vocabulary, of modules_to_save, and of LoRA on the head and the embedding.
+  for (const [name, what] of [
+    ["base_model.model.transformer.wte.weight", /holds a table of tokens, .*\[260, 64\].*vocabulary that was resized/],
+    ["base_model.model.lm_head.weight", /holds a table of tokens.*modules_to_save/],
+    ["base_model.model.lm_head.lora_A.weight", /adapts a table of tokens/],
+    ["base_model.model.transformer.wte.lora_embedding_A", /adapts a table of tokens/],
+  ] as const) {
+    const withTable = new Map([...tensors, [name, table]]);
+    assert.throws(() => checkAdapter(withTable, MODULES, 8), failure("failed_precondition", what));
+  }
+});
+
 test("an adapter that does not fit is refused by the tensor's name", () => {
   const fits = (change: (tensors: ReturnType<typeof readAdapter>) => void) => () => {
     const tensors = readAdapter(FILE, MODULES, 8);

@@ -1,6 +1,5 @@
 /** A model's weights in float16, as torch's model.half() rounds them: written once, kept in the cache folder. */
-import { createHash } from "node:crypto";
-import { open, realpath, stat } from "node:fs/promises";
+import { open, realpath } from "node:fs/promises";
 import { join } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
 import type { WeightEntry } from "@gradpool/models";
@@ -8,6 +7,7 @@ import { fromFloat32, layOut, toFloat32 } from "@gradpool/safetensors";
 import { cachedFolder } from "./cache-folder.js";
 import type { ModelSource } from "./model-source.js";
 import { tensorPieces } from "./tensor-pieces.js";
+import { identityOf } from "./weights-identity.js";
 
 /** Part of the key: a change in what is written makes older folders unused. */
 const CONVERSION = "float16-1";
@@ -21,7 +21,7 @@ const TOO_LARGE = 65_520;
  * `failed_precondition` for a weight that float16 cannot hold.
  */
 export async function float16Weights(source: ModelSource, cacheDir: string): Promise<ModelSource> {
-  const entries = [...source.header.tensors.values()];
+  const entries = weightsOf(source);
   if (entries.every(({ dtype }) => dtype === "F16")) return source;
   const name = `${CONVERSION}-${await identityOf(source)}`;
   const weightsDir = await cachedFolder(cacheDir, name, (dir) => write(source, dir));
@@ -29,21 +29,14 @@ export async function float16Weights(source: ModelSource, cacheDir: string): Pro
   return { ...source, weightsDir: await realpath(weightsDir), header: { tensors } };
 }
 
-const layOutOf = ({ header }: ModelSource) =>
-  layOut(new Map([...header.tensors.values()].map(({ name, shape }) => [name, { dtype: "F16", shape }])), {
+/** Those that the model reads. */
+const weightsOf = ({ header, model }: ModelSource) =>
+  [...header.tensors.values()].filter(({ name }) => model.weights.has(name));
+
+const layOutOf = (source: ModelSource) =>
+  layOut(new Map(weightsOf(source).map(({ name, shape }) => [name, { dtype: "F16", shape }])), {
     format: "pt",
   });
-
-/** Of the files as they are: hashing gigabytes would take longer than converting them. */
-async function identityOf({ modelHash, weightsDir, header }: ModelSource): Promise<string> {
-  const hash = createHash("sha256").update(modelHash);
-  for (const file of [...new Set([...header.tensors.values()].map((entry) => entry.file))].sort()) {
-    const path = await realpath(join(weightsDir, file));
-    const { dev, ino, size, mtimeMs, ctimeMs } = await stat(path);
-    hash.update(["", path, dev, ino, size, mtimeMs, ctimeMs].join("|"));
-  }
-  return hash.digest("hex");
-}
 
 async function write(source: ModelSource, dir: string): Promise<void> {
   const { header, entries } = layOutOf(source);

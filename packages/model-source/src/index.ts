@@ -4,4 +4,5 @@ export { downloadText, modelPlaces, type ModelPlaces, type OpenOptions } from ".
 export { moduleWeight, squaredNorms, weightNorms } from "./module-weights.js";
 export { tensorPieces } from "./tensor-pieces.js";
 export { float16Weights } from "./float16-weights.js";
+export { TORCH_ADAPTER, torchAdapter } from "./torch-adapter.js";
 export { meanRow } from "./mean-row.js";

@@ -4,6 +4,7 @@ import { checkConfig, isSamePlace, openFamily, type Model, type WeightsHeader } 
 import { CONFIG_FILE, ModelFolder } from "./model-folder.js";
 import { modelPath } from "./model-path.js";
 import type { ModelPlaces, OpenOptions } from "./model-places.js";
+import { plainHeader, plainWeights } from "./plain-weights.js";
 import { readWeights } from "./weights.js";
 
 const MAX_CONFIG_BYTES = 10_000_000;
@@ -42,13 +43,15 @@ export async function openModel(modelId: string, places?: ModelPlaces, options?:
   const config = await folder.readJson(CONFIG_FILE, MAX_CONFIG_BYTES);
   // What config.json alone rules out is the reason, and not what the weights then look like.
   checkConfig(config.value);
-  const { header, fingerprints } = await readWeights(folder);
+  const { header: stored, strided, fingerprints } = await readWeights(folder);
   const hash = createHash("sha256").update(config.bytes);
   for (const bytes of fingerprints) hash.update(bytes);
-  const model = openFamily(config.value, header);
-  const { dir, weightsDir } = folder;
-  const notes = unusedNotes(header, model);
-  return { modelId, id: path.id, dir, weightsDir, modelHash: hash.digest("hex"), header, model, notes };
+  const model = openFamily(config.value, plainHeader(stored, strided));
+  const { dir } = folder;
+  const modelHash = hash.digest("hex");
+  const source = { modelId, modelHash, weightsDir: folder.weightsDir, header: stored, strided, needed: model.weights };
+  const notes = unusedNotes(plainHeader(stored, strided), model);
+  return { modelId, id: path.id, dir, modelHash, model, notes, ...(await plainWeights(source, places?.cacheDir)) };
 }
 
 function unusedNotes({ tensors, unreadable }: WeightsHeader, { weights }: Model): string[] {

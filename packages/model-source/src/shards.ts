@@ -27,14 +27,22 @@ export function readShardIndex(index: unknown, path: string): Map<string, Set<st
   return new Map([...shards].sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-/** Every tensor lies in the file that the index names, and nowhere else. Errors: `data_loss`. */
-export function checkShard(indexed: ReadonlySet<string>, found: ReadonlyMap<string, unknown>, path: string): void {
+/**
+ * Every tensor is in the file that the index names, and nowhere else. Gives those that are not there, and why that is wrong,
+ * should one of them be needed. Errors: `data_loss`.
+ */
+export function checkShard(
+  indexed: ReadonlySet<string>,
+  found: ReadonlySet<string>,
+  path: string,
+): Map<string, GradpoolError> {
   const refuse = (what: string) =>
     new GradpoolError("data_loss", `${path} does not fit its index: ${what}; get the model again`);
-  for (const tensor of indexed) if (!found.has(tensor)) throw refuse(`it lacks ${shown(tensor)}`);
-  for (const tensor of found.keys()) {
+  for (const tensor of found) {
     if (!indexed.has(tensor)) throw refuse(`it holds ${shown(tensor)}, which the index places elsewhere or nowhere`);
   }
+  const absent = [...indexed].filter((tensor) => !found.has(tensor));
+  return new Map(absent.map((tensor) => [tensor, refuse(`it lacks ${shown(tensor)}`)]));
 }
 
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>

@@ -2,7 +2,6 @@ import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
 import type { WeightEntry } from "@gradpool/models";
-import type { ModelSource } from "./model-source.js";
 
 /** Bytes of a tensor that are in memory at once, but for at least one row. */
 const PIECE_BYTES = 8 << 20;
@@ -15,7 +14,7 @@ export interface TensorPiece {
 
 /** A tensor's bytes from its file, piece by piece. Errors: `data_loss` when the file has become shorter. */
 export async function* tensorPieces(
-  { weightsDir }: Pick<ModelSource, "weightsDir">,
+  { weightsDir }: { weightsDir: string },
   { name, file: weightsFile, begin, end, shape }: WeightEntry,
 ): AsyncGenerator<TensorPiece> {
   const rowBytes = (end - begin) / (shape[0] ?? 1);

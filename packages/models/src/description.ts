@@ -1,4 +1,4 @@
-import { ALL_LINEAR, isModulePattern, modulePattern } from "@gradpool/adapter";
+import { ALL_LINEAR, isModulePattern, modulePattern, OWN_TARGETS } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
 import type { Shape } from "@gradpool/graph";
 
@@ -14,6 +14,8 @@ export interface LinearModule {
 export interface ModelDescription {
   /** config.json's model_type. */
   modelType: string;
+  /** Modules that are adapted where none are chosen. */
+  ownTargets: readonly string[];
   /** All linear layers, in the order of the forward pass. */
   modules: LinearModule[];
   /** Rows of the embedding. */
@@ -44,6 +46,10 @@ export interface DropoutSite {
   /** Of what is dropped from, in the symbols B and S. */
   shape: Shape;
 }
+
+/** The modules that a recipe names, or where it leaves them to the model, the model's own. */
+export const namedTargets = ({ ownTargets }: ModelDescription, patterns: readonly string[]): string[] =>
+  patterns.length === 1 && patterns[0] === OWN_TARGETS ? [...ownTargets] : [...patterns];
 
 /**
  * The modules that PEFT would adapt, sorted by name: those whose name is a pattern or ends in "." + pattern;

@@ -30,6 +30,7 @@ export function openFamily(config: unknown, header: WeightsHeader): Model {
   const settings = { ...read, tied: names.tied };
   return traceModel({
     modelType: String(fields["model_type"]),
+    ownTargets: family.ownTargets,
     maxPositions: settings.positions,
     header,
     forward: (context) =>

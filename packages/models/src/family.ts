@@ -47,6 +47,8 @@ export interface Family<Config extends FamilyConfig = FamilyConfig> {
   /** Those of config.json that it covers. */
   modelTypes: readonly string[];
   tables: TableNames;
+  /** Modules that are adapted where none are chosen, as PEFT 0.21 has them for the architecture. */
+  ownTargets: readonly string[];
   /** Errors: `failed_precondition` for what it does not cover, naming the field. */
   readConfig(raw: Readonly<Record<string, unknown>>): Config;
   forward(config: Config, context: ForwardContext): ForwardOutputs;

@@ -120,4 +120,5 @@ function pairedHeads(x: Value, { heads, headSize, rotated }: GptNeoxConfig): Val
   return reshape(transpose(pieces, [0, 2, 1, 4, 3, 5]), ["B", heads, "S", headSize]);
 }
 
-export const gptNeox: Family<GptNeoxConfig> = { modelTypes: ["gpt_neox"], tables: TABLES, readConfig, forward };
+export const gptNeox: Family<GptNeoxConfig> = { modelTypes: ["gpt_neox"], tables: TABLES,
+  ownTargets: ["query_key_value"], readConfig, forward };

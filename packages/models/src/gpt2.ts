@@ -102,4 +102,6 @@ function attentionScale({ width, heads, scaleByHeadSize, scaleByInverseLayer }: 
   return (scaleByHeadSize ? 1 / Math.sqrt(width / heads) : 1) / (scaleByInverseLayer ? layer + 1 : 1);
 }
 
-export const gpt2: Family<Gpt2Config> = { modelTypes: ["gpt2"], tables: TABLES, readConfig, forward };
+export const gpt2: Family<Gpt2Config> = { modelTypes: ["gpt2"], tables: TABLES,
+  // PEFT has c_attn alone.
+  ownTargets: ["c_attn", "c_proj"], readConfig, forward };

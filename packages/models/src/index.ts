@@ -1,4 +1,5 @@
 export {
+  namedTargets,
   selectTargets,
   type DropoutSite,
   type LinearModule,

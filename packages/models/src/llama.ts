@@ -130,4 +130,5 @@ function forward(config: LlamaConfig, context: ForwardContext): ForwardOutputs {
   return { hidden, head: config.tied ? table : context.tokenTable(TABLES.head, [vocabulary, width]) };
 }
 
-export const llama: Family<LlamaConfig> = { modelTypes: Object.keys(CLASSES), tables: TABLES, readConfig, forward };
+export const llama: Family<LlamaConfig> = { modelTypes: Object.keys(CLASSES), tables: TABLES,
+  ownTargets: ["q_proj", "v_proj"], readConfig, forward };

@@ -6,13 +6,14 @@ import { requireTensor, type WeightsHeader } from "./tensors.js";
 
 export interface Traced {
   modelType: string;
+  ownTargets: readonly string[];
   maxPositions: number;
   header: WeightsHeader;
   forward(context: ForwardContext): ForwardOutputs;
 }
 
 /** Errors: those of `requireTensor`, at the first weight that does not fit. */
-export function traceModel({ modelType, maxPositions, header, forward }: Traced): Model {
+export function traceModel({ modelType, ownTargets, maxPositions, header, forward }: Traced): Model {
   const graph = new Graph();
   const modules: LinearModule[] = [];
   const dropouts: DropoutSite[] = [];
@@ -55,7 +56,7 @@ export function traceModel({ modelType, maxPositions, header, forward }: Traced)
   const [[embedding, [vocabSize]] = ["", [0, 0]]] = tables;
   const parametersPerToken = [...tables.values()].reduce((sum, [, width]) => sum + width, 0);
   return {
-    description: { modelType, modules, vocabSize, maxPositions, parameters, parametersPerToken, fanInFanOut },
+    description: { modelType, ownTargets, modules, vocabSize, maxPositions, parameters, parametersPerToken, fanInFanOut },
     tokenTables: { embedding, head: head.name },
     weights: new Set(weights.keys()),
     dropouts,

@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { selectTargets, type ModelDescription } from "@gradpool/models";
+import { namedTargets, selectTargets, type ModelDescription } from "@gradpool/models";
 
 const names = ["attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"];
 const description: ModelDescription = {
   modelType: "gpt2",
+  ownTargets: ["c_attn", "c_proj"],
   modules: Array.from({ length: 11 }, (_, layer) =>
     names.map((name) => ({ name: `transformer.h.${layer}.${name}`, inFeatures: 4, outFeatures: 4 })),
   ).flat(),
@@ -15,6 +16,12 @@ const description: ModelDescription = {
   fanInFanOut: true,
 };
 const select = (...patterns: string[]) => selectTargets(description, patterns).map(({ name }) => name);
+
+test("auto is the model's own choice; what else a recipe names stays", () => {
+  assert.deepEqual(namedTargets(description, ["auto"]), ["c_attn", "c_proj"]);
+  assert.deepEqual(namedTargets(description, ["auto", "c_fc"]), ["auto", "c_fc"]);
+  assert.deepEqual(namedTargets(description, ["all-linear"]), ["all-linear"]);
+});
 
 test("a pattern is a name or its last parts", () => {
   assert.equal(select("c_proj").length, 22);

@@ -147,9 +147,9 @@ export const ROWS: Rows = {
     lora: "dropout",
   }),
   target_modules: list(
-    ["c_attn", "c_proj"],
+    ["auto"],
     "graph",
-    "modules to adapt, by name or by the last parts of it; or one regular expression; or all-linear",
+    "modules to adapt, by name or by the last parts of it; or one regular expression; or all-linear; auto: the usual ones of the model, c_attn,c_proj for GPT-2",
     { lora: "targetModules", needed: "at least one module name, such as c_attn", familiar: ["lora_target_modules"] },
   ),
   use_rslora: boolean(false, "graph", "scaling is lora_alpha / sqrt(lora_r)", { lora: "useRslora" }),

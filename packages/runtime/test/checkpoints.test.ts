@@ -7,8 +7,9 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { suite, test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { GradpoolError } from "@gradpool/errors";
-import { openModel } from "@gradpool/model-source";
+import { float16Weights, modelPlaces, openModel, type ModelSource } from "@gradpool/model-source";
 import { writeSafetensors, type FloatTensor } from "@gradpool/safetensors";
 import { LossSession } from "../src/index.js";
 
@@ -50,8 +51,7 @@ function noise([source, added, shape]: Weight): FloatTensor {
   return { shape, data };
 }
 
-async function lossOf(dir: string, batch: number[][]): Promise<number> {
-  const source = await openModel(dir);
+async function lossOf(source: ModelSource, batch: number[][]): Promise<number> {
   const rowLength = Math.max(...batch.map((row) => row.length));
   const { maxPositions } = source.model.description;
   if (rowLength > maxPositions) {
@@ -64,6 +64,29 @@ async function lossOf(dir: string, batch: number[][]): Promise<number> {
   return lossSum / targetTokens;
 }
 
+test("a torch file of odd weights, and of entries that no model needs", async () => {
+  const folder = fileURLToPath(new URL("../../test/fixtures/odd_weights", import.meta.url));
+  const { loss, batch, unused } = JSON.parse(await readFile(join(folder, "expected.json"), "utf8")) as {
+    loss: number;
+    batch: number[][];
+    unused: string[];
+  };
+  const home = await mkdtemp(join(tmpdir(), "odd-weights-"));
+  try {
+    await assert.rejects(openModel(folder), /is stored (as F64|with strides).*no cache folder; set GRADPOOL_HOME/);
+    const places = modelPlaces({ GRADPOOL_HOME: home });
+    const source = await openModel(folder, places);
+    const ours = await lossOf(source, batch);
+    assert.ok(Math.abs(ours / loss - 1) < TOLERANCE, `${ours} instead of ${loss}`);
+    for (const name of unused.slice(0, 3)) assert.match(source.notes.join(), new RegExp(`"${name}"`));
+    // In float16 as well: what is not needed is not written.
+    const half = await float16Weights(source, places.cacheDir);
+    assert.ok(Math.abs((await lossOf(half, batch)) / loss - 1) < 1e-2);
+  } finally {
+    await rm(home, { recursive: true });
+  }
+});
+
 suite("losses as transformers computes them", () => {
   for (const { name, config, weights: place, loss, batch = usual } of cases) {
     test(name, async () => {
@@ -74,8 +97,8 @@ suite("losses as transformers computes them", () => {
         await writeFile(join(dir, "model.safetensors"), file);
         await writeFile(join(dir, "config.json"), config);
         const reason = REFUSED.find(([refused]) => refused.test(name))?.[1];
-        if (reason) return await assert.rejects(lossOf(dir, batch), reason);
-        const ours = await lossOf(dir, batch);
+        if (reason) return await assert.rejects(async () => lossOf(await openModel(dir), batch), reason);
+        const ours = await lossOf(await openModel(dir), batch);
         assert.ok(Math.abs(ours / loss - 1) < TOLERANCE, `${ours} instead of ${loss}`);
       } finally {
         await rm(dir, { recursive: true });

@@ -25,6 +25,8 @@ export interface TensorEntry {
 export interface SafetensorsHeader {
   /** In the order of the header's JSON. */
   tensors: Map<string, TensorEntry>;
+  /** Those of element types that gradpool does not read, and why; none but where they are let pass. */
+  foreign: Map<string, GradpoolError>;
   metadata: Record<string, string>;
   /** Length field and JSON together: where the tensors' bytes begin. */
   headerBytes: number;
@@ -51,7 +53,12 @@ export function headerLength(first8: Uint8Array, file = UNNAMED_FILE): number {
  * file's size. Errors: `data_loss` naming the tensor, for anything that does not add up exactly;
  * `unimplemented` for an element type that gradpool does not read.
  */
-export function parseHeader(headerBytes: Uint8Array, fileBytes: number, file = UNNAMED_FILE): SafetensorsHeader {
+export function parseHeader(
+  headerBytes: Uint8Array,
+  fileBytes: number,
+  file = UNNAMED_FILE,
+  { passForeign = false } = {},
+): SafetensorsHeader {
   const fail = (what: string) => damaged(file, what);
   const length = headerLength(headerBytes, file);
   const dataBegin = LENGTH_BYTES + length;
@@ -61,38 +68,53 @@ export function parseHeader(headerBytes: Uint8Array, fileBytes: number, file = U
   }
   const raw = parseHeaderJson(decodeUtf8(headerBytes.subarray(LENGTH_BYTES, dataBegin), fail), fail);
   const tensors = new Map<string, TensorEntry>();
-  for (const [name, entry] of raw.tensors) tensors.set(name, checkEntry(name, entry, dataBegin, fileBytes, file));
-  checkLayout([...tensors.values()], dataBegin, fileBytes, fail);
-  return { tensors, metadata: raw.metadata, headerBytes: dataBegin };
+  const foreign = new Map<string, GradpoolError>();
+  const places: Place[] = [];
+  for (const [name, entry] of raw.tensors) {
+    const place = checkPlace(name, entry, dataBegin, fileBytes, file);
+    places.push(place);
+    if (isDtype(entry.dtype)) tensors.set(name, checkSize(place, entry.dtype, entry.shape, file));
+    else foreign.set(name, foreignDtype(name, entry, file));
+  }
+  checkLayout(places, dataBegin, fileBytes, fail);
+  const [reason] = foreign.values();
+  if (reason && !passForeign) throw reason;
+  return { tensors, foreign, metadata: raw.metadata, headerBytes: dataBegin };
 }
 
-function checkEntry(name: string, raw: RawEntry, dataBegin: number, fileBytes: number, file: string): TensorEntry {
+type Place = Pick<TensorEntry, "name" | "begin" | "end">;
+
+function checkPlace(name: string, raw: RawEntry, dataBegin: number, fileBytes: number, file: string): Place {
   const fail = (what: string) => damaged(file, `tensor ${shown(name)} ${what}`);
-  const { dtype, shape, dataOffsets } = raw;
-  if (!isDtype(dtype)) {
-    if (!FOREIGN_DTYPES.has(dtype)) throw fail(`has the unknown dtype ${shown(dtype)}`);
-    const what = `tensor ${shown(name)} of ${file} has dtype ${dtype}, which gradpool does not read`;
-    throw new GradpoolError("unimplemented", `${what}; convert it to F32, F16 or BF16`);
-  }
-  const [begin, end] = dataOffsets;
-  if (begin === undefined || end === undefined || dataOffsets.length > 2) {
-    throw fail(`has ${dataOffsets.length} data_offsets instead of 2`);
+  if (!isDtype(raw.dtype) && !FOREIGN_DTYPES.has(raw.dtype)) throw fail(`has the unknown dtype ${shown(raw.dtype)}`);
+  const [begin, end] = raw.dataOffsets;
+  if (begin === undefined || end === undefined || raw.dataOffsets.length > 2) {
+    throw fail(`has ${raw.dataOffsets.length} data_offsets instead of 2`);
   }
   if (begin > end) throw fail(`ends before it begins (data_offsets ${begin}, ${end})`);
   if (end > fileBytes - dataBegin) {
     throw fail(`lies beyond the end of the file (byte ${end} of ${fileBytes - dataBegin})`);
   }
+  return { name, begin: dataBegin + begin, end: dataBegin + end };
+}
+
+function checkSize(place: Place, dtype: Dtype, shape: number[], file: string): TensorEntry {
+  const fail = (what: string) => damaged(file, `tensor ${shown(place.name)} ${what}`);
   const bytes = tensorBytes(dtype, shape);
   if (bytes === undefined) throw fail(`has a shape too large for any file: ${dtype} [${shape.join(", ")}]`);
-  if (bytes !== end - begin) {
-    throw fail(`has ${end - begin} bytes, but ${dtype} [${shape.join(", ")}] takes ${bytes}`);
-  }
-  return { name, dtype, shape, begin: dataBegin + begin, end: dataBegin + end };
+  const has = place.end - place.begin;
+  if (bytes !== has) throw fail(`has ${has} bytes, but ${dtype} [${shape.join(", ")}] takes ${bytes}`);
+  return { ...place, dtype, shape };
+}
+
+function foreignDtype(name: string, { dtype }: RawEntry, file: string): GradpoolError {
+  const what = `tensor ${shown(name)} of ${file} has dtype ${dtype}, which gradpool does not read`;
+  return new GradpoolError("unimplemented", `${what}; convert it to F32, F16 or BF16`);
 }
 
 /** Tensors must fill the file's rest exactly, whatever their order in the JSON. */
 function checkLayout(
-  entries: TensorEntry[],
+  entries: Place[],
   dataBegin: number,
   fileBytes: number,
   fail: (what: string) => GradpoolError,

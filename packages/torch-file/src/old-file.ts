@@ -34,8 +34,8 @@ export async function readOldFile(file: RandomAccess): Promise<TorchFile> {
   const { value: stateDict, storages } = next();
   const keys = next().value;
   const begins = await locateStorages(file, keys, storages, at);
-  const tensors = await tensorsOf(file, stateDict, ({ key }) => begins.get(key) as number);
-  return { tensors, fingerprint: bytes.subarray(0, at) };
+  const found = await tensorsOf(file, stateDict, ({ key }) => begins.get(key) as number);
+  return { ...found, fingerprint: bytes.subarray(0, at) };
 }
 
 /** Byte offsets of the storages' elements, which fill the file from `beginsAt` to its end in the order of `keys`. */

@@ -45,7 +45,7 @@ export class PickleBytes {
 
   text(length: number): string {
     const at = this.take(length);
-    return new TextDecoder().decode(this.bytes.subarray(at, at + length));
+    return new TextDecoder("utf-8", { ignoreBOM: true }).decode(this.bytes.subarray(at, at + length));
   }
 
   /** Up to a line feed, which is taken as well. */

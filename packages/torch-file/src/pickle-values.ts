@@ -24,6 +24,26 @@ export class Global {
   constructor(readonly name: string) {}
 }
 
+/** What torch makes tensors of other kinds with: looked up, never called. Their values stay what they are, by name. */
+export const FOREIGN: ReadonlySet<string> = new Set([
+  ...["sparse_tensor", "qtensor", "tensor_v3", "nested_tensor", "meta_tensor_no_storage"].map(
+    (kind) => `torch._utils._rebuild_${kind}`,
+  ),
+  ...["ComplexFloat", "ComplexDouble", "QInt8", "QUInt8", "QInt32"].map((type) => `torch.${type}Storage`),
+  ...["storage.UntypedStorage", "serialization._get_layout", "Size", "device"].map((name) => `torch.${name}`),
+  ...["per_tensor_affine", "per_channel_affine", "uint16", "uint32", "uint64"].map((name) => `torch.${name}`),
+  ...["float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu"].map(
+    (name) => `torch.${name}`,
+  ),
+  ...["float16", "float32", "float64", "bfloat16", "complex64", "complex128", "bool"].map((name) => `torch.${name}`),
+  ...["int8", "int16", "int32", "int64", "uint8"].map((name) => `torch.${name}`),
+]);
+
+/** A tensor, storage or setting of such a kind. */
+export class Foreign {
+  constructor(readonly name: string) {}
+}
+
 /** The elements that tensors view: an entry data/KEY of the archive. */
 export class Storage {
   constructor(
@@ -58,6 +78,7 @@ export type PickleValue =
   | Map<PickleValue, PickleValue>
   | Global
   | Storage
+  | Foreign
   | TorchTensor;
 
 /** A value's kind, for messages. */

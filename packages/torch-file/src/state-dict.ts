@@ -1,42 +1,70 @@
 /** The tensors of an unpickled dict, wherever the file keeps their storages. */
 import { GradpoolError } from "@gradpool/errors";
 import { DTYPE_BYTES, tensorBytes, type TensorEntry } from "@gradpool/safetensors";
-import { kindOf, type PickleValue, type Storage, TorchTensor } from "./pickle-values.js";
+import { Foreign, kindOf, type PickleValue, type Storage, TorchTensor } from "./pickle-values.js";
 import { damaged, type RandomAccess, shown } from "./random-access.js";
 
 /** Byte offset of a storage's first element. Errors: `data_loss` for one that is not there or of another size. */
 export type FindStorage = (storage: Storage) => Promise<number> | number;
 
-/** Errors: `failed_precondition` for what is no plain dict of tensors stored row by row, `data_loss` for impossible ones. */
-export async function tensorsOf(
-  file: RandomAccess,
-  stateDict: PickleValue,
-  find: FindStorage,
-): Promise<Map<string, TensorEntry>> {
-  if (!(stateDict instanceof Map)) throw refuse(file, `it holds ${kindOf(stateDict)} instead of a dict of tensors`);
-  const tensors = new Map<string, TensorEntry>();
-  for (const [name, tensor] of stateDict) {
-    if (typeof name !== "string") throw refuse(file, `its dict has ${kindOf(name)} as a key`);
-    if (!(tensor instanceof TorchTensor)) {
-      throw refuse(file, `its entry ${shown(name)} is ${kindOf(tensor)}, not a tensor`);
-    }
-    tensors.set(name, await locate(file, find, name, tensor));
-  }
-  return tensors;
+/** A tensor that is not stored row by row: strides in elements, `begin` and `end` of the bytes that it views. */
+export interface StridedEntry extends TensorEntry {
+  strides: readonly number[];
 }
 
-async function locate(file: RandomAccess, find: FindStorage, name: string, tensor: TorchTensor): Promise<TensorEntry> {
-  const { storage, offset, shape } = tensor;
+export interface FoundTensors {
+  tensors: Map<string, TensorEntry>;
+  strided: Map<string, StridedEntry>;
+  /** Why other entries are no tensors that can be read. */
+  unreadable: Map<string, GradpoolError>;
+}
+
+/**
+ * Errors: `failed_precondition` for what is not a dict, and for one that holds no tensor which can be read as it is stored,
+ * with the first reason; `data_loss` for impossible ones.
+ */
+export async function tensorsOf(file: RandomAccess, stateDict: PickleValue, find: FindStorage): Promise<FoundTensors> {
+  if (!(stateDict instanceof Map)) throw refuse(file, `it holds ${kindOf(stateDict)} instead of a dict of tensors`);
+  const found: FoundTensors = { tensors: new Map(), strided: new Map(), unreadable: new Map() };
+  const reasons: GradpoolError[] = [];
+  for (const [name, tensor] of stateDict) {
+    if (typeof name !== "string") throw refuse(file, `its dict has ${kindOf(name)} as a key`);
+    if (tensor instanceof TorchTensor) {
+      const entry = await locate(file, find, name, tensor);
+      if (!("strides" in entry)) found.tensors.set(name, entry);
+      else {
+        found.strided.set(name, entry);
+        const strides = entry.strides.join(", ");
+        reasons.push(refuse(file, `tensor ${shown(name)} is stored with strides (${strides}), not row by row`));
+      }
+      continue;
+    }
+    const what = tensor instanceof Foreign ? `is of the kind ${tensor.name}` : `is ${kindOf(tensor)}, not a tensor`;
+    const reason = refuse(file, `its entry ${shown(name)} ${what}`);
+    found.unreadable.set(name, reason);
+    reasons.push(reason);
+  }
+  const [first] = reasons;
+  if (first && found.tensors.size === 0) throw first;
+  return found;
+}
+
+async function locate(
+  file: RandomAccess,
+  find: FindStorage,
+  name: string,
+  tensor: TorchTensor,
+): Promise<TensorEntry | StridedEntry> {
+  const { storage, offset, shape, strides } = tensor;
   const bytes = tensorBytes(storage.dtype, shape);
   if (bytes === undefined) throw damaged(file.path, `tensor ${shown(name)} has a shape too large for any file`);
   const size = DTYPE_BYTES[storage.dtype];
-  if (offset + bytes / size > storage.size)
-    throw damaged(file.path, `tensor ${shown(name)} reaches beyond its storage`);
-  if (!isContiguous(tensor)) {
-    throw refuse(file, `tensor ${shown(name)} is stored with strides (${tensor.strides.join(", ")}), not row by row`);
-  }
+  // Elements from the first to the last that it views.
+  const extent = shape.includes(0) ? 0 : shape.reduce((sum, length, i) => sum + (length - 1) * (strides[i] ?? 0), 1);
+  if (!(offset + extent <= storage.size)) throw damaged(file.path, `tensor ${shown(name)} reaches beyond its storage`);
   const begin = (await find(storage)) + offset * size;
-  return { name, dtype: storage.dtype, shape: [...shape], begin, end: begin + bytes };
+  const entry = { name, dtype: storage.dtype, shape: [...shape], begin, end: begin + extent * size };
+  return isContiguous(tensor) ? entry : { ...entry, strides };
 }
 
 /** As torch's is_contiguous: strides of dimensions with one element do not matter, nor any without elements. */

@@ -1,13 +1,12 @@
 /** Files that torch.save(model.state_dict()) wrote, of either format. Nothing in them is ever executed (I7). */
-import type { TensorEntry } from "@gradpool/safetensors";
 import { isOldFile, readOldFile } from "./old-file.js";
 import { damaged, type RandomAccess } from "./random-access.js";
+import type { FoundTensors } from "./state-dict.js";
 import { readZipFile } from "./zip-file.js";
 
 const ZIP_MAGIC = 0x04034b50;
 
-export interface TorchFile {
-  tensors: Map<string, TensorEntry>;
+export interface TorchFile extends FoundTensors {
   /** What the file says about its tensors, with their CRC-32 where it has them: what identifies it. */
   fingerprint: Uint8Array;
 }

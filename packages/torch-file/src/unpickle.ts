@@ -6,6 +6,8 @@
 import { GradpoolError } from "@gradpool/errors";
 import { PickleBytes } from "./pickle-bytes.js";
 import {
+  Foreign,
+  FOREIGN,
   Global,
   kindOf,
   ORDERED_DICT,
@@ -156,6 +158,7 @@ class Unpickler {
     if (typeof module !== "string" || typeof name !== "string")
       throw this.#damaged("its pickle imports what is no name");
     const full = `${module}.${name}`;
+    if (FOREIGN.has(full)) return this.#made(new Foreign(full));
     if (!CALLABLE.has(full) && !STORAGE_DTYPES.has(full)) {
       throw this.#refuse(`its pickle asks for ${shown(full)}, which gradpool never loads or runs`);
     }
@@ -164,9 +167,13 @@ class Unpickler {
 
   #reduce(): void {
     const [callable, args] = this.#popped(2);
+    if (callable instanceof Foreign && args instanceof Tuple) return this.#made(callable);
     if (!(callable instanceof Global) || !CALLABLE.has(callable.name) || !(args instanceof Tuple)) {
       throw this.#refuse(`its pickle calls ${callable instanceof Global ? callable.name : kindOf(callable)}`);
     }
+    const [storage] = args.items;
+    if (callable.name === REBUILD_TENSOR && storage instanceof Foreign) return this.#made(storage);
+    if (callable.name === REBUILD_PARAMETER && storage instanceof Foreign) return this.#made(storage);
     if (callable.name === REBUILD_TENSOR) return this.#made(this.#tensor(args.items));
     if (callable.name === REBUILD_PARAMETER) {
       const [tensor] = args.items;
@@ -187,8 +194,9 @@ class Unpickler {
   }
 
   /** ("storage", type, key, device, elements), and in old files a part of the storage or None. */
-  #storage(id: PickleValue): Storage {
+  #storage(id: PickleValue): Storage | Foreign {
     const [kind, type, key, , size, part = null] = id instanceof Tuple ? id.items : [];
+    if (kind === "storage" && type instanceof Foreign) return type;
     const dtype = type instanceof Global ? STORAGE_DTYPES.get(type.name) : undefined;
     if (kind !== "storage" || dtype === undefined || typeof key !== "string" || !isCount(size) || part !== null) {
       throw this.#damaged("its pickle refers to a storage in an unknown way");

@@ -125,7 +125,7 @@ function readDirectoryEntry(
   const bytes = DIRECTORY_ENTRY_BYTES + nameBytes + extraBytes + view.getUint16(32, true);
   if (bytes > rest.byteLength) throw damaged(file.path, "its zip directory breaks off");
   const nameEnd = DIRECTORY_ENTRY_BYTES + nameBytes;
-  const name = new TextDecoder().decode(rest.subarray(DIRECTORY_ENTRY_BYTES, nameEnd));
+  const name = new TextDecoder("utf-8", { ignoreBOM: true }).decode(rest.subarray(DIRECTORY_ENTRY_BYTES, nameEnd));
   const packed = {
     sizeBytes: view.getUint32(24, true),
     storedBytes: view.getUint32(20, true),

@@ -19,6 +19,7 @@ export class ByteTokenizer implements AsyncDisposable {
     padId: 257,
     padToken: "<|pad|>",
     padTokenAdded: true,
+    notes: [],
   };
   /** Awaited before a tokenizer is described. */
   beforeInfo: () => Promise<void> = async () => {};

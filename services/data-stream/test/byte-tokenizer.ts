@@ -80,6 +80,7 @@ export class ByteTokenizer implements AsyncDisposable {
       padToken: "<pad>",
       padTokenAdded: false,
       chatTemplate: this.chatTemplate,
+      notes: [],
     };
   }
 

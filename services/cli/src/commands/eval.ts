@@ -28,6 +28,7 @@ export async function evaluate(flags: EvalFlags, context: CommandContext): Promi
   const folder = await adapterOf(flags, context);
   const wanted = { model_id: flags.model_id, pad_token: recipe.padToken };
   const { source, tokenizer, targets, adapter } = await openAdaptedModel(wanted, config.models, folder);
+  for (const note of [...source.notes, ...tokenizer.info.notes]) output.note(`note: ${note}`);
   const { maxPositions, vocabSize } = source.model.description;
   checkPositions(recipe, maxPositions);
   const dataset = await openDataset(flags.dataset, recipe, config.models.hub, signal);

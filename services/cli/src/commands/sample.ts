@@ -27,6 +27,7 @@ export async function sample(flags: SampleFlags, context: CommandContext): Promi
   const started = performance.now();
   const given = await readPrompt(flags, process.stdin, signal);
   const model = await openAdaptedModel(flags, config.models, await adapterOf(flags, context));
+  for (const note of [...model.source.notes, ...model.tokenizer.info.notes]) output.note(`note: ${note}`);
   const { source, tokenizer, targets, adapter, padRow } = model;
   const { text: prompt, ids: promptIds } = await encodePrompt(given, model, signal);
   await using session = await LogitsSession.create(

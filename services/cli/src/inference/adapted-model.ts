@@ -1,8 +1,17 @@
 /** A model, perhaps with an adapter, to use in this process. */
 import { join } from "node:path";
-import { adaptedModules, loraScaling, ownScalings, parseAdapterConfig, readAdapter } from "@gradpool/adapter";
+import {
+  adaptedModules,
+  adapterOf,
+  loraScaling,
+  ownScalings,
+  parseAdapterConfig,
+  readAdapter,
+  type AdaptedModule,
+  type AdapterTensors,
+} from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
-import { openModel, type ModelPlaces, type ModelSource } from "@gradpool/model-source";
+import { openModel, TORCH_ADAPTER, torchAdapter, type ModelPlaces, type ModelSource } from "@gradpool/model-source";
 import { selectTargets, type LinearModule } from "@gradpool/models";
 import { ADAPTER_CONFIG_FILE, ADAPTER_FILE } from "@gradpool/run-folder";
 import type { Adapter } from "@gradpool/runtime";
@@ -51,11 +60,19 @@ export async function openAdaptedModel(
   if (!folder) return { source, tokenizer, targets: [], padRow: false };
   const config = parseAdapterConfig(await folder.readJson(ADAPTER_CONFIG_FILE));
   const targets = adaptedModules(selectTargets(description, config.targetModules), config);
-  const weights = await folder.read(ADAPTER_FILE);
-  const tensors = readAdapter(weights, targets, config.r, join(folder.path, ADAPTER_FILE));
+  const tensors = await adapterTensors(folder, targets, config.r);
   const adapter = { tensors, scaling: loraScaling(config), ownScalings: ownScalings(targets, config) };
   const padRow = adapterPad !== undefined && vocabSize > description.vocabSize;
   return { source, tokenizer, targets, adapter, adapterPad, padRow };
+}
+
+async function adapterTensors(folder: AdapterFolder, targets: AdaptedModule[], r: number): Promise<AdapterTensors> {
+  const isOld = !(await folder.has(ADAPTER_FILE)) && (await folder.has(TORCH_ADAPTER));
+  if (isOld) {
+    const path = join(folder.path, TORCH_ADAPTER);
+    return adapterOf(await torchAdapter(await folder.read(TORCH_ADAPTER), path), targets, r);
+  }
+  return readAdapter(await folder.read(ADAPTER_FILE), targets, r, join(folder.path, ADAPTER_FILE));
 }
 
 /** The pad token that the adapter's own tokenizer files name. */

@@ -1,7 +1,7 @@
 import { stat } from "node:fs/promises";
 import { adaptedModules, ownScalings } from "@gradpool/adapter";
 import { downloadText, openModel, type ModelPlaces, type OpenOptions } from "@gradpool/model-source";
-import { selectTargets } from "@gradpool/models";
+import { namedTargets, selectTargets } from "@gradpool/models";
 import { GradpoolError } from "@gradpool/errors";
 import { checkPositions, heldOut } from "@gradpool/recipe";
 import type { Recipe, RunSpec } from "@gradpool/rpc";
@@ -23,7 +23,8 @@ export async function preflight(
   const onProgress: OpenOptions["onProgress"] = (progress) => report(downloadText("the model", progress));
   const { description } = (await openModel(spec.modelId, models, { onProgress, signal })).model;
   const { lora } = recipe;
-  if (lora) ownScalings(adaptedModules(selectTargets(description, lora.targetModules), lora), lora);
+  if (lora)
+    ownScalings(adaptedModules(selectTargets(description, namedTargets(description, lora.targetModules)), lora), lora);
   checkPositions(recipe, description.maxPositions);
   await openDataset(spec.dataset, recipe, models.hub, signal);
   if (spec.evalDataset.length > 0) await openDataset(spec.evalDataset, heldOut(recipe), models.hub, signal);

@@ -2,7 +2,8 @@
  * The files that a run leaves: of a recovery point, of a checkpoint, and of the result. All but
  * trainer_state.json's `run` and metrics.json have the same bytes whenever the run is repeated (I2).
  */
-import { adapterConfigJson, modelCard, writeAdapter } from "@gradpool/adapter";
+import { isAbsolute } from "node:path";
+import { adapterConfigJson, ALL_LINEAR, modelCard, writeAdapter } from "@gradpool/adapter";
 import type { Cursor, Evaluation, RunSpec, StepMetrics } from "@gradpool/rpc";
 import {
   ADAPTER_CONFIG_FILE,
@@ -41,12 +42,22 @@ export interface RunFacts {
 
 const text = (content: string) => new TextEncoder().encode(content);
 
+/** The base model as PEFT names it: a folder, or a repository of the hub and its revision apart from it. */
+function baseOf(
+  { modelId }: RunSpec,
+  { source }: Pick<PreparedRun, "source">,
+): { baseModel: string; revision?: string } {
+  const at = modelId.indexOf("@");
+  if (isAbsolute(source.id) || at < 0) return { baseModel: modelId };
+  return { baseModel: modelId.slice(0, at), revision: modelId.slice(at + 1) };
+}
+
 /** What PeftModel.from_pretrained loads, its tokenizer and its model card. */
 function adapterFiles({ spec, prepared, steps, tokenizerFiles }: RunFacts, adapterFile: Uint8Array): Files {
-  const { recipe, source, tokenizer } = prepared;
+  const { recipe, source, targets, tokenizer } = prepared;
   const { lora, ...settings } = recipe;
   const card = modelCard({
-    baseModel: spec.modelId,
+    baseModel: baseOf(spec, prepared).baseModel,
     datasets: spec.dataset,
     lora,
     recipe: new Map(Object.entries(snakeKeys(settings)) as [string, string | number | boolean][]),
@@ -55,9 +66,10 @@ function adapterFiles({ spec, prepared, steps, tokenizerFiles }: RunFacts, adapt
     addedPadToken: tokenizer.padTokenAdded ? tokenizer.padToken : undefined,
   });
   const config = adapterConfigJson({
-    baseModel: spec.modelId,
+    ...baseOf(spec, prepared),
     lora,
-    targetModules: lora.targetModules,
+    // As PEFT writes them: it has found the layers by then.
+    targetModules: lora.targetModules.join() === ALL_LINEAR ? targets.map(({ name }) => name) : lora.targetModules,
     fanInFanOut: source.model.description.fanInFanOut,
   });
   return new Map([

@@ -2,7 +2,7 @@
 import { adaptedModules, ownScalings, type AdaptedModule, type AdapterTensors } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
 import { downloadText, float16Weights, openModel, type ModelSource } from "@gradpool/model-source";
-import { selectTargets } from "@gradpool/models";
+import { namedTargets, selectTargets, type ModelDescription } from "@gradpool/models";
 import {
   checkPositions,
   datasetFields,
@@ -71,15 +71,17 @@ export interface Preparation extends CheckpointSource {
  * Nothing is written before all else is known to work: the output folder is claimed last. Errors: as the
  * refusals below, and those of the services.
  */
-export async function prepareRun(preparation: Preparation): Promise<PreparedRun> {
-  const { runId, spec, recipe, services, patience, report, signal } = preparation;
+export async function prepareRun(asked: Preparation): Promise<PreparedRun> {
+  const { runId, spec, services, patience, report, signal } = asked;
   report("opening the model");
   const opened = await openModel(spec.modelId, services.models, {
     signal,
     onProgress: (progress) => report(downloadText("the model", progress)),
   });
-  const source = recipe.dtype === "float16" ? await inFloat16(opened, preparation) : opened;
+  const source = asked.recipe.dtype === "float16" ? await inFloat16(opened, asked) : opened;
   const { description } = source.model;
+  const recipe = withTargets(asked.recipe, description);
+  const preparation = { ...asked, recipe };
   const targets = adaptedModules(selectTargets(description, recipe.lora.targetModules), recipe.lora);
   const scalings = ownScalings(targets, recipe.lora);
   checkPositions(recipe, description.maxPositions);
@@ -94,7 +96,8 @@ export async function prepareRun(preparation: Preparation): Promise<PreparedRun>
   const size = own ?? (await measure(dataset, evalDataset, preparation));
   const { datasetHash, evalDatasetHash } = size;
   const start = own ?? (await chosenStart(preparation, base, { datasetHash, evalDatasetHash }));
-  if ("notes" in start) notes.push(...start.notes);
+  if ("notes" in start) notes.push(...start.notes, ...targetNotes(asked.recipe, recipe, description));
+  if (!own) notes.push(...source.notes, ...tokenizer.notes);
   report("claiming the output folder");
   const claim = { outputDir: absoluteOutputDir(spec.outputDir), runId };
   const { outputDir } = await patience.through(
@@ -124,6 +127,22 @@ export async function prepareRun(preparation: Preparation): Promise<PreparedRun>
     base: { modelId: source.id, modelHash: source.modelHash, targetModules: targets.map(({ name }) => name), padRow },
     allParameters: description.parameters + (padRow ? description.parametersPerToken : 0) + trainableParameters,
   };
+}
+
+/** With the model's own modules where the recipe leaves them to it. */
+function withTargets(recipe: CheckedRecipe, description: ModelDescription): CheckedRecipe {
+  const targetModules = namedTargets(description, recipe.lora.targetModules);
+  return { ...recipe, lora: { ...recipe.lora, targetModules } };
+}
+
+/** Says what was chosen, where it is not what GPT-2 has. */
+function targetNotes(
+  { lora: asked }: CheckedRecipe,
+  { lora }: CheckedRecipe,
+  { modelType }: ModelDescription,
+): string[] {
+  if (asked.targetModules.join() === lora.targetModules.join() || modelType === "gpt2") return [];
+  return [`target_modules: ${lora.targetModules.join(", ")}, which PEFT adapts by default in a ${modelType}`];
 }
 
 function datasetOf(

@@ -1,9 +1,9 @@
 /** Where a run begins: a new adapter, one that it is given, or a checkpoint that it goes on from. */
-import { readFile } from "node:fs/promises";
+import { access, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { initAdapter, parseAdapterConfig, readAdapter, type AdapterTensors } from "@gradpool/adapter";
+import { adapterOf, initAdapter, parseAdapterConfig, readAdapter, type AdapterTensors } from "@gradpool/adapter";
 import { GradpoolError, parseJson } from "@gradpool/errors";
-import { weightNorms } from "@gradpool/model-source";
+import { TORCH_ADAPTER, torchAdapter, weightNorms } from "@gradpool/model-source";
 import type { CheckedRecipe } from "@gradpool/recipe";
 import { ADAPTER_CONFIG_FILE, ADAPTER_FILE } from "@gradpool/run-folder";
 import { absoluteOutputDir } from "@gradpool/service-kit";
@@ -90,8 +90,16 @@ async function startingAdapter(recipe: CheckedRecipe, { source, targets }: Base)
   same("use_dora", config.useDora, useDora);
   same("rank_pattern", patternText(config.rankPattern), patternText(rankPattern));
   same("alpha_pattern", patternText(config.alphaPattern), patternText(alphaPattern));
-  const file = join(folder, ADAPTER_FILE);
-  return readAdapter(await readAdapterFile(folder, ADAPTER_FILE), targets, r, file);
+  const isThere = (name: string) =>
+    access(join(folder, name)).then(
+      () => true,
+      () => false,
+    );
+  if (!(await isThere(ADAPTER_FILE)) && (await isThere(TORCH_ADAPTER))) {
+    const file = await readAdapterFile(folder, TORCH_ADAPTER);
+    return adapterOf(await torchAdapter(file, join(folder, TORCH_ADAPTER)), targets, r);
+  }
+  return readAdapter(await readAdapterFile(folder, ADAPTER_FILE), targets, r, join(folder, ADAPTER_FILE));
 }
 
 /** As the command line takes it, in one order: PEFT sorts them when it saves. */

@@ -129,7 +129,8 @@ export interface LoraRecipe {
   dropout: number;
   /**
    * Modules to adapt, by name or by the last parts of it ("c_attn", "mlp.c_proj"); or a single regular expression
-   * for whole names; or "all-linear".
+   * for whole names; or "all-linear"; or "auto", PEFT's
+   * choice for the architecture (for GPT-2 c_attn and c_proj).
    */
   targetModules: string[];
   /** Rank-stabilized scaling (Kalajdzievski 2023). */

@@ -53,7 +53,11 @@ export interface TokenizerInfo {
   /** "<|pad|>" was added because the tokenizer has no pad token: the embedding grows by one row. */
   padTokenAdded: boolean;
   /** Unset when it has none. */
-  chatTemplate?: ChatTemplate | undefined;
+  chatTemplate?:
+    | ChatTemplate
+    | undefined;
+  /** What people should know, one line each: where other programs read its files differently. */
+  notes: string[];
 }
 
 /** How a chat becomes one text. */
@@ -268,6 +272,7 @@ function createBaseTokenizerInfo(): TokenizerInfo {
     padToken: "",
     padTokenAdded: false,
     chatTemplate: undefined,
+    notes: [],
   };
 }
 
@@ -296,6 +301,9 @@ export const TokenizerInfo: MessageFns<TokenizerInfo> = {
     }
     if (message.chatTemplate !== undefined) {
       ChatTemplate.encode(message.chatTemplate, writer.uint32(66).fork()).join();
+    }
+    for (const v of message.notes) {
+      writer.uint32(74).string(v!);
     }
     return writer;
   },
@@ -377,6 +385,14 @@ export const TokenizerInfo: MessageFns<TokenizerInfo> = {
             message.chatTemplate = ChatTemplate.decode(reader, reader.uint32());
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.notes.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -431,6 +447,9 @@ export const TokenizerInfo: MessageFns<TokenizerInfo> = {
         : isSet(object.chat_template)
         ? ChatTemplate.fromJSON(object.chat_template)
         : undefined,
+      notes: globalThis.Array.isArray(object?.notes)
+        ? object.notes.map((e: any) => globalThis.String(e))
+        : [],
     };
   },
 
@@ -460,6 +479,9 @@ export const TokenizerInfo: MessageFns<TokenizerInfo> = {
     if (message.chatTemplate !== undefined) {
       obj.chatTemplate = ChatTemplate.toJSON(message.chatTemplate);
     }
+    if (message.notes?.length) {
+      obj.notes = message.notes;
+    }
     return obj;
   },
 
@@ -478,6 +500,7 @@ export const TokenizerInfo: MessageFns<TokenizerInfo> = {
     message.chatTemplate = (object.chatTemplate !== undefined && object.chatTemplate !== null)
       ? ChatTemplate.fromPartial(object.chatTemplate)
       : undefined;
+    message.notes = object.notes?.map((e) => e) || [];
     return message;
   },
 };
