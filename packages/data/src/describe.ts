@@ -3,6 +3,7 @@ import { encodedRows } from "./encoded-rows.js";
 import { epochRows, rangeFrom, type EpochPlace } from "./epoch-rows.js";
 import { noRows } from "./micro-batches.js";
 import { chatOptions, columnsOf, rowLimit, type DataRecipe, type Encoder } from "./recipe.js";
+import { packedLength } from "./sequences.js";
 
 /** What is counted of a data set. */
 export interface DatasetCount {
@@ -54,13 +55,13 @@ async function* countTokens(
   const rows = epochRows(dataset, { ...recipe, shuffleBuffer: 0 }, 0, startOf(dataset), signal);
   for await (const { row, tokens } of encodedRows(rows, encoder, { maxTokens: 0, ...chatOptions(recipe) }, signal)) {
     count++;
-    tokenCount += tokens.length + 1;
+    tokenCount += packedLength(tokens, encoder.eosId);
     yield { rows: count, tokens: tokenCount, bytesRead: row.bytesRead };
   }
 }
 
 /** Goes up when the same files would give another count than before. */
-const COUNT_VERSION = 1;
+const COUNT_VERSION = 2;
 
 /**
  * What a count follows from, as text: the files as they are, the columns, and with packing the tokenizer

@@ -49,6 +49,10 @@ export interface MicroBatch {
   targetTokens: number;
   /** [B, S]: 1 for each token that counts when it is the target, else 0; a row's first is no target. Empty: all count. */
   targetMask: Uint8Array;
+  /** Of its rows, those that were cut to max_length, that lost their end-of-sequence token by it, and that have no target left. */
+  rowsCut: number;
+  rowsWithoutEos: number;
+  rowsWithoutTarget: number;
   cursorAfter: Cursor;
 }
 
@@ -160,15 +164,23 @@ function pad(members: Sequence[], padId: number) {
   const rowLength = lengths.reduce((longest, length) => Math.max(longest, length), 1);
   const ids = new Int32Array(members.length * rowLength).fill(padId);
   const mask = new Uint8Array(members.length * rowLength);
+  let [targetTokens, rowsWithoutTarget] = [0, 0];
   for (const [row, { tokens, counted }] of members.entries()) {
-    ids.set(tokens, row * rowLength);
     const start = row * rowLength;
+    ids.set(tokens, start);
     if (counted) mask.set(counted, start);
     else mask.fill(1, start, start + tokens.length);
     mask[start] = 0;
+    const targets = mask.subarray(start, start + rowLength).reduce((sum, counts) => sum + counts, 0);
+    targetTokens += targets;
+    if (targets === 0) rowsWithoutTarget++;
   }
   const allTokens = lengths.reduce((sum, length) => sum + Math.max(0, length - 1), 0);
-  const targetTokens = mask.reduce((sum, counts) => sum + counts, 0);
   const targetMask = targetTokens === allTokens ? new Uint8Array() : mask;
-  return { rows: members.length, rowLength, ids, lengths, targetTokens, targetMask };
+  return {
+    ...{ rows: members.length, rowLength, ids, lengths, targetTokens, targetMask },
+    rowsCut: members.filter(({ isCut }) => isCut).length,
+    rowsWithoutEos: members.filter(({ lostEos }) => lostEos).length,
+    rowsWithoutTarget,
+  };
 }

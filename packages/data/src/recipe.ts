@@ -31,6 +31,8 @@ export interface Encoder {
   eosId: number;
   /** Id of the pad token. */
   padId: number;
+  /** Where a row that is too long loses tokens; "right" unless the tokenizer says otherwise. */
+  truncationSide?: "left" | "right";
   /** Undefined when the tokenizer has none. */
   chatTemplate?: ChatTemplateSource | undefined;
   /** The ids of each text, each cut to `maxTokens` (0: whole). */

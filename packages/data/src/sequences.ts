@@ -14,28 +14,34 @@ export interface Sequence {
   /** For each token 1 if it counts in the loss, else 0; undefined when all count. */
   counted: Uint8Array | undefined;
   after: SequencePlace;
+  /** The row was longer than max_length. */
+  isCut: boolean;
+  /** It lost its end-of-sequence token by that, so that it does not teach where a text ends. */
+  lostEos: boolean;
 }
 
-/** One sequence per row: encode(text) + [eos], cut to max_length. */
+/** One sequence per row: encode(text) + [eos], cut to max_length at the tokenizer's truncation_side. */
 export async function* cutSequences(
   rows: AsyncIterable<EpochRow>,
   recipe: DataRecipe,
   encoder: Encoder,
   signal: AbortSignal,
 ): AsyncGenerator<Sequence> {
+  const { maxLength } = recipe;
   const appendEos = recipe.appendEos && !isChat(recipe);
-  for await (const { row, tokens, counted } of encodedRows(
-    rows,
-    encoder,
-    { maxTokens: recipe.maxLength, ...chatOptions(recipe) },
-    signal,
-  )) {
-    const whole = appendEos ? withEos(tokens, encoder.eosId) : tokens;
-    const wholeCounted = appendEos ? withLast(counted, 1) : counted;
+  const fromLeft = encoder.truncationSide === "left";
+  // One more than is kept tells whether there was more.
+  const options = { maxTokens: fromLeft ? 0 : maxLength + 1, ...chatOptions(recipe) };
+  for await (const { row, tokens, counted } of encodedRows(rows, encoder, options, signal)) {
+    const [whole, wholeCounted] = appendEos ? ended(tokens, counted, encoder.eosId, 1) : [tokens, counted];
+    const isCut = whole.length > maxLength;
+    const first = fromLeft && isCut ? whole.length - maxLength : 0;
     yield {
-      tokens: whole.subarray(0, recipe.maxLength),
-      counted: wholeCounted?.subarray(0, recipe.maxLength),
+      tokens: whole.subarray(first, first + maxLength),
+      counted: wholeCounted?.subarray(first, first + maxLength),
       after: { ...row.after, rowTokens: 0 },
+      isCut,
+      lostEos: isCut && appendEos && !fromLeft,
     };
   }
 }
@@ -66,8 +72,7 @@ export async function* packedSequences(
     { maxTokens: 0, ...chatOptions(recipe) },
     signal,
   )) {
-    const whole = withEos(tokens, encoder.eosId);
-    const wholeCounted = withLast(counted, eosCounts);
+    const [whole, wholeCounted] = ended(tokens, counted, encoder.eosId, eosCounts);
     after = { ...row.after, rowTokens: 0 };
     for (let taken = skip; taken < whole.length;) {
       const piece = whole.subarray(taken, taken + recipe.maxLength - filled);
@@ -80,6 +85,7 @@ export async function* packedSequences(
         tokens: block,
         counted: blockCounted,
         after: taken < whole.length ? { ...row.before, rowTokens: taken } : after,
+        ...UNCUT,
       };
       block = new Int32Array(recipe.maxLength);
       blockCounted = new Uint8Array(recipe.maxLength).fill(1);
@@ -88,23 +94,34 @@ export async function* packedSequences(
     skip = 0;
   }
   if (filled > 0 && after) {
-    yield { tokens: block.subarray(0, filled), counted: blockCounted.subarray(0, filled), after };
+    yield { tokens: block.subarray(0, filled), counted: blockCounted.subarray(0, filled), after, ...UNCUT };
   }
 }
 
-function withEos(tokens: Int32Array, eosId: number): Int32Array {
+/** Packing drops no token. */
+const UNCUT = { isCut: false, lostEos: false };
+
+/** A row with the end-of-sequence token, unless its text ends in it; `eosCounts` is 1 where a new one counts in the loss. */
+function ended(
+  tokens: Int32Array,
+  counted: Uint8Array | undefined,
+  eosId: number,
+  eosCounts: number,
+): [tokens: Int32Array, counted: Uint8Array | undefined] {
+  if (tokens.at(-1) === eosId) return [tokens, counted];
   const whole = new Int32Array(tokens.length + 1);
   whole.set(tokens);
   whole[tokens.length] = eosId;
-  return whole;
+  if (counted === undefined) return [whole, undefined];
+  const wholeCounted = new Uint8Array(counted.length + 1);
+  wholeCounted.set(counted);
+  wholeCounted[counted.length] = eosCounts;
+  return [whole, wholeCounted];
 }
 
-function withLast(counted: Uint8Array | undefined, last: number): Uint8Array | undefined {
-  if (counted === undefined) return undefined;
-  const whole = new Uint8Array(counted.length + 1);
-  whole.set(counted);
-  whole[counted.length] = last;
-  return whole;
+/** Tokens that a row adds to a packed epoch. */
+export function packedLength(tokens: Int32Array, eosId: number): number {
+  return tokens.length + (tokens.at(-1) === eosId ? 0 : 1);
 }
 
 function isChat(recipe: DataRecipe): boolean {

@@ -39,6 +39,7 @@ describe("micro-batches", () => {
             lengths: [3, 8],
             targetTokens: 9,
             targetMask: new Uint8Array(),
+            ...{ rowsCut: 1, rowsWithoutEos: 1, rowsWithoutTarget: 0 },
             ids: [a, b, EOS, PAD, PAD, PAD, PAD, PAD, a, b, c, d, e, f, g, 104],
           },
           {
@@ -50,6 +51,7 @@ describe("micro-batches", () => {
             lengths: [1, 8],
             targetTokens: 7,
             targetMask: new Uint8Array(),
+            ...{ rowsCut: 0, rowsWithoutEos: 0, rowsWithoutTarget: 1 },
             ids: [EOS, PAD, PAD, PAD, PAD, PAD, PAD, PAD, a, b, c, d, e, f, g, EOS],
           },
           {
@@ -61,6 +63,7 @@ describe("micro-batches", () => {
             lengths: [2],
             targetTokens: 1,
             targetMask: new Uint8Array(),
+            ...{ rowsCut: 0, rowsWithoutEos: 0, rowsWithoutTarget: 0 },
             ids: [120, EOS],
           },
         ],

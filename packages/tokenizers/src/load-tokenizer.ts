@@ -8,7 +8,7 @@ import { parseObject, readIfPresent } from "./json.js";
 import { TOKENIZER_FILES, withPadToken } from "./result-files.js";
 import { choosePad, configuredToken, findEos, type FolderConfig } from "./special-tokens.js";
 import { classNotes, tokenizerClass } from "./tokenizer-class.js";
-import { HfTokenizer, type TokenizerInfo } from "./tokenizer.js";
+import { HfTokenizer, type TokenizerInfo, type TruncationSide } from "./tokenizer.js";
 import { readTokenizerJson, TOKENIZER_JSON } from "./tokenizer-json.js";
 import { MERGES_TXT, readVocabAndMerges, VOCAB_JSON } from "./vocab-and-merges.js";
 
@@ -40,8 +40,9 @@ export async function loadTokenizer(dir: string, padToken: string): Promise<HfTo
   const pad = { ...chosen, isNew: !own.has(chosen.token) };
   const definition: Definition = { ...base, addedTokens: added.tokens };
   const chatTemplate = readChatTemplate(files, config);
+  const truncationSide = truncationSideOf(files, config);
   const info: TokenizerInfo = {
-    hash: hashOf(definition, eos.id, pad.id, chatTemplate),
+    hash: hashOf(definition, eos.id, pad.id, chatTemplate, truncationSide),
     vocabSize: 1 + largestId(definition),
     eosId: eos.id,
     eosToken: eos.token,
@@ -49,6 +50,7 @@ export async function loadTokenizer(dir: string, padToken: string): Promise<HfTo
     padToken: pad.token,
     padTokenAdded: pad.isNew,
     chatTemplate,
+    truncationSide,
     notes,
   };
   files.delete("config.json");
@@ -122,16 +124,27 @@ function largestId({ vocab, addedTokens }: Definition): number {
 }
 
 /** SHA-256 over what decides ids, in an order that does not depend on that of the files. */
+/** tokenizer_config.json's word, else the direction in tokenizer.json (transformers 5.24, PreTrainedTokenizerFast). */
+function truncationSideOf(files: ReadonlyMap<string, Uint8Array>, { tokenizer }: FolderConfig): TruncationSide {
+  const json = files.get(TOKENIZER_JSON);
+  const truncation = (json && parseObject(TOKENIZER_JSON, json)["truncation"]) as
+    { direction?: unknown } | null | undefined;
+  const side = tokenizer["truncation_side"] ?? truncation?.direction ?? "right";
+  return String(side).toLowerCase() === "left" ? "left" : "right";
+}
+
 function hashOf(
   definition: Definition,
   eosId: number,
   padId: number,
   chatTemplate: ChatTemplateSource | undefined,
+  truncationSide: TruncationSide,
 ): string {
   const { vocab, ...rest } = definition;
   const entries = [...vocab].sort((a, b) => a[1] - b[1]);
   const decisive: unknown[] = [entries, Object.entries(rest).sort(([a], [b]) => (a < b ? -1 : 1)), eosId, padId];
   if (chatTemplate) decisive.push(chatTemplate);
+  if (truncationSide === "left") decisive.push(truncationSide);
   const content = JSON.stringify(decisive);
   return createHash("sha256").update(content).digest("hex");
 }

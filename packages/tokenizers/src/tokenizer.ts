@@ -12,6 +12,8 @@ const PART_LENGTH = 1 << 16;
 /** Longest part without a place to cut it, in code units: what the runtime's regular expressions bear. */
 export const MAX_PART_LENGTH = 1 << 22;
 
+export type TruncationSide = "left" | "right";
+
 export interface TokenizerInfo {
   /** SHA-256 (hex) over everything that decides ids, the pad token included. */
   hash: string;
@@ -25,6 +27,8 @@ export interface TokenizerInfo {
   padTokenAdded: boolean;
   /** Undefined when it has none. */
   chatTemplate?: ChatTemplateSource | undefined;
+  /** Where a text that is too long loses tokens. */
+  truncationSide: TruncationSide;
   /** What people should know: where other programs read these files differently. */
   notes: string[];
 }

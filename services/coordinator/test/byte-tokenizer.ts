@@ -20,6 +20,7 @@ export class ByteTokenizer implements AsyncDisposable {
     padToken: "<|pad|>",
     padTokenAdded: true,
     notes: [],
+    truncationSide: "right",
   };
   /** Awaited before a tokenizer is described. */
   beforeInfo: () => Promise<void> = async () => {};

@@ -21,6 +21,7 @@ export class TokenizerEncoder implements Encoder {
   readonly eosId: number;
   readonly padId: number;
   readonly chatTemplate: ChatTemplateSource | undefined;
+  readonly truncationSide: "left" | "right";
   readonly #client: Client<TokenizerServiceService>;
   readonly #ref: TokenizerRef;
   readonly #retryMs: number;
@@ -35,6 +36,7 @@ export class TokenizerEncoder implements Encoder {
     this.eosId = info.eosId;
     this.padId = info.padId;
     this.chatTemplate = info.chatTemplate;
+    this.truncationSide = info.truncationSide === "left" ? "left" : "right";
     this.#client = client;
     // With its hash: a tokenizer that changes while the stream is open is refused.
     this.#ref = { ...ref, tokenizerHash: info.tokenizerHash };

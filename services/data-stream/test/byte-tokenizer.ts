@@ -79,6 +79,7 @@ export class ByteTokenizer implements AsyncDisposable {
       padId: PAD,
       padToken: "<pad>",
       padTokenAdded: false,
+      truncationSide: "right",
       chatTemplate: this.chatTemplate,
       notes: [],
     };

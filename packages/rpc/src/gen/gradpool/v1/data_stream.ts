@@ -142,6 +142,12 @@ export interface MicroBatch {
    * no target and has 0. Empty: every target counts.
    */
   targetMask: Uint8Array;
+  /** Of the rows, those that were longer than max_length and cut. */
+  rowsCut: number;
+  /** Of the rows that were cut, those that lost their end-of-sequence token by it. */
+  rowsWithoutEos: number;
+  /** Of the rows, those without any token that counts in the loss. */
+  rowsWithoutTarget: number;
 }
 
 /** A place in a stream. Opaque to everyone but the data-stream service; small whatever the data's size. */
@@ -1011,6 +1017,9 @@ function createBaseMicroBatch(): MicroBatch {
     targetTokens: 0,
     cursorAfter: undefined,
     targetMask: new Uint8Array(0),
+    rowsCut: 0,
+    rowsWithoutEos: 0,
+    rowsWithoutTarget: 0,
   };
 }
 
@@ -1049,6 +1058,15 @@ export const MicroBatch: MessageFns<MicroBatch> = {
     }
     if (message.targetMask.length !== 0) {
       writer.uint32(82).bytes(message.targetMask);
+    }
+    if (message.rowsCut !== 0) {
+      writer.uint32(88).uint32(message.rowsCut);
+    }
+    if (message.rowsWithoutEos !== 0) {
+      writer.uint32(96).uint32(message.rowsWithoutEos);
+    }
+    if (message.rowsWithoutTarget !== 0) {
+      writer.uint32(104).uint32(message.rowsWithoutTarget);
     }
     return writer;
   },
@@ -1156,6 +1174,30 @@ export const MicroBatch: MessageFns<MicroBatch> = {
             message.targetMask = reader.bytes();
             continue;
           }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.rowsCut = reader.uint32();
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.rowsWithoutEos = reader.uint32();
+            continue;
+          }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.rowsWithoutTarget = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1202,6 +1244,21 @@ export const MicroBatch: MessageFns<MicroBatch> = {
         : isSet(object.target_mask)
         ? bytesFromBase64(object.target_mask)
         : new Uint8Array(0),
+      rowsCut: isSet(object.rowsCut)
+        ? globalThis.Number(object.rowsCut)
+        : isSet(object.rows_cut)
+        ? globalThis.Number(object.rows_cut)
+        : 0,
+      rowsWithoutEos: isSet(object.rowsWithoutEos)
+        ? globalThis.Number(object.rowsWithoutEos)
+        : isSet(object.rows_without_eos)
+        ? globalThis.Number(object.rows_without_eos)
+        : 0,
+      rowsWithoutTarget: isSet(object.rowsWithoutTarget)
+        ? globalThis.Number(object.rowsWithoutTarget)
+        : isSet(object.rows_without_target)
+        ? globalThis.Number(object.rows_without_target)
+        : 0,
     };
   },
 
@@ -1237,6 +1294,15 @@ export const MicroBatch: MessageFns<MicroBatch> = {
     if (message.targetMask.length !== 0) {
       obj.targetMask = base64FromBytes(message.targetMask);
     }
+    if (message.rowsCut !== 0) {
+      obj.rowsCut = Math.round(message.rowsCut);
+    }
+    if (message.rowsWithoutEos !== 0) {
+      obj.rowsWithoutEos = Math.round(message.rowsWithoutEos);
+    }
+    if (message.rowsWithoutTarget !== 0) {
+      obj.rowsWithoutTarget = Math.round(message.rowsWithoutTarget);
+    }
     return obj;
   },
 
@@ -1257,6 +1323,9 @@ export const MicroBatch: MessageFns<MicroBatch> = {
       ? Cursor.fromPartial(object.cursorAfter)
       : undefined;
     message.targetMask = object.targetMask ?? new Uint8Array(0);
+    message.rowsCut = object.rowsCut ?? 0;
+    message.rowsWithoutEos = object.rowsWithoutEos ?? 0;
+    message.rowsWithoutTarget = object.rowsWithoutTarget ?? 0;
     return message;
   },
 };

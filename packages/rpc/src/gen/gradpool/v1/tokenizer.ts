@@ -58,6 +58,8 @@ export interface TokenizerInfo {
     | undefined;
   /** What people should know, one line each: where other programs read its files differently. */
   notes: string[];
+  /** Where a text that is too long loses tokens: "right" or "left". Empty: right. */
+  truncationSide: string;
 }
 
 /** How a chat becomes one text. */
@@ -273,6 +275,7 @@ function createBaseTokenizerInfo(): TokenizerInfo {
     padTokenAdded: false,
     chatTemplate: undefined,
     notes: [],
+    truncationSide: "",
   };
 }
 
@@ -304,6 +307,9 @@ export const TokenizerInfo: MessageFns<TokenizerInfo> = {
     }
     for (const v of message.notes) {
       writer.uint32(74).string(v!);
+    }
+    if (message.truncationSide !== "") {
+      writer.uint32(82).string(message.truncationSide);
     }
     return writer;
   },
@@ -393,6 +399,14 @@ export const TokenizerInfo: MessageFns<TokenizerInfo> = {
             message.notes.push(reader.string());
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.truncationSide = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -450,6 +464,11 @@ export const TokenizerInfo: MessageFns<TokenizerInfo> = {
       notes: globalThis.Array.isArray(object?.notes)
         ? object.notes.map((e: any) => globalThis.String(e))
         : [],
+      truncationSide: isSet(object.truncationSide)
+        ? globalThis.String(object.truncationSide)
+        : isSet(object.truncation_side)
+        ? globalThis.String(object.truncation_side)
+        : "",
     };
   },
 
@@ -482,6 +501,9 @@ export const TokenizerInfo: MessageFns<TokenizerInfo> = {
     if (message.notes?.length) {
       obj.notes = message.notes;
     }
+    if (message.truncationSide !== "") {
+      obj.truncationSide = message.truncationSide;
+    }
     return obj;
   },
 
@@ -501,6 +523,7 @@ export const TokenizerInfo: MessageFns<TokenizerInfo> = {
       ? ChatTemplate.fromPartial(object.chatTemplate)
       : undefined;
     message.notes = object.notes?.map((e) => e) || [];
+    message.truncationSide = object.truncationSide ?? "";
     return message;
   },
 };
