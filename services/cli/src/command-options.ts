@@ -3,7 +3,7 @@ import { Option, type Command } from "commander";
 import type { CommandContext } from "./command-context.js";
 import type { CliConfig } from "./config.js";
 import { EXIT_CODES_HELP } from "./exit-codes.js";
-import { addRecipeFlags, address, requireFlags } from "./flags.js";
+import { address, requireFlags } from "./flags.js";
 import type { OutputFormat } from "./terminal/output.js";
 import { UsageError } from "./usage-error.js";
 
@@ -18,10 +18,6 @@ export const HELP_TAIL = `
 Flags may be written with underscores or dashes, and as --flag value or --flag=value.
 ${EXIT_CODES_HELP}`;
 
-const DEFAULT_MODEL = "codeparrot/codeparrot-small";
-/** Short for codeparrot/codeparrot-clean. */
-const DEFAULT_DATASET = "codeparrot";
-
 /** Errors: UsageError when one of the `required` flags is missing. */
 export function contextFor(
   flags: OutputFlags,
@@ -34,10 +30,19 @@ export function contextFor(
   return contextOf(json ? "json" : (output ?? config.output));
 }
 
+/** Examples for the help of a command that needs no more words. */
+export const examples = (...lines: readonly string[]) =>
+  `\nExamples:${lines.map((line) => `\n  ${line}`).join("")}\n${HELP_TAIL}`;
+
 /** Every command that has --json has --output too: addCommonFlags gives it. */
 export interface OutputFlags {
   json?: boolean;
   output?: OutputFormat;
+}
+
+/** Those that onPool adds. */
+export interface PoolFlags extends OutputFlags {
+  address: string;
 }
 
 export const jsonOption = (what = "one JSON document on standard output, and nothing else") =>
@@ -57,22 +62,4 @@ export function onAddress(command: Command, { config }: ProgramOptions): Command
       .argParser(address)
       .default(config.address),
   );
-}
-
-/** The flags that say what to train. */
-export function addRunFlags(command: Command): Command {
-  command
-    .option("--model_id <model>", "folder as save_pretrained writes it, .gguf file, or name on the hub", DEFAULT_MODEL)
-    .addOption(
-      new Option("--dataset <sources...>", "files, folders, globs, data sets of the hub, or synthetic").default(
-        [DEFAULT_DATASET],
-        DEFAULT_DATASET,
-      ),
-    )
-    .option("--eval_dataset <sources...>", "held-out data, evaluated as eval_every says")
-    .option("--output_dir <folder>", "folder for the result (default: outputs/<model>-<date>-<time>)")
-    .option("--resume_from <folder>", "checkpoint to go on from, or latest: the newest good one in output_dir")
-    .option("--resume_if_exists", "a new start where the folder of --resume_from does not exist")
-    .option("--resume_weights_only", "take only the adapter from there; the recipe may be another");
-  return addRecipeFlags(command);
 }

@@ -1,12 +1,11 @@
 /** Flags that every command has, and that are looked for before the command is known. */
 import { Command, Option } from "commander";
 import { GradpoolError } from "@gradpool/errors";
-import { addRunFlags, HELP_TAIL } from "./command-options.js";
 import { homeOf, profileOf, readCliConfig, type CliConfig } from "./config.js";
-import { EXAMPLES } from "./examples.js";
 import { oneOf } from "./flags.js";
+import { addRunFlags } from "./run-flags.js";
 import { configFile, readProfile, type ChosenProfile } from "./settings/config-file.js";
-import { applyValues, fileValues, pathOf, readFlagFile, type FileValues } from "./settings/file-values.js";
+import { applyValues, fileValues, readFlagFile, type FileValues } from "./settings/file-values.js";
 import { OUTPUT_FORMATS, type OutputFormat } from "./terminal/output.js";
 
 export interface Settings {
@@ -65,17 +64,10 @@ export function addCommonFlags(program: Command, problem: GradpoolError | undefi
       const formats = OUTPUT_FORMATS.join(", ");
       command.addOption(new Option("--output <format>", `results as ${formats}`).argParser(oneOf(OUTPUT_FORMATS)));
     }
-    addHelpTail(command);
     command.hook("preAction", () => {
       if (problem && !WITHOUT_SETTINGS.has(topOf(command).name())) throw problem;
     });
   }
-}
-
-/** Examples and exit codes for a command that says no more itself. */
-function addHelpTail(command: Command): void {
-  const examples = EXAMPLES[pathOf(command)]?.map((line) => `\n  ${line}`).join("");
-  if (examples) command.addHelpText("after", `\nExamples:${examples}\n${HELP_TAIL}`);
 }
 
 const DEBUG_HELP = "show where an error came from, also $GRADPOOL_DEBUG";

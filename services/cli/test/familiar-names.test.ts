@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Command } from "commander";
 import { RECIPE_FIELDS } from "@gradpool/recipe";
-import { addRunFlags } from "../src/command-options.js";
+import { addRunFlags } from "../src/run-flags.js";
 import { familiarAdvice, familiarName } from "../src/settings/familiar-names.js";
 
 const known = new Set(addRunFlags(new Command()).options.map((option) => option.name()));

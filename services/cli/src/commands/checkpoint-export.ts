@@ -1,12 +1,24 @@
 /** gradpool checkpoint export: an adapter out of a checkpoint, as PeftModel.from_pretrained loads it. */
 import { GradpoolError } from "@gradpool/errors";
 import { ADAPTER_CONFIG_FILE, ADAPTER_FILE, TRAINER_STATE_FILE, TRAINING_STATE_FILE } from "@gradpool/run-folder";
+import type { Command } from "commander";
 import { ExportFolder } from "../checkpoints/export-folder.js";
 import { onePlaceOf } from "../checkpoints/place.js";
+import { checkpointCommand } from "../checkpoints/store-flags.js";
 import { withStore, type StoreClient, type StoreFlags } from "../checkpoints/store.js";
 import type { CommandContext } from "../command-context.js";
+import { contextFor, type OutputFlags, type ProgramOptions } from "../command-options.js";
 import { bytes, counted } from "../terminal/format.js";
 import { UsageError } from "../usage-error.js";
+
+export function addCheckpointExport(group: Command, options: ProgramOptions): void {
+  checkpointCommand(group, "export", "write a checkpoint's adapter and tokenizer as PEFT loads them", options)
+    .argument("[name]", `a checkpoint, or "latest"`)
+    .option("--to <folder>", "folder to write, which does not exist yet or is empty")
+    .action((folder: string, name: string | undefined, flags: CheckpointExportFlags & OutputFlags) =>
+      checkpointExport(folder, name, flags, contextFor(flags, options, ["to"])),
+    );
+}
 
 /** Names the newest whole checkpoint. */
 const LATEST = "latest";
@@ -15,13 +27,13 @@ const TRAINING_STATE = [TRAINING_STATE_FILE, TRAINER_STATE_FILE];
 /** Without these there is no adapter. */
 const NEEDED = [ADAPTER_CONFIG_FILE, ADAPTER_FILE];
 
-export interface CheckpointExportFlags extends StoreFlags {
+interface CheckpointExportFlags extends StoreFlags {
   /** Folder that does not exist or is empty. */
   to: string;
 }
 
 /** Writes all or nothing. Errors: those of Load; `failed_precondition` for a folder in use and for a recovery point. */
-export async function checkpointExport(
+async function checkpointExport(
   folder: string,
   name: string | undefined,
   flags: CheckpointExportFlags,

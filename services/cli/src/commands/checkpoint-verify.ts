@@ -1,14 +1,26 @@
 /** gradpool checkpoint verify: reads every byte and compares it with what was saved. */
 import { GradpoolError } from "@gradpool/errors";
 import type { Checkpoint } from "@gradpool/rpc";
+import type { Command } from "commander";
 import { placeOf, type CheckpointPlace } from "../checkpoints/place.js";
 import { CHECKPOINT_COLUMNS, checkpointJson, checkpointRow, printable } from "../checkpoints/shown.js";
+import { checkpointCommand, type CheckpointFlags } from "../checkpoints/store-flags.js";
 import { withStore, type StoreClient, type StoreFlags } from "../checkpoints/store.js";
 import type { CommandContext } from "../command-context.js";
+import { contextFor, JSON_LINES, jsonOption, type ProgramOptions } from "../command-options.js";
 import { bytes, counted, table } from "../terminal/format.js";
 
+export function addCheckpointVerify(group: Command, options: ProgramOptions): void {
+  const description = "read every byte of one checkpoint or all; exit code 1 when one is damaged";
+  checkpointCommand(group, "verify", description, options, jsonOption(JSON_LINES))
+    .argument("[name]")
+    .action((folder: string, name: string | undefined, flags: CheckpointFlags) =>
+      checkpointVerify(folder, name, flags, contextFor(flags, options)),
+    );
+}
+
 /** Errors: `data_loss` when one is damaged; `not_found` when there is none. */
-export async function checkpointVerify(
+async function checkpointVerify(
   folder: string,
   name: string | undefined,
   flags: StoreFlags,

@@ -1,24 +1,44 @@
 /** gradpool config check: what is wrong with the environment, the profiles, and files for --config. */
-import type { Command } from "commander";
 import { GradpoolError } from "@gradpool/errors";
+import type { Command } from "commander";
 import type { CommandContext } from "../command-context.js";
+import { contextFor, HELP_TAIL, jsonOption, type OutputFlags, type ProgramOptions } from "../command-options.js";
 import { profileDefaults } from "../common-flags.js";
 import type { CliConfig } from "../config.js";
 import type { Check } from "../doctor/checks.js";
 import { sayChecks } from "../doctor/report.js";
-import { counted } from "../terminal/format.js";
 import { configFile, readConfigFile } from "../settings/config-file.js";
 import { environmentProblems } from "../settings/environment.js";
 import { fileValues } from "../settings/file-values.js";
 import { readYaml } from "../settings/yaml-file.js";
+import { counted } from "../terminal/format.js";
 import { plannedRun, type TrainFlags } from "./train.js";
+
+const HELP = `
+A FILE is what train and run submit take with --config: YAML under the names of their flags.
+
+Examples:
+  gradpool config check
+  gradpool config check recipe.yaml
+${HELP_TAIL}`;
+
+/** `train` gives the flags that files for --config may set. */
+export function addConfigCheck(group: Command, train: Command, options: ProgramOptions): void {
+  group
+    .command("check")
+    .description("what is wrong with environment, profiles and files; exit code 1 when something is")
+    .argument("[files...]", "files for --config")
+    .addOption(jsonOption())
+    .addHelpText("after", HELP)
+    .action((files: string[], flags: OutputFlags) => configCheck(files, train, contextFor(flags, options)));
+}
 
 type NamedCheck = [name: string, check: Check];
 
 const problem = (text: string): Check => ({ state: "problem", text });
 
 /** `train`: the command whose flags the files' names are. Errors: `failed_precondition` when something is wrong. */
-export async function configCheck(files: readonly string[], train: Command, context: CommandContext): Promise<void> {
+async function configCheck(files: readonly string[], train: Command, context: CommandContext): Promise<void> {
   const { config, output } = context;
   const checks: NamedCheck[] = [...environmentChecks(config), ...(await profileChecks(config))];
   for (const file of files) checks.push(...(await fileChecks(file, train)));

@@ -1,10 +1,40 @@
 /** gradpool config show: what counts here, and where it comes from. */
-import { profileDefaults } from "../common-flags.js";
+import type { Command } from "commander";
 import type { CommandContext } from "../command-context.js";
+import { contextFor, HELP_TAIL, jsonOption, type OutputFlags, type ProgramOptions } from "../command-options.js";
+import { profileDefaults } from "../common-flags.js";
 import { configFile } from "../settings/config-file.js";
 import { facts } from "../terminal/format.js";
 
-export function configShow({ config, output }: CommandContext): void {
+const HELP = `
+Profiles are in config.yaml in $GRADPOOL_HOME (default: ~/.gradpool):
+
+  profile: team            # the usual one; --profile and $GRADPOOL_PROFILE name another
+  profiles:
+    team:
+      address: 10.0.0.5:7070
+      checkpoint_store: 10.0.0.5:7074
+      output: table
+      defaults:            # of train and run submit, by the names of their flags
+        learning_rate: 1e-4
+
+What counts most is first: flags, --config FILE, a profile named by --profile, the environment, the usual profile.
+
+Examples:
+  gradpool config show
+  gradpool config show --profile team --output yaml
+${HELP_TAIL}`;
+
+export function addConfigShow(group: Command, options: ProgramOptions): void {
+  group
+    .command("show")
+    .description("show the effective settings and their sources")
+    .addOption(jsonOption())
+    .addHelpText("after", HELP)
+    .action((flags: OutputFlags) => configShow(contextFor(flags, options)));
+}
+
+function configShow({ config, output }: CommandContext): void {
   const { home, profile, address, checkpointStoreAddress, hubEndpoint, models, origins } = config;
   const file = configFile(home);
   const defaults = Object.fromEntries(profileDefaults(profile).values);

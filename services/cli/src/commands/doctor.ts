@@ -1,5 +1,8 @@
 /** gradpool doctor: what this machine can do, and what stands in the way. */
+import type { Command } from "commander";
 import type { CommandContext } from "../command-context.js";
+import { contextFor, examples, jsonOption, type OutputFlags, type ProgramOptions } from "../command-options.js";
+import { DEFAULT_PORT } from "../config.js";
 import {
   cacheCheck,
   coresCheck,
@@ -14,16 +17,25 @@ import {
   portsCheck,
   type Check,
 } from "../doctor/checks.js";
-import { DEFAULT_PORT } from "../config.js";
 import { sayChecks } from "../doctor/report.js";
 
-export interface DoctorFlags {
+export function addDoctor(program: Command, options: ProgramOptions): void {
+  program
+    .command("doctor")
+    .description("what this machine can do; exit code 1 when it cannot train on its processor")
+    .option("--online", "also ask whether the hub can be reached")
+    .addOption(jsonOption())
+    .addHelpText("after", examples("gradpool doctor", "gradpool doctor --online --json"))
+    .action((flags: DoctorFlags & OutputFlags) => doctor(flags, contextFor(flags, options)));
+}
+
+interface DoctorFlags {
   /** Also ask the hub. */
   online?: boolean;
 }
 
 /** Errors: `failed_precondition`, naming the checks, when something prevents training on the processor. */
-export async function doctor({ online }: DoctorFlags, { output, config, interrupts }: CommandContext): Promise<void> {
+async function doctor({ online }: DoctorFlags, { output, config, interrupts }: CommandContext): Promise<void> {
   const checks: [name: string, check: Check | Promise<Check>][] = [
     ["node", nodeCheck(process.versions.node)],
     ["platform", platformCheck()],

@@ -3,25 +3,51 @@ import { availableParallelism } from "node:os";
 import { setImmediate } from "node:timers/promises";
 import { microBatches } from "@gradpool/data";
 import { GradpoolError } from "@gradpool/errors";
-import { checkPositions } from "@gradpool/recipe";
+import { checkPositions, RECIPE_FIELDS } from "@gradpool/recipe";
 import { LossSession } from "@gradpool/runtime";
+import { Option, type Command } from "commander";
 import type { CommandContext } from "../command-context.js";
-import { adapterOf } from "../inference/adapter-place.js";
+import { contextFor, HELP_TAIL, type OutputFlags, type ProgramOptions } from "../command-options.js";
+import { addRecipeFlags, atLeast } from "../flags.js";
 import { openAdaptedModel, type AdaptedModelFlags } from "../inference/adapted-model.js";
+import { adapterOf } from "../inference/adapter-place.js";
 import { encoderOf } from "../inference/encoder.js";
+import { addModelFlags, addThreads } from "../inference/model-flags.js";
 import { checkedRecipeFrom } from "../recipe-flags.js";
 import { openDataset } from "../runs/open-dataset.js";
 import { count, facts } from "../terminal/format.js";
 
+const HELP = `
+Examples:
+  gradpool eval --model_id models/tiny-coder --dataset held-out.jsonl
+  gradpool eval --model_id models/tiny-coder --adapter outputs/my-run --dataset held-out.jsonl --json
+  gradpool eval --model_id ./instruct --dataset chats.jsonl --messages_column messages --max_length 1024
+${HELP_TAIL}`;
+
+/** Those that decide what is read and how: shuffling and training do not matter here. */
+const EVAL_FIELDS = RECIPE_FIELDS.filter(({ readBy, forTraining }) => readBy.includes("data") && !forTraining);
+
+export function addEval(program: Command, options: ProgramOptions): void {
+  const command = program.command("eval").description("loss per token and perplexity of a model on rows of data");
+  addThreads(addModelFlags(command, options)).option(
+    "--dataset <sources...>",
+    "files, folders, globs, data sets of the hub, or synthetic",
+  );
+  addRecipeFlags(command, EVAL_FIELDS)
+    .addOption(new Option("--max_rows <n>", "use at most this many rows; 0: all").argParser(atLeast(0)).default(0))
+    .addHelpText("after", HELP)
+    .action((flags: EvalFlags & OutputFlags) => evaluate(flags, contextFor(flags, options, ["model_id", "dataset"])));
+}
+
 /** Besides these the recipe's flags that say how rows are read and cut, as for training. */
-export interface EvalFlags extends Omit<AdaptedModelFlags, "pad_token">, Record<string, unknown> {
+interface EvalFlags extends Omit<AdaptedModelFlags, "pad_token">, Record<string, unknown> {
   dataset: string[];
   /** 0: all. */
   max_rows: number;
   threads?: number;
 }
 
-export async function evaluate(flags: EvalFlags, context: CommandContext): Promise<void> {
+async function evaluate(flags: EvalFlags, context: CommandContext): Promise<void> {
   const { output, config, interrupts } = context;
   const { signal } = interrupts;
   const recipe = checkedRecipeFrom(flags);

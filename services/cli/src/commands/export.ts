@@ -1,16 +1,36 @@
 /** gradpool export: an adapter, or the model with the adapter in its weights, as other programs load them. */
 import { ADAPTER_CONFIG_FILE, ADAPTER_FILE, MODEL_CARD_FILE } from "@gradpool/run-folder";
 import { SOURCE_FILES } from "@gradpool/tokenizers";
+import type { Command } from "commander";
 import { ExportFolder } from "../checkpoints/export-folder.js";
 import type { CommandContext } from "../command-context.js";
+import { contextFor, HELP_TAIL, type OutputFlags, type ProgramOptions } from "../command-options.js";
+import { openAdaptedModel, type AdaptedModelFlags } from "../inference/adapted-model.js";
 import type { AdapterFolder } from "../inference/adapter-folder.js";
 import { openAdapter } from "../inference/adapter-place.js";
-import { openAdaptedModel, type AdaptedModelFlags } from "../inference/adapted-model.js";
 import { mergedModel, type FilePiece } from "../inference/merged-model.js";
+import { addModelFlags } from "../inference/model-flags.js";
 import { bytes, counted } from "../terminal/format.js";
 import { UsageError } from "../usage-error.js";
 
-export interface ExportFlags extends AdaptedModelFlags {
+const HELP = `
+Examples:
+  gradpool export --model_id models/tiny-coder --adapter outputs/my-run --merged --to my-model
+  gradpool export --model_id models/tiny-coder --adapter outputs/my-run --to my-adapter
+${HELP_TAIL}`;
+
+export function addExport(program: Command, options: ProgramOptions): void {
+  const command = program.command("export").description("write an adapter, or the model with it, for other programs");
+  addModelFlags(command, options)
+    .option("--merged", "a whole model with the adapter in its weights, as transformers loads it")
+    .option("--to <folder>", "folder to write, which does not exist yet or is empty")
+    .addHelpText("after", HELP)
+    .action((flags: Omit<ExportFlags, "pad_token"> & OutputFlags) =>
+      exportModel({ ...flags, pad_token: "" }, contextFor(flags, options, ["model_id", "adapter", "to"])),
+    );
+}
+
+interface ExportFlags extends AdaptedModelFlags {
   adapter: string;
   /** A whole model instead of the adapter. */
   merged?: boolean;
@@ -19,7 +39,7 @@ export interface ExportFlags extends AdaptedModelFlags {
 }
 
 /** Writes all or nothing. Errors: those of the model and the adapter; `failed_precondition` for a folder in use. */
-export async function exportModel(flags: ExportFlags, context: CommandContext): Promise<void> {
+async function exportModel(flags: ExportFlags, context: CommandContext): Promise<void> {
   const { output, config, interrupts } = context;
   if (flags.to === "") throw new UsageError("--to is empty; name the folder to write");
   const merged = flags.merged ?? false;

@@ -2,11 +2,30 @@
 import { open, rename, rm } from "node:fs/promises";
 import { resolve } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
+import type { Command } from "commander";
 import type { CommandContext } from "../command-context.js";
+import { contextFor, HELP_TAIL, onPool, type PoolFlags, type ProgramOptions } from "../command-options.js";
 import { Pool } from "../runs/pool.js";
 import { bytes } from "../terminal/format.js";
 
-export async function poolBackup(
+const HELP = `
+The copy holds runs, their steps and events, not their results. A coordinator starts from it with GRADPOOL_RUN_STORE=FILE.
+
+Examples:
+  gradpool pool backup runs-monday.sqlite
+  gradpool pool backup --address 10.0.0.5:7070 /backups/runs.sqlite
+${HELP_TAIL}`;
+
+export function addPoolBackup(pool: Command, options: ProgramOptions): void {
+  const command = pool
+    .command("backup")
+    .description("copy the pool's run store into a file here, while the pool works");
+  onPool(command.argument("<file>", "replaced when it is there"), options)
+    .addHelpText("after", HELP)
+    .action((file: string, flags: PoolFlags) => poolBackup(file, flags, contextFor(flags, options)));
+}
+
+async function poolBackup(
   file: string,
   flags: { address: string },
   { output, interrupts }: CommandContext,

@@ -1,6 +1,8 @@
 /** gradpool pool status: a pool as its coordinator sees it, and the processes of this machine's stacks. */
 import type { GetPoolResponse } from "@gradpool/rpc";
+import type { Command } from "commander";
 import type { CommandContext } from "../command-context.js";
+import { contextFor, examples, onPool, type PoolFlags, type ProgramOptions } from "../command-options.js";
 import { fallbackHome } from "../local-stack/stack-folders.js";
 import { readStacks, type StackProcesses } from "../local-stack/stack-processes.js";
 import { Pool } from "../runs/pool.js";
@@ -8,8 +10,18 @@ import { snakeKeys, trainerJson } from "../runs/run-json.js";
 import { counted, localTime, table } from "../terminal/format.js";
 import { trainerTable } from "../terminal/trainer-table.js";
 
+export function addPoolStatus(pool: Command, options: ProgramOptions): void {
+  const command = pool.command("status").description("services, trainers and runs, and the processes of this machine");
+  onPool(command, options)
+    .addHelpText(
+      "after",
+      examples("gradpool pool status", "gradpool pool status --address 10.0.0.5:7070 --output yaml"),
+    )
+    .action((flags: PoolFlags) => poolStatus(flags, contextFor(flags, options)));
+}
+
 /** Errors: those of the call; the processes of this machine are shown all the same. */
-export async function poolStatus(flags: { address: string }, context: CommandContext): Promise<void> {
+async function poolStatus(flags: { address: string }, context: CommandContext): Promise<void> {
   const { output, config, interrupts } = context;
   const homes = [...new Set([config.home, fallbackHome()])];
   const stacks = (await Promise.all(homes.map(readStacks))).flat();

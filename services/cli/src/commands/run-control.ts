@@ -1,11 +1,27 @@
 /** gradpool run pause, resume and cancel. */
+import type { Command } from "commander";
 import type { CommandContext } from "../command-context.js";
+import { contextFor, examples, onPool, type PoolFlags, type ProgramOptions } from "../command-options.js";
 import { Pool } from "../runs/pool.js";
 import { runJson, stateName } from "../runs/run-json.js";
 
-export type RunAction = "pause" | "resume" | "cancel";
+type RunAction = "pause" | "resume" | "cancel";
 
-export async function runControl(
+const ACTIONS: Record<RunAction, string> = {
+  pause: "pause a run; its trainers are free for others at once",
+  resume: "continue a paused run where it was",
+  cancel: "stop a run; what it saved stays",
+};
+
+export function addRunControls(run: Command, options: ProgramOptions): void {
+  for (const [action, description] of Object.entries(ACTIONS) as [RunAction, string][]) {
+    onPool(run.command(action).description(description).argument("<run_id>"), options)
+      .addHelpText("after", examples(`gradpool run ${action} RUN_ID`))
+      .action((runId: string, flags: PoolFlags) => runControl(action, runId, flags, contextFor(flags, options)));
+  }
+}
+
+async function runControl(
   action: RunAction,
   runId: string,
   flags: { address: string },

@@ -1,12 +1,29 @@
 /** gradpool run diff: what two runs have otherwise, and where their losses part. */
+import type { Command } from "commander";
 import type { CommandContext } from "../command-context.js";
+import { contextFor, HELP_TAIL, onPool, type PoolFlags, type ProgramOptions } from "../command-options.js";
 import { readHistories } from "../runs/histories.js";
 import { diffRuns, type LossDiff, type RunDiff, type ValueDiff } from "../runs/run-diff.js";
 import type { RunHistory } from "../runs/run-history.js";
 import { snakeKeys } from "../runs/run-json.js";
 import { count, counted, table } from "../terminal/format.js";
 
-export async function runDiff(
+const HELP = `
+A and B are ids of runs of the pool, or output folders, which need no pool. Losses are compared bit for bit.
+
+Examples:
+  gradpool run diff RUN_ID OTHER_RUN_ID
+  gradpool run diff outputs/monday outputs/tuesday --output yaml
+${HELP_TAIL}`;
+
+export function addRunDiff(run: Command, options: ProgramOptions): void {
+  const command = run.command("diff").description("where two runs differ: recipe, data, base, and from which step on");
+  onPool(command.argument("<a>").argument("<b>"), options)
+    .addHelpText("after", HELP)
+    .action((a: string, b: string, flags: PoolFlags) => runDiff([a, b], flags, contextFor(flags, options)));
+}
+
+async function runDiff(
   runs: readonly [a: string, b: string],
   flags: { address: string },
   context: CommandContext,

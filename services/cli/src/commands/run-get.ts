@@ -1,13 +1,21 @@
 /** gradpool run get: all that is known of a run. */
 import { recipeValues } from "@gradpool/recipe";
 import type { Run } from "@gradpool/rpc";
+import type { Command } from "commander";
 import type { CommandContext } from "../command-context.js";
+import { contextFor, examples, onPool, type PoolFlags, type ProgramOptions } from "../command-options.js";
 import { Pool } from "../runs/pool.js";
 import { runJson, stateName } from "../runs/run-json.js";
 import { evaluationText, resumedText } from "../runs/run-text.js";
 import { count, facts, localTime, trainableParameters } from "../terminal/format.js";
 
-export async function runGet(
+export function addRunGet(run: Command, options: ProgramOptions): void {
+  onPool(run.command("get").description("all that is known of a run").argument("<run_id>"), options)
+    .addHelpText("after", examples("gradpool run get RUN_ID", "gradpool run get RUN_ID --json"))
+    .action((runId: string, flags: PoolFlags) => runGet(runId, flags, contextFor(flags, options)));
+}
+
+async function runGet(
   runId: string,
   flags: { address: string },
   { output, interrupts }: CommandContext,

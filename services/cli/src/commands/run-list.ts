@@ -1,12 +1,20 @@
 /** gradpool run list: all runs of a pool, newest first. */
 import type { Run } from "@gradpool/rpc";
+import type { Command } from "commander";
 import type { CommandContext } from "../command-context.js";
+import { contextFor, examples, onPool, type PoolFlags, type ProgramOptions } from "../command-options.js";
 import { Pool } from "../runs/pool.js";
 import { runJson, stateName } from "../runs/run-json.js";
 import { resumedText, stallText } from "../runs/run-text.js";
 import { localTime, table } from "../terminal/format.js";
 
-export async function runList(flags: { address: string }, { output, interrupts }: CommandContext): Promise<void> {
+export function addRunList(run: Command, options: ProgramOptions): void {
+  onPool(run.command("list").description("all runs, newest first"), options)
+    .addHelpText("after", examples("gradpool run list", "gradpool run list --output yaml --profile team"))
+    .action((flags: PoolFlags) => runList(flags, contextFor(flags, options)));
+}
+
+async function runList(flags: { address: string }, { output, interrupts }: CommandContext): Promise<void> {
   using pool = new Pool(flags.address, (text) => output.note(text));
   const runs = await pool.list(interrupts.signal);
   output.document(runs.map(runJson));

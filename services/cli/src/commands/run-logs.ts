@@ -1,13 +1,28 @@
 /** gradpool run logs: what happened to a run, in words. */
+import type { Command } from "commander";
 import type { CommandContext } from "../command-context.js";
+import {
+  contextFor,
+  examples,
+  JSON_LINES,
+  jsonOption,
+  onPool,
+  type PoolFlags,
+  type ProgramOptions,
+} from "../command-options.js";
 import { logJson, logText } from "../runs/event-text.js";
 import { Pool } from "../runs/pool.js";
 
-export async function runLogs(
-  runId: string,
-  flags: { address: string; follow?: boolean },
-  { output, interrupts }: CommandContext,
-): Promise<void> {
+type RunLogsFlags = PoolFlags & { follow?: boolean };
+
+export function addRunLogs(run: Command, options: ProgramOptions): void {
+  const command = run.command("logs").description("what happened to a run, in words").argument("<run_id>");
+  onPool(command.option("--follow", "continue until the run has ended"), options, jsonOption(JSON_LINES))
+    .addHelpText("after", examples("gradpool run logs RUN_ID", "gradpool run logs RUN_ID --follow"))
+    .action((runId: string, flags: RunLogsFlags) => runLogs(runId, flags, contextFor(flags, options)));
+}
+
+async function runLogs(runId: string, flags: RunLogsFlags, { output, interrupts }: CommandContext): Promise<void> {
   using pool = new Pool(flags.address, (text) => output.note(text));
   for await (const entry of pool.log(runId, flags.follow === true, interrupts.signal)) {
     output.document(logJson(entry));

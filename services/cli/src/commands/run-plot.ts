@@ -3,18 +3,44 @@ import { mkdir, stat, writeFile } from "node:fs/promises";
 import { dirname, extname, join } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
 import { loadDrawing, MAX_PLOTTED_RUNS, PLOTS, type PlotName } from "@gradpool/plots";
+import { Option, type Command } from "commander";
 import type { CommandContext } from "../command-context.js";
+import { contextFor, HELP_TAIL, onPool, type OutputFlags, type ProgramOptions } from "../command-options.js";
+import { oneOf } from "../flags.js";
 import { readHistories } from "../runs/histories.js";
 import type { RunHistory } from "../runs/run-history.js";
 import { facts } from "../terminal/format.js";
 import { UsageError } from "../usage-error.js";
+
+const HELP = `
+A RUN is the id of a run of the pool, or an output folder, which needs no pool. Several are compared in one picture.
+
+Examples:
+  gradpool run plot outputs/my-run
+  gradpool run plot outputs/rank-8 outputs/rank-16 --what all --format svg --to pictures
+  gradpool run plot RUN_ID --what learning_rate --to rate.png
+${HELP_TAIL}`;
+
+export function addRunPlot(run: Command, options: ProgramOptions): void {
+  const command = run.command("plot").description("draw runs, also while they are running").argument("<run...>");
+  onPool(command, options)
+    .addOption(new Option("--what <quantity>", PLOTTED.join(", ")).argParser(oneOf(PLOTTED)).default(PLOTTED[0]))
+    .option("--to <place>", "file that ends in .png or .svg, or a folder (default: here, named after run and quantity)")
+    .addOption(
+      new Option("--format <format>", `${PICTURE_FORMATS.join(" or ")} (default: as --to ends, else png)`).argParser(
+        oneOf(PICTURE_FORMATS),
+      ),
+    )
+    .addHelpText("after", HELP)
+    .action((runs: string[], flags: RunPlotFlags & OutputFlags) => runPlot(runs, flags, contextFor(flags, options)));
+}
 
 /** The plots in the spelling of flags. */
 export const PLOTTED = [...PLOTS.map(flagOf), "all"] as const;
 export const PICTURE_FORMATS = ["png", "svg"] as const;
 type PictureFormat = (typeof PICTURE_FORMATS)[number];
 
-export interface RunPlotFlags {
+interface RunPlotFlags {
   address: string;
   what: string;
   /** A file, or a folder for files of their own names. */
@@ -22,7 +48,7 @@ export interface RunPlotFlags {
   format?: PictureFormat;
 }
 
-export async function runPlot(runs: string[], flags: RunPlotFlags, context: CommandContext): Promise<void> {
+async function runPlot(runs: string[], flags: RunPlotFlags, context: CommandContext): Promise<void> {
   const named = [...new Set(runs)];
   if (named.length > MAX_PLOTTED_RUNS) {
     throw new UsageError(`${named.length} runs cannot be told apart in a picture; name at most ${MAX_PLOTTED_RUNS}`);

@@ -1,9 +1,18 @@
 /** gradpool run trace: where the trace of a run can be looked at. */
 import { GradpoolError } from "@gradpool/errors";
+import type { Command } from "commander";
 import type { CommandContext } from "../command-context.js";
+import { contextFor, examples, onPool, type PoolFlags, type ProgramOptions } from "../command-options.js";
 import { Pool } from "../runs/pool.js";
 
-export async function runTrace(
+export function addRunTrace(run: Command, options: ProgramOptions): void {
+  const command = run.command("trace").description("link to the trace of a run, in the Jaeger of $GRADPOOL_JAEGER_URL");
+  onPool(command.argument("<run_id>"), options)
+    .addHelpText("after", examples("gradpool run trace RUN_ID", "gradpool run trace RUN_ID --json"))
+    .action((runId: string, flags: PoolFlags) => runTrace(runId, flags, contextFor(flags, options)));
+}
+
+async function runTrace(
   runId: string,
   flags: { address: string },
   { output, config, interrupts }: CommandContext,

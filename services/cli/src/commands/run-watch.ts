@@ -1,9 +1,26 @@
 /** gradpool run watch: follows a run from its first step on; may begin, end and begin again at any time. */
+import type { Command } from "commander";
 import type { CommandContext } from "../command-context.js";
+import {
+  contextFor,
+  examples,
+  JSON_LINES,
+  jsonOption,
+  onPool,
+  type PoolFlags,
+  type ProgramOptions,
+} from "../command-options.js";
 import { followRun } from "../runs/follow.js";
 import { Pool } from "../runs/pool.js";
 
-export async function runWatch(runId: string, flags: { address: string }, context: CommandContext): Promise<void> {
+export function addRunWatch(run: Command, options: ProgramOptions): void {
+  const command = run.command("watch").description("follow a run to its end; Ctrl-C leaves it running");
+  onPool(command.argument("<run_id>"), options, jsonOption(JSON_LINES))
+    .addHelpText("after", examples("gradpool run watch RUN_ID", "gradpool run watch RUN_ID --json"))
+    .action((runId: string, flags: PoolFlags) => runWatch(runId, flags, contextFor(flags, options)));
+}
+
+async function runWatch(runId: string, flags: { address: string }, context: CommandContext): Promise<void> {
   using pool = new Pool(flags.address, (text) => context.output.note(text));
   await followRun(pool, runId, context);
 }

@@ -1,15 +1,65 @@
 /** gradpool sample: goes on with a prompt, or answers in a chat, in this process. */
 import { availableParallelism } from "node:os";
 import { LogitsSession } from "@gradpool/runtime";
+import { Option, type Command } from "commander";
 import type { CommandContext } from "../command-context.js";
+import { contextFor, HELP_TAIL, type OutputFlags, type ProgramOptions } from "../command-options.js";
+import { atLeast, number } from "../flags.js";
 import { openAdaptedModel, type AdaptedModelFlags } from "../inference/adapted-model.js";
 import { adapterOf } from "../inference/adapter-place.js";
 import { endTokens } from "../inference/end-tokens.js";
 import { generate, type FinishReason } from "../inference/generate.js";
+import { addModelFlags, addThreads } from "../inference/model-flags.js";
 import { encodePrompt, readPrompt, type PromptFlags } from "../inference/prompt.js";
 import { StopTexts, TextStream } from "../inference/text-stream.js";
 
-export interface SampleFlags extends AdaptedModelFlags, PromptFlags {
+const HELP = `
+Tokens are chosen as transformers' generate does: repetition penalty, temperature, top-k, top-p, draw.
+
+Examples:
+  gradpool sample --model_id models/tiny-coder --prompt "def main():"
+  gradpool sample --model_id models/tiny-coder --adapter outputs/my-run --prompt "export function" --temperature 0.8
+  gradpool sample --model_id models/tiny-coder --prompt - --stop $'\\ndef ' $'\\nclass ' < start.py
+  gradpool sample --model_id ./instruct --chat --prompt "What is a monad?" --max_new_tokens 200
+  gradpool sample --model_id ./instruct --messages chat.json --adapter run-mf3k2a1b-9c04e7
+${HELP_TAIL}`;
+
+export function addSample(program: Command, options: ProgramOptions): void {
+  const command = program.command("sample").description("generate text with a model, with or without an adapter");
+  addThreads(addModelFlags(command, options))
+    .option("--prompt <text>", "text to continue; - reads standard input")
+    .option("--chat", "the prompt is a user's message: the model's chat template is put around it")
+    .option("--system <text>", "with --chat: the system's message before it")
+    .option(
+      "--messages <file>",
+      "instead of a prompt: JSON list of messages with role and content; - reads standard input",
+    )
+    .addOption(new Option("--max_new_tokens <n>", "longest continuation").argParser(atLeast(0)).default(64))
+    .addOption(
+      new Option("--temperature <x>", "0 takes the most likely token, higher is more varied")
+        .argParser(number("0 or greater", (value) => value >= 0))
+        .default(0),
+    )
+    .addOption(new Option("--top_k <n>", "draw from the n most likely; 0: from all").argParser(atLeast(0)).default(0))
+    .addOption(
+      new Option("--top_p <x>", "draw from the most likely that together reach this probability")
+        .argParser(number("above 0 and at most 1", (value) => value > 0 && value <= 1))
+        .default(1),
+    )
+    .addOption(
+      new Option("--repetition_penalty <x>", "above 1: tokens that are in the text become less likely")
+        .argParser(number("above 0", (value) => value > 0))
+        .default(1),
+    )
+    .addOption(new Option("--seed <n>", "decides what a temperature above 0 draws").argParser(atLeast(0)).default(0))
+    .option("--stop <text...>", "end before the first of these texts")
+    .addHelpText("after", HELP)
+    .action((flags: Omit<SampleFlags, "pad_token"> & OutputFlags) =>
+      sample({ ...flags, pad_token: "" }, contextFor(flags, options, ["model_id"])),
+    );
+}
+
+interface SampleFlags extends AdaptedModelFlags, PromptFlags {
   max_new_tokens: number;
   temperature: number;
   top_k: number;
@@ -21,7 +71,7 @@ export interface SampleFlags extends AdaptedModelFlags, PromptFlags {
   threads?: number;
 }
 
-export async function sample(flags: SampleFlags, context: CommandContext): Promise<void> {
+async function sample(flags: SampleFlags, context: CommandContext): Promise<void> {
   const { output, config, interrupts } = context;
   const { signal } = interrupts;
   const started = performance.now();

@@ -1,7 +1,9 @@
 /** gradpool top: a pool and its runs, live, in the terminal. */
 import { GradpoolError } from "@gradpool/errors";
 import type { GetPoolResponse, Run } from "@gradpool/rpc";
+import type { Command } from "commander";
 import type { CommandContext } from "../command-context.js";
+import { contextFor, HELP_TAIL, onAddress, type ProgramOptions } from "../command-options.js";
 import { Pool } from "../runs/pool.js";
 import { stateName, trainerStateName } from "../runs/run-json.js";
 import { oneLine } from "../terminal/format.js";
@@ -13,7 +15,24 @@ import { render } from "../top/styled-text.js";
 import { firstState, pressed, seen, selectedRun, type TopState, type Wish } from "../top/top-state.js";
 import { UsageError } from "../usage-error.js";
 
-export interface TopFlags {
+const HELP = `
+Keys: q quits; arrows select; tab goes from runs to trainers and back; enter opens a run, esc closes it;
+p pauses a run, r resumes it, c cancels it; d drains a trainer, or undrains it.
+
+Examples:
+  gradpool top
+  gradpool top --once --address 10.0.0.5:7070
+${HELP_TAIL}`;
+
+export function addTop(program: Command, options: ProgramOptions): void {
+  const command = program.command("top").description("watch a running pool and its runs, live, in the terminal");
+  onAddress(command, options)
+    .option("--once", "print the view once, as plain text")
+    .addHelpText("after", HELP)
+    .action((flags: TopFlags) => top(flags, contextFor({}, options)));
+}
+
+interface TopFlags {
   address: string;
   once?: boolean;
 }
@@ -25,7 +44,7 @@ const FRAME_MS = 100;
 const PLAIN_COLUMNS = 120;
 
 /** Errors: UsageError where there is no terminal; with --once those of the pool. */
-export async function top(flags: TopFlags, context: CommandContext): Promise<void> {
+async function top(flags: TopFlags, context: CommandContext): Promise<void> {
   using pool = new Pool(flags.address, () => {});
   const { terminal } = context;
   if (flags.once) await printOnce(pool, context);

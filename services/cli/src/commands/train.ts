@@ -2,18 +2,51 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { DRY_RUN_ROWS, DRY_RUN_STEPS } from "@gradpool/recipe";
-import type { DeviceRequest } from "@gradpool/runtime";
 import type { Recipe, Run, RunSpec } from "@gradpool/rpc";
+import type { DeviceRequest } from "@gradpool/runtime";
 import { absoluteOutputDir, OBJECT_STORE_SCHEME } from "@gradpool/service-kit";
+import { Option, type Command } from "commander";
 import type { CommandContext } from "../command-context.js";
-import { deviceOf } from "../flags.js";
+import {
+  contextFor,
+  HELP_TAIL,
+  JSON_LINES,
+  jsonOption,
+  type OutputFlags,
+  type ProgramOptions,
+} from "../command-options.js";
+import { addConfigFlag } from "../common-flags.js";
+import { address, deviceOf } from "../flags.js";
 import { startLocalStack } from "../local-stack/local-stack.js";
+import { addStackFlags } from "../local-stack/stack-flags.js";
+import { addRunFlags } from "../run-flags.js";
 import { superviseRun } from "../runs/follow.js";
 import { Pool } from "../runs/pool.js";
 import { preflight } from "../runs/preflight.js";
 import { LATEST, runSpecFrom, specForPool, type RunFlags } from "../runs/run-spec.js";
 import { facts } from "../terminal/format.js";
 import { UsageError } from "../usage-error.js";
+
+const HELP = `
+Examples:
+  gradpool train --model_id models/tiny-coder --dataset src --epochs 1
+  gradpool train --model_id ./gpt2 --dataset rows.jsonl --text_column text --trainers 2 --learning_rate 5e-4
+  gradpool train --model_id ./gpt2 --dataset synthetic --dry_run
+  gradpool train --model_id ./gpt2 --dataset rows.jsonl --output_dir out --resume_from latest
+${HELP_TAIL}`;
+
+export function addTrain(program: Command, options: ProgramOptions): Command {
+  const command = program.command("train").description("fine-tune a model, on this machine or on a running pool");
+  return addStackFlags(addConfigFlag(addRunFlags(command), options.config))
+    .addOption(
+      new Option("--address <host:port>", "train on the pool of this coordinator instead of one of its own").argParser(
+        address,
+      ),
+    )
+    .addOption(jsonOption(JSON_LINES))
+    .addHelpText("after", HELP)
+    .action((flags: TrainFlags & OutputFlags) => train(flags, contextFor(flags, options)));
+}
 
 export interface TrainFlags extends RunFlags {
   /** Coordinator of a running pool; undefined: a stack of its own. */
@@ -38,7 +71,7 @@ export function plannedRun(flags: TrainFlags): RunSpec & { recipe: Recipe } {
   return spec;
 }
 
-export async function train(flags: TrainFlags, context: CommandContext): Promise<void> {
+async function train(flags: TrainFlags, context: CommandContext): Promise<void> {
   const spec = plannedRun(flags);
   const run = flags.address ? await trainOnPool(flags.address, spec, context) : await trainHere(flags, spec, context);
   await sayResult(run, spec, context);

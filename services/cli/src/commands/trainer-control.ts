@@ -1,11 +1,28 @@
 /** gradpool trainer drain and undrain. */
+import type { Command } from "commander";
 import type { CommandContext } from "../command-context.js";
+import { contextFor, examples, onPool, type PoolFlags, type ProgramOptions } from "../command-options.js";
 import { Pool } from "../runs/pool.js";
 import { trainerJson, trainerStateName } from "../runs/run-json.js";
 
-export type TrainerAction = "drain" | "undrain";
+type TrainerAction = "drain" | "undrain";
 
-export async function trainerControl(
+const ACTIONS: Record<TrainerAction, string> = {
+  drain: "give a trainer no further work; what it computes it finishes",
+  undrain: "let a drained or quarantined trainer work again",
+};
+
+export function addTrainerControls(trainer: Command, options: ProgramOptions): void {
+  for (const [action, description] of Object.entries(ACTIONS) as [TrainerAction, string][]) {
+    onPool(trainer.command(action).description(description).argument("<trainer_id>"), options)
+      .addHelpText("after", examples(`gradpool trainer ${action} TRAINER_ID`))
+      .action((trainerId: string, flags: PoolFlags) =>
+        trainerControl(action, trainerId, flags, contextFor(flags, options)),
+      );
+  }
+}
+
+async function trainerControl(
   action: TrainerAction,
   trainerId: string,
   flags: { address: string },

@@ -1,10 +1,18 @@
 /** gradpool trainer list: who is in the pool. */
+import type { Command } from "commander";
 import type { CommandContext } from "../command-context.js";
+import { contextFor, examples, onPool, type PoolFlags, type ProgramOptions } from "../command-options.js";
 import { Pool } from "../runs/pool.js";
 import { trainerJson } from "../runs/run-json.js";
 import { trainerTable } from "../terminal/trainer-table.js";
 
-export async function trainerList(flags: { address: string }, { output, interrupts }: CommandContext): Promise<void> {
+export function addTrainerList(trainer: Command, options: ProgramOptions): void {
+  onPool(trainer.command("list").description("trainers that are connected"), options)
+    .addHelpText("after", examples("gradpool trainer list", "gradpool trainer list --output json"))
+    .action((flags: PoolFlags) => trainerList(flags, contextFor(flags, options)));
+}
+
+async function trainerList(flags: { address: string }, { output, interrupts }: CommandContext): Promise<void> {
   using pool = new Pool(flags.address, (text) => output.note(text));
   const trainers = await pool.trainers(interrupts.signal);
   output.document(trainers.map(trainerJson));

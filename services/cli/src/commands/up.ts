@@ -1,16 +1,57 @@
 /** gradpool up: the whole stack in the foreground. */
 import type { DeviceRequest } from "@gradpool/runtime";
+import { Option, type Command } from "commander";
 import type { CommandContext } from "../command-context.js";
+import {
+  contextFor,
+  HELP_TAIL,
+  JSON_LINES,
+  jsonOption,
+  type OutputFlags,
+  type ProgramOptions,
+} from "../command-options.js";
+import { DEFAULT_PORT } from "../config.js";
+import { deviceOf, port, singlePort } from "../flags.js";
 import { startLocalStack } from "../local-stack/local-stack.js";
-import { deviceOf } from "../flags.js";
+import { addStackFlags } from "../local-stack/stack-flags.js";
 import { table } from "../terminal/format.js";
 
-export interface UpFlags {
+const HELP = `
+Examples:
+  gradpool up --trainers 2
+  gradpool up --port 7080 --listen 0.0.0.0
+${HELP_TAIL}`;
+
+export function addUp(program: Command, options: ProgramOptions): void {
+  const command = program.command("up").description("run a pool on this machine, in the foreground");
+  addStackFlags(command)
+    .addOption(
+      new Option(
+        "--port <n>",
+        "port of the coordinator; the next four are its HTTP port and the other services'; 0: any",
+      )
+        .argParser(port)
+        .default(DEFAULT_PORT),
+    )
+    .addOption(
+      new Option(
+        "--http_port <n>",
+        "port of 127.0.0.1 for the coordinator's metrics and probes; 0: any (default: the one after --port)",
+      ).argParser(singlePort),
+    )
+    .option("--metrics", "give the other services such a port, too, any free ones; pool status shows them")
+    .option("--listen <host>", "interface that the coordinator listens on", "127.0.0.1")
+    .addOption(jsonOption(JSON_LINES))
+    .addHelpText("after", HELP)
+    .action((flags: UpFlags & OutputFlags) => up(flags, contextFor(flags, options)));
+}
+
+interface UpFlags {
   /** Interface that the coordinator listens on. */
   listen: string;
   /** Port of the coordinator; its HTTP port and the other services follow. 0 takes any free ports. */
   port: number;
-  /** Port of 127.0.0.1 that the coordinator listens on for HTTP; the one behind `port` unless given. */
+  /** Port of 127.0.0.1 that the coordinator listens on for HTTP; the one after `port` unless given. */
   http_port?: number;
   /** HTTP ports for the other services. */
   metrics?: boolean;
@@ -20,18 +61,18 @@ export interface UpFlags {
   recovery_seconds?: number;
 }
 
-export async function up(flags: UpFlags, { output, config, interrupts }: CommandContext): Promise<void> {
-  const { port, trainers, threads } = flags;
+async function up(flags: UpFlags, { output, config, interrupts }: CommandContext): Promise<void> {
+  const { trainers, threads } = flags;
   const device = deviceOf(flags);
   output.progress("starting the services");
   await using stack = await startLocalStack({
     trainers,
     threads,
     device,
-    listen: `${flags.listen}:${port}`,
-    httpListen: `127.0.0.1:${flags.http_port ?? (port === 0 ? 0 : port + 1)}`,
+    listen: `${flags.listen}:${flags.port}`,
+    httpListen: `127.0.0.1:${flags.http_port ?? (flags.port === 0 ? 0 : flags.port + 1)}`,
     metrics: flags.metrics,
-    servicePort: port === 0 ? undefined : port + 2,
+    servicePort: flags.port === 0 ? undefined : flags.port + 2,
     recoverySeconds: flags.recovery_seconds,
     home: config.home,
     note: (text) => output.note(text),

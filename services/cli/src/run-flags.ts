@@ -1,0 +1,25 @@
+/** Flags of the commands that start a run: train and run submit. */
+import { Option, type Command } from "commander";
+import { addRecipeFlags } from "./flags.js";
+
+const DEFAULT_MODEL = "codeparrot/codeparrot-small";
+/** Short for codeparrot/codeparrot-clean. */
+const DEFAULT_DATASET = "codeparrot";
+
+/** The flags that say what to train. */
+export function addRunFlags(command: Command): Command {
+  command
+    .option("--model_id <model>", "folder as save_pretrained writes it, .gguf file, or name on the hub", DEFAULT_MODEL)
+    .addOption(
+      new Option("--dataset <sources...>", "files, folders, globs, data sets of the hub, or synthetic").default(
+        [DEFAULT_DATASET],
+        DEFAULT_DATASET,
+      ),
+    )
+    .option("--eval_dataset <sources...>", "held-out data, evaluated as eval_every says")
+    .option("--output_dir <folder>", "folder for the result (default: outputs/<model>-<date>-<time>)")
+    .option("--resume_from <folder>", "checkpoint to go on from, or latest: the newest good one in output_dir")
+    .option("--resume_if_exists", "a new start where the folder of --resume_from does not exist")
+    .option("--resume_weights_only", "take only the adapter from there; the recipe may be another");
+  return addRecipeFlags(command);
+}
