@@ -110,7 +110,7 @@ export const projects: Project[] = files
     const dir = file.slice(0, -"/package.json".length);
     const { name, dependencies = {}, devDependencies = {} } = manifestAt(file);
     const importsIn = (part: string) =>
-      filesAndGenerated.filter((path) => path.startsWith(`${dir}/${part}/`) && path.endsWith(".ts")).flatMap(importsOf);
+      filesAndGenerated.filter((path) => path.startsWith(`${dir}/${part}/`) && /\.tsx?$/.test(path)).flatMap(importsOf);
     return {
       dir,
       name,
@@ -118,7 +118,8 @@ export const projects: Project[] = files
       devDependencies: Object.keys(devDependencies),
       references: referencesOf(dir),
       src: importsIn("src"),
-      test: importsIn("test"),
+      // A browser's pages are bundled when they are built: like tests, they need nothing where the package is installed.
+      test: [...importsIn("test"), ...importsIn("web")],
     };
   });
 

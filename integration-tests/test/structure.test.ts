@@ -19,6 +19,7 @@ import {
 /** Whom each project's src may import. A new edge is a decision: make it here, too. */
 const ALLOWED: Record<string, string[]> = {
   "packages/errors": [],
+  "packages/format": [],
   "packages/graph": [],
   "packages/safetensors": ["errors"],
   "packages/torch-file": ["errors", "safetensors"],
@@ -26,20 +27,20 @@ const ALLOWED: Record<string, string[]> = {
   "packages/optim": ["errors"],
   "packages/adapter": ["errors", "safetensors"],
   "packages/models": ["adapter", "errors", "graph", "safetensors"],
-  "packages/model-source": ["adapter", "errors", "gguf", "hub", "models", "safetensors", "torch-file"],
+  "packages/model-source": ["adapter", "errors", "format", "gguf", "hub", "models", "safetensors", "torch-file"],
   "packages/runtime": ["adapter", "errors", "graph", "model-source", "models", "safetensors"],
   "packages/tokenizers": ["errors"],
   "packages/jinja": [],
   "packages/data": ["errors", "jinja", "recipe"],
   "packages/hub": ["errors", "service-kit"],
-  "packages/plots": [],
+  "packages/plots": ["format"],
   "packages/dashboard": ["errors"],
   "packages/tracing": ["errors"],
   "packages/rpc": ["errors", "tracing"],
   "packages/tensorboard": [],
   "packages/events": ["errors", "rpc"],
   "packages/recipe": ["errors", "rpc"],
-  "packages/run-folder": ["adapter", "errors", "optim", "recipe", "rpc", "safetensors", "service-kit"],
+  "packages/run-folder": ["adapter", "errors", "format", "optim", "recipe", "rpc", "safetensors", "service-kit"],
   "packages/service-kit": ["errors", "rpc", "tracing"],
   "services/tokenizer": ["errors", "model-source", "rpc", "service-kit", "tokenizers"],
   "services/data-stream": ["data", "errors", "hub", "recipe", "rpc", "service-kit", "tracing"],
@@ -60,6 +61,7 @@ const ALLOWED: Record<string, string[]> = {
     "dashboard",
     "errors",
     "events",
+    "format",
     "model-source",
     "models",
     "optim",
@@ -77,6 +79,7 @@ const ALLOWED: Record<string, string[]> = {
     "data",
     "errors",
     "events",
+    "format",
     "hub",
     "model-source",
     "models",
@@ -96,7 +99,7 @@ const ALLOWED: Record<string, string[]> = {
 const WHOLE = ["integration-tests", "bench"];
 
 /** Packages without I/O: no files, processes or networks, and only one another. */
-const PURE = ["errors", "jinja", "graph", "safetensors", "optim", "adapter", "models", "tensorboard"];
+const PURE = ["errors", "format", "jinja", "graph", "safetensors", "optim", "adapter", "models", "tensorboard"];
 
 const sources = files.filter((file) => /\.(ts|mjs|js|py)$/.test(file));
 const dirOf = new Map(projects.map(({ name, dir }) => [name, dir]));

@@ -1,6 +1,6 @@
 /** A curve over steps, as SVG, with the same as a table for those who do not see it. */
 import { useEffect, useRef, useState } from "preact/hooks";
-import { count } from "./format.js";
+import { count } from "@gradpool/format";
 import { decimate, ticks, type Point } from "./series.js";
 
 export interface ChartProps {
@@ -100,7 +100,7 @@ function Plot({ title, summary, points, marks, format, width, height }: PlotProp
       ))}
       {xTicks.map((tick) => (
         <text class="tick" key={tick} x={x(tick)} y={height - 6} text-anchor="middle">
-          {count(tick)}
+          {count(Math.round(tick))}
         </text>
       ))}
       <path class="curve" d={path} />

@@ -1,7 +1,8 @@
 /** Services and trainers. */
 import { useState } from "preact/hooks";
 import { post } from "./api.js";
-import { bytes, count, counted, localTime } from "./format.js";
+import { bytes, count, counted } from "@gradpool/format";
+import { localTime } from "./format.js";
 import { usePolled } from "./hooks.js";
 import { stateName, type PoolJson, type TrainerJson } from "./messages.js";
 import { Page, State, Table } from "./page.js";
@@ -85,7 +86,7 @@ function TrainerRow({ trainer, act }: TrainerRowProps) {
       <td>
         <meter min={0} max={1} value={deviceUse} aria-label={`device of ${trainerId} in use`} /> {percent}
       </td>
-      <td class="number">{count(tokensPerSecond)}</td>
+      <td class="number">{count(Math.round(tokensPerSecond))}</td>
       <td class="number optional">{bytes(residentBytes)}</td>
       <td class="number optional">{count(trainer.microBatches ?? 0)}</td>
       <td>{runId ? <a href={`#/runs/${encodeURIComponent(runId)}`}>{runId}</a> : "–"}</td>

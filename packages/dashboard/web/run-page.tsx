@@ -1,6 +1,7 @@
 /** One run: where it stands, its curves, and what it left. */
 import { Chart } from "./chart.js";
-import { count, counted, duration, localTime, loss, rate } from "./format.js";
+import { count, counted, duration } from "@gradpool/format";
+import { localTime, loss, rate } from "./format.js";
 import { useLiveRun } from "./hooks.js";
 import type { LiveRun } from "./live-run.js";
 import { hasEnded, stallText, type EvaluationJson, type RunJson } from "./messages.js";
@@ -71,7 +72,7 @@ function Numbers({ live: { steps, tokens, evaluations }, run }: { live: LiveRun;
         ["Loss", last === undefined ? "–" : loss(last)],
         ["Gradient norm", norm === undefined ? "–" : norm.toPrecision(3)],
         ["Learning rate", learningRate === undefined ? "–" : rate(learningRate)],
-        ["Tokens/s", speed === undefined ? "–" : count(speed)],
+        ["Tokens/s", speed === undefined ? "–" : count(Math.round(speed))],
         ["Left", hasEnded(run) || secondsPerStep === undefined ? "–" : duration(left * secondsPerStep)],
         ["Tokens", count(tokens)],
         ...(lastEvaluation ? [["Evaluation", loss(lastEvaluation.loss ?? 0)] as const] : []),

@@ -1,5 +1,6 @@
 /** All runs of the pool. */
-import { count, duration, localTime, loss } from "./format.js";
+import { count, duration } from "@gradpool/format";
+import { localTime, loss } from "./format.js";
 import { usePolled } from "./hooks.js";
 import { hasEnded, stallText, stateName, type RunJson, type StepJson } from "./messages.js";
 import { Page, State, Table } from "./page.js";
@@ -55,7 +56,7 @@ function RunRow({ run }: { run: RunJson }) {
         <Progress step={step} totalSteps={totalSteps} />
       </td>
       <td class="number">{lastStep ? loss(lastStep.loss ?? 0) : "–"}</td>
-      <td class="number">{isRunning && tokensPerSecond ? count(tokensPerSecond) : "–"}</td>
+      <td class="number">{isRunning && tokensPerSecond ? count(Math.round(tokensPerSecond)) : "–"}</td>
       <td class="number">{isRunning && secondsPerStep ? duration((totalSteps - step) * secondsPerStep) : "–"}</td>
       <td class="optional">{spec?.modelId}</td>
       <td class="optional">{localTime(run.submittedAt)}</td>

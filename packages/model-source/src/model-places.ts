@@ -1,5 +1,6 @@
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
+import { count } from "@gradpool/format";
 import { hubSettings, type DownloadProgress, type HubSettings } from "@gradpool/hub";
 
 /** Where models are looked for and kept, besides the folders that are named. Plain data. */
@@ -24,5 +25,5 @@ export function modelPlaces(env: NodeJS.ProcessEnv): ModelPlaces {
 /** For people: "downloading the model: 45 % of 457 MB". */
 export function downloadText(what: string, { doneBytes, totalBytes }: DownloadProgress): string {
   const share = totalBytes === 0 ? 100 : Math.floor((100 * doneBytes) / totalBytes);
-  return `downloading ${what}: ${share} % of ${Math.ceil(totalBytes / 1e6).toLocaleString("en-US")} MB`;
+  return `downloading ${what}: ${share} % of ${count(Math.ceil(totalBytes / 1e6))} MB`;
 }

@@ -1,4 +1,5 @@
 /** The quantities that are drawn, each in a panel of a picture. */
+import { count } from "@gradpool/format";
 import type { PlottedRun, PlottedStep } from "./plotted-run.js";
 import type { Quantity } from "./style.js";
 
@@ -20,7 +21,7 @@ const lossText = (value: number) => String(Number(value.toPrecision(6)));
 /** 0.0005 as 5e-4. */
 const rateText = (value: number) => (value === 0 ? "0" : String(Number(value.toPrecision(3)).toExponential()));
 
-const speedText = (value: number) => Number(value.toPrecision(6)).toLocaleString("en-US");
+const speedText = (value: number) => count(Number(value.toPrecision(6)));
 
 /** The loss need not be seen against zero; the others do. */
 export const LOSS: Panel = {

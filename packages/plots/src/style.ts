@@ -1,5 +1,6 @@
 /** What all plots have in common: font, colours, axes. */
 import { createRequire } from "node:module";
+import { count } from "@gradpool/format";
 
 export const FONT_FILE = createRequire(import.meta.url).resolve("dejavu-fonts-ttf/ttf/DejaVuSans.ttf");
 export const FONT_FAMILY = "DejaVu Sans";
@@ -30,7 +31,7 @@ export function stepAxis(gridIndex: number, lastStep: number, labelled: boolean)
       ...axisText(13),
       show: labelled,
       hideOverlap: true,
-      formatter: (step: number) => step.toLocaleString("en-US"),
+      formatter: count,
     },
     axisLine: { show: true, onZero: false, lineStyle: { color: AXIS } },
     axisTick: { show: labelled, lineStyle: { color: AXIS } },

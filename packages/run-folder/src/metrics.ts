@@ -1,4 +1,5 @@
 /** metrics.json: what a run made, for people and other programs. */
+import { duration } from "@gradpool/format";
 import { recipeJson, type CheckedRecipe } from "@gradpool/recipe";
 import type { Evaluation, StepMetrics } from "@gradpool/rpc";
 import { z } from "zod";
@@ -56,7 +57,7 @@ export function metricsBytes({
     steps: steps.map(stepJson),
     ...(heldOut && { evaluations: heldOut.evaluations.map(evaluationJson), result_step: heldOut.resultStep }),
     ...(lossScaling && { loss_scaling: snakeKeys(lossScaling) }),
-    totals: { steps: steps.length, tokens: totalTokens(steps), seconds, duration: durationText(seconds) },
+    totals: { steps: steps.length, tokens: totalTokens(steps), seconds, duration: duration(seconds) },
   });
 }
 
@@ -66,10 +67,3 @@ export const parseMetrics = (bytes: Uint8Array): Metrics | FileProblem => parsed
 /** Target tokens. */
 export const totalTokens = (steps: readonly StepMetrics[]): number =>
   steps.reduce((sum, { tokens }) => sum + tokens, 0);
-
-/** h:mm:ss. */
-function durationText(seconds: number): string {
-  const whole = Math.round(seconds);
-  const two = (value: number) => String(value).padStart(2, "0");
-  return `${Math.floor(whole / 3600)}:${two(Math.floor(whole / 60) % 60)}:${two(whole % 60)}`;
-}

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { bytes, duration } from "@gradpool/format";
 import { parseAllDocuments } from "yaml";
-import { bytes, duration, oneLine, table, trainableParameters } from "../src/terminal/format.js";
+import { oneLine, table, trainableParameters } from "../src/terminal/format.js";
 import { Output } from "../src/terminal/output.js";
 import { TrainingProgress } from "../src/terminal/training-progress.js";
 import { Kept } from "./support.js";

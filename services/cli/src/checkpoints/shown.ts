@@ -1,7 +1,7 @@
 /** Checkpoints as people and programs read them. */
+import { bytes, localTime } from "@gradpool/format";
 import type { Checkpoint } from "@gradpool/rpc";
 import { snakeKeys } from "../runs/run-json.js";
-import { bytes, localTime } from "../terminal/format.js";
 
 /** More of a text that a damaged or foreign checkpoint brings along is not shown. */
 const MAX_SHOWN = 200;

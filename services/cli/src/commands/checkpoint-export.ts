@@ -1,5 +1,6 @@
 /** gradpool checkpoint export: an adapter out of a checkpoint, as PeftModel.from_pretrained loads it. */
 import { GradpoolError } from "@gradpool/errors";
+import { bytes, counted } from "@gradpool/format";
 import { ADAPTER_CONFIG_FILE, ADAPTER_FILE, TRAINER_STATE_FILE, TRAINING_STATE_FILE } from "@gradpool/run-folder";
 import type { Command } from "commander";
 import { ExportFolder } from "../checkpoints/export-folder.js";
@@ -8,7 +9,6 @@ import { checkpointCommand } from "../checkpoints/store-flags.js";
 import { withStore, type StoreClient, type StoreFlags } from "../checkpoints/store.js";
 import type { CommandContext } from "../command-context.js";
 import { contextFor, type OutputFlags, type ProgramOptions } from "../command-options.js";
-import { bytes, counted } from "../terminal/format.js";
 import { UsageError } from "../usage-error.js";
 
 export function addCheckpointExport(group: Command, options: ProgramOptions): void {

@@ -1,5 +1,6 @@
 /** gradpool checkpoint verify: reads every byte and compares it with what was saved. */
 import { GradpoolError } from "@gradpool/errors";
+import { bytes, counted } from "@gradpool/format";
 import type { Checkpoint } from "@gradpool/rpc";
 import type { Command } from "commander";
 import { placeOf, type CheckpointPlace } from "../checkpoints/place.js";
@@ -8,7 +9,7 @@ import { checkpointCommand, type CheckpointFlags } from "../checkpoints/store-fl
 import { withStore, type StoreClient, type StoreFlags } from "../checkpoints/store.js";
 import type { CommandContext } from "../command-context.js";
 import { contextFor, JSON_LINES, jsonOption, type ProgramOptions } from "../command-options.js";
-import { bytes, counted, table } from "../terminal/format.js";
+import { table } from "../terminal/format.js";
 
 export function addCheckpointVerify(group: Command, options: ProgramOptions): void {
   const description = "read every byte of one checkpoint or all; exit code 1 when one is damaged";

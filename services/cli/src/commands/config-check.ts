@@ -1,5 +1,6 @@
 /** gradpool config check: what is wrong with the environment, the profiles, and files for --config. */
 import { GradpoolError } from "@gradpool/errors";
+import { counted } from "@gradpool/format";
 import type { Command } from "commander";
 import type { CommandContext } from "../command-context.js";
 import { contextFor, HELP_TAIL, jsonOption, type OutputFlags, type ProgramOptions } from "../command-options.js";
@@ -11,7 +12,6 @@ import { configFile, readConfigFile } from "../settings/config-file.js";
 import { environmentProblems } from "../settings/environment.js";
 import { fileValues } from "../settings/file-values.js";
 import { readYaml } from "../settings/yaml-file.js";
-import { counted } from "../terminal/format.js";
 import { plannedRun, type TrainFlags } from "./train.js";
 
 const HELP = `

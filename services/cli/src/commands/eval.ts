@@ -3,6 +3,7 @@ import { availableParallelism } from "node:os";
 import { setImmediate } from "node:timers/promises";
 import { microBatches } from "@gradpool/data";
 import { GradpoolError } from "@gradpool/errors";
+import { count } from "@gradpool/format";
 import { checkPositions, RECIPE_FIELDS } from "@gradpool/recipe";
 import { LossSession } from "@gradpool/runtime";
 import { Option, type Command } from "commander";
@@ -15,7 +16,7 @@ import { encoderOf } from "../inference/encoder.js";
 import { addModelFlags, addThreads } from "../inference/model-flags.js";
 import { checkedRecipeFrom } from "../recipe-flags.js";
 import { openDataset } from "../runs/open-dataset.js";
-import { count, facts } from "../terminal/format.js";
+import { facts } from "../terminal/format.js";
 
 const HELP = `
 Examples:

@@ -1,4 +1,5 @@
 /** gradpool export: an adapter, or the model with the adapter in its weights, as other programs load them. */
+import { bytes, counted } from "@gradpool/format";
 import { ADAPTER_CONFIG_FILE, ADAPTER_FILE, MODEL_CARD_FILE } from "@gradpool/run-folder";
 import { SOURCE_FILES } from "@gradpool/tokenizers";
 import type { Command } from "commander";
@@ -10,7 +11,6 @@ import type { AdapterFolder } from "../inference/adapter-folder.js";
 import { openAdapter } from "../inference/adapter-place.js";
 import { mergedModel, type FilePiece } from "../inference/merged-model.js";
 import { addModelFlags } from "../inference/model-flags.js";
-import { bytes, counted } from "../terminal/format.js";
 import { UsageError } from "../usage-error.js";
 
 const HELP = `

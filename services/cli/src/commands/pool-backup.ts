@@ -2,11 +2,11 @@
 import { open, rename, rm } from "node:fs/promises";
 import { resolve } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
+import { bytes } from "@gradpool/format";
 import type { Command } from "commander";
 import type { CommandContext } from "../command-context.js";
 import { contextFor, HELP_TAIL, onPool, type PoolFlags, type ProgramOptions } from "../command-options.js";
 import { Pool } from "../runs/pool.js";
-import { bytes } from "../terminal/format.js";
 
 const HELP = `
 The copy holds runs, their steps and events, not their results. A coordinator starts from it with GRADPOOL_RUN_STORE=FILE.

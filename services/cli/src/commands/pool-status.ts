@@ -1,4 +1,5 @@
 /** gradpool pool status: a pool as its coordinator sees it, and the processes of this machine's stacks. */
+import { counted, localTime } from "@gradpool/format";
 import type { GetPoolResponse } from "@gradpool/rpc";
 import type { Command } from "commander";
 import type { CommandContext } from "../command-context.js";
@@ -7,7 +8,7 @@ import { fallbackHome } from "../local-stack/stack-folders.js";
 import { readStacks, type StackProcesses } from "../local-stack/stack-processes.js";
 import { Pool } from "../runs/pool.js";
 import { snakeKeys, trainerJson } from "../runs/run-json.js";
-import { counted, localTime, table } from "../terminal/format.js";
+import { table } from "../terminal/format.js";
 import { trainerTable } from "../terminal/trainer-table.js";
 
 export function addPoolStatus(pool: Command, options: ProgramOptions): void {

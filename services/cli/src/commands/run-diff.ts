@@ -1,4 +1,5 @@
 /** gradpool run diff: what two runs have otherwise, and where their losses part. */
+import { count, counted } from "@gradpool/format";
 import type { Command } from "commander";
 import type { CommandContext } from "../command-context.js";
 import { contextFor, HELP_TAIL, onPool, type PoolFlags, type ProgramOptions } from "../command-options.js";
@@ -6,7 +7,7 @@ import { readHistories } from "../runs/histories.js";
 import { diffRuns, type LossDiff, type RunDiff, type ValueDiff } from "../runs/run-diff.js";
 import type { RunHistory } from "../runs/run-history.js";
 import { snakeKeys } from "../runs/run-json.js";
-import { count, counted, table } from "../terminal/format.js";
+import { table } from "../terminal/format.js";
 
 const HELP = `
 A and B are ids of runs of the pool, or output folders, which need no pool. Losses are compared bit for bit.

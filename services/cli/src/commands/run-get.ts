@@ -1,4 +1,5 @@
 /** gradpool run get: all that is known of a run. */
+import { count, localTime } from "@gradpool/format";
 import { recipeValues } from "@gradpool/recipe";
 import type { Run } from "@gradpool/rpc";
 import type { Command } from "commander";
@@ -7,7 +8,7 @@ import { contextFor, examples, onPool, type PoolFlags, type ProgramOptions } fro
 import { Pool } from "../runs/pool.js";
 import { runJson, stateName } from "../runs/run-json.js";
 import { evaluationText, resumedText } from "../runs/run-text.js";
-import { count, facts, localTime, trainableParameters } from "../terminal/format.js";
+import { facts, trainableParameters } from "../terminal/format.js";
 
 export function addRunGet(run: Command, options: ProgramOptions): void {
   onPool(run.command("get").description("all that is known of a run").argument("<run_id>"), options)

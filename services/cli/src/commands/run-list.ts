@@ -1,4 +1,5 @@
 /** gradpool run list: all runs of a pool, newest first. */
+import { localTime } from "@gradpool/format";
 import type { Run } from "@gradpool/rpc";
 import type { Command } from "commander";
 import type { CommandContext } from "../command-context.js";
@@ -6,7 +7,7 @@ import { contextFor, examples, onPool, type PoolFlags, type ProgramOptions } fro
 import { Pool } from "../runs/pool.js";
 import { runJson, stateName } from "../runs/run-json.js";
 import { resumedText, stallText } from "../runs/run-text.js";
-import { localTime, table } from "../terminal/format.js";
+import { table } from "../terminal/format.js";
 
 export function addRunList(run: Command, options: ProgramOptions): void {
   onPool(run.command("list").description("all runs, newest first"), options)

@@ -5,9 +5,9 @@ import { createServer } from "node:net";
 import { availableParallelism, freemem, release, totalmem } from "node:os";
 import { dirname } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
+import { bytes, counted } from "@gradpool/format";
 import { listCudaDevices, onnxRuntimeVersion, requireCudaDevice } from "@gradpool/runtime";
 import { Pool } from "../runs/pool.js";
-import { bytes, counted } from "../terminal/format.js";
 
 export interface Check {
   /** A "problem" prevents training on the processor; a "note" is worth knowing. */

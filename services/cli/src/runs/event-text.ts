@@ -1,7 +1,7 @@
 /** Events and entries of a run's log, as people read them and as --json shows them. */
 import { rowOf } from "@gradpool/events";
+import { count, localTime } from "@gradpool/format";
 import { LogLevel, type Event, type RunLogEntry } from "@gradpool/rpc";
-import { count, localTime } from "../terminal/format.js";
 import { snakeKeys } from "./run-json.js";
 import { evaluationText } from "./run-text.js";
 

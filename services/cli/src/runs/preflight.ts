@@ -1,5 +1,6 @@
 import { stat } from "node:fs/promises";
 import { adaptedModules, ownScalings } from "@gradpool/adapter";
+import { count } from "@gradpool/format";
 import { downloadText, openModel, type ModelPlaces, type OpenOptions } from "@gradpool/model-source";
 import { namedTargets, selectTargets } from "@gradpool/models";
 import { GradpoolError } from "@gradpool/errors";
@@ -29,7 +30,7 @@ export async function preflight(
   await openDataset(spec.dataset, recipe, models.hub, signal);
   if (spec.evalDataset.length > 0) await openDataset(spec.evalDataset, heldOut(recipe), models.hub, signal);
   await checkResumeFrom(spec);
-  return `${description.modelType}, ${description.parameters.toLocaleString("en-US")} parameters`;
+  return `${description.modelType}, ${count(description.parameters)} parameters`;
 }
 
 async function checkResumeFrom({ resumeFrom, resumeIfExists }: RunSpec): Promise<void> {

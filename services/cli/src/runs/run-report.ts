@@ -1,7 +1,8 @@
 /** Tells what happens to a run: for people, or as JSON lines. */
 import { GradpoolError, type ErrorCode } from "@gradpool/errors";
+import { count, counted, duration } from "@gradpool/format";
 import { RunState, type CheckpointUpdate, type Evaluation, type Run, type StepMetrics } from "@gradpool/rpc";
-import { count, counted, duration, trainableParameters } from "../terminal/format.js";
+import { trainableParameters } from "../terminal/format.js";
 import type { Output } from "../terminal/output.js";
 import { TrainingProgress } from "../terminal/training-progress.js";
 import type { RunUpdate } from "./pool.js";

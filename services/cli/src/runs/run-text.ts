@@ -1,7 +1,7 @@
 /** What a run's messages say to people. */
 import { basename } from "node:path";
+import { count } from "@gradpool/format";
 import { RunState, type Evaluation, type ResumePoint, type Run } from "@gradpool/rpc";
-import { count } from "../terminal/format.js";
 
 /** "resumed from checkpoint-epoch0-step10: epoch 0, step 10 of 40". */
 export function resumedText({ path, epoch, step, weightsOnly }: ResumePoint, totalSteps: number): string {

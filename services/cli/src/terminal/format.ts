@@ -1,36 +1,10 @@
-/** Numbers, times and tables as people read them. */
-
-/** 125250816 as 125,250,816. */
-export const count = (value: number) => value.toLocaleString("en-US");
-
-/** 1 row, 2 rows. */
-export const counted = (value: number, noun: string) => `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
-
-/** h:mm:ss. */
-export function duration(seconds: number): string {
-  const whole = Math.max(0, Math.round(seconds));
-  const two = (value: number) => String(value).padStart(2, "0");
-  return `${Math.floor(whole / 3600)}:${two(Math.floor(whole / 60) % 60)}:${two(whole % 60)}`;
-}
+/** Text for the terminal: tables, facts, lines. */
+import { count } from "@gradpool/format";
 
 /** The line of PEFT's print_trainable_parameters. */
 export function trainableParameters(trainable: number, all: number): string {
   const share = ((100 * trainable) / all).toFixed(4);
   return `trainable params: ${count(trainable)} || all params: ${count(all)} || trainable%: ${share}`;
-}
-
-/** 1234567 bytes as 1.2 MB. */
-export function bytes(value: number): string {
-  const units = ["B", "kB", "MB", "GB", "TB"];
-  const power = value < 1000 ? 0 : Math.min(units.length - 1, Math.floor(Math.log10(value) / 3));
-  return `${power === 0 ? value : (value / 1000 ** power).toFixed(1)} ${units[power]}`;
-}
-
-/** Local time as 2026-01-31 23:59:00. */
-export function localTime(time: Date): string {
-  const two = (value: number) => String(value).padStart(2, "0");
-  const day = [time.getFullYear(), two(time.getMonth() + 1), two(time.getDate())].join("-");
-  return `${day} ${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}`;
 }
 
 /** Columns, each as wide as its widest cell; numbers align right. */

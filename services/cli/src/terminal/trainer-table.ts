@@ -1,6 +1,7 @@
+import { bytes, localTime } from "@gradpool/format";
 import type { Trainer } from "@gradpool/rpc";
 import { trainerStateName } from "../runs/run-json.js";
-import { bytes, localTime, table } from "./format.js";
+import { table } from "./format.js";
 
 const HEAD = [
   "trainer",

@@ -1,5 +1,5 @@
+import { count, duration } from "@gradpool/format";
 import type { StepMetrics } from "@gradpool/rpc";
-import { count, duration } from "./format.js";
 
 /** Speed is that of so many steps at the end. */
 const WINDOW_STEPS = 20;

@@ -1,8 +1,8 @@
 /** The pool at a glance: services, trainers, runs, and the curves of the selected run. */
+import { bytes, count, counted, duration } from "@gradpool/format";
 import { RunState, TrainerState, type Run, type Trainer } from "@gradpool/rpc";
 import { trainerStateName, stateName } from "../runs/run-json.js";
 import { stallText } from "../runs/run-text.js";
-import { bytes, count, counted, duration } from "../terminal/format.js";
 import type { RunSeries } from "./run-series.js";
 import { sparkline } from "./sparkline.js";
 import { fit, span, type Line, type Span, type Style } from "./styled-text.js";

@@ -1,8 +1,8 @@
 /** One run: where it stands, its curve, its recipe in short, checkpoints and notes. */
+import { count, counted, duration, localTime } from "@gradpool/format";
 import type { Run } from "@gradpool/rpc";
 import { stateName } from "../runs/run-json.js";
 import { evaluationText, resumedText, stallText } from "../runs/run-text.js";
-import { count, counted, duration, localTime } from "../terminal/format.js";
 import { bar, curveLines, runStyle, type Size } from "./overview.js";
 import type { RunSeries } from "./run-series.js";
 import { curve } from "./sparkline.js";

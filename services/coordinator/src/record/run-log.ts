@@ -1,5 +1,6 @@
 /** What facts say to the logs of runs, in words, recorded along with them. No text of a data set gets in here. */
 import { basename } from "node:path";
+import { count } from "@gradpool/format";
 import { LogLevel, RunState, type Run } from "@gradpool/rpc";
 import { placeOf } from "../core/lookup.js";
 import { ON_REQUEST } from "../core/runs.js";
@@ -110,5 +111,3 @@ function lineOf(level: LogLevel, message: string): LogLine {
 
 const info = (message: string) => lineOf(LogLevel.LOG_LEVEL_INFO, message);
 const warn = (message: string) => lineOf(LogLevel.LOG_LEVEL_WARN, message);
-
-const count = (value: number) => value.toLocaleString("en-US");

@@ -1,6 +1,7 @@
 /** A run's PREPARING: everything is examined before the first step, so that what cannot work fails with one clear line. */
 import { adaptedModules, ownScalings, type AdaptedModule, type AdapterTensors } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
+import { count } from "@gradpool/format";
 import { downloadText, float16Weights, openModel, type ModelSource } from "@gradpool/model-source";
 import { namedTargets, selectTargets, type ModelDescription } from "@gradpool/models";
 import {
@@ -236,11 +237,11 @@ function describe(
 
 /** For people: "reading the data set: 1,200,000 rows (40 %, about 12 s left)". */
 function countingText(name: string, size: DescribeDatasetResponse, elapsedMs: number): string {
-  const text = `reading ${name}: ${size.rows.toLocaleString("en")} rows`;
+  const text = `reading ${name}: ${count(size.rows)} rows`;
   const share = size.bytesTotal > 0 ? Math.min(1, size.bytesRead / size.bytesTotal) : 0;
   if (share === 0) return text;
   const leftSeconds = Math.ceil((elapsedMs / 1000) * (1 / share - 1));
-  return `${text} (${Math.floor(100 * share)} %, about ${leftSeconds.toLocaleString("en")} s left)`;
+  return `${text} (${Math.floor(100 * share)} %, about ${count(leftSeconds)} s left)`;
 }
 
 /** With max_steps, a data set is read no further than these need: it may be a very large one, read from far away. */
