@@ -10,7 +10,7 @@ import { readPrompt, type PromptFlags } from "../src/inference/prompt.js";
 import { StopTexts, TextStream } from "../src/inference/text-stream.js";
 import { REPOSITORY, withFolder } from "./support.js";
 
-const PLAIN: Sampling = { temperature: 1, topK: 0, topP: 1, repetitionPenalty: 1 };
+const PLAIN: Sampling = { temperature: 1, topK: 0, topP: 1, repetitionPenalty: 1, noRepeatNgramSize: 0 };
 const GREEDY: Sampling = { ...PLAIN, temperature: 0 };
 
 interface Reference {
@@ -35,7 +35,7 @@ describe("next token", () => {
     const { logits, text, cases } = JSON.parse(readFileSync(path, "utf8")) as Reference;
     for (const { probabilities, ...settings } of cases) {
       const { temperature, top_k: topK = 0, top_p: topP = 1, repetition_penalty: repetitionPenalty = 1 } = settings;
-      const sampling = { temperature, topK, topP, repetitionPenalty };
+      const sampling = { ...PLAIN, temperature, topK, topP, repetitionPenalty };
       const found = distribution(Float32Array.from(logits), text, sampling);
       for (const [id, expected] of probabilities.entries()) {
         const shown = `${JSON.stringify(settings)}, token ${id}: ${found[id]} instead of ${expected}`;
@@ -86,6 +86,34 @@ describe("next token", () => {
     assert.equal(greedy([1], 1.6), 0);
     assert.equal(greedy([0, 1, 2], 8), 1);
     assert.deepEqual([...logits], [2, 3, -1]);
+  });
+
+  test("tokens that would repeat a sequence are those that transformers 5.24 bans", () => {
+    const banned = (text: number[], noRepeatNgramSize: number) => {
+      const found = distribution(new Float32Array(7), text, { ...PLAIN, noRepeatNgramSize });
+      return [...found.keys()].filter((id) => found[id] === 0);
+    };
+    assert.deepEqual(
+      [1, 2, 3].map((size) => banned([1, 2, 3, 1, 2], size)),
+      [[1, 2, 3], [3], [3]],
+    );
+    assert.deepEqual(
+      [1, 2, 3].map((size) => banned([1, 1, 1], size)),
+      [[1], [1], [1]],
+    );
+    assert.deepEqual(
+      [1, 2, 3].map((size) => banned([4, 2], size)),
+      [[2, 4], [], []],
+    );
+    assert.deepEqual(
+      [1, 2, 3].map((size) => banned([0, 1, 0, 1, 0], size)),
+      [[0, 1], [1], [1]],
+    );
+    assert.deepEqual(
+      [1, 2, 3].map((size) => banned([5], size)),
+      [[5], [], []],
+    );
+    assert.equal(nextToken(Float32Array.of(1, 3, 2), [1], { ...GREEDY, noRepeatNgramSize: 1 }, uniforms(0)), 2);
   });
 
   test("numbers depend on the seed, lie in [0, 1), and on average in the middle", () => {

@@ -1,4 +1,4 @@
-/** gradpool sample: goes on with a prompt, or answers in a chat, in this process. */
+/** gradpool sample: continues a prompt, or answers in a chat, in this process. */
 import { availableParallelism } from "node:os";
 import { LogitsSession } from "@gradpool/runtime";
 import { Option, type Command } from "commander";
@@ -9,12 +9,19 @@ import { openAdaptedModel, type AdaptedModelFlags } from "../inference/adapted-m
 import { adapterOf } from "../inference/adapter-place.js";
 import { endTokens } from "../inference/end-tokens.js";
 import { generate, type FinishReason } from "../inference/generate.js";
+import {
+  decodingOf,
+  GENERATION_CONFIG,
+  readGenerationConfig,
+  type DecodingFlags,
+} from "../inference/generation-config.js";
 import { addModelFlags, addThreads } from "../inference/model-flags.js";
 import { encodePrompt, readPrompt, type PromptFlags } from "../inference/prompt.js";
 import { StopTexts, TextStream } from "../inference/text-stream.js";
 
 const HELP = `
-Tokens are chosen as transformers' generate does: repetition penalty, temperature, top-k, top-p, draw.
+Tokens are chosen as transformers' generate does: repetition penalty, no_repeat_ngram_size, temperature, top-k, top-p, draw.
+What no flag says is taken from the model's generation_config.json, where it has one; a line on standard error tells what.
 
 Examples:
   gradpool sample --model_id models/tiny-coder --prompt "def main():"
@@ -34,22 +41,30 @@ export function addSample(program: Command, options: ProgramOptions): void {
       "--messages <file>",
       "instead of a prompt: JSON list of messages with role and content; - reads standard input",
     )
-    .addOption(new Option("--max_new_tokens <n>", "longest continuation").argParser(atLeast(0)).default(64))
+    .addOption(new Option("--max_new_tokens <n>", "longest continuation (default: 64)").argParser(atLeast(0)))
     .addOption(
-      new Option("--temperature <x>", "0 takes the most likely token, higher is more varied")
-        .argParser(number("0 or greater", (value) => value >= 0))
-        .default(0),
+      new Option("--temperature <x>", "0 takes the most likely token, higher is more varied (default: 0)").argParser(
+        number("0 or greater", (value) => value >= 0),
+      ),
     )
-    .addOption(new Option("--top_k <n>", "draw from the n most likely; 0: from all").argParser(atLeast(0)).default(0))
+    .addOption(new Option("--top_k <n>", "draw from the n most likely; 0: from all (default: 0)").argParser(atLeast(0)))
     .addOption(
-      new Option("--top_p <x>", "draw from the most likely that together reach this probability")
-        .argParser(number("above 0 and at most 1", (value) => value > 0 && value <= 1))
-        .default(1),
+      new Option(
+        "--top_p <x>",
+        "draw from the most likely that together reach this probability (default: 1)",
+      ).argParser(number("above 0 and at most 1", (value) => value > 0 && value <= 1)),
     )
     .addOption(
-      new Option("--repetition_penalty <x>", "above 1: tokens that are in the text become less likely")
-        .argParser(number("above 0", (value) => value > 0))
-        .default(1),
+      new Option(
+        "--repetition_penalty <x>",
+        "above 1: tokens that are in the text become less likely (default: 1)",
+      ).argParser(number("above 0", (value) => value > 0)),
+    )
+    .addOption(
+      new Option(
+        "--no_repeat_ngram_size <n>",
+        "no sequence of n tokens comes twice; 0: any may (default: 0)",
+      ).argParser(atLeast(0)),
     )
     .addOption(new Option("--seed <n>", "decides what a temperature above 0 draws").argParser(atLeast(0)).default(0))
     .option("--stop <text...>", "end before the first of these texts")
@@ -59,12 +74,7 @@ export function addSample(program: Command, options: ProgramOptions): void {
     );
 }
 
-interface SampleFlags extends AdaptedModelFlags, PromptFlags {
-  max_new_tokens: number;
-  temperature: number;
-  top_k: number;
-  top_p: number;
-  repetition_penalty: number;
+interface SampleFlags extends AdaptedModelFlags, PromptFlags, DecodingFlags {
   seed: number;
   /** The text ends before the first of these. */
   stop?: string[];
@@ -79,6 +89,10 @@ async function sample(flags: SampleFlags, context: CommandContext): Promise<void
   const model = await openAdaptedModel(flags, config.models, await adapterOf(flags, context));
   for (const note of [...model.source.notes, ...model.tokenizer.info.notes]) output.note(`note: ${note}`);
   const { source, tokenizer, targets, adapter, padRow } = model;
+  const { sampling, maxNewTokens, taken, ignored } = decodingOf(flags, await readGenerationConfig(source.dir));
+  if (taken.length > 0) output.note(`from ${GENERATION_CONFIG}: ${taken.join(", ")}; flags win`);
+  if (ignored.length > 0)
+    output.note(`note: ${GENERATION_CONFIG} has ${ignored.join(", ")}, which sample does not follow`);
   const { text: prompt, ids: promptIds } = await encodePrompt(given, model, signal);
   await using session = await LogitsSession.create(
     { source, targets, padRow },
@@ -86,15 +100,10 @@ async function sample(flags: SampleFlags, context: CommandContext): Promise<void
   );
   const tokens = generate({
     ...{ session, adapter, prompt: promptIds, signal },
-    maxNewTokens: flags.max_new_tokens,
+    maxNewTokens,
     maxPositions: source.model.description.maxPositions,
     endTokens: await endTokens(source.dir, tokenizer.info.eosId),
-    sampling: {
-      temperature: flags.temperature,
-      topK: flags.top_k,
-      topP: flags.top_p,
-      repetitionPenalty: flags.repetition_penalty,
-    },
+    sampling,
     seed: flags.seed,
   });
   const characters = new TextStream((ids) => tokenizer.decode(ids, { skipSpecialTokens: true }));

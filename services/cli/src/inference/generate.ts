@@ -1,6 +1,6 @@
 /**
- * Goes on with a text, token by token, in one session: the prompt is read once, then each token is read
- * behind what the session remembers.
+ * Continues a text, token by token, in one session: the prompt is read once, then each token is read
+ * after what the session remembers.
  *
  * Logits of a remembered text differ from those of one read whole in their last bits (1e-6 of the
  * largest), since products add up in another order: where two tokens are as close as that, the choice

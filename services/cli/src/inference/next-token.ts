@@ -1,18 +1,20 @@
 /**
  * From logits to a token, as transformers' generate makes one (generation/utils.py,
- * _get_logits_processor): the repetition penalty, temperature, top-k and top-p in this order, then the
- * draw. At temperature 0 the most likely token is taken after the penalty, as with do_sample=False.
+ * _get_logits_processor): the repetition penalty, no_repeat_ngram_size, temperature, top-k and top-p in this order, then
+ * the draw. At temperature 0 the most likely token is taken after the first two, as with do_sample=False.
  */
 
 export interface Sampling {
   /** 0: always the most likely token. */
   temperature: number;
-  /** Only so many of the most likely; 0: all. */
+  /** Only this many of the most likely; 0: all. */
   topK: number;
   /** Only the most likely that together reach this probability; 1: all. */
   topP: number;
   /** Above 1, tokens that are in the text already become less likely; 1: none do. */
   repetitionPenalty: number;
+  /** No sequence of this many tokens comes twice; 0: any may. */
+  noRepeatNgramSize: number;
 }
 
 /** `text` is what the model has read, prompt included; `uniform` is a number of [0, 1) that decides a draw. */
@@ -23,7 +25,7 @@ export function nextToken(
   uniform: () => number,
 ): number {
   if (sampling.temperature > 0) return draw(distribution(logits, text, sampling), uniform());
-  return mostLikely(penalized(logits, text, sampling.repetitionPenalty));
+  return mostLikely(penalized(logits, text, sampling));
 }
 
 /** The most likely token; of equals the first, as torch.argmax. */
@@ -38,8 +40,8 @@ export function mostLikely(logits: ArrayLike<number>): number {
  * stay; transformers' TopPLogitsWarper keeps those that its sort happens to put last.
  */
 export function distribution(logits: Float32Array, text: readonly number[], sampling: Sampling): Float64Array {
-  const { temperature, topK, topP, repetitionPenalty } = sampling;
-  const scores = penalized(logits, text, repetitionPenalty).map((score) => score / temperature);
+  const { temperature, topK, topP } = sampling;
+  const scores = penalized(logits, text, sampling).map((score) => score / temperature);
   const top = scores[mostLikely(scores)]!;
   // A temperature close to 0 may leave the range of float32; the largest stays the largest.
   const weights = Float64Array.from(scores, (score) => (score === top ? 1 : Math.exp(score - top)));
@@ -66,13 +68,24 @@ function leastOfNucleus(weights: Float64Array, least: number, topP: number): num
   return kept.at(-1) ?? 0;
 }
 
-/** Keskar et al. 2019, CTRL, section 4.1, in transformers' form: negative logits are multiplied. */
-function penalized(logits: Float32Array, text: readonly number[], penalty: number): Float32Array {
-  if (penalty === 1) return logits;
+/**
+ * The repetition penalty of Keskar et al. 2019 (CTRL, section 4.1) in transformers' form, where negative logits are multiplied; and
+ * minus infinity for tokens that would complete a sequence of noRepeatNgramSize that is in the text (NoRepeatNGramLogitsProcessor).
+ */
+function penalized(logits: Float32Array, text: readonly number[], sampling: Sampling): Float32Array {
+  const { repetitionPenalty: penalty, noRepeatNgramSize: size } = sampling;
+  if (penalty === 1 && size === 0) return logits;
   const scores = logits.slice();
-  for (const id of new Set(text)) {
+  for (const id of penalty === 1 ? [] : new Set(text)) {
     const score = logits[id];
     if (score !== undefined) scores[id] = score < 0 ? score * penalty : score / penalty;
+  }
+  for (let last = size - 1; size > 0 && last < text.length; last++) {
+    const start = last - size + 1;
+    const begun = text.length - size + 1;
+    let same = 0;
+    while (same < size - 1 && text[start + same] === text[begun + same]) same++;
+    if (same === size - 1) scores[text[last]!] = -Infinity;
   }
   return scores;
 }
@@ -84,7 +97,7 @@ export function draw(probabilities: Float64Array, uniform: number): number {
     left -= probabilities[i]!;
     if (left < 0) return i;
   }
-  // Rounding may leave a rest behind the last token.
+  // Rounding may leave a rest after the last token.
   return mostLikely(probabilities);
 }
 
