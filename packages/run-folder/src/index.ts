@@ -35,6 +35,6 @@ export {
   type LossScaling,
   type Receipt,
   type StateFacts,
-  type TrainerState,
+  type SavedState,
 } from "./trainer-state.js";
 export { readTrainingState, trainingStateBytes, type TrainingTensors } from "./training-state.js";

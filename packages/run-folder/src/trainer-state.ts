@@ -52,7 +52,7 @@ export interface LossScaling extends LossScalerState {
 }
 
 /** What a checkpoint says of its run. */
-export interface TrainerState {
+export interface SavedState {
   runId: string;
   /** Of the last step. */
   epoch: number;
@@ -72,7 +72,7 @@ export interface TrainerState {
   lossScaling: LossScaling | undefined;
 }
 
-export interface StateFacts extends Omit<TrainerState, "epoch" | "step" | "recipe" | "steps" | "evaluations"> {
+export interface StateFacts extends Omit<SavedState, "epoch" | "step" | "recipe" | "steps" | "evaluations"> {
   recipe: CheckedRecipe;
   steps: readonly StepMetrics[];
   evaluations: readonly Evaluation[];
@@ -108,7 +108,7 @@ export function trainerStateBytes(facts: StateFacts): Uint8Array {
 }
 
 /** Reads trainer_state.json, or says what is wrong with it. */
-export function parseTrainerState(bytes: Uint8Array): TrainerState | FileProblem {
+export function parseTrainerState(bytes: Uint8Array): SavedState | FileProblem {
   const state = parsed(bytes, schema, TRAINER_STATE_FILE);
   if (typeof state === "string") return state;
   const { run, evaluation_pending: evaluationPending, loss_scaling: lossScaling } = state;

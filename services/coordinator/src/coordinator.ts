@@ -94,7 +94,7 @@ async function partsOf(
         },
         onCheckpoint: (checkpoint) => listener.onCheckpoint(checkpoint),
         onFailed: (error) => listener.onFailed(error),
-        runtimes: () => trainers.runtimes(),
+        platforms: () => trainers.platforms(),
       });
     },
     onUnexpected: (runId, error) => log.error({ runId, err: error }, "run failed unexpectedly"),

@@ -2,6 +2,7 @@
 import { GradpoolError } from "@gradpool/errors";
 import { RunState, SubmitRunRequest, type Run, type RunSpec } from "@gradpool/rpc";
 import { activeTraceparent, inSpan } from "@gradpool/tracing";
+import type { Input } from "./core/state.js";
 import type { Driver } from "./driver/driver.js";
 import { Refusals } from "./events/refusals.js";
 import { contentOf, type Answered, type Requests } from "./record/requests.js";
@@ -16,7 +17,9 @@ export interface Wish {
   rpc: string;
   /** As in "there is nothing to pause". */
   verb: string;
-  input: "run-paused" | "run-resumed" | "run-cancelled";
+  input: (runId: string) => Input;
+  /** A run that has ended like this is as it was wished. */
+  fulfilled?: RunState;
   /** The request's message, which has a name of its own for each RPC. */
   message: { encode(request: RunRequest): { finish(): Uint8Array } };
 }
@@ -67,7 +70,7 @@ export class RunCommands {
     const content = contentOf(wish.rpc, wish.message.encode({ requestId: "", runId }).finish());
     await requests.once(requestId, content, async (answered) => {
       requireUnfinished(record.run, wish);
-      await driver.happen({ input: { type: wish.input, runId }, facts: [answered(runId)] });
+      await driver.happen({ input: wish.input(runId), facts: [answered(runId)] });
       stopping.throwIfAborted();
       return runId;
     });
@@ -81,7 +84,7 @@ export class RunCommands {
     await this.ask(wish, request);
     const record = registry.get(runId);
     // Asked for before, and perhaps interrupted: the run's end is what counts.
-    if (!record.hasEnded) await driver.happen({ input: { type: wish.input, runId } });
+    if (!record.hasEnded) await driver.happen({ input: wish.input(runId) });
     await record.ended(AbortSignal.any([signal, stopping])).catch((error: unknown) => {
       throw this.explained(error);
     });
@@ -120,10 +123,10 @@ export class RunCommands {
   }
 }
 
-/** Errors: `failed_precondition` when the run has ended, unless it was cancelled and that is the wish. */
-function requireUnfinished(run: Run, { verb, input }: Wish): void {
+/** Errors: `failed_precondition` when the run has ended, unless that is what was wished. */
+function requireUnfinished(run: Run, { verb, fulfilled }: Wish): void {
   const how = ENDS[run.state];
-  if (how === undefined || (input === "run-cancelled" && run.state === RunState.RUN_STATE_CANCELLED)) return;
+  if (how === undefined || run.state === fulfilled) return;
   const message = `run ${run.runId} has ${how} already; there is nothing to ${verb}`;
   throw new GradpoolError("failed_precondition", message);
 }

@@ -1,6 +1,6 @@
 import type { PoolTrainer } from "./core/state.js";
 import { DeviceUse } from "./device-use.js";
-import type { Runtime } from "./runs/start.js";
+import type { Platform } from "./runs/platform.js";
 import {
   MessageQueue,
   TrainerState,
@@ -35,7 +35,7 @@ export class TrainerConnection {
     return this.#hello.trainerId;
   }
 
-  get runtime(): Runtime {
+  get platform(): Platform {
     return this.#hello;
   }
 

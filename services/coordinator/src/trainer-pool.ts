@@ -16,7 +16,7 @@ import type { TrainersPort } from "./driver/ports.js";
 import type { Fact } from "./facts.js";
 import type { CoordinatorMetrics } from "./metrics/coordinator-metrics.js";
 import type { RunRegistry } from "./record/run-registry.js";
-import { runtimeClass, type Runtime } from "./runs/start.js";
+import { platformName, type Platform } from "./runs/platform.js";
 import type { TrainingRun } from "./runs/training-run.js";
 import type { RunTraces } from "./traces/run-traces.js";
 import { TrainerConnection } from "./trainer-connection.js";
@@ -67,7 +67,7 @@ export class TrainerPool implements TrainersPort, Disposable {
     const connection = new TrainerConnection(hello, now().nowMs);
     this.#connections.set(trainerId, connection);
     connection.send({ $case: "welcome", value: leases });
-    const deviceClass = runtimeClass(hello);
+    const deviceClass = platformName(hello);
     log.info({ trainerId, deviceClass }, "trainer joined");
     const draining = this.#drained.has(trainerId);
     void driver.happen(() => {
@@ -134,7 +134,7 @@ export class TrainerPool implements TrainersPort, Disposable {
     const accepted = await driver.result(taskId, { ...result, computeMs, waitMs, fetchMs });
     const connection = this.#connections.get(trainerId);
     if (accepted) connection?.finished(header, now().nowMs);
-    this.#options.metrics.result(header, task, accepted, connection?.runtime.deviceClass ?? OTHER);
+    this.#options.metrics.result(header, task, accepted, connection?.platform.deviceClass ?? OTHER);
     return accepted;
   }
 
@@ -161,8 +161,8 @@ export class TrainerPool implements TrainersPort, Disposable {
     throw new GradpoolError("not_found", `there is no trainer ${trainerId}; those in the pool are: ${names}`);
   }
 
-  runtimes(): Runtime[] {
-    return [...this.#connections.values()].map(({ runtime }) => runtime);
+  platforms(): Platform[] {
+    return [...this.#connections.values()].map(({ platform }) => platform);
   }
 
   endRun(runId: string): void {

@@ -9,7 +9,7 @@ import {
   parseMetrics,
   parseTrainerState,
   TRAINER_STATE_FILE,
-  type TrainerState,
+  type SavedState,
 } from "@gradpool/run-folder";
 import type { RunHistory } from "./run-history.js";
 
@@ -39,7 +39,7 @@ export async function readRunFolder(folder: string): Promise<Omit<RunHistory, "n
 }
 
 /** Hashes and runtime; the data's names are among the settings. */
-function receiptOf({ receipt }: TrainerState): Record<string, unknown> {
+function receiptOf({ receipt }: SavedState): Record<string, unknown> {
   const { dataset: _dataset, eval_dataset: _evalDataset, ...hashes } = receipt;
   return hashes;
 }

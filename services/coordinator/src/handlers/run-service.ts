@@ -2,15 +2,25 @@ import {
   CancelRunRequest,
   PauseRunRequest,
   ResumeRunRequest,
+  RunState,
   type Handlers,
   type RunServiceService,
 } from "@gradpool/rpc";
 import type { RunRegistry } from "../record/run-registry.js";
 import type { RunCommands, Wish } from "../run-commands.js";
 
-const PAUSE: Wish = { rpc: "PauseRun", verb: "pause", input: "run-paused", message: PauseRunRequest };
-const RESUME: Wish = { rpc: "ResumeRun", verb: "resume", input: "run-resumed", message: ResumeRunRequest };
-const CANCEL: Wish = { rpc: "CancelRun", verb: "cancel", input: "run-cancelled", message: CancelRunRequest };
+const PAUSE: Wish = {
+  ...{ rpc: "PauseRun", verb: "pause", message: PauseRunRequest },
+  input: (runId) => ({ type: "run-paused", runId }),
+};
+const RESUME: Wish = {
+  ...{ rpc: "ResumeRun", verb: "resume", message: ResumeRunRequest },
+  input: (runId) => ({ type: "run-resumed", runId }),
+};
+const CANCEL: Wish = {
+  ...{ rpc: "CancelRun", verb: "cancel", message: CancelRunRequest, fulfilled: RunState.RUN_STATE_CANCELLED },
+  input: (runId) => ({ type: "run-cancelled", runId }),
+};
 
 export interface RunServiceParts {
   registry: RunRegistry;

@@ -1,7 +1,6 @@
 /** What the run store keeps of a fact. */
 import { RunState, type Evaluation, type Run, type StepMetrics } from "@gradpool/rpc";
-import type { Outcome } from "../core/state.js";
-import type { VisibleState } from "../core/state.js";
+import type { Outcome, VisibleState } from "../core/state.js";
 import type { Fact } from "../facts.js";
 import { bestOf } from "../runs/evaluations.js";
 import type { Change } from "../store/run-store.js";

@@ -4,13 +4,13 @@ import type { CheckpointUpdate, Cursor, SaveHeader, SaveResponse } from "@gradpo
 import { checkpointName, placeOf, recoveryName, type Place } from "@gradpool/run-folder";
 import type { Services } from "../services.js";
 import { checkpointFiles, recoveryFiles, resultFiles, type Files, type RunFacts } from "./files.js";
-import { AWAY_OR_FULL, type Patience } from "./patience.js";
+import { AWAY_OR_FULL, type Outages } from "./outages.js";
 import { saveFiles } from "./save-files.js";
 import type { Training } from "./training.js";
 
 export interface CheckpointsOptions {
   services: Services;
-  patience: Patience;
+  outages: Outages;
   signal: AbortSignal;
   /** A recovery point is due when so much time went by since the last save; 0: never. */
   recoveryMs: number;
@@ -22,7 +22,7 @@ export interface CheckpointsOptions {
 
 /**
  * What a run saves, one save at a time: checkpoints that its recipe asks for, and between them recovery points,
- * from which it goes on after a crash. While a save waits for room, the run rests (Patience says so).
+ * from which it goes on after a crash. While a save waits for room, the run rests (Outages says so).
  */
 export class Checkpoints {
   readonly #options: CheckpointsOptions;
@@ -115,9 +115,9 @@ export class Checkpoints {
   }
 
   #save(header: Omit<SaveHeader, "files">, files: Files): Promise<SaveResponse> {
-    const { services, patience, signal } = this.#options;
+    const { services, outages, signal } = this.#options;
     const save = () => saveFiles(services.checkpointStore, header, files, signal);
-    return patience.through("checkpoint-store", save, signal, AWAY_OR_FULL);
+    return outages.waitOut("checkpoint-store", save, signal, AWAY_OR_FULL);
   }
 }
 

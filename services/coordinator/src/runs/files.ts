@@ -22,6 +22,7 @@ import type { BestAdapter } from "./best-adapter.js";
 import type { PreparedRun } from "./prepare.js";
 import { receiptOf } from "./receipt.js";
 import type { Training } from "./training.js";
+import type { Platform } from "./platform.js";
 
 export type Files = Map<string, Uint8Array>;
 
@@ -37,7 +38,7 @@ export interface RunFacts {
   best: BestAdapter | undefined;
   tokenizerFiles: Files;
   /** Of the trainers that served it. */
-  runtime: { deviceClass: string; version: string };
+  platform: Platform;
 }
 
 const text = (content: string) => new TextEncoder().encode(content);
@@ -82,9 +83,9 @@ function adapterFiles({ spec, prepared, steps, tokenizerFiles }: RunFacts, adapt
 
 /** Everything that decides the run's future, and no more. `cursor`: where its data is after the last step. */
 export function recoveryFiles(facts: RunFacts, training: Training, cursor: Cursor): Files {
-  const { runId, spec, prepared, steps, evaluations, evaluationPending, best, runtime } = facts;
+  const { runId, spec, prepared, steps, evaluations, evaluationPending, best, platform } = facts;
   const { recipe, totalSteps } = prepared;
-  const receipt = receiptOf(spec, prepared, runtime);
+  const receipt = receiptOf(spec, prepared, platform);
   const { adapter, optimizerState: optimizer, version, lossScaling } = training;
   const made = { steps, evaluations, evaluationPending, lossScaling };
   const other = best?.step === version ? undefined : best?.tensors;

@@ -22,7 +22,7 @@ export interface Reading {
 export async function fillBuffer(
   { dataset, datasetHash, epochs, cursor: start, lastStep }: Reading,
   buffer: MicroBatchBuffer,
-  { services, patience, signal }: CheckpointSource,
+  { services, outages, signal }: CheckpointSource,
   onMicroBatch: (lastOfEpoch: boolean) => void,
 ): Promise<void> {
   let cursor = start;
@@ -41,7 +41,7 @@ export async function fillBuffer(
     }
     throw changedData(dataset, `it ended after ${buffer.wholeSteps} of ${lastStep} steps`);
   };
-  await patience.through("data-stream", read, signal);
+  await outages.waitOut("data-stream", read, signal);
 }
 
 function changedData({ sources }: DatasetSpec, what: string): GradpoolError {

@@ -24,7 +24,8 @@ import type {
 import { absoluteOutputDir } from "@gradpool/service-kit";
 import type { CheckpointSource, Resumed } from "./resume.js";
 import type { DatasetHashes } from "./receipt.js";
-import { chosenStart, ownStart, type Runtime } from "./start.js";
+import type { Platform } from "./platform.js";
+import { chosenStart, ownStart } from "./start.js";
 
 export interface PreparedRun {
   recipe: CheckedRecipe;
@@ -63,7 +64,7 @@ export interface Preparation extends CheckpointSource {
   /** What was found when the run was prepared before: it then goes on from what it saved itself. */
   before: Pick<PreparedRun, "rows" | "resumedFrom"> | undefined;
   /** Of the trainers in the pool. */
-  runtimes: Runtime[];
+  platforms: Platform[];
   /** Tells people what is being done. */
   report: (doing: string) => void;
 }
@@ -73,7 +74,7 @@ export interface Preparation extends CheckpointSource {
  * refusals below, and those of the services.
  */
 export async function prepareRun(asked: Preparation): Promise<PreparedRun> {
-  const { runId, spec, services, patience, report, signal } = asked;
+  const { runId, spec, services, outages, report, signal } = asked;
   report("opening the model");
   const opened = await openModel(spec.modelId, services.models, {
     signal,
@@ -101,7 +102,7 @@ export async function prepareRun(asked: Preparation): Promise<PreparedRun> {
   if (!own) notes.push(...source.notes, ...tokenizer.notes);
   report("claiming the output folder");
   const claim = { outputDir: absoluteOutputDir(spec.outputDir), runId };
-  const { outputDir } = await patience.through(
+  const { outputDir } = await outages.waitOut(
     "checkpoint-store",
     () => services.checkpointStore.claim(claim, { signal }),
     signal,
@@ -172,11 +173,11 @@ function refuse(message: string): never {
 
 async function loadTokenizer(
   source: ModelSource,
-  { recipe, services, patience, signal }: Preparation,
+  { recipe, services, outages, signal }: Preparation,
 ): Promise<TokenizerInfo> {
   const request = { tokenizer: { modelId: source.id, padToken: recipe.padToken, tokenizerHash: "" } };
   const load = () => services.tokenizer.getTokenizer(request, { signal });
-  const { info } = await patience.through("tokenizer", load, signal);
+  const { info } = await outages.waitOut("tokenizer", load, signal);
   if (!info) throw new Error("the tokenizer service gave no description");
   return info;
 }
@@ -220,7 +221,7 @@ async function measure(
 function describe(
   dataset: DatasetSpec,
   name: string,
-  { services, patience, report, signal }: Preparation,
+  { services, outages, report, signal }: Preparation,
 ): Promise<DescribeDatasetResponse> {
   const count = async (progressed: () => void): Promise<DescribeDatasetResponse> => {
     report(`reading ${name}`);
@@ -232,7 +233,7 @@ function describe(
     }
     throw new GradpoolError("unavailable", "the data-stream service ended before the data set was read");
   };
-  return patience.through("data-stream", count, signal);
+  return outages.waitOut("data-stream", count, signal);
 }
 
 /** For people: "reading the data set: 1,200,000 rows (40 %, about 12 s left)". */

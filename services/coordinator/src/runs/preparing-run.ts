@@ -22,7 +22,7 @@ export class PreparingRun implements PreparingPort<TrainingRun> {
   }
 
   retry(): void {
-    this.#context.patience.wake();
+    this.#context.outages.wake();
   }
 
   async end(): Promise<void> {
@@ -37,9 +37,9 @@ export class PreparingRun implements PreparingPort<TrainingRun> {
 
   async #prepare(): Promise<TrainingRun> {
     const { options, runId, spec, source, signal } = this.#context;
-    const { run, onDoing, runtimes } = options;
+    const { run, onDoing, platforms } = options;
     const prepared = await prepareRun({
-      ...{ ...source, runId, spec, recipe: specRecipe(spec), runtimes: runtimes() },
+      ...{ ...source, runId, spec, recipe: specRecipe(spec), platforms: platforms() },
       before: run.startedAt && { rows: run.rows, resumedFrom: run.resumedFrom },
       report: (preparing) => onDoing({ preparing }),
     });

@@ -2,7 +2,8 @@
 import type { ModelSource } from "@gradpool/model-source";
 import { recipeDifferences, type CheckedRecipe } from "@gradpool/recipe";
 import type { RunSpec, TokenizerInfo } from "@gradpool/rpc";
-import type { Receipt, TrainerState } from "@gradpool/run-folder";
+import type { Receipt, SavedState } from "@gradpool/run-folder";
+import type { Platform } from "./platform.js";
 
 /** Of training and held-out data; empty: none is held out. */
 export interface DatasetHashes {
@@ -19,7 +20,7 @@ interface Examined extends DatasetHashes {
 export function receiptOf(
   { dataset, evalDataset }: RunSpec,
   { source, tokenizer, datasetHash, evalDatasetHash }: Examined,
-  runtime: { deviceClass: string; version: string },
+  platform: Platform,
 ): Receipt {
   return {
     model: source.modelHash,
@@ -28,14 +29,14 @@ export function receiptOf(
     dataset_hash: datasetHash,
     eval_dataset: evalDataset,
     eval_dataset_hash: evalDatasetHash,
-    device_class: runtime.deviceClass,
-    runtime: runtime.version,
+    device_class: platform.deviceClass,
+    runtime: platform.version,
   };
 }
 
 /** What a checkpoint's run had otherwise than this one, for people. */
 export function differences(
-  theirs: Pick<TrainerState, "receipt" | "recipe">,
+  theirs: Pick<SavedState, "receipt" | "recipe">,
   recipe: CheckedRecipe,
   receipt: Receipt,
 ): string[] {

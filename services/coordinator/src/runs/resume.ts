@@ -13,12 +13,13 @@ import {
   TRAINING_STATE_FILE,
   type LossScaling,
   type Receipt,
-  type TrainerState,
+  type SavedState,
 } from "@gradpool/run-folder";
 import { absoluteOutputDir } from "@gradpool/service-kit";
 import type { Services } from "../services.js";
-import type { Patience } from "./patience.js";
+import type { Outages } from "./outages.js";
 import { differences } from "./receipt.js";
+import type { Platform } from "./platform.js";
 
 /** What a run goes on from. */
 export interface Resumed {
@@ -35,12 +36,12 @@ export interface Resumed {
   /** The adapter of the best evaluation, unless it is the one that the run goes on with. */
   best: AdapterTensors | undefined;
   /** Of the trainers that made them: no others may go on (I2). */
-  runtime: { deviceClass: string; version: string };
+  platform: Platform;
 }
 
 export interface LoadedCheckpoint {
   path: string;
-  state: TrainerState;
+  state: SavedState;
   adapterFile: Uint8Array;
   trainingStateFile: Uint8Array;
   /** Newer ones that were passed over. */
@@ -49,7 +50,7 @@ export interface LoadedCheckpoint {
 
 export interface CheckpointSource {
   services: Services;
-  patience: Patience;
+  outages: Outages;
   signal: AbortSignal;
 }
 
@@ -94,12 +95,12 @@ export async function loadNamed(
 /** Undefined when there is none, unless it `mustExist`. */
 async function load(
   place: { outputDir: string; name: string; runId: string },
-  { services, patience, signal }: CheckpointSource,
+  { services, outages, signal }: CheckpointSource,
   mustExist = false,
 ): Promise<LoadedCheckpoint | undefined> {
   const request = { ...place, paths: [ADAPTER_FILE, TRAINING_STATE_FILE, TRAINER_STATE_FILE] };
   try {
-    return await patience.through("checkpoint-store", () => collect(services, request, signal), signal);
+    return await outages.waitOut("checkpoint-store", () => collect(services, request, signal), signal);
   } catch (error) {
     if (GradpoolError.from(error).code === "not_found" && !mustExist) return undefined;
     throw error;
@@ -156,7 +157,7 @@ export function resumeAt(
   return {
     ...readTrainingState(trainingStateFile, optimizerSteps, `${path}/${TRAINING_STATE_FILE}`),
     ...{ cursor, steps, evaluations, evaluationPending, lossScaling },
-    runtime: { deviceClass: state.receipt.device_class, version: state.receipt.runtime },
+    platform: { deviceClass: state.receipt.device_class, version: state.receipt.runtime },
   };
 }
 

@@ -3,9 +3,9 @@ import { absoluteOutputDir } from "@gradpool/service-kit";
 import type { RunListener } from "../driver/ports.js";
 import type { Doing } from "../record/run-record.js";
 import type { Services } from "../services.js";
-import { Patience } from "./patience.js";
+import { Outages } from "./outages.js";
 import type { CheckpointSource } from "./resume.js";
-import type { Runtime } from "./start.js";
+import type { Platform } from "./platform.js";
 
 /** How long the end of a run waits for the store to take its folder back. */
 const RELEASE_MS = 2_000;
@@ -14,7 +14,7 @@ export interface RunOptions extends RunListener {
   /** Shown to people. */
   onDoing: (doing: Partial<Doing>) => void;
   /** Of the trainers in the pool. */
-  runtimes: () => Runtime[];
+  platforms: () => Platform[];
   /** As it is recorded. */
   run: Run;
   services: Services;
@@ -26,7 +26,7 @@ export class RunContext {
   readonly options: RunOptions;
   readonly runId: string;
   readonly spec: RunSpec;
-  readonly patience: Patience;
+  readonly outages: Outages;
   readonly #over = new AbortController();
 
   constructor(options: RunOptions) {
@@ -35,7 +35,7 @@ export class RunContext {
     this.options = options;
     this.runId = runId;
     this.spec = spec;
-    this.patience = new Patience((reason) => options.onTrouble(reason));
+    this.outages = new Outages((reason) => options.onTrouble(reason));
   }
 
   /** Aborted when all work of the run is to stop. */
@@ -45,7 +45,7 @@ export class RunContext {
 
   /** What its service calls need. */
   get source(): CheckpointSource {
-    return { services: this.options.services, patience: this.patience, signal: this.signal };
+    return { services: this.options.services, outages: this.outages, signal: this.signal };
   }
 
   stop(): void {
@@ -58,6 +58,6 @@ export class RunContext {
     const signal = AbortSignal.timeout(RELEASE_MS);
     const give = () => this.options.services.checkpointStore.release(claim, { signal });
     // A store that stopped has given its claims back by itself.
-    await new Patience(() => {}).through("checkpoint-store", give, signal).catch(() => {});
+    await new Outages(() => {}).waitOut("checkpoint-store", give, signal).catch(() => {});
   }
 }

@@ -9,16 +9,8 @@ import { ADAPTER_CONFIG_FILE, ADAPTER_FILE } from "@gradpool/run-folder";
 import { absoluteOutputDir } from "@gradpool/service-kit";
 import type { Preparation, PreparedRun } from "./prepare.js";
 import { adapterFrom, damageNotes, loadNamed, loadOwn, resumeAt, type LoadedCheckpoint } from "./resume.js";
+import { platformName, type Platform } from "./platform.js";
 import { receiptOf, type DatasetHashes } from "./receipt.js";
-
-/** What computes: results of another class or version may have other bits (I2). */
-export interface Runtime {
-  deviceClass: string;
-  version: string;
-}
-
-/** As one name, which the core compares. */
-export const runtimeClass = ({ deviceClass, version }: Runtime): string => `${deviceClass}, ${version}`;
 
 type Base = Pick<PreparedRun, "source" | "targets" | "tokenizer">;
 type Start = Pick<PreparedRun, "adapter" | "resumed" | "resumedFrom">;
@@ -36,8 +28,8 @@ export async function ownStart(preparation: Preparation, base: Base): Promise<{ 
   // The data set itself is compared when its stream is opened: it need not be counted again.
   const { receipt: theirs } = loaded.state;
   const hashes = { datasetHash: theirs.dataset_hash, evalDatasetHash: theirs.eval_dataset_hash };
-  const runtime = { deviceClass: theirs.device_class, version: theirs.runtime };
-  const receipt = receiptOf(spec, { ...base, ...hashes }, runtime);
+  const platform = { deviceClass: theirs.device_class, version: theirs.runtime };
+  const receipt = receiptOf(spec, { ...base, ...hashes }, platform);
   const resumed = resumeAt(loaded, recipe, receipt);
   const adapter = adapterFrom(loaded, base.targets, recipe.lora.r);
   const { step, totalSteps } = loaded.state;
@@ -52,7 +44,7 @@ export async function chosenStart(
   base: Base,
   hashes: DatasetHashes,
 ): Promise<Start & { notes: string[] }> {
-  const { spec, recipe, runtimes } = preparation;
+  const { spec, recipe, platforms } = preparation;
   const { loaded, note } = await loadNamed(spec, preparation);
   if (!loaded) {
     const adapter = await startingAdapter(recipe, base);
@@ -60,7 +52,7 @@ export async function chosenStart(
   }
   const { path, state } = loaded;
   const { epoch, step } = state;
-  const receipt = receiptOf(spec, { ...base, ...hashes }, theirsIfThere(loaded, runtimes));
+  const receipt = receiptOf(spec, { ...base, ...hashes }, theirsIfThere(loaded, platforms));
   return {
     resumed: spec.resumeWeightsOnly ? undefined : resumeAt(loaded, recipe, receipt),
     adapter: adapterFrom(loaded, base.targets, recipe.lora.r),
@@ -69,11 +61,11 @@ export async function chosenStart(
   };
 }
 
-/** The runtime that made the checkpoint, if the pool has it or may still get it; else one that the pool has. */
-function theirsIfThere({ state }: LoadedCheckpoint, runtimes: Runtime[]): Runtime {
+/** The platform that made the checkpoint, if the pool has it or may still get it; else one that the pool has. */
+function theirsIfThere({ state }: LoadedCheckpoint, platforms: Platform[]): Platform {
   const theirs = { deviceClass: state.receipt.device_class, version: state.receipt.runtime };
-  const [first = theirs] = runtimes;
-  return runtimes.some((other) => runtimeClass(other) === runtimeClass(theirs)) ? theirs : first;
+  const [first = theirs] = platforms;
+  return platforms.some((other) => platformName(other) === platformName(theirs)) ? theirs : first;
 }
 
 async function startingAdapter(recipe: CheckedRecipe, { source, targets }: Base): Promise<AdapterTensors> {

@@ -5,7 +5,7 @@ import type { CheckpointSource } from "./resume.js";
 /** The files of a tokenizer, as they go into a result. Errors: the service's. */
 export function loadTokenizerFiles(
   tokenizer: TokenizerRef | undefined,
-  { services, patience, signal }: CheckpointSource,
+  { services, outages, signal }: CheckpointSource,
 ): Promise<Files> {
   const load = async () => {
     const pieces = new Map<string, Uint8Array[]>();
@@ -14,5 +14,5 @@ export function loadTokenizerFiles(
     }
     return new Map([...pieces].map(([path, parts]) => [path, concat(parts)]));
   };
-  return patience.through("tokenizer", load, signal);
+  return outages.waitOut("tokenizer", load, signal);
 }

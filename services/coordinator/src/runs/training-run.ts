@@ -17,7 +17,7 @@ import { fillBuffer } from "./micro-batch-stream.js";
 import { enoughEpochs, type PreparedRun } from "./prepare.js";
 import type { Progress } from "./progress.js";
 import type { RunContext } from "./run-context.js";
-import { runtimeClass, type Runtime } from "./start.js";
+import { platformName, type Platform } from "./platform.js";
 import { Training } from "./training.js";
 
 /** Bytes of a result's safetensors file besides its values, at most about those of the adapter's. */
@@ -44,7 +44,7 @@ export class TrainingRun implements TrainingPort {
   /** The evaluation that is being made. */
   #evaluator: Evaluator | undefined;
   /** Of the trainers: one class, by the core's rule. */
-  #runtime: Runtime;
+  #platform: Platform;
   #stepBegan = performance.now();
 
   constructor(context: RunContext, parts: TrainingRunParts, progress: Progress) {
@@ -54,7 +54,7 @@ export class TrainingRun implements TrainingPort {
     this.#progress = progress;
     this.#training = new Training(parts.prepared);
     this.#buffer = new MicroBatchBuffer(recipe.gradientAccumulation, progress.steps.length);
-    this.#runtime = resumed?.runtime ?? { deviceClass: "", version: "" };
+    this.#platform = resumed?.platform ?? { deviceClass: "", version: "" };
   }
 
   get findings(): Findings {
@@ -67,7 +67,7 @@ export class TrainingRun implements TrainingPort {
       prepared: {
         ...{ gradientAccumulation: recipe.gradientAccumulation, totalSteps, stepsDone: steps.length },
         ...{ evaluate: evaluationPending, stopped },
-        deviceClass: resumed && runtimeClass(resumed.runtime),
+        deviceClass: resumed && platformName(resumed.platform),
       },
       found: {
         ...(run.spec && { spec: { ...run.spec, outputDir } }),
@@ -99,7 +99,7 @@ export class TrainingRun implements TrainingPort {
   }
 
   retry(): void {
-    this.#context.patience.wake();
+    this.#context.outages.wake();
   }
 
   rest(): void {
@@ -108,13 +108,13 @@ export class TrainingRun implements TrainingPort {
   }
 
   /** The message that hands a task to a trainer. */
-  taskMessage(task: Task, { runtime }: TrainerConnection): Omit<MicroBatchTask, "traceparent"> {
+  taskMessage(task: Task, { platform }: TrainerConnection): Omit<MicroBatchTask, "traceparent"> {
     const { prepared } = this.#parts;
     const { recipe } = prepared;
     // Where there are none to leave out, both share a session (I9).
     const modelDropout = recipe.modelDropout && prepared.source.model.dropouts.length > 0;
     const { rows, rowLength, ids, lengths, targetMask } = this.#bufferOf(task).get(task.step, task.microBatch);
-    this.#runtime = runtime;
+    this.#platform = platform;
     return {
       taskId: task.taskId,
       runId: task.runId,
@@ -269,7 +269,7 @@ export class TrainingRun implements TrainingPort {
     const { prepared, tokenizerFiles } = this.#parts;
     const { steps, evaluations, evaluationPending, best } = this.#progress;
     const progress = { steps: [...steps], evaluations: [...evaluations], evaluationPending, best };
-    return { runId, spec, prepared, ...progress, tokenizerFiles, runtime: this.#runtime };
+    return { runId, spec, prepared, ...progress, tokenizerFiles, platform: this.#platform };
   }
 
   #bufferOf({ evaluation }: Task): MicroBatchBuffer {

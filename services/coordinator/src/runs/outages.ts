@@ -16,7 +16,7 @@ export const AWAY_OR_FULL: ReadonlySet<ErrorCode> = new Set([...AWAY, "resource_
  * Waits out what is not a run's fault: services that are away, disks that are full. `report` is told for
  * what reason the run is held up, and "" when it is not any more.
  */
-export class Patience {
+export class Outages {
   readonly #report: (reason: string) => void;
   /** Of the calls that are held up, oldest first. */
   readonly #reasons = new Map<object, string>();
@@ -35,7 +35,7 @@ export class Patience {
    * Calls the named service again and again while it fails in one of the ways to wait for. A call that takes
    * long says `progressed` whenever it got further. Errors: any other failure, and `cancelled`.
    */
-  async through<T>(
+  async waitOut<T>(
     service: string,
     call: (progressed: () => void) => Promise<T>,
     signal: AbortSignal,
