@@ -77,9 +77,10 @@ async function partsOf(
     clock: { nowMs: () => performance.now(), sleep: (ms, signal) => delay(ms, undefined, { signal }) },
     record: (facts) => registry.commit(facts),
     observe: (facts) => {
+      // Said as part of the run's trace, which its end closes.
+      logEnds(log, traces, facts);
       traces.observe(facts);
       metrics.observe(facts);
-      logEnds(log, facts);
     },
     traced: (effect, work) => traces.within(effect, work),
     trainers: { carryOut: (effect) => trainers.carryOut(effect), endRun: (runId) => trainers.endRun(runId) },
@@ -148,11 +149,11 @@ async function problemOf(config: CoordinatorConfig): Promise<string> {
   return away ? `${away.name}: ${away.problem}` : "";
 }
 
-function logEnds(log: Logger, facts: readonly Fact[]): void {
+function logEnds(log: Logger, traces: RunTraces, facts: readonly Fact[]): void {
   for (const fact of facts) {
     if (fact.type !== "run-ended") continue;
     const { runId, outcome, code, message } = fact;
-    log.info({ runId, outcome, code: code || undefined }, message || "run ended");
+    traces.withinRun(runId, () => log.info({ runId, outcome, code: code || undefined }, message || "run ended"));
   }
 }
 

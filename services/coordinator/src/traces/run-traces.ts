@@ -38,6 +38,12 @@ export class RunTraces {
     return isOfGroup ? trace.withinGroup(work) : trace.within(work);
   }
 
+  /** Carries out something as part of a run's trace, before the run's end is observed. */
+  withinRun<T>(runId: string, work: () => T): T {
+    const trace = this.#runs.get(runId);
+    return trace ? trace.within(work) : within("", work);
+  }
+
   /** For the trainer; "" when the task is not traced. */
   traceparentOf({ runId, taskId }: Task): string {
     return this.#runs.get(runId)?.traceparentOf(taskId) ?? "";
