@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
-import { parquetMetadata, parquetReadObjects } from "hyparquet";
+import { parquetMetadata, parquetReadObjects, parquetSchema } from "hyparquet";
 import { listRepairs } from "../src/readers/parquet-lists.js";
 import { streamOf, textsOf, withFolder } from "./helpers.js";
 
@@ -73,11 +73,24 @@ describe("parquet with lists of two levels (fixtures/make_two_levels.sh)", () =>
     assert.deepEqual(textsOf(await streamOf([file], WIDE)), ["\ufeffbegins with a mark", "b"]);
   });
 
+  it("is damaged when its footer has no schema", async () => {
+    // Thrift's compact protocol: version 1, no schema elements, no rows, no row groups.
+    const footer = Buffer.from("1502190c1600190c00", "hex");
+    const length = Buffer.of(footer.length, 0, 0, 0);
+    const bytes = Buffer.concat([Buffer.from("PAR1"), footer, length, Buffer.from("PAR1")]);
+    await withFolder({ "a.parquet": bytes }, async (folder) => {
+      await assert.rejects(streamOf([join(folder, "a.parquet")], WIDE), {
+        code: "data_loss",
+        message: /a\.parquet is damaged/,
+      });
+    });
+  });
+
   it("gives the elements that pyarrow gives", async () => {
     const bytes = await readFile(file);
     const buffer = new Uint8Array(bytes).buffer;
     const rows = await parquetReadObjects({ file: buffer, columns: ["messages", "single"] });
-    const repairs = listRepairs(parquetMetadata(buffer).schema);
+    const repairs = listRepairs(parquetSchema(parquetMetadata(buffer)));
     const repaired = rows.map((row) => [...repairs].map(([name, repair]) => repair(row[name])));
     const chat = (user: string, assistant: string) => [
       { role: "user", content: user },

@@ -3,39 +3,21 @@
  * it (parquet-format, LogicalTypes.md, "Backward-compatibility rules"). hyparquet 1.31 takes it for a wrapper, or for an ordinary
  * group with a repeated field.
  */
-import type { SchemaElement } from "hyparquet";
+import type { SchemaTree } from "hyparquet";
 
 type Repair = (value: unknown) => unknown;
 
-interface SchemaNode {
-  element: SchemaElement;
-  children: SchemaNode[];
-}
-
 /** What makes hyparquet's value of each top-level column the value that was written; columns that need nothing are left out. */
-export function listRepairs(schema: readonly SchemaElement[]): Map<string, Repair> {
+export function listRepairs(schema: SchemaTree): Map<string, Repair> {
   const repairs = new Map<string, Repair>();
-  for (const column of nodeAt(schema, 0).node.children) {
+  for (const column of schema.children) {
     const repair = repairOf(column);
     if (repair) repairs.set(column.element.name, repair);
   }
   return repairs;
 }
 
-/** The schema is listed depth first; each element tells how many children follow it. */
-function nodeAt(schema: readonly SchemaElement[], index: number): { node: SchemaNode; next: number } {
-  const element = schema[index]!;
-  const children: SchemaNode[] = [];
-  let next = index + 1;
-  while (children.length < (element.num_children ?? 0) && next < schema.length) {
-    const child = nodeAt(schema, next);
-    children.push(child.node);
-    next = child.next;
-  }
-  return { node: { element, children }, next };
-}
-
-function repairOf({ element, children }: SchemaNode): Repair | undefined {
+function repairOf({ element, children }: SchemaTree): Repair | undefined {
   const [repeated] = children;
   const isList = element.converted_type === "LIST" || element.logical_type?.type === "LIST";
   if (!isList || children.length !== 1 || repeated?.element.repetition_type !== "REPEATED")
@@ -53,7 +35,7 @@ function repairOf({ element, children }: SchemaNode): Repair | undefined {
   return repair && ((value) => eachOf(value, repair));
 }
 
-function fieldsRepair(fields: readonly SchemaNode[]): Repair | undefined {
+function fieldsRepair(fields: readonly SchemaTree[]): Repair | undefined {
   const repairs = fields.flatMap((field) => {
     const repair = repairOf(field);
     return repair ? [[field.element.name, repair] as const] : [];

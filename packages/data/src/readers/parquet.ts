@@ -6,6 +6,7 @@ import { GradpoolError } from "@gradpool/errors";
 import {
   parquetMetadataAsync,
   parquetReadObjects,
+  parquetSchema,
   type AsyncBuffer,
   type FileMetaData,
   type RowGroup,
@@ -36,10 +37,11 @@ export const parquetReader: RowReader = {
   async *rows(file: SourceFile, from: Place, { columns, signal }: ReadOptions): AsyncGenerator<Row[]> {
     const buffer = bufferOf(file, signal);
     const metadata = await readMetadata(file, buffer);
+    const schema = await decoded(file, async () => parquetSchema(metadata));
     const required = columnNames(columns);
-    const present = topLevelNames(metadata.schema);
+    const present = schema.children.map(({ element }) => element.name);
     const wanted = [...required, ...optionalColumns(columns).filter((name) => present.includes(name))];
-    const repairs = [...listRepairs(metadata.schema)].filter(([name]) => wanted.includes(name));
+    const repairs = [...listRepairs(schema)].filter(([name]) => wanted.includes(name));
     let first = 0;
     for (const group of metadata.row_groups) {
       const count = rowsOf(file, group);
@@ -121,17 +123,6 @@ function checkColumns({ name }: SourceFile, present: readonly string[], wanted: 
   // As for a row of any other format, with its columns named.
   const row = Object.fromEntries(present.map((column) => [column, ""]));
   for (const text of wanted) contentOfRow(row, { kind: "text", text }, name);
-}
-
-function topLevelNames(schema: FileMetaData["schema"]): string[] {
-  const names: string[] = [];
-  const size = (index: number): number => {
-    let next = index + 1;
-    for (let child = schema[index]?.num_children ?? 0; child > 0 && next < schema.length; child--) next = size(next);
-    return next;
-  };
-  for (let index = 1; index < schema.length; index = size(index)) names.push(schema[index]!.name);
-  return names;
 }
 
 interface Chunk {
