@@ -9,12 +9,8 @@ import { openAdaptedModel, type AdaptedModelFlags } from "../inference/adapted-m
 import { adapterOf } from "../inference/adapter-place.js";
 import { endTokens } from "../inference/end-tokens.js";
 import { generate, type FinishReason } from "../inference/generate.js";
-import {
-  decodingOf,
-  GENERATION_CONFIG,
-  readGenerationConfig,
-  type DecodingFlags,
-} from "../inference/generation-config.js";
+import { decodingOf, readGenerationConfig, type DecodingFlags } from "../inference/generation-config.js";
+import { GENERATION_CONFIG } from "../inference/model-json.js";
 import { addModelFlags, addThreads } from "../inference/model-flags.js";
 import { encodePrompt, readPrompt, type PromptFlags } from "../inference/prompt.js";
 import { StopTexts, TextStream } from "../inference/text-stream.js";

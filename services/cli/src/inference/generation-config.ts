@@ -1,11 +1,9 @@
 /** How the model's authors want its tokens chosen: generation_config.json, followed as transformers' generate follows it. */
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { GradpoolError, parseJson } from "@gradpool/errors";
+import { GradpoolError } from "@gradpool/errors";
 import { z } from "zod";
+import { GENERATION_CONFIG, readModelJson } from "./model-json.js";
 import type { Sampling } from "./next-token.js";
-
-export const GENERATION_CONFIG = "generation_config.json";
 
 /** What flags say of it; undefined: the file's, else the default. */
 export interface DecodingFlags {
@@ -61,20 +59,12 @@ const WITHOUT_EFFECT: Readonly<Record<string, unknown>> = {
 const ELSEWHERE =
   /^(_.*|transformers_version|(bos|eos|pad|decoder_start)_token_id|use_cache|cache_.*|output_.*|return_.*|.*assistant.*|trust_.*)$/;
 
-/** The file's content; empty where there is none. Errors: `data_loss` for JSON that is none, `invalid_argument` for values. */
+/** The file's content; empty where there is none. Errors: as readModelJson; `invalid_argument` for values. */
 export async function readGenerationConfig(modelDir: string): Promise<GenerationConfig> {
-  const path = join(modelDir, GENERATION_CONFIG);
-  const text = await readFile(path, "utf8").catch(() => "{}");
-  let value: unknown;
-  try {
-    value = parseJson(text);
-  } catch (cause) {
-    throw new GradpoolError("data_loss", `${path} is not valid JSON; correct it`, { cause });
-  }
-  const { data, error } = schema.safeParse(value);
+  const { data, error } = schema.safeParse((await readModelJson(modelDir, GENERATION_CONFIG)) ?? {});
   if (data) return data;
   const issue = error.issues[0]!;
-  const problem = `${path}: ${issue.path.join(".")}: ${issue.message}`;
+  const problem = `${join(modelDir, GENERATION_CONFIG)}: ${issue.path.join(".")}: ${issue.message}`;
   throw new GradpoolError("invalid_argument", `${problem}; correct it, or give the flag`, { cause: error });
 }
 
