@@ -7,7 +7,7 @@ import type { Run } from "@gradpool/rpc";
 import type { Effect, Output, TrainingEffect } from "../core/effects.js";
 import type { PoolState, Task, TaskResult } from "../core/state.js";
 import type { Fact } from "../facts.js";
-import type { Ports, PreparingPort, TrainingPort } from "./ports.js";
+import type { Ports, PreparingPort, RunListener, TrainingPort } from "./ports.js";
 import { Turns, type Happening } from "./turns.js";
 
 export interface DriverOptions {
@@ -114,11 +114,10 @@ export class Driver<T extends TrainingPort = TrainingPort> implements AsyncDispo
 
   #open(run: Run): void {
     const { runId } = run;
-    const listener = {
-      onTrouble: (reason: string) => void this.happen({ input: { type: "run-troubled", runId, reason } }),
-      onCheckpoint: (checkpoint: Extract<Fact, { type: "checkpoint-changed" }>["checkpoint"]) =>
-        void this.happen({ facts: [{ type: "checkpoint-changed", runId, checkpoint }] }),
-      onFailed: (error: unknown) => this.#fail(runId, error),
+    const listener: RunListener = {
+      onTrouble: (reason) => void this.happen({ input: { type: "run-troubled", runId, reason } }),
+      onCheckpoint: (checkpoint) => void this.happen({ facts: [{ type: "checkpoint-changed", runId, checkpoint }] }),
+      onFailed: (error) => this.#fail(runId, error),
     };
     this.#runs.set(runId, { preparing: this.#ports.openRun(run, listener), training: undefined });
   }

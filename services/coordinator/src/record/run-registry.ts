@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { GradpoolError } from "@gradpool/errors";
-import { RunState, type Run, type RunLogEntry, type RunSpec, type WatchRunResponse } from "@gradpool/rpc";
+import { Run, RunState, type RunLogEntry, type RunSpec, type WatchRunResponse } from "@gradpool/rpc";
 import { absoluteOutputDir } from "@gradpool/service-kit";
 import { isSampled, traceIdOf } from "@gradpool/tracing";
 import type { Draft, EventBook } from "../events/event-book.js";
@@ -105,28 +105,8 @@ export class RunRegistry {
       throw new GradpoolError("failed_precondition", `${problem}; choose another output_dir, or cancel that run`);
     }
     return {
-      runId: this.#newRunId(),
-      spec,
-      state: RunState.RUN_STATE_QUEUED,
-      submittedAt: new Date(),
-      startedAt: undefined,
-      endedAt: undefined,
-      step: 0,
-      totalSteps: 0,
-      lastStep: undefined,
-      trainableParameters: 0,
-      allParameters: 0,
-      error: undefined,
-      preparing: "",
-      rows: 0,
-      tokens: 0,
-      pausedBecause: "",
-      waitingFor: "",
-      resumedFrom: undefined,
-      notes: [],
-      lastEvaluation: undefined,
-      bestEvaluation: undefined,
-      stoppedEarly: false,
+      ...Run.create(),
+      ...{ runId: this.#newRunId(), spec, state: RunState.RUN_STATE_QUEUED, submittedAt: new Date() },
       traceId: isSampled(traceparent) ? traceIdOf(traceparent) : "",
       traceparent,
     };
