@@ -25,7 +25,7 @@ export interface DatasetSpec {
   /**
    * Files, folders, globs, data sets of the hub ("org/name", "org/name@revision",
    * "hf://datasets/org/name/data/*.parquet"), or "synthetic" (two built-in samples), in order. By extension: .jsonl, .ndjson,
-   * .json (an array of objects, or objects one behind the other), .csv, .tsv, .txt and source files, each also
+   * .json (an array of objects, or objects one after the other), .csv, .tsv, .txt and source files, each also
    * as .gz or .zst, and .parquet.
    */
   sources: string[];
@@ -106,7 +106,7 @@ export interface OpenStreamRequest {
     | undefined;
   /** Passes over the data. */
   epochs: number;
-  /** Go on behind the micro-batch that carried this cursor; unset: from the start. */
+  /** Continue after the micro-batch that carried this cursor; unset: from the start. */
   cursor: Cursor | undefined;
 }
 
@@ -133,13 +133,13 @@ export interface MicroBatch {
   lengths: number[];
   /** Tokens that count in the loss: without a target_mask, the sum over rows of max(0, length - 1). */
   targetTokens: number;
-  /** Where the stream stands behind this micro-batch. */
+  /** Where the stream is after this micro-batch. */
   cursorAfter:
     | Cursor
     | undefined;
   /**
    * [B, S], one byte for each id: 1 if it counts in the loss where it is the target, else 0. A row's first id is
-   * no target and has 0. Empty: every target counts.
+   * not a target and has 0. Empty: every target counts.
    */
   targetMask: Uint8Array;
   /** Of the rows, those that were longer than max_length and cut. */
