@@ -1,5 +1,5 @@
 /**
- * A seeded world around the coordinator's driver: clients, data streams, an optimizer, trainers behind a bad network,
+ * A seeded world around the coordinator's driver: clients, data streams, an optimizer, trainers on a bad network,
  * and crashes before and after any durable write. Everything follows from the seed, so a failing one fails again.
  */
 import assert from "node:assert/strict";
