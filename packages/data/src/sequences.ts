@@ -1,6 +1,7 @@
 import { encodedRows } from "./encoded-rows.js";
 import type { EpochPlace, EpochRow } from "./epoch-rows.js";
-import { chatOptions, columnsOf, type DataRecipe, type Encoder } from "./recipe.js";
+import { chatOptions, type DataRecipe, type Encoder } from "./recipe.js";
+import type { RowContent } from "./row-content.js";
 
 /** Where an epoch stands between two sequences. */
 export interface SequencePlace extends EpochPlace {
@@ -28,11 +29,11 @@ export async function* cutSequences(
   signal: AbortSignal,
 ): AsyncGenerator<Sequence> {
   const { maxLength } = recipe;
-  const appendEos = recipe.appendEos && !isChat(recipe);
   const fromLeft = encoder.truncationSide === "left";
   // One more than is kept tells whether there was more.
   const options = { maxTokens: fromLeft ? 0 : maxLength + 1, ...chatOptions(recipe) };
   for await (const { row, tokens, counted } of encodedRows(rows, encoder, options, signal)) {
+    const appendEos = recipe.appendEos && !isChat(row.content);
     const [whole, wholeCounted] = appendEos ? ended(tokens, counted, encoder.eosId, 1) : [tokens, counted];
     const isCut = whole.length > maxLength;
     const first = fromLeft && isCut ? whole.length - maxLength : 0;
@@ -61,8 +62,6 @@ export async function* packedSequences(
 ): AsyncGenerator<Sequence> {
   let block = new Int32Array(recipe.maxLength);
   let blockCounted = new Uint8Array(recipe.maxLength).fill(1);
-  // A chat's template has said how it ends: the token that splits it from the next is no part of it.
-  const eosCounts = isChat(recipe) ? 0 : 1;
   let filled = 0;
   let skip = delivered;
   let after: SequencePlace | undefined;
@@ -72,7 +71,8 @@ export async function* packedSequences(
     { maxTokens: 0, ...chatOptions(recipe) },
     signal,
   )) {
-    const [whole, wholeCounted] = ended(tokens, counted, encoder.eosId, eosCounts);
+    // A chat's template has said how it ends: the token that splits it from the next is not a part of it.
+    const [whole, wholeCounted] = ended(tokens, counted, encoder.eosId, isChat(row.content) ? 0 : 1);
     after = { ...row.after, rowTokens: 0 };
     for (let taken = skip; taken < whole.length;) {
       const piece = whole.subarray(taken, taken + recipe.maxLength - filled);
@@ -124,6 +124,7 @@ export function packedLength(tokens: Int32Array, eosId: number): number {
   return tokens.length + (tokens.at(-1) === eosId ? 0 : 1);
 }
 
-function isChat(recipe: DataRecipe): boolean {
-  return columnsOf(recipe).kind === "messages";
+/** Also one whose prompt and completion are columns of their own. */
+function isChat(content: RowContent): boolean {
+  return "messages" in content;
 }

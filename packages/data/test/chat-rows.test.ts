@@ -103,6 +103,9 @@ describe("a chat", () => {
     assert.deepEqual(await rendered([row], new TemplateEncoder(SIMPLE), { ...recipe, appendEos: false }), [
       "<user>q<assistant>[a<user>more<assistant>b]",
     ]);
+    // A chat ends as its template says, with append_eos, too: TRL 1.16 adds none to conversational rows.
+    const [ended] = await rendered([row], new TemplateEncoder(SIMPLE), { ...recipe, appendEos: true });
+    assert.equal(ended, "<user>q<assistant>[a<user>more<assistant>b]");
     const opened = `${SIMPLE}{% if add_generation_prompt %}<think>{% endif %}`;
     const [text] = await rendered([row], new TemplateEncoder(opened), { ...recipe, appendEos: false });
     assert.equal(text, "<user>q<assistant>[a<user>more<assistant>b]");
