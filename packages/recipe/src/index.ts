@@ -2,6 +2,7 @@ export { boundText, checkedRecipe, type Checked, type CheckedRecipe } from "./ch
 export { recipeOfDataset, datasetFields } from "./dataset-spec.js";
 export type { Bound, FieldKind, FieldValue, Reader } from "./field.js";
 export { DTYPES, LR_SCHEDULERS, MAX_LORA_RANK, MAX_MICRO_BATCH_TOKENS, MAX_SHUFFLE_ROWS } from "./fields.js";
+export { snakeCase } from "./names.js";
 export {
   defaultRecipe,
   fieldNamed,

@@ -2,6 +2,7 @@
 import type { Recipe } from "@gradpool/rpc";
 import type { FieldValue, Row } from "./field.js";
 import { ROWS } from "./fields.js";
+import { camelCase, snakeCase } from "./names.js";
 
 export interface RecipeField extends Row {
   /** As flags, files and metrics.json spell it. */
@@ -17,10 +18,6 @@ export const RECIPE_FIELDS: readonly RecipeField[] = Object.entries(ROWS).map(([
   const lora = (row as { lora?: string }).lora;
   return { ...row, name, key: lora ?? camelCase(name), ofLora: lora !== undefined };
 });
-
-function camelCase(name: string): string {
-  return name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
-}
 
 const BY_NAME = new Map(RECIPE_FIELDS.map((field) => [field.name, field]));
 
@@ -96,7 +93,7 @@ export function valuesOfJson({ lora, ...json }: Readonly<Record<string, unknown>
   return { ...json, ...(Object.fromEntries(ofLora) as Record<string, unknown>) };
 }
 
-const nameInLora = ({ key }: RecipeField) => key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+const nameInLora = ({ key }: RecipeField) => snakeCase(key);
 
 /** What a field is where a message does not have it. */
 export function unsetValue({ kind, unset }: Row): FieldValue {

@@ -1,4 +1,5 @@
 /** How messages are written into the folder's JSON files. */
+import { snakeCase } from "@gradpool/recipe";
 import type { Evaluation, StepMetrics } from "@gradpool/rpc";
 import { z } from "zod";
 
@@ -46,6 +47,5 @@ export const evaluationJson = (evaluation: Evaluation): object => ({ ...evaluati
 
 /** As protobuf's field names: learningRate becomes learning_rate. */
 export function snakeKeys(message: object): Record<string, unknown> {
-  const snake = (key: string) => key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-  return Object.fromEntries(Object.entries(message).map(([key, value]) => [snake(key), value as unknown]));
+  return Object.fromEntries(Object.entries(message).map(([key, value]) => [snakeCase(key), value as unknown]));
 }

@@ -1,5 +1,5 @@
 /** Messages as --json shows them: keys in snake_case, times in ISO 8601, states in lower case. */
-import { recipeValues } from "@gradpool/recipe";
+import { recipeValues, snakeCase } from "@gradpool/recipe";
 import type { Run, RunSpec, RunState, Trainer, TrainerState } from "@gradpool/rpc";
 
 /** "running" and the like. */
@@ -48,6 +48,6 @@ export function snakeKeys(value: unknown): unknown {
   return Object.fromEntries(
     Object.entries(value)
       .filter(([, inner]) => inner !== undefined)
-      .map(([key, inner]) => [key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`), snakeKeys(inner)]),
+      .map(([key, inner]) => [snakeCase(key), snakeKeys(inner)]),
   );
 }
