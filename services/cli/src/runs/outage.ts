@@ -1,6 +1,6 @@
 /** A coordinator that does not answer, and how long it is waited for. */
 import { GradpoolError, type ErrorCode } from "@gradpool/errors";
-import { deadline, retries, type Call, type Interceptor } from "@gradpool/rpc";
+import { deadline, retries, watchEnd, type Call, type Interceptor } from "@gradpool/rpc";
 import { Backoff } from "@gradpool/service-kit";
 
 /** A call that should be answered at once gives up after this. */
@@ -69,15 +69,12 @@ export function callsOfPool(address: string, note: (text: string) => void): Inte
 const isWrite = ({ input }: Call): boolean => typeof input === "object" && input !== null && "requestId" in input;
 
 function withAdvice(address: string): Interceptor {
-  return (next) =>
-    async function* (call) {
-      try {
-        yield* next(call);
-      } catch (error) {
-        if (call.signal.aborted) throw error;
-        throw noPool(address, GradpoolError.from(error));
-      }
-    };
+  return (next) => (call) =>
+    watchEnd(
+      () => next(call),
+      (failure) =>
+        failure && (call.signal.aborted ? failure.error : noPool(address, GradpoolError.from(failure.error))),
+    );
 }
 
 /** The error of a call, with advice when nobody answered it. */
