@@ -1,8 +1,8 @@
-// The API document: services, messages and enums of the contracts, with the comments that stand in them.
+// The API document: services, messages and enums of the contracts, with the comments written in them.
 import prettier from "prettier";
 import { fileDescriptors } from "./contracts.mjs";
 
-// Numbers of google.protobuf.FileDescriptorProto's and DescriptorProto's fields, of which paths to comments are made.
+// Numbers of google.protobuf.FileDescriptorProto's and DescriptorProto's fields, from which paths to comments are built.
 const [MESSAGE_OF_FILE, ENUM_OF_FILE, SERVICE_OF_FILE] = [4, 5, 6];
 const [FIELD, METHOD, VALUE] = [2, 2, 2];
 
@@ -18,11 +18,11 @@ const INTRODUCTION = `<!-- Generated from proto/ by "npm run generate"; edit the
 
 # API
 
-What every RPC, message and field means, from the contracts in \`proto/gradpool/v1\`. [clients.md](clients.md) says how to call them.
-Fields that are not set have their type's zero value, as proto3 has it.
+What every RPC, message and field means, from the contracts in \`proto/gradpool/v1\`. [clients.md](clients.md) explains how to call them.
+Fields that are not set have their type's zero value, as usual in proto3.
 `;
 
-/** Markdown, formatted as all documents are. */
+/** Markdown, formatted like all documents. */
 export async function apiDocument(protoDir) {
   const files = fileDescriptors(protoDir, { comments: true }).filter(({ name }) => !name.startsWith("google/"));
   files.sort((a, b) => rank(a) - rank(b));
@@ -31,7 +31,7 @@ export async function apiDocument(protoDir) {
   return prettier.format(text, { parser: "markdown", printWidth: 120 });
 }
 
-/** What clients call comes first; sorting leaves the rest in its order. */
+/** What clients call comes first; the rest stays in order. */
 function rank({ name }) {
   const at = FIRST.findIndex((first) => name.endsWith(first));
   return at < 0 ? FIRST.length : at;

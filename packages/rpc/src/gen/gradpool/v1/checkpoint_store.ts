@@ -24,25 +24,25 @@ import {
 } from "@grpc/grpc-js";
 import { Timestamp } from "../../google/protobuf/timestamp.js";
 
-/** Asks for an output folder. */
+/** Claims an output folder. */
 export interface ClaimRequest {
   outputDir: string;
   runId: string;
 }
 
-/** The folder is the run's. */
+/** The folder now belongs to the run. */
 export interface ClaimResponse {
   /** Absolute path or address. */
   outputDir: string;
 }
 
-/** Gives an output folder back. */
+/** Releases an output folder. */
 export interface ReleaseRequest {
   outputDir: string;
   runId: string;
 }
 
-/** Given back. */
+/** Released. */
 export interface ReleaseResponse {
 }
 
@@ -62,9 +62,9 @@ export interface SaveHeader {
   name: string;
   epoch: number;
   step: number;
-  /** Files in the order in which their bytes follow. */
+  /** Files, in the order in which their bytes follow. */
   files: SaveFile[];
-  /** Afterwards keep this run's newest so many checkpoints, recovery points not counted; 0 or less keeps all. */
+  /** Afterwards keep only this many of the run's newest checkpoints, not counting recovery points; 0 or less keeps all. */
   keepLastN: number;
 }
 
@@ -77,30 +77,30 @@ export interface SaveFile {
 
 /** Saved. */
 export interface SaveResponse {
-  /** Folder it lies in. */
+  /** Folder that holds it. */
   path: string;
-  /** Folders of checkpoints that keep_last_n removed. */
+  /** Folders of the checkpoints that keep_last_n removed. */
   removed: string[];
 }
 
 /** Asks for files. */
 export interface LoadRequest {
   outputDir: string;
-  /** Folder name of the checkpoint; empty: the newest that is whole, recovery points included. */
+  /** Folder name of the checkpoint; empty: the newest undamaged one, recovery points included. */
   name: string;
-  /** Only these files; none: all. */
+  /** Only these files; if none are given, all. */
   paths: string[];
-  /** Without a name: only checkpoints of this run, the one with most steps first; empty: of any run. */
+  /** Without a name: only checkpoints of this run, the one with the most steps first; empty: of any run. */
   runId: string;
 }
 
 /** A piece of a file, at most 1 MiB. Pieces of a file come in order, file after file. */
 export interface LoadResponse {
-  /** Checkpoint that is loaded; in the first piece. */
+  /** Checkpoint being loaded; set in the first piece. */
   name: string;
   path: string;
   data: Uint8Array;
-  /** Newer checkpoints that were passed over, with what is wrong with each; in the first piece. */
+  /** Newer checkpoints that were skipped, with what is wrong with each; set in the first piece. */
   damaged: Checkpoint[];
 }
 
@@ -123,9 +123,9 @@ export interface Checkpoint {
   step: number;
   savedAt: Date | undefined;
   sizeBytes: number;
-  /** What is wrong with it; empty: nothing that its manifest shows. */
+  /** What is wrong with it; empty: nothing that the manifest reveals. */
   damage: string;
-  /** It is a recovery point. */
+  /** Whether it is a recovery point. */
   recovery: boolean;
 }
 
@@ -136,7 +136,7 @@ export interface VerifyRequest {
   name: string;
 }
 
-/** The checked checkpoints, `damage` set where a file does not match. */
+/** The checked checkpoints, with `damage` set where a file does not match. */
 export interface VerifyResponse {
   checkpoints: Checkpoint[];
 }
@@ -145,7 +145,7 @@ export interface VerifyResponse {
 export interface DeleteRequest {
   outputDir: string;
   name: string;
-  /** Chosen by the client, unique per intention (a UUID). */
+  /** Chosen by the client, unique to each intended change (a UUID). */
   requestId: string;
 }
 
@@ -1844,14 +1844,14 @@ export const DeleteResponse: MessageFns<DeleteResponse> = {
 
 /**
  * Keeps checkpoints and results. A checkpoint exists when its manifest does (I5). Besides those that a
- * recipe asks for, an output folder holds at most one recovery point, ".recovery-epoch0-step12": from there
- * a run goes on after a crash. Each save removes the recovery points before it, a result removes all.
+ * recipe asks for, an output folder holds at most one recovery point, such as ".recovery-epoch0-step12", from
+ * which a run resumes after a crash. Each save removes earlier recovery points; a result removes all of them.
  */
 export type CheckpointStoreServiceService = typeof CheckpointStoreServiceService;
 export const CheckpointStoreServiceService = {
   /**
-   * Takes an output folder for a run, creating it when needed. The same run may claim it again.
-   * FAILED_PRECONDITION: another living run has it. PERMISSION_DENIED: it cannot be written.
+   * Claims an output folder for a run, creating it if needed. The same run may claim it again.
+   * FAILED_PRECONDITION: another active run has claimed it. PERMISSION_DENIED: it is not writable.
    */
   claim: {
     path: "/gradpool.v1.CheckpointStoreService/Claim" as const,
@@ -1862,7 +1862,7 @@ export const CheckpointStoreServiceService = {
     responseSerialize: (value: ClaimResponse): Buffer => Buffer.from(ClaimResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ClaimResponse => ClaimResponse.decode(value),
   },
-  /** Gives an output folder back. */
+  /** Releases an output folder. */
   release: {
     path: "/gradpool.v1.CheckpointStoreService/Release" as const,
     requestStream: false as const,
@@ -1887,7 +1887,7 @@ export const CheckpointStoreServiceService = {
   },
   /**
    * Loads files, each checked against its SHA-256 before its last piece is sent.
-   * NOT_FOUND: no such checkpoint. DATA_LOSS: it is damaged (the message says which file).
+   * NOT_FOUND: no such checkpoint. DATA_LOSS: the checkpoint is damaged (the message says which file).
    */
   load: {
     path: "/gradpool.v1.CheckpointStoreService/Load" as const,
@@ -1898,7 +1898,7 @@ export const CheckpointStoreServiceService = {
     responseSerialize: (value: LoadResponse): Buffer => Buffer.from(LoadResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): LoadResponse => LoadResponse.decode(value),
   },
-  /** The checkpoints of an output folder and its recovery point, newest first, damaged ones marked. */
+  /** Lists the checkpoints of an output folder and its recovery point, newest first, with damaged ones marked. */
   list: {
     path: "/gradpool.v1.CheckpointStoreService/List" as const,
     requestStream: false as const,
@@ -1919,8 +1919,8 @@ export const CheckpointStoreServiceService = {
     responseDeserialize: (value: Buffer): VerifyResponse => VerifyResponse.decode(value),
   },
   /**
-   * Removes a checkpoint. The same request_id again has no further effect and the same answer.
-   * NOT_FOUND: no such checkpoint. ALREADY_EXISTS: the request_id was used for another.
+   * Removes a checkpoint. Repeating a request_id has no further effect and returns the same answer.
+   * NOT_FOUND: no such checkpoint. ALREADY_EXISTS: the request_id was used for another checkpoint.
    */
   delete: {
     path: "/gradpool.v1.CheckpointStoreService/Delete" as const,
@@ -1935,11 +1935,11 @@ export const CheckpointStoreServiceService = {
 
 export interface CheckpointStoreServiceServer extends UntypedServiceImplementation {
   /**
-   * Takes an output folder for a run, creating it when needed. The same run may claim it again.
-   * FAILED_PRECONDITION: another living run has it. PERMISSION_DENIED: it cannot be written.
+   * Claims an output folder for a run, creating it if needed. The same run may claim it again.
+   * FAILED_PRECONDITION: another active run has claimed it. PERMISSION_DENIED: it is not writable.
    */
   claim: handleUnaryCall<ClaimRequest, ClaimResponse>;
-  /** Gives an output folder back. */
+  /** Releases an output folder. */
   release: handleUnaryCall<ReleaseRequest, ReleaseResponse>;
   /**
    * Saves a folder of files, all or nothing: header first, then each file's bytes in order, in
@@ -1948,24 +1948,24 @@ export interface CheckpointStoreServiceServer extends UntypedServiceImplementati
   save: handleClientStreamingCall<SaveRequest, SaveResponse>;
   /**
    * Loads files, each checked against its SHA-256 before its last piece is sent.
-   * NOT_FOUND: no such checkpoint. DATA_LOSS: it is damaged (the message says which file).
+   * NOT_FOUND: no such checkpoint. DATA_LOSS: the checkpoint is damaged (the message says which file).
    */
   load: handleServerStreamingCall<LoadRequest, LoadResponse>;
-  /** The checkpoints of an output folder and its recovery point, newest first, damaged ones marked. */
+  /** Lists the checkpoints of an output folder and its recovery point, newest first, with damaged ones marked. */
   list: handleUnaryCall<ListRequest, ListResponse>;
   /** Checks every file of a checkpoint. */
   verify: handleUnaryCall<VerifyRequest, VerifyResponse>;
   /**
-   * Removes a checkpoint. The same request_id again has no further effect and the same answer.
-   * NOT_FOUND: no such checkpoint. ALREADY_EXISTS: the request_id was used for another.
+   * Removes a checkpoint. Repeating a request_id has no further effect and returns the same answer.
+   * NOT_FOUND: no such checkpoint. ALREADY_EXISTS: the request_id was used for another checkpoint.
    */
   delete: handleUnaryCall<DeleteRequest, DeleteResponse>;
 }
 
 export interface CheckpointStoreServiceClient extends Client {
   /**
-   * Takes an output folder for a run, creating it when needed. The same run may claim it again.
-   * FAILED_PRECONDITION: another living run has it. PERMISSION_DENIED: it cannot be written.
+   * Claims an output folder for a run, creating it if needed. The same run may claim it again.
+   * FAILED_PRECONDITION: another active run has claimed it. PERMISSION_DENIED: it is not writable.
    */
   claim(
     request: ClaimRequest,
@@ -1982,7 +1982,7 @@ export interface CheckpointStoreServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ClaimResponse) => void,
   ): ClientUnaryCall;
-  /** Gives an output folder back. */
+  /** Releases an output folder. */
   release(
     request: ReleaseRequest,
     callback: (error: ServiceError | null, response: ReleaseResponse) => void,
@@ -2018,11 +2018,11 @@ export interface CheckpointStoreServiceClient extends Client {
   ): ClientWritableStream<SaveRequest>;
   /**
    * Loads files, each checked against its SHA-256 before its last piece is sent.
-   * NOT_FOUND: no such checkpoint. DATA_LOSS: it is damaged (the message says which file).
+   * NOT_FOUND: no such checkpoint. DATA_LOSS: the checkpoint is damaged (the message says which file).
    */
   load(request: LoadRequest, options?: Partial<CallOptions>): ClientReadableStream<LoadResponse>;
   load(request: LoadRequest, metadata?: Metadata, options?: Partial<CallOptions>): ClientReadableStream<LoadResponse>;
-  /** The checkpoints of an output folder and its recovery point, newest first, damaged ones marked. */
+  /** Lists the checkpoints of an output folder and its recovery point, newest first, with damaged ones marked. */
   list(request: ListRequest, callback: (error: ServiceError | null, response: ListResponse) => void): ClientUnaryCall;
   list(
     request: ListRequest,
@@ -2052,8 +2052,8 @@ export interface CheckpointStoreServiceClient extends Client {
     callback: (error: ServiceError | null, response: VerifyResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Removes a checkpoint. The same request_id again has no further effect and the same answer.
-   * NOT_FOUND: no such checkpoint. ALREADY_EXISTS: the request_id was used for another.
+   * Removes a checkpoint. Repeating a request_id has no further effect and returns the same answer.
+   * NOT_FOUND: no such checkpoint. ALREADY_EXISTS: the request_id was used for another checkpoint.
    */
   delete(
     request: DeleteRequest,

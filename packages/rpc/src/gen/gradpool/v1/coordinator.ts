@@ -23,14 +23,14 @@ import {
 import { Timestamp } from "../../google/protobuf/timestamp.js";
 import { Recipe } from "./recipe.js";
 
-/** Where a run stands. */
+/** The state of a run. */
 export enum RunState {
   RUN_STATE_UNSPECIFIED = "RUN_STATE_UNSPECIFIED",
   /** RUN_STATE_QUEUED - Accepted. */
   RUN_STATE_QUEUED = "RUN_STATE_QUEUED",
   /** RUN_STATE_PREPARING - Model, tokenizer and data set are being examined. */
   RUN_STATE_PREPARING = "RUN_STATE_PREPARING",
-  /** RUN_STATE_RUNNING - Steps are being made, as far as there are trainers. */
+  /** RUN_STATE_RUNNING - Steps are being computed, provided there are trainers. */
   RUN_STATE_RUNNING = "RUN_STATE_RUNNING",
   /** RUN_STATE_COMPLETED - Done; the result is in output_dir. */
   RUN_STATE_COMPLETED = "RUN_STATE_COMPLETED",
@@ -38,7 +38,7 @@ export enum RunState {
   RUN_STATE_FAILED = "RUN_STATE_FAILED",
   /** RUN_STATE_CANCELLED - Ended by CancelRun. */
   RUN_STATE_CANCELLED = "RUN_STATE_CANCELLED",
-  /** RUN_STATE_PAUSED - Resting: on request, or until what Run.paused_because names is mended. */
+  /** RUN_STATE_PAUSED - Paused: on request, or until the problem in Run.paused_because is fixed. */
   RUN_STATE_PAUSED = "RUN_STATE_PAUSED",
 }
 
@@ -119,7 +119,7 @@ export function runStateToNumber(object: RunState): number {
   }
 }
 
-/** How much an entry of a run's log matters. */
+/** Severity of an entry of a run's log. */
 export enum LogLevel {
   LOG_LEVEL_UNSPECIFIED = "LOG_LEVEL_UNSPECIFIED",
   LOG_LEVEL_INFO = "LOG_LEVEL_INFO",
@@ -179,11 +179,11 @@ export function logLevelToNumber(object: LogLevel): number {
 /** What a trainer may do. */
 export enum TrainerState {
   TRAINER_STATE_UNSPECIFIED = "TRAINER_STATE_UNSPECIFIED",
-  /** TRAINER_STATE_ACTIVE - It is given work. */
+  /** TRAINER_STATE_ACTIVE - It is assigned work. */
   TRAINER_STATE_ACTIVE = "TRAINER_STATE_ACTIVE",
-  /** TRAINER_STATE_DRAINING - It finishes what it has and is given nothing more. */
+  /** TRAINER_STATE_DRAINING - It finishes what it has and is assigned nothing more. */
   TRAINER_STATE_DRAINING = "TRAINER_STATE_DRAINING",
-  /** TRAINER_STATE_QUARANTINED - It failed too often in a row and rests for a while. */
+  /** TRAINER_STATE_QUARANTINED - It failed too often in a row and is assigned no work for a while. */
   TRAINER_STATE_QUARANTINED = "TRAINER_STATE_QUARANTINED",
 }
 
@@ -238,9 +238,9 @@ export function trainerStateToNumber(object: TrainerState): number {
 
 /** What to train. */
 export interface RunSpec {
-  /** Model folder. */
+  /** Model folder, .gguf file, or name on the hub ("org/name", "org/name@revision"). */
   modelId: string;
-  /** Data sources, as DatasetSpec.sources. */
+  /** Data sources, as in DatasetSpec.sources. */
   dataset: string[];
   /** Folder for the result, on the checkpoint store. */
   outputDir: string;
@@ -248,16 +248,16 @@ export interface RunSpec {
     | Recipe
     | undefined;
   /**
-   * Checkpoint folder to go on from, or "latest": the newest good one in output_dir, and a new start
-   * when there is none. Empty: a new start. A checkpoint of another base, tokenizer, recipe, data set or
+   * Checkpoint folder to resume from, or "latest": the newest undamaged one in output_dir, or a fresh start
+   * if there is none. Empty: a fresh start. A checkpoint of another base, tokenizer, recipe, data set or
    * device class is refused, with each difference named.
    */
   resumeFrom: string;
-  /** A new start where the folder in resume_from does not exist. */
+  /** Start fresh if the folder in resume_from does not exist. */
   resumeIfExists: boolean;
-  /** Take the adapter alone from resume_from: a new optimizer, from step 1, whatever else differs. */
+  /** Take only the adapter from resume_from: a new optimizer, from step 1, whatever else differs. */
   resumeWeightsOnly: boolean;
-  /** Held-out data sources, read as `dataset` is, in their order: see Recipe.eval_every. None: no evaluation. */
+  /** Held-out data sources, read like `dataset`, in order; see Recipe.eval_every. None: no evaluation. */
   evalDataset: string[];
 }
 
@@ -269,19 +269,19 @@ export interface Run {
   submittedAt:
     | Date
     | undefined;
-  /** First and last moment of RUNNING. */
+  /** When RUNNING began, and when the run ended. */
   startedAt: Date | undefined;
   endedAt:
     | Date
     | undefined;
-  /** Steps done, and in all; 0 until PREPARING is over. */
+  /** Steps done, and in total; 0 until PREPARING is over. */
   step: number;
   totalSteps: number;
-  /** The last step's numbers; unset before the first. */
+  /** Metrics of the last step; unset before the first. */
   lastStep:
     | StepMetrics
     | undefined;
-  /** Parameters that are trained, and all of them, adapter included. */
+  /** Trainable parameters, and all parameters, adapter included. */
   trainableParameters: number;
   allParameters: number;
   /** Why it failed. */
@@ -290,7 +290,7 @@ export interface Run {
     | undefined;
   /** What PREPARING is doing, for people; empty otherwise. */
   preparing: string;
-  /** Rows of the data set (one epoch), or, with max_steps, as many of them as these need. */
+  /** Rows of the data set (one epoch), or, with max_steps, as many of them as those steps need. */
   rows: number;
   /** Target tokens trained on so far. */
   tokens: number;
@@ -298,32 +298,32 @@ export interface Run {
   pausedBecause: string;
   /** Why it makes no progress although it is RUNNING, such as no trainer of its device class; empty otherwise. */
   waitingFor: string;
-  /** Where it went on from; unset: it began anew. */
+  /** Where it resumed from; unset: it started fresh. */
   resumedFrom:
     | ResumePoint
     | undefined;
-  /** What a person should know, a line each: a damaged checkpoint that was passed over, and the like. */
+  /** What a person should know, one line each, such as a damaged checkpoint that was skipped. */
   notes: string[];
-  /** The newest evaluation, and the first of those with the lowest loss; unset before the first. */
+  /** The newest evaluation, and the first of those with the lowest loss; unset before the first evaluation. */
   lastEvaluation: Evaluation | undefined;
   bestEvaluation:
     | Evaluation
     | undefined;
-  /** It ended before total_steps, by early_stopping_patience. */
+  /** It ended before total_steps because of early_stopping_patience. */
   stoppedEarly: boolean;
-  /** Trace (OpenTelemetry) that shows it, 32 hexadecimal digits; empty: it has none. */
+  /** Id of its OpenTelemetry trace, 32 hexadecimal digits; empty: it has none. */
   traceId: string;
   /** W3C trace context of its submission; empty: unknown. */
   traceparent: string;
 }
 
-/** The checkpoint that a run went on from. */
+/** The checkpoint that a run resumed from. */
 export interface ResumePoint {
   /** Folder. */
   path: string;
   /** Epoch of its last step, from 0. */
   epoch: number;
-  /** Steps it had made. */
+  /** Steps done at that point. */
   step: number;
   /** Only its adapter was taken. */
   weightsOnly: boolean;
@@ -356,7 +356,7 @@ export interface StepMetrics {
 
 /** The adapter on the held-out data, without dropout. */
 export interface Evaluation {
-  /** Steps behind the adapter, and the epoch of the last of them. */
+  /** Number of steps the adapter was trained for, and the epoch of the last of them. */
   step: number;
   epoch: number;
   /** Sum of the negative log likelihoods over all target tokens, divided by their number; in nats. */
@@ -365,13 +365,13 @@ export interface Evaluation {
   perplexity: number;
   /** Target tokens of the data set. */
   tokens: number;
-  /** Wall time that it took. */
+  /** Wall time it took. */
   seconds: number;
 }
 
 /** Asks for a new run. */
 export interface SubmitRunRequest {
-  /** Chosen by the client, unique per intention (a UUID). */
+  /** Chosen by the client, unique to each intended change (a UUID). */
   requestId: string;
   spec: RunSpec | undefined;
 }
@@ -403,7 +403,7 @@ export interface ListRunsResponse {
 /** Asks to follow a run. */
 export interface WatchRunRequest {
   runId: string;
-  /** Send the metrics of steps after this one, and evaluations behind this one and later; 0: all. */
+  /** Send the metrics of steps after this one, and evaluations made after this step or later ones; 0: all. */
   afterStep: number;
 }
 
@@ -414,7 +414,7 @@ export interface WatchRunResponse {
     /** The run, after a change of state or of `preparing`. */
     { $case: "run"; value: Run }
     | //
-    /** A step was made. */
+    /** A step was completed. */
     { $case: "step"; value: StepMetrics }
     | //
     /** A checkpoint was saved or removed. */
@@ -425,7 +425,7 @@ export interface WatchRunResponse {
     | undefined;
 }
 
-/** A checkpoint came or went. */
+/** A checkpoint was saved or removed. */
 export interface CheckpointUpdate {
   /** Folder. */
   path: string;
@@ -447,19 +447,19 @@ export interface PauseRunResponse {
   run: Run | undefined;
 }
 
-/** Asks to let a run go on. */
+/** Asks to resume a run. */
 export interface ResumeRunRequest {
   /** As in SubmitRunRequest. */
   requestId: string;
   runId: string;
 }
 
-/** The run, not paused any more. */
+/** The run, no longer paused. */
 export interface ResumeRunResponse {
   run: Run | undefined;
 }
 
-/** Asks to stop a run. */
+/** Asks to cancel a run. */
 export interface CancelRunRequest {
   /** As in SubmitRunRequest. */
   requestId: string;
@@ -471,23 +471,23 @@ export interface CancelRunResponse {
   run: Run | undefined;
 }
 
-/** Asks for what happened to a run. */
+/** Asks for a run's log. */
 export interface WatchRunLogRequest {
   runId: string;
-  /** Entries behind this one; 0: all that are kept. */
+  /** Entries after this one; 0: all that are kept. */
   afterNumber: number;
-  /** Go on until the run has ended. */
+  /** Continue until the run has ended. */
   follow: boolean;
 }
 
-/** An entry, or, in the first response, none. */
+/** An entry; none in the first response. */
 export interface WatchRunLogResponse {
   entry: RunLogEntry | undefined;
 }
 
-/** Something that happened to a run, for people. The newest thousand are kept of each run. */
+/** Something that happened to a run, described for people. The newest thousand entries of each run are kept. */
 export interface RunLogEntry {
-  /** Rises by one with each entry of the run. */
+  /** Increases by one with each entry of the run. */
   number: number;
   time: Date | undefined;
   level: LogLevel;
@@ -506,7 +506,7 @@ export interface GetPoolResponse {
   trainers: Trainer[];
   /** Runs that have not ended. */
   activeRuns: number;
-  /** Runs that wait, PAUSED. */
+  /** Runs that are PAUSED. */
   pausedRuns: number;
 }
 
@@ -516,15 +516,15 @@ export interface ServiceStatus {
   name: string;
   /** "host:port", as the coordinator dials it. */
   address: string;
-  /** It answers its health check. */
+  /** Whether it answers its health check. */
   serving: boolean;
-  /** Why it does not serve; empty otherwise. */
+  /** Why it is not serving; empty otherwise. */
   problem: string;
-  /** Since when; set for the coordinator alone. */
+  /** When it started; set for the coordinator only. */
   startedAt: Date | undefined;
 }
 
-/** Asks to give a trainer no further work. */
+/** Asks to drain a trainer. */
 export interface DrainTrainerRequest {
   /** As in SubmitRunRequest. */
   requestId: string;
@@ -536,7 +536,7 @@ export interface DrainTrainerResponse {
   trainer: Trainer | undefined;
 }
 
-/** Asks to let a trainer work again. */
+/** Asks to undrain a trainer. */
 export interface UndrainTrainerRequest {
   /** As in SubmitRunRequest. */
   requestId: string;
@@ -554,7 +554,7 @@ export interface BackUpRequest {
 
 /** A piece of the copy. */
 export interface BackUpResponse {
-  /** Of the whole copy; in the first piece. */
+  /** Size of the whole copy; set in the first piece. */
   sizeBytes: number;
   data: Uint8Array;
 }
@@ -582,16 +582,16 @@ export interface Trainer {
   connectedAt:
     | Date
     | undefined;
-  /** Micro-batches finished since then. */
+  /** Micro-batches finished since it connected. */
   microBatches: number;
   /** Target tokens per second over the last micro-batches. */
   tokensPerSecond: number;
-  /** Run whose micro-batch it computes; empty: none. */
+  /** Run whose micro-batch it is computing; empty: none. */
   runId: string;
   state: TrainerState;
   /** Why it is quarantined; empty otherwise. */
   stateReason: string;
-  /** Share of the last half minute in which its device computed, from 0 to 1. */
+  /** Fraction of the last half minute in which its device was computing, from 0 to 1. */
   deviceUse: number;
 }
 
@@ -4688,10 +4688,10 @@ export const Trainer: MessageFns<Trainer> = {
 export type RunServiceService = typeof RunServiceService;
 export const RunServiceService = {
   /**
-   * Queues a run. The same request_id again answers with the same run; with other content it is
-   * refused with ALREADY_EXISTS. INVALID_ARGUMENT: the spec is wrong (the message says what and how
-   * to mend it). RESOURCE_EXHAUSTED: 1,000 runs have not ended; try again when one has. What needs a look at
-   * model and data fails the run later, with Run.error.
+   * Queues a run. Repeating a request_id returns the same run; with different content it is refused
+   * with ALREADY_EXISTS. INVALID_ARGUMENT: the spec is wrong (the message says what and how to fix it).
+   * RESOURCE_EXHAUSTED: 1,000 runs have not ended; try again when one has. Problems that only reading the
+   * model or the data can reveal fail the run later, with Run.error.
    */
   submitRun: {
     path: "/gradpool.v1.RunService/SubmitRun" as const,
@@ -4702,7 +4702,7 @@ export const RunServiceService = {
     responseSerialize: (value: SubmitRunResponse): Buffer => Buffer.from(SubmitRunResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): SubmitRunResponse => SubmitRunResponse.decode(value),
   },
-  /** One run. NOT_FOUND: no such run. */
+  /** Returns one run. NOT_FOUND: no such run. */
   getRun: {
     path: "/gradpool.v1.RunService/GetRun" as const,
     requestStream: false as const,
@@ -4712,7 +4712,7 @@ export const RunServiceService = {
     responseSerialize: (value: GetRunResponse): Buffer => Buffer.from(GetRunResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetRunResponse => GetRunResponse.decode(value),
   },
-  /** All runs, newest first. */
+  /** Returns all runs, newest first. */
   listRuns: {
     path: "/gradpool.v1.RunService/ListRuns" as const,
     requestStream: false as const,
@@ -4723,7 +4723,7 @@ export const RunServiceService = {
     responseDeserialize: (value: Buffer): ListRunsResponse => ListRunsResponse.decode(value),
   },
   /**
-   * The run as it is, the steps after `after_step`, then everything as it happens; ends when the
+   * Sends the run as it is, the steps after `after_step`, then everything as it happens; ends when the
    * run has ended. NOT_FOUND: no such run.
    */
   watchRun: {
@@ -4736,8 +4736,8 @@ export const RunServiceService = {
     responseDeserialize: (value: Buffer): WatchRunResponse => WatchRunResponse.decode(value),
   },
   /**
-   * Lets a run rest; the trainers that computed for it are free at once. Whatever it was doing, its
-   * result will be the same. FAILED_PRECONDITION: it has ended.
+   * Pauses a run; the trainers that were computing for it are free at once. Whatever it was doing, its
+   * result will be the same. FAILED_PRECONDITION: the run has ended.
    */
   pauseRun: {
     path: "/gradpool.v1.RunService/PauseRun" as const,
@@ -4749,8 +4749,8 @@ export const RunServiceService = {
     responseDeserialize: (value: Buffer): PauseRunResponse => PauseRunResponse.decode(value),
   },
   /**
-   * Lets a paused run go on where it was; one that waits for something tries again at once.
-   * FAILED_PRECONDITION: it has ended.
+   * Resumes a paused run where it was; a run that waits for something tries again at once.
+   * FAILED_PRECONDITION: the run has ended.
    */
   resumeRun: {
     path: "/gradpool.v1.RunService/ResumeRun" as const,
@@ -4761,7 +4761,7 @@ export const RunServiceService = {
     responseSerialize: (value: ResumeRunResponse): Buffer => Buffer.from(ResumeRunResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ResumeRunResponse => ResumeRunResponse.decode(value),
   },
-  /** Stops a run; what it saved stays. FAILED_PRECONDITION: it has ended otherwise. */
+  /** Cancels a run; what it saved is kept. FAILED_PRECONDITION: the run has already ended in another way. */
   cancelRun: {
     path: "/gradpool.v1.RunService/CancelRun" as const,
     requestStream: false as const,
@@ -4772,8 +4772,8 @@ export const RunServiceService = {
     responseDeserialize: (value: Buffer): CancelRunResponse => CancelRunResponse.decode(value),
   },
   /**
-   * What happened to the run in words, oldest first; ends with the run, or when all was told unless
-   * `follow` is set. The first response comes at once and holds no entry. NOT_FOUND: no such run.
+   * Sends the run's log in plain text, oldest entry first. With `follow` it ends when the run does, otherwise
+   * after the last entry. The first response comes at once and holds no entry. NOT_FOUND: no such run.
    */
   watchRunLog: {
     path: "/gradpool.v1.RunService/WatchRunLog" as const,
@@ -4788,46 +4788,46 @@ export const RunServiceService = {
 
 export interface RunServiceServer extends UntypedServiceImplementation {
   /**
-   * Queues a run. The same request_id again answers with the same run; with other content it is
-   * refused with ALREADY_EXISTS. INVALID_ARGUMENT: the spec is wrong (the message says what and how
-   * to mend it). RESOURCE_EXHAUSTED: 1,000 runs have not ended; try again when one has. What needs a look at
-   * model and data fails the run later, with Run.error.
+   * Queues a run. Repeating a request_id returns the same run; with different content it is refused
+   * with ALREADY_EXISTS. INVALID_ARGUMENT: the spec is wrong (the message says what and how to fix it).
+   * RESOURCE_EXHAUSTED: 1,000 runs have not ended; try again when one has. Problems that only reading the
+   * model or the data can reveal fail the run later, with Run.error.
    */
   submitRun: handleUnaryCall<SubmitRunRequest, SubmitRunResponse>;
-  /** One run. NOT_FOUND: no such run. */
+  /** Returns one run. NOT_FOUND: no such run. */
   getRun: handleUnaryCall<GetRunRequest, GetRunResponse>;
-  /** All runs, newest first. */
+  /** Returns all runs, newest first. */
   listRuns: handleUnaryCall<ListRunsRequest, ListRunsResponse>;
   /**
-   * The run as it is, the steps after `after_step`, then everything as it happens; ends when the
+   * Sends the run as it is, the steps after `after_step`, then everything as it happens; ends when the
    * run has ended. NOT_FOUND: no such run.
    */
   watchRun: handleServerStreamingCall<WatchRunRequest, WatchRunResponse>;
   /**
-   * Lets a run rest; the trainers that computed for it are free at once. Whatever it was doing, its
-   * result will be the same. FAILED_PRECONDITION: it has ended.
+   * Pauses a run; the trainers that were computing for it are free at once. Whatever it was doing, its
+   * result will be the same. FAILED_PRECONDITION: the run has ended.
    */
   pauseRun: handleUnaryCall<PauseRunRequest, PauseRunResponse>;
   /**
-   * Lets a paused run go on where it was; one that waits for something tries again at once.
-   * FAILED_PRECONDITION: it has ended.
+   * Resumes a paused run where it was; a run that waits for something tries again at once.
+   * FAILED_PRECONDITION: the run has ended.
    */
   resumeRun: handleUnaryCall<ResumeRunRequest, ResumeRunResponse>;
-  /** Stops a run; what it saved stays. FAILED_PRECONDITION: it has ended otherwise. */
+  /** Cancels a run; what it saved is kept. FAILED_PRECONDITION: the run has already ended in another way. */
   cancelRun: handleUnaryCall<CancelRunRequest, CancelRunResponse>;
   /**
-   * What happened to the run in words, oldest first; ends with the run, or when all was told unless
-   * `follow` is set. The first response comes at once and holds no entry. NOT_FOUND: no such run.
+   * Sends the run's log in plain text, oldest entry first. With `follow` it ends when the run does, otherwise
+   * after the last entry. The first response comes at once and holds no entry. NOT_FOUND: no such run.
    */
   watchRunLog: handleServerStreamingCall<WatchRunLogRequest, WatchRunLogResponse>;
 }
 
 export interface RunServiceClient extends Client {
   /**
-   * Queues a run. The same request_id again answers with the same run; with other content it is
-   * refused with ALREADY_EXISTS. INVALID_ARGUMENT: the spec is wrong (the message says what and how
-   * to mend it). RESOURCE_EXHAUSTED: 1,000 runs have not ended; try again when one has. What needs a look at
-   * model and data fails the run later, with Run.error.
+   * Queues a run. Repeating a request_id returns the same run; with different content it is refused
+   * with ALREADY_EXISTS. INVALID_ARGUMENT: the spec is wrong (the message says what and how to fix it).
+   * RESOURCE_EXHAUSTED: 1,000 runs have not ended; try again when one has. Problems that only reading the
+   * model or the data can reveal fail the run later, with Run.error.
    */
   submitRun(
     request: SubmitRunRequest,
@@ -4844,7 +4844,7 @@ export interface RunServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: SubmitRunResponse) => void,
   ): ClientUnaryCall;
-  /** One run. NOT_FOUND: no such run. */
+  /** Returns one run. NOT_FOUND: no such run. */
   getRun(
     request: GetRunRequest,
     callback: (error: ServiceError | null, response: GetRunResponse) => void,
@@ -4860,7 +4860,7 @@ export interface RunServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetRunResponse) => void,
   ): ClientUnaryCall;
-  /** All runs, newest first. */
+  /** Returns all runs, newest first. */
   listRuns(
     request: ListRunsRequest,
     callback: (error: ServiceError | null, response: ListRunsResponse) => void,
@@ -4877,7 +4877,7 @@ export interface RunServiceClient extends Client {
     callback: (error: ServiceError | null, response: ListRunsResponse) => void,
   ): ClientUnaryCall;
   /**
-   * The run as it is, the steps after `after_step`, then everything as it happens; ends when the
+   * Sends the run as it is, the steps after `after_step`, then everything as it happens; ends when the
    * run has ended. NOT_FOUND: no such run.
    */
   watchRun(request: WatchRunRequest, options?: Partial<CallOptions>): ClientReadableStream<WatchRunResponse>;
@@ -4887,8 +4887,8 @@ export interface RunServiceClient extends Client {
     options?: Partial<CallOptions>,
   ): ClientReadableStream<WatchRunResponse>;
   /**
-   * Lets a run rest; the trainers that computed for it are free at once. Whatever it was doing, its
-   * result will be the same. FAILED_PRECONDITION: it has ended.
+   * Pauses a run; the trainers that were computing for it are free at once. Whatever it was doing, its
+   * result will be the same. FAILED_PRECONDITION: the run has ended.
    */
   pauseRun(
     request: PauseRunRequest,
@@ -4906,8 +4906,8 @@ export interface RunServiceClient extends Client {
     callback: (error: ServiceError | null, response: PauseRunResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Lets a paused run go on where it was; one that waits for something tries again at once.
-   * FAILED_PRECONDITION: it has ended.
+   * Resumes a paused run where it was; a run that waits for something tries again at once.
+   * FAILED_PRECONDITION: the run has ended.
    */
   resumeRun(
     request: ResumeRunRequest,
@@ -4924,7 +4924,7 @@ export interface RunServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ResumeRunResponse) => void,
   ): ClientUnaryCall;
-  /** Stops a run; what it saved stays. FAILED_PRECONDITION: it has ended otherwise. */
+  /** Cancels a run; what it saved is kept. FAILED_PRECONDITION: the run has already ended in another way. */
   cancelRun(
     request: CancelRunRequest,
     callback: (error: ServiceError | null, response: CancelRunResponse) => void,
@@ -4941,8 +4941,8 @@ export interface RunServiceClient extends Client {
     callback: (error: ServiceError | null, response: CancelRunResponse) => void,
   ): ClientUnaryCall;
   /**
-   * What happened to the run in words, oldest first; ends with the run, or when all was told unless
-   * `follow` is set. The first response comes at once and holds no entry. NOT_FOUND: no such run.
+   * Sends the run's log in plain text, oldest entry first. With `follow` it ends when the run does, otherwise
+   * after the last entry. The first response comes at once and holds no entry. NOT_FOUND: no such run.
    */
   watchRunLog(request: WatchRunLogRequest, options?: Partial<CallOptions>): ClientReadableStream<WatchRunLogResponse>;
   watchRunLog(
@@ -4964,7 +4964,7 @@ export const RunServiceClient = makeGenericClientConstructor(
 /** The pool of trainers. */
 export type PoolServiceService = typeof PoolServiceService;
 export const PoolServiceService = {
-  /** The pool as a whole: its services, trainers and runs. */
+  /** Returns the pool as a whole: its services, trainers and runs. */
   getPool: {
     path: "/gradpool.v1.PoolService/GetPool" as const,
     requestStream: false as const,
@@ -4974,7 +4974,7 @@ export const PoolServiceService = {
     responseSerialize: (value: GetPoolResponse): Buffer => Buffer.from(GetPoolResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetPoolResponse => GetPoolResponse.decode(value),
   },
-  /** Trainers that are connected. */
+  /** Returns the connected trainers. */
   listTrainers: {
     path: "/gradpool.v1.PoolService/ListTrainers" as const,
     requestStream: false as const,
@@ -4986,8 +4986,8 @@ export const PoolServiceService = {
     responseDeserialize: (value: Buffer): ListTrainersResponse => ListTrainersResponse.decode(value),
   },
   /**
-   * Gives a trainer no further work; what it computes it finishes. Holds for its id until it is undone,
-   * also when the trainer or the coordinator starts again. NOT_FOUND: no such trainer.
+   * Gives a trainer no further work; it finishes what it is computing. Applies to the trainer's id until it is
+   * undrained, even if the trainer or the coordinator restarts. NOT_FOUND: no such trainer.
    */
   drainTrainer: {
     path: "/gradpool.v1.PoolService/DrainTrainer" as const,
@@ -5012,9 +5012,9 @@ export const PoolServiceService = {
     responseDeserialize: (value: Buffer): UndrainTrainerResponse => UndrainTrainerResponse.decode(value),
   },
   /**
-   * Copies the run store as it is at one moment, while the pool works: a SQLite file, in pieces of at most 1 MiB. A copy is
-   * complete when it has size_bytes. FAILED_PRECONDITION: the pool keeps its runs in memory. RESOURCE_EXHAUSTED: there is no
-   * space beside the run store, where the copy is made first.
+   * Copies the run store as it is at one moment, while the pool keeps working: a SQLite file, in pieces of at most 1 MiB. A
+   * copy is complete when it has size_bytes. FAILED_PRECONDITION: the pool keeps its runs in memory. RESOURCE_EXHAUSTED: there
+   * is not enough space next to the run store, where the copy is made first.
    */
   backUp: {
     path: "/gradpool.v1.PoolService/BackUp" as const,
@@ -5028,27 +5028,27 @@ export const PoolServiceService = {
 } as const;
 
 export interface PoolServiceServer extends UntypedServiceImplementation {
-  /** The pool as a whole: its services, trainers and runs. */
+  /** Returns the pool as a whole: its services, trainers and runs. */
   getPool: handleUnaryCall<GetPoolRequest, GetPoolResponse>;
-  /** Trainers that are connected. */
+  /** Returns the connected trainers. */
   listTrainers: handleUnaryCall<ListTrainersRequest, ListTrainersResponse>;
   /**
-   * Gives a trainer no further work; what it computes it finishes. Holds for its id until it is undone,
-   * also when the trainer or the coordinator starts again. NOT_FOUND: no such trainer.
+   * Gives a trainer no further work; it finishes what it is computing. Applies to the trainer's id until it is
+   * undrained, even if the trainer or the coordinator restarts. NOT_FOUND: no such trainer.
    */
   drainTrainer: handleUnaryCall<DrainTrainerRequest, DrainTrainerResponse>;
   /** Lets a drained or quarantined trainer work again. NOT_FOUND: no such trainer. */
   undrainTrainer: handleUnaryCall<UndrainTrainerRequest, UndrainTrainerResponse>;
   /**
-   * Copies the run store as it is at one moment, while the pool works: a SQLite file, in pieces of at most 1 MiB. A copy is
-   * complete when it has size_bytes. FAILED_PRECONDITION: the pool keeps its runs in memory. RESOURCE_EXHAUSTED: there is no
-   * space beside the run store, where the copy is made first.
+   * Copies the run store as it is at one moment, while the pool keeps working: a SQLite file, in pieces of at most 1 MiB. A
+   * copy is complete when it has size_bytes. FAILED_PRECONDITION: the pool keeps its runs in memory. RESOURCE_EXHAUSTED: there
+   * is not enough space next to the run store, where the copy is made first.
    */
   backUp: handleServerStreamingCall<BackUpRequest, BackUpResponse>;
 }
 
 export interface PoolServiceClient extends Client {
-  /** The pool as a whole: its services, trainers and runs. */
+  /** Returns the pool as a whole: its services, trainers and runs. */
   getPool(
     request: GetPoolRequest,
     callback: (error: ServiceError | null, response: GetPoolResponse) => void,
@@ -5064,7 +5064,7 @@ export interface PoolServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetPoolResponse) => void,
   ): ClientUnaryCall;
-  /** Trainers that are connected. */
+  /** Returns the connected trainers. */
   listTrainers(
     request: ListTrainersRequest,
     callback: (error: ServiceError | null, response: ListTrainersResponse) => void,
@@ -5081,8 +5081,8 @@ export interface PoolServiceClient extends Client {
     callback: (error: ServiceError | null, response: ListTrainersResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Gives a trainer no further work; what it computes it finishes. Holds for its id until it is undone,
-   * also when the trainer or the coordinator starts again. NOT_FOUND: no such trainer.
+   * Gives a trainer no further work; it finishes what it is computing. Applies to the trainer's id until it is
+   * undrained, even if the trainer or the coordinator restarts. NOT_FOUND: no such trainer.
    */
   drainTrainer(
     request: DrainTrainerRequest,
@@ -5116,9 +5116,9 @@ export interface PoolServiceClient extends Client {
     callback: (error: ServiceError | null, response: UndrainTrainerResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Copies the run store as it is at one moment, while the pool works: a SQLite file, in pieces of at most 1 MiB. A copy is
-   * complete when it has size_bytes. FAILED_PRECONDITION: the pool keeps its runs in memory. RESOURCE_EXHAUSTED: there is no
-   * space beside the run store, where the copy is made first.
+   * Copies the run store as it is at one moment, while the pool keeps working: a SQLite file, in pieces of at most 1 MiB. A
+   * copy is complete when it has size_bytes. FAILED_PRECONDITION: the pool keeps its runs in memory. RESOURCE_EXHAUSTED: there
+   * is not enough space next to the run store, where the copy is made first.
    */
   backUp(request: BackUpRequest, options?: Partial<CallOptions>): ClientReadableStream<BackUpResponse>;
   backUp(

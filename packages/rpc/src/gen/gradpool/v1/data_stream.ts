@@ -25,13 +25,13 @@ export interface DatasetSpec {
   /**
    * Files, folders, globs, data sets of the hub ("org/name", "org/name@revision",
    * "hf://datasets/org/name/data/*.parquet"), or "synthetic" (two built-in samples), in order. By extension: .jsonl, .ndjson,
-   * .json (an array of objects, or objects one after the other), .csv, .tsv, .txt and source files, each also
+   * .json (an array of objects, or one object after another), .csv, .tsv, .txt and source files, each also
    * as .gz or .zst, and .parquet.
    */
   sources: string[];
   /** Column of the text in structured files. */
   textColumn: string;
-  /** Encoder of the texts. */
+  /** Tokenizer that encodes the texts. */
   tokenizer:
     | TokenizerRef
     | undefined;
@@ -39,16 +39,16 @@ export interface DatasetSpec {
   maxLength: number;
   /** Rows per micro-batch. */
   batchSize: number;
-  /** Append the end-of-sequence token to each row before cutting; not to chats, which end as their template says. */
+  /** Append the end-of-sequence token to each row before cutting, except for chats, which end as their template says. */
   appendEos: boolean;
   /**
-   * Join rows, split by the end-of-sequence token (whatever append_eos says), into full blocks. A row may
-   * spread over blocks; an epoch's last block may be shorter, so that no token is dropped.
+   * Join rows, separated by the end-of-sequence token (whatever append_eos says), into full blocks. A row may
+   * span several blocks; an epoch's last block may be shorter, so no token is dropped.
    */
   packing: boolean;
-  /** Rows shuffled together, at most 1,048,576; 0 keeps the order. */
+  /** Number of rows shuffled together, at most 1,048,576; 0 keeps the order. */
   shuffleBuffer: number;
-  /** Seed of the shuffling. */
+  /** Seed of the shuffle. */
   seed: number;
   /** Use at most this many rows of an epoch; 0: all. */
   maxRows: number;
@@ -59,22 +59,22 @@ export interface DatasetSpec {
   promptColumn: string;
   completionColumn: string;
   /**
-   * Column of chats, lists of messages with role and content: a row's text is the tokenizer's chat template
-   * filled with them, and only the assistant's turns count in the loss. Empty: unset.
+   * Column of chats, which are lists of messages with role and content: a row's text is the tokenizer's chat template
+   * rendered with them, and only the assistant's turns count in the loss. Empty: unset.
    */
   messagesColumn: string;
   /**
-   * One weight above 0 for each source: every row's source is drawn by these, depending on the seed alone, until
-   * a source that is drawn has no row left, which ends the epoch. Empty: one source after the other.
+   * One weight above 0 per source: each row's source is drawn with these weights, depending only on the seed. The
+   * epoch ends when the source drawn has no rows left. Empty: one source after another.
    */
   sourceWeights: number[];
-  /** Of data sets on the hub: the config, by default the card's own; and the split, by default "train". */
+  /** For data sets on the hub: the config, by default the one the card names; and the split, by default "train". */
   config: string;
   split: string;
   /**
-   * How rows become micro-batches: of a run's recipe, the fields that say so. Where it is set, it counts instead of the fields
-   * above from text_column to split, except for tokenizer and max_rows, and bounds are those of Recipe. A new client sets both,
-   * and new fields are added to Recipe alone.
+   * How rows become micro-batches: the fields of the run's recipe that decide it. If set, it replaces the fields from
+   * text_column to split, except tokenizer and max_rows, and the bounds are those of Recipe. A new client sets both, and new
+   * fields are added to Recipe only.
    */
   recipe: Recipe | undefined;
 }
@@ -86,16 +86,16 @@ export interface DescribeDatasetRequest {
 
 /** Progress, then the totals. */
 export interface DescribeDatasetResponse {
-  /** The counts below are final. */
+  /** Whether the counts below are final. */
   complete: boolean;
   /** Rows counted. */
   rows: number;
   /** Micro-batches of one epoch, counted so far. */
   microBatchesPerEpoch: number;
-  /** Bytes read so far and bytes in all, for a progress bar. */
+  /** Bytes read so far and in total, for a progress bar. */
   bytesRead: number;
   bytesTotal: number;
-  /** SHA-256 (hex) over the sources' names, sizes and times: another hash, another data set. Set when complete. */
+  /** SHA-256 (hex) over the sources' names, sizes and times: a different hash means a different data set. Set when complete. */
   datasetHash: string;
 }
 
@@ -115,42 +115,42 @@ export interface OpenStreamResponse {
   microBatch: MicroBatch | undefined;
 }
 
-/** B rows of up to S tokens each, right-padded. Targets are the ids shifted by one; pads do not count. */
+/** B rows of up to S tokens each, right-padded. Targets are the ids shifted by one; padding does not count. */
 export interface MicroBatch {
   /** Position in the stream, from 0, over all epochs. */
   index: number;
   /** Epoch, from 0. */
   epoch: number;
-  /** No further micro-batch belongs to this epoch. */
+  /** Whether this is the last micro-batch of its epoch. */
   lastOfEpoch: boolean;
   /** B. */
   rows: number;
-  /** S, the longest row's tokens; 1 when all rows are empty. */
+  /** S, the number of tokens in the longest row; 1 when all rows are empty. */
   rowLength: number;
   /** Token ids [B, S], int32 little-endian. */
   ids: Uint8Array;
-  /** Tokens of each row without padding [B]. */
+  /** Number of tokens in each row, without padding [B]. */
   lengths: number[];
-  /** Tokens that count in the loss: without a target_mask, the sum over rows of max(0, length - 1). */
+  /** Number of tokens that count in the loss: without a target_mask, the sum over rows of max(0, length - 1). */
   targetTokens: number;
-  /** Where the stream is after this micro-batch. */
+  /** Position of the stream after this micro-batch. */
   cursorAfter:
     | Cursor
     | undefined;
   /**
-   * [B, S], one byte for each id: 1 if it counts in the loss where it is the target, else 0. A row's first id is
-   * not a target and has 0. Empty: every target counts.
+   * [B, S], one byte per id: 1 if the id counts in the loss when it is the target, else 0. A row's first id is
+   * never a target and has 0. Empty: every target counts.
    */
   targetMask: Uint8Array;
-  /** Of the rows, those that were longer than max_length and cut. */
+  /** Number of rows that were longer than max_length and were cut. */
   rowsCut: number;
-  /** Of the rows that were cut, those that lost their end-of-sequence token by it. */
+  /** Number of rows that lost their end-of-sequence token when they were cut. */
   rowsWithoutEos: number;
-  /** Of the rows, those without any token that counts in the loss. */
+  /** Number of rows without any token that counts in the loss. */
   rowsWithoutTarget: number;
 }
 
-/** A place in a stream. Opaque to everyone but the data-stream service; small whatever the data's size. */
+/** A position in a stream. Opaque to everyone but the data-stream service; small, however large the data. */
 export interface Cursor {
   /** Epoch of the next row, from 0. */
   epoch: number;
@@ -158,31 +158,31 @@ export interface Cursor {
   microBatches: number;
   /** Rows of this epoch consumed so far. */
   rows: number;
-  /** Source file of the shuffle block (or, unshuffled, of the next row), from 0. */
+  /** Source file of the shuffle block (or, without shuffling, of the next row), from 0. */
   file: number;
-  /** Byte offset of that row in the file; in a compressed file, of the gzip member or zstd frame it begins in. */
+  /** Byte offset of that row in the file; in a compressed file, of the gzip member or zstd frame in which it begins. */
   byteOffset: number;
-  /** Line number of that row, from 1; in a parquet file, its number. */
+  /** Line number of that row, from 1; in a Parquet file, its row number. */
   line: number;
   /** Rows of the shuffle block consumed so far; its order follows from seed, epoch and block. */
   blockRows: number;
   /**
-   * Tokens of the next row that packing has delivered already: the row is split over blocks, and its
-   * rest opens the next one.
+   * Tokens of the next row that packing has already delivered: the row is split across blocks, and its
+   * remainder begins the next one.
    */
   rowTokens: number;
   /**
-   * DescribeDatasetResponse.dataset_hash of the data it points into; on other data it is refused
+   * DescribeDatasetResponse.dataset_hash of the data it points into; with other data it is refused
    * with FAILED_PRECONDITION.
    */
   datasetHash: string;
-  /** Bytes to leave out of what is decompressed from byte_offset on. */
+  /** Bytes to skip in the data decompressed from byte_offset onwards. */
   innerOffset: number;
-  /** The same place in each further source, where sources are mixed by weight; the fields above are the first's. */
+  /** If sources are mixed by weight, the position in each further source; the fields above are for the first. */
   otherSources: SourcePlace[];
 }
 
-/** A place in one source of a mixture, as in Cursor. */
+/** A position in one source of a mixture, as in Cursor. */
 export interface SourcePlace {
   file: number;
   byteOffset: number;
@@ -1728,9 +1728,9 @@ export const SourcePlace: MessageFns<SourcePlace> = {
 export type DataStreamServiceService = typeof DataStreamServiceService;
 export const DataStreamServiceService = {
   /**
-   * Counts a data set's rows and micro-batches, with progress; the last response is complete.
+   * Counts a data set's rows and micro-batches, reporting progress; the last response is complete.
    * NOT_FOUND: a source matches no file. INVALID_ARGUMENT: a row is not JSON or lacks the text
-   * column (with file and line). FAILED_PRECONDITION: no rows at all.
+   * column (with file and line). FAILED_PRECONDITION: there are no rows at all.
    */
   describeDataset: {
     path: "/gradpool.v1.DataStreamService/DescribeDataset" as const,
@@ -1745,8 +1745,8 @@ export const DataStreamServiceService = {
   },
   /**
    * Streams micro-batches in training order, over all epochs. The server prepares a few ahead and
-   * waits while they are not taken. Errors as for DescribeDataset, and FAILED_PRECONDITION when a file
-   * changes while it is read.
+   * waits until the client takes them. Errors as for DescribeDataset, and FAILED_PRECONDITION if a file
+   * changes while it is being read.
    */
   openStream: {
     path: "/gradpool.v1.DataStreamService/OpenStream" as const,
@@ -1761,24 +1761,24 @@ export const DataStreamServiceService = {
 
 export interface DataStreamServiceServer extends UntypedServiceImplementation {
   /**
-   * Counts a data set's rows and micro-batches, with progress; the last response is complete.
+   * Counts a data set's rows and micro-batches, reporting progress; the last response is complete.
    * NOT_FOUND: a source matches no file. INVALID_ARGUMENT: a row is not JSON or lacks the text
-   * column (with file and line). FAILED_PRECONDITION: no rows at all.
+   * column (with file and line). FAILED_PRECONDITION: there are no rows at all.
    */
   describeDataset: handleServerStreamingCall<DescribeDatasetRequest, DescribeDatasetResponse>;
   /**
    * Streams micro-batches in training order, over all epochs. The server prepares a few ahead and
-   * waits while they are not taken. Errors as for DescribeDataset, and FAILED_PRECONDITION when a file
-   * changes while it is read.
+   * waits until the client takes them. Errors as for DescribeDataset, and FAILED_PRECONDITION if a file
+   * changes while it is being read.
    */
   openStream: handleServerStreamingCall<OpenStreamRequest, OpenStreamResponse>;
 }
 
 export interface DataStreamServiceClient extends Client {
   /**
-   * Counts a data set's rows and micro-batches, with progress; the last response is complete.
+   * Counts a data set's rows and micro-batches, reporting progress; the last response is complete.
    * NOT_FOUND: a source matches no file. INVALID_ARGUMENT: a row is not JSON or lacks the text
-   * column (with file and line). FAILED_PRECONDITION: no rows at all.
+   * column (with file and line). FAILED_PRECONDITION: there are no rows at all.
    */
   describeDataset(
     request: DescribeDatasetRequest,
@@ -1791,8 +1791,8 @@ export interface DataStreamServiceClient extends Client {
   ): ClientReadableStream<DescribeDatasetResponse>;
   /**
    * Streams micro-batches in training order, over all epochs. The server prepares a few ahead and
-   * waits while they are not taken. Errors as for DescribeDataset, and FAILED_PRECONDITION when a file
-   * changes while it is read.
+   * waits until the client takes them. Errors as for DescribeDataset, and FAILED_PRECONDITION if a file
+   * changes while it is being read.
    */
   openStream(request: OpenStreamRequest, options?: Partial<CallOptions>): ClientReadableStream<OpenStreamResponse>;
   openStream(

@@ -189,18 +189,18 @@ export function eventTypeToNumber(object: EventType): number {
   }
 }
 
-/** Something that happened. It is recorded together with the change that it tells of. */
+/** Something that happened. It is recorded together with the change it describes. */
 export interface Event {
-  /** Unique; on NATS it is the Nats-Msg-Id. */
+  /** Unique; on NATS, the Nats-Msg-Id. */
   eventId: string;
-  /** Of the run's events, from 1, without gaps but where events were dropped; 0: of no run. */
+  /** Number among the run's events, from 1, without gaps unless events were dropped; 0: not about a run. */
   runSequence: number;
   time:
     | Date
     | undefined;
-  /** Empty: of no run. */
+  /** Empty: not about a run. */
   runId: string;
-  /** Empty: of no trainer. */
+  /** Empty: not about a trainer. */
   trainerId: string;
   /** W3C trace context of the run's submission; empty: unknown. */
   traceparent: string;
@@ -208,13 +208,13 @@ export interface Event {
     | { $case: "runSubmitted"; value: RunSubmitted }
     | { $case: "runStarted"; value: RunStarted }
     | //
-    /** Each step once: one that is made again after a crash is the same to the bit, and is not told again. */
+    /** Each step once: one that is computed again after a crash is identical bit for bit and is not reported again. */
     { $case: "runStep"; value: StepMetrics }
     | //
-    /** As steps: each once. */
+    /** Each once, like steps. */
     { $case: "runEvaluated"; value: Evaluation }
     | //
-    /** As steps: each once. */
+    /** Each once, like steps. */
     { $case: "runCheckpointSaved"; value: CheckpointSaved }
     | { $case: "runPaused"; value: RunPaused }
     | { $case: "runResumed"; value: RunResumed }
@@ -238,18 +238,18 @@ export interface RunSubmitted {
   outputDir: string;
 }
 
-/** A run was prepared, and its steps begin. */
+/** A run was prepared and its steps begin. */
 export interface RunStarted {
   totalSteps: number;
-  /** Rows of the data set, as Run.rows. */
+  /** Rows of the data set, as in Run.rows. */
   rows: number;
   trainableParameters: number;
   allParameters: number;
-  /** Steps behind the checkpoint that it goes on from; 0: a new start. */
+  /** Steps done in the checkpoint that it resumes from; 0: a fresh start. */
   step: number;
 }
 
-/** A checkpoint is there. */
+/** A checkpoint was saved. */
 export interface CheckpointSaved {
   /** Folder. */
   path: string;
@@ -257,30 +257,30 @@ export interface CheckpointSaved {
   epoch: number;
 }
 
-/** A run rests. */
+/** A run was paused. */
 export interface RunPaused {
-  /** Why, as Run.paused_because. */
+  /** Why, as in Run.paused_because. */
   reason: string;
   /** Steps done. */
   step: number;
 }
 
-/** A run goes on: it rested, or the coordinator started again. */
+/** A run resumed after a pause or a restart of the coordinator. */
 export interface RunResumed {
-  /** Steps behind which it goes on. */
+  /** Step after which it resumes. */
   step: number;
 }
 
-/** A run is done. */
+/** A run completed. */
 export interface RunCompleted {
   step: number;
   /** Target tokens trained on. */
   tokens: number;
-  /** As Run.stopped_early. */
+  /** As in Run.stopped_early. */
   stoppedEarly: boolean;
 }
 
-/** A run ended by an error. */
+/** A run ended with an error. */
 export interface RunFailed {
   error: RunError | undefined;
   step: number;
@@ -293,19 +293,19 @@ export interface RunCancelled {
 
 /** A trainer connected. */
 export interface TrainerJoined {
-  /** Processor or GPU and runtime, by which runs choose their trainers. */
+  /** CPU or GPU and runtime, by which runs choose their trainers. */
   deviceClass: string;
 }
 
-/** A trainer is gone; what it computed goes to others. */
+/** A trainer was lost; what it was computing is given to others. */
 export interface TrainerLost {
   /** Such as "its connection ended". */
   reason: string;
-  /** Micro-batches that it had. */
+  /** Micro-batches it held. */
   microBatches: number;
 }
 
-/** A trainer is given no further work, on request. */
+/** A trainer is given no further work, as requested. */
 export interface TrainerDrained {
 }
 
@@ -313,22 +313,22 @@ export interface TrainerDrained {
 export interface TrainerUndrained {
 }
 
-/** A trainer rests for a while: it failed too often in a row. */
+/** A trainer is given no work for a while because it failed too often in a row. */
 export interface TrainerQuarantined {
   reason: string;
 }
 
-/** Submissions were refused because as many runs wait as the pool takes. At most one event in ten seconds. */
+/** Submissions were refused because the pool accepts no more waiting runs. At most one event every ten seconds. */
 export interface QuotaRefused {
-  /** Runs that have not ended, at most. */
+  /** Maximum number of runs that have not ended. */
   limit: number;
   /** Submissions refused since the last such event, this one included. */
   refusals: number;
-  /** As the client was told. */
+  /** The message that the client received. */
   message: string;
 }
 
-/** Events that nobody can have any more: more had to wait for NATS, or were asked for, than are kept. */
+/** Events that are no longer available: more were waiting for NATS, or were asked for, than are kept. */
 export interface EventsDropped {
   /** How many. */
   events: number;
@@ -336,23 +336,23 @@ export interface EventsDropped {
 
 /** Asks for events. */
 export interface WatchEventsRequest {
-  /** Of these runs only; none: of all, and of the pool. */
+  /** Only events of these runs; none: of all runs and of the pool. */
   runIds: string[];
-  /** Of these types only; none: of all. */
+  /** Only events of these types; none: of all types. */
   types: EventType[];
-  /** Of this trainer only. */
+  /** Only events of this trainer. */
   trainerId: string;
-  /** Events after that one; empty: all that are kept. */
+  /** Only events after this one; empty: all that are kept. */
   afterId: string;
-  /** None from before that. */
+  /** Only events since this time. */
   since:
     | Date
     | undefined;
-  /** Go on when all were told. */
+  /** Continue with new events after the stored ones. */
   follow: boolean;
 }
 
-/** An event, or, in the first response, none. */
+/** An event; none in the first response. */
 export interface WatchEventsResponse {
   event: Event | undefined;
 }
@@ -2446,10 +2446,10 @@ export const WatchEventsResponse: MessageFns<WatchEventsResponse> = {
 export type EventServiceService = typeof EventServiceService;
 export const EventServiceService = {
   /**
-   * Events that are kept, oldest first, then those that come; ends when all were told unless `follow` is
-   * set. The first response comes at once and holds no event: the stream stands. Whoever goes on with the
-   * last event_id that it has seen gets each event once, over restarts of the coordinator, too.
-   * INVALID_ARGUMENT: after_id is no event's id.
+   * Sends the stored events, oldest first, and, with `follow`, new ones as they happen; without it, the stream
+   * ends after the last stored event. The first response comes at once and holds no event: the stream is open.
+   * A client that continues from the last event_id it has seen gets each event once, even if the coordinator
+   * restarts. INVALID_ARGUMENT: after_id is not the id of an event.
    */
   watchEvents: {
     path: "/gradpool.v1.EventService/WatchEvents" as const,
@@ -2464,20 +2464,20 @@ export const EventServiceService = {
 
 export interface EventServiceServer extends UntypedServiceImplementation {
   /**
-   * Events that are kept, oldest first, then those that come; ends when all were told unless `follow` is
-   * set. The first response comes at once and holds no event: the stream stands. Whoever goes on with the
-   * last event_id that it has seen gets each event once, over restarts of the coordinator, too.
-   * INVALID_ARGUMENT: after_id is no event's id.
+   * Sends the stored events, oldest first, and, with `follow`, new ones as they happen; without it, the stream
+   * ends after the last stored event. The first response comes at once and holds no event: the stream is open.
+   * A client that continues from the last event_id it has seen gets each event once, even if the coordinator
+   * restarts. INVALID_ARGUMENT: after_id is not the id of an event.
    */
   watchEvents: handleServerStreamingCall<WatchEventsRequest, WatchEventsResponse>;
 }
 
 export interface EventServiceClient extends Client {
   /**
-   * Events that are kept, oldest first, then those that come; ends when all were told unless `follow` is
-   * set. The first response comes at once and holds no event: the stream stands. Whoever goes on with the
-   * last event_id that it has seen gets each event once, over restarts of the coordinator, too.
-   * INVALID_ARGUMENT: after_id is no event's id.
+   * Sends the stored events, oldest first, and, with `follow`, new ones as they happen; without it, the stream
+   * ends after the last stored event. The first response comes at once and holds no event: the stream is open.
+   * A client that continues from the last event_id it has seen gets each event once, even if the coordinator
+   * restarts. INVALID_ARGUMENT: after_id is not the id of an event.
    */
   watchEvents(request: WatchEventsRequest, options?: Partial<CallOptions>): ClientReadableStream<WatchEventsResponse>;
   watchEvents(

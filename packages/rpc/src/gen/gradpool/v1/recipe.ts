@@ -8,10 +8,10 @@
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 
 /**
- * How a run trains. Field names are those of the command line's flags and of metrics.json.
- * A client fills in every field: the defaults live in the client (package @gradpool/recipe),
- * never in the server, so that a stored run says all that decided its result. Bounds that protect
- * the pool from a slip are far above what trains well.
+ * How a run trains. Field names are the same as the command-line flags and the keys of metrics.json.
+ * A client fills in every field: the defaults are in the client (package @gradpool/recipe),
+ * never in the server, so a stored run records everything that decided its result. The bounds, which
+ * protect the pool from typos, are far above what trains well.
  */
 export interface Recipe {
   /** Passes over the data, 1 to 1,000,000. */
@@ -20,7 +20,7 @@ export interface Recipe {
   batchSize: number;
   /** Micro-batches per optimizer step, 1 to 65,536. An epoch's last, smaller group is a step of its own. */
   gradientAccumulation: number;
-  /** Tokens per row, end-of-sequence token included; 2 to 999,999, and at most the model's positions. */
+  /** Maximum tokens per row, end-of-sequence token included; 2 to 999,999, and at most the model's positions. */
   maxLength: number;
   /** Peak learning rate. */
   learningRate: number;
@@ -30,7 +30,7 @@ export interface Recipe {
   maxGradNorm: number;
   /**
    * "constant", "constant_with_warmup", "linear", "cosine", "cosine_with_restarts", "polynomial" or
-   * "inverse_sqrt", as transformers' get_scheduler; "constant" warms up, too, if there are steps for it.
+   * "inverse_sqrt", as in transformers' get_scheduler; "constant" also warms up if warm-up steps are set.
    */
   lrScheduler: string;
   /** Steps of linear warm-up; the first step then has learning rate 0. */
@@ -41,11 +41,11 @@ export interface Recipe {
   appendEos: boolean;
   /** Join rows into full blocks of max_length tokens. */
   packing: boolean;
-  /** Rows shuffled together, at most 1,048,576; 0 keeps the data's order. */
+  /** Number of rows shuffled together, at most 1,048,576; 0 keeps the data's order. */
   shuffleBuffer: number;
-  /** Name of the token that pads rows; empty: the tokenizer's own, else "<|pad|>" is added. */
+  /** The token that pads rows; empty: the tokenizer's own pad token, or, if it has none, an added "<|pad|>". */
   padToken: string;
-  /** Decides the adapter's start, the shuffling and the dropout masks. Up to 2^53 - 1. */
+  /** Decides the adapter's initial weights, the shuffle and the dropout masks. Up to 2^53 - 1. */
   seed: number;
   /** The adapter. */
   lora:
@@ -61,61 +61,61 @@ export interface Recipe {
   saveEvery: number;
   /** Keep this many checkpoints, oldest removed first; 0 or less keeps all. */
   keepLastNCheckpoints: number;
-  /** Try the recipe: at most 500 rows, at most 200 steps. */
+  /** Try out the recipe: at most 500 rows, at most 200 steps. */
   dryRun: boolean;
   /**
-   * With completion_column: train on prompt + completion, counting only the completion in the loss. Both are texts, or lists of
-   * messages, which go through the tokenizer's chat template. Empty: unset.
+   * With completion_column: train on prompt + completion, counting only the completion in the loss. Both are either texts or
+   * lists of messages; messages are rendered by the tokenizer's chat template. Empty: unset.
    */
   promptColumn: string;
   completionColumn: string;
   /**
-   * Column of chats (lists of messages), which go through the tokenizer's chat template, with the row's tools, documents and
+   * Column of chats (lists of messages), rendered by the tokenizer's chat template with the row's tools, documents and
    * chat_template_kwargs; only the assistant's turns count in the loss. Empty: unset.
    */
   messagesColumn: string;
-  /** One weight for each of the data set's sources, whose rows are then mixed. Empty: one after the other. */
+  /** One weight for each of the data set's sources, whose rows are then mixed. Empty: one after another. */
   datasetWeights: number[];
-  /** Of data sets on the hub: the config, by default the card's own; and the split, by default "train". */
+  /** For data sets on the hub: the config, by default the one the card names; and the split, by default "train". */
   datasetConfig: string;
   datasetSplit: string;
   /**
-   * Train on the first rows of the data alone, this many in its order, before shuffling and packing; 0: all. Held-out data
-   * is read as a whole.
+   * Train only on this many rows, the first in the data's order, before shuffling and packing; 0: all. Held-out data is
+   * always read completely.
    */
   maxSamples: number;
-  /** The model's own dropouts, as its config says, are active. */
+  /** Apply the model's own dropouts, as its config sets them. */
   modelDropout: boolean;
-  /** Compute each block again in the backward pass instead of keeping its values: less memory, more time, the same bits. */
+  /** Recompute each block in the backward pass instead of keeping its values: less memory, more time, the same bits. */
   gradientCheckpointing: boolean;
-  /** Share of all steps that warms up, rounded up to a whole step; 0 up to 1, and 0 when warmup_steps is not. */
+  /** Fraction of all steps used for warm-up, rounded up to a whole step; from 0 to 1, and 0 if warmup_steps is not 0. */
   warmupRatio: number;
-  /** Stop after this many steps, however many epochs they take; 0 or less: epochs decide. */
+  /** Stop after this many steps, however many epochs they take; 0 or less: train for `epochs`. */
   maxSteps: number;
-  /** Of cosine_with_restarts: how often the rate begins at its peak. Other schedulers ignore the default, 1. */
+  /** For cosine_with_restarts: how often the rate starts from its peak. Other schedulers accept only the default, 1. */
   numCycles: number;
-  /** Of polynomial: its exponent, and the rate that it ends at. Other schedulers ignore the defaults, 1 and 1e-7. */
+  /** For polynomial: its exponent, and the rate at which it ends. Other schedulers accept only the defaults, 1 and 1e-7. */
   power: number;
   lrEnd: number;
-  /** Evaluate every N steps, and after the last; 0: at each epoch's end. For runs with RunSpec.eval_dataset. */
+  /** Evaluate every N steps, and after the last; 0: at the end of each epoch. For runs with RunSpec.eval_dataset. */
   evalEvery: number;
   /**
-   * The result is the adapter with the lowest evaluation loss, and its checkpoint is kept besides
-   * keep_last_n_checkpoints; false: that of the last step.
+   * The result is the adapter with the lowest evaluation loss, and its checkpoint is kept in addition to
+   * keep_last_n_checkpoints; false: the adapter after the last step.
    */
   loadBestModelAtEnd: boolean;
-  /** Stop after this many evaluations in a row that are not better than the best before; 0: never. */
+  /** Stop after this many evaluations in a row that do not improve on the best so far; 0: never. */
   earlyStoppingPatience: number;
-  /** By how much more than this the loss has to be lower to count as better, in nats. */
+  /** The loss has to be lower by more than this to count as an improvement, in nats. */
   earlyStoppingThreshold: number;
   /**
-   * Of the base's weights while it trains: "float32" (or empty), or "float16": rounded to it, half the memory. The
-   * adapter and the optimizer are float32. Devices that compute in float16 then get a scaled loss.
+   * Type of the base's weights during training: "float32" (or empty), or "float16", to which they are rounded: half the
+   * memory. The adapter and the optimizer stay float32. Devices that compute in float16 then get a scaled loss.
    */
   dtype: string;
-  /** Which of the assistant's turns count in the loss of a chat: "all" (or empty), or "last". */
+  /** Which of the assistant's turns count in the loss of a chat: "all" (or empty) or "last". */
   trainOn: string;
-  /** The day that a chat template prints as today (strftime_now), as YYYY-MM-DD; empty: the day on which the rows are read. */
+  /** The date that a chat template prints as today (strftime_now), as YYYY-MM-DD; empty: the day on which the rows are read. */
   chatDate: string;
 }
 
@@ -125,12 +125,11 @@ export interface LoraRecipe {
   r: number;
   /** Scaling is alpha / r, or alpha / sqrt(r) with rsLoRA. */
   alpha: number;
-  /** Probability with which an element of a LoRA input is dropped, 0 up to but excluding 1. */
+  /** Probability with which an element of a LoRA input is dropped, at least 0 and below 1. */
   dropout: number;
   /**
-   * Modules to adapt, by name or by the last parts of it ("c_attn", "mlp.c_proj"); or a single regular expression
-   * for whole names; or "all-linear"; or "auto", PEFT's
-   * choice for the architecture (for GPT-2 c_attn and c_proj).
+   * Modules to adapt, by name or by the last parts of the name ("c_attn", "mlp.c_proj"); or a single regular expression
+   * for whole names; or "all-linear"; or "auto", PEFT's choice for the architecture (for GPT-2 c_attn and c_proj).
    */
   targetModules: string[];
   /** Rank-stabilized scaling (Kalajdzievski 2023). */
@@ -138,13 +137,13 @@ export interface LoraRecipe {
   /** Folder of a PEFT adapter to start from; empty: A random (Kaiming uniform), B zero. */
   initAdapter: string;
   /**
-   * Rank of modules that have another than r, by a regular expression for their names' last parts; each 1 to 1,024.
-   * The first that matches counts.
+   * Ranks of modules whose rank is not r, by a regular expression for the last parts of their names; each 1 to 1,024.
+   * The first match applies.
    */
   rankPattern: { [key: string]: number };
-  /** Alpha likewise. */
+  /** The same for alpha. */
   alphaPattern: { [key: string]: number };
-  /** Weight-decomposed (DoRA, Liu et al. 2024): each module has a trained magnitude vector besides. */
+  /** Weight-decomposed (DoRA, Liu et al. 2024): each module also has a trained magnitude vector. */
   useDora: boolean;
 }
 

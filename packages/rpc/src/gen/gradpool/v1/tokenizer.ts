@@ -25,18 +25,18 @@ import {
 
 /** Names a tokenizer. */
 export interface TokenizerRef {
-  /** Model folder (or, later, hub id) that holds it. */
+  /** Folder of the model that it belongs to. */
   modelId: string;
-  /** Name of the pad token as in Recipe.pad_token; empty: by the rule given there. */
+  /** The pad token, as in Recipe.pad_token; empty: chosen by the rule given there. */
   padToken: string;
   /**
-   * SHA-256 as TokenizerInfo gives it. When set, another tokenizer under the same name is refused
+   * SHA-256 as in TokenizerInfo. If set, a different tokenizer under the same name is refused
    * with FAILED_PRECONDITION.
    */
   tokenizerHash: string;
 }
 
-/** What is known of a tokenizer. */
+/** Description of a tokenizer. */
 export interface TokenizerInfo {
   /** SHA-256 (hex) over everything that decides its ids, the pad token and the chat template included. */
   tokenizerHash: string;
@@ -50,25 +50,25 @@ export interface TokenizerInfo {
   padId: number;
   /** Pad token's text. */
   padToken: string;
-  /** "<|pad|>" was added because the tokenizer has no pad token: the embedding grows by one row. */
+  /** Whether "<|pad|>" was added because the tokenizer has no pad token, so the embedding grows by one row. */
   padTokenAdded: boolean;
-  /** Unset when it has none. */
+  /** Unset if it has none. */
   chatTemplate?:
     | ChatTemplate
     | undefined;
-  /** What people should know, one line each: where other programs read its files differently. */
+  /** What a person should know, one line each: where other programs read its files differently. */
   notes: string[];
-  /** Where a text that is too long loses tokens: "right" or "left". Empty: right. */
+  /** The side from which a text that is too long is cut: "right" or "left". Empty: right. */
   truncationSide: string;
 }
 
-/** How a chat becomes one text. */
+/** How a chat is rendered as one text. */
 export interface ChatTemplate {
   /** Jinja, as transformers' apply_chat_template takes it. */
   template: string;
-  /** Texts of the special tokens that it may name, by role: "bos_token", "eos_token" and so on. */
+  /** Texts of the special tokens it may refer to, by role: "bos_token", "eos_token" and so on. */
   specialTokens: { [key: string]: string };
-  /** Jinja for chats with tools, where the tokenizer names another for them ("tool_use"). */
+  /** Jinja for chats with tools, if the tokenizer has a separate template for them ("tool_use"). */
   toolTemplate?: string | undefined;
 }
 
@@ -88,7 +88,7 @@ export interface GetTokenizerResponse {
 }
 
 /**
- * A batch of texts, at most 512 KiB of UTF-8 a message. A longer text goes in several messages, each
+ * A batch of texts, at most 512 KiB of UTF-8 per message. A longer text is sent in several messages, each
  * with one piece of it and `continues` set on all but the last.
  */
 export interface EncodeRequest {
@@ -98,13 +98,13 @@ export interface EncodeRequest {
     | undefined;
   /** Texts, UTF-8. */
   texts: string[];
-  /** The single text of this message goes on in the next one. Pieces may end anywhere between two characters. */
+  /** The single text of this message continues in the next one. Pieces may end anywhere between two characters. */
   continues: boolean;
   /** Cut each text's ids to this many; 0: no limit. */
   maxTokens: number;
   /**
-   * Leave out the ids that the tokenizer puts before and behind each text, for a text from a chat template, which
-   * holds them already (transformers' add_special_tokens=False). Unset: they are put there.
+   * Leave out the ids that the tokenizer adds before and after each text: a text from a chat template already
+   * contains them (transformers' add_special_tokens=False). Unset: they are added.
    */
   noSpecialTokens?: boolean | undefined;
 }
@@ -116,7 +116,7 @@ export interface EncodeResponse {
   /** Number of ids of each text. */
   lengths: number[];
   /**
-   * As in the request: these ids and those of the next response belong to one text. They are a part of
+   * As in the request: these ids and those of the next response belong to one text. They are part of
    * the whole text's ids, not the encoding of the request's piece.
    */
   continues: boolean;
@@ -147,7 +147,7 @@ export interface GetTokenizerFilesRequest {
 export interface GetTokenizerFilesResponse {
   /** File name without a folder, such as "tokenizer.json". */
   path: string;
-  /** Bytes that follow the previous piece of the same file. */
+  /** Bytes that follow those of the previous piece of the same file. */
   data: Uint8Array;
 }
 
@@ -1490,8 +1490,8 @@ export type TokenizerServiceService = typeof TokenizerServiceService;
 export const TokenizerServiceService = {
   /**
    * Loads a tokenizer and describes it.
-   * NOT_FOUND: no such model folder, or no tokenizer in it. FAILED_PRECONDITION: a tokenizer of an
-   * unsupported kind (the message names it). INVALID_ARGUMENT: pad_token is not one of its tokens.
+   * NOT_FOUND: no such model folder, or no tokenizer in it. FAILED_PRECONDITION: the kind of tokenizer is
+   * not supported (the message names it). INVALID_ARGUMENT: pad_token is not one of its tokens.
    */
   getTokenizer: {
     path: "/gradpool.v1.TokenizerService/GetTokenizer" as const,
@@ -1504,8 +1504,8 @@ export const TokenizerServiceService = {
     responseDeserialize: (value: Buffer): GetTokenizerResponse => GetTokenizerResponse.decode(value),
   },
   /**
-   * Encodes batches of texts. One response per request, in the same order; the server reads no
-   * further request while its answers are not taken.
+   * Encodes batches of texts. One response per request, in the same order; the server does not read further
+   * requests until its responses are taken.
    */
   encode: {
     path: "/gradpool.v1.TokenizerService/Encode" as const,
@@ -1526,7 +1526,7 @@ export const TokenizerServiceService = {
     responseSerialize: (value: DecodeResponse): Buffer => Buffer.from(DecodeResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): DecodeResponse => DecodeResponse.decode(value),
   },
-  /** The files that a result folder needs to carry this tokenizer, with an added pad token already in them. */
+  /** Returns the files that a result folder needs for this tokenizer, with an added pad token already in them. */
   getTokenizerFiles: {
     path: "/gradpool.v1.TokenizerService/GetTokenizerFiles" as const,
     requestStream: false as const,
@@ -1543,26 +1543,26 @@ export const TokenizerServiceService = {
 export interface TokenizerServiceServer extends UntypedServiceImplementation {
   /**
    * Loads a tokenizer and describes it.
-   * NOT_FOUND: no such model folder, or no tokenizer in it. FAILED_PRECONDITION: a tokenizer of an
-   * unsupported kind (the message names it). INVALID_ARGUMENT: pad_token is not one of its tokens.
+   * NOT_FOUND: no such model folder, or no tokenizer in it. FAILED_PRECONDITION: the kind of tokenizer is
+   * not supported (the message names it). INVALID_ARGUMENT: pad_token is not one of its tokens.
    */
   getTokenizer: handleUnaryCall<GetTokenizerRequest, GetTokenizerResponse>;
   /**
-   * Encodes batches of texts. One response per request, in the same order; the server reads no
-   * further request while its answers are not taken.
+   * Encodes batches of texts. One response per request, in the same order; the server does not read further
+   * requests until its responses are taken.
    */
   encode: handleBidiStreamingCall<EncodeRequest, EncodeResponse>;
   /** Decodes one sequence of ids into text; invalid UTF-8 becomes U+FFFD. */
   decode: handleUnaryCall<DecodeRequest, DecodeResponse>;
-  /** The files that a result folder needs to carry this tokenizer, with an added pad token already in them. */
+  /** Returns the files that a result folder needs for this tokenizer, with an added pad token already in them. */
   getTokenizerFiles: handleServerStreamingCall<GetTokenizerFilesRequest, GetTokenizerFilesResponse>;
 }
 
 export interface TokenizerServiceClient extends Client {
   /**
    * Loads a tokenizer and describes it.
-   * NOT_FOUND: no such model folder, or no tokenizer in it. FAILED_PRECONDITION: a tokenizer of an
-   * unsupported kind (the message names it). INVALID_ARGUMENT: pad_token is not one of its tokens.
+   * NOT_FOUND: no such model folder, or no tokenizer in it. FAILED_PRECONDITION: the kind of tokenizer is
+   * not supported (the message names it). INVALID_ARGUMENT: pad_token is not one of its tokens.
    */
   getTokenizer(
     request: GetTokenizerRequest,
@@ -1580,8 +1580,8 @@ export interface TokenizerServiceClient extends Client {
     callback: (error: ServiceError | null, response: GetTokenizerResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Encodes batches of texts. One response per request, in the same order; the server reads no
-   * further request while its answers are not taken.
+   * Encodes batches of texts. One response per request, in the same order; the server does not read further
+   * requests until its responses are taken.
    */
   encode(): ClientDuplexStream<EncodeRequest, EncodeResponse>;
   encode(options: Partial<CallOptions>): ClientDuplexStream<EncodeRequest, EncodeResponse>;
@@ -1602,7 +1602,7 @@ export interface TokenizerServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: DecodeResponse) => void,
   ): ClientUnaryCall;
-  /** The files that a result folder needs to carry this tokenizer, with an added pad token already in them. */
+  /** Returns the files that a result folder needs for this tokenizer, with an added pad token already in them. */
   getTokenizerFiles(
     request: GetTokenizerFilesRequest,
     options?: Partial<CallOptions>,

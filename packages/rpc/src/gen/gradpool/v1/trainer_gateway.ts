@@ -24,7 +24,7 @@ import {
 } from "@grpc/grpc-js";
 import { Recipe } from "./recipe.js";
 
-/** What a trainer says. */
+/** A message from a trainer. */
 export interface WorkRequest {
   message:
     | { $case: "hello"; value: TrainerHello }
@@ -36,16 +36,16 @@ export interface WorkRequest {
 
 /** A trainer introduces itself. */
 export interface TrainerHello {
-  /** Unique in the pool and stable over reconnects of the same process; 1 to 128 characters. */
+  /** Unique in the pool and stable across reconnects of the same process; 1 to 128 characters. */
   trainerId: string;
-  /** Device as people know it, such as "cpu" or "cuda:0". */
+  /** Device name for people, such as "cpu" or "cuda:0". */
   device: string;
   /** Devices of one class compute the same bits (I2), such as "cpu-x64-avx512". */
   deviceClass: string;
   /** Host name and process id, for people. */
   host: string;
   pid: number;
-  /** Threads that compute. */
+  /** Number of compute threads. */
   threads: number;
   /** Memory of the device in bytes. */
   memoryBytes: number;
@@ -58,28 +58,28 @@ export interface PullTasks {
   tasks: number;
 }
 
-/** A task could not be done. */
+/** A task failed. */
 export interface TaskFailed {
   taskId: string;
   /**
-   * Error code and text for people, as in RunError. "cancelled": the trainer stops and gives the task back; nothing
-   * failed.
+   * Error code and message for people, as in RunError. "cancelled": the trainer is stopping and gives the task back;
+   * nothing failed.
    */
   code: string;
   message: string;
-  /** The same task would fail on any trainer. */
+  /** Whether the same task would fail on any trainer. */
   permanent: boolean;
 }
 
-/** Still there. */
+/** The trainer is alive. */
 export interface Heartbeat {
-  /** Task that computes now; empty: none. */
+  /** Task being computed; empty: none. */
   taskId: string;
   /** Resident memory of the trainer's process in bytes. */
   residentBytes: number;
 }
 
-/** What the coordinator says. */
+/** A message from the coordinator. */
 export interface WorkResponse {
   message:
     | { $case: "welcome"; value: Welcome }
@@ -93,20 +93,20 @@ export interface WorkResponse {
 export interface Welcome {
   /** Send a heartbeat at least this often. */
   heartbeatMs: number;
-  /** Silence after which the trainer counts as lost. */
+  /** Silence after which the trainer is considered lost. */
   leaseMs: number;
 }
 
 /** One micro-batch to compute. */
 export interface MicroBatchTask {
-  /** Names this assignment; another try of the same micro-batch has another. */
+  /** Identifies this assignment; another attempt at the same micro-batch has another id. */
   taskId: string;
   runId: string;
   /** Optimizer step, from 1. */
   step: number;
   /** Micro-batch within the step, from 0. */
   microBatch: number;
-  /** Adapter to use: fetch this version unless it is already there. */
+  /** Version of the adapter to use; fetch it unless it is already there. */
   adapterVersion: number;
   base:
     | BaseModel
@@ -116,36 +116,36 @@ export interface MicroBatchTask {
   /** Rank, and dropout probability of the LoRA inputs. */
   loraR: number;
   loraDropout: number;
-  /** The dropout masks follow from (seed, step, micro_batch, module) alone. */
+  /** The dropout masks depend only on (seed, step, micro_batch, module). */
   seed: number;
   /** Rows B, tokens per row S, ids [B, S] int32 little-endian and each row's length, as in MicroBatch. */
   rows: number;
   rowLength: number;
   ids: Uint8Array;
   lengths: number[];
-  /** Which ids count in the loss where they are targets, as in MicroBatch; empty: all. */
+  /** Which ids count in the loss when they are targets, as in MicroBatch; empty: all. */
   targetMask: Uint8Array;
-  /** The model's own dropouts are active; their masks follow from the same numbers and from their names. */
+  /** Apply the model's own dropouts; their masks depend on the same numbers and on their names. */
   modelDropout: boolean;
-  /** Compute blocks again in the backward pass instead of keeping their values. */
+  /** Recompute blocks in the backward pass instead of keeping their values. */
   gradientCheckpointing: boolean;
-  /** Ranks and scalings of modules that have others, by full name. */
+  /** Ranks and scalings of modules that have their own, by full name. */
   ownRanks: { [key: string]: number };
   ownScalings: { [key: string]: number };
   /** The adapter has DoRA's magnitude vectors. */
   useDora: boolean;
-  /** Of the base's weights, as in Recipe. */
+  /** Type of the base's weights, as in Recipe. */
   dtype: string;
-  /** What the gradients are multiplied by, a power of two; 1 or 0: by nothing. */
+  /** Factor by which the gradients are multiplied, a power of two; 1 or 0: no scaling. */
   lossScale: number;
-  /** Evaluate only: without dropout, and the result has no gradients. `step` then is the adapter's version. */
+  /** Evaluate only: no dropout, and no gradients in the result. `step` is then the adapter's version. */
   evaluate: boolean;
   /** W3C trace context of this assignment; empty: it is not traced. */
   traceparent: string;
   /**
-   * How to compute: of the run's recipe, the fields of adapter, graph and seed. model_dropout is false where the model has no
-   * dropouts. Where it is set, it counts instead of lora_r, lora_dropout, seed, model_dropout, gradient_checkpointing, use_dora
-   * and dtype. A new coordinator sets both, and new fields are added to Recipe alone.
+   * How to compute: the fields of the run's recipe for adapter, graph and seed. model_dropout is false if the model has no
+   * dropouts. If set, it replaces lora_r, lora_dropout, seed, model_dropout, gradient_checkpointing, use_dora and dtype. A new
+   * coordinator sets both, and new fields are added to Recipe only.
    */
   recipe: Recipe | undefined;
 }
@@ -160,15 +160,15 @@ export interface MicroBatchTask_OwnScalingsEntry {
   value: number;
 }
 
-/** The frozen model under an adapter. Tasks with equal bases share one session and one copy of the weights (I9). */
+/** The frozen model beneath an adapter. Tasks with equal bases share one session and one copy of the weights (I9). */
 export interface BaseModel {
   /** Model folder. */
   modelId: string;
-  /** SHA-256 (hex) of config and weights' header; a folder that changed underneath is refused. */
+  /** SHA-256 (hex) over the config and the weights' header; a folder that has changed since is refused. */
   modelHash: string;
   /** Full names of the adapted modules, sorted. */
   targetModules: string[];
-  /** The embedding grows by one row, the mean of the others (an added pad token). */
+  /** Whether the embedding grows by one row, the mean of the others (an added pad token). */
   padRow: boolean;
 }
 
@@ -198,29 +198,29 @@ export interface PushResultRequest {
   message: { $case: "header"; value: ResultHeader } | { $case: "data"; value: Uint8Array } | undefined;
 }
 
-/** What a micro-batch gave. */
+/** Result of a micro-batch. */
 export interface ResultHeader {
   trainerId: string;
   taskId: string;
   runId: string;
   step: number;
   microBatch: number;
-  /** Sum of the targets' negative log likelihoods, in nats. */
+  /** Sum of the negative log likelihoods of the targets, in nats. */
   lossSum: number;
-  /** Targets counted. */
+  /** Number of targets counted. */
   targetTokens: number;
-  /** Milliseconds of computing, and of waiting between arrival and start. */
+  /** Milliseconds spent computing, and waiting between arrival and start. */
   computeMs: number;
   waitMs: number;
-  /** Bytes of gradients that follow; none for an evaluation. */
+  /** Bytes of gradients that follow; 0 for an evaluation. */
   gradientBytes: number;
-  /** Milliseconds of wait_ms until the adapter was there. */
+  /** Part of wait_ms spent waiting for the adapter. */
   fetchMs: number;
 }
 
 /** Whether the result counted. */
 export interface PushResultResponse {
-  /** False: it came late or twice, or its run is over; nothing is wrong with the trainer. */
+  /** False: it came late or twice, or its run has ended; nothing is wrong with the trainer. */
   accepted: boolean;
 }
 
@@ -2772,13 +2772,13 @@ export const PushResultResponse: MessageFns<PushResultResponse> = {
   },
 };
 
-/** Where trainers dial in; served by the coordinator, so that a trainer works behind NAT. */
+/** Trainers connect here. The coordinator serves it, so a trainer works behind NAT. */
 export type TrainerGatewayServiceService = typeof TrainerGatewayServiceService;
 export const TrainerGatewayServiceService = {
   /**
-   * The trainer's working conversation: hello first, then pulls, failures and heartbeats one way,
-   * tasks the other. Ending it, or silence for longer than Welcome.lease_ms, gives the trainer's
-   * unfinished micro-batches to others (I3).
+   * A trainer's work stream: it sends hello first, then pulls, failures and heartbeats; the coordinator
+   * sends tasks. When the stream ends, or is silent for longer than Welcome.lease_ms, the trainer's
+   * unfinished micro-batches are given to others (I3).
    */
   work: {
     path: "/gradpool.v1.TrainerGatewayService/Work" as const,
@@ -2790,8 +2790,8 @@ export const TrainerGatewayServiceService = {
     responseDeserialize: (value: Buffer): WorkResponse => WorkResponse.decode(value),
   },
   /**
-   * The adapter of a run at a version, as one safetensors file in chunks of at most 1 MiB.
-   * NOT_FOUND: the run or that version of it is over.
+   * Returns a version of a run's adapter, as one safetensors file in chunks of at most 1 MiB.
+   * NOT_FOUND: the run has ended, or that version is no longer kept.
    */
   fetchAdapter: {
     path: "/gradpool.v1.TrainerGatewayService/FetchAdapter" as const,
@@ -2804,8 +2804,8 @@ export const TrainerGatewayServiceService = {
     responseDeserialize: (value: Buffer): FetchAdapterResponse => FetchAdapterResponse.decode(value),
   },
   /**
-   * A micro-batch's result: header first, then its gradients as one safetensors file in chunks of
-   * at most 1 MiB. One result per (run, step, micro-batch) counts; the answer says whether this one did.
+   * Delivers a micro-batch's result: header first, then its gradients as one safetensors file in chunks of
+   * at most 1 MiB. One result per (run, step, micro-batch) counts; the response says whether this one did.
    */
   pushResult: {
     path: "/gradpool.v1.TrainerGatewayService/PushResult" as const,
@@ -2820,35 +2820,35 @@ export const TrainerGatewayServiceService = {
 
 export interface TrainerGatewayServiceServer extends UntypedServiceImplementation {
   /**
-   * The trainer's working conversation: hello first, then pulls, failures and heartbeats one way,
-   * tasks the other. Ending it, or silence for longer than Welcome.lease_ms, gives the trainer's
-   * unfinished micro-batches to others (I3).
+   * A trainer's work stream: it sends hello first, then pulls, failures and heartbeats; the coordinator
+   * sends tasks. When the stream ends, or is silent for longer than Welcome.lease_ms, the trainer's
+   * unfinished micro-batches are given to others (I3).
    */
   work: handleBidiStreamingCall<WorkRequest, WorkResponse>;
   /**
-   * The adapter of a run at a version, as one safetensors file in chunks of at most 1 MiB.
-   * NOT_FOUND: the run or that version of it is over.
+   * Returns a version of a run's adapter, as one safetensors file in chunks of at most 1 MiB.
+   * NOT_FOUND: the run has ended, or that version is no longer kept.
    */
   fetchAdapter: handleServerStreamingCall<FetchAdapterRequest, FetchAdapterResponse>;
   /**
-   * A micro-batch's result: header first, then its gradients as one safetensors file in chunks of
-   * at most 1 MiB. One result per (run, step, micro-batch) counts; the answer says whether this one did.
+   * Delivers a micro-batch's result: header first, then its gradients as one safetensors file in chunks of
+   * at most 1 MiB. One result per (run, step, micro-batch) counts; the response says whether this one did.
    */
   pushResult: handleClientStreamingCall<PushResultRequest, PushResultResponse>;
 }
 
 export interface TrainerGatewayServiceClient extends Client {
   /**
-   * The trainer's working conversation: hello first, then pulls, failures and heartbeats one way,
-   * tasks the other. Ending it, or silence for longer than Welcome.lease_ms, gives the trainer's
-   * unfinished micro-batches to others (I3).
+   * A trainer's work stream: it sends hello first, then pulls, failures and heartbeats; the coordinator
+   * sends tasks. When the stream ends, or is silent for longer than Welcome.lease_ms, the trainer's
+   * unfinished micro-batches are given to others (I3).
    */
   work(): ClientDuplexStream<WorkRequest, WorkResponse>;
   work(options: Partial<CallOptions>): ClientDuplexStream<WorkRequest, WorkResponse>;
   work(metadata: Metadata, options?: Partial<CallOptions>): ClientDuplexStream<WorkRequest, WorkResponse>;
   /**
-   * The adapter of a run at a version, as one safetensors file in chunks of at most 1 MiB.
-   * NOT_FOUND: the run or that version of it is over.
+   * Returns a version of a run's adapter, as one safetensors file in chunks of at most 1 MiB.
+   * NOT_FOUND: the run has ended, or that version is no longer kept.
    */
   fetchAdapter(
     request: FetchAdapterRequest,
@@ -2860,8 +2860,8 @@ export interface TrainerGatewayServiceClient extends Client {
     options?: Partial<CallOptions>,
   ): ClientReadableStream<FetchAdapterResponse>;
   /**
-   * A micro-batch's result: header first, then its gradients as one safetensors file in chunks of
-   * at most 1 MiB. One result per (run, step, micro-batch) counts; the answer says whether this one did.
+   * Delivers a micro-batch's result: header first, then its gradients as one safetensors file in chunks of
+   * at most 1 MiB. One result per (run, step, micro-batch) counts; the response says whether this one did.
    */
   pushResult(
     callback: (error: ServiceError | null, response: PushResultResponse) => void,
