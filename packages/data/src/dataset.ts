@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { GradpoolError } from "@gradpool/errors";
 import type { SourceResolver } from "./byte-source.js";
 import { mixed } from "./mixture.js";
-import { FILE_START, type Place, type ReadOptions, type Row, type SourceFile } from "./readers/reader.js";
+import { FILE_START, isFileStart, type Place, type ReadOptions, type Row, type SourceFile } from "./readers/reader.js";
 import { localOnly, resolveSources } from "./sources.js";
 
 /** A place in a sequence of files. */
@@ -14,8 +14,10 @@ export interface FilePlace extends Place {
 /** A place in a data set: one in each of its parts. */
 export type DatasetPlace = readonly FilePlace[];
 
-/** A row, and where the data set stands behind it. */
+/** A row, and where the data set is after it. */
 export interface DatasetRow extends Omit<Row, "end" | "readBytes"> {
+  /** Where it comes from. */
+  source: SourceFile;
   after: DatasetPlace;
   /** Bytes of all files read so far. */
   bytesRead: number;
@@ -40,6 +42,8 @@ export interface RowRange {
 
 /** A row of one part. */
 export interface PartRow extends Row {
+  source: SourceFile;
+  /** Index of that in the part. */
   file: number;
 }
 
@@ -95,21 +99,48 @@ export class Dataset {
     else yield* this.#inOrder(parts[0]!, range.count);
   }
 
+  /**
+   * The first rows of each file, at most `count` of each, in no order that anything trains in; where `until` is given,
+   * only those that rows() gives up to that place. Errors: those of the readers and sources.
+   */
+  async *firstRows(
+    count: number,
+    until: DatasetPlace | undefined,
+    options: ReadOptions,
+  ): AsyncGenerator<Omit<PartRow, "file">> {
+    for (const [part, files] of this.#parts.entries()) {
+      const last = until?.[part];
+      for (const [index, source] of files.entries()) {
+        if (last && (index > last.file || isFileStart(last))) break;
+        let left = count;
+        reading: for await (const rows of source.reader.rows(source, FILE_START, options)) {
+          for (const row of rows) {
+            yield { ...row, source };
+            if (--left === 0 || (last?.file === index && isSamePlace(row.end, last))) break reading;
+          }
+        }
+      }
+    }
+  }
+
   async *#inOrder(pieces: AsyncGenerator<PartRow[]>, count: number): AsyncGenerator<DatasetRow[]> {
     let left = count;
     let bytesBefore = 0;
     let current = 0;
     if (left <= 0) return;
     for await (const rows of pieces) {
-      yield rows.slice(0, left).map(({ content, bytes, end, file, readBytes }) => {
+      yield rows.slice(0, left).map(({ content, line, bytes, end, source, file, readBytes }) => {
         for (; current < file; current++) bytesBefore += this.files[current]!.source.sizeBytes ?? 0;
-        return { content, bytes, after: [{ file, ...end }], bytesRead: bytesBefore + readBytes };
+        return { content, line, bytes, source, after: [{ file, ...end }], bytesRead: bytesBefore + readBytes };
       });
       left -= rows.length;
       if (left <= 0) return;
     }
   }
 }
+
+const isSamePlace = (one: Place, other: Place): boolean =>
+  one.byteOffset === other.byteOffset && one.innerOffset === other.innerOffset && one.line === other.line;
 
 async function* partRows(
   files: readonly SourceFile[],
@@ -119,7 +150,9 @@ async function* partRows(
   for (let index = from.file; index < files.length; index++) {
     const file = files[index]!;
     const start = index === from.file ? from : FILE_START;
-    for await (const rows of file.reader.rows(file, start, options)) yield rows.map((row) => ({ ...row, file: index }));
+    for await (const rows of file.reader.rows(file, start, options)) {
+      yield rows.map((row) => ({ ...row, source: file, file: index }));
+    }
   }
 }
 

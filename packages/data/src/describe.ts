@@ -1,4 +1,4 @@
-import type { Dataset } from "./dataset.js";
+import type { Dataset, DatasetPlace } from "./dataset.js";
 import { encodedRows } from "./encoded-rows.js";
 import { epochRows, rangeFrom, type EpochPlace } from "./epoch-rows.js";
 import { noRows } from "./micro-batches.js";
@@ -11,6 +11,8 @@ export interface DatasetCount {
   /** With packing: tokens, one between rows included; else 0. */
   tokens: number;
   bytesRead: number;
+  /** After the last row that was counted. */
+  end: DatasetPlace;
 }
 
 /**
@@ -23,15 +25,23 @@ export async function* describeDataset(
   encoder: Encoder | undefined,
   signal: AbortSignal,
 ): AsyncGenerator<DatasetCount> {
-  let count: DatasetCount = { rows: 0, tokens: 0, bytesRead: 0 };
+  let count: DatasetCount = { rows: 0, tokens: 0, bytesRead: 0, end: dataset.start };
   for await (count of encoder ? countTokens(dataset, recipe, encoder, signal) : countRows(dataset, recipe, signal)) {
     yield count;
   }
   if (count.rows === 0) throw noRows();
 }
 
+/** Whether an epoch may lack some of the data set's rows. */
+export function rowsAreLimited(dataset: Dataset, recipe: DataRecipe): boolean {
+  return dataset.isMixed || Number.isFinite(rowLimit(recipe));
+}
+
 /** Micro-batches of one epoch of the data that was counted. */
-export function microBatchesPerEpoch({ rows, tokens }: DatasetCount, { packing, maxLength, batchSize }: DataRecipe) {
+export function microBatchesPerEpoch(
+  { rows, tokens }: Pick<DatasetCount, "rows" | "tokens">,
+  { packing, maxLength, batchSize }: DataRecipe,
+) {
   return Math.ceil((packing ? Math.ceil(tokens / maxLength) : rows) / batchSize);
 }
 
@@ -40,8 +50,8 @@ async function* countRows(dataset: Dataset, recipe: DataRecipe, signal: AbortSig
   const range = rangeFrom(recipe, startOf(dataset));
   for await (const rows of dataset.rows(range, { columns: columnsOf(recipe), signal })) {
     count += rows.length;
-    const { bytesRead } = rows.at(-1)!;
-    yield { rows: count, tokens: 0, bytesRead };
+    const { bytesRead, after: end } = rows.at(-1)!;
+    yield { rows: count, tokens: 0, bytesRead, end };
   }
 }
 
@@ -56,12 +66,12 @@ async function* countTokens(
   for await (const { row, tokens } of encodedRows(rows, encoder, { maxTokens: 0, ...chatOptions(recipe) }, signal)) {
     count++;
     tokenCount += packedLength(tokens, encoder.eosId);
-    yield { rows: count, tokens: tokenCount, bytesRead: row.bytesRead };
+    yield { rows: count, tokens: tokenCount, bytesRead: row.bytesRead, end: row.after.place };
   }
 }
 
 /** Goes up when the same files would give another count than before. */
-const COUNT_VERSION = 2;
+const COUNT_VERSION = 3;
 
 /**
  * What a count follows from, as text: the files as they are, the columns, and with packing the tokenizer

@@ -1,12 +1,17 @@
+import { GradpoolError } from "@gradpool/errors";
 import { BorderSearch } from "./border-search.js";
 import { type ChatTemplate, chatTemplateOf } from "./chat-template.js";
 import { ENCODE_AHEAD_BATCHES, ENCODE_AHEAD_BYTES, ENCODE_BATCH_BYTES, ENCODE_BATCH_ROWS } from "./limits.js";
 import type { ChatOptions, Encoder } from "./recipe.js";
 import type { RowContent } from "./row-content.js";
+import type { SourceFile } from "./readers/reader.js";
 import { borderOf, countedAfter, countedIn, startsWith, targetText, type TargetText } from "./token-spans.js";
 
 interface ContentRow {
   content: RowContent;
+  /** Where it comes from. */
+  source: SourceFile;
+  line: number;
   /** About how large the content is. */
   bytes: number;
 }
@@ -155,7 +160,7 @@ async function* batched<R extends ContentRow>(
   let template: ChatTemplate | undefined;
   for await (const row of rows) {
     if ("messages" in row.content) template ??= chatTemplateOf(encoder, now);
-    const text = targetText(row.content, template, trainOn);
+    const text = located(row, () => targetText(row.content, template, trainOn));
     const bytes = Math.max(row.bytes, text.text.length);
     const full = batch.rows.length === ENCODE_BATCH_ROWS || batch.bytes + bytes > ENCODE_BATCH_BYTES;
     if (full && batch.rows.length > 0) {
@@ -166,4 +171,15 @@ async function* batched<R extends ContentRow>(
     batch.bytes += bytes;
   }
   if (batch.rows.length > 0) yield batch;
+}
+
+/** Errors name the row's file and place in it. */
+function located<T>({ source, line }: ContentRow, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (!(error instanceof GradpoolError)) throw error;
+    const where = source.reader.rowName(source.name, line);
+    throw new GradpoolError(error.code, `${where}: ${error.message}`, { cause: error });
+  }
 }

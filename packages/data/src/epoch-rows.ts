@@ -16,7 +16,7 @@ export interface EpochPlace {
 }
 
 /** A row in training order, with the epoch's place before and after it. */
-export interface EpochRow {
+export interface EpochRow extends Pick<DatasetRow, "source" | "line"> {
   content: RowContent;
   bytes: number;
   before: EpochPlace;
@@ -51,9 +51,9 @@ async function* orderedRows(
   let before = from;
   const options = { columns: columnsOf(recipe), signal };
   for await (const rows of dataset.rows(rangeFrom(recipe, from), options)) {
-    for (const { content, bytes, after: place, bytesRead } of rows) {
+    for (const { content, bytes, source, line, after: place, bytesRead } of rows) {
       const after = { rows: before.rows + 1, place, blockRows: 0 };
-      yield { content, bytes, before, after, bytesRead };
+      yield { content, bytes, source, line, before, after, bytesRead };
       before = after;
     }
   }
@@ -84,12 +84,12 @@ async function* shuffledRows(
       const order = permutation(rows.length, [recipe.seed, epoch, Math.floor(block.rows / recipe.shuffleBuffer)]);
       const next = { rows: block.rows + rows.length, place, blockRows: 0 };
       for (; consumed < rows.length; consumed++) {
-        const { content, bytes } = rows[order[consumed]!]!;
+        const { content, bytes, source, line } = rows[order[consumed]!]!;
         const before = { ...block, rows: block.rows + consumed, blockRows: consumed };
         const done = consumed + 1;
         const after = done === rows.length ? next : { ...block, rows: block.rows + done, blockRows: done };
         const whole = "offset" in content ? await unspilled(spill, content) : content;
-        yield { content: whole, bytes, before, after, bytesRead };
+        yield { content: whole, bytes, source, line, before, after, bytesRead };
       }
       block = next;
       consumed = 0;

@@ -1,5 +1,6 @@
 export { localFile, type ByteRange, type ByteSource, type SourceResolver } from "./byte-source.js";
 export { ChatTemplate, chatTemplateOf } from "./chat-template.js";
+export { checkRows, type RowsCheck } from "./check-rows.js";
 export {
   chatOptionsOf,
   messagesOf,
@@ -8,8 +9,8 @@ export {
   type ChatTemplateSource,
   type TrainOn,
 } from "./chat.js";
-export { Dataset, type DatasetOptions } from "./dataset.js";
-export { countKey, describeDataset, microBatchesPerEpoch, type DatasetCount } from "./describe.js";
+export { Dataset, type DatasetOptions, type DatasetPlace } from "./dataset.js";
+export { countKey, describeDataset, microBatchesPerEpoch, rowsAreLimited, type DatasetCount } from "./describe.js";
 export * from "./limits.js";
 export { microBatches, type Cursor, type MicroBatch, type StreamOptions } from "./micro-batches.js";
 export { type DataRecipe, type EncodeOptions, type Encoder } from "./recipe.js";

@@ -15,6 +15,11 @@ export const ENCODE_BATCH_ROWS = 1024;
 export const ENCODE_AHEAD_BYTES = 1024 * 1024;
 export const ENCODE_AHEAD_BATCHES = 16;
 
+/** Rows that are looked at before training: of one file, of all files, and for how long. */
+export const MAX_CHECKED_FILE_ROWS = 200;
+export const MAX_CHECKED_ROWS = 2_000;
+export const MAX_CHECK_MS = 5_000;
+
 /** Nesting of arrays and objects in a JSON row; what is read lies three deep at most. */
 export const MAX_JSON_DEPTH = 128;
 

@@ -32,11 +32,11 @@ export async function* mixed(
         failure = { error };
       }
       if (row === undefined) break;
-      const { content, bytes, end, file, readBytes } = row;
+      const { content, line, bytes, end, source, file, readBytes } = row;
       places[part] = { file, ...end };
       bytesOfPart[part] = readBytes;
       const bytesRead = bytesOfPart.reduce((sum, bytes) => sum + bytes, 0);
-      rows.push({ content, bytes, after: [...places], bytesRead });
+      rows.push({ content, line, bytes, source, after: [...places], bytesRead });
       if (rows.length < ROWS_AT_A_TIME) continue;
       yield rows;
       rows = [];

@@ -1,6 +1,6 @@
-import { encodedRows } from "./encoded-rows.js";
+import { encodedRows, type EncodedRow } from "./encoded-rows.js";
 import type { EpochPlace, EpochRow } from "./epoch-rows.js";
-import { chatOptions, type DataRecipe, type Encoder } from "./recipe.js";
+import { chatOptions, type ChatOptions, type DataRecipe, type Encoder } from "./recipe.js";
 import type { RowContent } from "./row-content.js";
 
 /** Where an epoch stands between two sequences. */
@@ -9,16 +9,20 @@ export interface SequencePlace extends EpochPlace {
   rowTokens: number;
 }
 
-/** One row of a micro-batch. */
-export interface Sequence {
+/** The tokens of one row of a micro-batch. */
+export interface RowTokens {
   tokens: Int32Array;
   /** For each token 1 if it counts in the loss, else 0; undefined when all count. */
   counted: Uint8Array | undefined;
-  after: SequencePlace;
   /** The row was longer than max_length. */
   isCut: boolean;
   /** It lost its end-of-sequence token by that, so that it does not teach where a text ends. */
   lostEos: boolean;
+}
+
+/** One row of a micro-batch. */
+export interface Sequence extends RowTokens {
+  after: SequencePlace;
 }
 
 /** One sequence per row: encode(text) + [eos], cut to max_length at the tokenizer's truncation_side. */
@@ -28,23 +32,34 @@ export async function* cutSequences(
   encoder: Encoder,
   signal: AbortSignal,
 ): AsyncGenerator<Sequence> {
-  const { maxLength } = recipe;
-  const fromLeft = encoder.truncationSide === "left";
-  // One more than is kept tells whether there was more.
-  const options = { maxTokens: fromLeft ? 0 : maxLength + 1, ...chatOptions(recipe) };
-  for await (const { row, tokens, counted } of encodedRows(rows, encoder, options, signal)) {
-    const appendEos = recipe.appendEos && !isChat(row.content);
-    const [whole, wholeCounted] = appendEos ? ended(tokens, counted, encoder.eosId, 1) : [tokens, counted];
-    const isCut = whole.length > maxLength;
-    const first = fromLeft && isCut ? whole.length - maxLength : 0;
-    yield {
-      tokens: whole.subarray(first, first + maxLength),
-      counted: wholeCounted?.subarray(first, first + maxLength),
-      after: { ...row.after, rowTokens: 0 },
-      isCut,
-      lostEos: isCut && appendEos && !fromLeft,
-    };
+  for await (const encoded of encodedRows(rows, encoder, cutOptions(recipe, encoder), signal)) {
+    yield { ...cut(encoded, recipe, encoder), after: { ...encoded.row.after, rowTokens: 0 } };
   }
+}
+
+/** How rows are encoded that are cut. */
+export function cutOptions(recipe: DataRecipe, { truncationSide }: Encoder): ChatOptions & { maxTokens: number } {
+  // One more than is kept tells whether there was more.
+  return { maxTokens: truncationSide === "left" ? 0 : recipe.maxLength + 1, ...chatOptions(recipe) };
+}
+
+/** An encoded row as it is trained on, unless it is packed. */
+export function cut(
+  { row, tokens, counted }: EncodedRow<{ content: RowContent }>,
+  { maxLength, appendEos: endTexts }: DataRecipe,
+  { eosId, truncationSide }: Encoder,
+): RowTokens {
+  const fromLeft = truncationSide === "left";
+  const appendEos = endTexts && !isChat(row.content);
+  const [whole, wholeCounted] = appendEos ? ended(tokens, counted, eosId, 1) : [tokens, counted];
+  const isCut = whole.length > maxLength;
+  const first = fromLeft && isCut ? whole.length - maxLength : 0;
+  return {
+    tokens: whole.subarray(first, first + maxLength),
+    counted: wholeCounted?.subarray(first, first + maxLength),
+    isCut,
+    lostEos: isCut && appendEos && !fromLeft,
+  };
 }
 
 /**

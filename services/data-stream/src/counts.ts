@@ -6,7 +6,7 @@
 import { createHash, randomUUID } from "node:crypto";
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { DatasetCount } from "@gradpool/data";
+import type { DatasetCount, DatasetPlace } from "@gradpool/data";
 
 /** Kept at most, but for those of other processes at the same moment. */
 const MAX_COUNTS = 1_000;
@@ -23,8 +23,9 @@ export class Counts {
     } catch {
       return undefined;
     }
-    const { rows, tokens, bytesRead } = (value ?? {}) as Record<keyof DatasetCount, unknown>;
-    return isCount(rows) && isCount(tokens) && isCount(bytesRead) ? { rows, tokens, bytesRead } : undefined;
+    const { rows, tokens, bytesRead, end } = (value ?? {}) as Record<keyof DatasetCount, unknown>;
+    if (!isCount(rows) || !isCount(tokens) || !isCount(bytesRead) || !isPlace(end)) return undefined;
+    return { rows, tokens, bytesRead, end };
   }
 
   async keep(key: string, count: DatasetCount): Promise<void> {
@@ -54,5 +55,9 @@ export class Counts {
     return join(this.dir, `${createHash("sha256").update(key).digest("hex")}${SUFFIX}`);
   }
 }
+
+const isPlace = (value: unknown): value is DatasetPlace =>
+  Array.isArray(value) &&
+  value.every((place) => [place?.file, place?.byteOffset, place?.innerOffset, place?.line].every(isCount));
 
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;

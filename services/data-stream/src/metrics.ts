@@ -33,9 +33,8 @@ export class DataStreamMetrics {
 
   /** The encoder, whose texts are counted. */
   counting(encoder: Encoder): Encoder {
-    const { eosId, padId, chatTemplate } = encoder;
     return {
-      ...{ eosId, padId, chatTemplate },
+      ...encoder,
       encode: (texts, ...rest) => {
         this.#textBytes.inc(texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0));
         return encoder.encode(texts, ...rest);

@@ -19,6 +19,7 @@ export class ByteTokenizer implements AsyncDisposable {
   beforeAnswer: (context: CallContext) => Promise<void> = async () => {};
   hash = "bytes";
   chatTemplate: ChatTemplate | undefined;
+  truncationSide = "right";
   /** Of the last request. */
   noSpecialTokens = false;
   readonly requestBytes: number[] = [];
@@ -79,7 +80,7 @@ export class ByteTokenizer implements AsyncDisposable {
       padId: PAD,
       padToken: "<pad>",
       padTokenAdded: false,
-      truncationSide: "right",
+      truncationSide: this.truncationSide,
       chatTemplate: this.chatTemplate,
       notes: [],
     };

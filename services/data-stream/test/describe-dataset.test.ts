@@ -56,6 +56,22 @@ describe("DescribeDataset", () => {
       await assert.rejects(describeAll(), { code: "invalid_argument" });
     }));
 
+  it("looks at the first rows when asked to, whether it counts or has counted", () =>
+    onStage(async ({ client, dataset, tokenizer }) => {
+      const spec = await dataset(["x".repeat(70), "abc", ""]);
+      const check = async (more: Partial<typeof SPEC> = {}) =>
+        (await collect(client.describeDataset({ dataset: { ...spec, ...more }, checkRows: true }))).at(-1)!;
+      const found = { rows: 3, rowsCut: 1, rowsWithoutEos: 1, rowsWithoutTarget: 1, stepsWithoutTarget: 0 };
+      for (const maxRows of [0, 0, 3, 5]) {
+        const { complete, files, checked } = await check({ maxRows });
+        assert.deepEqual([complete, files, checked], [true, 1, found]);
+      }
+      for (const _ of [1, 2]) assert.equal((await check({ maxRows: 2 })).checked?.rows, 2);
+      tokenizer.truncationSide = "left";
+      assert.deepEqual((await check()).checked, { ...found, rowsWithoutEos: 0 });
+      assert.equal((await collect(client.describeDataset({ dataset: spec }))).at(-1)!.checked, undefined);
+    }));
+
   it("passes on what is wrong with the data", () =>
     onStage(async ({ client, dataset }) => {
       const describeAll = (spec: typeof SPEC) => collect(client.describeDataset({ dataset: spec }));

@@ -7,6 +7,14 @@ import { EOS, PAD } from "./byte-tokenizer.js";
 import { collect, numbered, onStage, rowsOf, SPEC, streamOf, textsOf } from "./helpers.js";
 
 describe("OpenStream", () => {
+  it("cuts rows at the tokenizer's truncation_side", () =>
+    onStage(async ({ client, dataset, tokenizer }) => {
+      const spec = await dataset(["abcdef"], { maxLength: 4 });
+      assert.deepEqual((await streamOf(client, { dataset: spec })).flatMap(rowsOf), [[97, 98, 99, 100]]);
+      tokenizer.truncationSide = "left";
+      assert.deepEqual((await streamOf(client, { dataset: spec })).flatMap(rowsOf), [[100, 101, 102, EOS]]);
+    }));
+
   it("streams micro-batches in order, with ids as bytes", () =>
     onStage(async ({ client, dataset }) => {
       const all = await streamOf(client, { dataset: await dataset(["ab", "ü", ""], { batchSize: 2 }), epochs: 2 });

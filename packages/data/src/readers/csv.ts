@@ -11,6 +11,7 @@ import { BYTE_ORDER_MARK, isMarked, LINE_FEED, lineFeeds, rowTooLarge } from "./
 import {
   FILE_START,
   isFileStart,
+  lineName,
   type BytePlace,
   type Place,
   type ReadOptions,
@@ -52,10 +53,11 @@ function readerWith(delimiter: string): RowReader {
             throw refused(where, `${what} ${JSON.stringify(delimiter)} or line ends in them`);
           }
           const row = Object.fromEntries(header.map((name, index) => [name, fields[index] ?? null]));
-          return { content: contentOfRow(row, columns, where), bytes: text.length, end, readBytes };
+          return { content: contentOfRow(row, columns, where), line, bytes: text.length, end, readBytes };
         });
       }
     },
+    rowName: lineName,
   };
 }
 

@@ -35,8 +35,9 @@ export const documentReader: RowReader = {
     const text = utf8(isMarked(bytes) ? bytes.subarray(BYTE_ORDER_MARK.length) : bytes, file.name);
     if (text.trim() === "") return;
     const end = { byteOffset: file.codec === "none" ? sizeBytes : 0, innerOffset: sizeBytes, line: 1 };
-    yield [{ content: contentOfText(text, columns, file.name), bytes: text.length, end, readBytes }];
+    yield [{ content: contentOfText(text, columns, file.name), line: 1, bytes: text.length, end, readBytes }];
   },
+  rowName: (fileName) => fileName,
 };
 
 /** Whether a file holds a zero byte near its beginning. */

@@ -11,6 +11,7 @@ import { LINE_FEED, lineFeeds, rowTooLarge } from "./lines.js";
 import {
   FILE_START,
   isFileStart,
+  lineName,
   type Place,
   type ReadOptions,
   type Row,
@@ -47,11 +48,12 @@ export const jsonReader: RowReader = {
         const row = parseRow(bytes, columns, where);
         if (row === undefined) throw notJson(where);
         const content = contentOfJson(row, cutter.inArray, columns, where);
-        return { content, bytes: bytes.length, end, readBytes };
+        return { content, line, bytes: bytes.length, end, readBytes };
       });
     }
     cutter.finish();
   },
+  rowName: lineName,
 };
 
 /** Whether the file's first character opens an array. */

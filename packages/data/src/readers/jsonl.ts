@@ -5,6 +5,7 @@ import { LINE_FEED, lines } from "./lines.js";
 import {
   FILE_START,
   isFileStart,
+  lineName,
   type Place,
   type ReadOptions,
   type Row,
@@ -29,7 +30,7 @@ export const jsonlReader: RowReader = {
           const isFirst = isFileStart(from) && line === FILE_START.line;
           if (row && !(isFirst && Array.isArray(row.value))) {
             const content = contentOfJson(row, false, options.columns, where);
-            yield { content, bytes: bytes.length, end, readBytes };
+            yield { content, line, bytes: bytes.length, end, readBytes };
           } else if (!isBlank(bytes)) {
             otherwise = isFirst ? FILE_START : { ...start, line };
             return;
@@ -40,6 +41,7 @@ export const jsonlReader: RowReader = {
       if (otherwise) return yield* jsonReader.rows(file, otherwise, options);
     }
   },
+  rowName: lineName,
 };
 
 /** Whether a place after a row is one that reading by value has left, since reading by lines ends after line feeds. */

@@ -62,16 +62,21 @@ export const parquetReader: RowReader = {
           }));
           yield* untilFailure(numbered, ({ row, number }) => {
             for (const [name, repair] of repairs) row[name] = repair(row[name]);
-            const content = contentOfRow(row, columns, `${file.name}: row ${number}`);
+            const content = contentOfRow(row, columns, rowName(file.name, number));
             const end = { byteOffset: readBytes, innerOffset: 0, line: number + 1 };
-            return { content, bytes: contentBytes(content), end, readBytes };
+            return { content, line: number, bytes: contentBytes(content), end, readBytes };
           });
         }
       }
       first += count;
     }
   },
+  rowName,
 };
+
+function rowName(fileName: string, number: number): string {
+  return `${fileName}: row ${number}`;
+}
 
 function bufferOf({ name, source }: SourceFile, signal: AbortSignal): AsyncBuffer {
   const { sizeBytes } = source;

@@ -32,9 +32,11 @@ export function isFileStart({ byteOffset, innerOffset }: BytePlace): boolean {
   return byteOffset === 0 && innerOffset === 0;
 }
 
-/** A row: reading from `end` goes on with the row behind it. */
+/** A row: reading from `end` continues with the row after it. */
 export interface Row {
   content: RowContent;
+  /** Its first line, from 1; in parquet files, its number. */
+  line: number;
   /** About how much memory it takes. */
   bytes: number;
   end: Place;
@@ -55,4 +57,9 @@ export interface RowReader {
    * for damaged compressed data; those of the source.
    */
   rows(file: SourceFile, from: Place, options: ReadOptions): AsyncIterable<Row[]>;
+  /** What messages call the row at a line of a file. */
+  rowName(fileName: string, line: number): string;
 }
+
+/** The rowName of formats whose rows are lines. */
+export const lineName = (fileName: string, line: number): string => `${fileName}:${line}`;

@@ -35,9 +35,10 @@ const syntheticReader: RowReader = {
       if (isBefore) continue;
       const content = contentOfText(text, columns, file.name);
       const end = { byteOffset, innerOffset: 0, line: 1 };
-      yield [{ content, bytes: text.length, end, readBytes: byteOffset }];
+      yield [{ content, line: 1, bytes: text.length, end, readBytes: byteOffset }];
     }
   },
+  rowName: (fileName) => fileName,
 };
 
 export const SYNTHETIC_SOURCE: SourceFile = {

@@ -1,7 +1,7 @@
 import { advanced } from "../content/content.js";
 import { contentOfText } from "../row-content.js";
 import { lines } from "./lines.js";
-import type { Place, ReadOptions, Row, RowReader, SourceFile } from "./reader.js";
+import { lineName, type Place, type ReadOptions, type Row, type RowReader, type SourceFile } from "./reader.js";
 import { utf8 } from "./utf8.js";
 
 const CARRIAGE_RETURN = 13;
@@ -21,7 +21,7 @@ export const txtReader: RowReader = {
           const next = stop < 0 ? end : { ...advanced(file, start, stop + 1), line };
           if (text.trim() !== "") {
             const content = contentOfText(text, columns, file.name);
-            rows.push({ content, bytes: text.length, end: next, readBytes });
+            rows.push({ content, line, bytes: text.length, end: next, readBytes });
           }
           if (stop < 0) break;
           at = stop + 1;
@@ -30,4 +30,5 @@ export const txtReader: RowReader = {
       if (rows.length > 0) yield rows;
     }
   },
+  rowName: lineName,
 };

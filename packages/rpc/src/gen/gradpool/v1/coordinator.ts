@@ -21,6 +21,7 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { Timestamp } from "../../google/protobuf/timestamp.js";
+import { RowCounts } from "./data_stream.js";
 import { Recipe } from "./recipe.js";
 
 /** The state of a run. */
@@ -274,7 +275,10 @@ export interface Run {
   endedAt:
     | Date
     | undefined;
-  /** Steps done, and in total; 0 until PREPARING is over. */
+  /**
+   * Steps done, and in total; 0 until PREPARING is over. The total becomes smaller than planned, once the last step is known,
+   * where row_counts.steps_without_target of them could not be made.
+   */
   step: number;
   totalSteps: number;
   /** Metrics of the last step; unset before the first. */
@@ -313,6 +317,10 @@ export interface Run {
   stoppedEarly: boolean;
   /** Id of its OpenTelemetry trace, 32 hexadecimal digits; empty: it has none. */
   traceId: string;
+  /** The rows that its steps were made from so far, counted in every epoch. */
+  rowCounts:
+    | RowCounts
+    | undefined;
   /** W3C trace context of its submission; empty: unknown. */
   traceparent: string;
 }
@@ -836,6 +844,7 @@ function createBaseRun(): Run {
     bestEvaluation: undefined,
     stoppedEarly: false,
     traceId: "",
+    rowCounts: undefined,
     traceparent: "",
   };
 }
@@ -910,6 +919,9 @@ export const Run: MessageFns<Run> = {
     }
     if (message.traceId !== "") {
       writer.uint32(266).string(message.traceId);
+    }
+    if (message.rowCounts !== undefined) {
+      RowCounts.encode(message.rowCounts, writer.uint32(274).fork()).join();
     }
     if (message.traceparent !== "") {
       writer.uint32(482).string(message.traceparent);
@@ -1114,6 +1126,14 @@ export const Run: MessageFns<Run> = {
             message.traceId = reader.string();
             continue;
           }
+          case 34: {
+            if (tag !== 274) {
+              break;
+            }
+
+            message.rowCounts = RowCounts.decode(reader, reader.uint32());
+            continue;
+          }
           case 60: {
             if (tag !== 482) {
               break;
@@ -1221,6 +1241,11 @@ export const Run: MessageFns<Run> = {
         : isSet(object.trace_id)
         ? globalThis.String(object.trace_id)
         : "",
+      rowCounts: isSet(object.rowCounts)
+        ? RowCounts.fromJSON(object.rowCounts)
+        : isSet(object.row_counts)
+        ? RowCounts.fromJSON(object.row_counts)
+        : undefined,
       traceparent: isSet(object.traceparent) ? globalThis.String(object.traceparent) : "",
     };
   },
@@ -1296,6 +1321,9 @@ export const Run: MessageFns<Run> = {
     if (message.traceId !== "") {
       obj.traceId = message.traceId;
     }
+    if (message.rowCounts !== undefined) {
+      obj.rowCounts = RowCounts.toJSON(message.rowCounts);
+    }
     if (message.traceparent !== "") {
       obj.traceparent = message.traceparent;
     }
@@ -1340,6 +1368,9 @@ export const Run: MessageFns<Run> = {
       : undefined;
     message.stoppedEarly = object.stoppedEarly ?? false;
     message.traceId = object.traceId ?? "";
+    message.rowCounts = (object.rowCounts !== undefined && object.rowCounts !== null)
+      ? RowCounts.fromPartial(object.rowCounts)
+      : undefined;
     message.traceparent = object.traceparent ?? "";
     return message;
   },

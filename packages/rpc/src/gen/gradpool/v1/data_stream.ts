@@ -81,7 +81,14 @@ export interface DatasetSpec {
 
 /** Asks for a data set's size. */
 export interface DescribeDatasetRequest {
-  dataset: DatasetSpec | undefined;
+  dataset:
+    | DatasetSpec
+    | undefined;
+  /**
+   * Also render and encode the first rows of each file as a stream does, as far as they are used: at most 200 of a file, 2,000 in
+   * all, for 5 seconds. A chat that cannot be rendered is then refused here, with file and line.
+   */
+  checkRows?: boolean | undefined;
 }
 
 /** Progress, then the totals. */
@@ -97,6 +104,26 @@ export interface DescribeDatasetResponse {
   bytesTotal: number;
   /** SHA-256 (hex) over the sources' names, sizes and times: a different hash means a different data set. Set when complete. */
   datasetHash: string;
+  /** What check_rows found. Set when complete and asked for. */
+  checked:
+    | RowCounts
+    | undefined;
+  /** Files of the data set. */
+  files: number;
+}
+
+/** What there is to say of rows, which are blocks when they are packed. */
+export interface RowCounts {
+  /** All of them. */
+  rows: number;
+  /** Those that were longer than max_length and cut. */
+  rowsCut: number;
+  /** Of the rows that were cut, those that lost their end-of-sequence token by it. */
+  rowsWithoutEos: number;
+  /** Those without any token that counts in the loss. */
+  rowsWithoutTarget: number;
+  /** Of a run: groups of gradient_accumulation micro-batches in which no row has a target. They are not steps. */
+  stepsWithoutTarget: number;
 }
 
 /** Opens a stream at its start or after a cursor. */
@@ -592,13 +619,16 @@ export const DatasetSpec: MessageFns<DatasetSpec> = {
 };
 
 function createBaseDescribeDatasetRequest(): DescribeDatasetRequest {
-  return { dataset: undefined };
+  return { dataset: undefined, checkRows: undefined };
 }
 
 export const DescribeDatasetRequest: MessageFns<DescribeDatasetRequest> = {
   encode(message: DescribeDatasetRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.dataset !== undefined) {
       DatasetSpec.encode(message.dataset, writer.uint32(10).fork()).join();
+    }
+    if (message.checkRows !== undefined) {
+      writer.uint32(16).bool(message.checkRows);
     }
     return writer;
   },
@@ -624,6 +654,14 @@ export const DescribeDatasetRequest: MessageFns<DescribeDatasetRequest> = {
             message.dataset = DatasetSpec.decode(reader, reader.uint32());
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.checkRows = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -637,13 +675,23 @@ export const DescribeDatasetRequest: MessageFns<DescribeDatasetRequest> = {
   },
 
   fromJSON(object: any): DescribeDatasetRequest {
-    return { dataset: isSet(object.dataset) ? DatasetSpec.fromJSON(object.dataset) : undefined };
+    return {
+      dataset: isSet(object.dataset) ? DatasetSpec.fromJSON(object.dataset) : undefined,
+      checkRows: isSet(object.checkRows)
+        ? globalThis.Boolean(object.checkRows)
+        : isSet(object.check_rows)
+        ? globalThis.Boolean(object.check_rows)
+        : undefined,
+    };
   },
 
   toJSON(message: DescribeDatasetRequest): unknown {
     const obj: any = {};
     if (message.dataset !== undefined) {
       obj.dataset = DatasetSpec.toJSON(message.dataset);
+    }
+    if (message.checkRows !== undefined) {
+      obj.checkRows = message.checkRows;
     }
     return obj;
   },
@@ -656,12 +704,22 @@ export const DescribeDatasetRequest: MessageFns<DescribeDatasetRequest> = {
     message.dataset = (object.dataset !== undefined && object.dataset !== null)
       ? DatasetSpec.fromPartial(object.dataset)
       : undefined;
+    message.checkRows = object.checkRows ?? undefined;
     return message;
   },
 };
 
 function createBaseDescribeDatasetResponse(): DescribeDatasetResponse {
-  return { complete: false, rows: 0, microBatchesPerEpoch: 0, bytesRead: 0, bytesTotal: 0, datasetHash: "" };
+  return {
+    complete: false,
+    rows: 0,
+    microBatchesPerEpoch: 0,
+    bytesRead: 0,
+    bytesTotal: 0,
+    datasetHash: "",
+    checked: undefined,
+    files: 0,
+  };
 }
 
 export const DescribeDatasetResponse: MessageFns<DescribeDatasetResponse> = {
@@ -683,6 +741,12 @@ export const DescribeDatasetResponse: MessageFns<DescribeDatasetResponse> = {
     }
     if (message.datasetHash !== "") {
       writer.uint32(50).string(message.datasetHash);
+    }
+    if (message.checked !== undefined) {
+      RowCounts.encode(message.checked, writer.uint32(58).fork()).join();
+    }
+    if (message.files !== 0) {
+      writer.uint32(64).uint32(message.files);
     }
     return writer;
   },
@@ -748,6 +812,22 @@ export const DescribeDatasetResponse: MessageFns<DescribeDatasetResponse> = {
             message.datasetHash = reader.string();
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.checked = RowCounts.decode(reader, reader.uint32());
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.files = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -784,6 +864,8 @@ export const DescribeDatasetResponse: MessageFns<DescribeDatasetResponse> = {
         : isSet(object.dataset_hash)
         ? globalThis.String(object.dataset_hash)
         : "",
+      checked: isSet(object.checked) ? RowCounts.fromJSON(object.checked) : undefined,
+      files: isSet(object.files) ? globalThis.Number(object.files) : 0,
     };
   },
 
@@ -807,6 +889,12 @@ export const DescribeDatasetResponse: MessageFns<DescribeDatasetResponse> = {
     if (message.datasetHash !== "") {
       obj.datasetHash = message.datasetHash;
     }
+    if (message.checked !== undefined) {
+      obj.checked = RowCounts.toJSON(message.checked);
+    }
+    if (message.files !== 0) {
+      obj.files = Math.round(message.files);
+    }
     return obj;
   },
 
@@ -821,6 +909,159 @@ export const DescribeDatasetResponse: MessageFns<DescribeDatasetResponse> = {
     message.bytesRead = object.bytesRead ?? 0;
     message.bytesTotal = object.bytesTotal ?? 0;
     message.datasetHash = object.datasetHash ?? "";
+    message.checked = (object.checked !== undefined && object.checked !== null)
+      ? RowCounts.fromPartial(object.checked)
+      : undefined;
+    message.files = object.files ?? 0;
+    return message;
+  },
+};
+
+function createBaseRowCounts(): RowCounts {
+  return { rows: 0, rowsCut: 0, rowsWithoutEos: 0, rowsWithoutTarget: 0, stepsWithoutTarget: 0 };
+}
+
+export const RowCounts: MessageFns<RowCounts> = {
+  encode(message: RowCounts, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.rows !== 0) {
+      writer.uint32(8).uint64(message.rows);
+    }
+    if (message.rowsCut !== 0) {
+      writer.uint32(16).uint64(message.rowsCut);
+    }
+    if (message.rowsWithoutEos !== 0) {
+      writer.uint32(24).uint64(message.rowsWithoutEos);
+    }
+    if (message.rowsWithoutTarget !== 0) {
+      writer.uint32(32).uint64(message.rowsWithoutTarget);
+    }
+    if (message.stepsWithoutTarget !== 0) {
+      writer.uint32(40).uint64(message.stepsWithoutTarget);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RowCounts {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRowCounts();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.rows = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.rowsCut = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.rowsWithoutEos = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.rowsWithoutTarget = longToNumber(reader.uint64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.stepsWithoutTarget = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RowCounts {
+    return {
+      rows: isSet(object.rows) ? globalThis.Number(object.rows) : 0,
+      rowsCut: isSet(object.rowsCut)
+        ? globalThis.Number(object.rowsCut)
+        : isSet(object.rows_cut)
+        ? globalThis.Number(object.rows_cut)
+        : 0,
+      rowsWithoutEos: isSet(object.rowsWithoutEos)
+        ? globalThis.Number(object.rowsWithoutEos)
+        : isSet(object.rows_without_eos)
+        ? globalThis.Number(object.rows_without_eos)
+        : 0,
+      rowsWithoutTarget: isSet(object.rowsWithoutTarget)
+        ? globalThis.Number(object.rowsWithoutTarget)
+        : isSet(object.rows_without_target)
+        ? globalThis.Number(object.rows_without_target)
+        : 0,
+      stepsWithoutTarget: isSet(object.stepsWithoutTarget)
+        ? globalThis.Number(object.stepsWithoutTarget)
+        : isSet(object.steps_without_target)
+        ? globalThis.Number(object.steps_without_target)
+        : 0,
+    };
+  },
+
+  toJSON(message: RowCounts): unknown {
+    const obj: any = {};
+    if (message.rows !== 0) {
+      obj.rows = Math.round(message.rows);
+    }
+    if (message.rowsCut !== 0) {
+      obj.rowsCut = Math.round(message.rowsCut);
+    }
+    if (message.rowsWithoutEos !== 0) {
+      obj.rowsWithoutEos = Math.round(message.rowsWithoutEos);
+    }
+    if (message.rowsWithoutTarget !== 0) {
+      obj.rowsWithoutTarget = Math.round(message.rowsWithoutTarget);
+    }
+    if (message.stepsWithoutTarget !== 0) {
+      obj.stepsWithoutTarget = Math.round(message.stepsWithoutTarget);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RowCounts>): RowCounts {
+    return RowCounts.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RowCounts>): RowCounts {
+    const message = createBaseRowCounts();
+    message.rows = object.rows ?? 0;
+    message.rowsCut = object.rowsCut ?? 0;
+    message.rowsWithoutEos = object.rowsWithoutEos ?? 0;
+    message.rowsWithoutTarget = object.rowsWithoutTarget ?? 0;
+    message.stepsWithoutTarget = object.stepsWithoutTarget ?? 0;
     return message;
   },
 };
