@@ -1,39 +1,39 @@
-# Everything here needs Node >= 20 and npm, nothing else.
+# Everything here needs only Node >= 20 and npm.
 export ONNXRUNTIME_NODE_INSTALL_CUDA = skip
 
 .DEFAULT_GOAL := help
 .PHONY: help install build package test sim sim-long same-ids chaos pictures demo lint format generate bench clean
 
-help: ## Show what can be made
+help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
 node_modules/.package-lock.json: package-lock.json $(wildcard */*/package.json) package.json
 	npm ci --no-fund --no-audit
 	@touch $@
 
-install: node_modules/.package-lock.json ## Install dependencies, if they changed
+install: node_modules/.package-lock.json ## Install dependencies if they changed
 
 build: install ## Compile all packages and services
 	npx tsc -b
 	node packages/dashboard/scripts/bundle.mjs
 
-package: build ## Make gradpool-VERSION.tgz, which npm installs anywhere
+package: build ## Build gradpool-VERSION.tgz, an npm package
 	node scripts/package.mjs
 
 test: build ## Run all tests
 	node scripts/run-tests.mjs
 
 SEED ?= 1
-sim: build ## Play the coordinator's core through one simulated history: make sim SEED=7
+sim: build ## Run the coordinator's driver through one simulated history: make sim SEED=7
 	GRADPOOL_SIM_SEED=$(SEED) node scripts/run-tests.mjs simulation
 
 sim-long: build ## 10,000 seeds of each simulated scenario (about two minutes)
 	GRADPOOL_SIM_SEEDS=10000 node scripts/run-tests.mjs simulation
 
-same-ids: build ## 10 MB of text with each family's tokenizer against Hugging Face's library (ten minutes)
+same-ids: build ## Compare token ids of 10 MB with Hugging Face's library, for each family (ten minutes)
 	node packages/tokenizers/dist/test/ten-megabytes.js
 
-chaos: build ## Long outages, many storms of kill -9, every kill point of a save (half an hour; needs strace)
+chaos: build ## Long outages, many series of kill -9, every kill point of a save (half an hour; needs strace)
 	GRADPOOL_AWAY_SECONDS="0 20 60" node scripts/run-tests.mjs coordinator-away
 	GRADPOOL_KILL_SEEDS=5 node scripts/run-tests.mjs integration-tests kills
 	GRADPOOL_KILL_POINTS=all node scripts/run-tests.mjs checkpoint-kill
@@ -64,5 +64,5 @@ bench: build ## Measure speed and memory; PYTHON names an interpreter with torch
 	node bench/dist/src/against-peft.js
 	node bench/dist/src/generation.js
 
-clean: ## Remove what was built
+clean: ## Remove build output and dependencies
 	rm -rf node_modules packages/*/dist services/*/dist integration-tests/dist bench/dist

@@ -1,4 +1,4 @@
-// Finds a tool written in Go: on PATH, else in this repository's cache of tools, else built from the Go module proxy into
+// Finds a tool written in Go: on PATH, or in this repository's cache of tools, or builds it from the Go module proxy into
 // that cache. `go install` checks the module against Go's checksum database. The cache, `.cache`, is ignored by git.
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
@@ -14,14 +14,12 @@ export const onPath = (name) =>
     .map((folder) => join(folder, name))
     .find((file) => existsSync(file));
 
-/** Prints the tool's path; without one, says in one line what is missing and exits with 1. */
+/** Prints the tool's path; if there is none, says in one line what is missing and exits with 1. */
 export function printGoTool({ name, main, version }) {
   try {
     console.log(onPath(name) ?? installed(name, main, version));
   } catch (error) {
-    console.error(
-      `${name} is neither on PATH nor could it be built: ${error.message}; install it, or Go 1.24 or newer`,
-    );
+    console.error(`${name} is not on PATH and could not be built: ${error.message}; install it, or Go 1.24 or newer`);
     process.exitCode = 1;
   }
 }
@@ -30,9 +28,9 @@ function installed(name, main, version) {
   const folder = join(CACHE, `${name}-${version}`);
   const file = join(folder, name);
   if (existsSync(file)) return file;
-  if (!onPath("go")) throw new Error("there is no Go");
+  if (!onPath("go")) throw new Error("Go is not installed");
   mkdirSync(CACHE, { recursive: true });
-  // Two that build at the same time do not meet: the folder appears whole.
+  // Two processes that build at the same time do not collide: the folder appears complete.
   const fresh = mkdtempSync(join(CACHE, `${name}-`));
   try {
     execFileSync("go", ["install", `${main}@${version}`], {

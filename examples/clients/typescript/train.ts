@@ -12,14 +12,14 @@ import { GradpoolError } from "@gradpool/errors";
 import { defaultRecipe, NEW_START } from "@gradpool/recipe";
 import { createClient, Recipe, RunServiceService, RunState, type Client, type Run } from "@gradpool/rpc";
 
-/** The coordinator is away or stops, or the connection broke: the same request may be sent again. */
+/** The coordinator is down or stopping, or the connection broke: the same request may be sent again. */
 const AGAIN = ["unavailable", "deadline_exceeded", "cancelled"];
 const CALL_MS = 10_000;
 /** CancelRun answers when the run has ended. */
 const CANCEL_MS = 60_000;
 const ENDED = [RunState.RUN_STATE_COMPLETED, RunState.RUN_STATE_FAILED, RunState.RUN_STATE_CANCELLED];
 
-/** A write, until it is answered: with the same request_id it has one effect, however often it arrives. */
+/** Repeats a write until it is answered: with the same request_id it has one effect, however often it arrives. */
 async function retried<T>(call: () => Promise<T>): Promise<T> {
   for (;;) {
     try {
@@ -31,7 +31,7 @@ async function retried<T>(call: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Prints what happens to the run, and gives it as it ended; goes on behind the last step seen when the call breaks. */
+/** Prints what happens to the run and returns it as it ended; if the call breaks, continues after the last step seen. */
 async function follow(runs: Client<RunServiceService>, runId: string): Promise<Run> {
   let run: Run | undefined;
   let step = 0;

@@ -1,6 +1,6 @@
 {{- define "gradpool.name" -}}{{ .Release.Name | trunc 40 | trimSuffix "-" }}{{- end }}
 
-{{/* Of a component: dict "root" . "component" "tokenizer" */}}
+{{/* For a component: dict "root" . "component" "tokenizer" */}}
 {{- define "gradpool.selector" -}}
 app.kubernetes.io/name: gradpool
 app.kubernetes.io/instance: {{ .root.Release.Name }}
@@ -25,7 +25,7 @@ annotations:
 {{- end }}
 {{- end }}
 
-{{/* What all pods have in common. */}}
+{{/* What all pods share. */}}
 {{- define "gradpool.podSpec" -}}
 automountServiceAccountToken: false
 terminationGracePeriodSeconds: {{ add .root.Values.stopGraceSeconds 15 }}
@@ -40,7 +40,7 @@ imagePullSecrets: {{ toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
-{{/* A component's container, up to its last mount: dict "root" . "component" "tokenizer" "resources" … */}}
+{{/* A component's container, up to the last common mount: dict "root" . "component" "tokenizer" "resources" … */}}
 {{- define "gradpool.container" -}}
 name: {{ .component }}
 image: {{ printf "%s/%s:%s" .root.Values.image.registry (.image | default .component) (.root.Values.image.tag | default .root.Chart.AppVersion) | quote }}
@@ -67,7 +67,7 @@ volumeMounts:
   {{- end }}
 {{- end }}
 
-{{/* Of a component: dict "root" . "component" "tokenizer" */}}
+{{/* For a component: dict "root" . "component" "tokenizer" */}}
 {{- define "gradpool.volumes" -}}
 {{- $outputs := .root.Values.volumes.outputsClaim | default (printf "%s-outputs" (include "gradpool.name" .root)) }}
 - name: cache
@@ -84,7 +84,7 @@ volumeMounts:
 {{- end }}
 {{- end }}
 
-{{/* Variables of every service. */}}
+{{/* Variables for every service. */}}
 {{- define "gradpool.env" -}}
 - { name: GRADPOOL_LOG_LEVEL, value: {{ .Values.logLevel | quote }} }
 - { name: GRADPOOL_STOP_GRACE_SECONDS, value: {{ .Values.stopGraceSeconds | quote }} }
