@@ -1,4 +1,4 @@
-"""Seconds that transformers takes for ids and masks of a file's chats: `python chats.py FOLDER TEMPLATE FILE`."""
+"""Seconds that transformers needs for the ids and masks of a file's chats: `python chats.py FOLDER TEMPLATE FILE`."""
 
 import json
 import sys
@@ -12,7 +12,7 @@ with open(template, encoding="utf-8") as file:
     tokenizer.chat_template = file.read()
 with open(path, encoding="utf-8") as file:
     chats = [json.loads(line)["messages"] for line in file]
-# Compiles the template, which the first call does alone.
+# Compiles the template, which only the first call does.
 tokenizer.apply_chat_template(chats[0][:2], return_dict=True, return_assistant_tokens_mask=True)
 start = time.perf_counter()
 for messages in chats:

@@ -1,7 +1,7 @@
-"""The peer's side of the bench: what generation.ts does with transformers' generate and its cache.
+"""The other side of the benchmark: generation.ts with transformers' generate and its cache.
 
-Greedy decoding of one text, float32. Prints one JSON line: the tokens, and the median and the smallest time of a token
-behind the first, in milliseconds.
+Greedy decoding of one text, float32. Prints one JSON line: the tokens, and the median and the minimum time of a token
+after the first, in milliseconds.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from transformers.generation.streamers import BaseStreamer
 
 
 class Clock(BaseStreamer):
-    """Notes when the prompt and each token come."""
+    """Records when the prompt and each token arrive."""
 
     def __init__(self) -> None:
         self.times: list[float] = []

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # Measures gradpool on an NVIDIA GPU, also on a machine that has neither Node nor a network. See docs/gpu.md.
 #
-#   bench/gpu.sh pack [FOLDER]         where there is a network, in a built checkout: everything that is needed, with
+#   bench/gpu.sh pack [FOLDER]         on a machine with a network, in a built checkout: packs everything needed, with
 #                                      Node and ONNX Runtime's CUDA provider, as parts of 40 MiB (default: .gpu)
-#   bench/gpu.sh receive PART...       on the GPU machine: keeps these parts; repeat until all are there
+#   bench/gpu.sh receive PART...       on the GPU machine: stores these parts; repeat until all are there
 #   bench/gpu.sh run [STEP...]         on the GPU machine: unpacks once, then runs doctor, train, speed, tf32, peft or
-#                                      the steps that are named; figures also go to $OUT, if that is set
+#                                      the named steps; figures also go to $OUT, if it is set
 #   bench/gpu.sh here [STEP...]        the same in this checkout, with its own Node and provider
 #
-# GRADPOOL_GPU_DIR is where parts and what is unpacked lie (default: gradpool-gpu in the folder for temporary files),
-# DEVICE the device (default: cuda:0; cpu tries the bench itself), PYTHON an interpreter with torch and peft.
+# GRADPOOL_GPU_DIR is the folder for parts and unpacked files (default: gradpool-gpu in the folder for temporary files),
+# DEVICE the device (default: cuda:0; cpu tests the benchmark itself), PYTHON an interpreter with torch and peft.
 set -euo pipefail
 
 part_bytes=$((40 * 1024 * 1024))
@@ -29,7 +29,7 @@ pack() {
   local parts=${1:-.gpu} staging
   [ -f bench/dist/src/gpu.js ] || fail "the checkout is not built; run make build"
   staging=$(mktemp -d)
-  # shellcheck disable=SC2064 # The folder of now.
+  # shellcheck disable=SC2064 # The current folder.
   trap "rm -rf '$staging'" EXIT
   mkdir -p "$staging/gradpool" "$parts"
   rm -f "$parts"/part-*
@@ -53,7 +53,7 @@ pack() {
   )
   tar --create --gzip --directory="$staging" node gradpool | split --bytes="$part_bytes" --numeric-suffixes - "$parts/part-"
   (cd "$parts" && sha256sum part-* >parts.sha256)
-  echo "$(find "$parts" -name 'part-*' | wc -l) parts in $parts: carry each to the GPU machine, with parts.sha256, and receive it there"
+  echo "$(find "$parts" -name 'part-*' | wc -l) parts in $parts: copy each to the GPU machine, with parts.sha256, and receive it there"
 }
 
 receive() {
@@ -73,8 +73,8 @@ unpack() {
   mv "$directory/unpacking/gradpool" "$directory/gradpool"
 }
 
-# Folders of CUDA's libraries, where the loader does not find them by itself: those of the toolkit, or of Python's
-# nvidia-* packages, which torch brings along.
+# Folders of CUDA's libraries, if the loader does not find them on its own: those of the toolkit, or of Python's
+# nvidia-* packages, which torch installs.
 find_cuda() {
   local folder
   ldconfig -p 2>/dev/null | grep -q "libcublasLt.so.$cuda_major" && return
@@ -87,7 +87,7 @@ find_cuda() {
   export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:-}
 }
 
-keep() { # NAME: shows what comes, and keeps it in $OUT.
+keep() { # NAME: shows standard input, and saves it in $OUT.
   if [ -n "$out" ]; then tee "$out/$1"; else cat; fi
 }
 
@@ -97,7 +97,7 @@ step_doctor() {
     fail "CUDA does not work here; see above"
 }
 
-# The whole of it, services and all; and that a device which is not there is refused.
+# A whole run through all services; and a missing device must be refused.
 step_train() {
   local folder
   folder=$(mktemp -d)
@@ -157,5 +157,5 @@ case $command in
     cd "$(dirname "$0")/.."
     run_steps "$@"
     ;;
-  *) fail "say pack, receive, run or here; the head of this file tells what they do" ;;
+  *) fail "expected pack, receive, run or here; see the top of this file" ;;
 esac

@@ -1,4 +1,4 @@
-"""The peer's side of the bench: training-step.ts with transformers, PEFT and torch.
+"""The other side of the benchmark: training-step.ts with transformers, PEFT and torch.
 
 The same micro-batch of 8 x 128 tokens on the same model: forward, backward and AdamW, LoRA r=8 on
 c_attn and c_proj. Prints one JSON line.
@@ -15,7 +15,7 @@ import resource  # noqa: E402
 import statistics  # noqa: E402
 import sys  # noqa: E402
 
-# This folder comes first in Python's path, where this file would be taken for the package `peft`.
+# This folder comes first in Python's path, so this file would be mistaken for the package `peft`.
 sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != os.path.dirname(os.path.abspath(__file__))]
 
 import torch  # noqa: E402
@@ -44,7 +44,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def make_model(directory: str) -> None:
-    """GPT-2 small shapes with a vocabulary of 32,768, without dropout of its own."""
+    """GPT-2 small shapes with a vocabulary of 32,768, without its own dropout."""
     torch.manual_seed(0)
     config = GPT2Config(
         vocab_size=32_768, bos_token_id=0, eos_token_id=0, attn_pdrop=0.0, embd_pdrop=0.0, resid_pdrop=0.0
@@ -53,7 +53,7 @@ def make_model(directory: str) -> None:
 
 
 def token_ids(vocab_size: int) -> torch.Tensor:
-    """The ids [ROWS, POSITIONS + 1] that training-step.ts takes."""
+    """The ids [ROWS, POSITIONS + 1] that training-step.ts uses."""
     numbers = torch.arange(1, ROWS * (POSITIONS + 1) + 1, dtype=torch.int64)
     return ((numbers * 2_654_435_761 & 0xFFFF_FFFF) >> 17).remainder(vocab_size).view(ROWS, POSITIONS + 1)
 
@@ -79,12 +79,12 @@ def bench(arguments: argparse.Namespace) -> dict[str, float]:
     seconds, losses = [], []
     for _ in range(arguments.steps):
         begin = time.perf_counter()
-        # shift_labels: the targets are shifted already, so that all 8 x 128 positions count.
+        # shift_labels: the targets are already shifted, so all 8 x 128 positions count.
         loss = model(input_ids=inputs, labels=inputs, shift_labels=targets, use_cache=False).loss
         loss.backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        # A GPU's work is done when its result is there.
+        # A GPU has finished once its result is available.
         losses.append(loss.item())
         seconds.append(time.perf_counter() - begin)
     warm_up = 2 if arguments.steps > 3 else 1

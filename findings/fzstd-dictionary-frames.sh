@@ -2,7 +2,7 @@
 # fzstd 0.1.1 (npm), zstandard 0.25.0 (PyPI, the reference implementation).
 # Expected: a decoder without a dictionary refuses a frame that was made with one of raw content, as the reference does, since its
 # matches point before the frame's beginning.
-# Seen: fzstd fills what it cannot know, and returns bytes that are not the text, of the right length.
+# Seen: fzstd makes up the missing bytes and returns the right length, but not the text.
 set -euo pipefail
 folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT; cd "$folder"
 python3 -m venv venv

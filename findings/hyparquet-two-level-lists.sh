@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# hyparquet 1.31.5 (npm) beside pyarrow 26.0.1, on lists of two levels: what Avro's parquet writer makes by default, and what
+# hyparquet 1.31.5 (npm) compared with pyarrow 26.0.1, on lists of two levels: what Avro's parquet writer makes by default, and what
 # parquet-format's rules for old files say how to read (the repeated group called "array" is the element, not a wrapper).
 # Expected: the lists that pyarrow reads, and texts as they were written.
 # Seen: a group of several fields becomes an object with a key "array"; a group of one field loses its group; and a text that begins

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# @huggingface/jinja 0.5.11 (npm, what transformers.js renders chat templates with) beside Jinja2 3.1.6 (what transformers uses).
+# @huggingface/jinja 0.5.11 (npm, which transformers.js renders chat templates with) compared with Jinja2 3.1.6 (which transformers uses).
 # Expected: the same text.
 # Seen: continue drops what its iteration has printed, a variable set in a loop's body is still set in the next iteration, strip
 # ignores its argument, and the empty string equals false.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # onnxruntime-node 1.30.0 on Node 20 and on Node 24 (whose V8 has a global Float16Array).
-# Expected: a float16 tensor, made the way that Node allows, runs on both.
-# Seen: on Node 24 the JavaScript side accepts only a Float16Array and the native side only a Uint16Array, so that no float16
+# Expected: a float16 tensor, created in whichever way Node allows, runs on both.
+# Seen: on Node 24 the JavaScript side accepts only a Float16Array and the native side only a Uint16Array, so no float16
 # tensor can be fed to a session; on Node 20 a Uint16Array works.
 set -euo pipefail
 folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT; cd "$folder"

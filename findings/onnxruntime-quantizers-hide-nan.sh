@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# onnxruntime 1.30.0 (PyPI), processor.
-# Expected: a row that holds NaN gives NaN (or an error) after a quantized product, as it does after MatMul, so that whoever
-# watches the result for NaN sees it.
-# Seen: DynamicQuantizeLinear takes NaN for an ordinary number, and all that follows is finite.
+# onnxruntime 1.30.0 (PyPI), CPU.
+# Expected: a row that contains NaN gives NaN (or an error) after a quantized product, as it does after MatMul, so that code which
+# checks the result for NaN sees it.
+# Seen: DynamicQuantizeLinear treats NaN as an ordinary number, and everything after it is finite.
 set -euo pipefail
 folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT; cd "$folder"
 python3 -m venv venv

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# onnxruntime-node 1.30.0, WebGPU provider on Linux x64; Vulkan by the SwiftShader that Debian 12's chromium brings.
+# onnxruntime-node 1.30.0, WebGPU provider on Linux x64; Vulkan by the SwiftShader that comes with Debian 12's chromium.
 # Expected: the second output of SimplifiedLayerNormalization (RMSNorm) is the inverse root mean square of each row, as the
-# processor's kernel gives it and as training needs it.
+# CPU kernel computes it and as training needs it.
 # Seen: WebGPU fills it with the row's mean, silently; the first output is right. (LayerNormalization's outputs are all right.)
 set -euo pipefail
 folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT; cd "$folder"

@@ -2,8 +2,8 @@
 # peft 0.21.2 (torch 2.15.0, transformers 5.24.0).
 # Expected: an adapter that save_pretrained writes has the same scaling after from_pretrained.
 # Seen: rank_pattern and alpha_pattern mean "the first pattern that matches", in the order of the dict, but saving sorts the
-# keys. Where two patterns match one module the reloaded adapter follows the other one: here a scaling of 4 becomes 32, without a
-# word. (With rank_pattern the tensors' shapes differ, too, and loading fails.)
+# keys. If two patterns match one module, the reloaded adapter follows the other one: here a scaling of 4 becomes 32,
+# silently. (With rank_pattern the tensors' shapes differ, too, and loading fails.)
 set -euo pipefail
 folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT; cd "$folder"
 python3 -m venv venv

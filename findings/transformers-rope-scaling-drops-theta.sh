@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # transformers 5.24.0.
-# Expected: of a config.json with both rope_parameters (the name since version 5) and rope_scaling (the name before), either the
+# Expected: if a config.json has both rope_parameters (the name since version 5) and rope_scaling (the old name), either the
 # new name counts, or the two are merged.
-# Seen: rope_scaling wins as a whole, and the rope_theta that stood in rope_parameters is replaced by the class's default,
+# Seen: rope_scaling wins as a whole, and the rope_theta in rope_parameters is replaced by the class's default,
 # silently: 5000 becomes 10000.
 set -euo pipefail
 folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT; cd "$folder"

@@ -81,7 +81,7 @@ function typeOf(field, message) {
   );
   if (entry) return `map from ${typeOf(entry.field[0], entry)} to ${typeOf(entry.field[1], entry)}`;
   const one = typeName ? linkTo(typeName) : TYPES[type];
-  // In proto2, of which descriptors are, what is not set reads as its default.
+  // Descriptors are proto2, where a field that is not set reads as its default.
   const isOneOf = Object.hasOwn(field, "oneofIndex") && !proto3Optional;
   return `${label === REPEATED ? "repeated " : ""}${one}${isOneOf ? `, one of \`${message.oneofDecl[oneofIndex].name}\`` : ""}`;
 }

@@ -1,10 +1,10 @@
-"""Makes tokenizers, models, weight files and GGUF files with the real libraries, and prints where gradpool reads them differently.
+"""Creates tokenizers, models, weight files and GGUF files with the real libraries, and prints where gradpool reads them differently.
 
 Usage: python scripts/compare-with-transformers.py [--only TEXT] [--keep FOLDER] [--verbose] [--table FILE]
 
-Needs torch, transformers, tokenizers, safetensors and gguf, and a built checkout (npx tsc -b). --only takes the cases whose name
-holds TEXT, --keep leaves the files in FOLDER, --table writes docs/compatibility.md's table into FILE. The exit status is 1 when
-gradpool differs in silence: with other ids or another loss, and without a line that says so.
+Needs torch, transformers, tokenizers, safetensors and gguf, and a built checkout (npx tsc -b). --only selects the cases whose name
+contains TEXT, --keep keeps the files in FOLDER, --table writes docs/compatibility.md's table into FILE. The exit status is 1 if
+gradpool differs silently: with different ids or a different loss, and without a line that says so.
 """
 import argparse
 import contextlib
@@ -28,7 +28,7 @@ import transformers  # noqa: E402
 from compare import all_cases  # noqa: E402
 
 OTHER_SIDE = Path(__file__).parent / "compare" / "gradpool-side.mjs"
-# Of two losses in float32 by different kernels.
+# Tolerance for two losses in float32 from different kernels.
 TOLERANCE = 2e-5
 
 
@@ -53,11 +53,11 @@ def verdict(case, expected, got):
         return "refused"
     if is_same(expected, got, case.ask.get("tolerance", TOLERANCE)):
         return "same"
-    return "differs, with a line" if got.get("notes") else "DIFFERS IN SILENCE"
+    return "differs, with a line" if got.get("notes") else "DIFFERS SILENTLY"
 
 
 def shown(a, b):
-    """Both answers, of lists of ids the first that differs."""
+    """Both answers; for lists of ids, the first that differ."""
     if "ids" in a and "ids" in b:
         at = next((i for i, (x, y) in enumerate(zip(a["ids"], b["ids"])) if x != y), 0)
         return f"text {at}: {a['ids'][at]}", f"text {at}: {b['ids'][at]}"
@@ -93,7 +93,7 @@ def main():
         write_table(results, Path(options.table))
     if not options.keep:
         shutil.rmtree(root)
-    return int(any(result == "DIFFERS IN SILENCE" for _, result, _, _ in results))
+    return int(any(result == "DIFFERS SILENTLY" for _, result, _, _ in results))
 
 
 def report(results, verbose):
@@ -103,7 +103,7 @@ def report(results, verbose):
         if result in ("same", "both refuse") and not verbose:
             continue
         print(f"{result}: {case.name}")
-        if result in ("DIFFERS IN SILENCE", "differs, with a line", "only gradpool reads it") or verbose:
+        if result in ("DIFFERS SILENTLY", "differs, with a line", "only gradpool reads it") or verbose:
             print("    library   {}\n    gradpool  {}".format(*shown(a, b)))
         for line in [b["error"]] if "error" in b else b.get("notes", []):
             print(f"    {line}")
@@ -116,7 +116,7 @@ def write_table(results, file):
     for case, result, _, _ in results:
         row = kinds.setdefault(case.name.split(":")[0], {})
         row[result] = row.get(result, 0) + 1
-    columns = ["same", "both refuse", "differs, with a line", "refused", "only gradpool reads it", "DIFFERS IN SILENCE"]
+    columns = ["same", "both refuse", "differs, with a line", "refused", "only gradpool reads it", "DIFFERS SILENTLY"]
     lines = [f"| | {' | '.join(column.lower() for column in columns)} |", "|---|" + "---:|" * len(columns)]
     lines += [f"| {kind} | {' | '.join(str(row.get(column, 0)) for column in columns)} |" for kind, row in kinds.items()]
     file.write_text("\n".join(lines) + "\n")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Asks ONNX Runtime's real CUDA provider, without a GPU, which kernels it has, and makes sessions of every graph that
-# gradpool emits on it with nothing left to the processor. CUDA itself is stood in for by scripts/cuda-stub.c.
+# Asks ONNX Runtime's real CUDA provider, without a GPU, which kernels it has, and creates sessions on it of every graph that
+# gradpool emits, without CPU fallback. CUDA itself is replaced by scripts/cuda-stub.c.
 # Usage: scripts/cuda-kernels.sh [--write]     --write rewrites integration-tests/fixtures/cuda-kernels.json
 # Needs Linux on x86-64, a built checkout, cc, readelf, and what scripts/cuda-provider.sh needs.
 set -euo pipefail
@@ -18,8 +18,8 @@ else
   scripts/cuda-provider.sh "$libraries"
 fi
 
-# Each library that the provider needs of CUDA: the functions that it takes from there, those of the stub or ones
-# that give 0. A library may hold more than is asked of it.
+# For each CUDA library that the provider needs: the functions that it uses, taken from the stub or generated to
+# return 0. A library may contain more than is used.
 provider=$libraries/libonnxruntime_providers_cuda.so
 symbols=$(readelf --wide --dyn-syms "$provider" | awk '$7 == "UND" { print $8 }')
 for library in $(readelf --dynamic "$provider" | sed -n 's/.*NEEDED.*\[\(libcu[^]]*\)\]/\1/p'); do

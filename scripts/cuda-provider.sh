@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Gets ONNX Runtime's CUDA provider, which npm does not carry: takes it out of PyPI's onnxruntime-gpu of the same
-# version, built for CUDA 13, checks SHA-256, and puts it beside onnxruntime-node's library, or into FOLDER.
+# Downloads ONNX Runtime's CUDA provider, which is not on npm: takes it from PyPI's onnxruntime-gpu of the same
+# version, built for CUDA 13, checks SHA-256, and puts it next to onnxruntime-node's library, or into FOLDER.
 # Usage: scripts/cuda-provider.sh [FOLDER]     Needs Linux on x86-64, Python 3 with pip, unzip and sha256sum.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -33,7 +33,7 @@ python3 -m pip download --quiet --no-deps --only-binary=:all: --python-version 3
   fail "pip cannot download onnxruntime-gpu $version; check the network, or carry the wheel's $provider and $shared to $folder"
 unzip -q -j "$temporary"/onnxruntime_gpu-*.whl "onnxruntime/capi/$provider" "onnxruntime/capi/$shared" -d "$temporary"
 (cd "$temporary" && sha256sum --check --quiet <<<"$checksums") || fail "what was downloaded is not what was checked"
-# Renamed into place: a copy that is cut off never carries the name.
+# Renamed into place: a truncated copy never has this name.
 for file in "$shared" "$provider"; do
   cp "$temporary/$file" "$folder/$file.partial"
   mv "$folder/$file.partial" "$folder/$file"

@@ -1,8 +1,8 @@
 /*
- * What ONNX Runtime's CUDA provider calls of CUDA while a session is made, on a machine without a GPU: memory is
- * the processor's, handles are empty, kernels do nothing. The provider registers its kernels, takes the nodes that
- * it has some for, and copies weights, as on a GPU; results of a run mean nothing. cuda-kernels.sh makes
- * libraries of it under CUDA's names; every function that is not here gives 0, for success.
+* The CUDA functions that ONNX Runtime's CUDA provider calls while a session is created, for a machine without a GPU: memory is
+* host memory, handles are empty, kernels do nothing. The provider registers its kernels, takes the nodes that
+* it has kernels for, and copies weights, as on a GPU; results of a run are meaningless. cuda-kernels.sh builds
+* libraries from it under CUDA's names; every function that is missing here returns 0, for success.
  */
 #include <stdlib.h>
 #include <string.h>

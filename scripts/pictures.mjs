@@ -18,7 +18,7 @@ import { terminalSvg } from "./terminal-svg.mjs";
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const PICTURES = join(ROOT, "docs/pictures");
 const BIN = join(ROOT, "services/cli/bin/gradpool.js");
-/** It is seen in the pictures. */
+/** Visible in the pictures. */
 const FOLDER = join(tmpdir(), "gradpool-demo");
 const MAX_BYTES = 150_000;
 
@@ -55,7 +55,7 @@ async function main() {
   }
 }
 
-/** This project's own sources, a file a row. */
+/** This project's own sources, one file per row. */
 async function writeRows() {
   const names = (await readdir(join(ROOT, "packages"), { recursive: true }))
     .filter((name) => /\/src\/[\w/-]+\.ts$/.test(name) && !/node_modules|dist|\/gen\//.test(name))
@@ -83,7 +83,7 @@ async function startPool() {
 const gradpool = (args, { address }) =>
   execFileSync(process.execPath, [BIN, ...args, "--address", address], { encoding: "utf8" }).trim();
 
-/** Gives the run's id. */
+/** Returns the run's id. */
 function submit(pool, name, flags) {
   const what = [
     ...["--model_id", join(FOLDER, "models/tiny-coder"), "--dataset", join(FOLDER, "data/train.jsonl")],
@@ -131,7 +131,7 @@ async function dashboard({ http }, runId) {
   const picture = async (name, hash, options, ready) => {
     const page = await browser.open(hash, { ...options, viewport: { width: 1000, height: 720 } });
     await page.locator(ready).first().waitFor();
-    // Two looks at the pool: speed and use have to be seen twice.
+    // Two refreshes: speed and utilization need two readings.
     await delay(5_000);
     await page.screenshot({ path: join(PICTURES, name) });
   };

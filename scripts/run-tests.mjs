@@ -18,7 +18,7 @@ const files = projects.flatMap((project) => {
   return (
     readdirSync(dir, { recursive: true })
       .filter((name) => name.endsWith(".test.js"))
-      // A test whose source is gone is left over from an older build.
+      // A test without a source is left over from an older build.
       .filter((name) => existsSync(join(root, project, "test", name.replace(/\.js$/, ".ts"))))
       .map((name) => join(project, "dist/test", name))
       .filter((file) => wanted.every((part) => file.includes(part)))
@@ -26,15 +26,15 @@ const files = projects.flatMap((project) => {
   );
 });
 
-// Without files, Node's runner would look for some itself.
+// Without files, Node's runner would search for some itself.
 if (files.length === 0) {
   console.error(
-    `no compiled test's path holds ${wanted.join(" and ")}; build first, and give words that one path holds`,
+    `no compiled test matches ${wanted.join(" and ")}; build first, and give substrings of one test's path`,
   );
   process.exit(1);
 }
 
-// More would only make tests that measure time or memory disturb each other on two cores.
+// With more, tests that measure time or memory would disturb each other on two cores.
 const args = ["--enable-source-maps", "--test", "--test-concurrency=2", "--test-reporter=spec", ...files];
 const runner = spawn(process.execPath, args, { cwd: root, stdio: "inherit" });
 runner.on("exit", (code, signal) => process.exit(code ?? (signal ? 1 : 0)));

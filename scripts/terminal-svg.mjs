@@ -44,7 +44,7 @@ export function terminalSvg(cells) {
   ].join("\n");
 }
 
-/** How high a block from U+2581 to U+2588 stands, from 0 to 1; drawn by hand, so that neighbours touch. */
+/** Height of a block from U+2581 to U+2588, from 0 to 1; drawn by hand so that neighbours touch. */
 function blockOf(character) {
   const eighths = character.codePointAt(0) - 0x2580;
   return eighths >= 1 && eighths <= 8 ? eighths / 8 : undefined;

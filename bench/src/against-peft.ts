@@ -1,6 +1,6 @@
 /**
  * Tokens per second and memory of one trainer against transformers + PEFT, float32, two threads, in
- * turn: ratios inside one run hold where machines are shared. PYTHON names an interpreter that has
+ * turn: ratios within one run are reliable on shared machines. PYTHON names an interpreter that has
  * torch, transformers and peft (default: python3).
  */
 import { execFile } from "node:child_process";

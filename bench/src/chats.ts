@@ -1,7 +1,7 @@
 /**
  * Seconds that 20 chats of 50, 200 and 400 messages take from messages to ids and masks, against transformers'
  * apply_chat_template(return_assistant_tokens_mask=True) on the same chats, in turn: rounds of both, the best of each.
- * The template is Qwen3's in shape, without {% generation %} here and with it there. Python comes from PYTHON.
+ * The template has Qwen3's form, without {% generation %} here and with it there. PYTHON names the interpreter.
  * Prints one JSON line.
  */
 import { execFileSync } from "node:child_process";

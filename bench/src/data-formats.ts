@@ -1,6 +1,6 @@
 /**
- * Rows and megabytes of content that become rows in a second, by format, and how much memory grows while
- * gigabytes of shards are streamed. One shard is generated for each format, and streamed again and again.
+ * Rows and megabytes of content read per second, by format, and how much memory grows while
+ * gigabytes of shards are streamed. One shard is generated for each format, and streamed repeatedly.
  * Prints one JSON line.
  */
 import { execFileSync } from "node:child_process";
@@ -44,7 +44,7 @@ try {
   await rm(folder, { recursive: true, force: true });
 }
 
-/** Words of a made-up language in lines, 1 to 15 KB a text: like source files in size, and about as compressible. */
+/** Words of a made-up language in lines, 1 to 15 KB per text: like source files in size, and about as compressible. */
 function generatedTexts(bytes: number): string[] {
   let state = 1;
   const next = (below: number) => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) % below;
@@ -63,7 +63,7 @@ function generatedTexts(bytes: number): string[] {
   return found;
 }
 
-/** Paths by format; zst only where the command zstd is installed. */
+/** Paths by format; zst only if the command zstd is installed. */
 async function writeShards(folder: string): Promise<Record<string, string>> {
   const paths: Record<string, string> = {};
   const write = async (format: string, content: string | Uint8Array) => {

@@ -12,8 +12,8 @@ const rows = Array.from({ length: 120 }, (_, i) => JSON.stringify({ content: `de
 await writeFile(dataset, `${rows.join("\n")}\n`);
 
 /**
- * Of a run: median seconds of its steps, whose first ones load the model, and the coordinator's seconds of processor
- * time a step, which tell more on a busy machine.
+ * Of a run: median seconds of its steps, the first of which load the model, and the coordinator's seconds of CPU
+ * time per step, which say more on a busy machine.
  */
 async function measure(stack: Stack, name: string): Promise<{ wall: number; cpu: number }> {
   const before = stack.coordinatorCpuSeconds();
@@ -48,7 +48,7 @@ try {
     const ratios = costs.map(({ wall }, i) => wall / (base[i]?.wall ?? NaN)).sort((a, b) => a - b);
     const [least, most] = [ratios[0], ratios.at(-1)].map((ratio) => ratio?.toFixed(3));
     const [wall, cpu] = [costs.map((cost) => cost.wall), costs.map((cost) => cost.cpu)].map(milliseconds);
-    console.log(`${name}: a step takes ${wall} ms, of the coordinator's processor time ${cpu} ms;`);
+    console.log(`${name}: a step takes ${wall} ms, ${cpu} ms of the coordinator's CPU time;`);
     console.log(`  ratio to without, ${ratios.length} rounds: ${median(ratios).toFixed(3)} (${least} to ${most})`);
   }
   hanging.goOn();

@@ -1,6 +1,6 @@
 /**
- * The time of a token in greedy decoding, behind texts of several lengths, against transformers' generate with its
- * cache: GPT-2 small shapes, float32, two threads, in turn, since ratios inside one run hold where machines are
+ * The time of a token in greedy decoding, after texts of several lengths, against transformers' generate with its
+ * cache: GPT-2 small shapes, float32, two threads, in turn, since ratios within one run are reliable on machines that are
  * shared. PYTHON names an interpreter that has torch and transformers (default: python3).
  */
 import { execFile } from "node:child_process";

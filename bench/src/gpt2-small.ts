@@ -20,7 +20,7 @@ const CONFIG = {
   resid_pdrop: 0,
 };
 
-/** Makes the model where it is not there yet, and gives its folder. */
+/** Makes the model if it does not exist yet, and returns its folder. */
 export const gpt2SmallFolder = (): Promise<string> =>
   randomModelFolder({ name: "gpt2-small", config: CONFIG, tensors: tensors(), isScale: /ln_.*weight/ });
 

@@ -1,8 +1,8 @@
 /**
  * One trainer's work on a device: GPT-2 small and SmolLM2-135M shapes, LoRA r=8, micro-batches of 8 × 128
- * tokens, float32. Speed and memory; the losses against the processor's over 20 steps; the same bits
+ * tokens, float32. Speed and memory; the losses against the CPU's over 20 steps; the same bits
  * twice; and, from ONNX Runtime's profile, that every node ran on the device and nothing was copied inside
- * a step. Prints a JSON line for each model; exit code 1 when one of the last two does not hold. --device cpu tries the bench itself, where there is no GPU.
+ * a step. Prints a JSON line for each model; exit code 1 if one of the last two fails. --device cpu tests the benchmark itself without a GPU.
  */
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -45,16 +45,16 @@ const onProcessor: SessionOptions = { threads: availableParallelism() };
 
 interface Training {
   losses: number[];
-  /** Of each step, forward to optimizer. */
+  /** Time of each step, from forward pass to optimizer. */
   seconds: number[];
   loadSeconds: number;
   /** SHA-256 of the adapter after the last step. */
   adapterHash: string;
-  /** Of the whole device, after the last step. */
+  /** Used on the whole device, after the last step. */
   deviceBytes: number;
 }
 
-/** Steps of one micro-batch each, of other tokens each, on a session of its own. */
+/** Steps of one micro-batch each, with different tokens, on their own session. */
 async function train(base: Base, options: SessionOptions, steps: number): Promise<Training> {
   const loading = performance.now();
   await using session = await TrainingSession.create(base, { ...options, dropout: false });
@@ -80,7 +80,7 @@ async function train(base: Base, options: SessionOptions, steps: number): Promis
   return { losses, seconds, loadSeconds, adapterHash: hash.digest("hex"), deviceBytes: await deviceMemory() };
 }
 
-/** Memory that is taken of the CUDA device, by whomever; 0 on the processor. */
+/** Memory of the CUDA device in use, by any process; 0 on the CPU. */
 async function deviceMemory(): Promise<number> {
   if (cudaDevice === undefined) return 0;
   const query = ["--query-gpu=memory.used", "--format=csv,noheader,nounits", `--id=${cudaDevice}`];

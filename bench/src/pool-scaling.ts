@@ -1,7 +1,7 @@
 /**
  * Two trainers of one thread through the coordinator against one: tokens per second of whole steps
  * (4 micro-batches of 8 × 128 tokens, GPT-2 small shapes), in turn. The first step, which loads the
- * model, does not count. Prints the coordinator's own processor time per step, too.
+ * model, does not count. Also prints the coordinator's own CPU time per step.
  */
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -27,7 +27,7 @@ const rows = Array.from(
 const dataset = join(dir, "rows.jsonl");
 await writeFile(dataset, rows.join(""));
 
-/** Processor time per step, of each run. */
+/** CPU time per step, of each run. */
 const coordinatorSeconds: number[] = [];
 
 async function tokensPerSecond(trainers: number): Promise<number> {
@@ -56,7 +56,7 @@ try {
     console.log(`${round}  one trainer ${one.toFixed(0)} tokens/s, two ${two.toFixed(0)}: ${(two / one).toFixed(2)} ×`);
   }
   const median = coordinatorSeconds.sort((a, b) => a - b)[coordinatorSeconds.length >> 1] ?? NaN;
-  console.log(`coordinator: ${(1000 * median).toFixed(0)} ms of processor time per step`);
+  console.log(`coordinator: ${(1000 * median).toFixed(0)} ms of CPU time per step`);
   console.log(`two trainers: ${(ratios.sort((a, b) => a - b)[ratios.length >> 1] ?? NaN).toFixed(2)} × one`);
 } finally {
   await rm(dir, { recursive: true, force: true });

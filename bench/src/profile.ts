@@ -1,4 +1,4 @@
-/** What ONNX Runtime's profile tells: which execution provider ran each node. */
+/** From ONNX Runtime's profile: which execution provider ran each node. */
 import { readdir, readFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 
@@ -11,7 +11,7 @@ interface ProfileEvent {
 export interface ProfiledNodes {
   /** Nodes that ran, by execution provider. */
   byProvider: Record<string, number>;
-  /** Copies between devices among them. */
+  /** How many of them copied between devices. */
   copies: number;
 }
 

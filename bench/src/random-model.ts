@@ -1,4 +1,4 @@
-/** Models of known shapes with small random weights, reproducible: a bench's speed does not depend on their values. */
+/** Models of known shapes with small random weights, reproducible: a benchmark's speed does not depend on their values. */
 import { createWriteStream, existsSync } from "node:fs";
 import { copyFile, mkdir, rename, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -8,22 +8,22 @@ import { pipeline } from "node:stream/promises";
 import { fileURLToPath } from "node:url";
 
 export interface RandomModel {
-  /** Of its folder. */
+  /** Name of its folder. */
   name: string;
   config: Readonly<Record<string, unknown>>;
   /** Names and shapes, in the file's order. */
   tensors: readonly (readonly [name: string, shape: readonly number[]])[];
-  /** Tensors that scale, and so are 1. */
+  /** Tensors that scale, and are therefore 1. */
   isScale: RegExp;
 }
 
-/** Makes the model once, in the system's folder for temporary files, and gives its folder. */
+/** Makes the model once, in the system's folder for temporary files, and returns its folder. */
 export async function randomModelFolder({ name, config, tensors, isScale }: RandomModel): Promise<string> {
   const dir = join(tmpdir(), `gradpool-bench-${name}`);
   const weights = join(dir, "model.safetensors");
   if (existsSync(weights)) return dir;
   await mkdir(dir, { recursive: true });
-  // Any tokenizer whose ids the embedding has will do.
+  // Any tokenizer whose ids fit the embedding will do.
   for (const file of ["tokenizer.json", "tokenizer_config.json"]) {
     await copyFile(fileURLToPath(new URL(`../../../models/tiny-coder/${file}`, import.meta.url)), join(dir, file));
   }

@@ -8,7 +8,7 @@ const { values } = parseArgs({
   options: {
     rounds: { type: "string", default: "3" },
     steps: { type: "string", default: "6" },
-    // Those whose name holds this; empty: all.
+    // Only variants whose name contains this; empty: all.
     only: { type: "string", default: "" },
   },
 });

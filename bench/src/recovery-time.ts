@@ -13,10 +13,10 @@ const rows = Array.from({ length: 4000 }, (_, i) =>
 );
 await writeFile(dataset, `${rows.join("\n")}\n`);
 
-/** Steps between two disturbances, so that everything is as usual again. */
+/** Steps between two disturbances, so that everything is back to normal. */
 const STEPS_BETWEEN = 12;
 
-/** Median seconds from the signal to the next step that had not been made before. */
+/** Median seconds from the signal to the next new step. */
 async function measure(trainers: number, victims: readonly { name: string; signal: NodeJS.Signals }[]) {
   const flags = ["--trainers", String(trainers), "--threads", "1", "--recovery_seconds", "1"];
   await using pool = await LocalPool.start(join(dir, `home-${trainers}`), flags);

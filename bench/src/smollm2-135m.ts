@@ -22,7 +22,7 @@ const CONFIG = {
   eos_token_id: 0,
 };
 
-/** Makes the model where it is not there yet, and gives its folder. */
+/** Makes the model if it does not exist yet, and returns its folder. */
 export const smolLm2Folder = (): Promise<string> =>
   randomModelFolder({ name: "smollm2-135m", config: CONFIG, tensors: tensors(), isScale: /norm/ });
 

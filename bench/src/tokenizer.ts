@@ -1,5 +1,5 @@
 /**
- * Megabytes of text (UTF-8) that become ids in a second: by the bare encoder, and through the tokenizer
+ * Megabytes of text (UTF-8) encoded per second: by the encoder directly, and through the tokenizer
  * service over gRPC on this machine. Prints one JSON line.
  */
 import { fork } from "node:child_process";
@@ -88,7 +88,7 @@ async function* requests(): AsyncGenerator<EncodeRequest> {
   yield { tokenizer: ref, texts: batch, continues: false, maxTokens: 0 };
 }
 
-/** Source files of the repository and of what it depends on, in a fixed order, up to `bytes`. */
+/** Source files of the repository and of its dependencies, in a fixed order, up to `bytes`. */
 async function sourceTexts(bytes: number): Promise<string[]> {
   const folders = ["packages", "services", "node_modules/typescript/lib", "node_modules/zod", "node_modules/@grpc"];
   const found: string[] = [];

@@ -1,7 +1,7 @@
 /**
- * What traces cost: steps of models/tiny-coder (small ones: a larger model's take longer, and its traces no more) of
- * runs that are traced and of runs whose client says "not sampled", in turn on one pool, whose spans a collector in this
- * process takes. Prints the ratio of the steps' median times and of the coordinator's processor time, then the
+ * What traces cost: steps of models/tiny-coder (small ones: a larger model's steps take longer, but its traces do not) of
+ * runs that are traced and of runs whose client says "not sampled", in turn on one pool, whose spans go to a collector in this
+ * process. Prints the ratio of the steps' median times and of the coordinator's CPU time, then the
  * cost of one span.
  */
 import { randomUUID } from "node:crypto";
@@ -20,7 +20,7 @@ const { values } = parseArgs({
   options: { rounds: { type: "string", default: "8" }, steps: { type: "string", default: "100" } },
 });
 const [rounds, steps] = [Number(values.rounds), Number(values.steps)];
-/** Children of a span, as a step has about so many. */
+/** Children of a span: a step has about this many. */
 const SPANS = 10_000;
 
 let received = 0;
@@ -43,7 +43,7 @@ await writeFile(dataset, rows.join(""));
 
 const median = (numbers: number[]) => numbers.sort((a, b) => a - b)[numbers.length >> 1] ?? NaN;
 
-/** Milliseconds of the median step, and of the coordinator's processor time per step. */
+/** Milliseconds of the median step, and of the coordinator's CPU time per step. */
 async function measure(stack: Stack, name: string, flags: "00" | "01"): Promise<{ stepMs: number; cpuMs: number }> {
   const id = randomUUID().replaceAll("-", "");
   const spec = tinyRun(dataset, join(dir, name));
@@ -61,7 +61,7 @@ async function spanMicroseconds(): Promise<number> {
     const attributes = { "gradpool.step": 1, "gradpool.task_id": "run-1/1/0/1.1", "gradpool.compute_ms": 1.5 };
     for (let i = 0; i < SPANS; i++) {
       startSpan("child", { parent: traceparentOf(span), attributes }).end();
-      // As between micro-batches: the queue empties.
+      // The queue empties, as it does between micro-batches.
       if (i % 500 === 499) await new Promise((resolve) => setTimeout(resolve, 20));
     }
   });
@@ -75,7 +75,7 @@ try {
     await using stack = await Stack.start({ trainers: 1 });
     await measure(stack, "warm-up", "00");
     for (let round = 1; round <= rounds; round++) {
-      // Whoever comes second is not always the same.
+      // The order alternates.
       const order = round % 2 === 0 ? (["01", "00"] as const) : (["00", "01"] as const);
       const found = new Map<string, { stepMs: number; cpuMs: number }>();
       for (const flags of order) found.set(flags, await measure(stack, `out-${round}-${flags}`, flags));

@@ -71,7 +71,7 @@ for (let step = 1; step <= steps; step++) {
 const steady = seconds.slice(1).sort((a, b) => a - b);
 const result = {
   best_step_seconds: steady[0],
-  // On a busy machine the steadier figure.
+  // The steadier figure on a busy machine.
   cpu_seconds_per_step: cpuSeconds.slice(1).sort((a, b) => a - b)[(steps - 1) >> 1],
   tokens_per_second: targetTokens / (steady[steady.length >> 1] ?? NaN),
   load_seconds: loadSeconds,

@@ -1,4 +1,4 @@
-/** The places where output folders may lie, for tests that hold for each: a folder, and an object store's bucket. */
+/** The places where output folders may be, for tests that apply to each: a folder, and a bucket in an object store. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -10,13 +10,13 @@ import { Versitygw } from "./versitygw.js";
 
 const BUCKET = "results";
 
-/** An output folder of a test, its store, and its files as they lie on this machine's disk. */
+/** An output folder of a test, its store, and its files as they are on this machine's disk. */
 export interface ArtifactPlace {
   outputDir: string;
   store: StoreProcess;
   /** Starts another store on the same place. */
   another: () => Promise<StoreProcess>;
-  /** Paths of all files in it, sorted, folders by their files. */
+  /** Paths of all files in it, sorted; folders appear only through their files. */
   files: () => Promise<string[]>;
   read: (path: string) => Buffer;
   write: (path: string, content: string | Uint8Array) => void;

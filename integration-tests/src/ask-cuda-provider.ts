@@ -1,8 +1,8 @@
 /**
  * Asks ONNX Runtime's CUDA provider itself which kernels it has that run without cuDNN: a session of a single
- * node, on CUDA, with nothing left to the processor. Then makes and runs every graph that the models emit. Argument:
- * onnxruntime-node's main file, with the provider beside its library; --write rewrites the fixture.
- * `scripts/cuda-kernels.sh` runs this, on a machine without a GPU too.
+ * node, on CUDA, without CPU fallback. Then creates and runs every graph that the models emit. Argument:
+ * onnxruntime-node's main file, with the provider next to its library; --write rewrites the fixture.
+ * `scripts/cuda-kernels.sh` runs this, even on a machine without a GPU.
  */
 import { writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -37,7 +37,7 @@ function opOf(name: string): Op {
 const matrix = (graph: Graph, name: string, dtype: Dtype) => graph.input(name, dtype, [4, 8]);
 const numbers = (graph: Graph, ...values: bigint[]) => graph.literal(BigInt64Array.from(values), [values.length]);
 
-/** Applies an op to matrices [4, 8], followed by what `more` gives. */
+/** Applies an op to matrices [4, 8], followed by the inputs that `more` returns. */
 const onMatrices =
   (op: string, matrices: number, more: (graph: Graph) => Value[] = () => [], attributes = {}): Apply =>
   (graph, dtype) => {
@@ -102,7 +102,7 @@ const [main, ...flags] = process.argv.slice(2);
 if (!main) throw new Error("give onnxruntime-node's main file");
 const ort = createRequire(import.meta.url)(main) as OnnxRuntime;
 
-/** Sizes that the graphs' symbols stand for here; each target has a rank. */
+/** Sizes used here for the graphs' symbols; each target has a rank. */
 const RANKS = Array.from({ length: 1_000 }, (_, target) => [rankSymbol(target), 4] as const);
 const SIZES = { B: 2, S: 8, K: 3, P: 5, ...Object.fromEntries(RANKS) };
 const ARRAYS = { float32: Float32Array, float16: Uint16Array, int64: BigInt64Array, bool: Uint8Array };
@@ -119,7 +119,7 @@ function feedsOf(graph: Graph): Record<string, object> {
   );
 }
 
-/** Whether the graph runs on CUDA, with nothing left to the processor or to cuDNN. */
+/** Whether the graph runs on CUDA without CPU fallback or cuDNN. */
 async function runs(graph: Graph, entries: Record<string, string>, optimize: boolean): Promise<boolean> {
   const options = onnxSessionOptions({ threads: 1, cudaDevice: 0 }, entries);
   const level = optimize ? {} : ({ graphOptimizationLevel: "disabled" } as const);
@@ -132,11 +132,11 @@ async function runs(graph: Graph, entries: Record<string, string>, optimize: boo
   } catch (error) {
     const { message } = error as Error;
     if (/cuDNN is unavailable/.test(message)) return false;
-    // Its kernel is the processor's, or nobody has one.
+    // Only the CPU provider has a kernel, or none has.
     if (/assigned to the default CPU EP|Provider type .* is not set|Could not find an implementation/.test(message)) {
       return false;
     }
-    // Made, with bfloat16 on its edges, which the Node binding does not know.
+    // The session was created, but the Node binding does not know bfloat16, which is on the graph's edges.
     if (/Unsupported data type: 16/.test(message)) return true;
     // ONNX itself does not have the op for this type.
     if (/Type Error|is invalid/.test(message)) return false;

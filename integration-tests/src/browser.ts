@@ -1,4 +1,4 @@
-/** A real Chromium for the dashboard's tests, and what is checked on every page. */
+/** A real Chromium for the dashboard's tests, and the checks for every page. */
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
@@ -6,20 +6,20 @@ import { chromium, type Browser, type BrowserContextOptions, type Page } from "p
 
 const PLACES = ["chromium", "chromium-browser", "google-chrome"];
 
-/** Without a sandbox, since tests may run as root; and without anything that it would ask of the net by itself. */
+/** Without a sandbox, since tests may run as root; and without Chromium's own network requests. */
 const FLAGS = [
   ...["--no-sandbox", "--headless", "--disable-gpu", "--disable-quic", "--no-first-run"],
   ...["--disable-background-networking", "--disable-component-update", "--disable-sync"],
 ];
 
-/** The browser's path; undefined: there is none on PATH. */
+/** The browser's path; undefined if there is none on PATH. */
 export const CHROMIUM = (process.env["PATH"] ?? "")
   .split(":")
   .flatMap((folder) => PLACES.map((name) => `${folder}/${name}`))
   .find((path) => existsSync(path));
 
 export class DashboardBrowser implements AsyncDisposable {
-  /** Requests that went elsewhere, errors of the page, and what its policy forbade. */
+  /** Requests to other hosts, errors of the page, and violations of its policy. */
   readonly complaints: string[] = [];
   readonly #browser: Browser;
   readonly #base: string;
@@ -55,7 +55,7 @@ export class DashboardBrowser implements AsyncDisposable {
   }
 }
 
-/** What axe-core finds wrong with a page's accessibility, a line each. */
+/** The accessibility problems that axe-core finds on a page, one line each. */
 export async function accessibilityProblems(page: Page): Promise<string[]> {
   // Run by the debugger: the page's own policy would refuse it.
   await page.evaluate(await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8"));

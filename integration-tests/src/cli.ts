@@ -12,7 +12,7 @@ export interface CliResult {
   stderr: string;
 }
 
-/** Runs `gradpool` with its home in `home`, and more of an environment if wanted. */
+/** Runs `gradpool` with its home in `home`, and additional environment variables if given. */
 export async function gradpool(
   args: readonly string[],
   home: string,

@@ -7,9 +7,9 @@ import { join, relative } from "node:path";
 export interface FakeFile {
   path: string;
   sizeBytes: number;
-  /** SHA-256 where the file lies in LFS, else git's SHA-1 of a blob. */
+  /** SHA-256 if the file is in LFS, otherwise git's SHA-1 of a blob. */
   etag: string;
-  /** git's SHA-1: of the content, or of some pointer to it. */
+  /** git's SHA-1 of the content, or of a pointer to it. */
   blobId: string;
   isLfs: boolean;
   /** Its bytes from `start` to before `end`. */
@@ -17,9 +17,9 @@ export interface FakeFile {
 }
 
 export interface FakeRepoOptions {
-  /** Which files lie in LFS; by default weights, compressed files and parquet. */
+  /** Which files are in LFS; by default weights, compressed files and Parquet. */
   isLfs?: (path: string) => boolean;
-  /** "private": strangers are told that it does not exist. "gated": they may see it, but not its files. */
+  /** "private": without access, it does not exist. "gated": without access, it can be seen, but not its files. */
   access?: "public" | "private" | "gated";
 }
 
@@ -28,10 +28,10 @@ const IN_LFS = /\.(safetensors|bin|gz|zst|parquet|gguf)$/;
 export class FakeRepo {
   readonly access: "public" | "private" | "gated";
   readonly #isLfs: (path: string) => boolean;
-  /** Branches and tags, and the commit that each stands for. */
+  /** Branches and tags, and the commit that each refers to. */
   readonly #refs = new Map<string, string>();
   readonly #commits = new Map<string, Map<string, FakeFile>>();
-  /** Content that is served though another was listed. */
+  /** Content that is served although different content was listed. */
   readonly #swapped = new Map<string, FakeFile>();
 
   constructor({ isLfs = (path) => IN_LFS.test(path), access = "public" }: FakeRepoOptions = {}) {
@@ -39,7 +39,7 @@ export class FakeRepo {
     this.access = access;
   }
 
-  /** Makes what the folder holds now a commit, which `revision` then stands for. Returns its hash. */
+  /** Commits the folder's current content, and points `revision` to it. Returns the commit's hash. */
   async commit(folder: string, revision = "main"): Promise<string> {
     const files = new Map<string, FakeFile>();
     const entries = await readdir(folder, { recursive: true, withFileTypes: true });
@@ -69,7 +69,7 @@ export class FakeRepo {
     return this.#swapped.get(path) ?? this.#commits.get(commit)?.get(path);
   }
 
-  /** Serves other content under a path from now on, though commits and listings stay as they are. */
+  /** Serves other content under a path from now on, while commits and listings stay as they are. */
   async swap(path: string, content: Buffer): Promise<void> {
     this.#swapped.set(path, await fileOf(path, content.byteLength, this.#isLfs(path), memoryReader(content)));
   }

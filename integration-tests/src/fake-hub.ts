@@ -1,6 +1,6 @@
 /**
- * A local server that speaks the hub's HTTP API over folders of a test: revisions, listings page by page, files with
- * ranges, and those in LFS from a second server, as the real one redirects to its storage. Its faults are switches.
+ * A local server that implements the hub's HTTP API for folders of a test: revisions, listings page by page, files with
+ * ranges, and those in LFS from a second server, as the real one redirects to its storage. Faults can be switched on.
  */
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
@@ -18,9 +18,9 @@ export interface FakeRequest {
 }
 
 export interface FakeHubOptions {
-  /** The one token that is valid, and may read everything. */
+  /** The only valid token, which may read everything. */
   token?: string;
-  /** Files on a page of a listing. */
+  /** Files per page of a listing. */
   pageFiles?: number;
 }
 
@@ -70,7 +70,7 @@ export class FakeHub implements AsyncDisposable {
     this.#faults.clear();
   }
 
-  /** Requests that got, or were to get, a file's content. */
+  /** Requests for a file's content, whether answered or not. */
   contentRequests(path: string): FakeRequest[] {
     return this.requests.filter(({ at, method, url }) => {
       const isContent = at === "storage" || url.includes("/resolve/");
@@ -123,7 +123,7 @@ export class FakeHub implements AsyncDisposable {
     await this.#sendFile(request, response, file, commit, `${type.replace("/", "")}/${id}`);
   }
 
-  /** Answers for those who may not pass. */
+  /** Answers for requests without access. */
   #mayPass(
     repo: FakeRepo | undefined,
     toFiles: boolean,
@@ -190,7 +190,7 @@ export class FakeHub implements AsyncDisposable {
     const repo = this.#repos.get(url.searchParams.get("repo") ?? "");
     const path = decodeURIComponent(url.pathname.split("/").slice(2).join("/"));
     const file = repo?.file(url.searchParams.get("commit") ?? "", path);
-    // Storage knows signatures, and refuses a token beside one.
+    // Storage uses signatures, and refuses a token in addition to one.
     if (!file || request.headers.authorization !== undefined) return refuse(response, 400);
     response.setHeader("etag", '"named-by-storage"');
     await this.#sendBytes("storage", request, response, file);
@@ -278,7 +278,7 @@ async function drip(response: ServerResponse, data: Buffer, rate: { bytes: numbe
   }
 }
 
-/** Resolves when the system has taken the data; rejects when the client is gone. */
+/** Resolves when the system has accepted the data; rejects if the client is gone. */
 function write(response: ServerResponse, data: Buffer): Promise<void> {
   return new Promise((resolve, reject) => {
     const gone = () => reject(new Error("the client left"));

@@ -45,7 +45,7 @@ export interface GoldenRecipe {
   lr_scheduler: string;
   warmup_steps: number;
   pad_token: string | null;
-  /** Of the base's weights in training; float32 when left out. */
+  /** Type of the base's weights in training; float32 by default. */
   dtype?: string;
   lora: {
     r: number;
@@ -146,7 +146,7 @@ export function adapterError(
 }
 
 /**
- * The same of DoRA's magnitudes: of what training changed in them since `start`, for the worst module; 0 without any.
+ * The same for DoRA's magnitudes: for their change since `start`, of the worst module; 0 if there are none.
  */
 export function magnitudeError(
   actual: ReadonlyMap<string, FloatTensor>,

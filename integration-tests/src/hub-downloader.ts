@@ -1,4 +1,4 @@
-/** Downloads a model as a process of its own, for tests that kill it. Argument: its name. Prints the folder. */
+/** Downloads a model in a separate process, for tests that kill it. Argument: its name. Prints the folder. */
 import { GradpoolError } from "@gradpool/errors";
 import { downloadModel, Hub, parseRepoName } from "@gradpool/hub";
 

@@ -1,4 +1,4 @@
-/** A fake hub, a cache, and repositories to download: what the hub's tests begin with. */
+/** A fake hub, a cache, and repositories to download: the starting point of the hub's tests. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
@@ -10,7 +10,7 @@ import { Hub, type HubSettings, type Repo } from "@gradpool/hub";
 import type { FakeRepo } from "./fake-hub-repo.js";
 import { FakeHub, type FakeHubOptions } from "./fake-hub.js";
 
-/** Short, so that tests need not wait; a busy machine meets these only where a fault makes it. */
+/** Short, so that tests do not have to wait; they are reached only through a fault, even on a busy machine. */
 export const TEST_TIMING = { responseMs: 20_000, stallMs: 20_000, backoffMs: 5 };
 
 export class HubWorkspace implements AsyncDisposable {
@@ -58,7 +58,7 @@ export class HubWorkspace implements AsyncDisposable {
 
 export const MODEL: Repo = { type: "model", id: "org/tiny", revision: "main" };
 
-/** A model's repository as the hub's are: what is needed, and what is not. */
+/** A model repository like those on the hub: with files that are needed, and others that are not. */
 export const modelFiles = (weights: Uint8Array) => ({
   "config.json": '{"model_type": "gpt2"}\n',
   "generation_config.json": "{}\n",
@@ -73,7 +73,7 @@ export const modelFiles = (weights: Uint8Array) => ({
   "onnx/model.onnx": "and again",
 });
 
-/** Files of these, in order, that a model needs. */
+/** Which of these files a model needs, in order. */
 export const NEEDED = [
   "config.json",
   "generation_config.json",
@@ -96,13 +96,13 @@ export async function withModel(
 /** The cache's folder of MODEL. */
 export const repoFolder = ({ cacheDir }: HubWorkspace) => join(cacheDir, "models--org--tiny");
 
-/** Files that a download leaves behind when it breaks off. */
+/** Files that a download leaves behind when it is interrupted. */
 export async function unfinished(workspace: HubWorkspace): Promise<string[]> {
   const names = await readdir(repoFolder(workspace), { recursive: true });
   return names.filter((name) => /\.(incomplete|tmp)$/.test(name));
 }
 
-/** For assert.rejects: an expected failure, in one line that tells no secret. */
+/** For assert.rejects: an expected failure, in one line that reveals no secret. */
 export const failsWith = (code: ErrorCode, message: RegExp) => (error: unknown) => {
   assert.ok(error instanceof GradpoolError, String(error));
   assert.match(error.message, message);
@@ -128,7 +128,7 @@ export async function until(condition: () => boolean | Promise<boolean>): Promis
   while (!(await condition())) await sleep(5);
 }
 
-/** A promise and what fulfils it. */
+/** A promise and the function that resolves it. */
 export function gate(): { opened: Promise<void>; open: () => void } {
   let open = () => {};
   const opened = new Promise<void>((resolve) => (open = resolve));

@@ -1,9 +1,9 @@
-/** A real Jaeger, and what its HTTP API tells of traces. */
+/** A real Jaeger, and the traces in its HTTP API. */
 import { spawn, type ChildProcess } from "node:child_process";
 import { setTimeout as delay } from "node:timers/promises";
 import { freePorts, killServer } from "./tools.js";
 
-/** The ports were free a moment ago: another process may be quicker. */
+/** The ports were free a moment ago, but another process may take one first. */
 const MOST_STARTS = 3;
 
 export interface JaegerSpan {
@@ -13,7 +13,7 @@ export interface JaegerSpan {
   service: string;
   /** Tells processes of one service apart. */
   instance: string;
-  /** Span that it is part of; undefined for a trace's first. */
+  /** Parent span; undefined for a trace's root. */
   parentId: string | undefined;
   /** Traces that it is linked to. */
   linkedTraces: string[];
@@ -41,13 +41,13 @@ interface ApiTag {
 export class Jaeger implements AsyncDisposable {
   private constructor(
     private readonly child: ChildProcess,
-    /** Where people look: GRADPOOL_JAEGER_URL. */
+    /** Address for people: GRADPOOL_JAEGER_URL. */
     readonly url: string,
     /** OTEL_EXPORTER_OTLP_ENDPOINT. */
     readonly otlpEndpoint: string,
   ) {}
 
-  /** `path`: of its program, as deployTool("jaeger") finds it; the first time that is built, which takes minutes. */
+  /** `path` of its program, as deployTool("jaeger") finds it; it is built the first time, which takes minutes. */
   static async start(path: string): Promise<Jaeger> {
     for (let i = 1; ; i++) {
       const jaeger = await Jaeger.#tryStart(path);
@@ -78,13 +78,13 @@ export class Jaeger implements AsyncDisposable {
     return undefined;
   }
 
-  /** All spans of a trace that have arrived; none when it is not known. */
+  /** All spans of a trace that have arrived; none if the trace is unknown. */
   async spans(traceId: string): Promise<JaegerSpan[]> {
     const [trace] = await this.#traces(`/api/traces/${traceId}`);
     return trace ? spansOf(trace) : [];
   }
 
-  /** Spans of all traces that hold an operation of a service. */
+  /** Spans of all traces that contain an operation of a service. */
   async find(service: string, operation: string): Promise<JaegerSpan[]> {
     const traces = await this.#traces(`/api/traces?limit=1000&service=${service}&operation=${operation}`);
     return traces.flatMap(spansOf);

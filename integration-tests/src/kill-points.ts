@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 
-/** What changes a file system. "?": not every machine has each of them. */
+/** Calls that change a file system. "?": not every machine has each of them. */
 const MUTATING = [
   ...["mkdir", "mkdirat", "open", "openat", "write", "pwrite64", "writev", "pwritev", "fsync", "fdatasync"],
   ...["ftruncate", "rename", "renameat", "renameat2", "link", "linkat", "unlink", "unlinkat", "rmdir"],
@@ -16,7 +16,7 @@ export interface KillPoint {
   occurrence: number;
 }
 
-/** Why processes cannot be traced here; undefined: they can. */
+/** Why processes cannot be traced here; undefined if they can. */
 export function whyNoTracing(): string | undefined {
   const { error, status, stderr } = spawnSync("strace", ["-qq", "-o", "/dev/null", "true"], { encoding: "utf8" });
   if (error) return "strace is not installed";
@@ -68,7 +68,7 @@ export async function killPoints(thread: number, log: string, work: () => Promis
     if (syscall === undefined) continue;
     const occurrence = (counts.get(syscall) ?? 0) + 1;
     counts.set(syscall, occurrence);
-    // Threads wake each other by such writes; and what opens without creating changes nothing.
+    // Threads wake each other with such writes; and opening without creating changes nothing.
     const changes = syscall.startsWith("open") ? line.includes("O_CREAT") : !line.includes("eventfd");
     if (changes) points.push({ syscall, occurrence });
   }

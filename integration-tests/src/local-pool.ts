@@ -14,7 +14,7 @@ type Ready = Pick<LocalPool, "address" | "services">;
 export class LocalPool implements AsyncDisposable {
   readonly address: string;
   readonly runs: Client<RunServiceService>;
-  /** As gradpool up tells of them. */
+  /** As gradpool up reports them. */
   readonly services: readonly { name: string; address: string; http_address?: string }[];
   readonly #child: ChildProcess;
   readonly #home: string;
@@ -35,8 +35,8 @@ export class LocalPool implements AsyncDisposable {
       stdio: ["ignore", "pipe", "ignore"],
     });
     for await (const line of createInterface({ input: child.stdout })) {
-      const told = JSON.parse(line) as { event?: string };
-      if (told.event === "ready") return new LocalPool(child, told as Ready, home);
+      const report = JSON.parse(line) as { event?: string };
+      if (report.event === "ready") return new LocalPool(child, report as Ready, home);
     }
     throw new Error("gradpool up ended before it was ready");
   }
@@ -47,7 +47,7 @@ export class LocalPool implements AsyncDisposable {
     return run.runId;
   }
 
-  /** Sends a signal to a process by its name, once it lives and is not `afterPid` any more; gives its process id. */
+  /** Sends a signal to a process by its name, once it is alive and is no longer `afterPid`; returns its process id. */
   async signal(name: string, signal: NodeJS.Signals, afterPid = 0): Promise<number> {
     for (;;) {
       const pid = this.#pidOf(name);

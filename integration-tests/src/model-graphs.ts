@@ -1,4 +1,4 @@
-/** Every kind of graph that the models emit, and which kernels it asks of an execution provider. */
+/** Every kind of graph that the models emit, and which kernels it needs from an execution provider. */
 import type { Graph, Node } from "@gradpool/graph";
 import { openModel, type ModelSource } from "@gradpool/model-source";
 import {
@@ -13,7 +13,7 @@ import { Golden, GOLDEN_CASES } from "./golden.js";
 export interface ModelGraph {
   name: string;
   graph: Graph;
-  /** Where its weights lie; they are stored in the files as the graph says. */
+  /** Where its weights are; they are stored in the files as the graph says. */
   source: ModelSource;
 }
 

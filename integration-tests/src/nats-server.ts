@@ -33,7 +33,7 @@ export class NatsServer implements AsyncDisposable {
     this.url = `nats://127.0.0.1:${ports[0]}`;
   }
 
-  /** `folder`: where it keeps its data; `flags`: more of its flags, such as --user. */
+  /** `folder`: where it keeps its data; `flags`: additional flags, such as --user. */
   static async start(folder: string, flags: readonly string[] = []): Promise<NatsServer> {
     const server = new NatsServer(folder, (await freePorts(2)) as [number, number], flags);
     await server.start();
@@ -52,7 +52,7 @@ export class NatsServer implements AsyncDisposable {
     }
   }
 
-  /** Stopped in its tracks, with its connections open. */
+  /** Suspended, with its connections open. */
   suspend(): void {
     this.#child?.kill("SIGSTOP");
   }
@@ -65,7 +65,7 @@ export class NatsServer implements AsyncDisposable {
     await killServer(this.#child);
   }
 
-  /** Removes all that it keeps; for one that is killed. */
+  /** Removes all its data; for a server that was killed. */
   async wipe(): Promise<void> {
     await rm(this.#folder, { recursive: true, force: true });
   }
@@ -80,7 +80,7 @@ export class NatsServer implements AsyncDisposable {
     }
   }
 
-  /** As `events`, once one of them is as wanted. */
+  /** Like `events`, once one of them is as wanted. */
   async eventsWith(
     isWanted: (stored: StoredEvent) => boolean,
     as: { user?: string; pass?: string } = {},

@@ -1,4 +1,4 @@
-/** An npm registry on this machine with the packages of this checkout's node_modules, as tarballs: what a cache holds, and no more. */
+/** An npm registry on this machine with the packages of this checkout's node_modules, as tarballs: what a cache would hold, and nothing else. */
 import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
 const MODULES = fileURLToPath(new URL("../../../node_modules/", import.meta.url));
-/** Larger packages are not asked for. */
+/** Larger packages are never requested. */
 const MAX_TARBALL_BYTES = 64 << 20;
 
 export class NpmRegistry implements AsyncDisposable {

@@ -1,4 +1,4 @@
-/** Python as an oracle, where it is installed. */
+/** Python as an oracle, if it is installed. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { text } from "node:stream/consumers";
@@ -14,7 +14,7 @@ export async function python(program: string, env: Record<string, string> = {}):
   return JSON.parse(await stdout);
 }
 
-/** Why tests that need a Python module cannot run; false where they can. */
+/** Why tests that need a Python module cannot run; false if they can. */
 export async function lacksPython(module: string): Promise<string | false> {
   const found = await python(`import ${module}, json; print(json.dumps(True))`).catch(() => false);
   return found === true ? false : `needs ${PYTHON} with ${module} (set PYTHON to one that has it)`;

@@ -3,11 +3,11 @@ import { mkdirSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 
 export interface SmallDisk extends Disposable {
-  /** Makes it read-only or writable, once no file is being written. */
+  /** Makes it read-only or writable again, once no file is being written. */
   remount(option: "ro" | "rw"): Promise<void>;
 }
 
-/** A file system of its own with so many KiB, mounted at `path` until disposed; undefined where that is not allowed. */
+/** A separate file system of this many KiB, mounted at `path` until disposed; undefined if mounting is not allowed. */
 export function smallDisk(path: string, kib: number): SmallDisk | undefined {
   mkdirSync(path, { recursive: true });
   const run = (command: string, ...args: string[]) => execFileSync(command, args, { stdio: "ignore" });
@@ -23,7 +23,7 @@ export function smallDisk(path: string, kib: number): SmallDisk | undefined {
           run("mount", "-o", `remount,${option}`, path);
           return;
         } catch {
-          // Somebody has a file open for writing.
+          // A file is open for writing.
           await delay(10);
         }
       }

@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
-/** Where SmolLM2-135M-Instruct's GGUF file is, or why tests of it are skipped; with CI set they never are. */
+/** Where SmolLM2-135M-Instruct's GGUF file is, or why tests of it are skipped; with CI set they are never skipped. */
 export function findSmolLM2(): { path: string; missing: string | false } {
   const named = process.env["GRADPOOL_SMOLLM2_GGUF"];
   if (named) return { path: named, missing: false };

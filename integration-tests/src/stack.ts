@@ -1,4 +1,4 @@
-/** The real services as child processes, as the local stack starts them, with trainers to add and to kill. */
+/** The real services as child processes, as the local stack starts them; trainers can be added and killed. */
 import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
@@ -22,7 +22,7 @@ interface Process {
   name: string;
   env: Record<string, string>;
   address: string;
-  /** Of its HTTP port; undefined: it has none. */
+  /** Address of its HTTP port; undefined if it has none. */
   httpAddress: string | undefined;
   child: ChildProcess;
   /** Lines of its log, each a JSON object. */
@@ -53,7 +53,7 @@ async function kill({ child }: Process): Promise<void> {
   await exited;
 }
 
-/** SIGTERM; gives the exit code, null when a signal ended it. */
+/** Sends SIGTERM; returns the exit code, null if a signal ended it. */
 async function stop({ child }: Process): Promise<number | null> {
   if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
   const exited = once(child, "exit") as Promise<[number | null]>;
@@ -61,7 +61,7 @@ async function stop({ child }: Process): Promise<number | null> {
   return (await exited)[0];
 }
 
-/** A line of a trainer's log; the run is set where it is about one. */
+/** A line of a trainer's log; the run is set if it is about one. */
 export interface TrainerLine {
   msg: string;
   runId?: string;
@@ -70,10 +70,10 @@ export interface TrainerLine {
 
 export interface StackOptions {
   trainers: number;
-  /** File of the coordinator's runs, without which it forgets them. */
+  /** File of the coordinator's runs; without it they are kept only in memory. */
   runStore?: string;
   recoverySeconds?: number;
-  /** Where events go. */
+  /** Where events are sent. */
   natsUrl?: string;
   /** The coordinator has an HTTP port. */
   http?: boolean;
@@ -81,10 +81,10 @@ export interface StackOptions {
 }
 
 export class Stack implements AsyncDisposable {
-  /** All but the trainers and the coordinator. */
+  /** All services except the trainers and the coordinator. */
   readonly #processes: Process[];
   readonly #trainers: Process[] = [];
-  /** Ended in order. */
+  /** Stopped in order. */
   readonly #ended: Process[] = [];
   readonly #coordinatorEnv: Record<string, string>;
   #coordinator: Process;
@@ -148,7 +148,7 @@ export class Stack implements AsyncDisposable {
     );
   }
 
-  /** kill -9 of the oldest trainer that lives. */
+  /** kill -9 of the oldest living trainer. */
   async killTrainer(): Promise<void> {
     const victim = this.#trainers.shift();
     if (!victim) throw new Error("there is no trainer to kill");
@@ -162,7 +162,7 @@ export class Stack implements AsyncDisposable {
     this.#coordinator = await startService("coordinator", this.#coordinatorEnv);
   }
 
-  /** SIGTERM to a service, which starts again at its address once it has ended; gives the exit code. */
+  /** Sends SIGTERM to a service, which restarts at its address once it has ended; returns the exit code. */
   async stopInOrder(name: "coordinator" | "trainer" | "data-stream" | "tokenizer" | "checkpoint-store") {
     const found = [this.#coordinator, ...this.#trainers, ...this.#processes].find((one) => one.name === name);
     if (!found) throw new Error(`there is no ${name}`);
@@ -176,7 +176,7 @@ export class Stack implements AsyncDisposable {
     return code;
   }
 
-  /** What all trainers logged, those that have ended too, at the level of GRADPOOL_LOG_LEVEL. */
+  /** What all trainers logged, including those that have ended, at the level of GRADPOOL_LOG_LEVEL. */
   get trainerLines(): TrainerLine[] {
     const all = [...this.#ended, ...this.#trainers].filter(({ name }) => name === "trainer");
     return all.flatMap(({ log }) => log.map((line) => JSON.parse(line) as TrainerLine));
@@ -192,7 +192,7 @@ export class Stack implements AsyncDisposable {
     return this.#coordinator.log;
   }
 
-  /** Seconds of processor time that the coordinator has used (Linux). */
+  /** Seconds of CPU time that the coordinator has used (Linux). */
   coordinatorCpuSeconds(): number {
     const fields = readFileSync(`/proc/${this.#coordinator.child.pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
     // utime and stime, in ticks of 10 ms.

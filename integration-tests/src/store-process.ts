@@ -1,4 +1,4 @@
-/** The checkpoint store as a process of its own, to be killed, and what is saved in it. */
+/** The checkpoint store as a separate process, to be killed, and what is saved in it. */
 import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
@@ -18,7 +18,7 @@ export type Files = ReadonlyMap<string, Uint8Array>;
 
 export class StoreProcess implements AsyncDisposable {
   readonly client: Client<CheckpointStoreServiceService>;
-  /** Signal that ended it, null when it ended by itself. */
+  /** Signal that ended it, null if it exited on its own. */
   readonly ended: Promise<NodeJS.Signals | null>;
   readonly #child: ChildProcess;
 
@@ -28,7 +28,7 @@ export class StoreProcess implements AsyncDisposable {
     this.ended = new Promise((resolve) => child.once("exit", (_, signal) => resolve(signal)));
   }
 
-  /** All its file operations come from one thread, one after the other, so that they can be counted. `more`: environment. */
+  /** All its file operations come from one thread, one after another, so that they can be counted. `more`: environment. */
   static async start(more: Record<string, string> = {}): Promise<StoreProcess> {
     const env = { ...process.env, ...more, GRADPOOL_LISTEN: "127.0.0.1:0", GRADPOOL_LOG_LEVEL: "silent" };
     const child = fork(MAIN, { env: { ...env, UV_THREADPOOL_SIZE: "1", UV_USE_IO_URING: "0" } });
@@ -46,7 +46,7 @@ export class StoreProcess implements AsyncDisposable {
     return this.client.save(requests({ epoch: 0, keepLastN: 0, ...header, files: sizes }, files));
   }
 
-  /** The newest whole checkpoint, or the one of that name: its name and its files. */
+  /** The newest undamaged checkpoint, or the one of that name: its name and its files. */
   async load(outputDir: string, checkpoint = ""): Promise<{ name: string; files: Map<string, Uint8Array> }> {
     let name = "";
     const pieces = new Map<string, Uint8Array[]>();
@@ -76,7 +76,7 @@ async function* requests(header: SaveHeader, files: Files): AsyncGenerator<SaveR
   }
 }
 
-/** Files as a checkpoint has them, those of each `kind` with bytes of their own; the adapter takes two chunks. */
+/** Files like those of a checkpoint, with different bytes for each `kind`; the adapter takes two chunks. */
 export function checkpointFiles(kind: number): Map<string, Uint8Array> {
   const text = (content: string) => new TextEncoder().encode(content);
   return new Map([

@@ -6,7 +6,7 @@ import ts from "typescript";
 
 export const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 
-/** Folders that people write in; all else at the top is built, downloaded or an output. */
+/** Folders with hand-written files; everything else at the top level is built, downloaded or output. */
 export const FOLDERS = [
   "packages",
   "services",
@@ -43,7 +43,7 @@ function filesUnder(folder: string): string[] {
 
 const filesAndGenerated = [".", ...FOLDERS].flatMap(filesUnder).sort();
 
-/** Every file that people write, by its path from the root, sorted: nothing generated, no fixtures. */
+/** Every hand-written file, by its path from the root, sorted: nothing generated, no fixtures. */
 export const files = filesAndGenerated.filter((file) => !file.includes("/gen/"));
 
 export interface Import {
@@ -54,7 +54,7 @@ export interface Import {
 
 export const lineAt = (text: string, index: number): number => text.slice(0, index).split("\n").length;
 
-/** Modules that a TypeScript file imports, exports from, or resolves with a `createRequire` of its own. */
+/** Modules that a TypeScript file imports, exports from, or resolves with its own `createRequire`. */
 export function importsOf(file: string): Import[] {
   const text = read(file);
   const imported = ts
@@ -104,7 +104,7 @@ export const sharedTools = Object.keys(manifestAt("package.json").devDependencie
 
 /** Every npm workspace of the repository. */
 export const projects: Project[] = files
-  // An example is what a user has: no part of the workspace.
+  // An example is a user's code, not part of the workspace.
   .filter((file) => file.endsWith("/package.json") && !file.startsWith("examples/"))
   .map((file) => {
     const dir = file.slice(0, -"/package.json".length);
@@ -118,12 +118,12 @@ export const projects: Project[] = files
       devDependencies: Object.keys(devDependencies),
       references: referencesOf(dir),
       src: importsIn("src"),
-      // A browser's pages are bundled when they are built: like tests, they need nothing where the package is installed.
+      // Browser pages are bundled when they are built: like tests, they need nothing where the package is installed.
       test: [...importsIn("test"), ...importsIn("web")],
     };
   });
 
-/** Files of a group whose members all lead to one another through imports; types count too. */
+/** Files of a group whose members all lead to one another through imports, including type imports. */
 export function importRings(among: readonly string[]): string[][] {
   const known = new Set(among);
   const next = new Map(

@@ -13,14 +13,14 @@ export interface TerminalOptions {
   nameFile: string;
 }
 
-/** Far longer than anything takes; so that a failure ends what it started. */
+/** Far longer than anything takes, so that a failing test ends what it started. */
 const PATIENCE_MS = 90_000;
 
 const quoted = (text: string) => `'${text.replaceAll("'", "'\\''")}'`;
 
 export class TerminalProgram implements AsyncDisposable {
   readonly screen: VirtualScreen;
-  /** All that was written, as it came. */
+  /** Everything that was written, as it arrived. */
   output = "";
   readonly ended: Promise<number | null>;
   readonly #child: ChildProcess;
@@ -60,7 +60,7 @@ export class TerminalProgram implements AsyncDisposable {
     execFileSync("stty", ["-F", name, "cols", String(columns), "rows", String(rows)]);
   }
 
-  /** Waits until the screen shows it, and what it shows `holds`. Errors: the program ended, or it does not come. */
+  /** Waits until the screen shows it and `holds` is true of the screen. Errors: the program ended, or it does not appear. */
   async shows(pattern: RegExp, holds: (match: RegExpExecArray) => boolean = () => true): Promise<RegExpExecArray> {
     const giveUpAt = performance.now() + PATIENCE_MS;
     for (;;) {

@@ -1,4 +1,4 @@
-/** Programs that are not npm's: found on this machine, or made once in the repository's cache; what servers among them need. */
+/** Programs that are not on npm: found on this machine, or built once in the repository's cache; and helpers for servers among them. */
 import { execFile, type ChildProcess } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
@@ -13,13 +13,13 @@ const run = promisify(execFile);
 const CACHE = join(ROOT, ".cache");
 
 export interface Tool {
-  /** Path of the program; empty where it cannot be had. */
+  /** Path of the program; empty if it is not available. */
   path: string;
   /** For node:test: why tests that need it are skipped, or false. */
   skip: string | false;
 }
 
-/** The tool that a script in deploy/ finds, such as "helm". Where CI is set, one that cannot be had is an error. */
+/** The tool that a script in deploy/ finds, such as "helm". If CI is set, a missing tool is an error. */
 export const deployTool = (name: string): Promise<Tool> =>
   toolOf(async () => {
     const script = join(ROOT, "deploy", `${name}.mjs`);
@@ -27,7 +27,7 @@ export const deployTool = (name: string): Promise<Tool> =>
     return stdout.trim();
   });
 
-/** A Python that has what a requirements.txt names, in a virtual environment made from PyPI. */
+/** A Python with the packages of a requirements.txt, in a virtual environment made from PyPI. */
 export const pythonWith = (requirements: string): Promise<Tool> => toolOf(() => virtualEnvironment(requirements));
 
 async function toolOf(find: () => Promise<string>): Promise<Tool> {
@@ -35,7 +35,7 @@ async function toolOf(find: () => Promise<string>): Promise<Tool> {
     return { path: await find(), skip: false };
   } catch (error) {
     const { stderr, message } = error as Error & { stderr?: string };
-    const reason = (stderr?.trim() || message).split("\n").at(-1) ?? "it cannot be had";
+    const reason = (stderr?.trim() || message).split("\n").at(-1) ?? "it is not available";
     if (process.env["CI"]) throw new Error(`CI needs every tool: ${reason}`, { cause: error });
     return { path: "", skip: reason };
   }
@@ -49,7 +49,7 @@ async function virtualEnvironment(requirements: string): Promise<string> {
   const python = join(folder, "bin/python");
   if (existsSync(python)) return python;
   await mkdir(CACHE, { recursive: true });
-  // Two that make it at the same time do not meet: the folder appears whole.
+  // Two processes that make it at the same time do not collide: the folder appears complete.
   const fresh = await mkdtemp(join(CACHE, "python-"));
   try {
     await run(process.env["PYTHON"] ?? "python3", ["-m", "venv", fresh]);
@@ -71,7 +71,7 @@ export async function freePorts(count: number): Promise<number[]> {
   return ports;
 }
 
-/** kill -9, when it still runs. */
+/** kill -9, if it is still running. */
 export async function killServer(child: ChildProcess | undefined): Promise<void> {
   if (!child || child.exitCode !== null || child.signalCode !== null) return;
   const exited = once(child, "exit");

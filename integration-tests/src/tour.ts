@@ -1,8 +1,8 @@
-/** The program that a document's pieces of code are together, and what the document says that each prints. */
+/** The program that a document's pieces of code form together, and the output that the document shows for each. */
 
 export interface Piece {
   code: string;
-  /** Undefined where the document shows no output. */
+  /** Undefined if the document shows no output. */
   expected: string | undefined;
 }
 

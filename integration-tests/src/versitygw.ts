@@ -1,4 +1,4 @@
-/** A real object store with S3's interface, versitygw over a folder, to kill and to start again, and to look into. */
+/** A real object store with an S3 interface, versitygw over a folder, to kill, restart and inspect. */
 import { spawn, type ChildProcess } from "node:child_process";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -23,7 +23,7 @@ export class Versitygw implements AsyncDisposable {
       AWS_REGION: "us-east-1",
       AWS_ACCESS_KEY_ID: ACCESS_KEY,
       AWS_SECRET_ACCESS_KEY: SECRET_KEY,
-      // Nothing of the machine's own accounts.
+      // None of the machine's own accounts.
       AWS_EC2_METADATA_DISABLED: "true",
     };
   }
@@ -37,7 +37,7 @@ export class Versitygw implements AsyncDisposable {
     return store;
   }
 
-  /** The file or folder that stands for a bucket, or for what is in it. */
+  /** The file or folder of a bucket, or of an object in it. */
   path(bucket: string, key = ""): string {
     return join(this.#folder, bucket, key);
   }

@@ -1,4 +1,4 @@
-/** A terminal's screen, made of what a program writes to it: enough of ECMA-48 for `gradpool top`, and strict about the rest. */
+/** A terminal's screen, built from what a program writes to it: enough of ECMA-48 for `gradpool top`, and strict about the rest. */
 
 export interface Cell {
   character: string;
@@ -9,13 +9,13 @@ export interface Cell {
 /** A control sequence, another escape sequence, or one character. */
 const PIECE = /\x1b\[([?]?[0-9;]*)([@-~])|\x1b(?!\[)[^[]|[^\x1b]/gsu;
 
-/** A sequence that has not come to its end. */
+/** An incomplete sequence. */
 const UNFINISHED = /\x1b(\[[?]?[0-9;]*)?$/;
 
 export class VirtualScreen {
   isAlternate = false;
   hasCursor = true;
-  /** What it does not know. */
+  /** Sequences that it does not know. */
   readonly strange: string[] = [];
   #columns: number;
   #rows: Cell[][] = [];
@@ -47,7 +47,7 @@ export class VirtualScreen {
     return this.#rows;
   }
 
-  /** Lines without what is blank at their ends. */
+  /** Lines without trailing blanks. */
   get lines(): string[] {
     return this.#rows.map((row) =>
       row
@@ -71,7 +71,7 @@ export class VirtualScreen {
     else if (character < " " || character === "\x7f" || character.startsWith("\x1b")) this.strange.push(character);
     else {
       const row = this.#rows[this.#row];
-      // Behind the last column nothing is written: wrapping is off.
+      // Nothing is written after the last column: wrapping is off.
       if (row && this.#column < this.#columns) row[this.#column] = { character, rendition: this.#rendition };
       this.#column += 1;
     }

@@ -29,7 +29,7 @@ export async function watchRun(
       if (!["unavailable", "cancelled"].includes(GradpoolError.from(error).code)) throw error;
     }
     if (last && ENDED.includes(last.state)) return { run: last, steps };
-    // A coordinator that is away refuses at once.
+    // A coordinator that is down refuses at once.
     await delay(100);
   }
 }

@@ -1,4 +1,4 @@
-/** What a checkpoint store promises, in a folder and in an object store alike; I5 above all. */
+/** What a checkpoint store guarantees, both in a folder and in an object store; above all I5. */
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
@@ -49,7 +49,7 @@ function assertSame(actual: Files, expected: Files, message?: string): void {
 
 for (const { name: kind, skip, create } of await kindsOfPlaces()) {
   describe(`in ${kind}`, { skip, timeout: 300_000 }, () => {
-    test("what is saved is loaded, listed, verified and deleted", async (t) => {
+    test("a saved checkpoint is loaded, listed, verified and deleted", async (t) => {
       const place = await create(t);
       const { store, outputDir } = place;
       const saved = await save(place, 30, FILES);
@@ -85,7 +85,7 @@ for (const { name: kind, skip, create } of await kindsOfPlaces()) {
       }
     });
 
-    test("results replace the files of their names and nothing else, and the recovery points go", async (t) => {
+    test("a result replaces files of the same names and nothing else, and removes the recovery points", async (t) => {
       const place = await create(t);
       await save(place, 3, FILES, { name: ".recovery-epoch0-step3" });
       place.write("metrics.json", "old");
@@ -101,7 +101,7 @@ for (const { name: kind, skip, create } of await kindsOfPlaces()) {
       assert.equal(place.read("notes.txt").toString(), "mine");
     });
 
-    test("a file of many parts passes, in pieces of at most 1 MiB", async (t) => {
+    test("a file of many parts is stored, in pieces of at most 1 MiB", async (t) => {
       const place = await create(t);
       const big = new Uint8Array(40_000_001).map((_, i) => i % 251);
       const files = new Map([
@@ -114,7 +114,7 @@ for (const { name: kind, skip, create } of await kindsOfPlaces()) {
       assertSame((await place.store.load(place.outputDir)).files, files);
     });
 
-    test("keep_last_n removes the run's oldest checkpoints, never another's; recovery points are not counted", async (t) => {
+    test("keep_last_n removes the run's oldest checkpoints, never those of another run; recovery points are not counted", async (t) => {
       const place = await create(t);
       await save(place, 500, FILES, { runId: "another" });
       for (const step of [30, 10]) await save(place, step, FILES);
@@ -127,7 +127,7 @@ for (const { name: kind, skip, create } of await kindsOfPlaces()) {
       assert.equal((await place.files()).length, 3 * (FILES.size + 1));
     });
 
-    test("I5: what is damaged is found, named and never loaded; the good one before is", async (t) => {
+    test("I5: a damaged checkpoint is detected, named and never loaded; the previous good one is", async (t) => {
       const place = await create(t);
       const { store, outputDir } = place;
       await save(place, 1, checkpointFiles(1));
@@ -162,7 +162,7 @@ for (const { name: kind, skip, create } of await kindsOfPlaces()) {
       }
     });
 
-    test("a save that breaks off leaves nothing behind", async (t) => {
+    test("an interrupted save leaves nothing behind", async (t) => {
       const place = await create(t);
       const { store, outputDir } = place;
       await save(place, 1, FILES);
@@ -191,7 +191,7 @@ for (const { name: kind, skip, create } of await kindsOfPlaces()) {
       assert.deepEqual(await stepsOf(place), [1]);
     });
 
-    test("a folder is one run's at a time; what a killed store held is free, and its leftovers go", async (t) => {
+    test("a folder belongs to one run at a time; a killed store's claim is released, and its leftovers are removed", async (t) => {
       const place = await create(t);
       const { outputDir } = place;
       const other = await place.another();
@@ -219,7 +219,7 @@ for (const { name: kind, skip, create } of await kindsOfPlaces()) {
   });
 }
 
-/** A save of which some is on its way to the place, and which never ends. */
+/** A save of which a part has been sent, and which never ends. */
 async function beginSave({ store, outputDir, files }: ArtifactPlace): Promise<void> {
   const before = (await files()).length;
   async function* requests(): AsyncGenerator<SaveRequest> {

@@ -11,7 +11,7 @@ const golden = new Golden("gpt2-plain");
 
 interface Case {
   name: string;
-  /** Changes the model folder or gives other flags. */
+  /** Changes the model folder or returns other flags. */
   arrange(model: string, workspace: Workspace): Promise<Record<string, string>>;
   message: RegExp;
   code?: number;
@@ -41,7 +41,7 @@ const CASES: Case[] = [
     message: /damaged/,
   },
   {
-    name: "weights whose header lies",
+    name: "weights with a false header",
     arrange: async (model) => {
       const bytes = await readFile(`${model}/model.safetensors`);
       bytes.writeBigUInt64LE(BigInt(bytes.length) * 2n);
@@ -143,24 +143,20 @@ describe("gradpool train", () => {
     const second = await start("home2", 1);
     assert.equal(second.code, 1, second.stdout);
     assert.match(second.stderr, /out is in use by/);
-    assert.equal((await first).code, 0, "the first goes on");
+    assert.equal((await first).code, 0, "the first continues");
   });
 
-  test(
-    "a folder that cannot be read",
-    { skip: process.getuid?.() === 0 ? "root reads everything" : false },
-    async () => {
-      await using workspace = await Workspace.create();
-      await cp(golden.modelDir, workspace.path("model"), { recursive: true });
-      await chmod(workspace.path("model"), 0);
-      const result = await gradpool(
-        ["train", `--model_id=${workspace.path("model")}`, "--dataset=synthetic"],
-        workspace.path("home"),
-      );
-      assert.equal(result.code, 1);
-      assert.match(result.stderr, /cannot be read/);
-    },
-  );
+  test("an unreadable folder", { skip: process.getuid?.() === 0 ? "root reads everything" : false }, async () => {
+    await using workspace = await Workspace.create();
+    await cp(golden.modelDir, workspace.path("model"), { recursive: true });
+    await chmod(workspace.path("model"), 0);
+    const result = await gradpool(
+      ["train", `--model_id=${workspace.path("model")}`, "--dataset=synthetic"],
+      workspace.path("home"),
+    );
+    assert.equal(result.code, 1);
+    assert.match(result.stderr, /cannot be read/);
+  });
 });
 
 test("gradpool up on a port that is taken", async () => {

@@ -1,4 +1,4 @@
-/** A disk that is really full, and one that is read-only: typed errors, nothing half-written, and it works again. */
+/** A disk that is really full, and one that is read-only: typed errors, nothing half-written, and recovery afterwards. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { readdirSync, rmSync, writeFileSync } from "node:fs";
@@ -25,7 +25,7 @@ function save(store: StoreProcess, outputDir: string, name: string, step: number
 
 const plain = (step: number) => `checkpoint-epoch0-step${step}`;
 
-test("a full disk: what is there stays, nothing half-written is left, and there is room again", TIMEOUT, async (t) => {
+test("a full disk: existing files stay, nothing half-written is left, and the space is freed", TIMEOUT, async (t) => {
   await using workspace = await Workspace.create();
   const folder = workspace.path("disk");
   using disk = smallDisk(folder, DISK_KIB);
@@ -33,7 +33,7 @@ test("a full disk: what is there stays, nothing half-written is left, and there 
   await using store = await StoreProcess.start();
   const outputDir = `${folder}/out`;
   await save(store, outputDir, plain(1), 1);
-  // So that the disk is full in the middle of the adapter, then before the first byte.
+  // The disk is full in the middle of the adapter, then before the first byte.
   for (const freeBytes of [600_000, 0]) {
     fill(`${folder}/filler`, freeBytes);
     const full = refused("resource_exhausted", /^output_dir \S+ has no space left; free some or choose another/);
@@ -50,7 +50,7 @@ test("a full disk: what is there stays, nothing half-written is left, and there 
   assert.deepEqual(readdirSync(outputDir).sort(), [plain(1), plain(2)]);
 });
 
-/** Fills the disk but for about `freeBytes`. */
+/** Fills the disk except for about `freeBytes`. */
 function fill(path: string, freeBytes: number): void {
   try {
     writeFileSync(path, new Uint8Array(DISK_KIB << 10));
@@ -61,7 +61,7 @@ function fill(path: string, freeBytes: number): void {
 }
 
 test(
-  "a read-only disk: saving is refused, loading goes on, and saving works when it is writable",
+  "a read-only disk: saving is refused, loading still works, and saving works again once it is writable",
   TIMEOUT,
   async (t) => {
     await using workspace = await Workspace.create();

@@ -6,7 +6,7 @@ import { Workspace } from "@gradpool/integration-tests";
 import { fileThread, killedAt, killPoints, whyNoTracing, type KillPoint } from "../src/kill-points.js";
 import { checkpointFiles, StoreProcess, type Files } from "../src/store-process.js";
 
-/** Of each scenario, so many points in the ordinary suite. */
+/** Points of each scenario in the ordinary suite. */
 const CHOSEN_POINTS = 4;
 const SEED = 20_251_124;
 const ALL = process.env["GRADPOOL_KILL_POINTS"] === "all";
@@ -23,7 +23,7 @@ interface Save {
   keepLastN?: number;
 }
 
-/** What is there before, oldest first, and the save that is killed. */
+/** The checkpoints before, oldest first, and the save that is killed. */
 const SCENARIOS: Record<string, { before: Save[]; save: Save }> = {
   "a checkpoint that pushes out the old one and a recovery point": {
     before: [
@@ -75,7 +75,7 @@ function saveOne(store: StoreProcess, outputDir: string, { name, step, kind, kee
   return store.save({ outputDir, runId: RUN, name, step, keepLastN }, checkpointFiles(kind));
 }
 
-/** A store whose file thread has been seen at work. */
+/** A store whose file thread is known. */
 async function warmStore(outputDir: string): Promise<{ store: StoreProcess; thread: number }> {
   const store = await StoreProcess.start();
   await store.client.list({ outputDir });
@@ -90,7 +90,7 @@ async function pointsOf(workspace: Workspace, prepared: string, save: Save): Pro
   return await killPoints(thread, workspace.path("strace.log"), () => saveOne(store, outputDir, save));
 }
 
-/** Whether the store died of it; a save that was answered before does not fail. */
+/** Whether the store was killed; a save that was answered before does not fail. */
 async function killDuring(outputDir: string, save: Save, point: KillPoint): Promise<boolean> {
   const { store, thread } = await warmStore(outputDir);
   await using _ = store;
@@ -100,7 +100,7 @@ async function killDuring(outputDir: string, save: Save, point: KillPoint): Prom
     await saving.catch(() => store.ended);
   });
   if (!answered) return (await store.ended) === "SIGKILL";
-  // What the call does after its answer, it does at once: giving the folder back.
+  // The only thing left after the answer is done at once: releasing the folder.
   return false;
 }
 

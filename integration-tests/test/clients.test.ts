@@ -57,7 +57,7 @@ const COMMANDS: Record<string, { skip: string | false; command: (order: Order) =
   },
 };
 
-/** Runs a client to its end; `onStep` sees each step that it prints, and may send it a signal. */
+/** Runs a client to its end; `onStep` is called for each step that it prints, and may send it a signal. */
 async function train(
   [program = "", ...args]: string[],
   onStep: (step: number, signal: (name: NodeJS.Signals) => void) => Promise<void> | void = () => {},
@@ -101,7 +101,7 @@ describe("a client", () => {
     await workspace[Symbol.asyncDispose]();
   });
 
-  /** What to train, with a recipe like tinyRun's, but as the client reads it. */
+  /** What to train, with a recipe like that of tinyRun, in the form that the client reads. */
   const order = async (name: string, epochs: number): Promise<Order> => {
     const recipe = workspace.path(`${name}.json`);
     const spec = tinyRun(dataset, workspace.path(name), { epochs });

@@ -1,4 +1,4 @@
-/** A coordinator that is killed, and away for a while: all is there when it is back (I4), and nothing in the result shows it (I2). */
+/** A coordinator that is killed and down for a while: nothing is lost when it is back (I4), and the result is the same (I2). */
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { test } from "node:test";
@@ -6,10 +6,10 @@ import { setTimeout as delay } from "node:timers/promises";
 import { RunState, type Run } from "@gradpool/rpc";
 import { fingerprint, Stack, tinyRun, Workspace } from "@gradpool/integration-tests";
 
-/** Seconds away; GRADPOOL_AWAY_SECONDS="0 20 60" for longer ones. */
+/** Seconds down; GRADPOOL_AWAY_SECONDS="0 20 60" for longer ones. */
 const AWAY_SECONDS = (process.env["GRADPOOL_AWAY_SECONDS"] ?? "0 2").split(" ").map(Number);
 
-test("a coordinator that is away: the queue as before, no step lost or doubled", { timeout: 900_000 }, async () => {
+test("after a coordinator was down: the same queue, no step lost or repeated", { timeout: 900_000 }, async () => {
   await using workspace = await Workspace.create();
   const dataset = await workspace.dataset(100);
   const runStore = workspace.path("runs.sqlite");

@@ -1,4 +1,4 @@
-/** The graphs hold only what ONNX Runtime's CUDA provider has kernels for: no node would run on the processor. */
+/** ONNX Runtime's CUDA provider has kernels for everything in the graphs: no node would run on the CPU. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
@@ -10,7 +10,7 @@ const { source, kernels } = JSON.parse(
 const known = new Set(kernels);
 const ADVICE = `${source}, lacks it; write the graph with ops that it has (or, where it is new, ask again)`;
 
-test("every op of every graph, on the types that it is used with", async () => {
+test("there is a kernel for every op of every graph, for the types it is used with", async () => {
   for (const graphs of [modelGraphs(), halfPrecisionGraphs()]) {
     for await (const { name, graph } of graphs) {
       for (const signature of signaturesOf(graph))
@@ -19,8 +19,8 @@ test("every op of every graph, on the types that it is used with", async () => {
   }
 });
 
-test("the list is the provider's, not ours: it lacks what we use elsewhere or not at all", () => {
-  // Of the ops that gradpool emits, on types that no graph uses them with.
+test("the list comes from the provider: it lacks kernels that we use elsewhere or not at all", () => {
+  // Ops that gradpool emits, with types that no graph uses for them.
   for (const signature of [
     "ai.onnx:Erf(int64) int64",
     "ai.onnx:Softmax(int64) int64",

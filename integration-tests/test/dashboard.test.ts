@@ -32,7 +32,7 @@ async function withDashboard(work: (dashboard: Dashboard) => Promise<void>): Pro
 
 const stateOf = async ({ stack, runId }: Dashboard) => (await stack.runs.getRun({ runId })).run?.state;
 
-/** The last step in the caption of the loss curve, once it is beyond `step`. */
+/** The last step in the caption of the loss curve, once it exceeds `step`. */
 async function stepBeyond(page: Page, step: number): Promise<number> {
   const caption = page.getByRole("figure").filter({ hasText: "Loss" }).first().locator("figcaption");
   await caption.waitFor({ timeout: 120_000 });
@@ -43,7 +43,7 @@ async function stepBeyond(page: Page, step: number): Promise<number> {
   }
 }
 
-/** Goes to an element as people without a mouse do. */
+/** Moves to an element with the keyboard. */
 async function tabTo(page: Page, name: string): Promise<void> {
   for (let i = 0; i < 40; i++) {
     await page.keyboard.press("Tab");
@@ -53,7 +53,7 @@ async function tabTo(page: Page, name: string): Promise<void> {
 }
 
 describe("the dashboard", () => {
-  test("lists runs, draws a run's curve as it grows, and obeys the keyboard", OPTIONS, async () => {
+  test("lists runs, draws a run's curve as it grows, and works with the keyboard", OPTIONS, async () => {
     await withDashboard(async (dashboard) => {
       const { browser, runId } = dashboard;
       const page = await browser.open("");
@@ -128,7 +128,7 @@ describe("the dashboard", () => {
     });
   });
 
-  test("goes on by itself when the coordinator was killed and is back", OPTIONS, async () => {
+  test("reconnects on its own after the coordinator was killed and restarted", OPTIONS, async () => {
     await withDashboard(async ({ browser, stack, runId }) => {
       const page = await browser.open(`#/runs/${runId}`);
       page.setDefaultTimeout(90_000);

@@ -1,4 +1,4 @@
-/** What deploy/ and docs/operating.md name exists: services, variables, ports, volumes and files. */
+/** Everything named in deploy/ and docs/operating.md exists: services, variables, ports, volumes and files. */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
@@ -21,7 +21,7 @@ const GRPC_PORT = 7070;
 const helm = await deployTool("helm");
 const validator = await pythonWith(join(ROOT, "deploy/helm/requirements.txt"));
 
-/** What every service reads by code that they share, or by libraries in whose documents it stands. */
+/** Variables that every service reads through shared code, or through libraries that document them. */
 const SHARED = [
   ...Object.keys(processVariables.shape),
   "GRADPOOL_HOME",
@@ -90,7 +90,7 @@ describe("deploy/compose.yaml", () => {
   });
 });
 
-test("the image listens where deployments dial, and its file names what exists", () => {
+test("the image listens where deployments connect, and its Dockerfile names only what exists", () => {
   const text = readFileSync(join(ROOT, "deploy/Dockerfile"), "utf8");
   const variables = [...text.matchAll(/\b(GRADPOOL_[A-Z_]+)=(\S+)/g)];
   assert.deepEqual(
@@ -110,7 +110,7 @@ test("the image listens where deployments dial, and its file names what exists",
   for (const [, path = ""] of ignored.matchAll(/^!(.+)$/gm)) assert.ok(existsSync(join(ROOT, path)), path);
 });
 
-test("ONNX Runtime, which images of other services leave out, is needed by trainers alone", () => {
+test("only trainers need ONNX Runtime, which images of other services leave out", () => {
   const needs = (folder: string, name: string): boolean => {
     const { dependencies = {} } = JSON.parse(readFileSync(join(ROOT, folder, "package.json"), "utf8")) as {
       dependencies?: Record<string, string>;
@@ -128,7 +128,7 @@ interface KubernetesObject {
   spec: { template?: { spec: { containers: { name: string; env: { name: string; value?: string }[] }[] } } };
 }
 
-/** Values with which the chart makes all that it can make. */
+/** Values with which the chart creates everything it can create. */
 const ALL = {
   ...{ nats: { url: "nats://nats:4222", existingSecret: "nats" }, tracing: { endpoint: "http://jaeger:4318" } },
   ...{ volumes: { dataClaim: "data" }, hub: { existingSecret: "hub" }, tokenizer: { workers: 3 } },
@@ -151,7 +151,7 @@ describe("the Helm chart", { skip: helm.skip }, () => {
     }
   };
 
-  test("dials services that it makes, with variables that they read", async () => {
+  test("connects to services that it creates, with variables that they read", async () => {
     const objects = parseAllDocuments(await rendered(ALL)).map((document) => document.toJS() as KubernetesObject);
     const names = objects.filter(({ kind }) => kind === "Service").map(({ metadata }) => metadata.name);
     const containers = objects.flatMap(({ spec }) => spec.template?.spec.containers ?? []);
@@ -167,11 +167,11 @@ describe("the Helm chart", { skip: helm.skip }, () => {
     }
   });
 
-  test("makes objects that Kubernetes knows", { skip: validator.skip }, async () => {
+  test("creates objects that Kubernetes accepts", { skip: validator.skip }, async () => {
     const folder = await mkdtemp(join(tmpdir(), "gradpool-test-"));
     try {
       const file = join(folder, "objects.yaml");
-      // KEDA's object has a schema of its own.
+      // KEDA's object has its own schema.
       const values = { ...ALL, trainers: { gpu: { enabled: true } } };
       await writeFile(file, await rendered(values));
       await run(validator.path, ["-m", "kubernetes_validate", "-k", "1.33.0", "--strict", file]);
@@ -186,7 +186,7 @@ describe("the Helm chart", { skip: helm.skip }, () => {
   });
 });
 
-test("docs/operating.md says of every variable who reads it", () => {
+test("docs/operating.md says who reads each variable", () => {
   const text = readFileSync(join(ROOT, "docs/operating.md"), "utf8");
   const rows = [...text.matchAll(/^\| `([A-Z0-9_]+)` +\| ([^|]+) \|/gm)].map(([, name = "", who = ""]) => [
     name,

@@ -1,4 +1,4 @@
-/** NATS stopped, killed and wiped, and the coordinator killed between: no run notices, and each event arrives once (I6, I2). */
+/** NATS stopped, killed and wiped, and the coordinator killed in between: no run is affected, and each event arrives once (I6, I2). */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { jetstreamManager } from "@nats-io/jetstream";
@@ -9,7 +9,7 @@ import { deployTool, fingerprint, NatsServer, Stack, tinyRun, Workspace } from "
 
 const { skip } = await deployTool("nats-server");
 
-/** The stream as it is made, but that it takes the same message id again after a tenth of a second. */
+/** The stream as we create it, except that it accepts the same message id again after a tenth of a second. */
 async function makeForgetfulStream({ url }: NatsServer): Promise<void> {
   const connection = await connect({ servers: url });
   const { streams } = await jetstreamManager(connection);
@@ -24,8 +24,8 @@ async function keptEvents({ events }: Stack): Promise<Event[]> {
   return kept;
 }
 
-const isCompleted = (runId: string) => (told: { event: Event }) =>
-  told.event.runId === runId && told.event.payload?.$case === "runCompleted";
+const isCompleted = (runId: string) => (stored: { event: Event }) =>
+  stored.event.runId === runId && stored.event.payload?.$case === "runCompleted";
 
 const stepsIn = (events: readonly Event[], runId: string) =>
   events.flatMap((event) =>
@@ -33,7 +33,7 @@ const stepsIn = (events: readonly Event[], runId: string) =>
   );
 
 test(
-  "a run in a storm of NATS: the same bytes, and each event once, in order",
+  "a run while NATS keeps failing: the same bytes, and each event once, in order",
   { timeout: 600_000, skip },
   async () => {
     await using workspace = await Workspace.create();
@@ -84,7 +84,7 @@ test(
       assert.deepEqual(
         stepsIn(kept, id),
         Array.from({ length: last }, (_, i) => i + 1),
-        "each step once, also those that were made again",
+        "each step once, even those that were computed again",
       );
     }
     for (const { event, subject, messageId } of stored) {
@@ -95,7 +95,7 @@ test(
 );
 
 test(
-  "a user with a password, a NATS that comes late, and a coordinator that ends: nothing is lost",
+  "a user with a password, a NATS that starts late, and a coordinator that stops: nothing is lost",
   { skip },
   async () => {
     await using workspace = await Workspace.create();

@@ -1,4 +1,4 @@
-/** A disk that is full, or cannot be written any more: runs wait, say why, and go on when there is room. */
+/** A disk that is full or no longer writable: runs wait, say why, and resume when there is space. */
 import assert from "node:assert/strict";
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -70,7 +70,7 @@ test("a file system that becomes read-only in the middle of a run", { timeout: 3
     const paused = await until(stack, run.runId, isPaused);
     assert.match(paused.pausedBecause, /read-only file system/);
     await disk.remount("rw");
-    // It would try again by itself; resuming makes it try at once.
+    // It would try again on its own; resuming makes it try at once.
     await stack.runs.resumeRun({ requestId: "at once", runId: run.runId });
     const finished = await watching;
     assert.equal(finished.run.state, RunState.RUN_STATE_COMPLETED, finished.run.error?.message);
@@ -78,7 +78,7 @@ test("a file system that becomes read-only in the middle of a run", { timeout: 3
   }),
 );
 
-/** Takes all the room there is. */
+/** Takes all free space. */
 async function fill(path: string): Promise<void> {
   for (let bytes = 1 << 20; bytes >= 1; bytes = Math.floor(bytes / 4)) {
     for (;;) {

@@ -1,6 +1,6 @@
 /**
- * Chats with a real instruct model, through the command line, against what transformers makes of them
- * (fixtures/smollm2/make_chat.py): the template's text and ids, the answers, and the loss over what counts.
+ * Chats with a real instruct model, through the command line, compared with transformers' results
+ * (fixtures/smollm2/make_chat.py): the template's text and ids, the answers, and the loss over the tokens that count.
  */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -24,7 +24,7 @@ interface Reference {
 const FIXTURES = fileURLToPath(new URL("../../fixtures/smollm2/", import.meta.url));
 const reference = JSON.parse(readFileSync(`${FIXTURES}chat.json`, "utf8")) as Reference;
 
-/** What is promised of a real model's losses. */
+/** Tolerance for a real model's losses. */
 const RELATIVE_LOSS = 1e-3;
 
 const model = findSmolLM2();
@@ -76,7 +76,7 @@ describe("chats with SmolLM2-135M-Instruct", { skip: model.missing }, () => {
     completions: ["--prompt_column", "prompt", "--completion_column", "completion"],
   };
   for (const name of ["chats", "completions"] as const) {
-    test(`gradpool eval counts of ${name} what transformers does`, async () => {
+    test(`gradpool eval counts the same tokens of ${name} as transformers`, async () => {
       const wanted = reference.losses[name];
       const { tokens, loss } = await document("eval", "--dataset", `${FIXTURES}${name}.jsonl`, ...columns[name]);
       assert.equal(tokens, wanted.tokens);

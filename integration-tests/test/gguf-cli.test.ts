@@ -1,4 +1,4 @@
-/** A GGUF file through the command line and all services, each of which finds its converted form by itself. */
+/** A GGUF file through the command line and all services, each of which finds its converted form on its own. */
 import assert from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";

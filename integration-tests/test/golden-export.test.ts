@@ -1,4 +1,4 @@
-/** Exported and sampled adapters against what PEFT's merge_and_unload and transformers' generate make of them. */
+/** Exported and sampled adapters compared with PEFT's merge_and_unload and transformers' generate. */
 import assert from "node:assert/strict";
 import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -27,7 +27,7 @@ for (const name of GOLDEN_CASES) {
       folder = await mkdtemp(join(tmpdir(), "gradpool-export-"));
       const adapter = join(folder, "adapter");
       await cp(join(golden.dir, "final_adapter"), adapter, { recursive: true });
-      // As a run leaves it, whose tokenizer tells of the pad token that it added.
+      // As a run leaves it: its tokenizer includes the pad token that it added.
       if (golden.addsPadToken) await writeFile(join(adapter, "tokenizer_config.json"), `{"pad_token": "<|pad|>"}`);
       to = join(folder, "merged");
       const argv = ["export", "--model_id", golden.modelDir, "--adapter", adapter, "--merged", "--to", to];
@@ -36,7 +36,7 @@ for (const name of GOLDEN_CASES) {
     });
     after(() => rm(folder, { recursive: true, force: true }));
 
-    test("the merged model's logits and greedy tokens", async () => {
+    test("the merged model's logits and greedy tokens equal the reference's", async () => {
       const source = await openModel(to);
       await using session = await LogitsSession.create({ source, targets: [], padRow: false }, { threads: 2 });
       const last = Array.from({ length: LAST }, (_, i) => ids.length - LAST + i);
@@ -57,7 +57,7 @@ for (const name of GOLDEN_CASES) {
       assert.deepEqual(greedy, int64(reference.get("greedy")?.data));
     });
 
-    test("config, tokenizer and tensors are the base's, with a row more where a pad token was added", async () => {
+    test("config, tokenizer and tensors equal the base's, with one more row if a pad token was added", async () => {
       const files = (await readdir(to)).sort();
       const baseFiles = await readdir(golden.modelDir);
       const optional = ["special_tokens_map.json"];

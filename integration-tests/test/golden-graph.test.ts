@@ -30,7 +30,7 @@ for (const name of GOLDEN_CASES) {
       source = await openModel(golden.modelDir);
     });
 
-    test("logits of the untouched base", async () => {
+    test("logits of the base equal the reference's", async () => {
       const expected = golden.tensors("logits.safetensors");
       const ids = Array.from(new BigInt64Array(Uint8Array.from(expected.get("ids")?.data ?? []).buffer), Number);
       await using session = await LogitsSession.create({ source, targets: [], padRow: false }, { threads: THREADS });
@@ -42,7 +42,7 @@ for (const name of GOLDEN_CASES) {
       assert.ok(relativeError(logits.data, toFloat32(reference)) <= TOLERANCE.logits);
     });
 
-    test("every step, and the final adapter", async () => {
+    test("every step and the final adapter equal the reference's", async () => {
       const { recipe, steps } = golden;
       const { lora } = golden;
       const targets = adaptedModules(selectTargets(source.model.description, lora.targetModules), lora);

@@ -1,4 +1,4 @@
-/** SIGTERM to each service during a run: it ends in order, nothing is computed twice, and the result is the same (I2). */
+/** SIGTERM to each service during a run: it stops in order, nothing is computed twice, and the result is the same (I2). */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Run } from "@gradpool/rpc";
@@ -9,10 +9,10 @@ const ACCUMULATION = 6;
 const STEPS = 2 * (SERVICES.length + 1);
 const BATCH = 2;
 
-test("every service may be stopped and started during a run, at no cost", { timeout: 300_000 }, async () => {
+test("every service can be stopped and restarted during a run without losing work", { timeout: 300_000 }, async () => {
   await using workspace = await Workspace.create();
   const dataset = await workspace.dataset(STEPS * ACCUMULATION * BATCH);
-  // Trainers say of each micro-batch that they pushed it.
+  // Trainers log each micro-batch that they pushed.
   const trainerEnv = { GRADPOOL_LOG_LEVEL: "debug" };
   const runStore = workspace.path("runs.sqlite");
   await using stack = await Stack.start({ trainers: 2, runStore, recoverySeconds: 1000, trainerEnv });

@@ -1,4 +1,4 @@
-/** Model and data set by their names on the hub, through the command line and all services: as from local files. */
+/** Model and data set by their names on the hub, through the command line and all services: the same as from local files. */
 import assert from "node:assert/strict";
 import { mkdir, writeFile } from "node:fs/promises";
 import { test } from "node:test";
@@ -9,12 +9,12 @@ const row = (i: number) => JSON.stringify({ content: `def f${i}(x):\n    return 
 const shard = (from: number, rows: number) => Array.from({ length: rows }, (_, i) => `${row(from + i)}\n`).join("");
 
 test(
-  "gradpool train alone: codeparrot-small on codeparrot, from a hub that stutters",
+  "gradpool train without flags: codeparrot-small on codeparrot, from an unreliable hub",
   { timeout: 300_000 },
   async () => {
     await using workspace = await Workspace.create();
     await using hub = await FakeHub.start();
-    // Shards as those of codeparrot-clean, and a small model under the default's name.
+    // Shards like those of codeparrot-clean, and a small model under the default name.
     const shards = { "file-000000000001.json.gz": shard(0, 30), "file-000000000002.json.gz": shard(30, 31) };
     await mkdir(workspace.path("rows"));
     for (const [name, text] of Object.entries(shards)) await writeFile(workspace.path("rows", name), gzipSync(text));

@@ -1,4 +1,4 @@
-/** Data sets of a hub: which files a split has, and how their bytes come whatever happens on the way. */
+/** Data sets on a hub: which files a split has, and that their bytes arrive whatever happens on the way. */
 import assert from "node:assert/strict";
 import { mkdir, symlink } from "node:fs/promises";
 import { describe, test } from "node:test";
@@ -23,7 +23,7 @@ async function bytesOf(source: ByteSource, start = 0, end?: number): Promise<Buf
   return Buffer.concat(chunks);
 }
 
-/** A data set in the shape of codeparrot's: shards in LFS, nothing said of splits. */
+/** A data set like codeparrot's: shards in LFS, and no information about splits. */
 async function withShard(): Promise<{ workspace: HubWorkspace; repo: FakeRepo; source: ByteSource }> {
   const workspace = await HubWorkspace.create();
   const repo = workspace.fake.create("dataset", "codeparrot/codeparrot-clean");
@@ -58,7 +58,7 @@ describe("the files of a split", () => {
     );
   });
 
-  test("the card's configs come first; then names; kinds of data do not mix", async () => {
+  test("the card's configs take precedence over names; kinds of data are not mixed", async () => {
     await using workspace = await HubWorkspace.create();
     const repo = workspace.fake.create("dataset", "org/data");
     const files = {
@@ -89,7 +89,7 @@ describe("the files of a split", () => {
       await workspace.fake.create("dataset", id).commit(await workspace.folder(id.replace("/", "-"), files));
       return paths(workspace.hub(), id);
     };
-    // Two of .csv beat one of .jsonl and one of .json; in a draw .jsonl wins, and brings .json along.
+    // Two .csv files beat one .jsonl and one .json; in a tie .jsonl wins, together with .json.
     assert.deepEqual(await kinds("org/most", ["a.jsonl", "b.json", "c.csv", "d.csv"]), ["c.csv", "d.csv"]);
     assert.deepEqual(await kinds("org/draw", ["a.csv", "b.json", "c.jsonl"]), ["b.json", "c.jsonl"]);
     assert.deepEqual(await kinds("org/first", ["a.csv", "b.parquet"]), ["b.parquet"]);
@@ -110,7 +110,7 @@ describe("the files of a split", () => {
 });
 
 describe("the bytes of a file", () => {
-  test("come from anywhere to anywhere, and nothing is downloaded as a whole", async () => {
+  test("arrive for any range, and nothing is downloaded as a whole", async () => {
     const { workspace, source } = await withShard();
     await using _ = workspace;
     assert.deepEqual(await bytesOf(source), SHARD);
@@ -135,7 +135,7 @@ describe("the bytes of a file", () => {
     "429, 500 and 503": [429, 500, 503].map((status) => ({ on: /file-/, kind: "status", status, times: 1 })),
   };
   for (const [name, switched] of Object.entries(faults)) {
-    test(`come in spite of ${name}`, async () => {
+    test(`arrive in spite of ${name}`, async () => {
       const { workspace, source } = await withShard();
       await using _ = workspace;
       for (const fault of switched) workspace.fake.inject(fault);
@@ -143,7 +143,7 @@ describe("the bytes of a file", () => {
     });
   }
 
-  test("come in spite of a sender that stops", async () => {
+  test("arrive in spite of a sender that stops", async () => {
     const { workspace } = await withShard();
     await using _ = workspace;
     const hub = workspace.hub({ timing: { responseMs: 20_000, stallMs: 400, backoffMs: 5 } });
@@ -153,7 +153,7 @@ describe("the bytes of a file", () => {
     assert.deepEqual(await bytesOf(file!.source), SHARD);
   });
 
-  test("end in one line when the file changes, between reads or in the middle of one", async () => {
+  test("end with a one-line error when the file changes, between reads or in the middle of one", async () => {
     const { workspace, repo, source } = await withShard();
     await using _ = workspace;
     const iterator = source.read({ start: 0, signal });
@@ -173,7 +173,7 @@ describe("the bytes of a file", () => {
     await assert.rejects(bytesOf(source, 5), changed);
   });
 
-  test("end in one line when the file is gone, or the hub fails for good", async () => {
+  test("end with a one-line error when the file is gone, or the hub fails permanently", async () => {
     const { workspace, source } = await withShard();
     await using _ = workspace;
     workspace.fake.inject({
@@ -188,7 +188,7 @@ describe("the bytes of a file", () => {
     await assert.rejects(bytesOf(source), failsWith("data_loss", /ends at byte 0 of 1500000/));
   });
 
-  test("stop coming when the reader stops", async () => {
+  test("stop arriving when the reader stops", async () => {
     const { workspace, source } = await withShard();
     await using _ = workspace;
     for await (const chunk of source.read({ start: 0, signal })) {
@@ -204,7 +204,7 @@ describe("the bytes of a file", () => {
     );
   });
 
-  test("come from the cache where it has the file, also offline", async () => {
+  test("come from the cache if it has the file, even offline", async () => {
     const { workspace, source } = await withShard();
     await using _ = workspace;
     const hub = workspace.hub();
@@ -220,14 +220,14 @@ describe("the bytes of a file", () => {
   });
 });
 
-test("a listing that leads out of its folder is refused", async () => {
+test("a listing with a path outside its folder is refused", async () => {
   await using workspace = await HubWorkspace.create();
   const repo = workspace.fake.create("dataset", "org/evil");
   await repo.commit(await workspace.folder("e", { "a\\..\\b.json": "{}" }));
   await assert.rejects(list(workspace.hub(), "org/evil"), failsWith("data_loss", /names a file/));
 });
 
-test("a cache folder that is a link is followed, as Python does", async () => {
+test("a link as the cache folder is followed, as in Python", async () => {
   const { workspace } = await withShard();
   await using _ = workspace;
   await mkdir(workspace.path("real"));

@@ -1,4 +1,4 @@
-/** Models from a hub: which files come, where they lie, and what does when there is no hub. */
+/** Models from a hub: which files are downloaded, where they are stored, and what works without the hub. */
 import assert from "node:assert/strict";
 import { lstat, readdir, readFile, readlink, stat, truncate } from "node:fs/promises";
 import { join } from "node:path";
@@ -22,7 +22,7 @@ const { signal } = new AbortController();
 const WEIGHTS = noise(1_000_000);
 
 describe("a download", () => {
-  test("brings what a model needs, laid out as Python's huggingface_hub lays it out", async () => {
+  test("fetches what a model needs, in the layout of Python's huggingface_hub", async () => {
     const { workspace, commit } = await withModel(WEIGHTS);
     await using _ = workspace;
     const seen: DownloadProgress[] = [];
@@ -44,7 +44,7 @@ describe("a download", () => {
     assert.ok(seen.every(({ doneBytes }, i) => i === 0 || doneBytes >= seen[i - 1]!.doneBytes));
   });
 
-  test("asks for no file twice", async () => {
+  test("requests no file twice", async () => {
     const { workspace } = await withModel(WEIGHTS);
     await using _ = workspace;
     await downloadModel(workspace.hub(), MODEL, { signal });
@@ -55,7 +55,7 @@ describe("a download", () => {
     }
   });
 
-  test("follows a branch that moves, and shares what did not change", async () => {
+  test("follows a branch that moves, and shares unchanged files", async () => {
     const { workspace, repo, commit } = await withModel(WEIGHTS);
     await using _ = workspace;
     const old = await downloadModel(workspace.hub(), MODEL, { signal });
@@ -69,7 +69,7 @@ describe("a download", () => {
     assert.equal(pinned.folder, old.folder);
   });
 
-  test("takes the shards that an index names", async () => {
+  test("fetches the shards that an index names", async () => {
     await using workspace = await HubWorkspace.create({ pageFiles: 2 });
     const shard = (i: number) => `model-0000${i}-of-00002.safetensors`;
     const index = JSON.stringify({ weight_map: { a: shard(1), b: shard(2), c: shard(2) } });
@@ -85,7 +85,7 @@ describe("a download", () => {
     await assert.rejects(downloadModel(workspace.hub(), MODEL, { signal }), failsWith("not_found", /etc\/passwd/));
   });
 
-  test("takes pytorch_model.bin where there are no safetensors, and says where there is neither", async () => {
+  test("fetches pytorch_model.bin if there are no safetensors, and says so if there is neither", async () => {
     await using workspace = await HubWorkspace.create();
     const repo = workspace.fake.create("model", MODEL.id);
     const { "model.safetensors": _, ...files } = modelFiles(WEIGHTS);
@@ -96,7 +96,7 @@ describe("a download", () => {
     await assert.rejects(downloadModel(workspace.hub(), MODEL, { signal }), failsWith("not_found", /safetensors/));
   });
 
-  test("notices a blob of the wrong size, and gets it again", async () => {
+  test("detects a blob of the wrong size, and downloads it again", async () => {
     const { workspace } = await withModel(WEIGHTS);
     await using _ = workspace;
     const { folder } = await downloadModel(workspace.hub(), MODEL, { signal });
@@ -105,7 +105,7 @@ describe("a download", () => {
     assert.deepEqual(await readFile(join(folder, "model.safetensors")), WEIGHTS);
   });
 
-  test("that is broken off leaves what came to the next one", async () => {
+  test("that is interrupted leaves its data to the next one", async () => {
     const { workspace } = await withModel(WEIGHTS);
     await using _ = workspace;
     const never = gate();
@@ -128,7 +128,7 @@ describe("a download", () => {
     assert.deepEqual(await unfinished(workspace), []);
   });
 
-  test("that others of the same process make as well is made once", async () => {
+  test("requested several times in one process is made once", async () => {
     const { workspace } = await withModel(WEIGHTS);
     await using _ = workspace;
     const hub = workspace.hub();
@@ -138,7 +138,7 @@ describe("a download", () => {
   });
 });
 
-test("the token goes to the hub alone, never to where it redirects", async () => {
+test("the token is sent only to the hub, never to where it redirects", async () => {
   const { workspace } = await withModel(WEIGHTS);
   await using _ = workspace;
   await downloadModel(workspace.hub({ token: "hf_good" }), MODEL, { signal });
@@ -148,7 +148,7 @@ test("the token goes to the hub alone, never to where it redirects", async () =>
 });
 
 describe("without the hub", () => {
-  test("offline: the cache is used, and no request made", async () => {
+  test("offline: the cache is used, and no request is made", async () => {
     const { workspace, commit } = await withModel(WEIGHTS);
     await using _ = workspace;
     const online = await downloadModel(workspace.hub(), MODEL, { signal });
@@ -178,7 +178,7 @@ describe("without the hub", () => {
     );
   });
 
-  test("unreachable: the cache is used where it has all, else the network is to blame", async () => {
+  test("unreachable: the cache is used if it is complete; otherwise the error blames the network", async () => {
     const { workspace } = await withModel(WEIGHTS);
     await using _ = workspace;
     const { folder } = await downloadModel(workspace.hub(), MODEL, { signal });
@@ -195,7 +195,7 @@ describe("without the hub", () => {
     );
   });
 
-  test("what is in the snapshot is a link, and lasts when the branch moves", async () => {
+  test("files in a snapshot are links, and remain when the branch moves", async () => {
     const { workspace, repo } = await withModel(WEIGHTS);
     await using _ = workspace;
     const { folder } = await downloadModel(workspace.hub(), MODEL, { signal });

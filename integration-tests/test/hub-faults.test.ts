@@ -1,4 +1,4 @@
-/** What a download from a hub survives, and how it ends where it cannot. */
+/** What a download from a hub survives, and how it fails if it cannot. */
 import assert from "node:assert/strict";
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -11,13 +11,13 @@ import { failsWith, gate, MODEL, NEEDED, noise, repoFolder, unfinished, withMode
 const { signal } = new AbortController();
 const WEIGHTS = noise(1_000_000);
 
-describe("a download gets through", () => {
+describe("a download succeeds in spite of", () => {
   const faults: Record<string, Fault[]> = {
     "connections that break": [
       { on: /model\.safetensors/, kind: "cut", afterBytes: 250_000, times: 2 },
       { on: /config\.json/, kind: "cut", afterBytes: 3, times: 2 },
     ],
-    "connections that break where no part can be asked for": [
+    "connections that break when ranges are not supported": [
       { on: /model\.safetensors/, kind: "no-range" },
       { on: /model\.safetensors/, kind: "cut", afterBytes: 600_000, times: 2 },
     ],
@@ -42,7 +42,7 @@ describe("a download gets through", () => {
     });
   }
 
-  test("a sender that stops, and one that drips", async () => {
+  test("a sender that stops, and one that sends slowly", async () => {
     const { workspace } = await withModel(WEIGHTS);
     await using _ = workspace;
     const never = gate();
@@ -66,7 +66,7 @@ describe("a download gets through", () => {
     await using _ = workspace;
     workspace.fake.inject({ on: /revision/, kind: "silence", times: 1 });
     const hub = workspace.hub({ timing: { responseMs: 1000, stallMs: 20_000, backoffMs: 5 } });
-    // The rest may take longer than that on a busy machine, and is tried again.
+    // On a busy machine the rest may also exceed this, and is retried.
     assert.ok((await downloadModel(hub, MODEL, { signal })).folder);
   });
 });
@@ -129,7 +129,7 @@ describe("a download ends with one line that says what to do:", () => {
     });
   }
 
-  test("names and revisions that are not there", async () => {
+  test("names and revisions that do not exist", async () => {
     const { workspace } = await withModel(WEIGHTS);
     await using _ = workspace;
     const [none, other] = [
@@ -153,9 +153,9 @@ describe("a download ends with one line that says what to do:", () => {
       { ...MODEL, id: "org/private" },
       { ...MODEL, id: "org/gated" },
     ];
-    const [stranger, wrong, known] = [{}, { token: "hf_bad" }, { token: "hf_good" }].map((one) => workspace.hub(one));
-    await assert.rejects(attempt(stranger!, hidden), failsWith("not_found", /private.*set HF_TOKEN/));
-    await assert.rejects(attempt(stranger!, gated), failsWith("permission_denied", /gated; accept its terms at http/));
+    const [anonymous, wrong, known] = [{}, { token: "hf_bad" }, { token: "hf_good" }].map((one) => workspace.hub(one));
+    await assert.rejects(attempt(anonymous!, hidden), failsWith("not_found", /private.*set HF_TOKEN/));
+    await assert.rejects(attempt(anonymous!, gated), failsWith("permission_denied", /gated; accept its terms at http/));
     await assert.rejects(
       attempt(wrong!, hidden),
       failsWith("permission_denied", /does not know the token in HF_TOKEN/),
@@ -163,7 +163,7 @@ describe("a download ends with one line that says what to do:", () => {
     for (const repo of [hidden, gated]) assert.ok((await attempt(known!, repo)).folder);
   });
 
-  test("a cache that cannot be written", async () => {
+  test("a cache that is not writable", async () => {
     const { workspace } = await withModel(WEIGHTS);
     await using _ = workspace;
     await mkdir(workspace.cacheDir);

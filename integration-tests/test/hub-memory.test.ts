@@ -7,10 +7,10 @@ import { listDatasetFiles } from "@gradpool/hub";
 import { HubWorkspace } from "../src/hub-fixtures.js";
 
 const SIZE_BYTES = 512 * 1024 * 1024;
-/** Both ends of the transfer lie in this process, with what they have not collected yet. */
+/** Both ends of the transfer are in this process, including their uncollected garbage. */
 const HELD_BYTES = 128 * 1024 * 1024;
 
-test("a slow reader of a large file holds up the sender, not its bytes", async () => {
+test("a slow reader of a large file slows down the sender instead of buffering", async () => {
   await using workspace = await HubWorkspace.create();
   await mkdir(workspace.path("large"));
   const file = await open(workspace.path("large", "rows.jsonl.gz"), "w");
@@ -27,7 +27,7 @@ test("a slow reader of a large file holds up the sender, not its bytes", async (
   for await (const chunk of files[0]!.source.read({ start: 0, signal })) {
     bytes += chunk.byteLength;
     heldBytes = Math.max(heldBytes, process.memoryUsage().arrayBuffers - before);
-    // The sender gets its turns, many for each of the reader's.
+    // Give the sender many turns for each of the reader's.
     for (let turn = 0; turn < 4; turn++) await setImmediate();
   }
   assert.equal(bytes, SIZE_BYTES);

@@ -1,4 +1,4 @@
-/** Several processes and one cache: kill -9 in the middle of a download, and two that want the same. */
+/** Several processes and one cache: kill -9 in the middle of a download, and two that want the same file. */
 import assert from "node:assert/strict";
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
@@ -47,7 +47,7 @@ class Downloader implements AsyncDisposable {
   }
 }
 
-/** A hub whose weights stop half-way, each time they are asked for from their beginning, until the gate opens. */
+/** A hub that stops half-way through the weights, whenever they are requested from the start, until the gate opens. */
 async function withHeldWeights() {
   const workspace = await HubWorkspace.create();
   await workspace.fake.create("model", MODEL.id).commit(await workspace.folder("model", modelFiles(WEIGHTS)));
@@ -80,14 +80,14 @@ const storageRanges = (workspace: HubWorkspace) =>
     .filter(({ at }) => at === "storage")
     .map(({ range }) => range);
 
-/** Another download, in this process; `seen` when it has met what the first one has. */
+/** Another download, in this process; `seen` once it has noticed the first one's file. */
 function downloadUntilHalfWay(workspace: HubWorkspace) {
   const seen = gate();
   const onProgress = ({ doneBytes }: DownloadProgress) => doneBytes >= HELD_BYTES && seen.open();
   return { seen: seen.opened, model: downloadModel(workspace.hub(), MODEL, { signal, onProgress }) };
 }
 
-test("killed in the middle: the next process goes on where it was", async () => {
+test("killed in the middle: the next process continues where it stopped", async () => {
   const { workspace } = await withHeldWeights();
   await using _ = workspace;
   await using killed = new Downloader(workspace);
@@ -104,7 +104,7 @@ test("killed in the middle: the next process goes on where it was", async () => 
   assert.deepEqual(await partials(workspace), []);
 });
 
-test("what a killed process left is checked: damage in it costs a second download, never a wrong file", async () => {
+test("a killed process's data is checked: damage costs a second download, never a wrong file", async () => {
   const { workspace } = await withHeldWeights();
   await using _ = workspace;
   await using killed = new Downloader(workspace);
@@ -118,7 +118,7 @@ test("what a killed process left is checked: damage in it costs a second downloa
   assert.equal(storageRanges(workspace).length, 3);
 });
 
-test("two processes that want the same: one downloads, the other waits for it", async () => {
+test("two processes want the same file: one downloads, the other waits for it", async () => {
   const { workspace, release } = await withHeldWeights();
   await using _ = workspace;
   await using first = new Downloader(workspace);
@@ -133,7 +133,7 @@ test("two processes that want the same: one downloads, the other waits for it", 
   assert.deepEqual(storageRanges(workspace), [undefined]);
 });
 
-test("when the one that downloads is killed, the one that waits takes over", async () => {
+test("when the downloading process is killed, the waiting one takes over", async () => {
   const { workspace } = await withHeldWeights();
   await using _ = workspace;
   await using first = new Downloader(workspace);
@@ -147,7 +147,7 @@ test("when the one that downloads is killed, the one that waits takes over", asy
   assert.match(storageRanges(workspace)[1] ?? "", /^bytes=2\d{6}-/);
 });
 
-test("eight processes at once end with the same whole files", async () => {
+test("eight processes at once end with the same complete files", async () => {
   await using workspace = await HubWorkspace.create();
   await workspace.fake.create("model", MODEL.id).commit(await workspace.folder("model", modelFiles(WEIGHTS)));
   workspace.fake.inject({ on: /model\.safetensors/, kind: "cut", afterBytes: 700_000, times: 3 });
@@ -158,7 +158,7 @@ test("eight processes at once end with the same whole files", async () => {
   assert.deepEqual(await partials(workspace), []);
 });
 
-test("a download of another machine that stopped long ago is not waited for", async () => {
+test("nobody waits for another machine's download that stopped long ago", async () => {
   const { workspace } = await withHeldWeights();
   await using _ = workspace;
   await using killed = new Downloader(workspace);

@@ -1,4 +1,4 @@
-/** One cache and one understanding with Python's huggingface_hub and datasets. Skipped where they are not installed. */
+/** The same cache and the same rules as Python's huggingface_hub and datasets. Skipped if they are not installed. */
 import assert from "node:assert/strict";
 import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -39,7 +39,7 @@ print(json.dumps([folder, weights, len(cache.warnings), repo.repo_id, sorted(rev
   assert.ok(folder.endsWith(commit));
 });
 
-test("Python downloads nothing again of what gradpool has, and completes it", withoutHub, async () => {
+test("Python does not download again what gradpool has, and downloads the rest", withoutHub, async () => {
   const { workspace } = await withModel(WEIGHTS);
   await using _ = workspace;
   const { folder } = await downloadModel(workspace.hub(), MODEL, { signal });
@@ -66,7 +66,7 @@ print(json.dumps(snapshot_download("${MODEL.id}")))`,
   );
   const offline = workspace.hub({ offline: true });
   assert.equal((await downloadModel(offline, MODEL, { signal })).folder, folder);
-  // Older versions of Python's client keep no listings.
+  // Older versions of Python's client do not keep listings.
   await rm(join(workspace.cacheDir, "models--org--tiny/trees"), { recursive: true, force: true });
   assert.equal((await downloadModel(offline, MODEL, { signal })).folder, folder);
 
@@ -75,7 +75,7 @@ print(json.dumps(snapshot_download("${MODEL.id}")))`,
   assert.equal(workspace.fake.requests.filter(({ at }) => at === "storage").length, before);
 });
 
-/** Names in which splits hide, and some in which they only seem to. */
+/** Names that contain splits, and some that only seem to. */
 const WORDS = [
   "train",
   "training",
@@ -107,7 +107,7 @@ function treeOf(seed: number): string[] {
   return [...new Set([...shards, ...others])];
 }
 
-test("splits are told from names as Python's datasets tells them", withoutDatasets, async () => {
+test("splits are recognized from names as in Python's datasets", withoutDatasets, async () => {
   await using workspace = await HubWorkspace.create();
   const seeds = Array.from({ length: 120 }, (_, seed) => seed);
   for (const seed of seeds) {

@@ -1,4 +1,4 @@
-/** The one file that knows NATS, on a real server: what is stored, what is stored once, and what is noticed. */
+/** The only file that uses NATS, on a real server: what is stored, what is stored once, and what is detected. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { jetstreamManager } from "@nats-io/jetstream";
@@ -18,7 +18,7 @@ const stepAt = (position: number, traceparent = ""): Event => ({
   payload: { $case: "runCancelled", value: { step: position } },
 });
 
-/** What NATS's administrator does. */
+/** Actions of a NATS administrator. */
 async function administer(
   { url }: NatsServer,
   work: (manager: Awaited<ReturnType<typeof jetstreamManager>>) => unknown,
@@ -58,7 +58,7 @@ test("an event is stored once under its id, with its trace context", { skip }, a
   assert.equal(again.streamCreated, stream.streamCreated);
 });
 
-test("a stream that is gone, or made anew, is noticed", { skip }, async () => {
+test("a stream that was deleted or recreated is detected", { skip }, async () => {
   await using workspace = await Workspace.create();
   await using nats = await NatsServer.start(workspace.path("nats"));
   await using stream = await JetStream.connect(optionsOf(nats));
@@ -73,7 +73,7 @@ test("a stream that is gone, or made anew, is noticed", { skip }, async () => {
   await assert.rejects(other.closed, unavailable(/^NATS does not take events: /));
 });
 
-test("another's stream on our subjects, and a wrong password, are said in one line", { skip }, async () => {
+test("another stream on our subjects, and a wrong password, are reported in one line", { skip }, async () => {
   await using workspace = await Workspace.create();
   await using nats = await NatsServer.start(workspace.path("nats"));
   await administer(nats, ({ streams }) => streams.add({ name: "OTHER", subjects: ["gradpool.>"] }));
@@ -86,7 +86,7 @@ test("another's stream on our subjects, and a wrong password, are said in one li
   });
 });
 
-test("gradpool train publishes to the NATS of its environment, its last event included", { skip }, async () => {
+test("gradpool train publishes to the NATS in its environment, including its last event", { skip }, async () => {
   await using workspace = await Workspace.create();
   await using nats = await NatsServer.start(workspace.path("nats"));
   const dataset = await workspace.dataset(12);

@@ -1,4 +1,4 @@
-/** kill -9 at random moments, of every process of a pool, again and again: it cannot be seen in the result (I2, I3, I5). */
+/** kill -9 at random moments, of every process of a pool, again and again: the result is the same (I2, I3, I5). */
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
@@ -8,7 +8,7 @@ import { fingerprint, LocalPool, randomOf, shuffled, tinyRun, watchRun, Workspac
 
 const PROCESSES = ["coordinator", "data-stream", "tokenizer", "checkpoint-store", "trainer-1", "trainer-2"];
 const KILLS_EACH = 4;
-/** GRADPOOL_KILL_SEEDS: so many storms instead of one. */
+/** GRADPOOL_KILL_SEEDS: how many series of kills, instead of one. */
 const SEEDS = Array.from({ length: Number(process.env["GRADPOOL_KILL_SEEDS"] ?? 1) }, (_, i) => i + 1);
 
 test("README.md counts these kills", async () => {

@@ -1,4 +1,4 @@
-/** What the logs of all services hold of a run: its ids, and neither its rows nor a secret. */
+/** What the logs of all services contain about a run: its ids, but neither its rows nor a secret. */
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
@@ -9,14 +9,14 @@ import { LocalPool, tinyRun, watchRun, Workspace } from "@gradpool/integration-t
 
 const TOKEN = "hf_NobodyMayReadThisToken";
 const PASSWORD = "nobody-may-read-this";
-/** In every row; as tokens it would be numbers. */
+/** In every row; as tokens it would be only numbers. */
 const ROW = "quetzalcoatlus";
 
 const ENV = {
   GRADPOOL_LOG_LEVEL: "trace",
   HF_TOKEN: TOKEN,
   NATS_PASSWORD: PASSWORD,
-  // Nobody listens there: lines have their trace ids all the same.
+  // Nobody listens there: lines still have trace ids.
   OTEL_EXPORTER_OTLP_ENDPOINT: `http://user:${PASSWORD}@127.0.0.1:9`,
 };
 
@@ -30,13 +30,13 @@ function logsUnder(home: string): Map<string, string> {
   return new Map(logs.map((file) => [file, readFileSync(join(stacks, file), "utf8")]));
 }
 
-test("logs hold neither rows nor secrets, and say run and trace", { timeout: 180_000 }, async () => {
+test("logs contain neither rows nor secrets, and name run and trace", { timeout: 180_000 }, async () => {
   await using workspace = await Workspace.create();
   const [good, bad] = [workspace.path("good.jsonl"), workspace.path("bad.jsonl")];
   const row = (i: number) => JSON.stringify({ content: `def ${ROW}_${i}(x):\n    return "${ROW}" * ${i}\n` });
   const rows = Array.from({ length: 24 }, (_, i) => `${row(i)}\n`);
   await writeFile(good, rows.join(""));
-  // Neither JSON nor a text: what is said about it must not quote it.
+  // Neither JSON nor text: the error must not quote it.
   await writeFile(bad, `${rows.join("")}{"content": ${ROW} ${TOKEN}}\n${rows.join("")}`);
   const home = workspace.path("home");
   let runId = "";

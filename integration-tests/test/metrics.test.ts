@@ -1,4 +1,4 @@
-/** What a running pool exports is what docs/metrics.md lists, and all that the alerts and the dashboard look at. */
+/** A running pool exports exactly what docs/metrics.md lists, and everything that the alerts and the dashboard use. */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
@@ -15,7 +15,7 @@ const PROMETHEUS = join(ROOT, "deploy/prometheus");
 const run = promisify(execFile);
 const read = (...path: string[]) => readFileSync(join(ROOT, ...path), "utf8");
 
-describe("the metrics of a pool that has made a run", () => {
+describe("the metrics of a pool that has completed a run", () => {
   let workspace: Workspace;
   let pool: LocalPool;
   /** The text of each service's metrics after the run, by its name. */
@@ -66,7 +66,7 @@ describe("the metrics of a pool that has made a run", () => {
     assert.deepEqual([...new Set(listed)].sort(), ours.sort());
   });
 
-  test("hold everything that alerts and dashboard look at", () => {
+  test("include everything that alerts and dashboard use", () => {
     const dashboard = read("deploy/grafana/dashboards/gradpool.json");
     const { panels } = JSON.parse(dashboard) as { panels: { targets?: { expr: string }[] }[] };
     const queries = panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr));
@@ -78,7 +78,7 @@ describe("the metrics of a pool that has made a run", () => {
     assert.deepEqual(missing, []);
   });
 
-  test("say what the run did", () => {
+  test("report what the run did", () => {
     const coordinator = scrapes.get("coordinator");
     const steps = value(coordinator, "gradpool_steps_total");
     assert.equal(steps, value(coordinator, "gradpool_step_seconds_count"));
@@ -97,7 +97,7 @@ describe("the metrics of a pool that has made a run", () => {
       (total, text) => total + sum("gradpool_trainer_micro_batch_seconds_count", text),
       0,
     );
-    // One that is late is computed twice.
+    // A late micro-batch is computed twice.
     assert.ok(computed >= microBatches);
     assert.equal(sum("gradpool_data_micro_batches_total", scrapes.get("data-stream")), microBatches);
     assert.equal(
@@ -109,7 +109,7 @@ describe("the metrics of a pool that has made a run", () => {
     assert.equal(value(scrapes.get("checkpoint-store"), 'gradpool_checkpoint_failures_total{operation="save"}'), 0);
   });
 
-  test("show a run and a trainer as long as they are there", async () => {
+  test("show a run and a trainer only while they exist", async () => {
     assert.match(during, /^gradpool_run_step\{run_id="run-\S+"\} \d+$/m);
     assert.doesNotMatch(scrapes.get("coordinator") ?? "", /run_id=/);
     assert.equal(value(scrapes.get("coordinator"), 'gradpool_trainers{state="active"}'), 2);
@@ -119,7 +119,7 @@ describe("the metrics of a pool that has made a run", () => {
   });
 });
 
-test("promtool finds configuration and rules right, and each alert fires when it must", promtool, async () => {
+test("promtool accepts configuration and rules, and each alert fires when it must", promtool, async () => {
   for (const check of [
     ["check", "config", "prometheus.yml"],
     ["check", "rules", "alerts.yml"],
@@ -140,7 +140,7 @@ test("every alert is explained, tested, and says what to do", () => {
   assert.equal(read("deploy/prometheus/alerts.yml").split("runbook:").length - 1, alerts.length);
 });
 
-test("Grafana's provisioning names the folder and the source that the dashboard does", () => {
+test("Grafana's provisioning names the folder and data source of the dashboard", () => {
   assert.deepEqual(readdirSync(join(ROOT, "deploy/grafana/dashboards")), ["gradpool.json"]);
   const dashboard = read("deploy/grafana/dashboards/gradpool.json");
   const sources = new Set([...dashboard.matchAll(/"type": "prometheus",\s+"uid": "(\w+)"/g)].map(([, uid]) => uid));

@@ -1,5 +1,5 @@
 /**
- * The model's own dropouts beside LoRA's, where transformers and PEFT have them: loss and gradients of one
+ * The model's own dropouts together with LoRA's, where transformers and PEFT have them: loss and gradients of one
  * micro-batch against torch with the same masks (fixtures/dropout, made by make_dropout.py there).
  */
 import assert from "node:assert/strict";

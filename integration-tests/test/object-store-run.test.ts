@@ -1,4 +1,4 @@
-/** A whole run into an object store, with kill -9 of all that it takes: the same bytes as in a folder (I2, I3, I5). */
+/** A whole run into an object store, with kill -9 of every process involved: the same bytes as in a folder (I2, I3, I5). */
 import assert from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";
 import { test } from "node:test";
@@ -17,7 +17,7 @@ import {
 
 const { skip } = await deployTool("versitygw");
 const BUCKET = "results";
-/** Milliseconds that the object store is away. */
+/** Milliseconds that the object store is down. */
 const AWAY_MS = 1_500;
 
 test("kills in the middle of a run into s3://: the same SHA-256", { skip, timeout: 600_000 }, async () => {
@@ -73,7 +73,7 @@ test("kills in the middle of a run into s3://: the same SHA-256", { skip, timeou
   ];
   assert.equal(Buffer.compare(await readFile(exported), await readFile(adapter)), 0);
 
-  // Without its last checkpoint, another run goes on from the one before, and comes to the same.
+  // Without its last checkpoint, another run resumes from the previous one and ends with the same result.
   const checkpoints = (await readdir(stored)).filter((name) => name.startsWith("checkpoint-"));
   const last = checkpoints.sort((a, b) => stepOf(a) - stepOf(b)).at(-1) ?? assert.fail("no checkpoint");
   await command("delete", `${outputDir}/${last}`);

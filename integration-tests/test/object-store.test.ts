@@ -1,4 +1,4 @@
-/** What is peculiar to an object store: nothing is locked there but by conditions, and it may be away. */
+/** What is special about an object store: locks rely on conditional requests, and it may be unavailable. */
 import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
 import { GradpoolError } from "@gradpool/errors";
@@ -32,7 +32,7 @@ const withCode = (code: string, text: RegExp) => (error: unknown) =>
   error instanceof GradpoolError && error.code === code && text.test(error.message) && !error.message.includes("\n");
 
 describe("an object store", { skip, timeout: 300_000 }, () => {
-  test("a run's next store takes over; the one before, cut off and back again, changes nothing", async (t) => {
+  test("a run's next store takes over; the previous one, cut off and back again, changes nothing", async (t) => {
     const { store } = await start(t);
     const [before, next] = [await store(), await store()];
     await before.client.claim({ outputDir, runId: RUN });
@@ -49,7 +49,7 @@ describe("an object store", { skip, timeout: 300_000 }, () => {
     );
   });
 
-  test("while it is away, calls fail as unavailable; what was saved is there when it is back", async (t) => {
+  test("while it is down, calls fail as unavailable; what was saved is there when it is back", async (t) => {
     const { objects, store: startStore, workspace } = await start(t);
     const store = await startStore();
     await save(store, 1);
@@ -68,13 +68,13 @@ describe("an object store", { skip, timeout: 300_000 }, () => {
     );
   });
 
-  test("a bucket that is not there, and a secret that is wrong, are named", async (t) => {
+  test("a missing bucket and a wrong secret are named", async (t) => {
     const { objects, store } = await start(t);
     const missing = { outputDir: "s3://no-such-bucket/first", runId: RUN };
     await assert.rejects((await store()).client.claim(missing), withCode("not_found", /no bucket that exists; create/));
-    const stranger = await StoreProcess.start({ ...objects.env, AWS_SECRET_ACCESS_KEY: "wrong" });
-    t.after(() => stranger[Symbol.asyncDispose]());
+    const unauthorized = await StoreProcess.start({ ...objects.env, AWS_SECRET_ACCESS_KEY: "wrong" });
+    t.after(() => unauthorized[Symbol.asyncDispose]());
     const refused = withCode("permission_denied", /secret key is not the right one; check AWS_ACCESS_KEY_ID/);
-    await assert.rejects(stranger.client.claim({ outputDir, runId: RUN }), refused);
+    await assert.rejects(unauthorized.client.claim({ outputDir, runId: RUN }), refused);
   });
 });

@@ -1,5 +1,5 @@
 /**
- * The package that `make package` makes, in an empty folder, with no network but a registry on this machine, on the Node that
+ * The package that `make package` builds, in an empty folder, with no network except a registry on this machine, on the Node that
  * runs the tests and those whose programs $GRADPOOL_TEST_NODES lists (separated by colons).
  */
 import assert from "node:assert/strict";
@@ -67,7 +67,7 @@ for (const [index, node] of NODES.entries()) {
         ),
       );
       await using registry = await NpmRegistry.start();
-      // Of the settings in which this test runs, npm's would decide what is installed and what scripts do.
+      // npm's own variables in this test's environment would affect what is installed and what scripts do.
       const plain = Object.entries(process.env).filter(([name]) => !/^(npm_|ONNXRUNTIME_)/i.test(name));
       env = {
         ...Object.fromEntries(plain),
@@ -82,7 +82,7 @@ for (const [index, node] of NODES.entries()) {
       fetched = registry.fetched;
     });
 
-    test("npm fetches the package of this platform alone, and runs no script", async () => {
+    test("npm fetches only this platform's package, and runs no script", async () => {
       assert.deepEqual(
         [...fetched].map((name) => name.replace(/-[\w-]*$/, "")),
         ["@resvg/resvg"],
@@ -93,7 +93,7 @@ for (const [index, node] of NODES.entries()) {
       for (const [path, { hasInstallScript }] of Object.entries(packages)) assert.ok(!hasInstallScript, path);
     });
 
-    test("brings no dependency for development", async () => {
+    test("installs no development dependency", async () => {
       const { packages } = await readLock(ROOT, "package-lock.json");
       const inside = join(folder, "node_modules/gradpool");
       const development = Object.keys(packages).filter((path) => packages[path]?.dev);
@@ -108,7 +108,7 @@ for (const [index, node] of NODES.entries()) {
       assert.ok(JSON.stringify(report).includes(version.trim().slice(1)), JSON.stringify(report));
     });
 
-    test("train gives the bytes that a checkout gives", async () => {
+    test("train gives the same bytes as a checkout", async () => {
       const recipe = ["--dataset", "rows.jsonl", "--batch_size", "2", "--gradient_accumulation", "1", "--epochs", "1"];
       const flags = ["--model_id", TINY_CODER, ...recipe, "--max_length", "64", "--trainers", "1"];
       await npx("gradpool", "train", ...flags, "--output_dir", output);
@@ -121,7 +121,7 @@ for (const [index, node] of NODES.entries()) {
       assert.equal(await sha256(join(output, file)), await sha256(join(other, file)));
     });
 
-    test("up serves the dashboard, and ends by Ctrl-C", async () => {
+    test("up serves the dashboard, and stops on Ctrl-C", async () => {
       const bin = join(folder, "node_modules/.bin/gradpool");
       const up = spawn(node, [bin, "up", "--port", "0", "--json"], {
         cwd: folder,

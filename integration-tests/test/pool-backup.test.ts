@@ -15,7 +15,7 @@ describe("gradpool pool backup", () => {
     await using workspace = await Workspace.create();
     const dataset = await workspace.dataset(140);
     const [runStore, copy] = [workspace.path("runs.sqlite"), workspace.path("copy.sqlite")];
-    // Of a coordinator that was killed while it made a copy.
+    // Left by a coordinator that was killed while it made a copy.
     await writeFile(`${runStore}.backup-1`, "half a copy");
     await using stack = await Stack.start({ trainers: 1, runStore });
     const spec = (name: string) => tinyRun(dataset, workspace.path(name), { packing: true, saveEvery: 3 });
@@ -49,7 +49,7 @@ describe("gradpool pool backup", () => {
     );
   });
 
-  test("says why there is no copy, and leaves what is there", TIMEOUT, async () => {
+  test("says why there is no copy, and keeps existing files", TIMEOUT, async () => {
     await using workspace = await Workspace.create();
     await using stack = await Stack.start({ trainers: 0 });
     const copy = workspace.path("copy.sqlite");
@@ -71,11 +71,11 @@ async function backUp(stack: Stack, file: string, home: string): Promise<void> {
   assert.ok((JSON.parse(stdout) as { size_bytes: number }).size_bytes > 0);
 }
 
-/** Whoever copies a run store by hand reads in docs/operating.md which files it has. */
+/** For copying a run store by hand, docs/operating.md says which files it has. */
 async function assertDocumented(runStore: string): Promise<void> {
   const page = await readFile(new URL("../../../docs/operating.md", import.meta.url), "utf8");
   const files = (await readdir(dirname(runStore))).filter((name) => name.startsWith(basename(runStore)));
-  // The lock of its coordinator, and SQLite's own, hold no data.
+  // The coordinator's lock and SQLite's own hold no data.
   const data = files.filter((name) => !/\.(pid|lock)$/.test(name)).sort();
   assert.deepEqual(data, ["runs.sqlite", "runs.sqlite-wal"]);
   for (const name of data) assert.ok(page.includes(`\`${name}\``), name);

@@ -1,4 +1,4 @@
-/** I2 and I3: neither the number of trainers, nor their threads, nor a death among them decides a bit of the result. */
+/** I2 and I3: neither the number of trainers, nor their threads, nor the death of one changes a bit of the result. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fingerprint, Stack, tinyRun, Workspace } from "@gradpool/integration-tests";

@@ -1,10 +1,10 @@
-/** Several runs at once share trainers and base, and none notices another. */
+/** Several runs at once share trainers and base, and do not affect one another. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fingerprint, Stack, tinyRun, Workspace } from "@gradpool/integration-tests";
 import type { RunSpec } from "@gradpool/rpc";
 
-test("three runs of different ranks, lengths and batch sizes: each gives the bytes that it gives alone", async () => {
+test("three runs of different ranks, lengths and batch sizes: each gives the same bytes as alone", async () => {
   await using workspace = await Workspace.create();
   const dataset = await workspace.dataset(60);
   await using stack = await Stack.start({ trainers: 2 });
@@ -21,7 +21,7 @@ test("three runs of different ranks, lengths and batch sizes: each gives the byt
 
   for (const spec of specs("alone")) await stack.train(spec);
 
-  // Each run waits for the others to have made a step before its second one counts as progress.
+  // At some moment every run has made a step and none has finished: they ran at the same time.
   const seen = new Map<number, number>();
   let allAdvanced = false;
   await Promise.all(

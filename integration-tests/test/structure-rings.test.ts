@@ -1,4 +1,4 @@
-/** A reader can read any file without knowing first those that need it: imports make no rings. */
+/** A file can be read without first knowing those that import it: imports form no rings. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { files, importRings, ringsOf } from "../src/structure.js";
@@ -23,13 +23,13 @@ test("files do not import one another in a ring, not even for types", () => {
   assert.deepEqual(
     wrong.map((ring) => ring.join(" <-> ")),
     [],
-    "move what both sides need, often a type, into a file of its own",
+    "move what both sides need, often a type, into its own file",
   );
   const inRings = new Set(rings.flat());
   assert.deepEqual(
     IN_RINGS.filter((file) => !inRings.has(file)),
     [],
-    "these are in a ring no more: remove them from IN_RINGS in this test",
+    "these are no longer in a ring: remove them from IN_RINGS in this test",
   );
 });
 

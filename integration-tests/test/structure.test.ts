@@ -1,4 +1,4 @@
-/** The shape of the code: who may import whom, and what no file may hold. Failures name file, line and what to do. */
+/** The structure of the code: which project may import which, and what no file may contain. Failures name file, line and what to do. */
 import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
@@ -16,7 +16,7 @@ import {
   type Import,
 } from "../src/structure.js";
 
-/** Whom each project's src may import. A new edge is a decision: make it here, too. */
+/** Which packages each project's src may import. A new edge is a decision: add it here, too. */
 const ALLOWED: Record<string, string[]> = {
   "packages/errors": [],
   "packages/format": [],
@@ -95,7 +95,7 @@ const ALLOWED: Record<string, string[]> = {
   ],
 };
 
-/** These measure and test the whole, so they may import every package; services they start as processes. */
+/** These measure and test the whole system, so they may import every package; they start services as processes. */
 const WHOLE = ["integration-tests", "bench"];
 
 /** Packages without I/O: no files, processes or networks, and only one another. */
@@ -121,7 +121,7 @@ for (const { dir, name, dependencies, devDependencies, references, src, test: in
     const used = new Set(foreign(src).map(({ module }) => packageOf(module)));
     const usedInTest = new Set(foreign(inTest).map(({ module }) => packageOf(module)));
 
-    test("imports only whom the table allows", () => {
+    test("imports only what the table allows", () => {
       const allowed = WHOLE.includes(dir)
         ? [...dirOf.keys()].filter((other) => !isService(other))
         : (ALLOWED[dir] ?? []).map((short) => `@gradpool/${short}`);
@@ -136,7 +136,7 @@ for (const { dir, name, dependencies, devDependencies, references, src, test: in
       assertNone(wrong.map(at), "talk to it through @gradpool/rpc, or move what is shared into a package");
     });
 
-    test("imports packages by their name alone, and files only of its own", () => {
+    test("imports packages only by name, and only its own files", () => {
       const deep = [...src, ...inTest].filter(
         ({ module }) => dirOf.has(packageOf(module)) && module !== packageOf(module),
       );
@@ -149,13 +149,13 @@ for (const { dir, name, dependencies, devDependencies, references, src, test: in
       assertNone(fromTests.map(at), "src does not know its tests: move what it needs into src");
     });
 
-    test("package.json names what is imported, no more and no less", () => {
+    test("package.json lists exactly what is imported", () => {
       // Services are started as processes: the CLI needs them installed, but imports none.
       const started =
         dir === "services/cli" ? [...dirOf.keys()].filter((other) => isService(other) && other !== name) : [];
       const runtimeNeeds = new Set([...used, ...started]);
       const tools = WHOLE.includes(dir) ? sharedTools : [];
-      // What tests import of the whole's projects counts as theirs: tests are all they are.
+      // In projects that consist only of tests, what tests import counts as the project's own.
       if (WHOLE.includes(dir)) for (const other of usedInTest) runtimeNeeds.add(other);
       const missing = [...runtimeNeeds].filter((other) => !dependencies.includes(other) && !tools.includes(other));
       assertNone(
@@ -180,7 +180,7 @@ for (const { dir, name, dependencies, devDependencies, references, src, test: in
       );
     });
 
-    test("tsconfig.json refers to what is imported, no more and no less", () => {
+    test("tsconfig.json references exactly what is imported", () => {
       const config = `${dir}/tsconfig.json`;
       const needed = new Set([...used, ...usedInTest].flatMap((other) => dirOf.get(other) ?? []));
       const missing = [...needed].filter((other) => !references.includes(other));
@@ -190,7 +190,10 @@ for (const { dir, name, dependencies, devDependencies, references, src, test: in
       );
       const unused = references.filter((other, i) => !needed.has(other) || references.indexOf(other) !== i);
       assertNone(
-        unused.map((other) => `${lineOf(config, `/${other.split("/").at(-1) ?? ""}"`)} refers to ${other} in vain`),
+        unused.map(
+          (other) =>
+            `${lineOf(config, `/${other.split("/").at(-1) ?? ""}"`)} refers to ${other}, which is not imported`,
+        ),
         'remove it from "references"',
       );
     });
@@ -210,7 +213,7 @@ test("every project is in the table, and is built", () => {
   assert.deepEqual(referencesOf(".").sort(), dirs, 'keep the "references" of tsconfig.json up to date');
 });
 
-test("pure packages know neither files, processes nor networks", () => {
+test("pure packages use no files, processes or networks", () => {
   const inPure = files.filter((file) => PURE.some((name) => file.startsWith(`packages/${name}/src/`)));
   const imports = inPure.flatMap(importsOf).filter(({ module }) => {
     const dir = dirOf.get(packageOf(module));
@@ -225,7 +228,7 @@ test("pure packages know neither files, processes nor networks", () => {
   assertNone(linesMatching(inPure, IMPURE), "take clock, randomness and transport as arguments");
 });
 
-test("servers are started, and clients of services made, in one place each", () => {
+test("servers are started and service clients created in one place each", () => {
   const inServices = files.filter(
     (file) => /^(services|packages)\/[^/]+\/src\//.test(file) && !file.startsWith("packages/rpc/"),
   );
@@ -240,7 +243,7 @@ test("files are named in kebab-case", () => {
   const wrong = files.filter((file) => /\.(ts|mjs|js)$/.test(file) && !/(^|\/)[a-z0-9]+([-.][a-z0-9]+)*$/.test(file));
   assertNone(
     wrong.map((file) => `${file}:1`),
-    "name it in kebab-case, after what it holds",
+    "name it in kebab-case, after its content",
   );
 });
 
@@ -293,7 +296,7 @@ describe("documents", () => {
     );
     const missing = mentions(path)
       .map((mention) => ({ ...mention, text: mention.text.replace(/[.-]+$/, "") }))
-      // Patterns stand for many files; what is built exists where its source does.
+      // Patterns match many files; build output exists if its source does.
       .filter(({ text }) => !/[*<>{}]/.test(text))
       .filter(({ text }) => !exists(text) && !exists(text.replace("/dist/", "/").replace(/\.js$/, ".ts")));
     assertNone(

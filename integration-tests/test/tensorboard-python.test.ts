@@ -20,7 +20,7 @@ interface Metrics {
 type Scalars = Record<string, [step: number, wallTime: number, value: number][]>;
 
 test(
-  "TensorBoard shows each step once, also after a run went on",
+  "TensorBoard shows each step once, even after a run was resumed",
   { skip: await lacksPython("tensorboard"), timeout: 300_000 },
   async () => {
     await using workspace = await Workspace.create();
@@ -50,12 +50,12 @@ test(
   },
 );
 
-/** Values come back as the float32 that event files hold. */
+/** Values come back as float32, the type in event files. */
 function assertShows(scalars: Scalars, { steps, evaluations }: Metrics): void {
   const expected = {
     "train/loss": steps.map(({ step, loss }) => [step, loss]),
     "train/grad_norm": steps.map(({ step, grad_norm: norm }) => [step, norm]),
-    // The first of a warm-up is 0.
+    // The first learning rate of a warm-up is 0.
     "train/learning_rate": steps.map(({ step, learning_rate: rate }) => [step, rate]),
     "train/tokens_per_second": steps.map(({ step, tokens, seconds }) => [step, tokens / seconds]),
     "eval/loss": evaluations.map(({ step, loss }) => [step, loss]),

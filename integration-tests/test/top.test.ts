@@ -9,7 +9,7 @@ const OPTIONS = {
   skip: TerminalProgram.isPossible || process.env["CI"] ? false : "script, stty or tty is not there (util-linux)",
 };
 
-/** One run that lasts for the test, and `top` that shows it. */
+/** One run that lasts for the whole test, and `top` showing it. */
 async function withTop(
   env: NodeJS.ProcessEnv,
   work: (top: TerminalProgram, stack: Stack, runId: string) => Promise<void>,
@@ -27,7 +27,7 @@ async function withTop(
 const stateOf = async (stack: Stack, runId: string) => (await stack.runs.getRun({ runId })).run?.state;
 
 describe("gradpool top", () => {
-  test("shows a pool, controls runs and trainers, and gives the terminal back", OPTIONS, async () => {
+  test("shows a pool, controls runs and trainers, and restores the terminal", OPTIONS, async () => {
     await withTop({}, async (top, stack, runId) => {
       await top.shows(/^4 of 4 services serving · 1 trainer · 1 active run, 0 paused$/m);
       await top.shows(new RegExp(`^▸ ${runId} +running +.* \\d+\\.\\d{4} .*tok/s +\\d+:\\d\\d:\\d\\d$`, "m"));
@@ -70,7 +70,7 @@ describe("gradpool top", () => {
   });
 
   test(
-    "follows the terminal's size, goes on over a coordinator's death, and has no colour with NO_COLOR",
+    "follows the terminal's size, survives the death of the coordinator, and has no colour with NO_COLOR",
     OPTIONS,
     async () => {
       await withTop({ NO_COLOR: "1" }, async (top, stack) => {

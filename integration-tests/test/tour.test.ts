@@ -13,7 +13,7 @@ const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 /** Beneath the built files, where imports find the packages. */
 const BUILT = fileURLToPath(new URL("../", import.meta.url));
 
-test("the op that the page shows is written so", async () => {
+test("the op shown on the page matches the source", async () => {
   const [, excerpt = ""] =
     /\n\n((?: {4}.*\n)+)\n/.exec(await readFile(join(ROOT, "docs/how-training-works.md"), "utf8")) ?? [];
   const source = await readFile(join(ROOT, "packages/graph/src/ops/elementwise.ts"), "utf8");

@@ -1,4 +1,4 @@
-/** One trace per run, from the client through all services, as a real Jaeger shows it: also across kills. */
+/** One trace per run, from the client through all services, as a real Jaeger shows it, even across kills. */
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { test } from "node:test";
@@ -24,11 +24,11 @@ const STEP_SIZE = 4;
 
 const named = (spans: JaegerSpan[], name: string) => spans.filter((span) => span.name === name);
 const parentOf = (spans: JaegerSpan[], { parentId }: JaegerSpan) => spans.find(({ spanId }) => spanId === parentId);
-/** Spans whose parent is not there: nothing that ended may be missing. */
+/** Spans whose parent is missing: no span that ended may be missing. */
 const orphans = (spans: JaegerSpan[]) =>
   spans.filter((span) => span.parentId !== undefined && !parentOf(spans, span)).map(({ name }) => name);
 
-/** Polls until `condition` holds of the trace's spans, and gives them. */
+/** Polls until `condition` holds for the trace's spans, and returns them. */
 async function until(jaeger: Jaeger, traceId: string, condition: (spans: JaegerSpan[]) => boolean) {
   for (;;) {
     const spans = await jaeger.spans(traceId);
@@ -37,7 +37,7 @@ async function until(jaeger: Jaeger, traceId: string, condition: (spans: JaegerS
   }
 }
 
-/** Kills a trainer while it has a micro-batch in its hands. */
+/** Kills a trainer while it holds a micro-batch. */
 async function killAtWork(pool: LocalPool, trainerId: string, runId: string): Promise<void> {
   const client = createClient(PoolServiceService, pool.address);
   const hasWork = async () => {
@@ -45,7 +45,7 @@ async function killAtWork(pool: LocalPool, trainerId: string, runId: string): Pr
     return trainers.some((trainer) => trainer.trainerId === trainerId && trainer.runId === runId);
   };
   await pool.signal(trainerId, "SIGSTOP");
-  // Twice: what it had sent before it was stopped has been read by then.
+  // Twice: by then, everything it sent before it was stopped has been read.
   for (let times = 0; times < 2;) times = (await hasWork()) ? times + 1 : 0;
   await pool.signal(trainerId, "SIGKILL");
   client.close();
@@ -64,7 +64,7 @@ const retried = (spans: JaegerSpan[]) =>
   );
 
 test(
-  "a run's trace holds all services, a lost trainer, its retry and a restart",
+  "a run's trace contains all services, a lost trainer, its retry and a restart",
   { skip, timeout: 300_000 },
   async () => {
     await using jaeger = await Jaeger.start(path);
@@ -95,14 +95,14 @@ test(
       const pause = () => pool.runs.pauseRun({ requestId: randomUUID(), runId });
       const resume = () => pool.runs.resumeRun({ requestId: randomUUID(), runId });
       while (((await pool.runs.getRun({ runId })).run?.step ?? 0) < 1) await delay(20);
-      // So that it does not end meanwhile.
+      // It must not end meanwhile.
       await pause();
       await until(jaeger, traceId, (spans) => named(spans, "compute micro-batch").length >= STEP_SIZE);
       await resume();
       await until(jaeger, traceId, (spans) => named(spans, "step").length >= 2);
       await killAtWork(pool, "trainer-1", runId);
       await until(jaeger, traceId, (spans) => retried(spans).length > 0);
-      // So that no call is under way whose span would be lost.
+      // No call may be in progress, or its span would be lost.
       await pause();
       await until(jaeger, traceId, () => true);
       await pool.signal("coordinator", "SIGKILL");
@@ -111,7 +111,7 @@ test(
       const { run } = await finished;
       assert.equal(run.state, RunState.RUN_STATE_COMPLETED, run.error?.message);
     } finally {
-      // The end of a process sends its last spans.
+      // A process sends its last spans when it ends.
       await pool[Symbol.asyncDispose]();
     }
 
@@ -135,7 +135,7 @@ test(
   },
 );
 
-/** What is part of what, by name. */
+/** Each span's parent, by name. */
 function assertParents(spans: JaegerSpan[]): void {
   const SUBMIT = "gradpool.v1.RunService/SubmitRun";
   const expected: Record<string, string[]> = {
@@ -163,7 +163,7 @@ function assertParents(spans: JaegerSpan[]): void {
     roots.map(({ name, service }) => [service, name]),
     [["gradpool-cli", "submit run"]],
   );
-  // Each call is one span on each side, the server's part of the client's.
+  // Each call has one span on each side; the server's is a child of the client's.
   for (const server of spans.filter(({ tags }) => tags["span.kind"] === "server")) {
     const client = parentOf(spans, server);
     assert.equal(client?.name, server.name);

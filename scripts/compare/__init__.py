@@ -1,4 +1,4 @@
-"""The cases, one module a kind. To add a kind: a module with `cases()`, and a line here."""
+"""The cases, one module per kind. To add a kind: a module with `cases()`, and a line here."""
 from . import gguf_cases, model_cases, tokenizer_cases
 
 

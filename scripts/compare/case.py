@@ -1,4 +1,4 @@
-"""What a comparison consists of: files made by the real libraries, what these make of them, and what gradpool makes."""
+"""A comparison: files made by the real libraries, and what these and gradpool read from them."""
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,13 +11,13 @@ class Case:
     """One folder or file, read by both sides."""
 
     name: str
-    # Writes the files into an empty folder and gives the path to read, the folder itself where it gives none.
+    # Writes the files into an empty folder and returns the path to read; None: the folder itself.
     make: Callable[[Path], Path | None]
-    # What the real library makes of that path: {"ids": [[...], ...]}, {"loss": x} or {"rows": [...]}; raises what it raises.
+    # The real library's result for that path: {"ids": [[...], ...]}, {"loss": x} or {"rows": [...]}; raises what it raises.
     expect: Callable[[Path], dict[str, Any]]
-    # What the other side is asked: {"texts": [...]}, {"batch": [[...], ...]}, {"dataset": ...}.
+    # The request to the other side: {"texts": [...]}, {"batch": [[...], ...]}, {"dataset": ...}.
     ask: dict[str, Any] = field(default_factory=dict)
-    # Why a difference or a refusal is meant to stay, for docs/compatibility.md.
+    # Why a difference or a refusal is intended, for docs/compatibility.md.
     stays: str = ""
 
 

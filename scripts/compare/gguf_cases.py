@@ -1,4 +1,4 @@
-"""GGUF files written by gguf-py from models whose loss is known; llama.cpp itself is not asked."""
+"""GGUF files written by gguf-py from models whose loss is known; llama.cpp itself is not run."""
 import numpy as np
 from gguf import GGMLQuantizationType as Type
 from gguf import GGUFWriter, TokenType
@@ -33,7 +33,7 @@ def fields(raw, architecture):
     """Metadata by key, as convert_hf_to_gguf.py writes it."""
     heads = raw["num_attention_heads"]
     size = raw.get("head_dim", raw["hidden_size"] // heads)
-    # Each token of one character, so that the vocabulary is as small as the model's.
+    # One character per token, so the vocabulary is as small as the model's.
     tokens = ["<|end|>", *ALPHABET[: VOCABULARY - 2], ALPHABET[0] + ALPHABET[1]]
     return {
         "block_count": raw["num_hidden_layers"], "context_length": raw["max_position_embeddings"], "embedding_length": raw["hidden_size"],
@@ -83,7 +83,7 @@ def write(path, architecture, metadata, tokenizer, tensors, split=None):
 
 
 def case(name, kind="llama", architecture=None, changes=None, metadata=None, tokenizer=None, stored=Type.F32, keep=lambda name: True, extra=None, parts=1, open_part=0, stays=""):
-    """`changes` of the model; `metadata` and `tokenizer` are changed in the file alone, None takes a key away."""
+    """`changes` apply to the model; `metadata` and `tokenizer` are changed only in the file, None removes a key."""
     raw = settings(kind, rope_theta=10000.0, rms_norm_eps=1e-6, **(changes or {}))
     architecture = architecture or kind
     state = {}

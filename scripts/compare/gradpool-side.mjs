@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * Answers compare-with-transformers.py: one line of JSON a question on standard input, one line of JSON an answer. What is asked
- * goes through the same functions as `gradpool eval`.
+ * Answers compare-with-transformers.py: one line of JSON per question on standard input, one line of JSON per answer. Questions
+ * go through the same functions as `gradpool eval`.
  */
 import { createInterface } from "node:readline";
 import { tmpdir } from "node:os";

@@ -18,8 +18,8 @@ def head_of(kind):
 
 def case(name, kind, changes=None, weights=None, build_changes=None, save=None, batch=None, text=None, stays=""):
     """
-    `changes` go into config.json, and unless there are `build_changes` into the model that the weights are of; None takes a key
-    away. `weights(state)` changes the tensors, `save(folder, state)` writes them in another way, `text(json)` changes the file.
+    `changes` go into config.json, and, unless there are `build_changes`, into the model that the weights come from; None removes
+    a key. `weights(state)` changes the tensors, `save(folder, state)` writes them in another way, `text(json)` changes the file.
     """
     written = settings(kind, **(changes or {}))
 
@@ -166,7 +166,7 @@ def quantized():
 
 
 def files():
-    """Weights in other files and element types, and tensors that nobody needs."""
+    """Weights in other files and element types, and unused tensors."""
     def as_type(dtype, names=""):
         return lambda state: {key: tensor.to(dtype) if names in key else tensor for key, tensor in state.items()}
 

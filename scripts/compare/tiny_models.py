@@ -1,4 +1,4 @@
-"""Random models of two layers, of every architecture that gradpool knows, and their losses."""
+"""Random models of two layers, of every architecture that gradpool supports, and their losses."""
 import json
 import math
 
@@ -18,7 +18,7 @@ TINY["qwen3"] = TINY["qwen3"] | {"head_dim": 8}
 
 
 def settings(kind, **changes):
-    """config.json before transformers reads it; None takes a key away."""
+    """config.json before transformers reads it; None removes a key."""
     raw = {"model_type": kind, "vocab_size": VOCABULARY, "max_position_embeddings": 64, "eos_token_id": 0, "bos_token_id": 0} | TINY[kind] | changes
     if kind == "gpt2":
         raw.pop("max_position_embeddings")
@@ -26,7 +26,7 @@ def settings(kind, **changes):
 
 
 def noise(name, shape):
-    """Numbers from -0.25 to 0.25 that a test makes again without torch: hashes of the tensor's name and the place in it."""
+    """Numbers from -0.25 to 0.25 that a test can reproduce without torch: hashes of the tensor's name and the position in it."""
     seed = 2166136261
     for byte in name.encode():
         seed = (seed ^ byte) * 16777619 % 2**32
@@ -55,6 +55,6 @@ def loss_of(model, batch=None):
 
 
 def loaded_loss(path, batch=None, **options):
-    """As anybody loads it, computed in float32."""
+    """Loaded in the usual way, computed in float32."""
     model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, attn_implementation="eager", **options).eval()
     return {"loss": loss_of(model, batch)}

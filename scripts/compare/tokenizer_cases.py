@@ -116,7 +116,7 @@ def flag_cases():
 
 
 def naming_cases():
-    """Where tokens may be named besides tokenizer.json."""
+    """Other places than tokenizer.json where tokens may be named."""
     im = ["<|im_start|>", "<|im_end|>"]
     yield case("nothing but tokenizer.json", None)
     yield case("additional_special_tokens", BACKEND | {"additional_special_tokens": im})
@@ -153,7 +153,7 @@ def naming_cases():
         truncation={"direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0},
         padding={"strategy": {"Fixed": 40}, "direction": "Right", "pad_to_multiple_of": None, "pad_id": 0, "pad_type_id": 0, "pad_token": "<|endoftext|>"}))
     yield case("an id in tokenizer.json that is not its place", BACKEND, added=[("<a>", {})], edit=lambda root: root["added_tokens"][0].update(id=500),
-               stays="refused: the file contradicts itself, and transformers moves the token in silence")
+               stays="refused: the file contradicts itself, and transformers moves the token silently")
 
 
 def template(*parts, specials=("<|im_start|>", "<|im_end|>")):
@@ -166,7 +166,7 @@ def template(*parts, specials=("<|im_start|>", "<|im_end|>")):
 
 
 def structure_cases():
-    """What tokenizer.json itself may hold."""
+    """What tokenizer.json itself may contain."""
     for kind in STAGES:
         yield case(f"stages of {kind}", BACKEND, kind=kind)
         yield case(f"stages of {kind}, ignore_merges", BACKEND, kind=kind, edit=lambda root: root["model"].update(ignore_merges=True))
