@@ -18,7 +18,7 @@ export type CheckedRecipe = Checked<Recipe & { lora: LoraRecipe }>;
  */
 export function checkedRecipe(recipe: Recipe | undefined): CheckedRecipe {
   if (!recipe) throw new GradpoolError("invalid_argument", "recipe is missing");
-  if (!recipe.lora) throw new GradpoolError("invalid_argument", "recipe.lora is missing; fill in every field of it");
+  if (!recipe.lora) throw new GradpoolError("invalid_argument", "recipe.lora is missing; set all its fields");
   const filled = withValues(recipe, (field, value) => (field.unset && value === "" ? unsetValue(field) : undefined));
   for (const field of RECIPE_FIELDS) checkField(field, valueOf(filled, field));
   checkRules(filled);

@@ -1,10 +1,10 @@
 /**
  * The recipe, a row for each field under the name that flags, files and metrics.json give it. Defaults, checks, flags and
  * help, data spec, receipt and documents derive from these rows; the compiler refuses a field of proto/gradpool/v1/recipe.proto
- * that has no row. What concerns several fields at once is in rules.ts.
+ * that has no row. Rules about several fields are in rules.ts.
  *
  * Defaults are those of transformers' TrainingArguments, PEFT's LoraConfig and torch's AdamW where they have the field,
- * except for what the comment beside it says.
+ * except where a comment says otherwise.
  */
 import { boolean, integer, list, number, numbers, patterns, text, type Rows } from "./field.js";
 import { DRY_RUN_ROWS, DRY_RUN_STEPS } from "./run.js";
@@ -22,7 +22,7 @@ export const LR_SCHEDULERS = [
 /** Which of the assistant's turns count in the loss of a chat. */
 export const TRAIN_ON = ["all", "last"] as const;
 
-/** What the base's weights may be while they train an adapter. */
+/** Types of the base's weights in memory. */
 export const DTYPES = ["float32", "float16"] as const;
 
 /** Largest micro-batch, counted as rows × (row length + 1): its message must fit into gRPC's 4 MiB. */
@@ -31,7 +31,7 @@ export const MAX_MICRO_BATCH_TOKENS = 1_000_000;
 /** Largest shuffle_buffer: each of its rows costs about 100 bytes besides its text. */
 export const MAX_SHUFFLE_ROWS = 1 << 20;
 
-/** Rows of a micro-batch, and micro-batches of a step: the coordinator keeps an entry for each of those under way. */
+/** Rows of a micro-batch, and micro-batches of a step: the coordinator keeps an entry for each one in progress. */
 const MAX_BATCH = 1 << 16;
 
 /** Far above the ranks in use (8 to 256): a rank multiplies adapter, moments and gradients in the coordinator's memory. */
@@ -54,7 +54,7 @@ export const ROWS: Rows = {
     0,
     { least: -INT32, most: INT32 },
     "optimizer",
-    "stop after this many steps, whatever epochs says; 0 or less: epochs",
+    "stop after this many steps, instead of by epochs; 0 or less: by epochs",
   ),
   batch_size: integer(2, { least: 1, most: MAX_BATCH }, "data", "rows per micro-batch", {
     familiar: ["per_device_train_batch_size", "per_device_batch_size", "train_batch_size"],
@@ -71,7 +71,7 @@ export const ROWS: Rows = {
   ),
   learning_rate: number(5e-5, POSITIVE, "optimizer", "peak learning rate", { familiar: ["lr"] }),
   weight_decay: number(0, AMOUNT, "optimizer", "decoupled weight decay of AdamW"),
-  max_grad_norm: number(1, AMOUNT, "optimizer", "clip gradients to this global norm; 0 turns clipping off"),
+  max_grad_norm: number(1, AMOUNT, "optimizer", "clip gradients to this global norm; 0: no clipping"),
   lr_scheduler: text("linear", "optimizer", `${LR_SCHEDULERS.join(", ")}, as in transformers`, {
     words: LR_SCHEDULERS,
     familiar: ["lr_scheduler_type"],
@@ -81,11 +81,11 @@ export const ROWS: Rows = {
     0,
     { least: 0, most: 1 },
     "optimizer",
-    "share of all steps that warms up, instead of warmup_steps",
+    "share of all steps used for warm-up, instead of warmup_steps",
   ),
-  num_cycles: integer(1, COUNT, "optimizer", "times that cosine_with_restarts begins at the peak"),
+  num_cycles: integer(1, COUNT, "optimizer", "number of cycles of cosine_with_restarts"),
   power: number(1, AMOUNT, "optimizer", "exponent of polynomial"),
-  lr_end: number(1e-7, AMOUNT, "optimizer", "learning rate that polynomial ends at"),
+  lr_end: number(1e-7, AMOUNT, "optimizer", "final learning rate of polynomial"),
   adam_beta1: number(0.9, BELOW_ONE, "optimizer", "decay of AdamW's first moment"),
   adam_beta2: number(0.999, BELOW_ONE, "optimizer", "decay of AdamW's second moment"),
   adam_epsilon: number(1e-8, POSITIVE, "optimizer", "AdamW's epsilon"),
@@ -100,17 +100,17 @@ export const ROWS: Rows = {
     words: TRAIN_ON,
     unset: "all",
   }),
-  chat_date: text("", "data", "the day a chat template prints as today, as 2026-01-31; empty: the day it is"),
-  dataset_weights: numbers([], POSITIVE, "data", "mix the sources: one weight each, such as 0.7,0.3", {
+  chat_date: text("", "data", "date that a chat template prints as today, such as 2026-01-31; empty: today"),
+  dataset_weights: numbers([], POSITIVE, "data", "mix the sources by weight, such as 0.7,0.3", {
     familiar: ["probabilities"],
   }),
-  dataset_config: text("", "data", "config of a data set on the hub; empty: its own default", {
+  dataset_config: text("", "data", "config of a data set on the hub; empty: the data set's default", {
     familiar: ["dataset_config_name"],
   }),
   dataset_split: text("", "data", "split of a data set on the hub; empty: train", {
     familiar: ["dataset_train_split"],
   }),
-  max_samples: integer(0, COUNT, "data", "train on the first N rows of the data, in its order; 0: all", {
+  max_samples: integer(0, COUNT, "data", "train on the first N rows of the data; 0: all", {
     forTraining: true,
     familiar: ["max_train_samples"],
   }),
@@ -120,19 +120,19 @@ export const ROWS: Rows = {
     0,
     { least: 0, most: MAX_SHUFFLE_ROWS },
     "data",
-    "rows shuffled together; 0 keeps the order",
+    "number of rows to shuffle together; 0: keep the order",
     { forTraining: true },
   ),
-  pad_token: text("", "data", "token that pads rows; empty: the tokenizer's own, else <|pad|> is added"),
+  pad_token: text("", "data", "padding token; empty: the tokenizer's own, or <|pad|> is added"),
   seed: integer(
     0,
     { least: 0, most: Number.MAX_SAFE_INTEGER },
     ["data", "graph"],
-    "decides the adapter's start, shuffling and dropout",
+    "seed for adapter initialization, shuffling and dropout",
   ),
-  model_dropout: boolean(true, "graph", "the model's own dropouts are active, as its config.json says"),
-  gradient_checkpointing: boolean(false, "graph", "less memory for more time; the same result", { sameBits: true }),
-  dtype: text("float32", "graph", `of the base's weights in memory: ${DTYPES.join(", ")}`, {
+  model_dropout: boolean(true, "graph", "apply the model's own dropout, as set in its config.json"),
+  gradient_checkpointing: boolean(false, "graph", "use less memory, but more time; same result", { sameBits: true }),
+  dtype: text("float32", "graph", `type of the base's weights in memory: ${DTYPES.join(", ")}`, {
     words: DTYPES,
     unset: "float32",
     familiar: ["torch_dtype"],
@@ -143,37 +143,37 @@ export const ROWS: Rows = {
     familiar: ["r", "lora_rank"],
   }),
   lora_alpha: number(32, POSITIVE, "graph", "scaling is lora_alpha / lora_r", { lora: "alpha", familiar: ["alpha"] }),
-  lora_dropout: number(0.05, BELOW_ONE, "graph", "share of a LoRA input's elements that are dropped", {
+  lora_dropout: number(0.05, BELOW_ONE, "graph", "dropout probability of the LoRA inputs", {
     lora: "dropout",
   }),
   target_modules: list(
     ["auto"],
     "graph",
-    "modules to adapt, by name or by the last parts of it; or one regular expression; or all-linear; auto: the usual ones of the model, c_attn,c_proj for GPT-2",
+    "modules to adapt, by name or its last parts; or one regular expression; or all-linear; auto: the model's usual ones, c_attn,c_proj for GPT-2",
     { lora: "targetModules", needed: "at least one module name, such as c_attn", familiar: ["lora_target_modules"] },
   ),
   use_rslora: boolean(false, "graph", "scaling is lora_alpha / sqrt(lora_r)", { lora: "useRslora" }),
-  use_dora: boolean(false, "graph", "train magnitudes of the weights, too (DoRA)", { lora: "useDora" }),
+  use_dora: boolean(false, "graph", "also train magnitudes of the weights (DoRA)", { lora: "useDora" }),
   rank_pattern: patterns(
     "integer",
     { least: 1, most: MAX_LORA_RANK },
     "graph",
-    "ranks of modules that have another, such as attn.c_proj=4,h.0.*=2",
+    "other ranks for some modules, such as attn.c_proj=4,h.0.*=2",
     { lora: "rankPattern" },
   ),
-  alpha_pattern: patterns("number", POSITIVE, "graph", "alphas of modules that have another", { lora: "alphaPattern" }),
+  alpha_pattern: patterns("number", POSITIVE, "graph", "other alphas for some modules", { lora: "alphaPattern" }),
   init_adapter: text("", "graph", "folder of a PEFT adapter to start from", { lora: "initAdapter" }),
   eval_every: integer(0, COUNT, "evaluation", "evaluate every N steps and at the end; 0: at each epoch's end", {
     familiar: ["eval_steps"],
   }),
-  load_best_model_at_end: boolean(false, "evaluation", "the result is the adapter with the best evaluation"),
+  load_best_model_at_end: boolean(false, "evaluation", "keep the adapter with the best evaluation as the result"),
   early_stopping_patience: integer(
     0,
     COUNT,
     "evaluation",
-    "stop after this many evaluations in a row that are not better; 0: never",
+    "stop after this many evaluations in a row without improvement; 0: never",
   ),
-  early_stopping_threshold: number(0, AMOUNT, "evaluation", "a loss must be lower by more than this"),
+  early_stopping_threshold: number(0, AMOUNT, "evaluation", "an improvement must lower the loss by more than this"),
   save_every: integer(0, COUNT, "keeping", "save a checkpoint every N steps; 0: only at the end", {
     sameBits: true,
     familiar: ["save_steps"],
@@ -182,7 +182,7 @@ export const ROWS: Rows = {
     3,
     { least: -INT32, most: INT32 },
     "keeping",
-    "keep this many checkpoints; 0 or less keeps all",
+    "number of checkpoints to keep; 0 or less: all",
     { sameBits: true, familiar: ["save_total_limit"] },
   ),
   dry_run: boolean(false, "optimizer", `try the recipe on at most ${DRY_RUN_ROWS} rows and ${DRY_RUN_STEPS} steps`),

@@ -8,6 +8,6 @@ export interface CommandContext {
   output: Output;
   config: CliConfig;
   interrupts: Interrupts;
-  /** Where a program can have the whole screen; undefined: nobody sits there. */
+  /** Where a program can have the whole screen; undefined: not interactive. */
   terminal?: Terminal | undefined;
 }

@@ -26,11 +26,12 @@ export function contextFor(
 ): CommandContext {
   requireFlags(flags, required);
   const { json, output } = flags;
-  if (json && output && output !== "json") throw new UsageError(`--json and --output ${output} exclude each other`);
+  if (json && output && output !== "json")
+    throw new UsageError(`--json and --output ${output} conflict; give one of them`);
   return contextOf(json ? "json" : (output ?? config.output));
 }
 
-/** Examples for the help of a command that needs no more words. */
+/** The help of a command whose examples say enough. */
 export const examples = (...lines: readonly string[]) =>
   `\nExamples:${lines.map((line) => `\n  ${line}`).join("")}\n${HELP_TAIL}`;
 

@@ -1,4 +1,4 @@
-/** Flags that every command has, and that are looked for before the command is known. */
+/** Flags that every command has, read before the command is known. */
 import { Command, Option } from "commander";
 import { GradpoolError } from "@gradpool/errors";
 import { homeOf, profileOf, readCliConfig, type CliConfig } from "./config.js";
@@ -10,11 +10,11 @@ import { OUTPUT_FORMATS, type OutputFormat } from "./terminal/output.js";
 
 export interface Settings {
   config: CliConfig;
-  /** Why profile or environment cannot be used; then they are left out. */
+  /** Why profile or environment is invalid; then they are ignored. */
   problem: GradpoolError | undefined;
 }
 
-/** What environment and profile say. A profile that a flag names counts more than the environment. */
+/** What environment and profile say. A profile that a flag names overrides the environment. */
 export async function readSettings(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<Settings> {
   const named = valueIn(argv, "profile");
   let profile: ChosenProfile | undefined;
@@ -50,7 +50,7 @@ function valueIn(argv: readonly string[], flag: string): string | undefined {
   return word?.includes("=") ? word.slice(word.indexOf("=") + 1) : words[at + 1 || words.length];
 }
 
-/** These help with settings that cannot be used, or need none. */
+/** These help to fix invalid settings, or need none. */
 const WITHOUT_SETTINGS = new Set(["config", "completion", "doctor"]);
 
 /** `problem` is thrown by the commands that need settings. */
@@ -70,7 +70,7 @@ export function addCommonFlags(program: Command, problem: GradpoolError | undefi
   }
 }
 
-const DEBUG_HELP = "show where an error came from, also $GRADPOOL_DEBUG";
+const DEBUG_HELP = "show stack traces of errors, also $GRADPOOL_DEBUG";
 const PROFILE_HELP = "profile of config.yaml to use, also $GRADPOOL_PROFILE; see gradpool config show --help";
 
 function leaves(command: Command): Command[] {
@@ -82,10 +82,10 @@ function topOf(command: Command): Command {
   return command.parent?.parent ? topOf(command.parent) : command;
 }
 
-/** Adds --config FILE to a command that trains; behind it counts what the profile says. */
+/** Adds --config FILE to a command that trains; the file overrides the profile. */
 export function addConfigFlag(command: Command, config: CliConfig): Command {
   return command
-    .option("--config <file>", "YAML file of values under the flags' names; flags win")
+    .option("--config <file>", "YAML file with flags' names as keys; flags override it")
     .hook("preAction", async () => {
       const path = command.getOptionValue("config") as string | undefined;
       if (path !== undefined) applyValues(command, await readFlagFile(path, command));

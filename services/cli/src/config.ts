@@ -8,30 +8,30 @@ import type { OutputFormat } from "./terminal/output.js";
 export interface CliConfig {
   /** Folder for logs, pid files, converted models and the runs of local pools: $GRADPOOL_HOME. */
   home: string;
-  /** Where models are looked for and kept. */
+  /** Where models are cached. */
   models: ModelPlaces;
   /** Coordinator of a running pool: $GRADPOOL_ADDRESS, or the profile's. */
   address: string;
-  /** Checkpoint store that runs already: $GRADPOOL_CHECKPOINT_STORE_ADDRESS, or the profile's. */
+  /** A running checkpoint store: $GRADPOOL_CHECKPOINT_STORE_ADDRESS, or the profile's. */
   checkpointStoreAddress?: string;
   /** Where models and data sets are fetched by name: $HF_ENDPOINT. */
   hubEndpoint: string;
-  /** Where traces are looked at: $GRADPOOL_JAEGER_URL. */
+  /** Where traces can be seen: $GRADPOOL_JAEGER_URL. */
   jaegerUrl: string;
-  /** The whole environment, in which NVIDIA's driver and libraries look for what concerns them. */
+  /** The whole environment, in which NVIDIA's driver and libraries find their own variables. */
   env: NodeJS.ProcessEnv;
   /** Show stack traces: $GRADPOOL_DEBUG. */
   debug: boolean;
   /** Of results, where no flag says otherwise. */
   output: OutputFormat;
   profile: ChosenProfile | undefined;
-  /** Where address and checkpoint store come from, for people. */
+  /** Sources of address and checkpoint store, for people. */
   origins: { address: string; checkpointStore: string };
 }
 
 export const DEFAULT_PORT = 7070;
 
-/** The variables that say what flags and profiles say, too. */
+/** The variables that flags and profiles can set, too. */
 export const ADDRESS_VARIABLE = "GRADPOOL_ADDRESS";
 export const STORE_VARIABLE = "GRADPOOL_CHECKPOINT_STORE_ADDRESS";
 
@@ -51,7 +51,7 @@ export const homeOf = (env: NodeJS.ProcessEnv): string => resolve(env["GRADPOOL_
 /** The profile that the environment names. */
 export const profileOf = (env: NodeJS.ProcessEnv): string | undefined => env["GRADPOOL_PROFILE"] || undefined;
 
-/** `profile`: what it says counts less than the environment, unless a flag named it (`isFirst`). */
+/** `profile`: the environment overrides it, unless a flag named it (`isFirst`). */
 export function readCliConfig(env: NodeJS.ProcessEnv, profile?: ChosenProfile | undefined, isFirst = false): CliConfig {
   const choose = (variable: string, ofProfile: string | undefined) => {
     const places: [origin: string, value: string | undefined][] = [

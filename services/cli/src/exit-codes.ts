@@ -1,8 +1,8 @@
 /** Exit codes of every command. */
 export const EXIT_OK = 0;
-/** The command was understood, and failed. */
+/** The command failed. */
 export const EXIT_FAILED = 1;
-/** The command line cannot be meant. */
+/** The command line is invalid. */
 export const EXIT_USAGE = 2;
 /** Ended by Ctrl-C or SIGTERM. */
 export const EXIT_INTERRUPTED = 130;

@@ -1,4 +1,4 @@
-/** Values of flags: what is accepted, and how it is refused. */
+/** Values of flags: what is accepted, and the errors for the rest. */
 import { isModulePattern } from "@gradpool/adapter";
 import { RECIPE_FIELDS, type FieldKind, type FieldValue, type RecipeField } from "@gradpool/recipe";
 import { parseDevice, type DeviceRequest } from "@gradpool/runtime";
@@ -82,7 +82,7 @@ export function oneOf<T extends string>(words: readonly T[]): (text: string) => 
 
 const LAST_PORT = 65_535;
 
-/** A port that leaves room for those behind it: the HTTP port and three services. */
+/** A port that leaves room for those after it: the HTTP port and three services. */
 export function port(text: string): number {
   const value = integer(text);
   if (value < 0 || value > LAST_PORT - 4) throw refusal(text, `from 0 to ${LAST_PORT - 4}`);
@@ -167,7 +167,7 @@ function shownDefault(value: FieldValue): string {
   return text === "" ? "" : ` (default: ${text})`;
 }
 
-/** As one writes it on the command line. */
+/** As written on the command line. */
 export function valueText(value: FieldValue): string {
   if (typeof value === "object") return Object.values(value).join(",");
   const isSmall = typeof value === "number" && value !== 0 && Math.abs(value) < 1e-3;

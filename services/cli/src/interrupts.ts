@@ -1,4 +1,4 @@
-/** Ctrl-C and SIGTERM: the first asks for an orderly end, the second forces one. */
+/** Ctrl-C and SIGTERM: the first asks for an orderly shutdown, the second forces one. */
 export class Interrupted extends Error {
   constructor() {
     super("interrupted");

@@ -13,7 +13,7 @@ const onSignal = () => {
   });
 };
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, onSignal);
-// Whoever read the output has gone; the services end with this process.
+// The reader of the output has gone; the services end with this process.
 process.stdout.on("error", () => process.exit(EXIT_FAILED));
 process.exitCode = await runCli(process.argv.slice(2), {
   stdout: process.stdout,

@@ -1,6 +1,6 @@
 /** The word that was meant. */
 
-/** More edits than these, for a long word, are no slip. */
+/** More edits than this are not a typo, however long the word. */
 const MAX_EDITS = 3;
 
 /** The nearest of the known words, if any is near: one edit for each three letters, at most MAX_EDITS. */

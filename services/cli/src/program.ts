@@ -36,7 +36,7 @@ export function createProgram(options: ProgramOptions): Command {
   const program = new Command("gradpool")
     .description("Fine-tune language models with LoRA on a shared pool of trainers.")
     .version(options.version, "-V, --version")
-    .addHelpText("after", `\ngradpool COMMAND --help says more about a command.\n${HELP_TAIL}`);
+    .addHelpText("after", `\nFor more about a command: gradpool COMMAND --help\n${HELP_TAIL}`);
   const group = (name: string, description: string, ...commands: readonly Add[]) => {
     const parent = program.command(name).description(description).helpCommand(false);
     for (const add of commands) add(parent, options);
@@ -59,8 +59,8 @@ export function createProgram(options: ProgramOptions): Command {
     ],
   );
   group("trainer", "list, drain and undrain trainers", addTrainerList, addTrainerControls);
-  group("pool", "show and back up a running pool as a whole", addPoolStatus, addPoolBackup);
-  group("events", "what happens in a running pool", addEventsTail);
+  group("pool", "show and back up a running pool", addPoolStatus, addPoolBackup);
+  group("events", "follow the events of a running pool", addEventsTail);
   addTop(program, options);
   group(
     "checkpoint",

@@ -1,4 +1,4 @@
-/** Runs one command line, and makes an exit code of how it ended. */
+/** Runs one command line and gives its exit code. */
 import { CommanderError, type Command } from "commander";
 import { GradpoolError } from "@gradpool/errors";
 import { addCommonFlags, formatIn, readSettings } from "./common-flags.js";
@@ -28,7 +28,7 @@ export async function runCli(argv: readonly string[], environment: CliEnvironmen
   const { stdout, stderr, env, interrupts, version, terminal } = environment;
   const { config, problem } = await readSettings(argv, env);
   const outputOf = (format: OutputFormat) => new Output({ stdout, stderr, format });
-  // Flags may be wrong as a whole, and still a program wants a document.
+  // Even when flags are invalid, a program expects a document.
   let output = outputOf(formatIn(argv) ?? config.output);
   const program = createProgram({
     version,
@@ -79,7 +79,7 @@ function knownFlags(program: Command): KnownFlags {
 function explain(reason: unknown, output: Output, isDebug: boolean): number {
   output.endProgress();
   if (reason instanceof CommanderError && reason.exitCode === 0) return EXIT_OK;
-  // Help that was not asked for stands on standard error: a command was missing.
+  // Help that was not asked for goes to standard error: a command was missing.
   if (reason instanceof CommanderError && reason.code === "commander.help") return EXIT_USAGE;
   if (isDebug && reason instanceof Error) output.note(reason.stack ?? reason.message);
   if (reason instanceof Interrupted || (reason instanceof Error && reason.cause instanceof Interrupted)) {
@@ -95,12 +95,12 @@ function explain(reason: unknown, output: Output, isDebug: boolean): number {
     return EXIT_USAGE;
   }
   const error = GradpoolError.from(reason);
-  const advice = error.code === "internal" && !isDebug ? "; --debug shows where it came from" : "";
+  const advice = error.code === "internal" && !isDebug ? "; --debug shows the stack trace" : "";
   output.failure(error.code, `${oneLine(error.message)}${advice}`);
   return EXIT_FAILED;
 }
 
-/** Commander's words, in the form of our errors: what is wrong; what to do. */
+/** Commander's messages in the form of ours: what is wrong; what to do. */
 function usageText(message: string): string {
   const text = oneLine(message.replace(/^error: /, ""))
     .replace(/^option '(-\S+)[^']*' argument '.*' is invalid\. /s, "$1 ")

@@ -16,10 +16,10 @@ export function addRunFlags(command: Command): Command {
         DEFAULT_DATASET,
       ),
     )
-    .option("--eval_dataset <sources...>", "held-out data, evaluated as eval_every says")
+    .option("--eval_dataset <sources...>", "held-out data, evaluated as --eval_every says")
     .option("--output_dir <folder>", "folder for the result (default: outputs/<model>-<date>-<time>)")
-    .option("--resume_from <folder>", "checkpoint to go on from, or latest: the newest good one in output_dir")
-    .option("--resume_if_exists", "a new start where the folder of --resume_from does not exist")
-    .option("--resume_weights_only", "take only the adapter from there; the recipe may be another");
+    .option("--resume_from <folder>", "checkpoint to resume from, or latest: the newest intact one in output_dir")
+    .option("--resume_if_exists", "start from scratch when the folder of --resume_from does not exist")
+    .option("--resume_weights_only", "take only the adapter from the checkpoint; the recipe may differ");
   return addRecipeFlags(command);
 }

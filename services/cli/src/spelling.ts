@@ -1,14 +1,14 @@
-/** Flags of every command, for spelling. */
+/** The spelling of flags. */
 export interface KnownFlags {
   /** Without the dashes in front, such as "batch_size". */
   names: ReadonlySet<string>;
-  /** Those that stand for true or false. */
+  /** Those that are true or false. */
   booleans: ReadonlySet<string>;
 }
 
 /**
- * Makes one spelling of the several that people use: --batch-size becomes --batch_size, and --no-packing
- * (or --no_packing) becomes --packing=false. What is no flag, and what follows "--", stays as it is.
+ * Turns the spellings that people use into one: --batch-size becomes --batch_size, and --no-packing
+ * (or --no_packing) becomes --packing=false. Other words, and what follows "--", stay as they are.
  */
 export function oneSpelling(argv: readonly string[], known: KnownFlags): string[] {
   const end = argv.indexOf("--");

@@ -48,7 +48,7 @@ describe("--adapter of a run", () => {
     });
   });
 
-  test("says when nobody knows the run, and when its folder is elsewhere or empty", async () => {
+  test("says when the run is unknown, and when its folder is elsewhere or empty", async () => {
     await withFolder(async (folder) => {
       const missing = join(folder, "elsewhere");
       await using pool = await poolWith(missing);
@@ -58,13 +58,12 @@ describe("--adapter of a run", () => {
         assert.equal(stderr.trimEnd().split("\n").length, 1, stderr);
         return stderr;
       };
-      const away =
-        /run-x is no folder here, and as a run's id it is unknown: no pool answers at 127.0.0.1:1; start one/;
+      const away = /run-x is neither a folder here nor a known run id: no pool answers at 127.0.0.1:1; start one/;
       assert.match(await problem("run-x", "127.0.0.1:1"), away);
-      assert.match(await problem("run-x"), /run-x is no folder here, .*: the pool at [\d.:]+ has no such run\n$/);
+      assert.match(await problem("run-x"), /run-x is neither a folder here .*: the pool at [\d.:]+ has no such run\n$/);
       assert.match(
         await problem(ID),
-        /writes into .*elsewhere on the pool at .*, and that is not here; copy the folder/,
+        /writes into .*elsewhere on the pool at .*, which is not on this machine; copy that folder/,
       );
       await mkdir(missing);
       assert.match(await problem(ID), /elsewhere\/adapter_config.json cannot be read \(ENOENT\)/);

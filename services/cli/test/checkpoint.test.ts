@@ -1,4 +1,4 @@
-/** gradpool checkpoint, against a store that runs and with one of its own. */
+/** gradpool checkpoint, with a running store and with its own. */
 import assert from "node:assert/strict";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
@@ -185,16 +185,12 @@ describe("gradpool checkpoint", () => {
       assert.deepEqual(readdirSync(folder).sort(), before);
     };
     await refused(SECOND, join(folder, "new/below"), /is damaged: file trainer_state.json does not match/);
-    await refused(
-      POINT,
-      join(folder, "new"),
-      /has no adapter_config.json, so PEFT cannot load it; export a checkpoint/,
-    );
+    await refused(POINT, join(folder, "new"), /has no adapter_config.json, which PEFT needs; export a checkpoint/);
     await refused("checkpoint-epoch9-step9", join(folder, "new"), /there is no checkpoint/);
     await refused(FIRST, outputDir, /--to \S+ is not empty; choose a folder that does not exist yet/);
     await refused(FIRST, join(folder, "log"), /--to \S+ is not a folder; choose another one/);
     await refused(FIRST, join(folder, "log/below"), /--to \S+ is not a folder; choose another one/);
-    await refused(FIRST, join(folder, "x".repeat(300)), /has too long a name/);
+    await refused(FIRST, join(folder, "x".repeat(300)), /is too long a name/);
   });
 
   test("without --store, the command starts a store of its own and ends it", TIMEOUT, async () => {

@@ -65,21 +65,21 @@ epochs: 7
     await withFolder(async (folder) => {
       const file = join(folder, "recipe.yaml");
       const refused: [content: string, line: RegExp][] = [
-        ["learning_rat: 1", /learning_rat is no flag of run submit; did you mean learning_rate\?/],
-        ["num_train_epochs: 1", /num_train_epochs is no flag of run submit; did you mean epochs\?/],
-        ["report_to: wandb", /report_to is no flag of run submit; the output folder always has TensorBoard's file/],
-        ["save-strategy: epoch", /save-strategy is no flag of run submit; save_every N saves every N steps/],
-        ["zzz: 1", /zzz is no flag of run submit; see gradpool run submit --help/],
-        ["trainers: 2", /trainers is no flag of run submit/],
-        ["json: true", /json is no flag of run submit/],
+        ["learning_rat: 1", /learning_rat is not a flag of run submit; did you mean learning_rate\?/],
+        ["num_train_epochs: 1", /num_train_epochs is not a flag of run submit; did you mean epochs\?/],
+        ["report_to: wandb", /report_to is not a flag of run submit; the output folder always has TensorBoard's file/],
+        ["save-strategy: epoch", /save-strategy is not a flag of run submit; save_every N saves every N steps/],
+        ["zzz: 1", /zzz is not a flag of run submit; see gradpool run submit --help/],
+        ["trainers: 2", /trainers is not a flag of run submit/],
+        ["json: true", /json is not a flag of run submit/],
         ["epochs: fast\nbatch_size: []", /epochs must be a whole number, not "fast"; batch_size is an empty list/],
         ["epochs:", /epochs has no value/],
-        ["model_id: [a, b]", /model_id must be one value, and is several/],
+        ["model_id: [a, b]", /model_id must be one value, not several/],
         ["resume_if_exists: 3", /resume_if_exists must be true or false, not 3/],
-        ["dataset: [[a]]", /dataset holds more than names and values/],
-        ["- epochs", /it is no list of names with values/],
-        ["epochs: 1\nepochs: 2", /is no YAML: line 2, column 1: Map keys must be unique; mend it/],
-        ["a: &a [x]\nb: *a\nc: {", /is no YAML: line \d/],
+        ["dataset: [[a]]", /dataset must be names with simple values/],
+        ["- epochs", /it must be names with values/],
+        ["epochs: 1\nepochs: 2", /is not valid YAML: line 2, column 1: Map keys must be unique; fix it/],
+        ["a: &a [x]\nb: *a\nc: {", /is not valid YAML: line \d/],
         [`a: &a [x, x]\n${bomb}`, /cannot be used: Excessive alias count/],
       ];
       for (const [content, line] of refused) {
@@ -114,7 +114,7 @@ describe("profiles", { timeout: 60_000 }, () => {
     });
   });
 
-  test("give train and run submit their defaults, behind flags and files", async () => {
+  test("give train and run submit their defaults, after flags and files", async () => {
     await withHome(PROFILES, async (env, home) => {
       const file = join(home, "recipe.yaml");
       await writeFile(file, "batch_size: 5");
@@ -139,11 +139,11 @@ describe("profiles", { timeout: 60_000 }, () => {
 
   test("are refused where they cannot be used, but help, doctor and config check go on", async () => {
     const refused: [config: string, line: RegExp][] = [
-      ["profiles: { a: { adress: 1 } }", /config\.yaml: profiles\.a\.adress is unknown; what there is: address, /],
+      ["profiles: { a: { adress: 1 } }", /config\.yaml: profiles\.a\.adress is unknown; known: address, /],
       ["profile: b\nprofiles: { a: {} }", /there is no profile b.*; it has a/],
       ["profiles: { a: { address: x } }\nprofile: a", /profiles\.a\.address must be HOST:PORT/],
       ["profiles: 3", /config\.yaml: profiles /],
-      ["a: [", /config\.yaml is no YAML: line 1/],
+      ["a: [", /config\.yaml is not valid YAML: line 1/],
     ];
     for (const [config, line] of refused) {
       await withHome(config, async (env) => {
@@ -185,11 +185,11 @@ describe("gradpool config check", { timeout: 60_000 }, () => {
       assert.equal(ok, false);
       const problems = checks.filter(({ state }) => state === "problem").map(({ text }) => text);
       for (const line of [
-        /^GRADPOOL_ADRESS is no variable of gradpool; did you mean GRADPOOL_ADDRESS\?$/,
+        /^GRADPOOL_ADRESS is not a gradpool variable; did you mean GRADPOOL_ADDRESS\?$/,
         /^GRADPOOL_ADDRESS must be HOST:PORT/,
         /^HF_ENDPOINT is no http\(s\) address; set one/,
         /^epochs must be a whole number/,
-        /^learning_rat is no flag of train; did you mean learning_rate\?$/,
+        /^learning_rat is not a flag of train; did you mean learning_rate\?$/,
         /^epochs is 0, but must be/,
       ]) {
         assert.ok(

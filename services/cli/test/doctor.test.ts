@@ -65,13 +65,13 @@ describe("gradpool doctor", { timeout: 120_000 }, () => {
     assert.match(stdout, /^cuda {10}note: .*(CUDA|NVIDIA)/m);
   });
 
-  test("fails when training on the processor is prevented, and says by what", NEEDS_LINUX, async () => {
+  test("fails when training on the CPU is impossible, and says why", NEEDS_LINUX, async () => {
     // A file system without any room.
     const answer = await doctor([], { GRADPOOL_HOME: "/proc/gradpool" });
     assert.equal(answer.code, 1);
     assert.equal(answer.ok, false);
     assert.equal(checkOf(answer, "disk")?.state, "problem");
-    assert.match(answer.error?.message ?? "", /cannot train here; see disk above/);
+    assert.match(answer.error?.message ?? "", /cannot train here; fix disk above/);
     assert.equal(nodeCheck("20.18.3").state, "problem");
     assert.equal(nodeCheck("18.20.0").state, "problem");
     for (const version of ["20.19.0", "22.0.0", "24.1.0"]) assert.equal(nodeCheck(version).state, "ok");
@@ -102,24 +102,24 @@ describe("gradpool doctor", { timeout: 120_000 }, () => {
     const found = checkOf(await doctor([], { GRADPOOL_ADDRESS: pool.address }), "pool");
     assert.equal(
       found?.text,
-      `${pool.address} answers, with 2 trainers; not serving: tokenizer (gradpool pool status)`,
+      `${pool.address} answers, with 2 trainers; not serving: tokenizer (see gradpool pool status)`,
     );
     const none = checkOf(await doctor([], { GRADPOOL_ADDRESS: "127.0.0.1:1" }), "pool");
     assert.equal(none?.state, "note");
     assert.match(none.text, /^none at 127\.0\.0\.1:1; .* gradpool up or --address/);
   });
 
-  test("tells taken ports", async () => {
+  test("reports ports in use", async () => {
     const server = createServer().listen(0, "127.0.0.1");
     await once(server, "listening");
     const { port } = server.address() as AddressInfo;
     const { state, text } = await portsCheck(port);
     server.close();
     assert.equal(state, "note");
-    assert.match(text, new RegExp(`^${port}\\b.* taken`));
+    assert.match(text, new RegExp(`^${port}\\b.* in use`));
   });
 
-  test("asks the hub only when told to", async () => {
+  test("asks the hub only with --online", async () => {
     let status = 200;
     let asked = 0;
     const hub = createServer((_, response) => {
@@ -150,12 +150,12 @@ describe("the trainers of a stack", { ...NEEDS_LINUX, timeout: 120_000 }, () => 
       assert.deepEqual(await trainerDevices({ ...cuda, index: 1 }, 1, { PATH }), ["cuda:1"]);
       await assert.rejects(trainerDevices(cuda, 3, { PATH }), {
         code: "failed_precondition",
-        message: /^3 trainers need .* there are 2 CUDA devices; give --trainers 2, or use --device cpu$/,
+        message: /^3 trainers need .* there are 2 CUDA devices; use --trainers 2 or --device cpu$/,
       });
     });
   });
 
-  test("compute on the processor, all of them, where CUDA was left to be found and does not work", async () => {
+  test("all compute on the CPU when the device is auto and CUDA does not work", async () => {
     await withNvidiaSmi(LISTS_TWO, async (PATH) => {
       // The process that tries the device cannot even begin, whatever this machine has.
       const env = { PATH, NODE_OPTIONS: "--no-such-flag" };
@@ -165,12 +165,12 @@ describe("the trainers of a stack", { ...NEEDS_LINUX, timeout: 120_000 }, () => 
         assert.deepEqual(new Set(devices), new Set(["cpu"]));
         assert.equal(devices.length, trainers);
         assert.equal(notes.length, 1);
-        assert.match(notes[0] ?? "", /^training on the processor: .*; .*$/);
+        assert.match(notes[0] ?? "", /^training on the CPU: .*; .*$/);
       }
     });
   });
 
-  test("compute on the processor without a word where there is no driver", async () => {
+  test("compute on the CPU, without a note, when there is no driver", async () => {
     const notes: string[] = [];
     const env = { PATH: "", CUDA_VISIBLE_DEVICES: "" };
     assert.deepEqual(await trainerDevices({ kind: "auto" }, 2, env, (text) => notes.push(text)), ["cpu", "cpu"]);

@@ -31,7 +31,7 @@ async function hold(before: string, after: string): Promise<void> {
   );
 }
 
-/** The names of a file that stands in the document: its first line, as a comment. */
+/** A file in the document; its name is in the first line, a comment. */
 const FILE = /^```yaml\n# (\S+)\n(.*?)^```$/gms;
 
 /** Does `work` in a folder with the document's files, two output folders, and a pool at the usual address, as it seems. */

@@ -42,7 +42,7 @@ async function on(handlers: FakeHandlers, ...argv: string[]): Promise<Finished> 
 }
 
 describe("events tail", () => {
-  test("shows each event once, and goes on behind the last one", TIMEOUT, async () => {
+  test("shows each event once, and continues after the last one", TIMEOUT, async () => {
     const requests: WatchEventsRequest[] = [];
     const { code, stdout, stderr } = await on(tellingInPieces(requests), "events", "tail", "--no-follow");
     assert.equal(code, 0, stderr);
@@ -55,7 +55,7 @@ describe("events tail", () => {
       requests.map(({ afterId }) => afterId),
       ["", "abc-2"],
     );
-    assert.match(stderr, /^the coordinator at \S+ is away; waiting for it\n$/);
+    assert.match(stderr, /^the coordinator at \S+ does not answer; waiting for it\n$/);
   });
 
   test("gives one JSON object a line, with the payload among its fields", TIMEOUT, async () => {

@@ -76,7 +76,7 @@ describe("gradpool export", () => {
     });
   });
 
-  test("leaves nothing behind when the base is damaged", async () => {
+  test("leaves no files when the base is damaged", async () => {
     await withFolder(async (folder) => {
       const base = join(folder, "base");
       await cp(join(GOLDEN, "model"), base, { recursive: true });

@@ -116,7 +116,7 @@ describe("next token", () => {
     assert.equal(nextToken(Float32Array.of(1, 3, 2), [1], { ...GREEDY, noRepeatNgramSize: 1 }, uniforms(0)), 2);
   });
 
-  test("numbers depend on the seed, lie in [0, 1), and on average in the middle", () => {
+  test("numbers depend on the seed, are in [0, 1), and on average in the middle", () => {
     const first = (seed: number) => {
       const uniform = uniforms(seed);
       return Array.from({ length: 1000 }, () => uniform());
@@ -148,7 +148,7 @@ describe("TextStream", () => {
     assert.equal(stream.end(), "\ufffd");
   });
 
-  test("what is no UTF-8 becomes what decoding all at once makes of it", () => {
+  test("invalid UTF-8 gives the same text as decoding it whole", () => {
     const broken = [0xc3, 0x28, 0xff, 0xfe, 0x41, 0xe2, 0x82];
     const stream = new TextStream(decode);
     const text = broken.map((byte) => stream.next(byte)).join("") + stream.end();
@@ -192,13 +192,13 @@ describe("prompt", () => {
     assert.deepEqual(await readPrompt({ prompt: "x" }, Readable.from([]), signal), { text: "x" });
   });
 
-  test("what is no UTF-8, or too long, is refused", async () => {
+  test("text that is not UTF-8, or too long, is refused", async () => {
     await assert.rejects(read(Uint8Array.of(0xff)), /standard input is not UTF-8; convert it first/);
     const piece = new Uint8Array(1 << 20).fill(97);
     await assert.rejects(read(...Array.from({ length: 17 }, () => piece)), /is longer than 16 MiB; shorten/);
   });
 
-  test("a chat's is a user's message, behind the system's where there is one", async () => {
+  test("a chat's is a user's message, after the system's if there is one", async () => {
     const chat = (flags: PromptFlags, text = "") => readPrompt(flags, Readable.from([Buffer.from(text)]), signal);
     const [system, user] = [
       { role: "system", content: "be brief" },
@@ -209,7 +209,7 @@ describe("prompt", () => {
     assert.deepEqual(await chat({ messages: "-" }, JSON.stringify([system, user])), { messages: [system, user] });
     await assert.rejects(chat({}), /--prompt is missing; give it, or --messages/);
     await assert.rejects(chat({ prompt: "x", messages: "-" }), /--prompt is given twice; leave it out, or --messages/);
-    await assert.rejects(chat({ prompt: "x", system: "y" }), /--system goes with --chat/);
+    await assert.rejects(chat({ prompt: "x", system: "y" }), /--system needs --chat/);
     await assert.rejects(chat({ messages: "-" }, "{"), /standard input is not valid JSON; give a list such as/);
     await assert.rejects(chat({ messages: "-" }, `{"role": "user"}`), /it holds an object; it must hold a list of/);
     await assert.rejects(chat({ messages: "-" }, `[{"role": 1}]`), /message 1 of it needs a role and a content/);
@@ -234,7 +234,7 @@ describe("end tokens", () => {
       await writeFile(join(folder, "generation_config.json"), `{"eos_token_id": [7, 9]}`);
       assert.deepEqual(await found(), [7, 9]);
       await writeFile(join(folder, "generation_config.json"), "{");
-      await assert.rejects(found(), /generation_config.json is not valid JSON; get the model again/);
+      await assert.rejects(found(), /generation_config.json is not valid JSON; download the model again/);
     });
   });
 });

@@ -65,10 +65,7 @@ describe("gradpool up", () => {
           process.kill(pid, "SIGKILL");
           await until(async () => ![undefined, pid].includes((await processesOf(folder)).get(name)?.pid));
           assert.equal((await processesOf(folder)).get(name)?.address, address);
-          assert.match(
-            stack.cli.stderr,
-            new RegExp(`^${name} ended \\(signal SIGKILL\\), .*; it starts again in `, "m"),
-          );
+          assert.match(stack.cli.stderr, new RegExp(`^${name} ended \\(signal SIGKILL\\); .*; restarting in `, "m"));
         }
         const listTrainers = async () => {
           const { code, stdout } = await run(["trainer", "list", "--address", stack.address, "--json"]);
@@ -166,7 +163,7 @@ describe("gradpool up", () => {
 describe("the folders of stacks", () => {
   const DAY = 24 * 3600 * 1000;
 
-  test("those of one second are told apart", async () => {
+  test("those of one second are distinguished", async () => {
     await withFolder(async (home) => {
       const now = new Date();
       const folders = [await createStackFolders(home, now), await createStackFolders(home, now)];
@@ -197,7 +194,7 @@ describe("the folders of stacks", () => {
     });
   });
 
-  test("what is no stack's is left alone", async () => {
+  test("files of no stack are left alone", async () => {
     await withFolder(async (home) => {
       await mkdir(join(home, "run", "mine"), { recursive: true });
       await writeFile(join(home, "run", "notes.txt"), "");

@@ -79,7 +79,7 @@ describe("a write", () => {
           const { code, stdout, stderr } = await on(handlers, ...argv);
           assert.equal(code, 0, stderr);
           assert.match(stdout, said);
-          assert.match(stderr, /^the coordinator at \S+ is away; waiting for it\n$/);
+          assert.match(stderr, /^the coordinator at \S+ does not answer; waiting for it\n$/);
           assert.equal(requestIds.length, 3);
           assert.equal(new Set(requestIds).size, 1);
           assert.match(requestIds[0] ?? "", /^[0-9a-f-]{36}$/);
@@ -115,13 +115,13 @@ describe("a write", () => {
 
 describe("run watch", () => {
   test(
-    "goes on behind the last step when the coordinator comes back, and tells each outage once",
+    "continues after the last step when the coordinator comes back, and reports each outage once",
     TIMEOUT,
     async () => {
       const asked: number[] = [];
       const watchRun = async function* ({ afterStep }: { afterStep: number }) {
         asked.push(afterStep);
-        // Lost before the first step, then behind the second, for several attempts each time.
+        // Lost before the first step, then after the second, for several attempts each time.
         if ([2, 3, 5, 6].includes(asked.length)) throw AWAY;
         yield update.run();
         if (asked.length === 1) throw AWAY;
@@ -138,7 +138,7 @@ describe("run watch", () => {
       const events = stdout.split("\n").filter((line) => line.includes('"event":"step"'));
       assert.equal(events.length, 40);
       assert.deepEqual(asked, [0, 0, 0, 0, 2, 2, 2]);
-      assert.match(stderr, /^(the coordinator at \S+ is away; waiting for it\n){2}$/);
+      assert.match(stderr, /^(the coordinator at \S+ does not answer; waiting for it\n){2}$/);
     },
   );
 
@@ -175,7 +175,7 @@ describe("run watch", () => {
     assert.equal(code, 0, stderr);
     assert.equal(afterStep, 1);
     assert.match(stdout, /^done in 0:00:08: 40 steps/m);
-    assert.equal(stderr.match(/is away; waiting for it/g)?.length, 1);
+    assert.equal(stderr.match(/does not answer; waiting for it/g)?.length, 1);
   });
 
   test("does not take the end of the stream for the end of the run", TIMEOUT, async () => {
@@ -189,7 +189,7 @@ describe("run watch", () => {
     assert.equal(calls, 2);
   });
 
-  test("says what a run went on from, and each note once", TIMEOUT, async () => {
+  test("says what a run resumed from, and each note once", TIMEOUT, async () => {
     const resumedFrom = { path: "/out/checkpoint-epoch0-step10", epoch: 0, step: 10, weightsOnly: false };
     const notes = ["checkpoint-epoch0-step20 is damaged: passed over"];
     const more = [...notes, "a second note"];

@@ -67,7 +67,7 @@ describe("gradpool pool status", () => {
 
   test("says so when the pool is empty", async () => {
     const { stdout } = await statusOf({ ...POOL, trainers: [], activeRuns: 0, pausedRuns: 0 });
-    assert.match(stdout, /^no trainers are connected; runs wait until one is$/m);
+    assert.match(stdout, /^no trainers are connected; runs wait for one$/m);
     assert.match(stdout, /^no active runs$/m);
   });
 });

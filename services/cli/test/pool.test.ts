@@ -107,7 +107,7 @@ describe("a pool", () => {
     assert.ok((await readdir(join(folder, "first"))).includes("adapter_model.safetensors"));
   });
 
-  test("cancels a run; whoever watches it is told", TIMEOUT, async () => {
+  test("cancels a run; its watchers see that", TIMEOUT, async () => {
     const runId = await submit("second", 1000);
     const watcher = new Cli(["run", "watch", runId, "--address", stack.address, "--json"]);
     await watcher.written("stdout", /"event":"step"/);
@@ -118,7 +118,7 @@ describe("a pool", () => {
     assert.match(stderr, /^gradpool: run \S+ was cancelled; /);
   });
 
-  test("lets a watcher go with Ctrl-C, and goes on with the run", TIMEOUT, async () => {
+  test("ends a watcher with Ctrl-C, and continues the run", TIMEOUT, async () => {
     const runId = await submit("third", 1000);
     const watcher = new Cli(["run", "watch", runId, "--address", stack.address, "--json"]);
     await watcher.written("stdout", /"event":"step"/);

@@ -39,7 +39,7 @@ function trainCommand(): Command {
 const wordsOf = (code: string) =>
   [...code.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain ?? "");
 
-test("README: each flag of the usual script's table exists, and takes the value that stands there", async () => {
+test("README: each flag of the usual script's table exists, and takes the value shown", async () => {
   const all = await rows();
   assert.ok(all.length > 30);
   for (const { flags } of all) {
@@ -47,7 +47,7 @@ test("README: each flag of the usual script's table exists, and takes the value 
       const command = trainCommand().exitOverride();
       const options = command.options.map((option) => option.name());
       const known = { names: new Set(options), booleans: new Set(options) };
-      // A flag alone stands for itself with some value.
+      // A flag alone means that flag with any value.
       const words = oneSpelling(wordsOf(code), known);
       const [name = ""] = words;
       if (words.length === 1) assert.ok(options.includes(name.replace(/^--|=.*$/g, "")), code);

@@ -23,7 +23,7 @@ function recipeOf(...argv: string[]) {
   return recipeFrom(command.opts());
 }
 
-/** A value that is no flag's default, as text and as it should arrive. */
+/** A value other than the flag's default, as text and as it should arrive. */
 const OTHER: Record<FieldKind, [string, FieldValue]> = {
   integer: ["17", 17],
   number: ["2.5e-3", 0.0025],
@@ -100,7 +100,7 @@ describe("the table of recipe flags", () => {
     assert.equal(recipeOf("--keep_last_n_checkpoints", "-1").keepLastNCheckpoints, -1);
   });
 
-  test("what is no number is refused, naming flag and value", () => {
+  test("refuses what is not a number, naming flag and value", () => {
     for (const text of ["3.5", "ten", "", "1e400", "0x10", " "]) {
       assert.throws(() => recipeOf("--epochs", text), /--epochs.*must be a whole number/);
     }
@@ -112,7 +112,7 @@ describe("the table of recipe flags", () => {
 });
 
 describe("oneSpelling", () => {
-  test("leaves alone what is no flag, and what follows --", () => {
+  test("leaves other words, and what follows --, as they are", () => {
     const argv = ["--prompt", "--no-such", "a-b", "--", "--batch-size"];
     assert.deepEqual(oneSpelling(argv, KNOWN), argv);
   });

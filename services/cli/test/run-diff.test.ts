@@ -7,7 +7,7 @@ import { completed, startFakePool, stepOf } from "./fake-pool.js";
 import { writeRunFolder, type FolderOptions } from "./run-folders.js";
 import { run, withFolder, type Finished } from "./support.js";
 
-/** Of two folders, written as told. */
+/** Of two folders, written as given. */
 async function diffOf(a: FolderOptions, b: FolderOptions, ...flags: string[]): Promise<Finished> {
   let finished: Finished | undefined;
   await withFolder(async (folder) => {
@@ -21,7 +21,7 @@ async function diffOf(a: FolderOptions, b: FolderOptions, ...flags: string[]): P
 describe("gradpool run diff", { timeout: 60_000 }, () => {
   test("says that two folders are the same", async () => {
     const { stdout } = await diffOf({}, { runId: "run-2" });
-    assert.match(stdout, /^base, data and recipe are the same$/m);
+    assert.match(stdout, /^same base, data and recipe$/m);
     assert.match(
       stdout,
       /^loss: 3 steps in common, all with the same bits; the last is 2\.0000 at step 3 and 2\.0000/m,
@@ -29,7 +29,7 @@ describe("gradpool run diff", { timeout: 60_000 }, () => {
     assert.equal(JSON.parse((await diffOf({}, {}, "--json")).stdout).same, true);
   });
 
-  test("shows recipe, hashes and where the losses part", async () => {
+  test("shows recipe, hashes and where the losses differ", async () => {
     const other = { learningRate: 2e-3, r: 16, datasetHash: "dd", losses: [4, 3.5, 2.25, 1] };
     const { stdout } = await diffOf({}, other);
     assert.match(stdout, /^learning_rate +0\.001 +0\.002$/m);
@@ -37,7 +37,7 @@ describe("gradpool run diff", { timeout: 60_000 }, () => {
     assert.match(stdout, /^dataset_hash +cc +dd$/m);
     assert.match(
       stdout,
-      /^loss: 3 .*, they part from step 2 on \(3 and 3\.5\), most at step 2, by 0\.500; .* step 3 and 1\.0/m,
+      /^loss: 3 .*, different from step 2 on \(3 and 3\.5\), most at step 2, by 0\.500; .* step 3 and 1\.0/m,
     );
     assert.ok(!stdout.includes("epochs"));
   });
@@ -66,7 +66,7 @@ describe("gradpool run diff", { timeout: 60_000 }, () => {
   test("takes losses that are no numbers for the same", async () => {
     const losses = [4, null, 2];
     assert.match((await diffOf({ losses }, { losses })).stdout, /3 steps in common, all with the same bits/);
-    assert.match((await diffOf({ losses }, {})).stdout, /they part from step 2 on \(NaN and 3\)/);
+    assert.match((await diffOf({ losses }, {})).stdout, /different from step 2 on \(NaN and 3\)/);
   });
 
   test("compares a run of the pool with a folder, and says what it cannot see from here", async () => {
@@ -80,8 +80,8 @@ describe("gradpool run diff", { timeout: 60_000 }, () => {
       const { code, stdout, stderr } = await run(["run", "diff", "run-1", out, "--address", pool.address]);
       assert.equal(code, 0, stderr);
       assert.match(stdout, /^learning_rate +0\.00005 +0\.001$/m);
-      assert.match(stdout, /^hashes of base and data: not compared, since not both show a checkpoint here$/m);
-      assert.match(stdout, /^loss: 3 steps in common, they part from step 1 on/m);
+      assert.match(stdout, /^hashes of base and data: not compared; both runs need a checkpoint on this machine$/m);
+      assert.match(stdout, /^loss: 3 steps in common, different from step 1 on/m);
     });
   });
 });

@@ -77,7 +77,7 @@ describe("gradpool run plot", { timeout: 120_000 }, () => {
     });
   });
 
-  test("draws a run that goes on as far as it is, and does not wait", async () => {
+  test("plots an unfinished run so far, and does not wait", async () => {
     const going = async function* (): AsyncGenerator<WatchRunResponse> {
       yield { update: { $case: "run", value: runOf({ state: RunState.RUN_STATE_RUNNING, step: 3 }) } };
       for (let step = 1; step <= 3; step++) yield { update: { $case: "step", value: stepOf(step) } };
@@ -101,8 +101,8 @@ describe("gradpool run plot", { timeout: 120_000 }, () => {
       const none = await writeRunFolder(join(folder, "none"), { losses: [] });
       const many = Array.from({ length: 19 }, (_, i) => `run-${i}`);
       const refused: [argv: string[], code: number, line: RegExp][] = [
-        [[folder, "--to", folder], 1, /holds neither metrics\.json nor a checkpoint; name the folder/],
-        [["no/such", "--to", folder], 1, /no\/such is no folder; name an output folder or a run's id/],
+        [[folder, "--to", folder], 1, /has neither metrics\.json nor a checkpoint; name the folder/],
+        [["no/such", "--to", folder], 1, /no\/such is not a folder; name an output folder or a run's id/],
         [[broken], 1, /broken cannot be used: metrics\.json is wrong at run_id: .*; name another folder/],
         [[none], 1, /run none has no steps yet; /],
         [[out, "--to", join(folder, "a.png"), "--format", "svg"], 2, /ends in png, but --format is svg/],
@@ -110,7 +110,7 @@ describe("gradpool run plot", { timeout: 120_000 }, () => {
         [[out, "--to", ""], 2, /--to is empty/],
         [[out, "--to", join(folder, "file/x.png")], 1, /cannot be written \((ENOTDIR|EEXIST)\); choose another --to/],
         [[out, "--what", "los"], 2, /--what must be one of loss, learning_rate, throughput, all, not "los"/],
-        [many, 2, /19 runs cannot be told apart in a picture; name at most 18/],
+        [many, 2, /19 runs are too many for one picture; name at most 18/],
         [[], 2, /missing required argument 'run'/],
         [["run-1", ...NO_POOL], 1, /the coordinator at 127\.0\.0\.1:1 is away|no pool answers/],
       ];

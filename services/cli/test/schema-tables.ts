@@ -36,7 +36,7 @@ type Schemas = ReadonlyMap<string, Field[]>;
 
 /** `fields`: of this object, by paths that begin in it. */
 function objectViolations(schemas: Schemas, fields: readonly Field[], object: unknown, at: string): string[] {
-  if (typeof object !== "object" || object === null) return [`${at} is no object`];
+  if (typeof object !== "object" || object === null) return [`${at} is not an object`];
   const heads = new Map<string, { isOptional: boolean; isList: boolean; inner: Field[]; own?: Field }>();
   for (const field of fields) {
     const [, head = "", list = "", optional = "", rest] = /^(\w+)(\[\])?(\?)?(?:\.(.*))?$/.exec(field.path) ?? [];
@@ -52,7 +52,7 @@ function objectViolations(schemas: Schemas, fields: readonly Field[], object: un
     if (!head) return [`${place} is not documented`];
     if (head.own) return typeViolations(schemas, head.own.type, value, place);
     if (!head.isList) return objectViolations(schemas, head.inner, value, place);
-    if (!Array.isArray(value)) return [`${place} is no list`];
+    if (!Array.isArray(value)) return [`${place} is not a list`];
     return value.flatMap((one, i) => objectViolations(schemas, head.inner, one, `${place}[${i}]`));
   });
   const missing = [...heads].filter(([key, { isOptional }]) => !isOptional && !(key in object));
@@ -63,11 +63,11 @@ function typeViolations(schemas: Schemas, type: string, value: unknown, at: stri
   if (type === "any") return [];
   const [, inner] = /^list of (\w+)$/.exec(type) ?? [];
   if (inner) {
-    if (!Array.isArray(value)) return [`${at} is no list`];
+    if (!Array.isArray(value)) return [`${at} is not a list`];
     return value.flatMap((one, i) => typeViolations(schemas, inner, one, `${at}[${i}]`));
   }
   if (schemas.has(type)) return violations(schemas, type, value);
-  if (type === "map") return typeof value === "object" && value !== null ? [] : [`${at} is no map`];
+  if (type === "map") return typeof value === "object" && value !== null ? [] : [`${at} is not a map`];
   if (value === null && type === "number") return [];
-  return typeof value === type ? [] : [`${at} is no ${type}`];
+  return typeof value === type ? [] : [`${at} is not a ${type}`];
 }

@@ -76,13 +76,13 @@ describe("a supervised service", () => {
       }
       assert.match(
         supervised.notes[0] ?? "",
-        /^mortal ended \(signal SIGKILL\), its log is \S+; it starts again in 0\.001 s$/,
+        /^mortal ended \(signal SIGKILL\); its log is \S+; restarting in 0\.001 s$/,
       );
       assert.equal(supervised.notes.length, 2);
     });
   });
 
-  test("is given up after so many restarts in a row, with the end of its log", TIMEOUT, async () => {
+  test("is given up after too many restarts in a row, with the end of its log", TIMEOUT, async () => {
     await withFolder(async (folder) => {
       const { service, notes, pidFile, crashes } = await supervise(folder);
       await using _service = service;
@@ -91,7 +91,7 @@ describe("a supervised service", () => {
       const error = await service.failed;
       assert.equal(error.code, "unavailable");
       assert.match(error.message, /^mortal ended \(exit code 7\); its log is \S+; 3 restarts in a row did not help$/);
-      const tries = notes.filter((text) => text.includes("it starts again in"));
+      const tries = notes.filter((text) => text.includes("restarting in"));
       assert.deepEqual(
         tries.map((text) => / in (\S+) s$/.exec(text)?.[1]),
         ["0.001", "0.002", "0.004"],
@@ -107,7 +107,7 @@ describe("a supervised service", () => {
       await using service = supervised.service;
       for (let life = 0; life < POLICY.mostRestarts; life++) await killAndWait(supervised);
       process.kill(service.pid, "SIGKILL");
-      assert.match((await service.failed).message, /^mortal ended \(signal SIGKILL\), .*; 3 restarts in a row did not/);
+      assert.match((await service.failed).message, /^mortal ended \(signal SIGKILL\); .*; 3 restarts in a row did not/);
     });
   });
 
@@ -117,7 +117,7 @@ describe("a supervised service", () => {
       await using _service = supervised.service;
       for (let life = 0; life < 3 * POLICY.mostRestarts; life++) await killAndWait(supervised);
       assert.ok(
-        supervised.notes.every((text) => text.endsWith("it starts again in 0.001 s")),
+        supervised.notes.every((text) => text.endsWith("restarting in 0.001 s")),
         supervised.notes.join("\n"),
       );
     });
@@ -130,7 +130,7 @@ describe("a supervised service", () => {
       const { address } = service;
       await writeFile(supervised.refuses, "");
       process.kill(service.pid, "SIGKILL");
-      const refusal = "mortal: no luck; try another day; it starts again in 0.001 s";
+      const refusal = "mortal: no luck; try another day; restarting in 0.001 s";
       await until(() => supervised.notes.filter((text) => text === refusal).length >= 2);
       await rm(supervised.refuses);
       await until(async () => (await readPidFile(supervised.pidFile)) !== undefined);

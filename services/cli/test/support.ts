@@ -129,7 +129,7 @@ export function isAlive(pid: number): boolean {
 export async function servicePids(home: string): Promise<Map<string, number>> {
   const pids = new Map<string, number>();
   for (const stack of await readdir(join(home, "logs"))) {
-    // Beside the logs lies the coordinator's database.
+    // The coordinator's database is beside the logs.
     const files = (await readdir(join(home, "logs", stack))).filter((file) => file.endsWith(".log"));
     for (const file of files) {
       const log = await readFile(join(home, "logs", stack, file), "utf8");

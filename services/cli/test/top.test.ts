@@ -51,7 +51,7 @@ describe("keys", () => {
 });
 
 describe("curves", () => {
-  test("go from the lowest bar to the highest, and flat ones lie in the middle", () => {
+  test("go from the lowest bar to the highest, and flat ones are in the middle", () => {
     assert.equal(sparkline([1, 2, 3, 4, 5, 6, 7, 8], 8), "▁▂▃▄▅▆▇█");
     assert.equal(sparkline([3, 3, 3], 8), "▅▅▅");
     assert.equal(sparkline([0, 0, 8, 8], 2), "▁█");
@@ -128,7 +128,7 @@ describe("the frame", () => {
   test("at 80 x 24 shows services, trainers with their use, and runs, those at work first", () => {
     const text = drawn(shown(), 80, 24).join("\n");
     assert.match(text, /^1 of 2 services serving · 2 trainers · 1 active run, 0 paused$/m);
-    assert.match(text, /^tokenizer does not serve: nobody listens$/m);
+    assert.match(text, /^tokenizer is not serving: nobody listens$/m);
     assert.match(text, /^ {2}trainer-1 cpu +████████░░ +82 % +500 tok\/s +1\.0 GB +run-1$/m);
     assert.match(text, /^ {2}trainer-2 .* draining$/m);
     assert.match(text, /^▸ run-2 +running +██░░░░░░ +25 % +2\.9000 .*\n {2}run-3 +running .*\n {2}run-1 +completed/m);
@@ -161,7 +161,7 @@ describe("keys do", () => {
     assert.deepEqual(after(newer, "y").wishes, [{ type: "run", action: "cancel", id: "run-2" }]);
   });
 
-  test("say of ended runs that nothing is to be done", () => {
+  test("do nothing to runs that have ended, and say so", () => {
     const { state, wishes } = after(shown([completed()]), "c");
     assert.deepEqual(wishes, []);
     assert.match(state.message, /run-1 has ended/);
@@ -227,7 +227,7 @@ describe("gradpool top", () => {
     const live = await run(["top"]);
     assert.deepEqual(
       [live.code, live.stderr],
-      [2, "gradpool: gradpool top needs a terminal; --once prints its view and ends\n"],
+      [2, "gradpool: gradpool top needs a terminal; use --once to print the view once\n"],
     );
     const once = await run(["top", "--once", "--address", "127.0.0.1:1"]);
     assert.equal(once.code, 1);

@@ -118,7 +118,7 @@ describe("gradpool train", () => {
     });
   });
 
-  test("I3: goes on when a trainer is killed, and starts it again", TIMEOUT, async () => {
+  test("I3: continues when a trainer is killed, and restarts it", TIMEOUT, async () => {
     await withFolder(async (folder) => {
       const { cli, pids } = await longRun(folder, "--trainers", "2");
       const killed = pids.get("trainer-1") as number;
@@ -127,7 +127,7 @@ describe("gradpool train", () => {
       await until(async () => ![undefined, killed].includes((await servicePids(home)).get("trainer-1")));
       const steps = jsonLines(cli.stdout.slice(0, cli.stdout.lastIndexOf("\n"))).length;
       await until(() => cli.stdout.split("\n").length > steps + 5);
-      assert.match(cli.stderr, /^trainer-1 ended \(signal SIGKILL\), its log is \S+; it starts again in 0\.25 s$/m);
+      assert.match(cli.stderr, /^trainer-1 ended \(signal SIGKILL\); its log is \S+; restarting in 0\.25 s$/m);
       cli.child.kill("SIGINT");
       assert.equal((await cli.ended).code, 130);
       await assertAllEnd([...pids.values(), ...(await servicePids(home)).values()]);
@@ -141,7 +141,7 @@ describe("gradpool train", () => {
       const { code, stdout, stderr } = await cli.ended;
       assert.equal(code, 130);
       assert.match(stderr, /^cancelling the run; press Ctrl-C again/);
-      assert.match(stderr, /^to go on where it stopped, .* --output_dir \S+\/out --resume_from latest$/m);
+      assert.match(stderr, /^to continue where it stopped, .* --output_dir \S+\/out --resume_from latest$/m);
       assert.equal(jsonLines(stdout).findLast(({ event }) => event === "run")?.["state"], "cancelled");
       assert.equal([...pids.values()].filter(isAlive).length, 0);
       const files = await readdir(join(folder, "out")).catch(() => []);
@@ -179,7 +179,7 @@ describe("gradpool train", () => {
     });
   });
 
-  test("leaves no process behind when it is killed itself", TIMEOUT, async () => {
+  test("leaves no process when it is killed itself", TIMEOUT, async () => {
     await withFolder(async (folder) => {
       const { cli, pids } = await longRun(folder, "--trainers", "2");
       assert.equal(pids.size, 6);
@@ -188,7 +188,7 @@ describe("gradpool train", () => {
     });
   });
 
-  test("leaves no process behind when it is killed while the services start", TIMEOUT, async () => {
+  test("leaves no process when it is killed while the services start", TIMEOUT, async () => {
     await withFolder(async (folder) => {
       const home = join(folder, "home");
       const cli = new Cli(flags(folder, 1000), { GRADPOOL_HOME: home });

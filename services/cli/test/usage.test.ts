@@ -38,25 +38,29 @@ const REFUSED: [argv: string[], code: number, line: RegExp][] = [
     /num_cycles .* lr_scheduler cosine_with_restarts/,
   ],
   [["train", ...MODEL, "--dataset=synthetic", "--warmup_steps=3", "--warmup_ratio=0.1"], 2, /0 when warmup_steps is/],
-  [["train", ...MODEL, "--dataset=synthetic", "--eval_every", "3"], 2, /--eval_every says nothing without --eval_data/],
-  [["train", ...MODEL, "--dataset=synthetic", "--load-best-model-at-end"], 2, /says nothing without --eval_dataset/],
+  [["train", ...MODEL, "--dataset=synthetic", "--eval_every", "3"], 2, /--eval_every needs --eval_data/],
+  [["train", ...MODEL, "--dataset=synthetic", "--load-best-model-at-end"], 2, /needs --eval_dataset/],
   [["train", ...MODEL, "--dataset=synthetic", "--eval_dataset", "/no/such.jsonl"], 1, /\/no\/such\.jsonl/],
   [["train", ...MODEL, "--dataset", "synthetic", "--trainers", "0"], 2, /--trainers must be at least 1/],
-  [["train", ...MODEL, "--dataset=synthetic", "--address=127.0.0.1:1", "--trainers=2"], 2, /for an own stack; leave/],
+  [["train", ...MODEL, "--dataset=synthetic", "--address=127.0.0.1:1", "--trainers=2"], 2, /for a local pool; remove/],
   [
     ["train", ...MODEL, "--dataset=synthetic", ...NO_POOL, "--recovery_seconds=2"],
     2,
-    /--recovery_seconds is for an own/,
+    /--recovery_seconds is for a local/,
   ],
   [["up", "--device", "gpu"], 2, /--device must be auto, cpu, cuda, or one device such as cuda:0, not "gpu"/],
   [["up", "--device", "cuda:1", "--trainers", "2"], 2, /cuda:1 is one device for 2 trainers; give --device cuda/],
-  [["train", ...MODEL, "--dataset=synthetic", ...NO_POOL, "--device=cpu"], 2, /--device is for an own stack; leave/],
+  [["train", ...MODEL, "--dataset=synthetic", ...NO_POOL, "--device=cpu"], 2, /--device is for a local pool; remove/],
   [["up", "--recovery_seconds", "-1"], 2, /--recovery_seconds must be 0 or greater/],
   [["train", ...MODEL, "--dataset=synthetic", "--resume_from="], 2, /--resume_from is empty/],
-  [["train", ...MODEL, "--dataset=synthetic", "--resume_from=latest"], 2, /looks into the output folder; name it with/],
-  [["train", ...MODEL, "--dataset=synthetic", "--resume_if_exists"], 2, /says nothing without --resume_from; add/],
-  [["train", ...MODEL, "--dataset=synthetic", "--resume_weights_only"], 2, /says nothing without --resume_from; add/],
-  [["train", ...MODEL, "--dataset=synthetic", "--resume_from", "/no/such"], 1, /\/no\/such is no folder; .*if_exists/],
+  [["train", ...MODEL, "--dataset=synthetic", "--resume_from=latest"], 2, /needs an output folder; name it with/],
+  [["train", ...MODEL, "--dataset=synthetic", "--resume_if_exists"], 2, /needs --resume_from; add/],
+  [["train", ...MODEL, "--dataset=synthetic", "--resume_weights_only"], 2, /needs --resume_from; add/],
+  [
+    ["train", ...MODEL, "--dataset=synthetic", "--resume_from", "/no/such"],
+    1,
+    /\/no\/such is not a folder; .*if_exists/,
+  ],
   [["train", ...MODEL, "--dataset=synthetic", "more"], 2, /too many arguments/],
   [["train", "--model_id", "", "--dataset", "synthetic"], 2, /--model_id is empty/],
   [["run", "get"], 2, /missing required argument 'run_id'/],
@@ -98,7 +102,7 @@ const REFUSED: [argv: string[], code: number, line: RegExp][] = [
     /no checkpoint store answers at 127.0.0.1:1; check --store/,
   ],
   [["checkpoint", "verify", "/no/such", "--store", "127.0.0.1:1"], 1, /no checkpoint store answers/],
-  [["checkpoint", "verify", "x/checkpoint-epoch0-step1", "y"], 2, /is a checkpoint already; leave "y" away/],
+  [["checkpoint", "verify", "x/checkpoint-epoch0-step1", "y"], 2, /is a checkpoint already; leave out "y"/],
   [["checkpoint", "delete", "x"], 2, /NAME is missing; gradpool checkpoint list/],
   [["checkpoint", "export", "x", "latest"], 2, /--to is missing/],
   [["checkpoint", "export", "x", "--to", "y"], 2, /NAME is missing/],
@@ -117,7 +121,7 @@ const REFUSED: [argv: string[], code: number, line: RegExp][] = [
 ];
 
 /** Said once by what waits for a coordinator that may be starting again, before it gives up. */
-const AWAY = /^the coordinator at 127\.0\.0\.1:1 is away; waiting for it\n/;
+const AWAY = /^the coordinator at 127\.0\.0\.1:1 does not answer; waiting for it\n/;
 
 // Side by side, since several wait for a while.
 describe("a command line that cannot be done", { concurrency: true }, () => {
@@ -132,7 +136,7 @@ describe("a command line that cannot be done", { concurrency: true }, () => {
     });
 
     test(`${shown} --json: the same as one JSON document`, async () => {
-      // Behind the command, since a value may be missing at the end.
+      // After the command, since a value may be missing at the end.
       const words = ["run", "trainer", "checkpoint"].includes(argv[0] ?? "") ? 2 : 1;
       const result = await run([...argv.slice(0, words), "--json", ...argv.slice(words)]);
       const [document, ...more] = jsonLines(result.stdout);
@@ -174,7 +178,7 @@ describe("help", () => {
     }
   });
 
-  test("stands on standard error when a command is missing", async () => {
+  test("goes to standard error when a command is missing", async () => {
     for (const argv of [[], ["run"], ["trainer"], ["checkpoint"]]) {
       const { code, stdout, stderr } = await run(argv);
       assert.equal(code, 2);

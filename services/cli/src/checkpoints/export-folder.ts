@@ -4,8 +4,8 @@ import { basename, dirname, join, resolve } from "node:path";
 import { GradpoolError, type ErrorCode } from "@gradpool/errors";
 
 /**
- * A folder that comes to be with all its files or not at all: they are written beside it, synced, and
- * moved into its place by one rename, which works only as long as nothing lies there.
+ * A folder that appears with all its files or not at all: they are written beside it, synced, and
+ * moved into place by one rename, which works only while nothing is there.
  */
 export class ExportFolder implements AsyncDisposable {
   readonly files: string[] = [];
@@ -23,7 +23,7 @@ export class ExportFolder implements AsyncDisposable {
     this.#made = made;
   }
 
-  /** Errors: `failed_precondition` when `to` is no folder or has something in it; `permission_denied`. */
+  /** Errors: `failed_precondition` when `to` is not a folder or is not empty; `permission_denied`. */
   static async create(to: string): Promise<ExportFolder> {
     const made: string[] = [];
     return explained(to, async () => {
@@ -40,12 +40,12 @@ export class ExportFolder implements AsyncDisposable {
     });
   }
 
-  /** The next bytes of a file; each file's come together. Errors: `data_loss` for a name that leads elsewhere. */
+  /** The next bytes of a file; each file's come together. Errors: `data_loss` for a name that leads outside the folder. */
   async write(name: string, data: Uint8Array): Promise<void> {
     if (name === "" || name.startsWith(".") || /[/\\\p{Cc}]/u.test(name)) {
       throw new GradpoolError("data_loss", `the checkpoint holds a file named ${JSON.stringify(name)}; do not use it`);
     }
-    if (this.files.slice(0, -1).includes(name)) throw new Error(`file ${name} came in two parts`);
+    if (this.files.slice(0, -1).includes(name)) throw new Error(`file ${name} was sent twice`);
     await explained(this.#to, async () => {
       if (this.files.at(-1) !== name) {
         await this.#finishFile();
@@ -57,7 +57,7 @@ export class ExportFolder implements AsyncDisposable {
     this.sizeBytes += data.byteLength;
   }
 
-  /** Makes the folder appear; returns its full path. Errors: `failed_precondition` when it has been filled meanwhile. */
+  /** Makes the folder appear; returns its full path. Errors: `failed_precondition` when it is no longer empty. */
   async publish(): Promise<string> {
     await explained(this.#to, async () => {
       await this.#finishFile();
@@ -87,7 +87,7 @@ export class ExportFolder implements AsyncDisposable {
   }
 }
 
-/** The full path, links resolved, of a folder that is empty or not there. */
+/** The full path, links resolved, of a folder that is empty or does not exist. */
 async function placeOf(to: string): Promise<string> {
   try {
     const path = await realpath(to);
@@ -111,7 +111,7 @@ async function makeParents(path: string, made: string[]): Promise<void> {
   }
 }
 
-/** Those that somebody has put something into stay. */
+/** Folders that are no longer empty stay. */
 async function removeEmpty(folders: readonly string[]): Promise<void> {
   for (const folder of folders) await rmdir(folder).catch(() => {});
 }
@@ -131,13 +131,13 @@ const inUse = (to: string) =>
 const REASONS: Record<string, [ErrorCode, string]> = {
   EACCES: ["permission_denied", "cannot be written; change its permissions or choose another folder"],
   EPERM: ["permission_denied", "cannot be written; change its permissions or choose another folder"],
-  EROFS: ["permission_denied", "lies on a read-only file system; choose another folder"],
-  ENOSPC: ["resource_exhausted", "has no space left; free some or choose another folder"],
-  EDQUOT: ["resource_exhausted", "has no space left; free some or choose another folder"],
+  EROFS: ["permission_denied", "is on a read-only file system; choose another folder"],
+  ENOSPC: ["resource_exhausted", "has no space left; free some space or choose another folder"],
+  EDQUOT: ["resource_exhausted", "has no space left; free some space or choose another folder"],
   ENOTDIR: ["failed_precondition", "is not a folder; choose another one"],
-  EBUSY: ["failed_precondition", "cannot be replaced, it is in use or a mount point; choose a new folder below it"],
-  EXDEV: ["failed_precondition", "cannot be replaced, it is in use or a mount point; choose a new folder below it"],
-  ENAMETOOLONG: ["invalid_argument", "has too long a name; choose a shorter one"],
+  EBUSY: ["failed_precondition", "cannot be replaced: it is in use or a mount point; choose a new folder inside it"],
+  EXDEV: ["failed_precondition", "cannot be replaced: it is in use or a mount point; choose a new folder inside it"],
+  ENAMETOOLONG: ["invalid_argument", "is too long a name; choose a shorter one"],
 };
 
 async function explained<T>(to: string, work: () => Promise<T>): Promise<T> {

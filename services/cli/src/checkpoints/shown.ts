@@ -3,7 +3,7 @@ import { bytes, localTime } from "@gradpool/format";
 import type { Checkpoint } from "@gradpool/rpc";
 import { snakeKeys } from "../runs/run-json.js";
 
-/** More of a text that a damaged or foreign checkpoint brings along is not shown. */
+/** Longer text from a damaged or foreign checkpoint is cut. */
 const MAX_SHOWN = 200;
 
 export const CHECKPOINT_COLUMNS = ["checkpoint", "step", "epoch", "size", "saved", "run", "state"];

@@ -7,7 +7,7 @@ import type { StoreFlags } from "./store.js";
 export type CheckpointFlags = StoreFlags & OutputFlags;
 
 const HELP = `
-OUTPUT_DIR is the folder that a run wrote into. A checkpoint's own folder stands for both OUTPUT_DIR and NAME.
+OUTPUT_DIR is the folder that a run wrote into. A checkpoint's own folder replaces both OUTPUT_DIR and NAME.
 
 Examples:
   gradpool checkpoint list outputs/my-run
@@ -16,7 +16,7 @@ Examples:
   gradpool checkpoint delete outputs/my-run checkpoint-epoch0-step100
 ${HELP_TAIL}`;
 
-/** A command on an output folder and the checkpoint store that looks after it. */
+/** A command on an output folder and its checkpoint store. */
 export function checkpointCommand(
   group: Command,
   name: string,
@@ -26,7 +26,7 @@ export function checkpointCommand(
 ): Command {
   const store = new Option(
     "--store <host:port>",
-    "checkpoint store that runs already, also $GRADPOOL_CHECKPOINT_STORE_ADDRESS (default: one of its own)",
+    "a running checkpoint store, also $GRADPOOL_CHECKPOINT_STORE_ADDRESS (default: start one)",
   ).argParser(address);
   if (config.checkpointStoreAddress) store.default(config.checkpointStoreAddress);
   const command = group.command(name).description(description).argument("<output_dir>");

@@ -1,4 +1,4 @@
-/** The checkpoint store as commands use it: one that runs, or one that runs as long as the command does. */
+/** The checkpoint store as commands use it: a running one, or one started for the command. */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -55,7 +55,7 @@ async function call<T>(
   } catch (reason) {
     signal.throwIfAborted();
     const error = GradpoolError.from(reason);
-    // What the store itself says of an object store that is away.
+    // The store's own error about an object store that does not answer.
     if (error.code !== "unavailable" || error.message.startsWith("output_dir ")) throw reason;
     throw new GradpoolError("unavailable", `no checkpoint store answers at ${address}; ${advice}`, { cause: reason });
   }

@@ -14,7 +14,7 @@ import { UsageError } from "../usage-error.js";
 export function addCheckpointExport(group: Command, options: ProgramOptions): void {
   checkpointCommand(group, "export", "write a checkpoint's adapter and tokenizer as PEFT loads them", options)
     .argument("[name]", `a checkpoint, or "latest"`)
-    .option("--to <folder>", "folder to write, which does not exist yet or is empty")
+    .option("--to <folder>", "folder to write; must be empty or not exist yet")
     .action((folder: string, name: string | undefined, flags: CheckpointExportFlags & OutputFlags) =>
       checkpointExport(folder, name, flags, contextFor(flags, options, ["to"])),
     );
@@ -22,7 +22,7 @@ export function addCheckpointExport(group: Command, options: ProgramOptions): vo
 
 /** Names the newest whole checkpoint. */
 const LATEST = "latest";
-/** What training resumes from; of no use to whoever loads the adapter. */
+/** What training resumes from; not needed to load the adapter. */
 const TRAINING_STATE = [TRAINING_STATE_FILE, TRAINER_STATE_FILE];
 /** Without these there is no adapter. */
 const NEEDED = [ADAPTER_CONFIG_FILE, ADAPTER_FILE];
@@ -60,7 +60,7 @@ interface Written {
   sizeBytes: number;
 }
 
-/** The newest that is whole, recovery points aside: those hold no adapter that PEFT could load. */
+/** The newest that is whole, recovery points aside: those hold no adapter that PEFT can load. */
 async function exportLatest(
   store: StoreClient,
   outputDir: string,
@@ -81,7 +81,7 @@ async function exportLatest(
   const problem = listed.length === 0 ? "has no checkpoint" : "has only damaged checkpoints";
   throw new GradpoolError(
     listed.length === 0 ? "not_found" : "data_loss",
-    `output_dir ${outputDir} ${problem}; gradpool checkpoint list shows what there is`,
+    `output_dir ${outputDir} ${problem}; see gradpool checkpoint list`,
   );
 }
 
@@ -103,7 +103,7 @@ async function exportOne(
   const missing = NEEDED.find((file) => !folder.files.includes(file));
   if (missing) {
     const advice = "export a checkpoint whose name does not begin with a dot";
-    throw new GradpoolError("failed_precondition", `${name} has no ${missing}, so PEFT cannot load it; ${advice}`);
+    throw new GradpoolError("failed_precondition", `${name} has no ${missing}, which PEFT needs; ${advice}`);
   }
   return { name, to: await folder.publish(), files: folder.files, sizeBytes: folder.sizeBytes };
 }

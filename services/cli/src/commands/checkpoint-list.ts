@@ -9,7 +9,7 @@ import { contextFor, type ProgramOptions } from "../command-options.js";
 import { table } from "../terminal/format.js";
 
 export function addCheckpointList(group: Command, options: ProgramOptions): void {
-  checkpointCommand(group, "list", "checkpoints of an output folder, newest first", options).action(
+  checkpointCommand(group, "list", "list the checkpoints of an output folder, newest first", options).action(
     (folder: string, flags: CheckpointFlags) => checkpointList(folder, flags, contextFor(flags, options)),
   );
 }

@@ -12,7 +12,7 @@ import { contextFor, JSON_LINES, jsonOption, type ProgramOptions } from "../comm
 import { table } from "../terminal/format.js";
 
 export function addCheckpointVerify(group: Command, options: ProgramOptions): void {
-  const description = "read every byte of one checkpoint or all; exit code 1 when one is damaged";
+  const description = "check every byte of one checkpoint or all; exit code 1 when one is damaged";
   checkpointCommand(group, "verify", description, options, jsonOption(JSON_LINES))
     .argument("[name]")
     .action((folder: string, name: string | undefined, flags: CheckpointFlags) =>
@@ -41,7 +41,7 @@ async function checkpointVerify(
   if (damaged.length === 0) return;
   const names = damaged.map((checkpoint) => printable(checkpoint.name)).join(", ");
   const what = `${damaged.length} of ${counted(checked.length, "checkpoint")} damaged: ${names}`;
-  throw new GradpoolError("data_loss", `${what}; a run goes on from the newest whole one`);
+  throw new GradpoolError("data_loss", `${what}; a run resumes from the newest intact one`);
 }
 
 async function check(
@@ -66,7 +66,7 @@ async function check(
   return checked;
 }
 
-/** Of all a folder's checkpoints, one may be gone by the time that its turn comes: a run saves and removes. */
+/** A checkpoint may be gone by the time it is read: a run saves and removes them. */
 async function verifyOne(
   store: StoreClient,
   outputDir: string,

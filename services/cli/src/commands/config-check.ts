@@ -15,7 +15,7 @@ import { readYaml } from "../settings/yaml-file.js";
 import { plannedRun, type TrainFlags } from "./train.js";
 
 const HELP = `
-A FILE is what train and run submit take with --config: YAML under the names of their flags.
+A FILE is one for the --config of train and run submit: YAML with the names of their flags as keys.
 
 Examples:
   gradpool config check
@@ -26,8 +26,8 @@ ${HELP_TAIL}`;
 export function addConfigCheck(group: Command, train: Command, options: ProgramOptions): void {
   group
     .command("check")
-    .description("what is wrong with environment, profiles and files; exit code 1 when something is")
-    .argument("[files...]", "files for --config")
+    .description("check the environment, profiles and files; exit code 1 when something is wrong")
+    .argument("[files...]", "files to check, as for --config")
     .addOption(jsonOption())
     .addHelpText("after", HELP)
     .action((files: string[], flags: OutputFlags) => configCheck(files, train, contextFor(flags, options)));
@@ -42,12 +42,12 @@ async function configCheck(files: readonly string[], train: Command, context: Co
   const { config, output } = context;
   const checks: NamedCheck[] = [...environmentChecks(config), ...(await profileChecks(config))];
   for (const file of files) checks.push(...(await fileChecks(file, train)));
-  await sayChecks(checks, "the configuration cannot be used", output);
+  await sayChecks(checks, "the configuration is invalid", output);
 }
 
 function environmentChecks({ env }: CliConfig): NamedCheck[] {
   const problems = environmentProblems(env);
-  if (problems.length === 0) return [["environment", { state: "ok", text: "nothing is wrong" }]];
+  if (problems.length === 0) return [["environment", { state: "ok", text: "ok" }]];
   return problems.map((text) => ["environment", problem(text)]);
 }
 
@@ -56,7 +56,7 @@ async function profileChecks({ home, env }: CliConfig): Promise<NamedCheck[]> {
   const named = (...checks: Check[]) => checks.map((check): NamedCheck => ["config.yaml", check]);
   try {
     const file = await readConfigFile(home);
-    if (!file) return named({ state: "ok", text: `there is none at ${path}, and so no profiles` });
+    if (!file) return named({ state: "ok", text: `${path} does not exist: no profiles` });
     const names = Object.keys(file.profiles);
     const problems = names.flatMap((one) => profileDefaults({ name: one, profile: file.profiles[one] ?? {} }).problems);
     for (const wanted of [env["GRADPOOL_PROFILE"], file.profile]) {

@@ -1,4 +1,4 @@
-/** gradpool config show: what counts here, and where it comes from. */
+/** gradpool config show: the effective settings and their sources. */
 import type { Command } from "commander";
 import type { CommandContext } from "../command-context.js";
 import { contextFor, HELP_TAIL, jsonOption, type OutputFlags, type ProgramOptions } from "../command-options.js";
@@ -9,16 +9,16 @@ import { facts } from "../terminal/format.js";
 const HELP = `
 Profiles are in config.yaml in $GRADPOOL_HOME (default: ~/.gradpool):
 
-  profile: team            # the usual one; --profile and $GRADPOOL_PROFILE name another
+  profile: team            # the default; --profile and $GRADPOOL_PROFILE select another
   profiles:
     team:
       address: 10.0.0.5:7070
       checkpoint_store: 10.0.0.5:7074
       output: table
-      defaults:            # of train and run submit, by the names of their flags
+      defaults:            # for train and run submit, by the names of their flags
         learning_rate: 1e-4
 
-What counts most is first: flags, --config FILE, a profile named by --profile, the environment, the usual profile.
+In order of precedence: flags, --config FILE, a profile named by --profile, the environment, the default profile.
 
 Examples:
   gradpool config show
@@ -58,7 +58,7 @@ function configShow({ config, output }: CommandContext): void {
       ["address", `${address} (${origins.address})`],
       [
         "checkpoint store",
-        checkpointStoreAddress ? `${checkpointStoreAddress} (${origins.checkpointStore})` : "one of each command's own",
+        checkpointStoreAddress ? `${checkpointStoreAddress} (${origins.checkpointStore})` : "started by each command",
       ],
       ["output", config.output],
       ["home", home],

@@ -1,4 +1,4 @@
-/** gradpool doctor: what this machine can do, and what stands in the way. */
+/** gradpool doctor: what this machine can do, and what prevents it. */
 import type { Command } from "commander";
 import type { CommandContext } from "../command-context.js";
 import { contextFor, examples, jsonOption, type OutputFlags, type ProgramOptions } from "../command-options.js";
@@ -22,19 +22,19 @@ import { sayChecks } from "../doctor/report.js";
 export function addDoctor(program: Command, options: ProgramOptions): void {
   program
     .command("doctor")
-    .description("what this machine can do; exit code 1 when it cannot train on its processor")
-    .option("--online", "also ask whether the hub can be reached")
+    .description("check this machine; exit code 1 when it cannot train on its CPU")
+    .option("--online", "also check whether the hub can be reached")
     .addOption(jsonOption())
     .addHelpText("after", examples("gradpool doctor", "gradpool doctor --online --json"))
     .action((flags: DoctorFlags & OutputFlags) => doctor(flags, contextFor(flags, options)));
 }
 
 interface DoctorFlags {
-  /** Also ask the hub. */
+  /** Check the hub, too. */
   online?: boolean;
 }
 
-/** Errors: `failed_precondition`, naming the checks, when something prevents training on the processor. */
+/** Errors: `failed_precondition`, naming the checks, when something prevents training on the CPU. */
 async function doctor({ online }: DoctorFlags, { output, config, interrupts }: CommandContext): Promise<void> {
   const checks: [name: string, check: Check | Promise<Check>][] = [
     ["node", nodeCheck(process.versions.node)],

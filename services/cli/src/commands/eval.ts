@@ -25,22 +25,24 @@ Examples:
   gradpool eval --model_id ./instruct --dataset chats.jsonl --messages_column messages --max_length 1024
 ${HELP_TAIL}`;
 
-/** Those that decide what is read and how: shuffling and training do not matter here. */
+/** The recipe's flags that decide what is read and how. */
 const EVAL_FIELDS = RECIPE_FIELDS.filter(({ readBy, forTraining }) => readBy.includes("data") && !forTraining);
 
 export function addEval(program: Command, options: ProgramOptions): void {
-  const command = program.command("eval").description("loss per token and perplexity of a model on rows of data");
+  const command = program
+    .command("eval")
+    .description("measure a model's loss per token and perplexity on rows of data");
   addThreads(addModelFlags(command, options)).option(
     "--dataset <sources...>",
     "files, folders, globs, data sets of the hub, or synthetic",
   );
   addRecipeFlags(command, EVAL_FIELDS)
-    .addOption(new Option("--max_rows <n>", "use at most this many rows; 0: all").argParser(atLeast(0)).default(0))
+    .addOption(new Option("--max_rows <n>", "use only the first N rows; 0: all").argParser(atLeast(0)).default(0))
     .addHelpText("after", HELP)
     .action((flags: EvalFlags & OutputFlags) => evaluate(flags, contextFor(flags, options, ["model_id", "dataset"])));
 }
 
-/** Besides these the recipe's flags that say how rows are read and cut, as for training. */
+/** And the recipe's flags for reading and cutting rows. */
 interface EvalFlags extends Omit<AdaptedModelFlags, "pad_token">, Record<string, unknown> {
   dataset: string[];
   /** 0: all. */
@@ -59,7 +61,7 @@ async function evaluate(flags: EvalFlags, context: CommandContext): Promise<void
   const { maxPositions, vocabSize } = source.model.description;
   checkPositions(recipe, maxPositions);
   const dataset = await openDataset(flags.dataset, recipe, config.models.hub, signal);
-  // As in training: an added pad token takes part in the softmax.
+  // As in training: an added pad token is part of the softmax.
   const padRow = tokenizer.info.vocabSize > vocabSize;
   await using session = await LossSession.create(
     { source, targets, padRow },
@@ -71,7 +73,7 @@ async function evaluate(flags: EvalFlags, context: CommandContext): Promise<void
   for await (const batch of batches) {
     const result = await session.run(batch, adapter);
     rows += batch.rows;
-    // As in training: a sum over no targets may be anything, not a number too, and is nothing.
+    // As in training: a sum over no targets may be anything, even NaN, and counts as 0.
     if (result.targetTokens > 0) {
       tokens += result.targetTokens;
       lossSum += result.lossSum;

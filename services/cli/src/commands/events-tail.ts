@@ -1,4 +1,4 @@
-/** gradpool events tail: what happens in a pool, as it happens; each event once, over restarts of the coordinator. */
+/** gradpool events tail: what happens in a pool, as it happens; each event once, even when the coordinator restarts. */
 import { eventTypeNamed, EVENTS } from "@gradpool/events";
 import type { EventType } from "@gradpool/rpc";
 import { InvalidArgumentError, Option, type Command } from "commander";
@@ -19,7 +19,7 @@ const NAMES = Object.values(EVENTS).map(({ name }) => name);
 
 const HELP = `
 Types: ${NAMES.join(", ")}.
-The last ten thousand events are kept; Ctrl-C ends the command.
+The pool keeps the last ten thousand events. Ctrl-C ends the command.
 
 Examples:
   gradpool events tail
@@ -28,19 +28,19 @@ Examples:
 ${HELP_TAIL}`;
 
 export function addEventsTail(events: Command, options: ProgramOptions): void {
-  const tail = events.command("tail").description("all events that are kept, then those that come");
+  const tail = events.command("tail").description("print all stored events, then new ones as they come");
   onPool(tail, options, jsonOption(JSON_LINES))
-    .option("--run <run_id>", "of this run only; may be repeated", gather)
-    .addOption(new Option("--type <type>", "of this type only, such as run.step; may be repeated").argParser(eventType))
-    .option("--trainer <trainer_id>", "of this trainer only")
+    .option("--run <run_id>", "only of this run; may be repeated", gather)
+    .addOption(new Option("--type <type>", "only of this type, such as run.step; may be repeated").argParser(eventType))
+    .option("--trainer <trainer_id>", "only of this trainer")
     .addOption(
       new Option(
         "--since <time>",
-        "none from before: 30s, 15m, 2h, 1d ago, or a time such as 2026-01-31T12:00",
+        "only from this time on: 30s, 15m, 2h or 1d ago, or a time such as 2026-01-31T12:00",
       ).argParser(moment),
     )
-    .option("--after <event_id>", "only what came after this event")
-    .option("--no-follow", "end when all were shown")
+    .option("--after <event_id>", "only after this event")
+    .option("--no-follow", "end after the stored events")
     .addHelpText("after", HELP)
     .action((flags: EventsTailFlags & OutputFlags) => eventsTail(flags, contextFor(flags, options)));
 }

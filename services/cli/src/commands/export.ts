@@ -20,10 +20,12 @@ Examples:
 ${HELP_TAIL}`;
 
 export function addExport(program: Command, options: ProgramOptions): void {
-  const command = program.command("export").description("write an adapter, or the model with it, for other programs");
+  const command = program
+    .command("export")
+    .description("write an adapter, or the model merged with it, for other programs");
   addModelFlags(command, options)
-    .option("--merged", "a whole model with the adapter in its weights, as transformers loads it")
-    .option("--to <folder>", "folder to write, which does not exist yet or is empty")
+    .option("--merged", "the whole model with the adapter merged into its weights, as transformers loads it")
+    .option("--to <folder>", "folder to write; must be empty or not exist yet")
     .addHelpText("after", HELP)
     .action((flags: Omit<ExportFlags, "pad_token"> & OutputFlags) =>
       exportModel({ ...flags, pad_token: "" }, contextFor(flags, options, ["model_id", "adapter", "to"])),

@@ -1,4 +1,4 @@
-/** gradpool pool backup: a copy of the pool's run store in a file here, which is whole or not there. */
+/** gradpool pool backup: a copy of the pool's run store in a local file, complete or not there. */
 import { open, rename, rm } from "node:fs/promises";
 import { resolve } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
@@ -9,7 +9,8 @@ import { contextFor, HELP_TAIL, onPool, type PoolFlags, type ProgramOptions } fr
 import { Pool } from "../runs/pool.js";
 
 const HELP = `
-The copy holds runs, their steps and events, not their results. A coordinator starts from it with GRADPOOL_RUN_STORE=FILE.
+The copy has the runs, their steps and events, but not their output folders. To start a coordinator from it, set
+GRADPOOL_RUN_STORE=FILE.
 
 Examples:
   gradpool pool backup runs-monday.sqlite
@@ -17,10 +18,8 @@ Examples:
 ${HELP_TAIL}`;
 
 export function addPoolBackup(pool: Command, options: ProgramOptions): void {
-  const command = pool
-    .command("backup")
-    .description("copy the pool's run store into a file here, while the pool works");
-  onPool(command.argument("<file>", "replaced when it is there"), options)
+  const command = pool.command("backup").description("copy the run store of a running pool to a local file");
+  onPool(command.argument("<file>", "file to write; replaced if it exists"), options)
     .addHelpText("after", HELP)
     .action((file: string, flags: PoolFlags) => poolBackup(file, flags, contextFor(flags, options)));
 }
@@ -35,7 +34,7 @@ async function poolBackup(
   let sizeBytes = 0;
   try {
     using pool = new Pool(flags.address, (text) => output.note(text));
-    // Opened first: nothing is asked for that has no place to go.
+    // Opened first: without a file to write there is nothing to ask for.
     const handle = await open(partial, "w");
     try {
       for await (const piece of pool.backUp(interrupts.signal)) {

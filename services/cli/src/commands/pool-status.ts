@@ -12,7 +12,9 @@ import { table } from "../terminal/format.js";
 import { trainerTable } from "../terminal/trainer-table.js";
 
 export function addPoolStatus(pool: Command, options: ProgramOptions): void {
-  const command = pool.command("status").description("services, trainers and runs, and the processes of this machine");
+  const command = pool
+    .command("status")
+    .description("show services, trainers and runs, and the pool processes on this machine");
   onPool(command, options)
     .addHelpText(
       "after",
@@ -21,7 +23,7 @@ export function addPoolStatus(pool: Command, options: ProgramOptions): void {
     .action((flags: PoolFlags) => poolStatus(flags, contextFor(flags, options)));
 }
 
-/** Errors: those of the call; the processes of this machine are shown all the same. */
+/** Errors: those of the call; the processes of this machine are shown even then. */
 async function poolStatus(flags: { address: string }, context: CommandContext): Promise<void> {
   const { output, config, interrupts } = context;
   const homes = [...new Set([config.home, fallbackHome()])];
@@ -57,7 +59,7 @@ function serviceTable(services: GetPoolResponse["services"]): string {
     name,
     address,
     startedAt ? localTime(startedAt) : "-",
-    serving ? "serving" : `not serving: ${problem || "it does not say why"}`,
+    serving ? "serving" : `not serving: ${problem || "no reason given"}`,
   ]);
   return table(["service", "address", "up since", "state"], rows);
 }

@@ -8,9 +8,9 @@ import { runJson, stateName } from "../runs/run-json.js";
 type RunAction = "pause" | "resume" | "cancel";
 
 const ACTIONS: Record<RunAction, string> = {
-  pause: "pause a run; its trainers are free for others at once",
-  resume: "continue a paused run where it was",
-  cancel: "stop a run; what it saved stays",
+  pause: "pause a run; this frees its trainers at once",
+  resume: "continue a paused run",
+  cancel: "stop a run and keep what it saved",
 };
 
 export function addRunControls(run: Command, options: ProgramOptions): void {

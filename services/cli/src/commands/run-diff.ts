@@ -1,4 +1,4 @@
-/** gradpool run diff: what two runs have otherwise, and where their losses part. */
+/** gradpool run diff: how two runs differ, and where their losses diverge. */
 import { count, counted } from "@gradpool/format";
 import type { Command } from "commander";
 import type { CommandContext } from "../command-context.js";
@@ -10,7 +10,7 @@ import { snakeKeys } from "../runs/run-json.js";
 import { table } from "../terminal/format.js";
 
 const HELP = `
-A and B are ids of runs of the pool, or output folders, which need no pool. Losses are compared bit for bit.
+A and B are run ids or output folders; folders need no pool. Losses are compared bit for bit.
 
 Examples:
   gradpool run diff RUN_ID OTHER_RUN_ID
@@ -18,7 +18,9 @@ Examples:
 ${HELP_TAIL}`;
 
 export function addRunDiff(run: Command, options: ProgramOptions): void {
-  const command = run.command("diff").description("where two runs differ: recipe, data, base, and from which step on");
+  const command = run
+    .command("diff")
+    .description("compare two runs: recipe, data, base, and the step where they diverge");
   onPool(command.argument("<a>").argument("<b>"), options)
     .addHelpText("after", HELP)
     .action((a: string, b: string, flags: PoolFlags) => runDiff([a, b], flags, contextFor(flags, options)));
@@ -40,8 +42,8 @@ async function runDiff(
 function paragraphs(a: RunHistory, b: RunHistory, diff: RunDiff): string[] {
   const rows = [...diff.settings, ...(diff.receipt ?? [])];
   return [
-    ...(rows.length > 0 ? [valueTable(a, b, rows)] : ["base, data and recipe are the same"]),
-    ...(diff.receipt ? [] : ["hashes of base and data: not compared, since not both show a checkpoint here"]),
+    ...(rows.length > 0 ? [valueTable(a, b, rows)] : ["same base, data and recipe"]),
+    ...(diff.receipt ? [] : ["hashes of base and data: not compared; both runs need a checkpoint on this machine"]),
     `loss: ${lossText(diff.losses, "step")}`,
     ...(diff.evaluations.last.a || diff.evaluations.last.b
       ? [`evaluations: ${lossText(diff.evaluations, "evaluation")}`]
@@ -56,7 +58,7 @@ function valueTable(a: RunHistory, b: RunHistory, rows: readonly ValueDiff[]): s
   );
 }
 
-/** Hashes need no more to be told apart. */
+/** Enough of a hash to tell two apart. */
 const LONGEST_VALUE = 44;
 
 function shown(value: unknown): string {
@@ -73,7 +75,7 @@ function lossText({ common, firstDifference, largestDifference, last }: LossDiff
   const first = `from step ${count(firstDifference.step)} on (${firstDifference.a} and ${firstDifference.b})`;
   const far = Math.abs(largestDifference.a - largestDifference.b);
   const most = `most at step ${count(largestDifference.step)}, by ${far.toPrecision(3)}`;
-  return `${both}, they part ${first}, ${most}; ${ends}`;
+  return `${both}, different ${first}, ${most}; ${ends}`;
 }
 
 const lastText = (last: LossDiff["last"]["a"]) =>

@@ -1,4 +1,4 @@
-/** gradpool run get: all that is known of a run. */
+/** gradpool run get: show everything about a run. */
 import { count, localTime } from "@gradpool/format";
 import { recipeValues } from "@gradpool/recipe";
 import type { Run } from "@gradpool/rpc";
@@ -11,7 +11,7 @@ import { evaluationText, resumedText } from "../runs/run-text.js";
 import { facts, trainableParameters } from "../terminal/format.js";
 
 export function addRunGet(run: Command, options: ProgramOptions): void {
-  onPool(run.command("get").description("all that is known of a run").argument("<run_id>"), options)
+  onPool(run.command("get").description("show everything about a run").argument("<run_id>"), options)
     .addHelpText("after", examples("gradpool run get RUN_ID", "gradpool run get RUN_ID --json"))
     .action((runId: string, flags: PoolFlags) => runGet(runId, flags, contextFor(flags, options)));
 }

@@ -10,7 +10,7 @@ import { resumedText, stallText } from "../runs/run-text.js";
 import { table } from "../terminal/format.js";
 
 export function addRunList(run: Command, options: ProgramOptions): void {
-  onPool(run.command("list").description("all runs, newest first"), options)
+  onPool(run.command("list").description("list all runs, newest first"), options)
     .addHelpText("after", examples("gradpool run list", "gradpool run list --output yaml --profile team"))
     .action((flags: PoolFlags) => runList(flags, contextFor(flags, options)));
 }
@@ -36,7 +36,7 @@ async function runList(flags: { address: string }, { output, interrupts }: Comma
   output.say(table(["run", "state", "step", "loss", "submitted", "model", "output folder", "remark"], rows));
 }
 
-/** Why it makes no steps, or what else a person should know. */
+/** Why it makes no steps, or what else the user should know. */
 function remark(run: Run): string {
   const resumed = run.resumedFrom && resumedText(run.resumedFrom, run.totalSteps);
   return [stallText(run), resumed, ...run.notes].filter(Boolean).join("; ");

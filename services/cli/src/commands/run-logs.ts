@@ -1,4 +1,4 @@
-/** gradpool run logs: what happened to a run, in words. */
+/** gradpool run logs: the log of a run. */
 import type { Command } from "commander";
 import type { CommandContext } from "../command-context.js";
 import {
@@ -16,8 +16,8 @@ import { Pool } from "../runs/pool.js";
 type RunLogsFlags = PoolFlags & { follow?: boolean };
 
 export function addRunLogs(run: Command, options: ProgramOptions): void {
-  const command = run.command("logs").description("what happened to a run, in words").argument("<run_id>");
-  onPool(command.option("--follow", "continue until the run has ended"), options, jsonOption(JSON_LINES))
+  const command = run.command("logs").description("print the log of a run").argument("<run_id>");
+  onPool(command.option("--follow", "follow the log until the run has ended"), options, jsonOption(JSON_LINES))
     .addHelpText("after", examples("gradpool run logs RUN_ID", "gradpool run logs RUN_ID --follow"))
     .action((runId: string, flags: RunLogsFlags) => runLogs(runId, flags, contextFor(flags, options)));
 }

@@ -1,4 +1,4 @@
-/** gradpool run plot: one run or several as pictures, from a pool or from output folders. */
+/** gradpool run plot: one or more runs as pictures, from a pool or from output folders. */
 import { mkdir, stat, writeFile } from "node:fs/promises";
 import { dirname, extname, join } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
@@ -13,7 +13,7 @@ import { facts } from "../terminal/format.js";
 import { UsageError } from "../usage-error.js";
 
 const HELP = `
-A RUN is the id of a run of the pool, or an output folder, which needs no pool. Several are compared in one picture.
+A RUN is a run id or an output folder; folders need no pool. Several runs are compared in one picture.
 
 Examples:
   gradpool run plot outputs/my-run
@@ -22,7 +22,7 @@ Examples:
 ${HELP_TAIL}`;
 
 export function addRunPlot(run: Command, options: ProgramOptions): void {
-  const command = run.command("plot").description("draw runs, also while they are running").argument("<run...>");
+  const command = run.command("plot").description("plot runs, finished or still running").argument("<run...>");
   onPool(command, options)
     .addOption(new Option("--what <quantity>", PLOTTED.join(", ")).argParser(oneOf(PLOTTED)).default(PLOTTED[0]))
     .option("--to <place>", "file that ends in .png or .svg, or a folder (default: here, named after run and quantity)")
@@ -51,14 +51,14 @@ interface RunPlotFlags {
 async function runPlot(runs: string[], flags: RunPlotFlags, context: CommandContext): Promise<void> {
   const named = [...new Set(runs)];
   if (named.length > MAX_PLOTTED_RUNS) {
-    throw new UsageError(`${named.length} runs cannot be told apart in a picture; name at most ${MAX_PLOTTED_RUNS}`);
+    throw new UsageError(`${named.length} runs are too many for one picture; name at most ${MAX_PLOTTED_RUNS}`);
   }
   const what = PLOTS.filter((plot) => flags.what === "all" || flagOf(plot) === flags.what);
   const place = await placeOf(flags, what);
   const histories = await readHistories(named, flags.address, context);
   const withoutSteps = histories.find(({ steps }) => steps.length === 0);
   if (withoutSteps) {
-    const advice = "ask again when its first step is done";
+    const advice = "plot it after its first step";
     throw new GradpoolError("failed_precondition", `run ${withoutSteps.name} has no steps yet; ${advice}`);
   }
   const { plotSvg, rasterize } = await loadDrawing();
@@ -86,7 +86,7 @@ interface Place {
   pathOf: (plot: PlotName, histories: readonly RunHistory[]) => string;
 }
 
-/** Errors: UsageError when --to and --format cannot be meant together. */
+/** Errors: UsageError when --to and --format contradict each other. */
 async function placeOf({ to, format }: RunPlotFlags, what: readonly PlotName[]): Promise<Place> {
   if (to === "") throw new UsageError("--to is empty; give a file or a folder");
   const ending = PICTURE_FORMATS.find((one) => extname(to ?? "").toLowerCase() === `.${one}`);

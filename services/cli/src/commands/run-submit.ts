@@ -1,4 +1,4 @@
-/** gradpool run submit: queues a run and answers at once, or follows it. */
+/** gradpool run submit: queues a run and returns at once, or follows it. */
 import type { Command } from "commander";
 import type { CommandContext } from "../command-context.js";
 import { contextFor, HELP_TAIL, onPool, type OutputFlags, type ProgramOptions } from "../command-options.js";

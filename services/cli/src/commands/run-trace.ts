@@ -1,4 +1,4 @@
-/** gradpool run trace: where the trace of a run can be looked at. */
+/** gradpool run trace: where to see the trace of a run. */
 import { GradpoolError } from "@gradpool/errors";
 import type { Command } from "commander";
 import type { CommandContext } from "../command-context.js";
@@ -6,7 +6,7 @@ import { contextFor, examples, onPool, type PoolFlags, type ProgramOptions } fro
 import { Pool } from "../runs/pool.js";
 
 export function addRunTrace(run: Command, options: ProgramOptions): void {
-  const command = run.command("trace").description("link to the trace of a run, in the Jaeger of $GRADPOOL_JAEGER_URL");
+  const command = run.command("trace").description("print the link to a run's trace in Jaeger ($GRADPOOL_JAEGER_URL)");
   onPool(command.argument("<run_id>"), options)
     .addHelpText("after", examples("gradpool run trace RUN_ID", "gradpool run trace RUN_ID --json"))
     .action((runId: string, flags: PoolFlags) => runTrace(runId, flags, contextFor(flags, options)));

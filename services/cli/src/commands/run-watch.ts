@@ -1,4 +1,4 @@
-/** gradpool run watch: follows a run from its first step on; may begin, end and begin again at any time. */
+/** gradpool run watch: follows a run from its first step on; can be stopped and started again at any time. */
 import type { Command } from "commander";
 import type { CommandContext } from "../command-context.js";
 import {

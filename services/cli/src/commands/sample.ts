@@ -16,8 +16,8 @@ import { encodePrompt, readPrompt, type PromptFlags } from "../inference/prompt.
 import { StopTexts, TextStream } from "../inference/text-stream.js";
 
 const HELP = `
-Tokens are chosen as transformers' generate does: repetition penalty, no_repeat_ngram_size, temperature, top-k, top-p, draw.
-What no flag says is taken from the model's generation_config.json, where it has one; a line on standard error tells what.
+Tokens are chosen as by transformers' generate: repetition penalty, no_repeat_ngram_size, temperature, top-k, top-p, sampling.
+What no flag sets is taken from the model's generation_config.json, if it has one; a line on standard error shows what.
 
 Examples:
   gradpool sample --model_id models/tiny-coder --prompt "def main():"
@@ -31,39 +31,43 @@ export function addSample(program: Command, options: ProgramOptions): void {
   const command = program.command("sample").description("generate text with a model, with or without an adapter");
   addThreads(addModelFlags(command, options))
     .option("--prompt <text>", "text to continue; - reads standard input")
-    .option("--chat", "the prompt is a user's message: the model's chat template is put around it")
-    .option("--system <text>", "with --chat: the system's message before it")
+    .option("--chat", "use the prompt as a user's message, in the model's chat template")
+    .option("--system <text>", "with --chat: the system message")
     .option(
       "--messages <file>",
-      "instead of a prompt: JSON list of messages with role and content; - reads standard input",
+      "instead of --prompt: JSON file with a list of messages (role and content); - reads standard input",
     )
-    .addOption(new Option("--max_new_tokens <n>", "longest continuation (default: 64)").argParser(atLeast(0)))
+    .addOption(
+      new Option("--max_new_tokens <n>", "maximum length of the continuation (default: 64)").argParser(atLeast(0)),
+    )
     .addOption(
       new Option("--temperature <x>", "0 takes the most likely token, higher is more varied (default: 0)").argParser(
         number("0 or greater", (value) => value >= 0),
       ),
     )
-    .addOption(new Option("--top_k <n>", "draw from the n most likely; 0: from all (default: 0)").argParser(atLeast(0)))
+    .addOption(
+      new Option("--top_k <n>", "sample from the n most likely tokens; 0: from all (default: 0)").argParser(atLeast(0)),
+    )
     .addOption(
       new Option(
         "--top_p <x>",
-        "draw from the most likely that together reach this probability (default: 1)",
+        "sample from the most likely tokens that together reach this probability (default: 1)",
       ).argParser(number("above 0 and at most 1", (value) => value > 0 && value <= 1)),
     )
     .addOption(
       new Option(
         "--repetition_penalty <x>",
-        "above 1: tokens that are in the text become less likely (default: 1)",
+        "above 1: tokens already in the text become less likely (default: 1)",
       ).argParser(number("above 0", (value) => value > 0)),
     )
     .addOption(
       new Option(
         "--no_repeat_ngram_size <n>",
-        "no sequence of n tokens comes twice; 0: any may (default: 0)",
+        "do not repeat any sequence of n tokens; 0: no limit (default: 0)",
       ).argParser(atLeast(0)),
     )
-    .addOption(new Option("--seed <n>", "decides what a temperature above 0 draws").argParser(atLeast(0)).default(0))
-    .option("--stop <text...>", "end before the first of these texts")
+    .addOption(new Option("--seed <n>", "seed for sampling at a temperature above 0").argParser(atLeast(0)).default(0))
+    .option("--stop <text...>", "stop before the first of these texts")
     .addHelpText("after", HELP)
     .action((flags: Omit<SampleFlags, "pad_token"> & OutputFlags) =>
       sample({ ...flags, pad_token: "" }, contextFor(flags, options, ["model_id"])),
@@ -86,9 +90,8 @@ async function sample(flags: SampleFlags, context: CommandContext): Promise<void
   for (const note of [...model.source.notes, ...model.tokenizer.info.notes]) output.note(`note: ${note}`);
   const { source, tokenizer, targets, adapter, padRow } = model;
   const { sampling, maxNewTokens, taken, ignored } = decodingOf(flags, await readGenerationConfig(source.dir));
-  if (taken.length > 0) output.note(`from ${GENERATION_CONFIG}: ${taken.join(", ")}; flags win`);
-  if (ignored.length > 0)
-    output.note(`note: ${GENERATION_CONFIG} has ${ignored.join(", ")}, which sample does not follow`);
+  if (taken.length > 0) output.note(`from ${GENERATION_CONFIG}: ${taken.join(", ")} (flags override it)`);
+  if (ignored.length > 0) output.note(`note: ${GENERATION_CONFIG} has ${ignored.join(", ")}, which sample ignores`);
   const { text: prompt, ids: promptIds } = await encodePrompt(given, model, signal);
   await using session = await LogitsSession.create(
     { source, targets, padRow },
@@ -110,7 +113,7 @@ async function sample(flags: SampleFlags, context: CommandContext): Promise<void
     output.stream(piece);
   };
 
-  // Of a chat, people wait for the answer.
+  // In a chat, only the answer is of interest.
   if ("text" in given) output.stream(prompt);
   const made: number[] = [];
   const loaded = performance.now();

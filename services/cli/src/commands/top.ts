@@ -16,7 +16,7 @@ import { firstState, pressed, seen, selectedRun, type TopState, type Wish } from
 import { UsageError } from "../usage-error.js";
 
 const HELP = `
-Keys: q quits; arrows select; tab goes from runs to trainers and back; enter opens a run, esc closes it;
+Keys: q quits; arrows select; tab switches between runs and trainers; enter opens a run, esc closes it;
 p pauses a run, r resumes it, c cancels it; d drains a trainer, or undrains it.
 
 Examples:
@@ -25,9 +25,9 @@ Examples:
 ${HELP_TAIL}`;
 
 export function addTop(program: Command, options: ProgramOptions): void {
-  const command = program.command("top").description("watch a running pool and its runs, live, in the terminal");
+  const command = program.command("top").description("watch a running pool and its runs live in the terminal");
   onAddress(command, options)
-    .option("--once", "print the view once, as plain text")
+    .option("--once", "print the view once as plain text")
     .addHelpText("after", HELP)
     .action((flags: TopFlags) => top(flags, contextFor({}, options)));
 }
@@ -37,10 +37,10 @@ interface TopFlags {
   once?: boolean;
 }
 
-/** Frames come no more often than this. */
+/** The shortest time between frames. */
 const FRAME_MS = 100;
 
-/** Width of what --once prints where nobody says how wide a line may be. */
+/** Width of --once where the output has none. */
 const PLAIN_COLUMNS = 120;
 
 /** Errors: UsageError where there is no terminal; with --once those of the pool. */
@@ -49,7 +49,7 @@ async function top(flags: TopFlags, context: CommandContext): Promise<void> {
   const { terminal } = context;
   if (flags.once) await printOnce(pool, context);
   else if (!terminal || context.config.env["TERM"] === "dumb") {
-    throw new UsageError("gradpool top needs a terminal; --once prints its view and ends");
+    throw new UsageError("gradpool top needs a terminal; use --once to print the view once");
   } else await new Top(pool, terminal, context).run();
 }
 

@@ -1,4 +1,4 @@
-/** gradpool train: fine-tunes a model, on a stack of its own or on a running pool. */
+/** gradpool train: fine-tunes a model, on a local stack or on a running pool. */
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { DRY_RUN_ROWS, DRY_RUN_STEPS } from "@gradpool/recipe";
@@ -39,9 +39,7 @@ export function addTrain(program: Command, options: ProgramOptions): Command {
   const command = program.command("train").description("fine-tune a model, on this machine or on a running pool");
   return addStackFlags(addConfigFlag(addRunFlags(command), options.config))
     .addOption(
-      new Option("--address <host:port>", "train on the pool of this coordinator instead of one of its own").argParser(
-        address,
-      ),
+      new Option("--address <host:port>", "train on this coordinator's pool instead of a local one").argParser(address),
     )
     .addOption(jsonOption(JSON_LINES))
     .addHelpText("after", HELP)
@@ -49,7 +47,7 @@ export function addTrain(program: Command, options: ProgramOptions): Command {
 }
 
 export interface TrainFlags extends RunFlags {
-  /** Coordinator of a running pool; undefined: a stack of its own. */
+  /** Coordinator of a running pool; undefined: a local stack. */
   address?: string;
   trainers?: number;
   threads?: number;
@@ -57,15 +55,15 @@ export interface TrainFlags extends RunFlags {
   recovery_seconds?: number;
 }
 
-/** Of the flags that are for an own stack. */
+/** The flags that are for a local stack. */
 const OWN_STACK_FLAGS = ["trainers", "threads", "device", "recovery_seconds"] as const;
 
-/** What the flags ask for. Errors: UsageError for flags that cannot be meant. */
+/** What the flags ask for. Errors: UsageError for invalid flags. */
 export function plannedRun(flags: TrainFlags): RunSpec & { recipe: Recipe } {
   const spec = runSpecFrom(flags, new Date());
   const ownStackFlag = OWN_STACK_FLAGS.find((flag) => flags[flag] !== undefined);
   if (flags.address && ownStackFlag) {
-    throw new UsageError(`--${ownStackFlag} is for an own stack; leave it out, or --address`);
+    throw new UsageError(`--${ownStackFlag} is for a local pool; remove it or --address`);
   }
   deviceOf(flags);
   return spec;
@@ -103,7 +101,7 @@ async function trainHere(flags: TrainFlags, spec: RunSpec & { recipe: Recipe }, 
   } catch (error) {
     if (interrupts.signal.aborted) {
       const flags = `--output_dir ${shellWord(spec.outputDir)} --resume_from ${LATEST}`;
-      output.note(`to go on where it stopped, give the same command with ${flags}`);
+      output.note(`to continue where it stopped, repeat the command with ${flags}`);
     }
     throw error;
   }
@@ -145,7 +143,7 @@ async function sayResult(run: Run, spec: RunSpec, { output }: CommandContext): P
   output.say(`look at: ${join(outputDir, "loss.png")}`);
 }
 
-/** Quoted where a shell would take it apart. */
+/** Quoted where a shell would split or expand it. */
 function shellWord(text: string): string {
   return /^[\w./:@%+=-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }

@@ -8,8 +8,8 @@ import { trainerJson, trainerStateName } from "../runs/run-json.js";
 type TrainerAction = "drain" | "undrain";
 
 const ACTIONS: Record<TrainerAction, string> = {
-  drain: "give a trainer no further work; what it computes it finishes",
-  undrain: "let a drained or quarantined trainer work again",
+  drain: "send a trainer no more work; it finishes what it has",
+  undrain: "send work to a drained or quarantined trainer again",
 };
 
 export function addTrainerControls(trainer: Command, options: ProgramOptions): void {

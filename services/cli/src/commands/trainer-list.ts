@@ -1,4 +1,4 @@
-/** gradpool trainer list: who is in the pool. */
+/** gradpool trainer list: the pool's trainers. */
 import type { Command } from "commander";
 import type { CommandContext } from "../command-context.js";
 import { contextFor, examples, onPool, type PoolFlags, type ProgramOptions } from "../command-options.js";
@@ -7,7 +7,7 @@ import { trainerJson } from "../runs/run-json.js";
 import { trainerTable } from "../terminal/trainer-table.js";
 
 export function addTrainerList(trainer: Command, options: ProgramOptions): void {
-  onPool(trainer.command("list").description("trainers that are connected"), options)
+  onPool(trainer.command("list").description("list the connected trainers"), options)
     .addHelpText("after", examples("gradpool trainer list", "gradpool trainer list --output json"))
     .action((flags: PoolFlags) => trainerList(flags, contextFor(flags, options)));
 }

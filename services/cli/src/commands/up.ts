@@ -28,7 +28,7 @@ export function addUp(program: Command, options: ProgramOptions): void {
     .addOption(
       new Option(
         "--port <n>",
-        "port of the coordinator; the next four are its HTTP port and the other services'; 0: any",
+        "port of the coordinator; its HTTP port and the other services use the next four; 0: any free ones",
       )
         .argParser(port)
         .default(DEFAULT_PORT),
@@ -36,10 +36,10 @@ export function addUp(program: Command, options: ProgramOptions): void {
     .addOption(
       new Option(
         "--http_port <n>",
-        "port of 127.0.0.1 for the coordinator's metrics and probes; 0: any (default: the one after --port)",
+        "port on 127.0.0.1 for the coordinator's metrics and probes; 0: any free one (default: the one after --port)",
       ).argParser(singlePort),
     )
-    .option("--metrics", "give the other services such a port, too, any free ones; pool status shows them")
+    .option("--metrics", "give the other services HTTP ports, too (any free ones; pool status shows them)")
     .option("--listen <host>", "interface that the coordinator listens on", "127.0.0.1")
     .addOption(jsonOption(JSON_LINES))
     .addHelpText("after", HELP)
@@ -98,7 +98,7 @@ async function up(flags: UpFlags, { output, config, interrupts }: CommandContext
   output.say(`metrics: http://${http_address}/metrics`);
   output.say(`logs: ${stack.logFolder}`);
   output.say(
-    `submit a run with: gradpool run submit --address ${stack.addresses.coordinator} …; Ctrl-C ends the stack`,
+    `submit a run with: gradpool run submit --address ${stack.addresses.coordinator} …; Ctrl-C stops the pool`,
   );
   throw await Promise.race([stack.failed, interrupted(interrupts.signal)]);
 }

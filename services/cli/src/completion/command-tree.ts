@@ -1,4 +1,4 @@
-/** Commands and flags as completion scripts need them, read off the program itself. */
+/** Commands and flags as completion scripts need them, taken from the program itself. */
 import type { Command, Option } from "commander";
 import { fieldNamed } from "@gradpool/recipe";
 import { boolean } from "../flags.js";
@@ -10,7 +10,7 @@ export interface CompletedFlag {
   name: string;
   help: string;
   takesValue: boolean;
-  /** Words that it takes; none: any, such as a file. */
+  /** Values that it takes; none: any, such as a file. */
   values: readonly string[];
 }
 

@@ -1,7 +1,7 @@
 import type { CompletedCommand } from "./command-tree.js";
 import { quoted } from "./shell-words.js";
 
-/** A script for fish: words with what they are. */
+/** A script for fish: words with descriptions. */
 export function fishCompletion(commands: readonly CompletedCommand[]): string {
   const known = commands.filter(({ path }) => path.length > 0).map(({ path }) => quoted(path.join(" ")));
   const lines = commands.flatMap(({ path, commands: inner, flags, words }) => {

@@ -1,7 +1,7 @@
 import type { CompletedCommand } from "./command-tree.js";
 import { quoted } from "./shell-words.js";
 
-/** A script for zsh, to be sourced or to lie in $fpath as _gradpool: words with what they are, else file names. */
+/** A script for zsh, to be sourced or put into $fpath as _gradpool: words with descriptions, else file names. */
 export function zshCompletion(commands: readonly CompletedCommand[]): string {
   const steps = commands.flatMap(({ path, commands: inner }) =>
     inner.map(({ name }) => `      ${quoted([...path, name].join(" "))}) at=${quoted([...path, name].join(" "))} ;;`),

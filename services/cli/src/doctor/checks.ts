@@ -1,4 +1,4 @@
-/** What gradpool doctor looks at, one function a line of its answer. */
+/** What gradpool doctor checks, one function for each line of its output. */
 import { once } from "node:events";
 import { statfs } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -10,7 +10,7 @@ import { listCudaDevices, onnxRuntimeVersion, requireCudaDevice } from "@gradpoo
 import { Pool } from "../runs/pool.js";
 
 export interface Check {
-  /** A "problem" prevents training on the processor; a "note" is worth knowing. */
+  /** A "problem" prevents training on the CPU; a "note" is worth knowing. */
   state: "ok" | "note" | "problem";
   /** One line: what is there, or what is wrong and what to do. */
   text: string;
@@ -33,7 +33,7 @@ export const platformCheck = (): Check => ok(`${process.platform} ${release()} o
 
 export const coresCheck = (): Check => ok(String(availableParallelism()));
 
-/** GPT-2 small and the services want more. */
+/** GPT-2 small and the services need more. */
 const SHORT_MEMORY_BYTES = 3e9;
 
 export function memoryCheck(): Check {
@@ -41,7 +41,7 @@ export function memoryCheck(): Check {
   const limit = process.constrainedMemory() || Infinity;
   const total = Math.min(limit, totalmem());
   const text = `${bytes(total)}, ${bytes(Math.min(total, freemem()))} free`;
-  return total < SHORT_MEMORY_BYTES ? note(`${text}; short for more than tiny models`) : ok(text);
+  return total < SHORT_MEMORY_BYTES ? note(`${text}; enough only for tiny models`) : ok(text);
 }
 
 /** A run needs this much for its database, logs and a small adapter's checkpoints. */
@@ -55,7 +55,7 @@ export function diskCheck(home: string): Promise<Check> {
 /** GPT-2 small has half a gigabyte. */
 const SHORT_CACHE_BYTES = 1e9;
 
-/** Space where models and data sets of the hub are kept; who trains on local files needs none. */
+/** Space where models and data sets of the hub are kept; training on local files needs none. */
 export function cacheCheck(cacheDir: string): Promise<Check> {
   return spaceCheck(cacheDir, SHORT_CACHE_BYTES, note, "HF_HOME");
 }
@@ -71,10 +71,12 @@ async function spaceCheck(
       const { bavail, bsize } = await statfs(folder);
       const free = bavail * bsize;
       const text = `${bytes(free)} free at ${home}`;
-      return free < leastBytes ? short(`${text}; make room, or set ${variable} to another disk`) : ok(text);
+      return free < leastBytes
+        ? short(`${text}; free some space, or set ${variable} to a folder on another disk`)
+        : ok(text);
     } catch (error) {
       if (folder !== dirname(folder)) continue;
-      return short(`${home} cannot be looked at (${String(error)}); set ${variable} to a folder that can`);
+      return short(`${home} cannot be accessed (${String(error)}); set ${variable} to another folder`);
     }
   }
 }
@@ -108,7 +110,7 @@ export async function portsCheck(first: number): Promise<Check> {
   const range = `${first} to ${first + 3}`;
   if (taken.length === 0) return ok(`${range} are free`);
   return note(
-    `${taken.join(", ")} of ${range} taken, perhaps by a pool (gradpool pool status); or give up another --port`,
+    `${taken.join(", ")} of ${range} in use, perhaps by a pool (see gradpool pool status); give gradpool up another --port`,
   );
 }
 
@@ -123,7 +125,7 @@ async function isFree(port: number): Promise<boolean> {
   return true;
 }
 
-/** A pool that works answers within this. */
+/** A working pool answers within this. */
 const POOL_TIMEOUT_MS = 3_000;
 
 /** Whether a coordinator answers where commands will look for one. */
@@ -134,10 +136,12 @@ export async function poolCheck(address: string, signal: AbortSignal): Promise<C
     const { trainers, services } = await pool.status(until);
     const down = services.filter(({ serving }) => !serving).map(({ name }) => name);
     const text = `${address} answers, with ${counted(trainers.length, "trainer")}`;
-    return down.length > 0 ? note(`${text}; not serving: ${down.join(", ")} (gradpool pool status)`) : ok(text);
+    return down.length > 0 ? note(`${text}; not serving: ${down.join(", ")} (see gradpool pool status)`) : ok(text);
   } catch {
     signal.throwIfAborted();
-    return note(`none at ${address}; gradpool train needs none, others want gradpool up or --address HOST:PORT`);
+    return note(
+      `none at ${address}; gradpool train works without one, other commands need gradpool up or --address HOST:PORT`,
+    );
   }
 }
 

@@ -21,5 +21,5 @@ export async function sayChecks(
   }
   output.failWith({ ok: false, checks: results });
   const names = [...new Set(problems.map(({ name }) => name))].join(", ");
-  throw new GradpoolError("failed_precondition", `${failed}; see ${names} above, and mend that first`);
+  throw new GradpoolError("failed_precondition", `${failed}; fix ${names} above`);
 }

@@ -54,7 +54,7 @@ export async function openAdaptedModel(
   const { vocabSize, padTokenAdded } = tokenizer.info;
   const own = padTokenAdded ? vocabSize - 1 : vocabSize;
   if (own > description.vocabSize) {
-    const problem = `the tokenizer has ${own} tokens, but the model's embedding only ${description.vocabSize}`;
+    const problem = `the tokenizer has ${own} tokens, but the model's embedding only has ${description.vocabSize}`;
     throw new GradpoolError("failed_precondition", `${problem}; use the model's own tokenizer`);
   }
   if (!folder) return { source, tokenizer, targets: [], padRow: false };

@@ -1,4 +1,4 @@
-/** The files of an adapter, wherever a run or PEFT put them. */
+/** The files of an adapter, as a run or PEFT saved it. */
 import { readdir, readFile, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { GradpoolError, parseJson } from "@gradpool/errors";
@@ -62,14 +62,14 @@ export class AdapterFolder {
     return bytes;
   }
 
-  /** Errors: as `read`; `data_loss` when it is no JSON object. */
+  /** Errors: as `read`; `data_loss` when it is not a JSON object. */
   async readJson(name: string): Promise<Record<string, unknown>> {
     const text = (await this.read(name)).toString("utf8");
     try {
       const value: unknown = parseJson(text);
       if (typeof value === "object" && value !== null) return value as Record<string, unknown>;
     } catch {
-      // Said below.
+      // Reported below.
     }
     const problem = `adapter: ${join(this.path, name)} is not valid JSON`;
     throw new GradpoolError("data_loss", `${problem}; copy the adapter again`);

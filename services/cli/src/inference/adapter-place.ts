@@ -22,17 +22,17 @@ export async function adapterOf(
 }
 
 /**
- * Opens the adapter's folder. What is no path here, and holds no separator, is a run's id: the coordinator tells its
- * output folder. Errors: those of AdapterFolder.open; `not_found` when neither is there, or when the run's folder
- * lies on another machine; `unavailable` when no coordinator answers.
+ * Opens the adapter's folder. A name without a separator that is not a path here is a run's id: the coordinator knows its
+ * output folder. Errors: those of AdapterFolder.open; `not_found` when there is neither, or when the run's folder
+ * is on another machine; `unavailable` when no coordinator answers.
  */
 export async function openAdapter(adapter: string, address: string, context: CommandContext): Promise<AdapterFolder> {
   if (/[/\\]/.test(adapter) || adapter === "" || (await exists(adapter))) return AdapterFolder.open(adapter);
   const outputDir = await outputFolderOf(adapter, address, context);
   // A relative one is relative to a folder of the coordinator's.
   if (isAbsolute(outputDir) && (await exists(outputDir))) return AdapterFolder.open(outputDir);
-  const problem = `adapter: run ${adapter} writes into ${outputDir} on the pool at ${address}, and that is not here`;
-  throw new GradpoolError("not_found", `${problem}; copy the folder, and name it with --adapter`);
+  const problem = `adapter: run ${adapter} writes into ${outputDir} on the pool at ${address}, which is not on this machine`;
+  throw new GradpoolError("not_found", `${problem}; copy that folder here and give its path to --adapter`);
 }
 
 async function outputFolderOf(runId: string, address: string, { output, interrupts }: CommandContext): Promise<string> {
@@ -43,7 +43,7 @@ async function outputFolderOf(runId: string, address: string, { output, interrup
     interrupts.signal.throwIfAborted();
     const error = GradpoolError.from(reason);
     if (error.code !== "not_found" && error.code !== "unavailable") throw error;
-    const problem = `adapter: ${runId} is no folder here, and as a run's id it is unknown`;
+    const problem = `adapter: ${runId} is neither a folder here nor a known run id`;
     const why = error.code === "not_found" ? `the pool at ${address} has no such run` : error.message;
     throw new GradpoolError(error.code, `${problem}: ${why}`, { cause: error });
   }

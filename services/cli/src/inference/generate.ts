@@ -3,7 +3,7 @@
  * after what the session remembers.
  *
  * Logits of a remembered text differ from those of one read whole in their last bits (1e-6 of the
- * largest), since products add up in another order: where two tokens are as close as that, the choice
+ * largest), since products are summed in another order: where two tokens are that close, the choice
  * between them is as arbitrary here as between two machines. On one machine it is always the same.
  */
 import { setImmediate } from "node:timers/promises";

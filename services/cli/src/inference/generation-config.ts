@@ -5,7 +5,7 @@ import { z } from "zod";
 import { GENERATION_CONFIG, readModelJson } from "./model-json.js";
 import type { Sampling } from "./next-token.js";
 
-/** What flags say of it; undefined: the file's, else the default. */
+/** What flags set; undefined: the file's value, else the default. */
 export interface DecodingFlags {
   max_new_tokens?: number;
   /** 0: the most likely token. */
@@ -88,7 +88,7 @@ export function decodingOf(flags: DecodingFlags, config: GenerationConfig): Deco
   }
   const sampling = {
     temperature: pick("temperature", DEFAULTS.temperature),
-    // Who asks for a temperature and nothing else draws from all tokens.
+    // A temperature alone samples from all tokens.
     topK: pick("top_k", config.do_sample === true ? DEFAULTS.top_k : 0),
     topP: pick("top_p", DEFAULTS.top_p),
     ...{ repetitionPenalty, noRepeatNgramSize },

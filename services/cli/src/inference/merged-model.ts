@@ -1,6 +1,6 @@
 /**
- * A model with an adapter in its weights: W + scaling · B·A in the base's dtypes (with DoRA its outputs have their
- * magnitudes for lengths), and where training added a
+ * A model with an adapter in its weights: W + scaling · B·A in the base's dtypes (with DoRA the outputs have the
+ * magnitudes as lengths), and where training added a
  * pad token, tables with its row. Read and written piece by piece: memory does not grow with the model.
  */
 import { readFile } from "node:fs/promises";
@@ -14,7 +14,7 @@ import { SOURCE_FILES } from "@gradpool/tokenizers";
 import type { AdaptedModel } from "./adapted-model.js";
 
 const CONFIG = "config.json";
-/** Copied where it exists; tells how the model's authors sample from it. */
+/** Copied where it exists; how the model's authors sample from it. */
 const GENERATION_CONFIG = "generation_config.json";
 const WEIGHTS = "model.safetensors";
 
@@ -57,7 +57,9 @@ async function readIfPresent(path: string): Promise<Uint8Array | undefined> {
     return await readFile(path);
   } catch (cause) {
     if (cause instanceof Error && "code" in cause && cause.code === "ENOENT") return undefined;
-    throw new GradpoolError("permission_denied", `model_id: ${path} cannot be read; check it`, { cause });
+    throw new GradpoolError("permission_denied", `model_id: ${path} cannot be read; check its path and permissions`, {
+      cause,
+    });
   }
 }
 
@@ -135,7 +137,7 @@ async function doraFactors(
 async function tablePadRows(source: ModelSource): Promise<Map<string, Float32Array>> {
   const { embedding, head } = source.model.tokenTables;
   const rows = new Map<string, Float32Array>();
-  // Some files hold the tied head once more.
+  // Some files hold the tied head as well.
   const copies = ["lm_head.weight"].filter((name) => source.header.tensors.has(name));
   for (const table of new Set([embedding, head, ...copies])) rows.set(table, await meanRow(source, table));
   return rows;

@@ -6,7 +6,7 @@ import { address, atLeast } from "../flags.js";
 export function addModelFlags(command: Command, { config }: ProgramOptions): Command {
   return command
     .option("--model_id <model>", "folder as save_pretrained writes it, .gguf file, or name on the hub")
-    .option("--adapter <place>", "LoRA adapter: an output folder, a checkpoint, what PEFT saved, or a run's id")
+    .option("--adapter <place>", "LoRA adapter: an output folder, a checkpoint, a folder PEFT saved, or a run's id")
     .addOption(
       new Option("--address <host:port>", "coordinator that knows the run, also $GRADPOOL_ADDRESS")
         .argParser(address)

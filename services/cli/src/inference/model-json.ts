@@ -13,7 +13,7 @@ export async function readModelJson(modelDir: string, name: string): Promise<Rec
     const value: unknown = parseJson(text);
     return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : undefined;
   } catch (cause) {
-    throw new GradpoolError("data_loss", `${path} is not valid JSON; get the model again`, {
+    throw new GradpoolError("data_loss", `${path} is not valid JSON; download the model again`, {
       cause,
     });
   }

@@ -1,4 +1,4 @@
-/** What the model is to go on with: a text, or a chat up to where the assistant answers. */
+/** What the model continues: a text, or a chat up to the assistant's answer. */
 import { createReadStream } from "node:fs";
 import { addAbortSignal, type Readable } from "node:stream";
 import { chatOptionsOf, chatTemplateOf, messagesOf, type Chat } from "@gradpool/data";
@@ -23,7 +23,7 @@ export interface PromptFlags {
 
 export type Prompt = { text: string } | Chat;
 
-/** Errors: UsageError for flags that do not go together; `invalid_argument` and `not_found` for what they name. */
+/** Errors: UsageError for flags that conflict; `invalid_argument` and `not_found` for what they name. */
 export async function readPrompt(flags: PromptFlags, stdin: Readable, signal: AbortSignal): Promise<Prompt> {
   const { prompt, messages, chat = false, system } = flags;
   if ((prompt === undefined) === (messages === undefined)) {
@@ -32,7 +32,7 @@ export async function readPrompt(flags: PromptFlags, stdin: Readable, signal: Ab
     throw new UsageError(`--prompt ${what}; ${advice} --messages`);
   }
   if (system !== undefined && (!chat || messages !== undefined)) {
-    throw new UsageError("--system goes with --chat and --prompt; in --messages it is a message of its own");
+    throw new UsageError("--system needs --chat and --prompt; in --messages, add a message with the role system");
   }
   if (messages !== undefined) return readChat(messages, stdin, signal);
   const text = prompt === "-" ? await readAll(stdin, "--prompt -: standard input", signal) : (prompt as string);
@@ -82,7 +82,7 @@ async function readAll(stream: Readable, name: string, signal: AbortSignal): Pro
 
 /**
  * A prompt's text and ids, as transformers' tokenizer or its apply_chat_template gives them. Errors:
- * `invalid_argument` when it leaves no position to go on at, or has a token without an embedding; those of the template.
+ * `invalid_argument` when it leaves no position to continue at, or has a token without an embedding; those of the template.
  */
 export async function encodePrompt(
   prompt: Prompt,
@@ -95,7 +95,7 @@ export async function encodePrompt(
   const text = isChat ? chatTemplateOf(encoder).prompt(prompt) : prompt.text;
   // A template has written the tokenizer's own ids itself.
   const [encoded = new Int32Array()] = await encoder.encode([text], 0, signal, { specialTokens: !isChat });
-  // As GPT-2 was trained: a text begins behind the end of another.
+  // As GPT-2 was trained: a text begins after the end of another.
   const ids = encoded.length > 0 ? Array.from(encoded) : [tokenizer.info.eosId];
   if (ids.length >= maxPositions) {
     const problem = `the prompt has ${ids.length} tokens, and the model ${maxPositions} positions`;

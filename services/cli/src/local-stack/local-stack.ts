@@ -14,13 +14,13 @@ import { SupervisedService, type RestartPolicy } from "./supervised-service.js";
 export interface LocalStackOptions {
   /** Trainer processes; 1 unless given. */
   trainers?: number | undefined;
-  /** Threads of each trainer; by default the cores are shared out. */
+  /** Threads of each trainer; by default the cores are divided among them. */
   threads?: number | undefined;
   /** Where the trainers compute; as "auto" unless given. */
   device?: DeviceRequest | undefined;
   /**
    * Where the coordinator listens, "host:port"; any free port of 127.0.0.1 unless given. The runs of a
-   * stack with a given port outlive it: the next one there goes on with them.
+   * stack with a given port outlive it: the next one there resumes them.
    */
   listen?: string | undefined;
   /** Where the coordinator listens for HTTP, "host:port"; nowhere unless given. */
@@ -29,13 +29,13 @@ export interface LocalStackOptions {
   metrics?: boolean | undefined;
   /** First port of the other services; any free ones unless given. */
   servicePort?: number | undefined;
-  /** At most so many seconds of a run's work are done again after a crash; 0: no recovery points. 30 unless given. */
+  /** At most this many seconds of a run's work are repeated after a crash; 0: no recovery points. 30 unless given. */
   recoverySeconds?: number | undefined;
   /** Folder for logs, pid files and the runs of stacks with a given port. */
   home: string;
   /** Environment of the services. */
   env?: NodeJS.ProcessEnv | undefined;
-  /** Told of what ends by itself, and where logs go instead of `home`. */
+  /** Called when a service ends by itself, and when logs go elsewhere than `home`. */
   note?: ((text: string) => void) | undefined;
   /** Gives up starting. */
   signal?: AbortSignal | undefined;
@@ -51,7 +51,7 @@ export interface StackAddresses {
 /** The services by the order in which the rest of the stack needs them. */
 const SERVICE_ORDER = ["tokenizer", "checkpoint-store", "data-stream"] as const;
 
-/** Half a minute of trying, in all. */
+/** Half a minute in all. */
 const SERVICE_RESTARTS: RestartPolicy = {
   firstPauseMs: 250,
   longestPauseMs: 30_000,
@@ -59,7 +59,7 @@ const SERVICE_RESTARTS: RestartPolicy = {
   mostRestarts: 7,
 };
 
-/** The stack can be without a trainer for as long as it takes; one that dies of its work does so after a while. */
+/** The stack works without a trainer for a while; one that its work kills dies only after some time. */
 const TRAINER_RESTARTS: RestartPolicy = { ...SERVICE_RESTARTS, healthyMs: 60_000, mostRestarts: Infinity };
 
 export const DEFAULT_RECOVERY_SECONDS = 30;
@@ -73,7 +73,7 @@ export class LocalStack implements AsyncDisposable {
   readonly trainers: SupervisedService[] = [];
   /** All but the trainers, in the order of their start. */
   readonly services: SupervisedService[] = [];
-  /** Resolves when a service that the stack cannot be without does not come back. */
+  /** Resolves when a service that the stack needs does not come back. */
   readonly failed: Promise<GradpoolError>;
   readonly #options: LocalStackOptions;
   readonly #folders: StackFolders;
@@ -226,7 +226,7 @@ export class LocalStack implements AsyncDisposable {
   #addressOf(name: ServiceName): string {
     const address = this.services.find((service) => service.name === name)?.address;
     if (!address) throw new Error(`${name} has not been started`);
-    // A wildcard is no address to dial.
+    // A wildcard is not an address to dial.
     return address.replace(/^(0\.0\.0\.0|\[::\]|::):/, "127.0.0.1:");
   }
 }

@@ -20,7 +20,7 @@ export interface ServiceProcessOptions {
   main: string;
   env: NodeJS.ProcessEnv;
   logPath: string;
-  /** Told the end of the log when it ends before it is ready. */
+  /** Called with the end of the log when it ends before it is ready. */
   note: (text: string) => void;
   signal?: AbortSignal | undefined;
 }

@@ -15,7 +15,7 @@ export interface StackFolders {
   logs: string;
   /** Where each process of the stack has its pid file. */
   run: string;
-  /** Why they do not lie under the home that was asked for. */
+  /** Why they are not under the requested home. */
   fallback?: string;
 }
 
@@ -27,14 +27,14 @@ export async function createStackFolders(home: string, now: Date): Promise<Stack
   } catch (error) {
     const folders = await makeFolders(fallbackHome(), name).catch((cause: unknown) => {
       const advice = "set GRADPOOL_HOME to a folder that can be written";
-      throw new GradpoolError("permission_denied", `no place for logs: ${String(cause)}; ${advice}`, { cause });
+      throw new GradpoolError("permission_denied", `no folder for logs: ${String(cause)}; ${advice}`, { cause });
     });
     const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
     return { ...folders, fallback: `${home} cannot be written (${code}); logs go to ${folders.logs}` };
   }
 }
 
-/** Taken instead of a home that cannot be written. */
+/** Used instead of a home that cannot be written. */
 export const fallbackHome = () => join(tmpdir(), `gradpool-${userInfo().username}`);
 
 async function makeFolders(home: string, wanted: string): Promise<StackFolders> {
@@ -75,7 +75,7 @@ async function clearDeadStacks(home: string): Promise<string[]> {
   return stacks.filter(({ isAlive }) => isAlive).map(({ name }) => name);
 }
 
-/** The logs of a stack that runs stay, however old: beside them may lie what it works with. */
+/** The logs of a running stack stay, however old: its database may be beside them. */
 async function removeOldestLogs(allLogs: string, running: ReadonlySet<string>): Promise<void> {
   const names = (await readdir(allLogs)).filter((name) => STACK_NAME.test(name) && !running.has(name)).sort();
   for (const name of names.slice(0, -KEPT_STACKS)) {

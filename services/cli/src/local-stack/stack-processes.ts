@@ -1,11 +1,11 @@
-/** The processes of this machine's stacks, as their pid files tell: also when nobody answers any more. */
+/** The processes of this machine's stacks, from their pid files, even when nothing answers any more. */
 import { readdir } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { identityOf, isAlive, readPidFile, type PidFile } from "@gradpool/service-kit";
 
-/** Time and process that began it; a number behind that when it was not that process's first. */
+/** Time and process that started it, then a number when it was not that process's first. */
 export const STACK_NAME = /^\d{8}T\d{6}Z-(\d+)(-\d+)?$/;
 
 /** The process that keeps the stack's services alive. */
@@ -42,7 +42,7 @@ async function readStack(run: string, name: string): Promise<StackProcesses> {
     .map((file) => ({ ...file, isAlive: isAlive(file.process) }))
     .sort((a, b) => Number(b.name === OWNER) - Number(a.name === OWNER));
   const isOwnerKnown = processes.some((process) => process.name === OWNER);
-  // A stack that has just begun has no pid file yet: its name holds the process.
+  // A stack that has just started has no pid file yet: its name holds the process.
   const owner = identityOf(Number(STACK_NAME.exec(name)?.[1]));
   return {
     name,
@@ -53,7 +53,7 @@ async function readStack(run: string, name: string): Promise<StackProcesses> {
 
 /**
  * The services of a stack whose owner was killed end by themselves, in order. Waits for that, so that
- * the next stack finds their ports free and nobody at work on their files.
+ * the next stack finds their ports free and their files unused.
  */
 export async function orphansEnded(home: string, signal: AbortSignal | undefined): Promise<void> {
   const giveUpAt = performance.now() + ORPHAN_GRACE_MS;

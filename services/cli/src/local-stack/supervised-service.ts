@@ -1,4 +1,4 @@
-/** A service that is started again, where it was, whenever it ends by itself (I3: the others go on meanwhile). */
+/** A service that is started again, where it was, whenever it ends by itself (I3: the others continue meanwhile). */
 import { rm } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { GradpoolError } from "@gradpool/errors";
@@ -13,7 +13,7 @@ export interface RestartPolicy {
   longestPauseMs: number;
   /** A life of this length, ready, is a good one: the first pause and a new count follow. */
   healthyMs: number;
-  /** After so many restarts without a good life it is given up. */
+  /** After this many restarts in a row without a good life it is given up. */
   mostRestarts: number;
 }
 
@@ -27,7 +27,7 @@ export interface SupervisedServiceOptions {
   /** Path of its pid file. */
   pidFile: string;
   policy: RestartPolicy;
-  /** Told when it ended, and when it starts again. */
+  /** Called when it ended, and when it starts again. */
   note: (text: string) => void;
   /** Gives up the first start. */
   signal?: AbortSignal | undefined;
@@ -88,7 +88,7 @@ export class SupervisedService implements AsyncDisposable {
     this.#stopping.abort();
     await this.#process[Symbol.asyncDispose]();
     await this.#kept;
-    // A life may have begun at the same moment.
+    // It may have started at the same moment.
     await this.#process[Symbol.asyncDispose]();
     await rm(this.#options.pidFile, { force: true });
   }
@@ -97,7 +97,7 @@ export class SupervisedService implements AsyncDisposable {
     const { policy, pidFile, note } = this.#options;
     const { name, logPath } = this.#process;
     const { signal } = this.#stopping;
-    // Nobody else waits for this process: its pauses need not be spread.
+    // Nothing else waits for this process: its pauses need no jitter.
     const backoff = new Backoff({ firstMs: policy.firstPauseMs, longestMs: policy.longestPauseMs }, () => 0);
     let restarts = 0;
     for (;;) {
@@ -109,12 +109,12 @@ export class SupervisedService implements AsyncDisposable {
         restarts = 0;
         backoff.reset();
       }
-      let problem: string | undefined = `${name} ended (${how}), its log is ${logPath}`;
+      let problem: string | undefined = `${name} ended (${how}); its log is ${logPath}`;
       while (problem !== undefined) {
         if (restarts === policy.mostRestarts) return this.#giveUp(problem);
         const pauseMs = backoff.nextMs();
         restarts += 1;
-        note(`${problem}; it starts again in ${pauseMs / 1000} s`);
+        note(`${problem}; restarting in ${pauseMs / 1000} s`);
         problem = await this.#startAgain(pauseMs);
         if (signal.aborted) return;
       }

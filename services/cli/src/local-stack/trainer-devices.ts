@@ -4,7 +4,7 @@ import { listCudaDevices, requireCudaDevice, type DeviceRequest } from "@gradpoo
 /**
  * GRADPOOL_DEVICE of each trainer of a stack: one process per CUDA device. With "auto" all trainers
  * compute on CUDA or all on the processor, since a run's bits hold for one class of devices (I2); `note` is
- * told why a machine with a driver does not use CUDA. Errors: `failed_precondition` when there are not
+ * called with the reason why a machine with a driver does not use CUDA. Errors: `failed_precondition` when there are not
  * enough devices.
  */
 export async function trainerDevices(
@@ -30,7 +30,7 @@ export async function trainerDevices(
         await requireCudaDevice(0, env);
         return onCuda;
       } catch (reason) {
-        note(`training on the processor: ${GradpoolError.from(reason).message}`);
+        note(`training on the CPU: ${GradpoolError.from(reason).message}`);
         return onCpu;
       }
     }
@@ -43,6 +43,6 @@ async function requireDevices(trainers: number, env: NodeJS.ProcessEnv): Promise
   const devices = `${length} CUDA device${length === 1 ? "" : "s"}`;
   throw new GradpoolError(
     "failed_precondition",
-    `${trainers} trainers need as many CUDA devices, and there ${length === 1 ? "is" : "are"} ${devices}; give --trainers ${length}, or use --device cpu`,
+    `${trainers} trainers need a CUDA device each, and there ${length === 1 ? "is" : "are"} ${devices}; use --trainers ${length} or --device cpu`,
   );
 }

@@ -5,7 +5,7 @@ import { LogLevel, type Event, type RunLogEntry } from "@gradpool/rpc";
 import { snakeKeys } from "./run-json.js";
 import { evaluationText } from "./run-text.js";
 
-/** One line: time, type, run or trainer, and what the type has to say. */
+/** One line: time, type, run or trainer, and the type's details. */
 export function eventText(event: Event): string {
   const about = event.runId || event.trainerId;
   const words = [event.time ? localTime(event.time) : "", rowOf(event)?.name ?? "unknown", about, detail(event)];
@@ -18,7 +18,7 @@ function detail({ payload }: Event): string {
       return `${payload.value.modelId} on ${payload.value.dataset.join(" ")}`;
     case "runStarted": {
       const { totalSteps, step } = payload.value;
-      return `${count(totalSteps)} steps${step > 0 ? `, from behind step ${count(step)}` : ""}`;
+      return `${count(totalSteps)} steps${step > 0 ? `, resumed after step ${count(step)}` : ""}`;
     }
     case "runStep": {
       const { step, loss, tokens, seconds } = payload.value;
@@ -33,7 +33,7 @@ function detail({ payload }: Event): string {
       return payload.value.reason;
     case "runResumed":
     case "runCancelled":
-      return `behind step ${count(payload.value.step)}`;
+      return `after step ${count(payload.value.step)}`;
     case "runCompleted":
       return `${count(payload.value.step)} steps, ${count(payload.value.tokens)} tokens`;
     case "runFailed":
@@ -41,11 +41,11 @@ function detail({ payload }: Event): string {
     case "trainerJoined":
       return payload.value.deviceClass;
     case "trainerLost":
-      return `${payload.value.reason}; ${count(payload.value.microBatches)} micro-batches go to others`;
+      return `${payload.value.reason}; ${count(payload.value.microBatches)} micro-batches go to other trainers`;
     case "quotaRefused":
       return payload.value.message;
     case "eventsDropped":
-      return `${count(payload.value.events)} events are not there any more`;
+      return `${count(payload.value.events)} events are no longer stored`;
     case "trainerDrained":
     case "trainerUndrained":
     case undefined:
@@ -53,7 +53,7 @@ function detail({ payload }: Event): string {
   }
 }
 
-/** What its type has to say stands among the event's own fields. */
+/** The details of its type are among the event's own fields. */
 export function eventJson({ payload, runId, trainerId, traceparent, runSequence, ...event }: Event): unknown {
   const type = rowOf({ ...event, payload, runId, trainerId, traceparent, runSequence })?.name;
   const about = {

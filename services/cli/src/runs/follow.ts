@@ -33,7 +33,7 @@ export async function superviseRun(
   const cancelled = new AbortController();
   const onInterrupt = () => {
     output.endProgress();
-    output.note("cancelling the run; press Ctrl-C again to end at once");
+    output.note("cancelling the run; press Ctrl-C again to quit at once");
     const signal = AbortSignal.any([AbortSignal.timeout(CANCEL_GRACE_MS), gone.signal]);
     signal.addEventListener("abort", () => cancelled.abort(signal.reason), { once: true });
     pool.cancel(runId, signal).catch((error: unknown) => cancelled.abort(error));

@@ -8,7 +8,7 @@ import { Pool } from "./pool.js";
 import { readRunFolder } from "./run-folder.js";
 import type { RunHistory } from "./run-history.js";
 
-/** Of several runs, in order. The pool is called when one of them is no folder. Errors: those of readHistory. */
+/** Of several runs, in order. The pool is called when one of them is not a folder. Errors: those of readHistory. */
 export async function readHistories(
   named: readonly string[],
   address: string,
@@ -30,7 +30,7 @@ async function readHistory(named: string, pool: () => Pool, signal: AbortSignal)
   const found = await stat(named).catch(() => undefined);
   if (found?.isDirectory()) return { ...(await readRunFolder(named)), name: basename(resolve(named)) };
   if (/[/\\]/.test(named)) {
-    throw new GradpoolError("not_found", `${named} is no folder; name an output folder or a run's id`);
+    throw new GradpoolError("not_found", `${named} is not a folder; name an output folder or a run's id`);
   }
   const { run, steps, evaluations } = await pool().history(named, signal);
   const { spec, runId } = run;

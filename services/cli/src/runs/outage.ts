@@ -6,15 +6,15 @@ import { Backoff } from "@gradpool/service-kit";
 /** A call that should be answered at once gives up after this. */
 const CALL_TIMEOUT_MS = 30_000;
 
-/** A coordinator that starts again is back within seconds; one that never answered may not be there at all. */
+/** A coordinator that restarts is back within seconds; one that never answered may not exist. */
 const ABSENT_MS = 10_000;
 
-/** One that did answer is waited for this long: its machine may start again. */
+/** One that did answer is waited for this long: its machine may be rebooting. */
 const AWAY_MS = 120_000;
 
 const PAUSES = { firstMs: 100, longestMs: 1_000 };
 
-/** How calls end whose coordinator is gone, slow or going; nobody here cancels them. */
+/** How calls end when the coordinator is gone, slow or shutting down; nothing here cancels them. */
 const AWAY: readonly ErrorCode[] = ["unavailable", "deadline_exceeded", "cancelled"];
 
 /** The times of one call, with its repetitions, in which the coordinator was away. */
@@ -25,7 +25,7 @@ export class Outage {
   #patienceMs = ABSENT_MS;
   #giveUpAt: number | undefined;
 
-  /** `note` is told once each time it is away. */
+  /** `note` is called once each time it is away. */
   constructor(address: string, note: (text: string) => void) {
     this.#address = address;
     this.#note = note;
@@ -46,7 +46,7 @@ export class Outage {
     if (!AWAY.includes(error.code)) throw error;
     if (this.#giveUpAt === undefined) {
       this.#giveUpAt = performance.now() + this.#patienceMs;
-      this.#note(`the coordinator at ${this.#address} is away; waiting for it`);
+      this.#note(`the coordinator at ${this.#address} does not answer; waiting for it`);
     }
     if (performance.now() >= this.#giveUpAt) throw noPool(this.#address, error);
     await this.#backoff.pause(signal);
@@ -55,7 +55,7 @@ export class Outage {
 
 /**
  * What surrounds the calls of a coordinator's clients. A write is sent until it is answered: under one request_id it
- * has one effect, however often it arrives (I4). Whoever reads can ask again.
+ * has one effect, however often it arrives (I4). Reads can simply be repeated.
  */
 export function callsOfPool(address: string, note: (text: string) => void): Interceptor[] {
   const outlast = retries((call) => {
@@ -77,9 +77,9 @@ function withAdvice(address: string): Interceptor {
     );
 }
 
-/** The error of a call, with advice when nobody answered it. */
+/** The error of a call, with advice when nothing answered it. */
 function noPool(address: string, error: GradpoolError): GradpoolError {
   if (!AWAY.includes(error.code)) return error;
-  const advice = "start one with gradpool up, or name it with --address HOST:PORT";
+  const advice = "start one with gradpool up, or give its --address HOST:PORT";
   return new GradpoolError("unavailable", `no pool answers at ${address}; ${advice}`, { cause: error });
 }

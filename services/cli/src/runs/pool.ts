@@ -22,7 +22,7 @@ import { connect } from "../connect.js";
 import { callsOfPool, Outage } from "./outage.js";
 import { hasEnded } from "./run-state.js";
 
-/** A look at the pool, which looks at its services. */
+/** The time for a look at the pool, which asks its services. */
 const STATUS_TIMEOUT_MS = 10_000;
 
 export interface RunSoFar {
@@ -39,7 +39,7 @@ export class Pool implements Disposable {
   readonly #events: Client<EventServiceService>;
   readonly #note: (text: string) => void;
 
-  /** `address`: "host:port" of a coordinator. `note` is told when it is away and waited for, once each time. */
+  /** `address`: "host:port" of a coordinator. `note` is called when it is away and waited for, once each time. */
   constructor(
     readonly address: string,
     note: (text: string) => void,
@@ -99,7 +99,7 @@ export class Pool implements Disposable {
       missing += sizeBytes - data.byteLength;
       yield data;
     }
-    if (missing !== 0) throw new GradpoolError("data_loss", "the pool sent only a part of its run store; try again");
+    if (missing !== 0) throw new GradpoolError("data_loss", "the run store's copy is truncated; try again");
   }
 
   /**
@@ -111,7 +111,7 @@ export class Pool implements Disposable {
     let afterStep = 0;
     let isOver = false;
     for (;;) {
-      let problem = new GradpoolError("unavailable", "the coordinator ended before the run did");
+      let problem = new GradpoolError("unavailable", "the coordinator stopped before the run ended");
       try {
         for await (const { update } of this.#runs.watchRun({ runId, afterStep }, { signal })) {
           outage.end();
@@ -164,7 +164,7 @@ export class Pool implements Disposable {
       else if (update.$case === "evaluation" && update.value.step > (evaluations.at(-1)?.step ?? 0)) {
         evaluations.push(update.value);
       }
-      // What a run was at the first moment is all that is asked for.
+      // Only the run's state at the start is needed.
       const { step = 0, lastEvaluation } = run ?? {};
       const isBehind = steps.length < step || (evaluations.at(-1)?.step ?? 0) < (lastEvaluation?.step ?? 0);
       if (run && !isBehind && !hasEnded(run)) break;
@@ -198,7 +198,7 @@ export class Pool implements Disposable {
   }
 }
 
-/** What an answer must hold. */
+/** A field that an answer must have. */
 function given<T>(value: T | undefined): T {
   if (value === undefined) throw new Error("the coordinator's answer is empty");
   return value;

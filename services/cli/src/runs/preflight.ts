@@ -37,6 +37,6 @@ async function checkResumeFrom({ resumeFrom, resumeIfExists }: RunSpec): Promise
   if (resumeIfExists || resumeFrom === "" || resumeFrom === LATEST) return;
   const found = await stat(resumeFrom).catch(() => undefined);
   if (found?.isDirectory()) return;
-  const advice = "name a checkpoint folder, or add --resume_if_exists for a new start";
-  throw new GradpoolError("not_found", `resume_from: ${resumeFrom} is no folder; ${advice}`);
+  const advice = "name a checkpoint folder, or add --resume_if_exists to start from scratch";
+  throw new GradpoolError("not_found", `resume_from: ${resumeFrom} is not a folder; ${advice}`);
 }

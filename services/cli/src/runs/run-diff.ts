@@ -1,4 +1,4 @@
-/** Where two runs differ: in what they were asked, in what they found, and in their losses. */
+/** Where two runs differ: in their settings, their inputs, and their losses. */
 import { isDeepStrictEqual } from "node:util";
 import type { RunHistory } from "./run-history.js";
 
@@ -22,14 +22,14 @@ export interface LossDiff {
   equal: number;
   /** Undefined: all that both have are the same. */
   firstDifference: Place | undefined;
-  /** Where they are farthest apart. */
+  /** Where they differ most. */
   largestDifference: Place | undefined;
   /** The last of each; undefined: it has none. */
   last: { a: Loss | undefined; b: Loss | undefined };
 }
 
 export interface RunDiff {
-  /** Nothing differs that both tell. */
+  /** Nothing that both report differs. */
   same: boolean;
   settings: ValueDiff[];
   /** Undefined: one of them shows no receipt. */
@@ -55,7 +55,7 @@ function diffValues(a: Record<string, unknown>, b: Record<string, unknown>): Val
   return names.filter((name) => !isDeepStrictEqual(a[name], b[name])).map((name) => ({ name, a: a[name], b: b[name] }));
 }
 
-/** By step. Two that are no numbers are the same. */
+/** By step. NaN equals NaN. */
 function diffLosses(a: readonly Loss[], b: readonly Loss[]): LossDiff {
   const theirs = new Map(b.map(({ step, loss }) => [step, loss]));
   const common = a.flatMap(({ step, loss }) => {

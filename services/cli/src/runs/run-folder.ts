@@ -1,4 +1,4 @@
-/** What an output folder says of its run: metrics.json or, without one, the newest checkpoint's trainer_state.json. */
+/** What an output folder says about its run: metrics.json or, without one, the newest checkpoint's trainer_state.json. */
 import { open, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
@@ -31,7 +31,7 @@ export async function readRunFolder(folder: string): Promise<Omit<RunHistory, "n
   }
   if (!newest) {
     const advice = "name the folder that a run wrote into";
-    throw new GradpoolError("not_found", `${folder} holds neither metrics.json nor a checkpoint; ${advice}`);
+    throw new GradpoolError("not_found", `${folder} has neither metrics.json nor a checkpoint; ${advice}`);
   }
   const { runId, recipe, receipt, steps, evaluations } = newest;
   const settings = { dataset: receipt.dataset, eval_dataset: receipt.eval_dataset, ...valuesOfJson(recipe) };
@@ -62,7 +62,7 @@ async function readBytes(path: string): Promise<Uint8Array | undefined> {
     await using file = await open(path);
     const { size } = await file.stat();
     if (size <= MAX_BYTES) return await file.readFile();
-    throw new GradpoolError("data_loss", `${path} has ${size} bytes, more than metrics have; name another folder`);
+    throw new GradpoolError("data_loss", `${path} has ${size} bytes, too many for metrics; name another folder`);
   } catch (cause) {
     if (cause instanceof GradpoolError) throw cause;
     const code = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);

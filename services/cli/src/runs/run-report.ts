@@ -1,4 +1,4 @@
-/** Tells what happens to a run: for people, or as JSON lines. */
+/** Reports what happens to a run: for people, or as JSON lines. */
 import { GradpoolError, type ErrorCode } from "@gradpool/errors";
 import { count, counted, duration } from "@gradpool/format";
 import { RunState, type CheckpointUpdate, type Evaluation, type Run, type StepMetrics } from "@gradpool/rpc";
@@ -18,7 +18,7 @@ export class RunReport {
   #last: StepMetrics | undefined;
   #saidStart = false;
   readonly #saidNotes = new Set<string>();
-  /** Step of the last evaluation that was told; after a restart of the pool it may come again. */
+  /** Step of the last evaluation reported; after a restart of the pool it may come again. */
   #evaluatedStep = 0;
   #stall = "";
 
@@ -26,7 +26,7 @@ export class RunReport {
     this.#output = output;
   }
 
-  /** The run as it was last told. */
+  /** The run as last reported. */
   get run(): Run | undefined {
     return this.#run;
   }
@@ -47,7 +47,7 @@ export class RunReport {
     const run = this.#run;
     this.#output.endProgress();
     if (!run || !this.hasEnded)
-      throw new GradpoolError("unavailable", "the pool ended before the run did; look at its logs");
+      throw new GradpoolError("unavailable", "the pool stopped before the run ended; see its logs");
     if (run.state === RunState.RUN_STATE_FAILED) {
       throw new GradpoolError((run.error?.code ?? "internal") as ErrorCode, run.error?.message ?? "the run failed");
     }
@@ -79,7 +79,7 @@ export class RunReport {
     }
   }
 
-  /** Why it makes no steps: once, however often the run is told. */
+  /** Why it makes no steps: once, however often the run is reported. */
   #onStall(stall: string): void {
     if (stall && stall !== this.#stall) this.#output.progress(stall, true);
     this.#stall = stall;

@@ -23,7 +23,7 @@ export interface RunFlags extends Record<string, unknown> {
 /** The newest good checkpoint in the output folder. */
 export const LATEST = "latest";
 
-/** Errors: UsageError for flags that cannot be meant. */
+/** Errors: UsageError for invalid flags. */
 export function runSpecFrom(flags: RunFlags, now: Date): RunSpec & { recipe: Recipe } {
   const recipe = checkedRecipeFrom(flags);
   for (const flag of ["model_id", "output_dir", "resume_from"]) {
@@ -32,7 +32,7 @@ export function runSpecFrom(flags: RunFlags, now: Date): RunSpec & { recipe: Rec
   const outputDir = flags.output_dir ?? defaultOutputDir(flags.model_id, now);
   const evalDataset = flags.eval_dataset ?? [];
   const needing = evalDataset.length === 0 && evaluationField(recipe);
-  if (needing) throw new UsageError(`--${needing} says nothing without --eval_dataset; add held-out files`);
+  if (needing) throw new UsageError(`--${needing} needs --eval_dataset; add held-out data`);
   return { modelId: flags.model_id, dataset: flags.dataset, evalDataset, outputDir, ...resumeOf(flags), recipe };
 }
 
@@ -44,11 +44,11 @@ function resumeOf(flags: RunFlags): Pick<RunSpec, "resumeFrom" | "resumeIfExists
   } = flags;
   const modifier = ifExists ? "resume_if_exists" : weightsOnly ? "resume_weights_only" : undefined;
   if (from === "" && modifier) {
-    throw new UsageError(`--${modifier} says nothing without --resume_from; add --resume_from FOLDER, or ${LATEST}`);
+    throw new UsageError(`--${modifier} needs --resume_from; add --resume_from FOLDER or ${LATEST}`);
   }
   if (from === LATEST && flags.output_dir === undefined) {
     // The default folder's name has the time in it: there is never a checkpoint.
-    throw new UsageError(`--resume_from ${LATEST} looks into the output folder; name it with --output_dir`);
+    throw new UsageError(`--resume_from ${LATEST} needs an output folder; name it with --output_dir`);
   }
   return { resumeFrom: from, resumeIfExists: ifExists, resumeWeightsOnly: weightsOnly };
 }

@@ -1,4 +1,4 @@
-/** What a run's messages say to people. */
+/** A run's messages as text for people. */
 import { basename } from "node:path";
 import { count } from "@gradpool/format";
 import { RunState, type Evaluation, type ResumePoint, type Run } from "@gradpool/rpc";

@@ -1,4 +1,4 @@
-/** The file of profiles, config.yaml in $GRADPOOL_HOME: what it may hold, and how it is refused. */
+/** The file of profiles, config.yaml in $GRADPOOL_HOME: what it may hold, and the errors for the rest. */
 import { join } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
 import { z } from "zod";
@@ -20,7 +20,7 @@ const profileSchema = z.strictObject({
 export type Profile = z.infer<typeof profileSchema>;
 
 const schema = z.strictObject({
-  /** Which one is taken when nothing says otherwise. */
+  /** The default profile. */
   profile: z.string().optional(),
   profiles: z.record(z.string(), profileSchema).default({}),
 });
@@ -72,7 +72,7 @@ function issueText(error: z.ZodError): string {
   if (issue.code === "unrecognized_keys") {
     const [key = ""] = issue.keys;
     const known = issue.path.length === 0 ? Object.keys(schema.shape) : Object.keys(profileSchema.shape);
-    return `${at([...issue.path, key])} is unknown; what there is: ${known.join(", ")}`;
+    return `${at([...issue.path, key])} is unknown; known: ${known.join(", ")}`;
   }
-  return `${at(issue.path)} ${issue.message.replace(/^Invalid/, "is wrong: invalid")}; mend it`;
+  return `${at(issue.path)} ${issue.message.replace(/^Invalid/, "is wrong: invalid")}; fix it`;
 }

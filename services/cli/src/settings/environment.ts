@@ -5,7 +5,7 @@ import { ADDRESS_VARIABLE, CLI_VARIABLES, STORE_VARIABLE } from "../config.js";
 import { isAddress } from "../flags.js";
 import { nearest } from "../nearest.js";
 
-/** Services have variables of their own: only what looks like a slip is told. */
+/** Services have variables of their own: only likely typos are reported. */
 export function environmentProblems(env: NodeJS.ProcessEnv): string[] {
   const problems: string[] = [];
   for (const name of [ADDRESS_VARIABLE, STORE_VARIABLE]) {
@@ -22,7 +22,7 @@ export function environmentProblems(env: NodeJS.ProcessEnv): string[] {
   for (const name of Object.keys(env)) {
     if (!/^GRAD_?POOL/i.test(name) || CLI_VARIABLES.includes(name)) continue;
     const meant = nearest(name.toUpperCase(), CLI_VARIABLES);
-    if (meant) problems.push(`${name} is no variable of gradpool; did you mean ${meant}?`);
+    if (meant) problems.push(`${name} is not a gradpool variable; did you mean ${meant}?`);
   }
   return problems;
 }

@@ -1,7 +1,7 @@
-/** What users of transformers, PEFT and TRL write: names that are others here, and those that have no counterpart. */
+/** Names that users of transformers, PEFT and TRL know: those with another name here, and those without a counterpart. */
 import { RECIPE_FIELDS } from "@gradpool/recipe";
 
-/** Of flags besides the recipe's, whose rows know their own. */
+/** For flags other than the recipe's, whose fields list their own. */
 const OTHER_FLAGS: Record<string, string> = {
   model_name_or_path: "model_id",
   dataset_name: "dataset",
@@ -16,7 +16,7 @@ const FLAGS = new Map([
   ...RECIPE_FIELDS.flatMap(({ name, familiar = [] }) => familiar.map((other) => [other, name] as const)),
 ]);
 
-/** transformers 5.24's TrainingArguments, PEFT 0.21's LoraConfig and TRL 1.16's SFTConfig, and what is here instead. */
+/** transformers 5.24's TrainingArguments, PEFT 0.21's LoraConfig and TRL 1.16's SFTConfig, and what to use here instead. */
 const ADVICE: readonly (readonly [names: string, advice: string])[] = [
   [
     "logging_steps logging_strategy logging_first_step logging_nan_inf_filter log_level disable_tqdm",
@@ -54,16 +54,16 @@ const ADVICE: readonly (readonly [names: string, advice: string])[] = [
   ["lr_scheduler_kwargs", "the schedulers' own settings are num_cycles, power and lr_end"],
   ["do_train do_predict", "train trains; leave it out"],
   ["group_by_length train_sampling_strategy", "rows stay in the data's order; shuffle_buffer N shuffles N at a time"],
-  ["data_seed full_determinism", "seed decides everything; the same recipe gives the same bytes"],
+  ["data_seed full_determinism", "seed decides everything: the same recipe gives the same bytes"],
   ["dataloader_drop_last", "no row is dropped: an epoch's last, smaller group is a step of its own"],
   [
     "dataloader_num_workers dataloader_pin_memory dataloader_prefetch_factor dataset_num_proc preprocessing_num_workers",
     "data is read and encoded while trainers compute; leave it out",
   ],
-  ["use_cpu no_cuda", "device cpu trains on the processor"],
+  ["use_cpu no_cuda", "device cpu trains on the CPU"],
   [
     "deepspeed fsdp fsdp_config accelerator_config parallelism_config ddp_backend ddp_find_unused_parameters local_rank",
-    "trainers N computes on N at once",
+    "trainers N trains on N at once",
   ],
   [
     "torch_compile torch_compile_backend torch_compile_mode attn_implementation use_flash_attention_2 use_liger_kernel",
@@ -76,17 +76,14 @@ const ADVICE: readonly (readonly [names: string, advice: string])[] = [
     "the output folder is a PEFT adapter: upload it with the hub's own command",
   ],
   ["hub_token token use_auth_token", "access to the hub is as in Python: HF_TOKEN, or its login"],
-  [
-    "auto_find_batch_size",
-    "batch_size stays as it is given; lower it, and raise gradient_accumulation, when memory is short",
-  ],
-  ["assistant_only_loss", "messages_column counts the assistant's turns alone"],
-  ["completion_only_loss", "prompt_column with completion_column counts the completion alone"],
+  ["auto_find_batch_size", "batch_size is never changed; if memory is short, lower it and raise gradient_accumulation"],
+  ["assistant_only_loss", "with messages_column only the assistant's turns count"],
+  ["completion_only_loss", "with prompt_column and completion_column only the completion counts"],
   ["label_smoothing_factor neftune_noise_alpha", "it is not supported: the loss is the mean over the target tokens"],
   ["task_type use_peft peft_type", "it is always LoRA for a causal language model; leave it out"],
   [
     "lora_bias modules_to_save lora_modules_to_save layers_to_transform",
-    "an adapter has LoRA matrices alone; leave it out",
+    "an adapter has only LoRA matrices; leave it out",
   ],
 ];
 
@@ -94,8 +91,8 @@ const ADVICE_BY_NAME = new Map(ADVICE.flatMap(([names, advice]) => names.split("
 
 const plain = (name: string) => name.replaceAll("-", "_");
 
-/** The flag that such a name stands for. */
+/** The flag for such a name. */
 export const familiarName = (name: string): string | undefined => FLAGS.get(plain(name));
 
-/** What to do about a name that has no flag here. */
+/** What to do about a name without a flag here. */
 export const familiarAdvice = (name: string): string | undefined => ADVICE_BY_NAME.get(plain(name));

@@ -1,4 +1,4 @@
-/** Values of flags from a file: under the flags' names, read by the flags' own rules; flags of the command line win. */
+/** Values of flags from a file: under the flags' names, read by the flags' own rules; flags on the command line override them. */
 import type { Command, Option } from "commander";
 import { GradpoolError } from "@gradpool/errors";
 import { nearest } from "../nearest.js";
@@ -20,7 +20,7 @@ export function fileValues(content: unknown, command: Command): FileValues {
   const values = new Map<string, unknown>();
   if (content === undefined || content === null) return { values, problems: [] };
   if (typeof content !== "object" || Array.isArray(content)) {
-    return { values, problems: ["it is no list of names with values, such as learning_rate: 5e-4"] };
+    return { values, problems: ["it must be names with values, such as learning_rate: 5e-4"] };
   }
   const options = new Map(command.options.map((option) => [option.name(), option]));
   for (const name of NOT_IN_FILES) options.delete(name);
@@ -43,7 +43,7 @@ function unknownName(key: string, known: readonly string[], command: Command): s
   const meant = familiarName(key) ?? nearest(key.replaceAll("-", "_"), known);
   const help = `see gradpool ${pathOf(command)} --help`;
   const advice = familiarAdvice(key) ?? (meant && known.includes(meant) ? `did you mean ${meant}?` : help);
-  return `${key} is no flag of ${pathOf(command)}; ${advice}`;
+  return `${key} is not a flag of ${pathOf(command)}; ${advice}`;
 }
 
 /** "run submit". */
@@ -53,10 +53,10 @@ export function pathOf(command: Command): string {
   return names.join(" ");
 }
 
-/** Errors: what is wrong with the value, in words that go on after its name. */
+/** Errors: what is wrong with the value, worded to follow its name. */
 function flagValue(option: Option, value: unknown): unknown {
   if (value === null || value === undefined) throw new Error("has no value; give one or remove the line");
-  // A flag without a value stands for true.
+  // A flag without a value means true.
   if (!option.required && !option.optional) {
     if (typeof value !== "boolean") throw new Error(`must be true or false, not ${JSON.stringify(value)}`);
     return value;
@@ -69,11 +69,11 @@ function flagValue(option: Option, value: unknown): unknown {
     return parseArg ? texts.reduce<unknown>((previous, text) => parseArg(text, previous), undefined) : texts;
   }
   if (parseArg) return parseArg(texts.join(","), undefined);
-  if (typeof value === "object") throw new Error("must be one value, and is several");
+  if (typeof value === "object") throw new Error("must be one value, not several");
   return first;
 }
 
-/** As one would write it on the command line: a map's entries as name=value. */
+/** As on the command line: a map's entries as name=value. */
 function textsOf(value: unknown): string[] {
   if (Array.isArray(value)) return value.map(textOf);
   if (typeof value === "object" && value !== null) {
@@ -84,7 +84,7 @@ function textsOf(value: unknown): string[] {
 
 function textOf(value: unknown): string {
   if (typeof value === "object" || value === undefined)
-    throw new Error("holds more than names and values; simplify it");
+    throw new Error("must be names with simple values; simplify it");
   return String(value);
 }
 

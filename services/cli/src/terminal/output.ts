@@ -20,7 +20,7 @@ export interface OutputOptions {
   format: OutputFormat;
 }
 
-/** Plain progress lines come no more often than this. */
+/** The shortest time between plain progress lines. */
 const PLAIN_PROGRESS_MS = 5_000;
 
 export class Output {
@@ -62,12 +62,12 @@ export class Output {
     if (!this.isForPeople) this.#write(this.#stdout, documentText(value, this.#format));
   }
 
-  /** A remark that is no result. */
+  /** A remark, not a result. */
   note(text: string): void {
     this.#write(this.#stderr, `${text}\n`);
   }
 
-  /** What the document of a failure holds besides the error: the part that was found all the same. */
+  /** What the document of a failure holds besides the error: the part that could be found. */
   failWith(facts: object): void {
     this.#failureFacts = facts;
   }

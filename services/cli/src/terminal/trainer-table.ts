@@ -17,9 +17,9 @@ const HEAD = [
   "state",
 ];
 
-/** A pool's trainers, or that there are none. */
+/** A pool's trainers, or a line that there are none. */
 export function trainerTable(trainers: readonly Trainer[]): string {
-  if (trainers.length === 0) return "no trainers are connected; runs wait until one is";
+  if (trainers.length === 0) return "no trainers are connected; runs wait for one";
   const rows = trainers.map((trainer) => [
     trainer.trainerId,
     trainer.device,

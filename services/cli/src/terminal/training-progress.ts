@@ -1,7 +1,7 @@
 import { count, duration } from "@gradpool/format";
 import type { StepMetrics } from "@gradpool/rpc";
 
-/** Speed is that of so many steps at the end. */
+/** Speed is measured over this many of the last steps. */
 const WINDOW_STEPS = 20;
 
 /** The line that follows a run: step, loss, tokens per second, remaining time. */

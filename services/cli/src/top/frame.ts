@@ -23,11 +23,11 @@ export function frame(state: TopState, seriesOf: SeriesOf, size: Size): Line[] {
 function headLine({ address, away, pool }: TopState): Line {
   const title = [span("gradpool top", "bold"), span(`  ${address}  `)];
   if (away) return [...title, span(away, "bad")];
-  return pool ? title : [...title, span("looking for the pool", "dim")];
+  return pool ? title : [...title, span("connecting to the pool", "dim")];
 }
 
 function footLine({ cancelling, message, list }: TopState, isDetail: boolean): Line {
-  if (cancelling) return [span(`cancel ${cancelling}? What it saved stays. y: yes, any other key: no`, "warning")];
+  if (cancelling) return [span(`cancel ${cancelling}? What it saved is kept. y: yes, any other key: no`, "warning")];
   if (message) return [span(message, "warning")];
   return [span(isDetail ? KEYS.detail : KEYS[list], "dim")];
 }

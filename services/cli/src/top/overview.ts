@@ -51,7 +51,7 @@ function serviceLines({ pool }: TopState): Line[] {
   ];
   const troubles = services
     .filter(({ serving }) => !serving)
-    .map(({ name, problem }) => [span(`${name} does not serve: ${problem || "it does not say why"}`, "bad")]);
+    .map(({ name, problem }) => [span(`${name} is not serving: ${problem || "no reason given"}`, "bad")]);
   return [summary, ...troubles, []];
 }
 
@@ -80,7 +80,7 @@ const TRAINER_STYLES: Partial<Record<TrainerState, Style>> = {
 
 function trainerLines(state: TopState, rows: number, columns: number): Line[] {
   const trainers = trainersOf(state);
-  if (trainers.length === 0) return [[span("  none connected; runs wait until one is", "dim")]];
+  if (trainers.length === 0) return [[span("  none connected; runs wait for one", "dim")]];
   const selected = selectedTrainer(state);
   const nameWidth = Math.min(columns >= WIDE_COLUMNS ? 32 : 16, Math.max(...trainers.map((t) => t.trainerId.length)));
   return inView(trainers, selected, rows).map((trainer) =>
@@ -139,7 +139,7 @@ function runSpans(run: Run, series: RunSeries | undefined, columns: number): Spa
   ];
 }
 
-/** Loss and speed of one run over its whole length, and why it stands still. */
+/** Loss and speed of one run over its whole length, and why it makes no steps. */
 function panel(run: Run | undefined, seriesOf: SeriesOf, columns: number): Line[] {
   if (!run) return [];
   const series = seriesOf(run.runId);

@@ -1,4 +1,4 @@
-/** Looks at a pool again and again, and follows the runs that are looked at. */
+/** Polls a pool, and follows the runs on display. */
 import { setTimeout as delay } from "node:timers/promises";
 import type { GetPoolResponse, Run } from "@gradpool/rpc";
 import type { Pool } from "../runs/pool.js";
@@ -14,7 +14,7 @@ const MAX_FOLLOWED = 8;
 /** Runs whose steps are remembered; the oldest are forgotten first. */
 const MAX_REMEMBERED = 64;
 
-/** For one look at a pool: how long the steps made so far may take to come. */
+/** For a single look at a pool: how long to wait for the steps made so far. */
 const CATCH_UP_MS = 5_000;
 
 export interface FeedListener {
@@ -28,7 +28,7 @@ export class PoolFeed {
   readonly #pool: Pool;
   readonly #series = new Map<string, RunSeries>();
   readonly #following = new Map<string, AbortController>();
-  /** Ended and read to its end: it needs no look any more. */
+  /** Ended and read to its end: it no longer changes. */
   readonly #complete = new Set<string>();
 
   constructor(pool: Pool) {
@@ -51,7 +51,7 @@ export class PoolFeed {
     }
   }
 
-  /** Follows the runs worth it, and no others. */
+  /** Follows the runs worth following, and no others. */
   follow(
     runs: readonly Run[],
     lookedAt: string,

@@ -1,4 +1,4 @@
-/** One run: where it stands, its curve, its recipe in short, checkpoints and notes. */
+/** One run: its progress, curve, recipe in short, checkpoints and notes. */
 import { count, counted, duration, localTime } from "@gradpool/format";
 import type { Run } from "@gradpool/rpc";
 import { stateName } from "../runs/run-json.js";
@@ -8,7 +8,7 @@ import type { RunSeries } from "./run-series.js";
 import { curve } from "./sparkline.js";
 import { fit, span, type Line } from "./styled-text.js";
 
-/** The curve has at least so many lines, and no more than so many. */
+/** Least and most lines of the curve. */
 const MIN_CURVE_ROWS = 4;
 const MAX_CURVE_ROWS = 16;
 
@@ -84,7 +84,7 @@ function noteLines(run: Run, series: RunSeries | undefined): Line[] {
   const notes = [
     ...(evaluation ? [`step ${count(evaluation.step)}: ${evaluationText(evaluation)}`] : []),
     ...(checkpoint
-      ? [`${counted(series?.checkpoints.length ?? 0, "checkpoint")}, the newest behind step ${count(checkpoint.step)}`]
+      ? [`${counted(series?.checkpoints.length ?? 0, "checkpoint")}, the newest after step ${count(checkpoint.step)}`]
       : []),
     ...(run.resumedFrom ? [resumedText(run.resumedFrom, run.totalSteps)] : []),
     ...run.notes,

@@ -27,7 +27,7 @@ class Curve {
     this.#stepsPerPoint *= 2;
   }
 
-  /** Oldest first; the last may stand for fewer steps. */
+  /** Oldest first; the last may be the mean of fewer steps. */
   get points(): readonly number[] {
     return this.#pending > 0 ? [...this.#points, this.#sum / this.#pending] : this.#points;
   }

@@ -13,7 +13,7 @@ export interface Terminal {
 const ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[2J";
 const LEAVE = "\x1b[0m\x1b[?7h\x1b[?25h\x1b[?1049l";
 
-/** What a terminal that does not know its size is taken for. */
+/** The size assumed for a terminal that does not report one. */
 const USUAL: Size = { columns: 80, rows: 24 };
 
 export class Screen implements Disposable {

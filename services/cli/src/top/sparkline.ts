@@ -48,7 +48,7 @@ export function curve(values: readonly number[], width: number, rows: number): s
   return cells.map((row) => String.fromCharCode(...Array.from(row, (dots) => 0x2800 + dots)));
 }
 
-/** Where a value lies between the lowest and the highest, from 0 to 1; in the middle when all are equal. */
+/** The place of a value between the lowest and the highest, from 0 to 1; in the middle when all are equal. */
 function scale(points: readonly number[]) {
   const low = Math.min(...points);
   const high = Math.max(...points);

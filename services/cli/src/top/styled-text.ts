@@ -1,4 +1,4 @@
-/** Lines of styled text that know how wide they are. */
+/** Lines of styled text of known width. */
 
 export type Style = "plain" | "bold" | "dim" | "good" | "warning" | "bad" | "accent" | "selected";
 

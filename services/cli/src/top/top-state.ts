@@ -28,7 +28,7 @@ export interface TopState {
   isOpen: boolean;
   /** Id of the run that is about to be cancelled: waits for yes or no. */
   cancelling: string;
-  /** What became of the last wish. */
+  /** The result of the last request. */
   message: string;
 }
 
@@ -52,7 +52,7 @@ export function seen(state: TopState, pool: GetPoolResponse, runs: readonly Run[
   return { ...state, pool: { ...pool, trainers }, runs: ordered, away: "" };
 }
 
-/** The view after a key, and what the person wants done. */
+/** The view after a key, and what the user wants done. */
 export function pressed(state: TopState, key: Key): { state: TopState; wish?: Wish } {
   if (key === "quit") return { state, wish: { type: "quit" } };
   if (state.cancelling) {
@@ -90,7 +90,7 @@ function acted(state: TopState, key: Key): { state: TopState; wish?: Wish } {
   const run = state.list === "runs" ? selectedRun(state) : undefined;
   const trainer = state.list === "trainers" ? selectedTrainer(state) : undefined;
   if (run && (key === "p" || key === "r" || key === "c")) {
-    if (hasEnded(run)) return { state: { ...state, message: `${run.runId} has ended; there is nothing to do for it` } };
+    if (hasEnded(run)) return { state: { ...state, message: `${run.runId} has ended already` } };
     if (key === "c") return { state: { ...state, runId: run.runId, cancelling: run.runId } };
     return { state, wish: { type: "run", action: key === "p" ? "pause" : "resume", id: run.runId } };
   }
