@@ -110,7 +110,7 @@ test(
     await nats.eventsWith(isCompleted(run.runId), { user: "pool", pass: "s3cret!" });
     const log = stack.coordinatorLog.join("\n");
     assert.match(log, /NATS does not take events/);
-    assert.match(log, /events go to NATS/);
+    assert.match(log, /publishing events to NATS/);
     assert.doesNotMatch(log, /s3cret/);
   },
 );

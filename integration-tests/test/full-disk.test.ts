@@ -45,7 +45,7 @@ test("a full disk in the middle of a run", { timeout: 300_000 }, (t) =>
       await fill(ballast);
     });
     const paused = await until(stack, run.runId, isPaused);
-    assert.match(paused.pausedBecause, /output_dir .* has no space left; free some .*; it goes on by itself/);
+    assert.match(paused.pausedBecause, /output_dir .* has no space left; free some .*; the run resumes by itself/);
     await rm(ballast);
     const finished = await watching;
     assert.equal(finished.run.state, RunState.RUN_STATE_COMPLETED, finished.run.error?.message);

@@ -40,7 +40,7 @@ test("a train command is killed and run again", { timeout: 300_000 }, async () =
   ];
   const whole = await gradpool(command("whole"), home);
   assert.equal(whole.code, 0, whole.stderr);
-  assert.match(whole.stdout, /there is no checkpoint in .*whole: a new start/);
+  assert.match(whole.stdout, /there is no checkpoint in .*whole; starting from scratch/);
 
   for (const step of [3, 6]) await killAtStep([...command("killed"), "--json"], home, step);
   const last = await gradpool(command("killed"), home);

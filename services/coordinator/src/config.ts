@@ -25,7 +25,7 @@ const schema = z.object({
   NATS_CREDS: z.string().optional(),
 });
 
-/** Names of what it reads, beside what every service reads; documents and deployments are held against them. */
+/** Variables it reads besides those of every service; docs and deployments are checked against them. */
 export const variables: readonly string[] = Object.keys(schema.shape);
 
 /** Addresses are "host:port". */
@@ -34,13 +34,13 @@ export interface CoordinatorConfig {
   tokenizerAddress: string;
   dataStreamAddress: string;
   checkpointStoreAddress: string;
-  /** SQLite file that runs are recorded in; undefined: they are forgotten when the process ends. */
+  /** SQLite file that records the runs; undefined: they are lost when the process ends. */
   runStore?: string | undefined;
-  /** Names under which people reach the HTTP port, besides its addresses and localhost. */
+  /** Host names of the HTTP port, besides its addresses and localhost. */
   httpHosts: readonly string[];
-  /** A run saves a recovery point when so much time went by since it last saved anything; 0: never. */
+  /** A run saves a recovery point when this much time has passed since its last save; 0: never. */
   recoveryMs: number;
-  /** How long steps that are under way may take to be made when the coordinator stops. */
+  /** How long steps in progress may take to finish when the coordinator stops. */
   drainMs: number;
   /** Where models are looked for and kept. */
   models: ModelPlaces;

@@ -35,12 +35,12 @@ import { DEFAULT_LEASES, TrainerPool, type Leases, type Runs } from "./trainer-p
 
 export interface CoordinatorOptions {
   leases?: Leases | undefined;
-  /** It cannot continue: end the process. */
+  /** Called when it cannot continue: end the process. */
   onCrash: () => void;
 }
 
 /**
- * Starts the coordinator: runs, their optimizers, and the pool of trainers. It takes up the runs that had not ended.
+ * Starts the coordinator: runs, their optimizers, and the pool of trainers. It resumes the runs that had not ended.
  * Errors: those of serve and of SqliteRunStore.open.
  */
 export function startCoordinator(
@@ -59,7 +59,7 @@ async function partsOf(
 ): Promise<Parts> {
   const { own, stopping } = scope;
   const store = own(await SqliteRunStore.open(config.runStore, log));
-  if (!store.isDurable) log.warn("runs are forgotten when this process ends; GRADPOOL_RUN_STORE names a file for them");
+  if (!store.isDurable) log.warn("runs are lost when this process ends; set GRADPOOL_RUN_STORE to a file to keep them");
   const { life, requests: known, drained } = store.recorded;
   const book = new EventBook(store.recorded.events, config.nats !== undefined);
   const publisher = config.nats && own(new Publisher({ nats: config.nats, store, book, log }));
@@ -77,7 +77,7 @@ async function partsOf(
     clock: { nowMs: () => performance.now(), sleep: (ms, signal) => delay(ms, undefined, { signal }) },
     record: (facts) => registry.commit(facts),
     observe: (facts) => {
-      // Said as part of the run's trace, which its end closes.
+      // Logged as part of the run's trace, which the run's end closes.
       logEnds(log, traces, facts);
       traces.observe(facts);
       metrics.observe(facts);
@@ -106,11 +106,11 @@ async function partsOf(
   };
   const driver: Runs = new Driver(ports, { life, drainMs: store.isDurable ? config.drainMs : undefined });
   const trainers: TrainerPool = new TrainerPool({ driver, traces, registry, log, metrics, drained, leases });
-  // Before anyone can ask for anything: a wish for a run that is not there yet would be lost.
+  // Before requests are served: one for a run that is not loaded yet would be lost.
   for (const { run } of registry.unfinished) {
     const paused = run.state === RunState.RUN_STATE_PAUSED && run.pausedBecause === ON_REQUEST;
-    log.info({ runId: run.runId, step: run.step, paused }, "taking up a run");
-    driver.takeUp(run, paused);
+    log.info({ runId: run.runId, step: run.step, paused }, "resuming a run");
+    driver.recover(run, paused);
   }
   const commands = new RunCommands({ driver, registry, requests, stopping });
   let address = config.listen;
@@ -139,7 +139,7 @@ async function partsOf(
   };
 }
 
-/** Runs are taken without the other services, too; but they would wait for them. */
+/** Runs are accepted without the other services, too, but wait for them. */
 async function problemOf(config: CoordinatorConfig): Promise<string> {
   const asked = [...addressesOf(config)].map(async ([name, address]) => ({
     name,

@@ -1,6 +1,6 @@
 /** How much of its time a trainer's device computes. */
 
-/** The share is that of so much time at the end. */
+/** The share is taken over this last stretch of time. */
 export const DEVICE_USE_WINDOW_MS = 30_000;
 
 interface Interval {
@@ -13,7 +13,7 @@ export class DeviceUse {
   readonly #connectedMs: number;
   /** Micro-batches that end within the window, apart from one another, in the order of their end. */
   readonly #finished: Interval[] = [];
-  /** The task that heartbeats name, and since when. */
+  /** The task named by heartbeats, and since when. */
   #current: { taskId: string; sinceMs: number } | undefined;
 
   constructor(nowMs: number) {
@@ -28,7 +28,7 @@ export class DeviceUse {
 
   /** A micro-batch that took `computeMs` has arrived. */
   finished(computeMs: number, nowMs: number): void {
-    // A device computes one micro-batch at a time, so what seems to overlap is late news.
+    // A device computes one micro-batch at a time, so an apparent overlap is a late message.
     const before = this.#finished.at(-1)?.endMs ?? this.#connectedMs;
     const startMs = Math.max(before, nowMs - Math.max(0, computeMs));
     this.#finished.push({ startMs, endMs: nowMs });

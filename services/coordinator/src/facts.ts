@@ -1,4 +1,4 @@
-/** What has become so in the pool: by the core's decisions, by the work of runs, and by what clients ask for. */
+/** What changed in the pool: by the core's decisions, by the work of runs, and by clients' requests. */
 import type { CheckpointUpdate, Evaluation, Run, StepMetrics } from "@gradpool/rpc";
 import type { PoolFact } from "./core/facts.js";
 import type { Outcome } from "./core/state.js";
@@ -7,9 +7,9 @@ import type { Outcome } from "./core/state.js";
 export type Fact =
   | PoolFact
   | { type: "run-submitted"; run: Run }
-  /** It had not ended when the coordinator did. */
-  | { type: "run-taken-up"; run: Run }
-  /** `found`: what was found out about it. Its steps and evaluations are those of the checkpoint it resumes from. */
+  /** It had not ended when the coordinator stopped. */
+  | { type: "run-recovered"; run: Run }
+  /** `found`: what preparing it found. Its steps and evaluations are those of the checkpoint it resumes from. */
   | {
       type: "run-prepared";
       runId: string;
@@ -21,11 +21,11 @@ export type Fact =
   | { type: "evaluation-made"; runId: string; evaluation: Evaluation; stoppedEarly: boolean }
   /** Saved, or removed to keep only the newest. */
   | { type: "checkpoint-changed"; runId: string; checkpoint: CheckpointUpdate }
-  /** What kind of trainer a running run lacks; empty: none any more. */
+  /** What kind of trainer a running run lacks; empty: it lacks none. */
   | { type: "run-waits"; runId: string; waitingFor: string }
   /** Its work is stopped and its output folder is free. */
   | { type: "run-ended"; runId: string; outcome: Outcome; code: string; message: string; at: Date }
-  /** A request took effect (I4): a hash of what it asked for, and the run or trainer that it is about. */
+  /** A request took effect (I4): a hash of what it asked for, and the run or trainer it is about. */
   | { type: "request-answered"; requestId: string; content: string; subject: string }
   /** Whether a trainer is to be given work, now and whenever it joins. */
   | { type: "drain-requested"; trainerId: string; draining: boolean }

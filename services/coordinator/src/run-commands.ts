@@ -11,14 +11,14 @@ import { MAX_UNFINISHED_RUNS, type RunRegistry } from "./record/run-registry.js"
 /** As packages/rpc names it for clients with a trace. */
 const SUBMIT_SPAN = "gradpool.v1.RunService/SubmitRun";
 
-/** Something that a client wants of a run that is there. */
+/** What a client may ask of an existing run. */
 export interface Wish {
-  /** Its name: part of what a request id stands for. */
+  /** Its name: part of what a request id identifies. */
   rpc: string;
   /** As in "there is nothing to pause". */
   verb: string;
   input: (runId: string) => Input;
-  /** A run that has ended like this is as it was wished. */
+  /** The request is fulfilled if the run ended like this. */
   fulfilled?: RunState;
   /** The request's message, which has a name of its own for each RPC. */
   message: { encode(request: RunRequest): { finish(): Uint8Array } };
@@ -60,7 +60,7 @@ export class RunCommands {
   }
 
   /**
-   * Gives the run as it is then. Errors: `not_found`, `failed_precondition` when it has ended, those of Requests.once,
+   * Returns the run as it is then. Errors: `not_found`, `failed_precondition` when it has ended, those of Requests.once,
    * and `unavailable`.
    */
   async ask(wish: Wish, { requestId, runId }: RunRequest): Promise<Run> {
@@ -83,7 +83,7 @@ export class RunCommands {
     const { runId } = request;
     await this.ask(wish, request);
     const record = registry.get(runId);
-    // Asked for before, and perhaps interrupted: the run's end is what counts.
+    // A repeated request, perhaps interrupted before: the run's end is what counts.
     if (!record.hasEnded) await driver.happen({ input: wish.input(runId) });
     await record.ended(AbortSignal.any([signal, stopping])).catch((error: unknown) => {
       throw this.explained(error);
@@ -123,7 +123,7 @@ export class RunCommands {
   }
 }
 
-/** Errors: `failed_precondition` when the run has ended, unless that is what was wished. */
+/** Errors: `failed_precondition` when the run has ended, unless that is what was asked for. */
 function requireUnfinished(run: Run, { verb, fulfilled }: Wish): void {
   const how = ENDS[run.state];
   if (how === undefined || run.state === fulfilled) return;

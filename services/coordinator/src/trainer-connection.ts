@@ -17,7 +17,7 @@ const NEWEST_WEIGHT = 0.3;
 /** One trainer's open conversation. */
 export class TrainerConnection {
   readonly outgoing = new MessageQueue<WorkResponse>();
-  /** The core knows of it. */
+  /** Whether the core knows of it. */
   hasJoined = false;
   readonly #hello: TrainerHello;
   readonly #connectedAt = new Date();
@@ -56,7 +56,7 @@ export class TrainerConnection {
     this.#microBatches += 1;
   }
 
-  /** For ListTrainers; `runId` is the run that it computes for, `state` what the core knows of it. */
+  /** For ListTrainers; `runId` is the run that it computes for, `state` its state in the core. */
   describe(runId: string, state: PoolTrainer | undefined, nowMs: number): Trainer {
     return {
       ...this.#hello,

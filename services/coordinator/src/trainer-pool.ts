@@ -22,15 +22,15 @@ import type { RunTraces } from "./traces/run-traces.js";
 import { TrainerConnection } from "./trainer-connection.js";
 
 export interface Leases {
-  /** How often a trainer is to be heard, and how often leases are checked. */
+  /** How often trainers send heartbeats, and leases are checked. */
   heartbeatMs: number;
-  /** A trainer that is silent for longer counts as lost. */
+  /** A trainer that is silent for longer is lost. */
   leaseMs: number;
 }
 
 export const DEFAULT_LEASES: Leases = { heartbeatMs: 2_000, leaseMs: 10_000 };
 
-/** The driver, with runs that a coordinator makes. */
+/** The driver, with a coordinator's runs. */
 export type Runs = Driver<TrainingRun>;
 
 export interface TrainerPoolOptions {
@@ -40,7 +40,7 @@ export interface TrainerPoolOptions {
   log: Logger;
   leases: Leases;
   metrics: CoordinatorMetrics;
-  /** Trainers that are given no work, on request. */
+  /** Trainers that are given no work, by request. */
   drained: readonly string[];
 }
 
@@ -49,7 +49,7 @@ export class TrainerPool implements TrainersPort, Disposable {
   readonly #connections = new Map<string, TrainerConnection>();
   readonly #drained: Set<string>;
   readonly #clock: NodeJS.Timeout;
-  /** Trainers whose latest sign of life waits for its turn: another one adds nothing. */
+  /** Trainers whose latest sign of life is queued: another one adds nothing. */
   readonly #heard = new Map<string, { nowMs: number }>();
   #ticking = false;
 
@@ -114,7 +114,7 @@ export class TrainerPool implements TrainersPort, Disposable {
     void driver.happen({ input: { type: "task-failed", taskId, permanent, code, message } });
   }
 
-  /** Bytes of gradients that the result of a task may have; undefined when nobody waits for it any more. */
+  /** Bytes of gradients that the result of a task may have; undefined when it is no longer needed. */
   resultLimit(taskId: string): number | undefined {
     const { driver } = this.#options;
     const task = driver.taskOf(taskId);
@@ -142,7 +142,10 @@ export class TrainerPool implements TrainersPort, Disposable {
     return [...this.#connections.values()].map((connection) => this.#describe(connection));
   }
 
-  /** Records whether a trainer is given work, along with `answered`. Errors: `not_found` when it never was and is not there. */
+  /**
+   * Records whether a trainer is given work, along with `answered`.
+   * Errors: `not_found` when it is neither drained nor in the pool.
+   */
   async drain(trainerId: string, draining: boolean, answered: Fact): Promise<void> {
     if (!this.#drained.has(trainerId)) this.trainer(trainerId);
     await this.#options.driver.happen(() => {
@@ -158,7 +161,7 @@ export class TrainerPool implements TrainersPort, Disposable {
     const connection = this.#connections.get(trainerId);
     if (connection) return this.#describe(connection);
     const names = [...this.#connections.keys()].join(", ") || "none";
-    throw new GradpoolError("not_found", `there is no trainer ${trainerId}; those in the pool are: ${names}`);
+    throw new GradpoolError("not_found", `there is no trainer ${trainerId}; the pool has: ${names}`);
   }
 
   platforms(): Platform[] {
@@ -174,7 +177,7 @@ export class TrainerPool implements TrainersPort, Disposable {
     const { trainerId } = effect;
     const connection = this.#connections.get(trainerId);
     if (effect.type === "assign") {
-      // Meant for the connection before this one: the core will hear in a moment that it is gone.
+      // Meant for the previous connection: the core will learn in a moment that it is gone.
       if (!connection?.hasJoined) return;
       const run = driver.run(effect.task.runId);
       const traceparent = traces.traceparentOf(effect.task);
@@ -183,7 +186,7 @@ export class TrainerPool implements TrainersPort, Disposable {
       connection?.send({ $case: "cancel", value: { taskId: effect.taskId } });
     } else {
       this.#connections.delete(trainerId);
-      log.warn({ trainerId }, "trainer is silent; its work goes to others");
+      log.warn({ trainerId }, "trainer is silent; reassigning its work");
       connection?.outgoing.end();
     }
   }
@@ -203,18 +206,18 @@ export class TrainerPool implements TrainersPort, Disposable {
     return connection.describe(task?.runId ?? "", trainerOf(state, connection.trainerId), now().nowMs);
   }
 
-  /** While the loop is held up, one look at the clock waits, not many. */
+  /** While the event loop is blocked, only one tick is queued. */
   async #tick(): Promise<void> {
     if (this.#ticking) return;
     this.#ticking = true;
     const { driver, leases } = this.#options;
-    // The time is that of now, not of its turn: signs of life that come in between have their turns after it.
+    // The time is taken now, not at its turn: signs of life that arrive in between have their turns after it.
     await driver.happen({ input: { type: "time-passed", leaseMs: leases.leaseMs } });
     this.#ticking = false;
     this.#explainWaiting();
   }
 
-  /** Says of each run what trainers it lacks. */
+  /** Records what trainers each run lacks. */
   #explainWaiting(): void {
     const { driver, registry } = this.#options;
     const active = driver.state.trainers.filter(isActive);
@@ -231,7 +234,7 @@ export class TrainerPool implements TrainersPort, Disposable {
 }
 
 function lackOf(deviceClass: string | undefined, active: readonly { deviceClass: string }[]): string {
-  if (active.length === 0) return "a trainer: none is at work";
+  if (active.length === 0) return "a trainer: none is available";
   const others = [...new Set(active.map((trainer) => trainer.deviceClass))].join("; ");
   return `a trainer of class ${deviceClass}; the pool has only ${others}`;
 }

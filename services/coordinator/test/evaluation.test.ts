@@ -258,7 +258,7 @@ describe("what cannot be evaluated", () => {
     const single = join(world.folder, "single.txt");
     writeFileSync(single, "a\n");
     const empty = { ...specOf(world, "empty", { appendEos: false }), evalDataset: [single] };
-    assert.match((await world.train(empty)).run.error?.message ?? "", /eval_dataset has no token to predict/);
+    assert.match((await world.train(empty)).run.error?.message ?? "", /eval_dataset has no tokens to predict/);
     fixLosses(trainer, { 4: NaN });
     const nan = await world.train(specOf(world, "nan"));
     assert.match(nan.run.error?.message ?? "", /^step 4: the evaluation loss is NaN; lower learning_rate/);

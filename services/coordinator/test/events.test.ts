@@ -85,7 +85,7 @@ describe("events", { timeout: 240_000 }, () => {
     assert.ok(kindsOf(behind).includes("runResumed"));
     // Those of another store are no place in this one.
     assert.deepEqual(await eventsOf(world, { afterId: "0123456789abcdef-7" }), all);
-    await assert.rejects(eventsOf(world, { afterId: "nonsense" }), failure("invalid_argument", /no event's id/));
+    await assert.rejects(eventsOf(world, { afterId: "nonsense" }), failure("invalid_argument", /not an event's id/));
   });
 
   it("are filtered by run, type and time", async () => {
@@ -179,18 +179,15 @@ describe("a run's log", { timeout: 240_000 }, () => {
       log.map(({ number }) => number),
       log.map((_, i) => i + 1),
     );
-    const told = (level: LogLevel, text: RegExp) =>
+    const logged = (level: LogLevel, text: RegExp) =>
       assert.ok(
         log.some((entry) => entry.level === level && text.test(entry.message)),
         `${text} is missing among:\n${log.map(({ message }) => message).join("\n")}`,
       );
-    told(LogLevel.LOG_LEVEL_WARN, /^step 1, micro-batch 0 failed on trainer-1: /);
-    told(LogLevel.LOG_LEVEL_INFO, /^step 1, micro-batch 0 goes to trainer-\d, attempt 2$/);
-    told(
-      LogLevel.LOG_LEVEL_WARN,
-      /^trainer-2 was lost: its connection ended; the micro-batch that it had goes to others$/,
-    );
-    told(LogLevel.LOG_LEVEL_INFO, /^checkpoint saved: .*checkpoint-epoch0-step2$/);
+    logged(LogLevel.LOG_LEVEL_WARN, /^step 1, micro-batch 0 failed on trainer-1: /);
+    logged(LogLevel.LOG_LEVEL_INFO, /^step 1, micro-batch 0 assigned to trainer-\d, attempt 2$/);
+    logged(LogLevel.LOG_LEVEL_WARN, /^trainer-2 was lost: its connection ended; reassigning its micro-batch$/);
+    logged(LogLevel.LOG_LEVEL_INFO, /^checkpoint saved: .*checkpoint-epoch0-step2$/);
     assert.match(log.at(-1)?.message ?? "", /^completed: 4 steps, [\d,]+ target tokens$/);
   });
 

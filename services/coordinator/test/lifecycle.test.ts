@@ -111,7 +111,7 @@ describe("a coordinator that starts again", { timeout: 240_000 }, () => {
     for (const [i, name] of ["a", "b", "c"].entries()) {
       const seen = await world.watch(ids[i] ?? "");
       assertSame(world, ["alone", alone], [name, seen]);
-      assert.match(seen.run.notes.join("\n"), /it was interrupted, and goes on behind step \d/);
+      assert.match(seen.run.notes.join("\n"), /interrupted; resumed after step \d/);
     }
   });
 
@@ -163,7 +163,7 @@ describe("a coordinator that starts again", { timeout: 240_000 }, () => {
     const runId = await world.submit(world.spec({}, RECIPE));
     await world.watch(runId, ({ steps }) => steps.length >= 2);
     await world.restartCoordinator();
-    await world.watch(runId, ({ run }) => /a trainer: none is at work/.test(run.waitingFor));
+    await world.watch(runId, ({ run }) => /a trainer: none is available/.test(run.waitingFor));
     const other = await world.trainer({ deviceClass: "b" });
     await world.watch(runId, ({ run }) => /a trainer of class a, fake 1; the pool has only b/.test(run.waitingFor));
     await world.trainer({ deviceClass: "a" });
@@ -214,7 +214,7 @@ describe("a trainer that is drained", { timeout: 240_000 }, () => {
     assert.equal((await world.watch(runId)).run.state, RunState.RUN_STATE_COMPLETED);
     await assert.rejects(
       world.pool.drainTrainer({ requestId: randomUUID(), trainerId: "nobody" }),
-      failure("not_found", /there is no trainer nobody; those in the pool are: drained/),
+      failure("not_found", /there is no trainer nobody; the pool has: drained/),
     );
   });
 });

@@ -183,7 +183,7 @@ describe("a task that fails", { timeout: 240_000 }, () => {
     assert.equal(run.state, RunState.RUN_STATE_FAILED);
     assert.deepEqual(run.error, {
       code: "resource_exhausted",
-      message: "step 1, micro-batch 1 failed 3 times, at last: this trainer has too little memory",
+      message: "step 1, micro-batch 1 failed 3 times, most recently: this trainer has too little memory",
     });
     assert.equal(trainer.tasks.filter(({ microBatch }) => microBatch === 1).length, 3);
   });
@@ -216,7 +216,7 @@ describe("a task that fails", { timeout: 240_000 }, () => {
 
   for (const [what, spoil, message] of [
     ["are no safetensors file", () => new Uint8Array(100), /the result of task .* cannot be used/],
-    ["are too many bytes", (file: Uint8Array) => Buffer.concat([file, Buffer.alloc(2 << 20)]), /more bytes/],
+    ["are too many bytes", (file: Uint8Array) => Buffer.concat([file, Buffer.alloc(2 << 20)]), /is larger than/],
     [
       "lack a tensor",
       (file: Uint8Array) => rewritten(file, (name) => !name.includes("c_attn.lora_A")),

@@ -168,7 +168,7 @@ describe("preparing a run", { timeout: 240_000 }, () => {
     tokenizer.info = { ...tokenizer.info, vocabSize: 600, padTokenAdded: false };
     const { run } = await world.train(world.spec());
     assert.equal(run.error?.code, "invalid_argument");
-    assert.match(run.error.message, /the tokenizer has 600 tokens, but the model's embedding only 512/);
+    assert.match(run.error.message, /the tokenizer has 600 tokens, but the model's embedding has only 512 rows/);
   });
 
   for (const [what, vocabSize, padTokenAdded, padRow] of [

@@ -79,7 +79,8 @@ describe("a run that goes on from a checkpoint", { timeout: 240_000 }, () => {
         runId,
         ({ checkpoints }) => checkpoints.length > 0 && checkpoints.at(-1)!.step >= enough,
       );
-      if (enough === 1) assert.match(last.run.notes[0] ?? "", /there is no checkpoint in .*again: a new start/);
+      if (enough === 1)
+        assert.match(last.run.notes[0] ?? "", /there is no checkpoint in .*again; starting from scratch/);
       else assert.ok((last.run.resumedFrom?.step ?? 0) >= 1);
       if (enough < Infinity) await world.runs.cancelRun({ requestId: randomUUID(), runId });
     }
@@ -147,9 +148,12 @@ describe("a run that goes on from a checkpoint", { timeout: 240_000 }, () => {
     assertRefused(refused, "not_found", /checkpoint-epoch0-step1.*checkpoint-epoch2-step6.*--resume_if_exists/);
     for (const missing of [removed, join(world.folder, "nowhere", "checkpoint-epoch0-step1")]) {
       const changes = { outputDir: world.outputDir("c"), resumeFrom: missing, resumeIfExists: true };
-      const anew = await trainFrom(world, spec, changes);
-      assert.match(anew.run.notes.join("\n"), /there is no checkpoint .*checkpoint-epoch0-step1: a new start/);
-      assertSame(world, ["output", whole], ["c", anew]);
+      const fresh = await trainFrom(world, spec, changes);
+      assert.match(
+        fresh.run.notes.join("\n"),
+        /there is no checkpoint .*checkpoint-epoch0-step1; starting from scratch/,
+      );
+      assertSame(world, ["output", whole], ["c", fresh]);
       rmSync(world.outputDir("c"), { recursive: true });
     }
     assertRefused(
@@ -179,7 +183,7 @@ describe("a run that goes on from a checkpoint", { timeout: 240_000 }, () => {
     assertRefused(
       refused,
       "failed_precondition",
-      /cannot go on from .*checkpoint-epoch0-step1: .*--resume_weights_only/,
+      /cannot resume from .*checkpoint-epoch0-step1: .*--resume_weights_only/,
     );
     const message = refused.run.error?.message ?? "";
     for (const difference of [

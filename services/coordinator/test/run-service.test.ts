@@ -180,7 +180,7 @@ describe("cancelling a run", { timeout: 240_000 }, () => {
     await trainer.until(() => trainer.endedRuns.includes(runId));
     assert.deepEqual(trainer.cancelled, [second.taskId]);
     assert.equal(await trainer.push(header, gradients), false);
-    await assert.rejects(trainer.compute({ ...second, adapterVersion: 1 }), failure("not_found", /is over/));
+    await assert.rejects(trainer.compute({ ...second, adapterVersion: 1 }), failure("not_found", /has ended/));
     await trainer.kill();
     await assertGone(world, runId);
   });

@@ -109,13 +109,13 @@ describe("the run store", () => {
     assert.equal((await store.history("b")).length, 4);
   });
 
-  it("holds events, what they told, and a bounded log of each run", async (t) => {
+  it("holds events, what they reported, and a bounded log of each run", async (t) => {
     const path = storePath(t);
     const eventAt = (position: number): Event => ({
       ...{ eventId: `x-${position}`, runSequence: position, time: new Date(position), runId: "a", trainerId: "" },
       ...{ traceparent: "", payload: { $case: "runStep", value: stepNumber(position) } },
     });
-    const told = { events: 9, step: 4, evaluation: 3, checkpoint: 2 };
+    const reported = { events: 9, step: 4, evaluation: 3, checkpoint: 2 };
     const entry = (message: string) => ({ time: new Date(1), level: LogLevel.LOG_LEVEL_INFO, message });
     let logId = "";
     {
@@ -123,7 +123,7 @@ describe("the run store", () => {
       ({ logId } = store.recorded.events);
       await store.commit([1, 2, 3, 4].map((position) => ({ type: "event", position, event: eventAt(position) })));
       await store.commit([
-        { type: "told", runId: "a", told },
+        { type: "reported", runId: "a", reported },
         { type: "published", position: 2, stream: "then" },
         { type: "forget-events", through: 2, instead: eventAt(20) },
       ]);
@@ -133,7 +133,7 @@ describe("the run store", () => {
     }
     await using store = await SqliteRunStore.open(path, LOG);
     const published = { position: 2, stream: "then" };
-    assert.deepEqual(store.recorded.events, { logId, newest: 4, published, told: new Map([["a", told]]) });
+    assert.deepEqual(store.recorded.events, { logId, newest: 4, published, reported: new Map([["a", reported]]) });
     assert.deepEqual(await store.events(0, 2), [
       { position: 2, event: eventAt(20) },
       { position: 3, event: eventAt(3) },

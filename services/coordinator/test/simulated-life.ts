@@ -55,7 +55,7 @@ export class SimulatedLife {
     this.handlers = runServiceHandlers({ registry, commands, stopping });
     for (const { run } of registry.unfinished) {
       const paused = run.state === RunState.RUN_STATE_PAUSED && run.pausedBecause === ON_REQUEST;
-      this.driver.takeUp(run, paused);
+      this.driver.recover(run, paused);
     }
     this.#tick();
   }

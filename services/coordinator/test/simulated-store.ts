@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import type { Evaluation, Run, RunLogEntry, StepMetrics } from "@gradpool/rpc";
 import { hasEnded, resumedHistory } from "../src/record/run-record.js";
 import type { RecordStore } from "../src/record/run-registry.js";
-import type { Change, History, PlacedEvent, Recorded, Told } from "../src/store/run-store.js";
+import type { Change, History, PlacedEvent, Recorded, Reported } from "../src/store/run-store.js";
 
 /** Raised in the middle of whatever the coordinator was doing. */
 export class SimulatedCrash extends Error {}
@@ -25,7 +25,7 @@ export class SimulatedStore implements RecordStore {
   readonly saved = new Map<string, Saved>();
   /** How long a commit takes: for ever, when its coordinator is down by then. */
   pause: () => Promise<void> = () => Promise.resolve();
-  readonly #told = new Map<string, Told>();
+  readonly #reported = new Map<string, Reported>();
   readonly #crashes: () => boolean;
   #life = 0;
 
@@ -46,7 +46,7 @@ export class SimulatedStore implements RecordStore {
       requests: [...this.requests].map(([requestId, request]) => ({ requestId, ...request })),
       drained: [],
       events: {
-        ...{ logId: "simulated", newest: this.eventLog.length, told: this.#told },
+        ...{ logId: "simulated", newest: this.eventLog.length, reported: this.#reported },
         published: { position: 0, stream: "" },
       },
     };
@@ -101,8 +101,8 @@ export class SimulatedStore implements RecordStore {
         assert.equal(change.position, this.eventLog.length + 1, "an event has another's place (I6)");
         this.eventLog.push(change);
         break;
-      case "told":
-        this.#told.set(change.runId, change.told);
+      case "reported":
+        this.#reported.set(change.runId, change.reported);
         break;
       default:
     }

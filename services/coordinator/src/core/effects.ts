@@ -8,15 +8,15 @@ export type Effect =
   | { type: "prepare"; runId: string }
   /** Stream micro-batches, reporting each. */
   | { type: "open-stream"; runId: string }
-  /** Try at once again what trouble holds up. */
+  /** Retry at once what trouble holds up. */
   | { type: "retry"; runId: string }
   | { type: "assign"; trainerId: string; task: Task }
   | { type: "cancel-task"; trainerId: string; taskId: string }
   /** Take the result into the step's sum, in the order of micro-batches (I1). */
   | { type: "accept-result"; task: Task; result: TaskResult }
-  /** Late or doubled: nothing comes of it (I3). */
+  /** Late or duplicate: it is ignored (I3). */
   | { type: "drop-result"; taskId: string }
-  /** All results of the step are in: let the optimizer make it, then report step-applied. */
+  /** All results of the step are in: run the optimizer, then report step-applied. */
   | { type: "apply-step"; runId: string; step: number }
   /** Stream the held-out micro-batches, reporting each. */
   | { type: "open-evaluation"; runId: string; step: number }
@@ -24,20 +24,20 @@ export type Effect =
   | { type: "apply-evaluation"; runId: string; step: number }
   /** Write the result, then report run-finished. */
   | { type: "finish"; runId: string }
-  /** Stop its work, give its output folder back, and record that it ended. */
+  /** Stop its work, release its output folder, and record that it ended. */
   | { type: "end-run"; runId: string; outcome: Outcome; code: string; message: string }
-  /** Stopping, and nothing is under way any more that could be finished. */
+  /** Stopping, and nothing left in progress can be finished. */
   | { type: "pool-quiet" }
   /** Silent for longer than its lease: close its connection. */
   | { type: "disconnect"; trainerId: string };
 
-/** What comes of an input: what has become so, and what is to be done; each in order. */
+/** The outcome of an input: what changed, and what to do; each in order. */
 export interface Output {
   readonly facts: PoolFact[];
   readonly effects: Effect[];
 }
 
-/** Of effects: those that are messages to trainers, and those that are the work of a run that is prepared. */
+/** Of effects: those that are messages to trainers, and those that a prepared run carries out. */
 export type TrainerEffect = Extract<Effect, { type: "assign" | "cancel-task" | "disconnect" }>;
 export type TrainingEffect = Exclude<
   Effect,

@@ -1,20 +1,20 @@
 /**
- * What has become so by an input, for whoever records or reports it: the run store, run logs, events, traces and
- * metrics are made of facts, and of nothing else that the core knows.
+ * What an input changed, for all that record or report it: the run store, run logs, events, traces and
+ * metrics are made from facts and see nothing else of the core.
  */
 import type { Outcome, Task, TaskResult, VisibleState } from "./state.js";
 
-/** Why a trainer is not in the pool any more. */
+/** Why a trainer is no longer in the pool. */
 export type TrainerLoss = "left" | "silent" | "replaced";
 
 export type PoolFact =
   /** What people see of where a run is. To be recorded durably before any effect of the input is carried out (I4). */
   | { type: "run-state"; runId: string; state: VisibleState; because: string }
-  /** The run is not in the pool any more; it counts as ended once its output folder is free. */
+  /** The run is no longer in the pool; it counts as ended once its output folder is free. */
   | { type: "run-over"; runId: string; outcome: Outcome }
   /** From now on trainers may be given the micro-batches of this step, or of this evaluation. */
   | { type: "group-opened"; runId: string; step: number; evaluation: boolean }
-  /** The group is done, or its run rests or is over. */
+  /** The group is done, or its run is paused or has ended. */
   | { type: "group-closed"; runId: string }
   /** `attempt`: from 1. `waitedMs`: since it could have been handed out. */
   | { type: "task-assigned"; task: Task; attempt: number; deviceClass: string; waitedMs: number }
@@ -26,7 +26,7 @@ export type PoolFact =
   | { type: "trainer-lost"; trainerId: string; how: TrainerLoss; tasks: readonly Task[] }
   | { type: "trainer-drained"; trainerId: string }
   | { type: "trainer-quarantined"; trainerId: string; reason: string }
-  /** After draining or quarantine it is given work again. */
+  /** It is given work again after draining or quarantine. */
   | { type: "trainer-active"; trainerId: string };
 
 export type TaskFact = Extract<PoolFact, { task: Task }>;

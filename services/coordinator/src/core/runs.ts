@@ -3,10 +3,10 @@ import { isResting, runOf } from "./lookup.js";
 import type { Output } from "./effects.js";
 import type { MicroBatchState, Outcome, PoolRun, PoolState, Prepared, VisibleState } from "./state.js";
 
-/** Runs that are prepared or made at a time; the others wait in the queue. */
+/** Runs that are prepared or trained at a time; the others wait in the queue. */
 export const MAX_RUNS = 32;
 
-/** Why a run rests that was asked to. */
+/** Why a run that was paused by a request is paused. */
 export const ON_REQUEST = "on request";
 
 export function newRun(runId: string, paused: boolean): PoolRun {
@@ -56,7 +56,7 @@ export function beginRun(run: PoolRun, prepared: Prepared, out: Output): void {
   else if (isOver) finishRun(run, out);
 }
 
-/** `stop`: there is none, even if there could be. */
+/** `stop`: there is no next step, even if there could be. */
 export function nextStep(state: PoolState, run: PoolRun, stop: boolean, out: Output): void {
   beginStep(run, run.step + 1);
   if (stop || run.step > run.totalSteps) finishRun(run, out);
@@ -87,14 +87,14 @@ const arrived = (nowMs: number): MicroBatchState => ({
   waitsSinceMs: nowMs,
 });
 
-/** Takes in a micro-batch of the evaluation that is being made. */
+/** Takes in a micro-batch of the current evaluation. */
 export function addToEvaluation({ nowMs }: PoolState, run: PoolRun, last: boolean): void {
   if (!run.evaluating || run.groupComplete) return;
   run.group.push(arrived(nowMs));
   run.groupComplete = last;
 }
 
-/** Moves arrived micro-batches into the step that is being made, up to its last one. */
+/** Moves arrived micro-batches into the current step, up to its last one. */
 export function fillGroup({ nowMs }: PoolState, run: PoolRun): void {
   while (!run.evaluating && !run.groupComplete && run.ahead.length > 0) {
     const lastOfEpoch = run.ahead.shift();
@@ -103,7 +103,7 @@ export function fillGroup({ nowMs }: PoolState, run: PoolRun): void {
   }
 }
 
-/** It rests no longer: its micro-batches wait for trainers from now on. */
+/** It is no longer paused: its micro-batches wait for trainers from now on. */
 export function waitFromNow({ nowMs }: PoolState, run: PoolRun): void {
   run.group = run.group.map((microBatch) => ({ ...microBatch, waitsSinceMs: nowMs }));
 }
@@ -136,7 +136,7 @@ export function endRun(
   out.effects.push({ type: "end-run", runId, outcome, code, message });
 }
 
-/** What people see of a run, and why it rests. */
+/** What people see of a run, and why it is paused. */
 export function visibleState(run: PoolRun): { state: VisibleState; because: string } {
   if (run.paused) return { state: "paused", because: ON_REQUEST };
   if (isResting(run)) return { state: "paused", because: run.trouble };
@@ -144,7 +144,7 @@ export function visibleState(run: PoolRun): { state: VisibleState; because: stri
   return { state: "running", because: "" };
 }
 
-/** The group whose micro-batches trainers may be given; undefined: none, such as while the run rests. */
+/** The group whose micro-batches trainers may be given; undefined: none, such as while the run is paused. */
 export function openGroup(run: PoolRun): { step: number; evaluation: boolean } | undefined {
   if (run.phase !== "running" || isResting(run)) return undefined;
   return { step: run.step, evaluation: run.evaluating };

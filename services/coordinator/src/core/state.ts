@@ -5,7 +5,7 @@ import type { AdapterTensors } from "@gradpool/adapter";
 export interface MicroBatchState {
   /** "assigned": one trainer has it, or two when the first is late. */
   readonly status: "waiting" | "assigned" | "done";
-  /** It has been out for too long: another trainer may have it, too. */
+  /** It is late: another trainer may be given it, too. */
   readonly late: boolean;
   /** Assignments so far. */
   readonly attempts: number;
@@ -13,23 +13,23 @@ export interface MicroBatchState {
   readonly failedOn: readonly string[];
   /** Assignments that ended with the loss of the trainer that computed it. */
   readonly losses: number;
-  /** Since when it could have been handed out, unless its run rests. */
+  /** Since when it could have been handed out, unless its run is paused. */
   readonly waitsSinceMs: number;
 }
 
 export interface PoolRun {
   runId: string;
-  /** A run that has ended is not here any more. "queued": too many are being made. */
+  /** A run that has ended is no longer here. "queued": too many others are active. */
   phase: "queued" | "preparing" | "running" | "finishing";
-  /** Resting on request. */
+  /** Paused by a request. */
   paused: boolean;
-  /** What it waits for, such as room on a disk; empty: nothing. */
+  /** What it waits for, such as disk space; empty: nothing. */
   trouble: string;
-  /** Its result is written, and it ends when it is not paused any more. */
+  /** Its result is written; it ends once it is not paused. */
   finished: boolean;
   gradientAccumulation: number;
   totalSteps: number;
-  /** Step being made, from 1. */
+  /** Current step, from 1. */
   step: number;
   /** The group is the held-out data, for the adapter after `step` steps; the next step waits for it. */
   evaluating: boolean;
@@ -41,13 +41,13 @@ export interface PoolRun {
   stepping: boolean;
   /** Micro-batches that arrived for later steps: whether each ends its epoch. */
   ahead: boolean[];
-  /** Class of the trainers that serve this run (I2); undefined while it has neither tasks nor results. */
+  /** Class of the trainers that serve this run (I2); undefined while it has no tasks or results. */
   deviceClass: string | undefined;
   /** A result was accepted: the class stays. */
   hasResults: boolean;
   /** Value of `PoolState.assignments` when the run was last given a trainer. */
   lastServed: number;
-  /** How long a trainer takes for one of its micro-batches, as learnt so far, and from how many. */
+  /** How long a trainer takes for one of its micro-batches, as measured so far, and on how many. */
   turnMs: number;
   turns: number;
 }
@@ -60,13 +60,13 @@ export interface PoolTrainer {
   lastSeenMs: number;
   /** Since when it computes the first of its tasks. */
   busySinceMs: number;
-  /** It is given nothing more, on request. */
+  /** It is given no more work, by request. */
   draining: boolean;
   /** Failures in a row. */
   failures: number;
-  /** It rests until then; 0: it does not. */
+  /** End of its quarantine; 0: it is not in quarantine. */
   quarantinedUntilMs: number;
-  /** Why it rests. */
+  /** Why it is in quarantine. */
   quarantineReason: string;
 }
 
@@ -98,9 +98,9 @@ export interface TaskResult extends MicroBatchResult {
 }
 
 export interface PoolState {
-  /** Which start of the coordinator this is: no two have a task's name in common. */
+  /** Counts the coordinator's starts, so that no two share a task id. */
   life: number;
-  /** The latest time that was heard of. */
+  /** The latest time of any input. */
   nowMs: number;
   /** In order of submission. */
   runs: PoolRun[];
@@ -110,7 +110,7 @@ export interface PoolState {
   tasks: Task[];
   /** Tasks handed out so far. */
   assignments: number;
-  /** The coordinator is about to end: see stopping.ts. */
+  /** The coordinator is stopping: see stopping.ts. */
   stopping: boolean;
 }
 
@@ -124,7 +124,7 @@ export const emptyPool = (life = 1): PoolState => ({
   stopping: false,
 });
 
-/** What the core needs to know of a prepared run, and of what was made of it before. */
+/** What the core needs to know of a prepared run and its progress so far. */
 export interface Prepared {
   gradientAccumulation: number;
   totalSteps: number;
@@ -132,9 +132,9 @@ export interface Prepared {
   stepsDone: number;
   /** Class of the trainers that made them. */
   deviceClass: string | undefined;
-  /** The adapter behind them is still to be evaluated. */
+  /** The adapter after them is still to be evaluated. */
   evaluate: boolean;
-  /** No step is to follow: evaluations did not get better. */
+  /** No further step: evaluations stopped improving. */
   stopped: boolean;
 }
 
@@ -154,16 +154,16 @@ export type Input = { nowMs?: number } & (
   /** `evaluate`: before the next step. */
   | { type: "step-applied"; runId: string; evaluate: boolean }
   | { type: "evaluation-batch-arrived"; runId: string; last: boolean }
-  /** `stop`: make no further step. */
+  /** `stop`: no further step. */
   | { type: "evaluation-applied"; runId: string; stop: boolean }
   | { type: "run-paused"; runId: string }
   | { type: "run-resumed"; runId: string }
-  /** Something that is not the run's fault holds it up; an empty reason: not any more. */
+  /** Something that is not the run's fault holds it up; an empty reason: no longer. */
   | { type: "run-troubled"; runId: string; reason: string }
   | { type: "run-finished"; runId: string }
   | { type: "run-failed"; runId: string; code: string; message: string }
   | { type: "run-cancelled"; runId: string }
-  /** The coordinator is to end: begin no further step. */
+  /** The coordinator is stopping: begin no further step. */
   | { type: "pool-stopping" }
 );
 

@@ -1,6 +1,6 @@
 /**
- * How the coordinator comes to its end: steps that are under way are finished and none is begun. So what trainers computed is
- * in what runs save, and the next coordinator has none of it computed again.
+ * How the coordinator stops: steps in progress are finished and no new one begins. So what trainers computed is
+ * saved, and the next coordinator computes none of it again.
  */
 import { isActive, isResting } from "./lookup.js";
 import type { PoolRun, PoolState } from "./state.js";
@@ -11,7 +11,7 @@ export function isUnderWay(run: PoolRun): boolean {
   return run.phase === "running" && (run.stepping || run.group.some(({ status }) => status !== "waiting"));
 }
 
-/** Nothing is under way that continues by itself: what rests, or has no trainer to continue with, is not waited for. */
+/** Nothing in progress continues by itself: a run that is paused, or has no trainer, is not waited for. */
 export function isQuiet(state: PoolState): boolean {
   const continues = (run: PoolRun) =>
     run.phase === "finishing" || run.stepping || state.trainers.some(isActive) || hasTasks(state, run);

@@ -5,17 +5,17 @@ import type { TrainerLoss } from "./facts.js";
 import type { Output } from "./effects.js";
 import type { Input, MicroBatchState, PoolState, PoolTrainer, Task } from "./state.js";
 
-/** Failures of one micro-batch with which its run fails. */
+/** The run fails after this many failures of one micro-batch. */
 export const MAX_FAILURES = 3;
-/** Trainers lost while they computed one micro-batch, with which its run fails: it may be what ends them. */
+/** The run fails after this many trainers were lost computing one micro-batch: it may be what kills them. */
 export const MAX_LOSSES = 10;
-/** Failures in a row with which a trainer rests, if another can take over. */
+/** A trainer is quarantined after this many failures in a row, if another can take over. */
 export const MAX_TRAINER_FAILURES = 3;
 export const QUARANTINE_MS = 60_000;
 /** A micro-batch is late when it takes this many times as long as the run's usually do, and at least this long. */
 export const LATE_FACTOR = 4;
 export const MIN_LATE_MS = 5_000;
-/** Micro-batches from which "usually" is learnt before it counts, and the weight of the newest. */
+/** "Usually" counts once this many micro-batches were measured; the weight of the newest. */
 export const MIN_TURNS = 3;
 const NEWEST_WEIGHT = 0.2;
 
@@ -34,7 +34,7 @@ export function takeResult(state: PoolState, input: Input & { type: "result-arri
   if (trainer) trainer.failures = 0;
   out.facts.push({ type: "task-accepted", task, result });
   out.effects.push({ type: "accept-result", task, result });
-  // The first answer counts: whoever else has it may drop it.
+  // The first answer counts: another trainer that has it may drop it.
   for (const other of state.tasks.filter((candidate) => isSamePlace(candidate, task))) cancelTask(state, other, out);
   const run = runOf(state, task.runId);
   if (!run) return;
@@ -51,19 +51,19 @@ export function failTask(state: PoolState, input: Input & { type: "task-failed" 
   const { permanent, code, message } = input;
   release(state, task);
   out.facts.push({ type: "task-failed", task, code, message });
-  // Given back by a trainer that stops.
+  // Returned by a trainer that stops.
   if (code === "cancelled") return;
   if (permanent) return endRun(state, task.runId, out, "failed", code, message);
   blame(state, task.trainerId, message, out);
   const failedOn = [...(microBatchOf(state, task)?.failedOn ?? []), task.trainerId];
   change(state, task, { failedOn });
   if (failedOn.length < MAX_FAILURES) return;
-  const what = `${placeOf(task)} failed ${MAX_FAILURES} times, at last: ${message}`;
+  const what = `${placeOf(task)} failed ${MAX_FAILURES} times, most recently: ${message}`;
   endRun(state, task.runId, out, "failed", code, what);
 }
 
 /**
- * Gives a trainer's unfinished micro-batches back; its other work is untouched (I3). The first of them
+ * Returns a trainer's unfinished micro-batches; its other work is untouched (I3). The first of them
  * was being computed, so it alone may have been the reason.
  */
 export function loseTrainer(state: PoolState, trainerId: string, how: TrainerLoss, out: Output): void {
@@ -83,18 +83,18 @@ export function loseTrainer(state: PoolState, trainerId: string, how: TrainerLos
   endRun(state, computed.runId, out, "failed", "resource_exhausted", `${what}; ${advice}`);
 }
 
-/** The run's tasks go back; trainers are told to drop them. */
+/** Returns the run's tasks and cancels them on their trainers. */
 export function recallTasks(state: PoolState, runId: string, out: Output): void {
   for (const task of state.tasks.filter((candidate) => candidate.runId === runId)) cancelTask(state, task, out);
 }
 
-/** Marks the micro-batches that have been out for too long, and lets trainers back that rested long enough. */
+/** Marks late micro-batches, and ends quarantines that lasted long enough. */
 export function noticeTime(state: PoolState, out: Output): void {
   for (const trainer of state.trainers) {
     if (trainer.quarantinedUntilMs > 0 && trainer.quarantinedUntilMs <= state.nowMs) pardon(trainer, out);
   }
   const late = state.tasks.filter((task) => isLate(state, task));
-  // Where another trainer was given it already, that one must be late, too.
+  // If another trainer has it already, that one must be late, too.
   const isLateEverywhere = (task: Task) =>
     state.tasks.every((other) => !isSamePlace(other, task) || late.includes(other));
   for (const task of late) if (isLateEverywhere(task)) change(state, task, { late: true });
@@ -115,7 +115,7 @@ function pardon(trainer: PoolTrainer, out: Output): void {
   if (isActive(trainer)) out.facts.push({ type: "trainer-active", trainerId: trainer.trainerId });
 }
 
-/** On request. Who is to work again is forgiven all failures. */
+/** By request. Undraining also clears the trainer's failures. */
 export function drain(trainer: PoolTrainer, draining: boolean, out: Output): void {
   const { trainerId } = trainer;
   const [wasDraining, wasActive] = [trainer.draining, isActive(trainer)];
@@ -131,7 +131,7 @@ export function addTask(state: PoolState, trainer: PoolTrainer, task: Task): voi
   state.tasks.push(task);
 }
 
-/** The micro-batch of a task; undefined when its step or run is over. */
+/** The micro-batch of a task; undefined when its step or run has ended. */
 function microBatchOf(state: PoolState, task: Task): MicroBatchState | undefined {
   const run = runOf(state, task.runId);
   const isCurrent = run?.phase === "running" && run.step === task.step && run.evaluating === task.evaluation;
@@ -147,14 +147,14 @@ function change(state: PoolState, task: Task, changes: Partial<MicroBatchState>)
 const isSamePlace = (a: Task, b: Task): boolean =>
   a.runId === b.runId && a.step === b.step && a.evaluation === b.evaluation && a.microBatch === b.microBatch;
 
-/** What the trainer computes from now on began now. */
+/** The trainer's first task starts now. */
 function removeTask(state: PoolState, task: Task): void {
   const trainer = trainerOf(state, task.trainerId);
   if (trainer && tasksOf(state, task.trainerId)[0] === task) trainer.busySinceMs = state.nowMs;
   state.tasks = state.tasks.filter((other) => other !== task);
 }
 
-/** The task is no longer in its trainer's hands; if in nobody's, its micro-batch waits again. */
+/** Its trainer no longer has the task; if none has, its micro-batch waits again. */
 function release(state: PoolState, task: Task): void {
   removeTask(state, task);
   const isOut = state.tasks.some((other) => isSamePlace(other, task));
@@ -170,7 +170,7 @@ function cancelTask(state: PoolState, task: Task, out: Output): void {
   out.effects.push({ type: "cancel-task", trainerId: task.trainerId, taskId: task.taskId });
 }
 
-/** A trainer that fails again and again rests, so that it does not spoil run after run; not the last of its class. */
+/** Quarantines a trainer that keeps failing, so that it does not fail run after run; not the last of its class. */
 function blame(state: PoolState, trainerId: string, reason: string, out: Output): void {
   const trainer = trainerOf(state, trainerId);
   if (!trainer) return;
@@ -180,11 +180,11 @@ function blame(state: PoolState, trainerId: string, reason: string, out: Output)
     return;
   const isNew = trainer.quarantinedUntilMs === 0;
   trainer.quarantinedUntilMs = state.nowMs + QUARANTINE_MS;
-  trainer.quarantineReason = `it failed ${MAX_TRAINER_FAILURES} times in a row, at last: ${reason}`;
+  trainer.quarantineReason = `it failed ${MAX_TRAINER_FAILURES} times in a row, most recently: ${reason}`;
   if (isNew) out.facts.push({ type: "trainer-quarantined", trainerId, reason: trainer.quarantineReason });
 }
 
-/** How long the trainer computed is what a micro-batch of this run takes; evaluations are quicker and teach nothing. */
+/** Learns from how long the trainer computed; evaluations are quicker and do not count. */
 function learn(state: PoolState, task: Task): void {
   const run = runOf(state, task.runId);
   const trainer = trainerOf(state, task.trainerId);

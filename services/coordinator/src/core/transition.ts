@@ -1,14 +1,14 @@
 /**
- * The coordinator's core: `transition(state, input)` gives the next state, what has become so by it, and what is to be
+ * The coordinator's core: `transition(state, input)` gives the next state, what changed, and what is to be
  * done. It has no clock, randomness or I/O, so a seeded simulator can drive it through any history.
  *
  * It keeps:
  * - I1: a step is applied only when each of its micro-batches was accepted exactly once; their sum is
  *   taken by the caller in the order of micro-batches.
- * - I2: nothing here but order of work depends on trainers; a run stays with one device class. An evaluation
+ * - I2: only the order of work depends on trainers; a run stays with one device class. An evaluation
  *   is between two steps and sees one adapter: what it says may end the run, so the next step waits for it.
  * - I3: a lost trainer's tasks go back to waiting and nothing else changes. A result counts while its
- *   task is in the hands of the trainer it was given to; any other is late or doubled, and dropped.
+ *   task is in the hands of the trainer it was given to; any other is late or a duplicate, and dropped.
  * - I4: what people may see of a run is a fact; the caller records the facts durably before it carries out any
  *   effect.
  * - I8: see assignment.ts.
@@ -49,7 +49,7 @@ export function transition(before: PoolState, input: Input): Transition {
   const out: Output = { facts: [], effects: [] };
   apply(state, input, out);
   startQueued(state, out);
-  // Before runs end: that a run rests no longer is recorded, even if it ends at once.
+  // Before runs end: that a run is no longer paused is recorded, even if it ends at once.
   reportRuns(before, state, out);
   endFinished(state, out);
   assignTasks(state, out);
@@ -67,7 +67,7 @@ function copyOf(state: PoolState): PoolState {
   };
 }
 
-/** Taken from the states, so that nothing that changes a run can forget to say so. */
+/** Derived from the states, so that no change of a run can go unreported. */
 function reportRuns(before: PoolState, after: PoolState, { facts }: Output): void {
   for (const run of before.runs) {
     if (openGroup(run) && !runOf(after, run.runId)) facts.push({ type: "group-closed", runId: run.runId });

@@ -1,6 +1,6 @@
 /**
  * Where the core meets the world: what takes time runs on its own and reports back with an input. The same driver
- * runs in a coordinator and in the simulator; all that differs is behind its ports.
+ * runs in a coordinator and in the simulator; only the implementations of its ports differ.
  */
 import { GradpoolError } from "@gradpool/errors";
 import type { Run } from "@gradpool/rpc";
@@ -11,9 +11,9 @@ import type { Ports, PreparingPort, RunListener, TrainingPort } from "./ports.js
 import { Turns, type Happening } from "./turns.js";
 
 export interface DriverOptions {
-  /** Which start of the coordinator this is. */
+  /** Counts the coordinator's starts. */
   life: number;
-  /** How long steps that are under way may take to be made when the coordinator stops; undefined: runs end with it. */
+  /** How long steps in progress may take to finish when the coordinator stops; undefined: runs end with it. */
   drainMs: number | undefined;
 }
 
@@ -29,7 +29,7 @@ export class Driver<T extends TrainingPort = TrainingPort> implements AsyncDispo
   readonly #turns: Turns;
   readonly #runs = new Map<string, OpenRun<T>>();
   readonly #ending = new Set<Promise<void>>();
-  /** Aborted when nothing is under way any more, once the core was to stop. */
+  /** Aborted once the core is stopping and nothing is in progress. */
   readonly #quiet = new AbortController();
 
   constructor(ports: Ports<T>, { life, drainMs }: DriverOptions) {
@@ -54,12 +54,12 @@ export class Driver<T extends TrainingPort = TrainingPort> implements AsyncDispo
     return this.#turns.happen(what);
   }
 
-  /** Takes up a run that had not ended when the coordinator did. `paused`: on request. */
-  takeUp(run: Run, paused: boolean): void {
+  /** Resumes a run that had not ended when the coordinator did. `paused`: on request. */
+  recover(run: Run, paused: boolean): void {
     void this.happen(() => {
       this.#open(run);
       const input = { type: "run-submitted" as const, runId: run.runId, paused };
-      return { input, facts: [{ type: "run-taken-up", run }] };
+      return { input, facts: [{ type: "run-recovered", run }] };
     });
   }
 
@@ -80,11 +80,11 @@ export class Driver<T extends TrainingPort = TrainingPort> implements AsyncDispo
     return this.state.tasks.find((task) => task.taskId === taskId);
   }
 
-  /** A run that is prepared. Errors: `not_found` when it is not yet, or over. */
+  /** A run that is prepared. Errors: `not_found` when it is not prepared yet or has ended. */
   run(runId: string): T {
     const training = this.#runs.get(runId)?.training;
     if (training) return training;
-    throw new GradpoolError("not_found", `run ${runId} is over, or not prepared yet`);
+    throw new GradpoolError("not_found", `run ${runId} has ended or is not prepared yet`);
   }
 
   /** Whether the result of a task counts (I3). */
@@ -93,16 +93,16 @@ export class Driver<T extends TrainingPort = TrainingPort> implements AsyncDispo
     return effects.some(({ type }) => type === "accept-result");
   }
 
-  /** Nothing happens any more. */
+  /** No input has any effect from now on. */
   stop(): void {
     this.#turns.stop();
   }
 
-  /** Finishes the steps that are under way, if runs resume later, and stops all work. */
+  /** Finishes the steps in progress, if runs resume later, and stops all work. */
   async [Symbol.asyncDispose](): Promise<void> {
     const drainMs = this.#drainMs;
     if (drainMs !== undefined) {
-      // What trainers computed is then in what runs save.
+      // So that what trainers computed is saved.
       await this.happen({ input: { type: "pool-stopping" } });
       await this.#ports.clock.sleep(drainMs, this.#quiet.signal).catch(() => {});
     }
@@ -129,7 +129,7 @@ export class Driver<T extends TrainingPort = TrainingPort> implements AsyncDispo
     for (const effect of effects) this.#ports.traced(effect, () => this.#contain(effect));
   }
 
-  /** What goes wrong with one run ends that run and no other. */
+  /** An error of one run ends only that run. */
   #contain(effect: Effect): void {
     try {
       this.#obey(effect);
@@ -209,7 +209,7 @@ export class Driver<T extends TrainingPort = TrainingPort> implements AsyncDispo
   async #applyStep(runId: string, run: T): Promise<void> {
     const { step, evaluate } = run.applyStep();
     await this.happen({ facts: [{ type: "step-made", runId, step }] });
-    // What is saved after an evaluation knows of it.
+    // A save after an evaluation includes it.
     if (!evaluate) await run.saveIfDue();
     await this.happen({ input: { type: "step-applied", runId, evaluate } });
   }

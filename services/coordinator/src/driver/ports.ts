@@ -1,4 +1,4 @@
-/** What the driver needs of the world. A coordinator gives it services, trainers and a disk; a test a simulated world. */
+/** What the driver needs from outside. A coordinator provides services, trainers and a disk; a test simulates them. */
 import type { CheckpointUpdate, Evaluation, Run, StepMetrics } from "@gradpool/rpc";
 import type { Effect, TrainerEffect } from "../core/effects.js";
 import type { MicroBatchResult, Prepared, Task } from "../core/state.js";
@@ -8,14 +8,14 @@ export interface Ports<T extends TrainingPort = TrainingPort> {
   clock: Clock;
   /** Records all of the facts or none, durably; in the order of the calls. */
   record(facts: readonly Fact[]): Promise<void>;
-  /** Looks on, after the facts were recorded and before the effects that come with them are carried out. */
+  /** Called after the facts are recorded and before their effects are carried out. */
   observe(facts: readonly Fact[]): void;
   /** Carries out an effect as part of the trace that it belongs to. */
   traced<T>(effect: Effect, work: () => T): T;
   trainers: TrainersPort;
   /** A run that has not ended, as it is recorded. */
   openRun(run: Run, listener: RunListener): PreparingPort<T>;
-  /** An error that is nobody's fault but the coordinator's, which is to survive it. */
+  /** A bug of the coordinator, which survives it. */
   onUnexpected(runId: string, error: unknown): void;
   /** The driver has stopped: a broken invariant, or a store that refuses. */
   onCrash(error: unknown): void;
@@ -30,26 +30,26 @@ export interface Clock {
 
 export interface TrainersPort {
   carryOut(effect: TrainerEffect): void;
-  /** Says to all that a run is over. */
+  /** Tells all trainers that a run has ended. */
   endRun(runId: string): void;
 }
 
-/** What happens to a run, for whoever drives it. */
+/** What a run reports to its driver. */
 export interface RunListener {
-  /** It is held up, or, with an empty reason, not any more. */
+  /** It is held up, or, with an empty reason, no longer. */
   onTrouble(reason: string): void;
   onCheckpoint(checkpoint: CheckpointUpdate): void;
   /** Something of it failed for good. */
   onFailed(error: unknown): void;
 }
 
-/** What holds for a run whatever its phase is. */
+/** What a run has in every phase. */
 interface RunPort {
-  /** Tries at once again what holds it up. */
+  /** Retries at once what holds it up. */
   retry(): void;
-  /** Stops all work and gives the output folder back. */
+  /** Stops all work and releases the output folder. */
   end(): Promise<void>;
-  /** Stops all work of a run that resumes when the coordinator starts again: it keeps its folder, and saves what it has. */
+  /** Stops all work of a run that resumes after a restart: it keeps its folder, and saves what it has. */
   leave(): Promise<void>;
 }
 
@@ -68,19 +68,19 @@ export interface TrainingPort extends RunPort {
   evaluate(onMicroBatch: (last: boolean) => void): Promise<void>;
   /** Takes the result of a task that the core accepted. */
   accept(task: Task, result: MicroBatchResult): void;
-  /** Makes the step that is complete; whether an evaluation is due then. */
+  /** Applies the complete step; returns whether an evaluation is due. */
   applyStep(): { step: StepMetrics; evaluate: boolean };
-  /** Takes in the evaluation that is complete; whether no step is to follow, and whether one could have. */
+  /** Records the complete evaluation; returns whether to stop, and whether a step could have followed. */
   applyEvaluation(): { evaluation: Evaluation; stop: boolean; stoppedEarly: boolean };
-  /** Starts to save what is due after the last step, once the save before it is done. */
+  /** Starts the save that is due after the last step, once the previous save is done. */
   saveIfDue(): Promise<void>;
-  /** Saves what it has, since it may rest for long. */
+  /** Saves what it has, since the pause may be long. */
   rest(): void;
   /** Writes the result. */
   finish(): Promise<void>;
 }
 
-/** What the core, people and the record want to know of a prepared run. */
+/** What the core, users and the record need to know of a prepared run. */
 export interface Findings {
   prepared: Prepared;
   found: Partial<Run>;

@@ -1,5 +1,5 @@
 /**
- * The order in which things happen: inputs go into the core one at a time; the facts that come of an input are
+ * The order in which things happen: inputs go into the core one at a time; the facts of an input are
  * durable before any of its effects is carried out (I4), and before the next input's turn.
  */
 import { within } from "@gradpool/tracing";
@@ -21,7 +21,7 @@ export interface TurnsOptions extends Pick<Ports, "clock" | "record" | "observe"
 }
 
 interface Turn {
-  /** Looks at things as they are when its turn comes. Errors are those of whoever waits for the turn. */
+  /** Called when its turn comes, to see the current state. Its errors go to the caller that waits for the turn. */
   what: () => Happening;
   /** When it happened. */
   nowMs: number;
@@ -45,7 +45,7 @@ export class Turns {
     return this.#state;
   }
 
-  /** Waits for its turn; gives its effects when they are carried out. Without effect after `stop`. */
+  /** Waits for its turn; resolves with its effects once they are carried out. Does nothing after `stop`. */
   happen(what: Happening | (() => Happening)): Promise<readonly Effect[]> {
     return new Promise((done, failed) => {
       if (this.#stopped) return done([]);
@@ -56,7 +56,7 @@ export class Turns {
     });
   }
 
-  /** Nothing happens any more; whoever waits is let go. */
+  /** Nothing happens from now on; waiting callers are released. */
   stop(): void {
     this.#stopped = true;
     for (const { done } of this.#waiting.splice(0)) done([]);

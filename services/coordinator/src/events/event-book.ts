@@ -1,48 +1,52 @@
 /**
- * I6: an event is recorded with the change that it tells of, in one commit. The book gives events their ids and
- * numbers, and says what is kept of them: the newest, for whoever watches, and all that wait to be published.
+ * I6: an event is recorded with the change it reports, in one commit. The book gives events their ids and
+ * numbers, and decides which are kept: the newest, for watchers, and all that wait to be published.
  */
 import { EventEmitter, once } from "node:events";
 import type { EventPayload } from "@gradpool/events";
 import type { Event, Run } from "@gradpool/rpc";
-import type { Change, Published, RecordedEvents, Told } from "../store/run-store.js";
+import type { Change, Published, RecordedEvents, Reported } from "../store/run-store.js";
 
-/** Events that are kept for whoever watches. */
+/** Events that are kept for watchers. */
 export const KEPT_EVENTS = 10_000;
 
-/** What is too old is removed at each such event. */
+/** Old events are removed once in this many. */
 const FORGET_EVERY = 250;
 
-/** An event to come. `run`: as it will be recorded; undefined: it is about none. */
+/** An event to record. `run`: as it will be recorded; undefined: it is not about a run. */
 export interface Draft {
   run?: Run;
   trainerId?: string;
   payload: EventPayload;
 }
 
-const NOTHING_TOLD: Told = { events: 0, step: 0, evaluation: 0, checkpoint: 0 };
+const NOTHING_REPORTED: Reported = { events: 0, step: 0, evaluation: 0, checkpoint: 0 };
 
 /**
- * What was told with one more event; undefined when it is told already: what is made again after a crash is the
+ * What is reported with one more event; undefined when it was reported before: what is repeated after a crash is the
  * same to the bit (I2).
  */
-function toldWith(payload: EventPayload, told: Told = NOTHING_TOLD): Told | undefined {
-  const events = told.events + 1;
+function reportedWith(payload: EventPayload, reported: Reported = NOTHING_REPORTED): Reported | undefined {
+  const events = reported.events + 1;
   switch (payload.$case) {
     case "runStep":
-      return payload.value.step > told.step ? { ...told, events, step: payload.value.step } : undefined;
+      return payload.value.step > reported.step ? { ...reported, events, step: payload.value.step } : undefined;
     case "runEvaluated":
-      return payload.value.step > told.evaluation ? { ...told, events, evaluation: payload.value.step } : undefined;
+      return payload.value.step > reported.evaluation
+        ? { ...reported, events, evaluation: payload.value.step }
+        : undefined;
     case "runCheckpointSaved":
-      return payload.value.step > told.checkpoint ? { ...told, events, checkpoint: payload.value.step } : undefined;
+      return payload.value.step > reported.checkpoint
+        ? { ...reported, events, checkpoint: payload.value.step }
+        : undefined;
     default:
-      return { ...told, events };
+      return { ...reported, events };
   }
 }
 
 export class EventBook {
   readonly logId: string;
-  readonly #told: Map<string, Told>;
+  readonly #reported: Map<string, Reported>;
   readonly #isPublished: boolean;
   readonly #changes = new EventEmitter().setMaxListeners(0);
   #numbered: number;
@@ -50,9 +54,9 @@ export class EventBook {
   #published: Published;
 
   /** `isPublished`: events wait until they are published. */
-  constructor({ logId, told, newest, published }: RecordedEvents, isPublished: boolean) {
+  constructor({ logId, reported, newest, published }: RecordedEvents, isPublished: boolean) {
     this.logId = logId;
-    this.#told = new Map(told);
+    this.#reported = new Map(reported);
     this.#isPublished = isPublished;
     this.#numbered = newest;
     this.#newest = newest;
@@ -83,19 +87,25 @@ export class EventBook {
     return logId === this.logId && /^\d{1,15}$/.test(position) ? Number(position) : undefined;
   }
 
-  /** What has to be recorded of the drafts, in their order. It counts as told: whoever asks for it records it. */
+  /** What has to be recorded of the drafts, in their order. It counts as reported: the caller records it. */
   record(drafts: readonly Draft[], time: Date): Change[] {
     const changes: Change[] = [];
     for (const { run, trainerId = "", payload } of drafts) {
-      const told = run && toldWith(payload, this.#told.get(run.runId));
-      if (run && !told) continue;
+      const reported = run && reportedWith(payload, this.#reported.get(run.runId));
+      if (run && !reported) continue;
       const position = ++this.#numbered;
       const about = { runId: run?.runId ?? "", trainerId, traceparent: run?.traceparent ?? "" };
-      const event: Event = { eventId: this.idOf(position), runSequence: told?.events ?? 0, time, ...about, payload };
+      const event: Event = {
+        eventId: this.idOf(position),
+        runSequence: reported?.events ?? 0,
+        time,
+        ...about,
+        payload,
+      };
       changes.push({ type: "event", position, event });
-      if (run && told) {
-        this.#told.set(run.runId, told);
-        changes.push({ type: "told", runId: run.runId, told });
+      if (run && reported) {
+        this.#reported.set(run.runId, reported);
+        changes.push({ type: "reported", runId: run.runId, reported });
       }
       if (position % FORGET_EVERY === 0) changes.push(...this.#forgotten());
     }
@@ -109,7 +119,7 @@ export class EventBook {
     this.#changes.emit("change");
   }
 
-  /** Waits for an event behind `position`. Errors: `cancelled` when `signal` aborts before. */
+  /** Waits for an event after `position`. Errors: `cancelled` when `signal` aborts first. */
   async newerThan(position: number, signal: AbortSignal): Promise<void> {
     while (this.#newest <= position) await once(this.#changes, "change", { signal });
   }

@@ -7,7 +7,7 @@ import type { EventBook } from "./event-book.js";
 /** Events that are read from the store at a time. */
 export const PAGE_EVENTS = 256;
 
-/** Events as they are recorded, for whoever watches. Watchers read along in the store, so none needs a queue. */
+/** Events as they are recorded, for watchers. They read from the store, so none needs a queue. */
 export class EventLog {
   readonly #store: Pick<RunStore, "events">;
   readonly #book: EventBook;
@@ -35,12 +35,12 @@ export class EventLog {
     }
   }
 
-  /** A position of another log, or one that an older copy of the store has not reached, says nothing: all is new. */
+  /** A position of another log, or one that a restored older store has not reached, is ignored: all events are new. */
   #start(afterId: string): number {
     if (afterId !== "" && !/^[0-9a-f]+-\d{1,15}$/.test(afterId)) {
       throw new GradpoolError(
         "invalid_argument",
-        `after_id ${afterId.slice(0, 100)} is no event's id; give one, or none`,
+        `after_id ${afterId.slice(0, 100)} is not an event's id; give the id of an event, or leave it empty`,
       );
     }
     const position = this.#book.positionOf(afterId) ?? 0;
@@ -53,12 +53,12 @@ export class EventLog {
   }
 }
 
-/** In place of events that nobody can have any more. */
+/** Stands in for events that are no longer kept. */
 export function droppedEvent(eventId: string, time: Date, payload: EventPayload & { $case: "eventsDropped" }): Event {
   return { eventId, runSequence: 0, time, runId: "", trainerId: "", traceparent: "", payload };
 }
 
-/** That events were dropped is told to all. */
+/** Every watcher is told of dropped events. */
 function filterOf({ runIds: wantedRuns, types, trainerId, since }: WatchEventsRequest): (event: Event) => boolean {
   const runIds = new Set(wantedRuns);
   return (event) => {

@@ -4,7 +4,7 @@
  * store. At MAX_WAITING the oldest are given up, and an event in their place says how many.
  *
  * Each is in the stream once. NATS drops an id that comes again within ten minutes; of what may have arrived
- * before a failure, the stream is asked. A stream that was made anew gets all events that are kept.
+ * before a failure, the stream is asked. A recreated stream gets all events that are kept.
  */
 import { setTimeout as delay } from "node:timers/promises";
 import { GradpoolError } from "@gradpool/errors";
@@ -19,13 +19,13 @@ import { droppedEvent, PAGE_EVENTS } from "./event-log.js";
 const MAX_WAITING = 100_000;
 const GIVEN_UP = 10_000;
 
-/** Between two tries to reach NATS. */
+/** Between attempts to reach NATS. */
 const PAUSES = { firstMs: 250, longestMs: 5_000 };
 
-/** That events were published is recorded no more often than this; after a crash the stream is asked. */
+/** Publication is recorded at most this often; after a crash the stream is asked. */
 const RECORD_EVERY_MS = 1_000;
 
-/** How long the coordinator's end waits for the last events. */
+/** How long a stopping coordinator waits for the last events. */
 const LAST_EVENTS_MS = 2_000;
 
 export interface PublisherOptions {
@@ -41,7 +41,7 @@ export class Publisher implements AsyncDisposable {
   readonly #stopping = new AbortController();
   readonly #ended: Promise<void>;
   readonly #backoff = new Backoff(PAUSES);
-  /** Whether people know that NATS is away; undefined: they know of nothing yet. */
+  /** Whether NATS was reported as unavailable; undefined: nothing was reported yet. */
   #isAway: boolean | undefined;
   #isRecorded = true;
   #recordedAtMs = 0;
@@ -69,7 +69,7 @@ export class Publisher implements AsyncDisposable {
   async #run(): Promise<void> {
     const { signal } = this.#stopping;
     const { book } = this.#options;
-    // Nothing was ever published: what was forgotten by then is not missing.
+    // Nothing was ever published: events removed before then are not missing.
     if (book.published.stream === "") book.published = { position: await this.#beforeKept(), stream: "" };
     while (!signal.aborted) {
       try {
@@ -122,7 +122,7 @@ export class Publisher implements AsyncDisposable {
     return oldest ? oldest.position - 1 : this.#options.book.newest;
   }
 
-  /** Waits for the next event, or for the end of the connection. Errors: `unavailable`, then. */
+  /** Waits for the next event. Errors: `unavailable` when the connection ends. */
   async #rest(stream: JetStream): Promise<void> {
     const { book } = this.#options;
     const over = new AbortController();
@@ -136,7 +136,7 @@ export class Publisher implements AsyncDisposable {
     }
   }
 
-  /** In the stream's order of a subject, what is older than its newest event has arrived. */
+  /** A subject's events arrive in order, so those before its newest have arrived. */
   async #hasArrived(stream: JetStream, position: number, event: Event): Promise<boolean> {
     const newest = await stream.newestLike(event);
     return newest !== undefined && (this.#options.book.positionOf(newest) ?? 0) >= position;
@@ -153,7 +153,7 @@ export class Publisher implements AsyncDisposable {
     const { maxWaiting = MAX_WAITING, log } = this.#options;
     if (this.waiting <= maxWaiting) return;
     const givenUp = this.waiting - maxWaiting + Math.min(GIVEN_UP, Math.ceil(maxWaiting / 10));
-    log.warn({ events: givenUp }, "too many events wait for NATS; the oldest are given up");
+    log.warn({ events: givenUp }, "too many events wait for NATS; dropping the oldest");
     await this.#giveUp(this.#options.book.published.position + givenUp);
   }
 
@@ -174,7 +174,7 @@ export class Publisher implements AsyncDisposable {
     await this.#options.store.commit([{ type: "published", ...this.#options.book.published }]);
   }
 
-  /** What `promise` gives, unless the coordinator ends before: nobody waits for NATS. */
+  /** The value of `promise`, unless the coordinator stops first: nothing waits for NATS. */
   async #unlessStopped<T>(promise: Promise<T>): Promise<T> {
     const { signal } = this.#stopping;
     const over = new AbortController();
@@ -198,6 +198,6 @@ export class Publisher implements AsyncDisposable {
 
   #tellBack(): void {
     this.#isAway = false;
-    this.#options.log.info({ servers: this.#options.nats.servers, waiting: this.waiting }, "events go to NATS");
+    this.#options.log.info({ servers: this.#options.nats.servers, waiting: this.waiting }, "publishing events to NATS");
   }
 }

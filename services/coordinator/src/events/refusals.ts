@@ -1,9 +1,9 @@
 import type { Fact } from "../facts.js";
 
-/** However many submissions are refused, they are reported no more often than this. */
+/** Refused submissions are reported at most this often. */
 const TELL_EVERY_MS = 10_000;
 
-/** Submissions that were refused because the pool takes no more. */
+/** Submissions that were refused because the pool is full. */
 export class Refusals {
   readonly #limit: number;
   #untold = 0;
@@ -13,7 +13,7 @@ export class Refusals {
     this.#limit = limit;
   }
 
-  /** Counts one; a fact when one is due. */
+  /** Counts one; returns a fact when one is due. */
   refused(message: string, nowMs: number): Fact | undefined {
     this.#untold += 1;
     if (nowMs - this.#toldAtMs < TELL_EVERY_MS) return undefined;

@@ -24,7 +24,7 @@ export function trainerGatewayHandlers(runs: Runs, trainers: TrainerPool): Handl
         .catch((error: unknown) => (failure = error))
         .finally(leave);
       try {
-        // Ends when the trainer leaves, and also when the pool has given it up: then it may come again.
+        // Ends when the trainer leaves, and when the pool drops it: it may then reconnect.
         yield* connection.outgoing;
       } finally {
         leave();
@@ -44,12 +44,12 @@ export function trainerGatewayHandlers(runs: Runs, trainers: TrainerPool): Handl
         if (message?.$case === "header") {
           header = message.value;
           const limit = trainers.resultLimit(header.taskId);
-          // Late: its gradients need not come at all.
+          // Late: its gradients need not be sent.
           if (limit === undefined) return { accepted: false };
-          if (header.gradientBytes > limit) throw malformed("it has more bytes than the adapter");
+          if (header.gradientBytes > limit) throw malformed("it is larger than the adapter");
         } else if (message?.$case === "data") {
           received += message.value.byteLength;
-          if (!header || received > header.gradientBytes) throw malformed("it has more bytes than its header says");
+          if (!header || received > header.gradientBytes) throw malformed("it is larger than its header says");
           pieces.push(message.value);
         }
       }
@@ -65,7 +65,7 @@ async function readHello(messages: AsyncIterator<WorkRequest>): Promise<TrainerH
   const first = await messages.next();
   const message = first.done ? undefined : first.value.message;
   if (message?.$case !== "hello" || !message.value.trainerId) {
-    throw new GradpoolError("invalid_argument", "a trainer's first message is its hello, with a trainer_id");
+    throw new GradpoolError("invalid_argument", "a trainer's first message must be a hello with a trainer_id");
   }
   if (message.value.trainerId.length > MAX_TRAINER_ID_CHARACTERS) {
     const problem = `a trainer_id has at most ${MAX_TRAINER_ID_CHARACTERS} characters`;
@@ -74,7 +74,7 @@ async function readHello(messages: AsyncIterator<WorkRequest>): Promise<TrainerH
   return message.value;
 }
 
-/** Hears a trainer until it ends the conversation or its connection breaks. */
+/** Reads a trainer's messages until it ends the conversation or its connection breaks. */
 async function listen(
   trainers: TrainerPool,
   connection: TrainerConnection,

@@ -1,4 +1,4 @@
-/** Which request is which RPC: the handlers are those of gRPC, the bodies proto3's JSON. */
+/** Maps requests to RPCs: the handlers are those of gRPC, the bodies proto3 JSON. */
 import { GradpoolError } from "@gradpool/errors";
 import {
   CancelRunRequest,
@@ -30,9 +30,9 @@ export interface ApiHandlers {
 
 export interface ApiCall {
   method: "GET" | "POST";
-  /** Of the URL; ":id" stands for one part of it. */
+  /** Of the URL; ":id" stands for one segment. */
   path: string;
-  /** `body`: the request's JSON, an empty object for GET. Gives the answer's JSON. */
+  /** `body`: the request's JSON, an empty object for GET. Returns the response's JSON. */
   call: (id: string, body: Readonly<Record<string, unknown>>, context: CallContext) => Promise<unknown>;
 }
 
@@ -60,7 +60,7 @@ function readable<Request>(
     return read(id, body as Readonly<Record<string, unknown>>);
   } catch (cause) {
     const what = cause instanceof Error ? cause.message : String(cause);
-    throw new GradpoolError("invalid_argument", `the body is no such request: ${what}`, { cause });
+    throw new GradpoolError("invalid_argument", `the body is not a valid request: ${what}`, { cause });
   }
 }
 
@@ -118,6 +118,6 @@ export function decoded(part: string): string {
   try {
     return decodeURIComponent(part);
   } catch (cause) {
-    throw new GradpoolError("invalid_argument", "the path cannot be read; encode its parts as URIs ask for", { cause });
+    throw new GradpoolError("invalid_argument", "the path cannot be decoded; percent-encode its segments", { cause });
   }
 }

@@ -1,4 +1,4 @@
-/** What the coordinator's HTTP port answers beside the process's own pages: the dashboard, and its API. */
+/** What the coordinator's HTTP port serves besides the process's own pages: the dashboard and its API. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { CONTENT_SECURITY_POLICY, DASHBOARD_PATHS, dashboardFile } from "@gradpool/dashboard";
 import { GradpoolError } from "@gradpool/errors";
@@ -10,9 +10,9 @@ import { WatchStreams } from "./watch-stream.js";
 
 export interface DashboardOptions {
   handlers: ApiHandlers;
-  /** Names under which people reach this server, besides its addresses and localhost. */
+  /** Host names of this server, besides its addresses and localhost. */
   hosts: readonly string[];
-  /** Told of errors that are the server's own fault. */
+  /** Called with errors that are the server's own fault. */
   onInternalError: (error: unknown, path: string) => void;
 }
 
@@ -59,7 +59,8 @@ function secure(response: ServerResponse): void {
 async function answerCall(calls: readonly ApiCall[], request: IncomingMessage, response: ServerResponse, path: string) {
   const method = request.method === "HEAD" ? "GET" : (request.method ?? "");
   const found = findCall(calls, method, path);
-  if (!found) throw new GradpoolError("not_found", `nothing is at ${method} ${path}; docs/dashboard.md lists what is`);
+  if (!found)
+    throw new GradpoolError("not_found", `there is nothing at ${method} ${path}; docs/dashboard.md lists the API`);
   const gone = new AbortController();
   response.once("close", () => gone.abort());
   const body = method === "POST" ? objectOf(await readBody(request)) : {};
@@ -90,7 +91,7 @@ function refuse(response: ServerResponse, reason: unknown, onInternal: (error: u
 async function sendPage(request: IncomingMessage, response: ServerResponse, path: string): Promise<void> {
   const { type, content, etag } = await dashboardFile(path);
   const isKnown = request.headers["if-none-match"] === etag;
-  // Asked for again each time: a new version of the coordinator brings a new dashboard.
+  // Revalidated each time: a new version of the coordinator brings a new dashboard.
   response.writeHead(isKnown ? 304 : 200, {
     ...{ etag, "cache-control": "no-cache" },
     ...(isKnown ? {} : { "content-type": type, "content-length": content.byteLength }),

@@ -1,5 +1,5 @@
 /**
- * Who may ask. The port has no passwords, so a browser must not be lent to foreign pages: neither by a name that
+ * Who may call. The port has no passwords, so foreign pages must not use a visitor's browser: neither by a name that
  * its owner points at this address (DNS rebinding), nor by a form or script of another site.
  */
 import type { IncomingMessage } from "node:http";
@@ -9,15 +9,15 @@ import { GradpoolError } from "@gradpool/errors";
 /** Throws unless the request may be answered. Errors: `permission_denied`, `invalid_argument`. */
 export type RequestGuard = (request: IncomingMessage) => void;
 
-/** `hosts`: names under which people reach this server, besides its addresses and localhost. */
+/** `hosts`: host names of this server, besides its addresses and localhost. */
 export function requestGuard(hosts: readonly string[]): RequestGuard {
   const known = new Set(["localhost", ...hosts.map((host) => host.toLowerCase())]);
   return ({ method, headers }) => {
     const host = headers.host ?? "";
     const name = hostName(host);
-    // No page of another's name can have been loaded from an address.
+    // A page loaded from an address cannot belong to another name.
     if (!known.has(name) && !isIP(name)) {
-      throw denied(`the name "${name}" is not known here; use an address, or add it to GRADPOOL_HTTP_HOSTS`);
+      throw denied(`unknown host name "${name}"; use an IP address, or add the name to GRADPOOL_HTTP_HOSTS`);
     }
     const { origin } = headers;
     const site = headers["sec-fetch-site"];

@@ -16,16 +16,16 @@ import {
 /** Watchers at a time; each costs a connection. */
 const MAX_WATCHERS = 100;
 
-/** Steps in one event: those that are there already come many at a time. */
+/** Steps in one event: those made already are sent many at a time. */
 const MAX_STEPS = 500;
 
-/** What waits longer is a step that comes alone. */
+/** A step that waits longer than this is sent alone. */
 const FLUSH_MS = 50;
 
-/** Proxies end connections in which nothing happens. */
+/** Proxies close idle connections. */
 const BEAT_MS = 15_000;
 
-/** How soon a browser comes again. */
+/** How soon a browser reconnects. */
 const RETRY_MS = 1_000;
 
 type Update = NonNullable<WatchRunResponse["update"]>;
@@ -40,13 +40,16 @@ export class WatchStreams {
 
   /**
    * Events `run`, `steps` (an array), `checkpoint` and `evaluation` as they happen, then `end`. An event's id is the
-   * last step before it: whoever comes again with it in Last-Event-ID, or as after_step, goes on there.
+   * last step before it: a client that sends it as Last-Event-ID or after_step continues from there.
    * Errors: `not_found`, `invalid_argument`, `resource_exhausted`.
    */
   async stream(runId: string, request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
     const afterStep = stepOf(request.headers["last-event-id"] ?? url.searchParams.get("after_step") ?? "0");
     if (this.#watchers >= MAX_WATCHERS) {
-      throw new GradpoolError("resource_exhausted", `${MAX_WATCHERS} browsers watch already; close one and try again`);
+      throw new GradpoolError(
+        "resource_exhausted",
+        `${MAX_WATCHERS} browsers are watching already; close one and try again`,
+      );
     }
     const gone = new AbortController();
     response.once("close", () => gone.abort());
@@ -64,7 +67,7 @@ export class WatchStreams {
 function stepOf(text: string | string[]): number {
   const step = Number(text);
   if (Number.isSafeInteger(step) && step >= 0 && step < 2 ** 32) return step;
-  throw new GradpoolError("invalid_argument", "after_step and Last-Event-ID are steps: whole numbers from 0");
+  throw new GradpoolError("invalid_argument", "after_step and Last-Event-ID must be steps: whole numbers from 0");
 }
 
 async function send(
@@ -77,17 +80,17 @@ async function send(
   const beat = setInterval(() => response.headersSent && response.write(": beat\n\n"), BEAT_MS);
   try {
     for await (const { update } of updates) {
-      // The first answer shows that there is such a run.
+      // The first response shows that the run exists.
       if (!response.headersSent) begin(response);
       if (update) writer.add(update);
-      // One that reads slowly is waited for: what happens meanwhile waits in the run's own record.
+      // A slow reader is waited for: what happens meanwhile is in the run's record.
       if (response.writableNeedDrain) await once(response, "drain", { signal });
     }
     writer.end();
   } catch (error) {
     if (signal.aborted) return;
     if (!response.headersSent) throw error;
-    // The browser comes again, and hears then what is wrong.
+    // The browser reconnects, and is then told what is wrong.
     writer.flush();
     response.end();
   } finally {
@@ -101,7 +104,7 @@ function begin(response: ServerResponse): void {
   response.write(`retry: ${RETRY_MS}\n\n`);
 }
 
-/** Gathers steps that come together. */
+/** Batches steps that arrive together. */
 class EventWriter {
   readonly #response: ServerResponse;
   #steps: StepMetrics[] = [];

@@ -1,11 +1,11 @@
-/** What the coordinator counts and times; docs/metrics.md says what it is good for. A projection of facts. */
+/** What the coordinator counts and times; docs/metrics.md says how to use it. A projection of facts. */
 import type { ResultHeader } from "@gradpool/rpc";
 import { BoundedLabels, MetricSet, type Registry } from "@gradpool/service-kit";
 import type { Task } from "../core/state.js";
 import type { Fact } from "../facts.js";
 import { readPool, type PoolView } from "./pool-gauges.js";
 
-/** From a tiny model's step to one of many micro-batches on few trainers. */
+/** From a step of a tiny model to one of many micro-batches on few trainers. */
 const STEP_SECONDS = [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000];
 const MICRO_BATCH_SECONDS = [0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100];
 /** Runs may wait for hours. */
@@ -15,34 +15,41 @@ function metricsIn(registry: Registry) {
   const set = new MetricSet(registry);
   const batches = ["device_class", "kind"] as const;
   return {
-    steps: set.counter("gradpool_steps_total", "Optimizer steps made, of all runs."),
-    stepSeconds: set.histogram("gradpool_step_seconds", "Time from one step of a run to its next.", STEP_SECONDS),
-    tokens: set.counter("gradpool_tokens_total", "Target tokens of micro-batches that counted.", "device_class"),
-    results: set.counter("gradpool_micro_batches_total", "Micro-batches that counted, by kind.", ...batches),
+    steps: set.counter("gradpool_steps_total", "Optimizer steps of all runs."),
+    stepSeconds: set.histogram("gradpool_step_seconds", "Time between two steps of a run.", STEP_SECONDS),
+    tokens: set.counter("gradpool_tokens_total", "Target tokens of accepted micro-batches.", "device_class"),
+    results: set.counter("gradpool_micro_batches_total", "Accepted micro-batches, by kind.", ...batches),
     computing: set.histogram(
       "gradpool_micro_batch_seconds",
-      "Time that a trainer computed on a micro-batch, by kind: train or evaluation.",
+      "Time a trainer took to compute a micro-batch, by kind: train or evaluation.",
       MICRO_BATCH_SECONDS,
       ...batches,
     ),
     busy: set.counter(
       "gradpool_device_busy_seconds_total",
-      "Time that trainers computed, also on micro-batches that did not count.",
+      "Time trainers spent computing, including micro-batches that were not accepted.",
       "device_class",
     ),
     gradients: set.counter("gradpool_gradient_bytes_total", "Bytes of gradients received from trainers."),
-    dropped: set.counter("gradpool_results_dropped_total", "Results that came too late or twice and did not count."),
+    dropped: set.counter(
+      "gradpool_results_dropped_total",
+      "Results that were dropped because they were late or duplicates.",
+    ),
     retries: set.counter(
       "gradpool_micro_batch_retries_total",
-      "Micro-batches handed out again, because their trainer was lost, failed or was late.",
+      "Micro-batches handed out again because their trainer was lost, failed or was late.",
     ),
     failures: set.counter("gradpool_micro_batch_failures_total", "Micro-batches reported as failed.", "code"),
-    lost: set.counter("gradpool_trainers_lost_total", "Trainers that went with micro-batches in hand."),
+    lost: set.counter("gradpool_trainers_lost_total", "Trainers lost while they had micro-batches."),
     ended: set.counter("gradpool_runs_ended_total", "Runs that ended: completed, failed or cancelled.", "outcome"),
-    runQueue: set.histogram("gradpool_run_queue_seconds", "Time from submission until a run runs.", QUEUE_SECONDS),
+    runQueue: set.histogram(
+      "gradpool_run_queue_seconds",
+      "Time from submission until a run starts running.",
+      QUEUE_SECONDS,
+    ),
     microBatchQueue: set.histogram(
       "gradpool_micro_batch_queue_seconds",
-      "Time that a micro-batch was ready before a trainer was given it.",
+      "Time a micro-batch was ready before a trainer got it.",
       MICRO_BATCH_SECONDS,
       "device_class",
     ),
@@ -53,18 +60,18 @@ export class CoordinatorMetrics {
   readonly #metrics: ReturnType<typeof metricsIn>;
   readonly #classes = new BoundedLabels();
   readonly #codes = new BoundedLabels();
-  /** When runs were submitted that have yet to run for the first time. */
+  /** Submission times of the runs that have not run yet. */
   readonly #submittedMs = new Map<string, number>();
 
   /** `view` is asked at each scrape. */
   constructor(registry: Registry, view: () => PoolView) {
     this.#metrics = metricsIn(registry);
-    // What an alert looks at has to be there before it happens for the first time.
+    // An alert's series must exist before the first occurrence.
     for (const outcome of ["completed", "failed", "cancelled"]) this.#metrics.ended.inc({ outcome }, 0);
     readPool(new MetricSet(registry), view);
   }
 
-  /** The result of a micro-batch came, whether it counts or not. */
+  /** The result of a micro-batch arrived, accepted or not. */
   result({ targetTokens, computeMs, gradientBytes }: ResultHeader, task: Task, accepted: boolean, of: string): void {
     const { tokens, results, computing, busy, gradients, dropped } = this.#metrics;
     const device_class = this.#classes.of(of);
@@ -117,7 +124,7 @@ export class CoordinatorMetrics {
     }
   }
 
-  /** For the first time, perhaps. */
+  /** Perhaps for the first time. */
   #runs(runId: string, nowMs: number): void {
     const submittedMs = this.#submittedMs.get(runId);
     if (submittedMs !== undefined) this.#metrics.runQueue.observe((nowMs - submittedMs) / 1000);

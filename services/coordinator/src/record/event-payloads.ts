@@ -4,7 +4,7 @@ import { RunState, type Run, type RunSpec } from "@gradpool/rpc";
 import type { TrainerLoss } from "../core/facts.js";
 import type { Fact } from "../facts.js";
 
-/** An event is to stay far below what NATS takes as one message, whatever a client sends. */
+/** Keeps an event far below NATS's message limit, whatever a client sends. */
 const MAX_SOURCES = 20;
 const MAX_TEXT_CHARACTERS = 1_000;
 
@@ -15,7 +15,7 @@ const bounded = (text: string): string =>
 export const LOSSES: Record<TrainerLoss, string> = {
   left: "its connection ended",
   silent: "it was silent for longer than its lease",
-  replaced: "it connected again",
+  replaced: "it reconnected",
 };
 
 /** Of a trainer, or of the pool. */
@@ -62,7 +62,7 @@ export function runPayloadOf(fact: Fact, before: Run | undefined, after: Run): E
   }
 }
 
-/** Nothing when the coordinator started again and finds the run as it was. */
+/** None when the coordinator restarted and finds the run as it was. */
 function statePayload(before: Run, after: Run): EventPayload | undefined {
   const { state, step } = after;
   if (before.state === state) return undefined;
@@ -72,7 +72,7 @@ function statePayload(before: Run, after: Run): EventPayload | undefined {
   if (state === RunState.RUN_STATE_RUNNING) {
     return before.startedAt ? { $case: "runResumed", value: { step } } : started(after);
   }
-  // One that had begun is reported when it makes steps again.
+  // A run that had begun is reported once it makes steps again.
   if (before.state !== RunState.RUN_STATE_PAUSED || before.startedAt) return undefined;
   return { $case: "runResumed", value: { step } };
 }

@@ -8,7 +8,7 @@ export function contentOf(rpc: string, message: Uint8Array): string {
   return createHash("sha256").update(`${rpc}\n`).update(message).digest("hex");
 }
 
-/** The fact that a request took effect; `subject`: the run or trainer that it is about. */
+/** The fact that a request took effect; `subject`: the run or trainer it is about. */
 export type Answered = (subject: string) => Fact;
 
 /** I4: the same request id has one effect and one answer; with other content it is refused. */
@@ -28,10 +28,10 @@ export class Requests {
    * `invalid_argument` for an empty id, and those of `work`.
    */
   async once(requestId: string, content: string, work: (answered: Answered) => Promise<string>): Promise<string> {
-    if (!requestId) throw new GradpoolError("invalid_argument", "request_id is empty; give a UUID of your own");
+    if (!requestId) throw new GradpoolError("invalid_argument", "request_id is empty; give a new UUID");
     const known = this.#known.get(requestId);
     if (known && known.content !== content) {
-      const message = `request_id ${requestId} was used for something else; choose a new one`;
+      const message = `request_id ${requestId} was used for a different request; choose a new one`;
       throw new GradpoolError("already_exists", message);
     }
     if (known) return known.subject;

@@ -1,4 +1,4 @@
-/** What facts say to the logs of runs, in words, recorded along with them. No text of a data set gets in here. */
+/** Facts as lines of runs' logs, recorded along with them. No text of a data set gets in here. */
 import { basename } from "node:path";
 import { count } from "@gradpool/format";
 import { LogLevel, RunState, type Run } from "@gradpool/rpc";
@@ -8,7 +8,7 @@ import type { PoolFact } from "../core/facts.js";
 import type { Fact } from "../facts.js";
 import { LOSSES } from "./event-payloads.js";
 
-/** Characters of an entry that are kept. */
+/** Longer entries are truncated. */
 const MAX_CHARACTERS = 1_000;
 
 export interface LogLine {
@@ -34,13 +34,13 @@ export function linesOf(fact: Fact, before: Run | undefined, after: Run): LogLin
       return [info(`checkpoint ${basename(path)} removed: only the newest are kept`)];
     }
     case "run-waits":
-      return [fact.waitingFor ? warn(`waits for ${fact.waitingFor}`) : info("waits no longer")];
+      return [fact.waitingFor ? warn(`waiting for ${fact.waitingFor}`) : info("no longer waiting")];
     case "task-failed":
       return [warn(`${placeOf(fact.task)} failed on ${fact.task.trainerId}: ${fact.message}`)];
     case "task-assigned": {
       const { task, attempt } = fact;
       if (attempt === 1) return [];
-      return [info(`${placeOf(task)} goes to ${task.trainerId}, attempt ${attempt}`)];
+      return [info(`${placeOf(task)} assigned to ${task.trainerId}, attempt ${attempt}`)];
     }
     case "run-state":
       return before ? stateLines(before, after) : [];
@@ -51,19 +51,18 @@ export function linesOf(fact: Fact, before: Run | undefined, after: Run): LogLin
   }
 }
 
-/** By run, about a trainer that was lost with its micro-batches in hand. */
+/** By run, about a trainer that was lost while it had micro-batches. */
 export function linesOfLoss({ trainerId, how, tasks }: PoolFact & { type: "trainer-lost" }): Map<string, LogLine> {
   const lines = new Map<string, LogLine>();
   for (const { runId } of tasks) {
     const count = tasks.filter((task) => task.runId === runId).length;
-    const what = count === 1 ? "the micro-batch" : `the ${count} micro-batches`;
-    const goes = count === 1 ? "goes" : "go";
-    lines.set(runId, warn(`${trainerId} was lost: ${LOSSES[how]}; ${what} that it had ${goes} to others`));
+    const work = count === 1 ? "micro-batch" : `${count} micro-batches`;
+    lines.set(runId, warn(`${trainerId} was lost: ${LOSSES[how]}; reassigning its ${work}`));
   }
   return lines;
 }
 
-/** What was found out; at a restart, only what is new. */
+/** What preparing the run found; at a restart, only what is new. */
 function preparedLines(before: Run, after: Run): LogLine[] {
   const notes = after.notes.slice(before.notes.length).map(warn);
   const found = before.totalSteps === 0 ? factLines(after) : [];
@@ -78,9 +77,9 @@ function factLines({ rows, totalSteps, trainableParameters, allParameters, resum
 }
 
 const stopLines = (before: Run | undefined, { stoppedEarly }: Run): LogLine[] =>
-  stoppedEarly && !before?.stoppedEarly ? [info("stops early: evaluations do not get better")] : [];
+  stoppedEarly && !before?.stoppedEarly ? [info("stops early: evaluations no longer improve")] : [];
 
-/** Nothing when the coordinator started again and finds the run as it was. */
+/** None when the coordinator restarted and finds the run as it was. */
 function stateLines(before: Run, after: Run): LogLine[] {
   const { state, step, totalSteps, pausedBecause } = after;
   if (before.state === state && before.pausedBecause === pausedBecause) return [];
@@ -91,7 +90,9 @@ function stateLines(before: Run, after: Run): LogLine[] {
       return [info(step > 0 ? `resumes after step ${step} of ${totalSteps}` : `training begins: ${totalSteps} steps`)];
     default:
       if (before.startedAt) return [warn("the coordinator restarted and resumed the run")];
-      return [info(state === RunState.RUN_STATE_QUEUED ? "waits in the queue" : "examining model, tokenizer and data")];
+      return [
+        info(state === RunState.RUN_STATE_QUEUED ? "waiting in the queue" : "examining model, tokenizer and data"),
+      ];
   }
 }
 

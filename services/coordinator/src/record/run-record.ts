@@ -10,18 +10,18 @@ const ENDED: ReadonlySet<RunState> = new Set([
 
 export const hasEnded = ({ state }: Run): boolean => ENDED.has(state);
 
-/** What a run does at the moment: told to people, and not worth recording. */
+/** What a run is doing right now: shown to users, not recorded. */
 export type Doing = Pick<Run, "preparing" | "waitingFor">;
 
-/** A run as it is recorded, for whoever looks at it. Watchers read along in it, so none needs a queue. */
+/** A run as it is recorded. Watchers read from it, so none needs a queue. */
 export class RunRecord {
   #recorded: Run;
   #doing: Doing = { preparing: "", waitingFor: "" };
-  /** Steps, evaluations and checkpoints as they came; undefined: only in the store. */
+  /** Steps, evaluations and checkpoints in order of arrival; undefined: only in the store. */
   #history: History | undefined;
   /** Changes of the run; steps alone do not count. */
   #updates = 0;
-  /** Entries of its log that came. */
+  /** Number of its log entries. */
   #logged = 0;
   readonly #changes = new EventEmitter().setMaxListeners(0);
 
@@ -30,7 +30,7 @@ export class RunRecord {
     this.#history = history;
   }
 
-  /** Without what it does at the moment. */
+  /** Without what it is doing right now. */
   get recorded(): Run {
     return this.#recorded;
   }
@@ -43,7 +43,7 @@ export class RunRecord {
     return hasEnded(this.#recorded);
   }
 
-  /** Tells whether entries of its log came since: see loggedMore. */
+  /** Number of its log entries so far: see loggedMore. */
   get logged(): number {
     return this.#logged;
   }
@@ -56,7 +56,7 @@ export class RunRecord {
   apply(change: Change): void {
     switch (change.type) {
       case "run":
-        // A step's own news is the step.
+        // A step is reported by the step itself.
         if (!isStepOnly(this.#recorded, change.run)) this.#updates += 1;
         this.#recorded = change.run;
         break;
@@ -89,25 +89,25 @@ export class RunRecord {
     this.#changes.emit("change");
   }
 
-  /** From now on its history is read from the store. Those who watch keep theirs. */
+  /** From now on its history is read from the store. Current watchers keep theirs. */
   dropHistory(): void {
     this.#history = undefined;
   }
 
-  /** Waits until the run has ended. Errors: `cancelled` when `signal` aborts before. */
+  /** Waits until the run has ended. Errors: `cancelled` when `signal` aborts first. */
   async ended(signal: AbortSignal): Promise<void> {
     while (!this.hasEnded) await once(this.#changes, "change", { signal });
   }
 
-  /** Waits until its log has more than `logged`. Errors: `cancelled` when `signal` aborts before. */
+  /** Waits until its log has more than `logged`. Errors: `cancelled` when `signal` aborts first. */
   async loggedMore(logged: number, signal: AbortSignal): Promise<void> {
     while (this.#logged === logged) await once(this.#changes, "change", { signal });
   }
 
   /**
-   * The run, its checkpoints, its steps behind `afterStep` and its evaluations from there on, then what happens,
-   * until it ends. Whoever reads slowly misses states of the run in between, and nothing else.
-   * `stored` is its history where the record itself has none. Errors: `cancelled` when `signal` aborts before.
+   * The run, its checkpoints, its steps after `afterStep` and its evaluations from there on, then what happens,
+   * until it ends. A slow reader misses only intermediate states of the run.
+   * `stored` is its history where the record itself has none. Errors: `cancelled` when `signal` aborts first.
    */
   async *watch(afterStep: number, signal: AbortSignal, stored?: History): AsyncGenerator<WatchRunResponse> {
     let updates = this.#updates;
@@ -121,7 +121,7 @@ export class RunRecord {
         place = 0;
       }
       const next = history[place];
-      // How it ended comes last, other news of the run first.
+      // How it ended comes last, other changes of the run first.
       if (updates !== this.#updates && !(this.hasEnded && next)) {
         updates = this.#updates;
         yield { update: { $case: "run", value: this.run } };
@@ -138,7 +138,7 @@ export class RunRecord {
 }
 
 /**
- * What a run's history is once it resumes after these steps and evaluations: a new one, in which watchers find their
+ * A run's history once it resumes after these steps and evaluations: a new one, in which watchers find their
  * place by what they have seen.
  */
 export function resumedHistory(history: History, { steps, evaluations }: Change & { type: "steps" }): History {
@@ -155,7 +155,7 @@ export function resumedHistory(history: History, { steps, evaluations }: Change 
   ];
 }
 
-/** Tells what a watcher has not seen, however often a run goes back and comes there again. */
+/** Yields what a watcher has not seen, however often a run goes back and repeats steps. */
 function newsBehind(afterStep: number): (update: History[number]) => boolean {
   let lastStep = afterStep;
   let lastEvaluated = afterStep - 1;

@@ -15,7 +15,7 @@ import { changesOf, patchOf } from "./store-changes.js";
 /** Runs that have ended whose steps stay in memory; those of others are read from the store. */
 const HISTORIES_KEPT = 16;
 
-/** Runs that have not ended; with as many, no other is taken. */
+/** With this many unfinished runs, no other is accepted. */
 export const MAX_UNFINISHED_RUNS = 1_000;
 
 /** Entries of a run's log that are read from the store at a time. */
@@ -39,7 +39,7 @@ export class RunRegistry {
     this.#newRunId = newRunId;
   }
 
-  /** `newRunId` gives each run an id that no other has. */
+  /** `newRunId` gives each run a unique id. */
   static async load(store: RecordStore, events: EventBook, newRunId = randomRunId): Promise<RunRegistry> {
     const registry = new RunRegistry(store, events, newRunId);
     for (const run of store.recorded.runs) {
@@ -63,7 +63,7 @@ export class RunRegistry {
   get(runId: string): RunRecord {
     const record = this.#records.get(runId);
     if (record) return record;
-    throw new GradpoolError("not_found", `there is no run ${runId}; "gradpool run list" shows those there are`);
+    throw new GradpoolError("not_found", `there is no run ${runId}; "gradpool run list" shows all runs`);
   }
 
   /** As RunRecord.watch. Errors: `not_found` besides. */
@@ -96,8 +96,8 @@ export class RunRegistry {
     specRecipe(spec);
     const { unfinished } = this;
     if (unfinished.length >= MAX_UNFINISHED_RUNS) {
-      const problem = `${MAX_UNFINISHED_RUNS} runs have not ended, and the pool takes no more`;
-      throw new GradpoolError("resource_exhausted", `${problem}; try again when one has, or cancel one`);
+      const problem = `${MAX_UNFINISHED_RUNS} runs have not ended, the most that a pool accepts`;
+      throw new GradpoolError("resource_exhausted", `${problem}; try again when one ends, or cancel one`);
     }
     for (const { run } of unfinished) {
       if (absoluteOutputDir(run.spec?.outputDir ?? "") !== absoluteOutputDir(spec.outputDir)) continue;
@@ -112,7 +112,7 @@ export class RunRegistry {
     };
   }
 
-  /** Records all of it or nothing, and what it reports (I6); from then on everyone sees it. */
+  /** Records all facts and the events they report (I6), or nothing; visible to everyone once recorded. */
   async commit(facts: readonly Fact[]): Promise<void> {
     const runs = this.#changed(facts);
     const changes: Change[] = [
@@ -127,7 +127,7 @@ export class RunRegistry {
     this.#events.recorded();
   }
 
-  /** The records that facts change, as they are from now on. */
+  /** The records that facts change, with the changes applied. */
   #changed(facts: readonly Fact[]): Map<string, Run> {
     const runs = new Map<string, Run>();
     for (const fact of facts) {

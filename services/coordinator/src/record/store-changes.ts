@@ -38,7 +38,7 @@ export function changesOf(fact: Fact): Change[] {
   }
 }
 
-/** What a fact changes in the record of its run, which was `run`. */
+/** What a fact changes in the record `run` of its run. */
 export function patchOf(fact: Fact, run: Run): Partial<Run> | undefined {
   switch (fact.type) {
     case "run-state":

@@ -5,7 +5,7 @@ import { bestOf } from "./evaluations.js";
 import type { PreparedRun } from "./prepare.js";
 
 export interface BestAdapter {
-  /** Steps behind it. */
+  /** Steps it was trained for. */
   step: number;
   tensors: AdapterTensors;
 }
@@ -23,7 +23,7 @@ export function resumedBest({ recipe, resumed, adapter, targets }: PreparedRun):
   const { step } = best;
   if (step === resumed.steps.length) return keptAdapter(step, adapter);
   if (!resumed.best) {
-    const message = `the checkpoint lacks the adapter of the best evaluation, behind step ${step}; go on from another`;
+    const message = `the checkpoint lacks the adapter of the best evaluation, after step ${step}; resume from another`;
     throw new GradpoolError("data_loss", message);
   }
   checkAdapter(resumed.best, targets, recipe.lora.r);

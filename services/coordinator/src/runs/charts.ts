@@ -4,7 +4,7 @@ import type { Evaluation, ResumePoint, StepMetrics } from "@gradpool/rpc";
 import type { ChartData } from "./charts-worker.js";
 import type { Files } from "./files.js";
 
-/** Plots and TensorBoard's event file, made in a thread of their own, since drawing takes a while (I10). */
+/** Plots and TensorBoard's event file, made in their own thread, since drawing takes a while (I10). */
 export async function drawCharts(workerData: ChartData, signal: AbortSignal): Promise<Files> {
   const worker = new Worker(new URL("./charts-worker.js", import.meta.url), { workerData });
   try {
@@ -17,7 +17,7 @@ export async function drawCharts(workerData: ChartData, signal: AbortSignal): Pr
 
 /**
  * When a run's first step would have begun had nothing ever paused, in ms since 1970: `startedAt`, less the time of the
- * steps and evaluations that it took over from an earlier run.
+ * steps and evaluations inherited from an earlier run.
  */
 export function firstStepMs(
   startedAt: Date,

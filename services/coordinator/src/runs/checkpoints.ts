@@ -12,24 +12,24 @@ export interface CheckpointsOptions {
   services: Services;
   outages: Outages;
   signal: AbortSignal;
-  /** A recovery point is due when so much time went by since the last save; 0: never. */
+  /** A recovery point is due when this much time has passed since the last save; 0: never. */
   recoveryMs: number;
-  /** A checkpoint came or went. */
+  /** A checkpoint was saved or removed. */
   onCheckpoint(checkpoint: CheckpointUpdate): void;
   /** A save failed for good. */
   onFailed(error: unknown): void;
 }
 
 /**
- * What a run saves, one save at a time: checkpoints that its recipe asks for, and between them recovery points,
- * from which it goes on after a crash. While a save waits for room, the run rests (Outages says so).
+ * A run's saves, one at a time: checkpoints that its recipe asks for, and between them recovery points,
+ * from which it resumes after a crash. While a save waits for disk space, the run is paused (see Outages).
  */
 export class Checkpoints {
   readonly #options: CheckpointsOptions;
   #saving: Promise<void> | undefined;
   #savedAt = performance.now();
   #savedStep: number;
-  /** Step of the last checkpoint of this life, recovery points not counted. */
+  /** Step of the last checkpoint since the coordinator started, recovery points not counted. */
   #checkpointStep = 0;
 
   constructor(options: CheckpointsOptions, savedStep: number) {
@@ -37,7 +37,7 @@ export class Checkpoints {
     this.#savedStep = savedStep;
   }
 
-  /** After a step: saves a checkpoint if one `isDue`, once the save before it is done, else a recovery point now and then. */
+  /** After a step: saves a checkpoint if one `isDue`, once the previous save is done, or else a recovery point if due. */
   async afterStep(isDue: boolean, facts: RunFacts, training: Training, cursor: Cursor): Promise<void> {
     const { recoveryMs } = this.#options;
     if (isDue) {
@@ -49,14 +49,14 @@ export class Checkpoints {
     }
   }
 
-  /** Saves a recovery point, unless a save is under way or nothing happened since the last one. */
+  /** Saves a recovery point, unless a save is in progress or nothing happened since the last one. */
   recover(facts: RunFacts, training: Training, cursor: Cursor): void {
     if (this.#saving || this.#options.recoveryMs === 0 || training.version === this.#savedStep) return;
     const files = recoveryFiles(facts, training, cursor);
     this.#start(async () => void (await this.#save(headerOf(facts, recoveryName, 0), files)), training);
   }
 
-  /** Writes the result, when all saves are done; a run that went on behind its last step saves its checkpoint here. */
+  /** Writes the result, when all saves are done; a run resumed after its last step saves its checkpoint here. */
   async finish(facts: RunFacts, training: Training, cursor: Cursor, charts: Files): Promise<void> {
     if (this.#checkpointStep < training.version) await this.afterStep(true, facts, training, cursor);
     await this.#saving;
@@ -64,12 +64,12 @@ export class Checkpoints {
     await this.#save(header, new Map([...resultFiles(facts, training), ...charts]));
   }
 
-  /** Waits until nothing is being written any more. */
+  /** Waits until nothing is being written. */
   async settled(): Promise<void> {
     await this.#saving;
   }
 
-  /** `save` takes its files at once: the next step changes the tensors. */
+  /** `save` copies its files at once: the next step changes the tensors. */
   #start(save: () => Promise<void>, { version }: Training): void {
     this.#savedAt = performance.now();
     this.#savedStep = version;
@@ -81,7 +81,7 @@ export class Checkpoints {
     this.#saving = saving;
   }
 
-  /** The best checkpoint is not for the store to judge: where there is one, what is too old is removed here. */
+  /** The store cannot tell which checkpoint is best: if one is, old ones are removed here. */
   async #saveCheckpoint(facts: RunFacts, files: Files): Promise<void> {
     const { keepLastNCheckpoints: keepLastN } = facts.prepared.recipe;
     const header = headerOf(facts, checkpointName, facts.best ? 0 : keepLastN);
@@ -94,7 +94,7 @@ export class Checkpoints {
     }
   }
 
-  /** All but the run's newest and its best; what cannot be removed now is at the next save. */
+  /** Removes all but the run's newest and its best; what cannot be removed now is removed at the next save. */
   async #removeOld({ prepared, runId }: RunFacts, bestStep: number, keepLastN: number): Promise<string[]> {
     const { services, signal } = this.#options;
     const { outputDir } = prepared;

@@ -1,4 +1,4 @@
-/** What a run's evaluations say: which is the best, and whether to go on. All of it follows from their losses. */
+/** What follows from the losses of a run's evaluations: which is the best, and whether to continue. */
 import type { Evaluation, Recipe } from "@gradpool/rpc";
 
 /** The first of those with the lowest loss; undefined when there are none. */
@@ -27,7 +27,7 @@ export function stopsEarly(
   return worse >= patience;
 }
 
-/** Whether an evaluation follows a step: every so many and the last, or each epoch's last. */
+/** Whether an evaluation follows a step: every N steps and the last, or each epoch's last. */
 export function isEvaluationDue(
   step: number,
   totalSteps: number,

@@ -2,7 +2,7 @@ import { GradpoolError } from "@gradpool/errors";
 import type { Evaluation } from "@gradpool/rpc";
 import { MicroBatchBuffer } from "./micro-batch-buffer.js";
 
-/** What a held-out micro-batch gave. */
+/** The result of a held-out micro-batch. */
 export interface HeldOutResult {
   /** Sum of the targets' negative log likelihoods, in nats. */
   lossSum: number;
@@ -10,8 +10,8 @@ export interface HeldOutResult {
 }
 
 /**
- * One evaluation of the adapter behind `step` steps: its micro-batches, and their results. They are added in the
- * order of micro-batches, whenever they come (I2).
+ * One evaluation of the adapter after `step` steps: its micro-batches, and their results. They are added in the
+ * order of micro-batches, whenever they arrive (I2).
  */
 export class Evaluator {
   readonly step: number;
@@ -30,7 +30,7 @@ export class Evaluator {
     this.buffer.done(this.step, microBatch);
   }
 
-  /** All results are in. Errors: `failed_precondition` when the loss is not finite, or nothing was to predict. */
+  /** All results are in. Errors: `failed_precondition` when the loss is not finite, or there was nothing to predict. */
   finish(epoch: number): Evaluation {
     let [lossSum, tokens] = [0, 0];
     for (const result of this.#results) {
@@ -39,7 +39,7 @@ export class Evaluator {
       tokens += result.targetTokens;
     }
     const loss = lossSum / tokens;
-    if (tokens === 0) throw failed("eval_dataset has no token to predict; a row needs at least two tokens");
+    if (tokens === 0) throw failed("eval_dataset has no tokens to predict; a row needs at least two tokens");
     if (!Number.isFinite(loss)) throw failed(`step ${this.step}: the evaluation loss is ${loss}; lower learning_rate`);
     const seconds = (performance.now() - this.#beganAt) / 1000;
     return { step: this.step, epoch, loss, perplexity: Math.exp(loss), tokens, seconds };

@@ -1,5 +1,5 @@
 /**
- * The files that a run leaves: of a recovery point, of a checkpoint, and of the result. All but
+ * The files a run writes: for a recovery point, a checkpoint, and the result. All but
  * trainer_state.json's `run` and metrics.json have the same bytes whenever the run is repeated (I2).
  */
 import { isAbsolute } from "node:path";
@@ -32,18 +32,18 @@ export interface RunFacts {
   prepared: PreparedRun;
   steps: readonly StepMetrics[];
   evaluations: readonly Evaluation[];
-  /** The adapter as it is is being evaluated. */
+  /** The current adapter is being evaluated. */
   evaluationPending: boolean;
-  /** The adapter that is to be the result; undefined: the last one. */
+  /** The adapter to write as the result; undefined: the last one. */
   best: BestAdapter | undefined;
   tokenizerFiles: Files;
-  /** Of the trainers that served it. */
+  /** The platform of the trainers that served it. */
   platform: Platform;
 }
 
 const text = (content: string) => new TextEncoder().encode(content);
 
-/** The base model as PEFT names it: a folder, or a repository of the hub and its revision apart from it. */
+/** The base model as PEFT names it: a folder, or a hub repository with its revision as a separate value. */
 function baseOf(
   { modelId }: RunSpec,
   { source }: Pick<PreparedRun, "source">,
@@ -69,7 +69,7 @@ function adapterFiles({ spec, prepared, steps, tokenizerFiles }: RunFacts, adapt
   const config = adapterConfigJson({
     ...baseOf(spec, prepared),
     lora,
-    // As PEFT writes them: it has found the layers by then.
+    // As PEFT writes them: it has resolved the layers by then.
     targetModules: lora.targetModules.join() === ALL_LINEAR ? targets.map(({ name }) => name) : lora.targetModules,
     fanInFanOut: source.model.description.fanInFanOut,
   });
@@ -81,7 +81,7 @@ function adapterFiles({ spec, prepared, steps, tokenizerFiles }: RunFacts, adapt
   ]);
 }
 
-/** Everything that decides the run's future, and no more. `cursor`: where its data is after the last step. */
+/** Everything that the rest of the run depends on, and no more. `cursor`: where its data is after the last step. */
 export function recoveryFiles(facts: RunFacts, training: Training, cursor: Cursor): Files {
   const { runId, spec, prepared, steps, evaluations, evaluationPending, best, platform } = facts;
   const { recipe, totalSteps } = prepared;
@@ -100,7 +100,7 @@ export function checkpointFiles(facts: RunFacts, training: Training, cursor: Cur
   return new Map([...adapterFiles(facts, training.adapterFile()), ...recoveryFiles(facts, training, cursor)]);
 }
 
-/** The result in output_dir; charts come from elsewhere. */
+/** The result in output_dir, except the charts. */
 export function resultFiles(facts: RunFacts, training: Training): Files {
   const { runId, spec, prepared, steps, evaluations, best } = facts;
   const { modelId, dataset, evalDataset } = spec;

@@ -4,7 +4,7 @@ import type { StepMetrics } from "@gradpool/rpc";
 /**
  * A loss has exploded when a step's is beyond 4 times, or those of 5 steps in a row beyond 1.25 times, both what
  * guessing gives (ln V, each token as likely) and the run's first loss. A step of few tokens may be bad luck, and
- * a base that knows nothing begins at guessing: neither is as bad.
+ * an untrained base begins at guessing: neither is as bad.
  */
 export const EXPLODED_FACTOR = 4;
 export const BAD_FACTOR = 1.25;
@@ -16,7 +16,7 @@ export class LossGuard {
   /** Bad steps in a row so far. */
   #bad = 0;
 
-  /** `steps`: those that were made before. */
+  /** `steps`: the earlier ones. */
   constructor(vocabSize: number, steps: readonly StepMetrics[]) {
     this.#guessing = Math.log(vocabSize);
     for (const { loss } of steps) this.#count(loss);

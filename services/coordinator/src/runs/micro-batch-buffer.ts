@@ -18,18 +18,18 @@ export class MicroBatchBuffer {
   #waiting = 0;
   readonly #room = new EventTarget();
 
-  /** `stepsDone`: steps that were made before; the first micro-batch belongs to the next one. */
+  /** `stepsDone`: earlier steps; the first micro-batch belongs to the next one. */
   constructor(gradientAccumulation: number, stepsDone: number) {
     this.#gradientAccumulation = gradientAccumulation;
     this.#firstStep = stepsDone + 1;
   }
 
-  /** Steps that have arrived as a whole so far. */
+  /** Complete steps that have arrived so far. */
   get wholeSteps(): number {
     return this.#firstStep + this.#steps.length - 2;
   }
 
-  /** Waits until there is room for another micro-batch. Errors: `cancelled` when `signal` aborts before. */
+  /** Waits until there is room for another micro-batch. Errors: `cancelled` when `signal` aborts first. */
   async room(signal: AbortSignal): Promise<void> {
     while (this.#waiting >= MAX_MICRO_BATCHES_AHEAD) await once(this.#room, "room", { signal });
   }
@@ -47,14 +47,14 @@ export class MicroBatchBuffer {
     return found;
   }
 
-  /** Lets go of a micro-batch's tokens: its result is there. */
+  /** Frees a micro-batch's tokens: its result has arrived. */
   done(step: number, microBatch: number): void {
     Object.assign(this.get(step, microBatch), { ids: NONE, targetMask: NONE });
     this.#waiting -= 1;
     this.#room.dispatchEvent(new Event("room"));
   }
 
-  /** Forgets the micro-batches of the oldest step, all done, and gives the last of them. */
+  /** Removes the micro-batches of the oldest step, all done, and returns the last of them. */
   takeStep(): MicroBatch {
     const last = this.#steps.shift()?.at(-1);
     if (!last) throw new Error("the step has no micro-batch");

@@ -3,21 +3,21 @@ import type { Cursor, DatasetSpec } from "@gradpool/rpc";
 import type { MicroBatchBuffer } from "./micro-batch-buffer.js";
 import type { CheckpointSource } from "./resume.js";
 
-/** What is to be read. */
+/** What to read. */
 export interface Reading {
   dataset: DatasetSpec;
-  /** As it was counted. */
+  /** As found when it was counted. */
   datasetHash: string;
   epochs: number;
-  /** Where to begin; undefined: at the start. */
+  /** Where to start; undefined: at the beginning. */
   cursor: Cursor | undefined;
-  /** Read up to the end of this step. */
+  /** Reads up to the end of this step. */
   lastStep: number;
 }
 
 /**
- * Streams micro-batches into a buffer, with its room, until all steps are there; a broken stream goes on behind its
- * last cursor. Errors: `failed_precondition` when the data is not what was counted, and the service's.
+ * Streams micro-batches into a buffer, with its room, until all steps have arrived; a broken stream resumes after its
+ * last cursor. Errors: `failed_precondition` when the data changed since it was counted, and the service's.
  */
 export async function fillBuffer(
   { dataset, datasetHash, epochs, cursor: start, lastStep }: Reading,
@@ -31,7 +31,7 @@ export async function fillBuffer(
     for await (const { microBatch } of services.dataStream.openStream(request, { signal })) {
       const cursorAfter = microBatch?.cursorAfter;
       if (!microBatch || !cursorAfter) throw new Error("the data stream sent no micro-batch with a cursor");
-      if (cursorAfter.datasetHash !== datasetHash) throw changedData(dataset, "its files are others now");
+      if (cursorAfter.datasetHash !== datasetHash) throw changedData(dataset, "its files differ");
       await buffer.room(signal);
       buffer.add(microBatch);
       cursor = cursorAfter;

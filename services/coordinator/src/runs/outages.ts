@@ -2,23 +2,23 @@ import { EventEmitter, once } from "node:events";
 import { GradpoolError, type ErrorCode } from "@gradpool/errors";
 import { Backoff } from "@gradpool/service-kit";
 
-/** Between two tries. */
+/** Between attempts. */
 const PAUSES = { firstMs: 100, longestMs: 5_000 };
-/** A service may be away for so long, as when it starts again, before anyone is told. */
+/** A service may be unavailable this long, as when it restarts, before it is reported. */
 const QUIET_MS = 5_000;
 
 /** A service that stops cancels its calls, one that died breaks them. */
 export const AWAY: ReadonlySet<ErrorCode> = new Set(["unavailable", "cancelled"]);
-/** What besides keeps a file from being written until a person mends it. */
+/** Adds what keeps a file from being written until a person fixes it. */
 export const AWAY_OR_FULL: ReadonlySet<ErrorCode> = new Set([...AWAY, "resource_exhausted", "permission_denied"]);
 
 /**
- * Waits out what is not a run's fault: services that are away, disks that are full. `report` is told for
- * what reason the run is held up, and "" when it is not any more.
+ * Waits out what is not a run's fault: unavailable services, full disks. `report` is called with the
+ * reason why the run is held up, and "" when it no longer is.
  */
 export class Outages {
   readonly #report: (reason: string) => void;
-  /** Of the calls that are held up, oldest first. */
+  /** Of the calls being held up, oldest first. */
   readonly #reasons = new Map<object, string>();
   readonly #wake = new EventEmitter().setMaxListeners(0);
 
@@ -26,14 +26,14 @@ export class Outages {
     this.#report = report;
   }
 
-  /** Tries at once again. */
+  /** Retries at once. */
   wake(): void {
     this.#wake.emit("wake");
   }
 
   /**
-   * Calls the named service again and again while it fails in one of the ways to wait for. A call that takes
-   * long says `progressed` whenever it got further. Errors: any other failure, and `cancelled`.
+   * Retries the call of the named service while it fails with a code in `waitFor`. A call that takes
+   * long calls `progressed` whenever it advances. Errors: any other failure, and `cancelled`.
    */
   async waitOut<T>(
     service: string,
@@ -59,8 +59,9 @@ export class Outages {
           if (!waitFor.has(code) || signal.aborted) throw error;
           since ??= performance.now();
           const [line = ""] = message.split("\n");
-          if (!AWAY.has(code)) this.#hold(held, `${line}; it goes on by itself when that is mended`);
-          else if (performance.now() - since > QUIET_MS) this.#hold(held, `the ${service} service is away (${line})`);
+          if (!AWAY.has(code)) this.#hold(held, `${line}; the run resumes by itself once that is fixed`);
+          else if (performance.now() - since > QUIET_MS)
+            this.#hold(held, `the ${service} service is unavailable (${line})`);
         }
         await this.#pause(backoff, signal);
       }

@@ -1,4 +1,4 @@
-/** A run's PREPARING: everything is examined before the first step, so that what cannot work fails with one clear line. */
+/** Prepares a run: everything is checked before the first step, so that what cannot work fails with one clear line. */
 import { adaptedModules, ownScalings, type AdaptedModule, type AdapterTensors } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
 import { count } from "@gradpool/format";
@@ -31,24 +31,24 @@ export interface PreparedRun {
   recipe: CheckedRecipe;
   source: ModelSource;
   targets: AdaptedModule[];
-  /** Scalings of the targets that have another than the adapter. */
+  /** Scalings of the targets whose own differs from the adapter's. */
   ownScalings: ReadonlyMap<string, number>;
   tokenizer: TokenizerInfo;
   dataset: DatasetSpec;
   datasetHash: string;
-  /** Held-out data, and the hash of it; undefined and empty: there is none. */
+  /** Held-out data and its hash; undefined and empty: there is none. */
   evalDataset: DatasetSpec | undefined;
   evalDatasetHash: string;
   rows: number;
   totalSteps: number;
   base: BaseModel;
-  /** As it is before the next step. */
+  /** The adapter before the next step. */
   adapter: AdapterTensors;
-  /** The state that it goes on from; undefined: its first step is the first. */
+  /** The state it resumes from; undefined: it starts at the first step. */
   resumed: Resumed | undefined;
-  /** The checkpoint that its spec asked to go on from. */
+  /** The checkpoint that its spec asked to resume from. */
   resumedFrom: ResumePoint | undefined;
-  /** What people should know of its start. */
+  /** What users should know about its start. */
   notes: string[];
   /** Absolute folder, claimed for the run. */
   outputDir: string;
@@ -61,16 +61,16 @@ export interface Preparation extends CheckpointSource {
   runId: string;
   spec: RunSpec;
   recipe: CheckedRecipe;
-  /** What was found when the run was prepared before: it then goes on from what it saved itself. */
+  /** What an earlier preparation found: the run then resumes from what it saved itself. */
   before: Pick<PreparedRun, "rows" | "resumedFrom"> | undefined;
   /** Of the trainers in the pool. */
   platforms: Platform[];
-  /** Tells people what is being done. */
+  /** Shows users what is being done. */
   report: (doing: string) => void;
 }
 
 /**
- * Nothing is written before all else is known to work: the output folder is claimed last. Errors: as the
+ * Nothing is written until all else is known to work: the output folder is claimed last. Errors: the
  * refusals below, and those of the services.
  */
 export async function prepareRun(asked: Preparation): Promise<PreparedRun> {
@@ -131,13 +131,13 @@ export async function prepareRun(asked: Preparation): Promise<PreparedRun> {
   };
 }
 
-/** With the model's own modules where the recipe leaves them to it. */
+/** Fills in the model's default modules where the recipe names none. */
 function withTargets(recipe: CheckedRecipe, description: ModelDescription): CheckedRecipe {
   const targetModules = namedTargets(description, recipe.lora.targetModules);
   return { ...recipe, lora: { ...recipe.lora, targetModules } };
 }
 
-/** Says what was chosen, where it is not what GPT-2 has. */
+/** Notes what was chosen, where it differs from GPT-2's. */
 function targetNotes(
   { lora: asked }: CheckedRecipe,
   { lora }: CheckedRecipe,
@@ -161,7 +161,7 @@ function datasetOf(
   };
 }
 
-/** Converted here, where an error is the run's; trainers elsewhere do it for themselves. */
+/** Converted here, where an error fails the run; trainers on other machines convert it themselves. */
 function inFloat16(source: ModelSource, { services, report }: Preparation): Promise<ModelSource> {
   report("rounding the model's weights to float16");
   return float16Weights(source, services.models.cacheDir);
@@ -182,12 +182,12 @@ async function loadTokenizer(
   return info;
 }
 
-/** Whether the embedding grows by a row for an added pad token; a row to spare is used as it is. */
+/** Whether the embedding grows by a row for an added pad token; a spare row is used as it is. */
 function needsPadRow({ vocabSize: tokens, padTokenAdded }: TokenizerInfo, embeddingRows: number): boolean {
   const own = padTokenAdded ? tokens - 1 : tokens;
   if (own > embeddingRows) {
     refuse(
-      `the tokenizer has ${own} tokens, but the model's embedding only ${embeddingRows}; use the model's own tokenizer`,
+      `the tokenizer has ${own} tokens, but the model's embedding has only ${embeddingRows} rows; use the model's own tokenizer`,
     );
   }
   return tokens > embeddingRows;
@@ -198,7 +198,7 @@ interface DatasetSize extends DatasetHashes {
   totalSteps: number;
 }
 
-/** Of a run: what a count of steps in the contract can hold. */
+/** Of a run: the most that a count of steps in the contract can hold. */
 const MAX_STEPS = 2 ** 32 - 1;
 
 /** Counts the data sets. */
@@ -213,7 +213,7 @@ async function measure(
   const heldOut = evalDataset && (await describe(evalDataset, "the held-out data", preparation));
   const stepsPerEpoch = Math.ceil(microBatchesPerEpoch / recipe.gradientAccumulation);
   const wholeSteps = recipe.maxSteps > 0 ? recipe.maxSteps : stepsPerEpoch * recipe.epochs;
-  if (wholeSteps > MAX_STEPS) refuse(`it would make ${wholeSteps} steps, more than ${MAX_STEPS}; lower epochs`);
+  if (wholeSteps > MAX_STEPS) refuse(`the run would have ${wholeSteps} steps, more than ${MAX_STEPS}; lower epochs`);
   const totalSteps = recipe.dryRun ? Math.min(wholeSteps, DRY_RUN_STEPS) : wholeSteps;
   return { rows, datasetHash, evalDatasetHash: heldOut?.datasetHash ?? "", totalSteps };
 }
@@ -236,7 +236,7 @@ function describe(
   return outages.waitOut("data-stream", count, signal);
 }
 
-/** For people: "reading the data set: 1,200,000 rows (40 %, about 12 s left)". */
+/** For users: "reading the data set: 1,200,000 rows (40 %, about 12 s left)". */
 function countingText(name: string, size: DescribeDatasetResponse, elapsedMs: number): string {
   const text = `reading ${name}: ${count(size.rows)} rows`;
   const share = size.bytesTotal > 0 ? Math.min(1, size.bytesRead / size.bytesTotal) : 0;
@@ -245,12 +245,12 @@ function countingText(name: string, size: DescribeDatasetResponse, elapsedMs: nu
   return `${text} (${Math.floor(100 * share)} %, about ${count(leftSeconds)} s left)`;
 }
 
-/** With max_steps, a data set is read no further than these need: it may be a very large one, read from far away. */
+/** With max_steps, a data set is read only as far as needed: it may be very large and remote. */
 function rowsToCount({ maxRows, batchSize, packing }: DatasetSpec, { maxSteps, gradientAccumulation }: Recipe): number {
   if (maxSteps <= 0 || packing) return maxRows;
   const enough = maxSteps * gradientAccumulation * batchSize;
   return maxRows > 0 ? Math.min(maxRows, enough) : enough;
 }
 
-/** Passes over the data that are enough for all steps, each of which has a row at least. */
+/** Enough passes over the data for all steps, each of which has at least one row. */
 export const enoughEpochs = ({ epochs, maxSteps }: Recipe): number => (maxSteps > 0 ? maxSteps : epochs);

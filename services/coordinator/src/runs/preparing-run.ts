@@ -44,7 +44,7 @@ export class PreparingRun implements PreparingPort<TrainingRun> {
       report: (preparing) => onDoing({ preparing }),
     });
     const tokenizerFiles = await loadTokenizerFiles(prepared.dataset.tokenizer, source);
-    // It may have been cancelled while the last answer was under way.
+    // It may have been cancelled while the last response was on its way.
     signal.throwIfAborted();
     const progress = startOf(prepared);
     const checkpoints = new Checkpoints({ ...options, ...source }, progress.steps.length);

@@ -1,4 +1,4 @@
-/** How far a run has come: with its tensors, all that a checkpoint says of it. */
+/** A run's progress: with its tensors, all that a checkpoint says of it. */
 import type { Cursor, Evaluation, StepMetrics } from "@gradpool/rpc";
 import { resumedBest, type BestAdapter } from "./best-adapter.js";
 import type { PreparedRun } from "./prepare.js";
@@ -7,7 +7,7 @@ export interface Progress {
   /** All steps and evaluations so far, those before an interruption included. */
   readonly steps: StepMetrics[];
   readonly evaluations: Evaluation[];
-  /** The adapter as it is has to be evaluated before the next step. */
+  /** The current adapter has to be evaluated before the next step. */
   evaluationPending: boolean;
   /** For load_best_model_at_end. */
   best: BestAdapter | undefined;

@@ -5,13 +5,13 @@ import type { RunSpec, TokenizerInfo } from "@gradpool/rpc";
 import type { Receipt, SavedState } from "@gradpool/run-folder";
 import type { Platform } from "./platform.js";
 
-/** Of training and held-out data; empty: none is held out. */
+/** Hashes of training and held-out data; empty: none is held out. */
 export interface DatasetHashes {
   datasetHash: string;
   evalDatasetHash: string;
 }
 
-/** What of a run's base and data its receipt names. */
+/** The parts of a run's base and data that its receipt names. */
 interface Examined extends DatasetHashes {
   source: Pick<ModelSource, "modelHash">;
   tokenizer: Pick<TokenizerInfo, "tokenizerHash">;
@@ -34,7 +34,7 @@ export function receiptOf(
   };
 }
 
-/** What a checkpoint's run had otherwise than this one, for people. */
+/** Differences between a checkpoint's run and this one, for users. */
 export function differences(
   theirs: Pick<SavedState, "receipt" | "recipe">,
   recipe: CheckedRecipe,

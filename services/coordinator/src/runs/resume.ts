@@ -1,4 +1,4 @@
-/** From a saved checkpoint to a run that goes on behind it, bit for bit; or the refusal that says why it cannot. */
+/** Resumes a run from a saved checkpoint, bit for bit, or says why it cannot. */
 import { basename, dirname } from "node:path";
 import { readAdapter, type AdaptedModule, type AdapterTensors } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
@@ -21,21 +21,21 @@ import type { Outages } from "./outages.js";
 import { differences } from "./receipt.js";
 import type { Platform } from "./platform.js";
 
-/** What a run goes on from. */
+/** What a run resumes from. */
 export interface Resumed {
   optimizer: AdamWState;
-  /** Where the data goes on. */
+  /** Where the data resumes. */
   cursor: Cursor;
   /** Steps made so far. */
   steps: StepMetrics[];
   evaluations: Evaluation[];
-  /** The adapter as it is has to be evaluated. */
+  /** The current adapter has to be evaluated. */
   evaluationPending: boolean;
   /** Undefined where the loss is not scaled. */
   lossScaling: LossScaling | undefined;
-  /** The adapter of the best evaluation, unless it is the one that the run goes on with. */
+  /** The adapter of the best evaluation, unless it is the current one. */
   best: AdapterTensors | undefined;
-  /** Of the trainers that made them: no others may go on (I2). */
+  /** Of the trainers that made them: no others may continue the run (I2). */
   platform: Platform;
 }
 
@@ -44,7 +44,7 @@ export interface LoadedCheckpoint {
   state: SavedState;
   adapterFile: Uint8Array;
   trainingStateFile: Uint8Array;
-  /** Newer ones that were passed over. */
+  /** Newer ones that were skipped. */
   damaged: Checkpoint[];
 }
 
@@ -54,7 +54,7 @@ export interface CheckpointSource {
   signal: AbortSignal;
 }
 
-/** The newest checkpoint or recovery point that the run itself saved, or why there is none that can be used. */
+/** The newest checkpoint or recovery point that the run itself saved, or why none can be used. */
 export async function loadOwn(
   runId: string,
   outputDir: string,
@@ -66,11 +66,11 @@ export async function loadOwn(
   } catch (error) {
     const { code, message } = GradpoolError.from(error);
     if (code !== "data_loss") throw error;
-    return { note: `it was interrupted, and begins anew: ${message}` };
+    return { note: `interrupted; starting from scratch: ${message}` };
   }
 }
 
-/** What `resume_from` names, and what to tell people of it. Errors: `not_found`, `data_loss`, `invalid_argument`. */
+/** What `resume_from` names, and a note about it for users. Errors: `not_found`, `data_loss`, `invalid_argument`. */
 export async function loadNamed(
   { resumeFrom, resumeIfExists, outputDir }: RunSpec,
   from: CheckpointSource,
@@ -85,11 +85,11 @@ export async function loadNamed(
   } catch (error) {
     const { code, message } = GradpoolError.from(error);
     if (code !== "not_found") throw error;
-    const advice = "give a checkpoint folder, latest, or --resume_if_exists to begin anew without one";
+    const advice = "give a checkpoint folder, latest, or --resume_if_exists to start from scratch without one";
     throw new GradpoolError("not_found", `resume_from: ${message}; ${advice}`, { cause: error });
   }
   const what = isLatest ? `there is no checkpoint in ${folder}` : `there is no checkpoint ${folder}`;
-  return { note: `${what}: a new start` };
+  return { note: `${what}; starting from scratch` };
 }
 
 /** Undefined when there is none, unless it `mustExist`. */
@@ -139,8 +139,8 @@ export function adapterFrom(
 }
 
 /**
- * The run's state behind the checkpoint. `receipt`: what is known of this run. Errors:
- * `failed_precondition`, naming each difference, when the checkpoint belongs to something else.
+ * The run's state at the checkpoint. `receipt`: what is known of this run. Errors:
+ * `failed_precondition`, naming each difference, when the checkpoint does not match.
  */
 export function resumeAt(
   { path, state, trainingStateFile }: LoadedCheckpoint,
@@ -150,7 +150,7 @@ export function resumeAt(
   const found = differences(state, recipe, receipt);
   if (found.length > 0) {
     const advice = "make them the same, or give --resume_weights_only to take its adapter alone";
-    throw new GradpoolError("failed_precondition", `cannot go on from ${path}: ${found.join("; ")}; ${advice}`);
+    throw new GradpoolError("failed_precondition", `cannot resume from ${path}: ${found.join("; ")}; ${advice}`);
   }
   const { step, cursor, steps, evaluations, evaluationPending, lossScaling } = state;
   const optimizerSteps = step - (lossScaling?.skippedSteps.length ?? 0);
@@ -161,6 +161,6 @@ export function resumeAt(
   };
 }
 
-/** A line for each damaged checkpoint that was passed over. */
+/** A line for each damaged checkpoint that was skipped. */
 export const damageNotes = ({ damaged, path }: LoadedCheckpoint): string[] =>
-  damaged.map((found) => `${found.path} is damaged (${found.damage}); ${basename(path)} is used instead`);
+  damaged.map((found) => `${found.path} is damaged (${found.damage}); using ${basename(path)} instead`);

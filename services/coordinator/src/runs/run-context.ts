@@ -7,11 +7,11 @@ import { Outages } from "./outages.js";
 import type { CheckpointSource } from "./resume.js";
 import type { Platform } from "./platform.js";
 
-/** How long the end of a run waits for the store to take its folder back. */
+/** How long the end of a run waits for the store to release its folder. */
 const RELEASE_MS = 2_000;
 
 export interface RunOptions extends RunListener {
-  /** Shown to people. */
+  /** Shown to users. */
   onDoing: (doing: Partial<Doing>) => void;
   /** Of the trainers in the pool. */
   platforms: () => Platform[];
@@ -21,7 +21,7 @@ export interface RunOptions extends RunListener {
   recoveryMs: number;
 }
 
-/** What a run has in all of its phases. */
+/** What a run has in every phase. */
 export class RunContext {
   readonly options: RunOptions;
   readonly runId: string;
@@ -38,7 +38,7 @@ export class RunContext {
     this.outages = new Outages((reason) => options.onTrouble(reason));
   }
 
-  /** Aborted when all work of the run is to stop. */
+  /** Aborted to stop all work of the run. */
   get signal(): AbortSignal {
     return this.#over.signal;
   }
@@ -52,12 +52,12 @@ export class RunContext {
     this.#over.abort();
   }
 
-  /** Gives the output folder back. */
+  /** Releases the output folder. */
   async release(): Promise<void> {
     const claim = { outputDir: absoluteOutputDir(this.spec.outputDir), runId: this.runId };
     const signal = AbortSignal.timeout(RELEASE_MS);
     const give = () => this.options.services.checkpointStore.release(claim, { signal });
-    // A store that stopped has given its claims back by itself.
+    // A store that stopped has released its claims by itself.
     await new Outages(() => {}).waitOut("checkpoint-store", give, signal).catch(() => {});
   }
 }

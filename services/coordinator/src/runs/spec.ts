@@ -1,9 +1,9 @@
-/** The check of what is submitted, and of what an earlier version of the coordinator recorded. */
+/** Checks submitted specs, and those that an earlier version of the coordinator recorded. */
 import { GradpoolError } from "@gradpool/errors";
 import { checkedRecipe, evaluationField, type CheckedRecipe } from "@gradpool/recipe";
 import type { RunSpec } from "@gradpool/rpc";
 
-/** The recipe of a spec that is right as a whole. Errors: `invalid_argument`. */
+/** The recipe of a spec that is valid as a whole. Errors: `invalid_argument`. */
 export function specRecipe({ modelId, dataset, evalDataset, outputDir, recipe, ...resume }: RunSpec): CheckedRecipe {
   const missing = (field: string) => new GradpoolError("invalid_argument", `${field} is missing`);
   if (!modelId) throw missing("model_id");

@@ -1,4 +1,4 @@
-/** Where a run begins: a new adapter, one that it is given, or a checkpoint that it goes on from. */
+/** Where a run starts: a new adapter, a given one, or a checkpoint to resume from. */
 import { access, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { adapterOf, initAdapter, parseAdapterConfig, readAdapter, type AdapterTensors } from "@gradpool/adapter";
@@ -17,8 +17,8 @@ type Start = Pick<PreparedRun, "adapter" | "resumed" | "resumedFrom">;
 type OwnStart = Start & DatasetHashes & Pick<PreparedRun, "rows" | "totalSteps">;
 
 /**
- * The start of a run that was prepared before and has saved something since, with what was counted of its data
- * set; only notes when it begins anew. Errors: those of resumeAt, when the base changed since.
+ * The start of a run that was prepared before and has since saved something, with the counts of its data
+ * set; only notes when it starts from scratch. Errors: those of resumeAt, when the base has changed.
  */
 export async function ownStart(preparation: Preparation, base: Base): Promise<{ own?: OwnStart; notes: string[] }> {
   const { runId, spec, recipe, before } = preparation;
@@ -33,7 +33,7 @@ export async function ownStart(preparation: Preparation, base: Base): Promise<{ 
   const resumed = resumeAt(loaded, recipe, receipt);
   const adapter = adapterFrom(loaded, base.targets, recipe.lora.r);
   const { step, totalSteps } = loaded.state;
-  const notes = [...damageNotes(loaded), `it was interrupted, and goes on behind step ${step}`];
+  const notes = [...damageNotes(loaded), `interrupted; resumed after step ${step}`];
   const { rows, resumedFrom } = before;
   return { own: { adapter, resumed, resumedFrom, ...hashes, rows, totalSteps }, notes };
 }

@@ -25,23 +25,23 @@ const RESULT_HEADER_BYTES = 1 << 20;
 /** How long a coordinator that stops waits for a run's last save. */
 const SAVE_MS = 3_000;
 
-/** What is known and at hand when a run is prepared. */
+/** What a prepared run is made from. */
 export interface TrainingRunParts {
   prepared: PreparedRun;
   tokenizerFiles: Files;
   checkpoints: Checkpoints;
-  /** First moment of RUNNING, in whatever life of the coordinator. */
+  /** When the run first became RUNNING, perhaps before a restart of the coordinator. */
   startedAt: Date;
 }
 
-/** A run from the moment it is prepared: its data, numbers and files. The core says what to do when. */
+/** A run from the moment it is prepared: its data, numbers and files. The core decides what happens when. */
 export class TrainingRun implements TrainingPort {
   readonly #context: RunContext;
   readonly #parts: TrainingRunParts;
   readonly #progress: Progress;
   readonly #training: Training;
   readonly #buffer: MicroBatchBuffer;
-  /** The evaluation that is being made. */
+  /** The current evaluation. */
   #evaluator: Evaluator | undefined;
   /** Of the trainers: one class, by the core's rule. */
   #platform: Platform;
@@ -123,7 +123,7 @@ export class TrainingRun implements TrainingPort {
       adapterVersion: task.evaluation ? task.step : task.step - 1,
       base: prepared.base,
       recipe: { ...recipe, modelDropout },
-      // These an older trainer reads instead.
+      // Older trainers read these instead.
       ...{ loraR: recipe.lora.r, loraDropout: recipe.lora.dropout, useDora: recipe.lora.useDora, modelDropout },
       ...{ seed: recipe.seed, gradientCheckpointing: recipe.gradientCheckpointing, dtype: recipe.dtype },
       loraScaling: loraScaling(recipe.lora),
@@ -142,7 +142,7 @@ export class TrainingRun implements TrainingPort {
   /** Errors: `not_found` when that version is not the current one. */
   adapterFile(version: number): Uint8Array {
     if (this.#training.version === version) return this.#training.adapterFile();
-    throw new GradpoolError("not_found", `run ${this.#context.runId} has no adapter of version ${version} any more`);
+    throw new GradpoolError("not_found", `run ${this.#context.runId} no longer has an adapter of version ${version}`);
   }
 
   /** Bytes of gradients that a task's result may have. */
@@ -154,7 +154,7 @@ export class TrainingRun implements TrainingPort {
   readResult(task: Task, { lossSum, targetTokens }: ResultHeader, gradients: Uint8Array): MicroBatchResult {
     const expected = this.#bufferOf(task).get(task.step, task.microBatch).targetTokens;
     try {
-      if (targetTokens !== expected) throw new Error(`it counts ${targetTokens} targets instead of ${expected}`);
+      if (targetTokens !== expected) throw new Error(`it has ${targetTokens} targets instead of ${expected}`);
       return {
         lossSum,
         targetTokens,
@@ -242,7 +242,7 @@ export class TrainingRun implements TrainingPort {
     const late = new AbortController();
     const { checkpoints } = this.#parts;
     const saved = async () => {
-      // What is being saved is of an earlier step.
+      // The save in progress is of an earlier step.
       await checkpoints.settled();
       this.rest();
       await checkpoints.settled();
@@ -263,7 +263,7 @@ export class TrainingRun implements TrainingPort {
     return cursor;
   }
 
-  /** As of now: the run may continue while they are written. */
+  /** A snapshot: the run may continue while they are written. */
   #facts(): RunFacts {
     const { runId, spec } = this.#context;
     const { prepared, tokenizerFiles } = this.#parts;

@@ -9,8 +9,8 @@ import { LossGuard } from "./loss-guard.js";
 import type { PreparedRun } from "./prepare.js";
 
 /**
- * A run's numbers: adapter, optimizer, and the sum of the step that is being made. Results are added in
- * the order of micro-batches, whenever they come (I1), in float32; nothing else decides a bit (I2).
+ * A run's numbers: adapter, optimizer, and the sum of the current step. Results are added in
+ * the order of micro-batches, whenever they arrive (I1), in float32; nothing else decides a bit (I2).
  */
 export class Training {
   readonly #run: PreparedRun;
@@ -43,7 +43,7 @@ export class Training {
     }
   }
 
-  /** Steps behind the adapter as it is, skipped ones counted. */
+  /** Steps the current adapter was trained for, skipped ones counted. */
   get version(): number {
     return this.#version;
   }
@@ -56,7 +56,7 @@ export class Training {
     return this.#optimizer.state;
   }
 
-  /** What the loss has to be multiplied by for the gradients of the step that is being made. */
+  /** The factor by which the loss is scaled for the current step's gradients. */
   get lossScale(): number {
     return this.#lossScaler?.state.scale ?? 1;
   }
@@ -66,7 +66,7 @@ export class Training {
     return this.#lossScaler && { ...this.#lossScaler.state, skippedSteps: [...this.#skippedSteps] };
   }
 
-  /** adapter_model.safetensors of the adapter as it is. */
+  /** adapter_model.safetensors of the current adapter. */
   adapterFile(): Uint8Array {
     this.#adapterFile ??= writeAdapter(this.#run.adapter);
     return this.#adapterFile;
@@ -94,7 +94,7 @@ export class Training {
   }
 
   #add({ lossSum, targetTokens, gradients }: MicroBatchResult): void {
-    // A mean over no targets may be anything; their sum is nothing.
+    // A mean over no targets is undefined; their sum is zero.
     if (targetTokens === 0) return;
     this.#lossSum += lossSum;
     this.#targetTokens += targetTokens;
@@ -107,8 +107,8 @@ export class Training {
   /**
    * Makes the step: mean gradient over its target tokens, clipped, then AdamW. A step without targets
    * has a gradient of zero. Where the loss is scaled, a step whose gradients are not finite is skipped: adapter and
-   * optimizer stay as they are, and its gradient norm and learning rate are told as 0. Errors: `failed_precondition` when loss, gradient or adapter is not finite, or the
-   * loss has exploded.
+   * optimizer stay as they are, and its gradient norm and learning rate are reported as 0. Errors:
+   * `failed_precondition` when loss, gradient or adapter is not finite, or the loss has exploded.
    */
   applyStep(epoch: number, seconds: number): StepMetrics {
     const { recipe } = this.#run;

@@ -10,15 +10,15 @@ export interface Statements {
   all(sql: string, values?: (number | string | Uint8Array | null)[]): Row[];
 }
 
-type EventChange = Extract<Change, { type: "event" | "told" | "log" | "published" | "forget-events" }>;
+type EventChange = Extract<Change, { type: "event" | "reported" | "log" | "published" | "forget-events" }>;
 
 export function applyEventChange(database: Statements, change: EventChange): void {
   switch (change.type) {
     case "event":
       putEvent(database, change.position, change.event);
       break;
-    case "told": {
-      const { events, step, evaluation, checkpoint } = change.told;
+    case "reported": {
+      const { events, step, evaluation, checkpoint } = change.reported;
       database.run("INSERT OR REPLACE INTO told VALUES (?, ?, ?, ?, ?)", [
         ...[change.runId, events, step, evaluation, checkpoint],
       ]);
@@ -52,7 +52,7 @@ function addToLog(database: Statements, { runId, entry }: EventChange & { type: 
 export function recordedEvents(database: Statements): RecordedEvents {
   const [log = {}] = database.all("SELECT log_id, published, stream FROM event_log");
   const [newest = {}] = database.all("SELECT MAX(position) AS newest FROM events");
-  const told = database.all("SELECT * FROM told").map(
+  const reported = database.all("SELECT * FROM told").map(
     (row) =>
       [
         String(row["run_id"]),
@@ -68,7 +68,7 @@ export function recordedEvents(database: Statements): RecordedEvents {
     logId: String(log["log_id"]),
     newest: Number(newest["newest"] ?? 0),
     published: { position: Number(log["published"]), stream: String(log["stream"]) },
-    told: new Map(told),
+    reported: new Map(reported),
   };
 }
 

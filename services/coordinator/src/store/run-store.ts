@@ -9,10 +9,10 @@ import type {
   WatchRunResponse,
 } from "@gradpool/rpc";
 
-/** Requests that are remembered, newest first: the same id comes again within minutes, not months. */
+/** Requests that are remembered, newest first: a client repeats an id within minutes, not months. */
 export const MAX_REQUESTS = 100_000;
 
-/** Entries of a run's log that are kept; the oldest go first. */
+/** Entries of a run's log that are kept; the oldest are removed first. */
 export const MAX_LOG_ENTRIES = 1_000;
 
 /** An event at its place in the order of all, from 1 and without gaps. */
@@ -21,43 +21,43 @@ export interface PlacedEvent {
   event: Event;
 }
 
-/** What the events of a run have told: how many there are, and the last step, evaluation and checkpoint, by their steps. */
-export interface Told {
+/** How many events a run has reported, and the last step, evaluation and checkpoint among them, by their steps. */
+export interface Reported {
   events: number;
   step: number;
   evaluation: number;
   checkpoint: number;
 }
 
-/** Up to where events are in a JetStream stream, and when that stream was made: another one has none of them. */
+/** Up to where events are in a JetStream stream, and when that stream was made: a stream made at another time has none of them. */
 export interface Published {
   position: number;
   stream: string;
 }
 
-/** Something that is recorded of a run or of the pool. */
+/** A change to a run or the pool, to be recorded. */
 export type Change =
-  /** A run as it is from now on; the first one enters it. */
+  /** A run's new state; the first one adds the run. */
   | { type: "run"; run: Run }
   | { type: "step"; runId: string; step: StepMetrics }
   | { type: "evaluation"; runId: string; evaluation: Evaluation }
   | { type: "checkpoint"; runId: string; checkpoint: CheckpointUpdate }
-  /** Replaces a run's steps and evaluations: it goes on from a checkpoint that has these. */
+  /** Replaces a run's steps and evaluations: it resumes from a checkpoint that has these. */
   | { type: "steps"; runId: string; steps: readonly StepMetrics[]; evaluations: readonly Evaluation[] }
-  /** What was asked for under a request id (I4): a hash of it, and what it is about. */
+  /** What was asked for under a request id (I4): a hash of its content, and its subject. */
   | { type: "request"; requestId: string; content: string; subject: string }
   | { type: "drained"; trainerId: string; draining: boolean }
   | ({ type: "event" } & PlacedEvent)
-  | { type: "told"; runId: string; told: Told }
-  /** The number is given by the store. */
+  | { type: "reported"; runId: string; reported: Reported }
+  /** The store assigns the number. */
   | { type: "log"; runId: string; entry: Omit<RunLogEntry, "number"> }
   | ({ type: "published" } & Published)
-  /** All events up to this one go; `instead` takes its place. */
+  /** Removes all events up to this one; `instead` takes its place. */
   | { type: "forget-events"; through: number; instead?: Event };
 
 /** What a store holds when it is opened. */
 export interface Recorded {
-  /** Which start of a coordinator on this store this is, from 1. */
+  /** Counts the coordinator's starts on this store, from 1. */
   life: number;
   /** All runs, in order of submission. */
   runs: Run[];
@@ -69,37 +69,37 @@ export interface Recorded {
 }
 
 export interface RecordedEvents {
-  /** Begins the ids of all events of this store. */
+  /** Prefix of the ids of all events of this store. */
   logId: string;
-  /** Position of the newest; 0: there was none yet. */
+  /** Position of the newest; 0: there is none yet. */
   newest: number;
   published: Published;
   /** By run. */
-  told: Map<string, Told>;
+  reported: Map<string, Reported>;
 }
 
 /** A run's steps, evaluations and checkpoints, in the order in which they were recorded. */
 export type History = NonNullable<WatchRunResponse["update"]>[];
 
 /**
- * The coordinator's memory, for one coordinator at a time. I4: what `commit` has answered survives
+ * The coordinator's memory, for one coordinator at a time. I4: what `commit` has confirmed survives
  * whatever happens to the process or the machine.
  */
 export interface RunStore extends AsyncDisposable {
-  /** What was there when it was opened. */
+  /** What it held when it was opened. */
   readonly recorded: Recorded;
-  /** What it holds is there when the coordinator starts again. */
+  /** Whether its content survives a restart of the coordinator. */
   readonly isDurable: boolean;
   /** Records all of it or nothing, durably; in the order of the calls. */
   commit(changes: readonly Change[]): Promise<void>;
   history(runId: string): Promise<History>;
-  /** The next events behind a position, oldest first, at most `limit`. */
+  /** The next events after a position, oldest first, at most `limit`. */
   events(after: number, limit: number): Promise<PlacedEvent[]>;
-  /** The next entries of a run's log behind a number, oldest first, at most `limit`. */
+  /** The next entries of a run's log after a number, oldest first, at most `limit`. */
   runLog(runId: string, after: number, limit: number): Promise<RunLogEntry[]>;
   /**
-   * A copy of all that is recorded at this moment: a file that is gone when it is closed. Errors: `failed_precondition` when
-   * nothing here is durable, `resource_exhausted` when there is no space for it.
+   * A copy of all that is recorded at this moment: a file that is removed when it is closed. Errors: `failed_precondition` when
+   * the store is not durable, `resource_exhausted` when there is no space for it.
    */
   backUp(): Promise<FileHandle>;
 }

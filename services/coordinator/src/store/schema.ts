@@ -1,13 +1,13 @@
 /**
- * The tables of the run store. A migration is never changed once it is released: a new one is added
- * behind it. `user_version` counts those that a file has had.
+ * The tables of the run store. A migration is never changed once it is released: new ones are added
+ * after it. `user_version` counts those applied to a file.
  */
 export const MIGRATIONS: readonly string[] = [
   `
   CREATE TABLE coordinator (one INTEGER PRIMARY KEY CHECK (one = 1), life INTEGER NOT NULL) STRICT;
   INSERT INTO coordinator VALUES (1, 0);
 
-  -- run: gradpool.v1.Run. state: for whoever looks into the file.
+  -- run: gradpool.v1.Run. state: for people who look into the file.
   CREATE TABLE runs (number INTEGER PRIMARY KEY, run_id TEXT NOT NULL UNIQUE, state TEXT NOT NULL, run BLOB NOT NULL) STRICT;
 
   -- What happened to runs. entry: gradpool.v1.WatchRunResponse. step: of a step's metrics, else NULL.
@@ -25,7 +25,7 @@ export const MIGRATIONS: readonly string[] = [
   -- event: gradpool.v1.Event. The newest ones, and those that wait to be published.
   CREATE TABLE events (position INTEGER PRIMARY KEY, event BLOB NOT NULL) STRICT;
 
-  -- Of each run: how many events there are, and the last step, evaluation and checkpoint that they told of.
+  -- Of each run: how many events there are, and the last step, evaluation and checkpoint that they reported.
   CREATE TABLE told (run_id TEXT PRIMARY KEY, events INTEGER NOT NULL, step INTEGER NOT NULL, evaluation INTEGER NOT NULL, checkpoint INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 
   -- entry: gradpool.v1.RunLogEntry.

@@ -1,10 +1,10 @@
 /**
- * The run store as a SQLite file. It runs in a thread of its own (sqlite-worker.ts), since SQLite waits for
+ * The run store as a SQLite file. It runs in its own thread (sqlite-worker.ts), since SQLite waits for
  * the disk (I10).
  *
  * The journal is a write-ahead log in exclusive mode. node-sqlite3-wasm's rollback journal is not safe: the
  * lock that its own connection holds looks to SQLite like another's, so after a crash a hot journal is
- * passed over and a transaction stays half done (docs/decisions/0010-run-store.md).
+ * ignored and a transaction stays half done (docs/decisions/0010-run-store.md).
  */
 import { closeSync, fsyncSync, openSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
@@ -31,7 +31,7 @@ export class SqliteDatabase {
 
   /** `path`: a file that no other process uses, or ":memory:". Errors: `data_loss`, `failed_precondition`. */
   constructor(path: string) {
-    // Left behind by a process that was killed; that none lives is known by the store's lock.
+    // Left behind by a killed process; the store's lock ensures that no other process is alive.
     if (path !== ":memory:") rmSync(`${path}.lock`, { recursive: true, force: true });
     this.#database = new sqlite.Database(path);
     try {
@@ -48,7 +48,7 @@ export class SqliteDatabase {
     if (path !== ":memory:") syncFolder(dirname(path));
   }
 
-  /** Begins a life, and tells what is there. */
+  /** Counts a start of the coordinator, and returns what is recorded. */
   begin(): Recorded {
     this.#transaction(() => this.#run("UPDATE coordinator SET life = life + 1"));
     return {
@@ -85,7 +85,7 @@ export class SqliteDatabase {
     return runLogBehind(this.#statements, runId, after, limit);
   }
 
-  /** Writes all of it, as it is now, to a file that is not there yet. */
+  /** Writes all of it, as it is now, to a new file. */
   backUp(path: string): void {
     this.#run("VACUUM INTO ?", [path]);
   }
@@ -140,7 +140,7 @@ export class SqliteDatabase {
     this.#run("INSERT INTO history (run_id, step, entry) VALUES (?, ?, ?)", [runId, step, entry]);
   }
 
-  /** What is there already stays in its place, among the checkpoints; what lies beyond goes. */
+  /** Steps recorded already keep their place among the checkpoints; later ones are removed. */
   #replaceSteps({ runId, steps, evaluations }: Change & { type: "steps" }): void {
     this.#run("DELETE FROM history WHERE run_id = ? AND step > ?", [runId, steps.length]);
     const [row] = this.#all("SELECT COUNT(step) AS known FROM history WHERE run_id = ?", [runId]);
@@ -149,7 +149,7 @@ export class SqliteDatabase {
     for (const value of evaluations.slice(known)) this.#append(runId, { $case: "evaluation", value });
   }
 
-  /** Removes the evaluations behind `lastStep`, and counts the others. */
+  /** Removes the evaluations after `lastStep`, and counts the others. */
   #keepEvaluations(runId: string, lastStep: number): number {
     let kept = 0;
     for (const row of this.#all("SELECT position, entry FROM history WHERE run_id = ? AND step IS NULL", [runId])) {
@@ -175,7 +175,7 @@ export class SqliteDatabase {
   #migrate(path: string): void {
     const version = Number(this.#all("PRAGMA user_version")[0]?.["user_version"]);
     if (version > MIGRATIONS.length) {
-      const message = `the run store ${path} was made by a newer gradpool; start that one, or name another file`;
+      const message = `the run store ${path} was made by a newer gradpool; use that version, or name another file`;
       throw new GradpoolError("failed_precondition", message);
     }
     for (const [i, migration] of MIGRATIONS.entries()) {
@@ -197,11 +197,11 @@ const isDamage = (error: unknown): error is Error =>
   error instanceof Error && /not a database|malformed/.test(error.message);
 
 function damaged(path: string, what: string): GradpoolError {
-  const advice = "move it away to begin with an empty one, or put a copy back";
+  const advice = "move it away to start with an empty one, or restore a backup";
   return new GradpoolError("data_loss", `the run store ${path} is damaged (${what}); ${advice}`);
 }
 
-/** The names of new files are on disk, too. */
+/** Makes the names of new files durable, too. */
 function syncFolder(path: string): void {
   const folder = openSync(path, "r");
   try {

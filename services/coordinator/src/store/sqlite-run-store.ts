@@ -9,13 +9,13 @@ import type { Change, History, PlacedEvent, Recorded, RunStore } from "./run-sto
 import type { StoreAnswer, StoreRequest } from "./sqlite-worker.js";
 import { lockStore } from "./store-lock.js";
 
-/** Between two tries to write while the disk is full. */
+/** Between attempts to write while the disk is full. */
 const PAUSES = { firstMs: 250, longestMs: 5_000 };
 
 type Job = { resolve: (value: unknown) => void; reject: (error: unknown) => void };
 type Work = StoreRequest extends infer R ? (R extends unknown ? Omit<R, "id"> : never) : never;
 
-/** Ends the name of the run store in those of copies being made. */
+/** Follows the run store's name in the names of copies being made. */
 const COPY = ".backup-";
 
 interface Parts {
@@ -51,7 +51,7 @@ export class SqliteRunStore implements RunStore {
   }
 
   /**
-   * Opens the file, or makes it; without a path, a store that is gone with the process. Errors:
+   * Opens the file, or creates it; without a path, a store in memory. Errors:
    * `failed_precondition` when another coordinator uses it or a newer gradpool made it, `data_loss` when it
    * is damaged, `permission_denied` when it cannot be written.
    */
@@ -89,7 +89,7 @@ export class SqliteRunStore implements RunStore {
     }
   }
 
-  /** Waits while the disk is full or cannot be written: nothing is answered that is not recorded. */
+  /** Waits while the disk is full or cannot be written: nothing is confirmed before it is recorded. */
   async commit(changes: readonly Change[]): Promise<void> {
     const backoff = new Backoff(PAUSES);
     for (;;) {
@@ -117,7 +117,7 @@ export class SqliteRunStore implements RunStore {
     return (await this.#ask({ type: "run-log", runId, after, limit })) as RunLogEntry[];
   }
 
-  /** The copy is beside the store, where there is space for it or none for the store either. */
+  /** The copy is next to the store: without space for it, the store has none either. */
   async backUp(): Promise<FileHandle> {
     if (!this.isDurable) {
       const advice = "start the coordinator with GRADPOOL_RUN_STORE, or gradpool up with a --port";
@@ -154,7 +154,7 @@ function settle(jobs: Map<number, Job>, answer: StoreAnswer): void {
   else job?.reject(new GradpoolError(answer.code, answer.message));
 }
 
-/** Those that a coordinator was making when it was killed. */
+/** Copies that a coordinator was making when it was killed. */
 function removeCopies(file: string): void {
   const folder = dirname(file);
   const copies = readdirSync(folder).filter((name) => name.startsWith(`${basename(file)}${COPY}`));

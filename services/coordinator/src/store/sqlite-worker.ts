@@ -20,14 +20,14 @@ export type StoreAnswer = { id: number } & (
   { type: "done"; value: Value } | { type: "failed"; code: ErrorCode; message: string }
 );
 
-/** What SQLite says when the disk is at fault, and not we. */
+/** SQLite's messages when the disk is at fault, not our code. */
 const DISK_TROUBLE = /disk is full|disk I\/O error|readonly database|unable to open/;
 
 const port = parentPort;
 if (!port) throw new Error("this file is a worker");
 let database: SqliteDatabase | undefined;
 
-/** The first answer, id 0, is what was recorded. */
+/** The first response, id 0, is what was recorded. */
 answer(0, () => {
   database = new SqliteDatabase((workerData as { path: string }).path);
   return database.begin();

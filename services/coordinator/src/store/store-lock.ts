@@ -3,8 +3,8 @@ import { GradpoolError } from "@gradpool/errors";
 import { identityOf, isAlive, processIdentity } from "@gradpool/service-kit";
 
 /**
- * One coordinator uses a run store at a time: a file beside it names its process. That of a process that is
- * gone is taken over. Returns what gives it back. Errors: `failed_precondition` when another lives.
+ * One coordinator uses a run store at a time: a file beside it names its process. The lock of a dead process
+ * is taken over. Returns what releases it. Errors: `failed_precondition` when another process is alive.
  */
 export function lockStore(path: string): () => void {
   const lock = `${path}.pid`;
@@ -29,9 +29,9 @@ function takeAway(path: string, lock: string): void {
     const elsewhere =
       owner.host === identityOf().host ? "" : ` on ${owner.host}; if that machine is gone, remove ${lock}`;
     const message = `the run store ${path} is in use by the coordinator with process id ${owner.pid}${elsewhere}`;
-    throw new GradpoolError("failed_precondition", `${message}; end that one, or name another file`);
+    throw new GradpoolError("failed_precondition", `${message}; stop that coordinator, or name another file`);
   }
-  // By renaming: of two that take it away at once, one gets it.
+  // By renaming: of two that remove it at once, one succeeds.
   const aside = `${lock}.${process.pid}`;
   try {
     renameSync(lock, aside);
@@ -52,7 +52,7 @@ function read(path: string): string | undefined {
   }
 }
 
-/** Undefined for what its writer died over. */
+/** Undefined if its writer died while writing it. */
 function parse(text: string): ReturnType<typeof processIdentity.parse> | undefined {
   try {
     return processIdentity.safeParse(JSON.parse(text)).data;

@@ -1,6 +1,6 @@
 /**
- * The spans of one run in this life of the coordinator. A week-long run has a million steps, so its trace holds few
- * of them: the first step and evaluation after each start and each rest, and those in which a micro-batch was lost or
+ * The spans of one run since the coordinator started. A week-long run has a million steps, so its trace holds few
+ * of them: the first step and evaluation after each start and each pause, and those in which a micro-batch was lost or
  * failed. Of the others, one in ten seconds is a trace of its own, linked to the run's.
  */
 import { GradpoolError, type ErrorCode } from "@gradpool/errors";
@@ -19,7 +19,7 @@ import type { Task, TaskResult } from "../core/state.js";
 
 /** Least time between two steps or evaluations with a trace of their own. */
 export const OWN_TRACE_INTERVAL_MS = 10_000;
-/** Steps and evaluations in the run's own trace, at most, in one life of the coordinator. */
+/** At most this many steps and evaluations are in the run's own trace, per start of the coordinator. */
 export const MAX_GROUPS_IN_RUN = 100;
 
 /** The micro-batches of a step, or of an evaluation. */
@@ -27,7 +27,7 @@ interface Group {
   kind: "step" | "evaluation";
   step: number;
   startMs: number;
-  /** None when it is not traced; two when it was brought into the run's trace while it had its own. */
+  /** None when it is not traced; two when it was added to the run's trace while it had its own. */
   spans: Span[];
   isInRun: boolean;
 }
@@ -47,7 +47,7 @@ export class RunTrace {
   readonly #tasks = new Map<string, OpenTask>();
   #group: Group | undefined;
   #groupsInRun = 0;
-  /** Kinds whose next group is the first after a start or a rest. */
+  /** Kinds whose next group is the first after a start or a pause. */
   #first = new Set<Group["kind"]>(["step", "evaluation"]);
   #ownTraceMs = -Infinity;
 
@@ -67,7 +67,7 @@ export class RunTrace {
     this.#group = undefined;
   }
 
-  /** The next groups are the first after a rest. */
+  /** The next groups are the first after a pause. */
   rest(): void {
     this.#first = new Set(["step", "evaluation"]);
   }
@@ -98,7 +98,7 @@ export class RunTrace {
     this.#tasks.set(taskId, { startMs, span, isInRun: group.isInRun, attributes });
   }
 
-  /** The trainer's part of a trace hangs on this; "" when the task is not traced. */
+  /** Parent of the trainer's part of a trace; "" when the task is not traced. */
   traceparentOf(taskId: string): string {
     const span = this.#tasks.get(taskId)?.span;
     return span ? traceparentOf(span) : "";
@@ -135,7 +135,7 @@ export class RunTrace {
     this.#describeGroup({ "gradpool.loss": loss, "gradpool.tokens": tokens, "gradpool.epoch": epoch });
   }
 
-  /** The run is over: a span from submission to end sums it up. */
+  /** The run has ended: a span from submission to end sums it up. */
   ended({ state, step, tokens, submittedAt, error }: Run): void {
     const attributes = {
       "gradpool.run_id": this.#runId,
@@ -149,12 +149,12 @@ export class RunTrace {
     span.end();
   }
 
-  /** What `work` begins is part of the run's trace. */
+  /** Spans that `work` starts are part of the run's trace. */
   within<T>(work: () => T): T {
     return within(this.#traceparent, work);
   }
 
-  /** What `work` begins is part of the present step or evaluation, and so of no trace when that is not traced. */
+  /** Spans that `work` starts are part of the current step or evaluation, and of no trace if that is not traced. */
   withinGroup<T>(work: () => T): T {
     const span = this.#group?.spans.at(-1);
     return span ? withinSpan(span, work) : within("", work);
@@ -171,7 +171,7 @@ export class RunTrace {
     return group;
   }
 
-  /** A task's result was taken, or nobody wants it any more. */
+  /** A task's result was accepted or is no longer needed. */
   #taskEnded({ taskId }: Task, how: "accepted" | "cancelled", result?: TaskResult): void {
     const task = this.#tasks.get(taskId);
     this.#tasks.delete(taskId);
@@ -181,7 +181,7 @@ export class RunTrace {
     task.span.end();
   }
 
-  /** False when the run's trace has enough of them. */
+  /** False when the run's trace is full. */
   #bringIntoRun(group: Group): boolean {
     if (this.#groupsInRun >= MAX_GROUPS_IN_RUN) return false;
     this.#groupsInRun += 1;
@@ -201,7 +201,7 @@ export class RunTrace {
   }
 }
 
-/** `totalMs`: between assignment and result. What is neither computing nor waiting is transfer. */
+/** `totalMs`: between assignment and result. What is neither computing nor waiting is transfer time. */
 function numbersOf({ lossSum, targetTokens, computeMs, waitMs, fetchMs }: TaskResult, totalMs: number): Attributes {
   return {
     "gradpool.tokens": targetTokens,

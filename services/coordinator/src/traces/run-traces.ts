@@ -24,7 +24,7 @@ export class RunTraces {
   /** Before the effects that come with the facts are carried out. */
   observe(facts: readonly Fact[]): void {
     for (const fact of facts) {
-      if (fact.type === "run-submitted" || fact.type === "run-taken-up") this.#begin(fact.run);
+      if (fact.type === "run-submitted" || fact.type === "run-recovered") this.#begin(fact.run);
       else if (this.#runs.size > 0) this.#follow(fact);
     }
   }
@@ -38,7 +38,7 @@ export class RunTraces {
     return isOfGroup ? trace.withinGroup(work) : trace.within(work);
   }
 
-  /** Carries out something as part of a run's trace, before the run's end is observed. */
+  /** Carries out `work` as part of a run's trace, before the run's end is observed. */
   withinRun<T>(runId: string, work: () => T): T {
     const trace = this.#runs.get(runId);
     return trace ? trace.within(work) : within("", work);
