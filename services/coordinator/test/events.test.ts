@@ -195,7 +195,7 @@ describe("a run's log", { timeout: 240_000 }, () => {
     await using world = await durableWorld({ leases: { heartbeatMs: 20, leaseMs: 10_000 } });
     const runId = await world.submit(world.spec());
     const waiting = world.runs.watchRunLog({ runId, afterNumber: 0, follow: true });
-    for await (const { entry } of waiting) if (entry?.message.startsWith("waits for a trainer")) break;
+    for await (const { entry } of waiting) if (entry?.message.startsWith("waiting for a trainer")) break;
     await world.restartCoordinator();
     await world.runs.cancelRun({ requestId: randomUUID(), runId });
     const log = (await logOf(world, runId)).map(({ message }) => message);

@@ -201,7 +201,7 @@ describe("a task that fails", { timeout: 240_000 }, () => {
   });
 
   for (const [what, alter, message] of [
-    ["counts other targets", { targetTokens: 1 }, /it counts 1 targets instead of \d+/],
+    ["counts other targets", { targetTokens: 1 }, /it has 1 targets instead of \d+/],
     ["has another loss", { lossSum: NaN }, /step 1: loss is NaN; lower learning_rate/],
   ] as const) {
     it(`is not taken when its result ${what}`, async () => {
