@@ -126,7 +126,7 @@ describe("a run that goes on from a checkpoint", { timeout: 240_000 }, () => {
     assert.equal(resumed.run.resumedFrom?.step, 5);
     assert.match(
       resumed.run.notes.join("\n"),
-      /checkpoint-epoch2-step6 is damaged \(.*\); checkpoint-epoch2-step5 is used/,
+      /checkpoint-epoch2-step6 is damaged \(.*\); using checkpoint-epoch2-step5 instead/,
     );
     assertSame(world, ["output", whole], ["output", resumed]);
     truncateSync(join(damaged, "training_state.safetensors"), 100);
