@@ -1,5 +1,5 @@
 /** The places where output folders may be, for tests that apply to each: a folder, and a bucket in an object store. */
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
@@ -36,7 +36,10 @@ async function placeIn(t: TestContext, root: string, outputDir: string, env: Rec
   return {
     ...{ outputDir, another, files, store: await another() },
     read: (path: string) => readFileSync(join(root, path)),
-    write: (path: string, content: string | Uint8Array) => writeFileSync(join(root, path), content),
+    write: (path: string, content: string | Uint8Array) => {
+      mkdirSync(root, { recursive: true });
+      writeFileSync(join(root, path), content);
+    },
   };
 }
 

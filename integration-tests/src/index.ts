@@ -1,4 +1,5 @@
 export * from "./golden.js";
+export * from "./golden-arguments.js";
 export * from "./model-graphs.js";
 export * from "./stack.js";
 export * from "./watch-run.js";

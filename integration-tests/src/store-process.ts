@@ -8,7 +8,7 @@ import {
   concat,
   createClient,
   type Client,
-  type SaveHeader,
+  SaveHeader,
   type SaveRequest,
 } from "@gradpool/rpc";
 
@@ -41,9 +41,9 @@ export class StoreProcess implements AsyncDisposable {
     return this.#child.pid ?? 0;
   }
 
-  save(header: Omit<SaveHeader, "files" | "epoch" | "keepLastN"> & { keepLastN?: number }, files: Files) {
+  save(header: Pick<SaveHeader, "outputDir" | "runId" | "name" | "step"> & Partial<SaveHeader>, files: Files) {
     const sizes = [...files].map(([path, { byteLength }]) => ({ path, sizeBytes: byteLength }));
-    return this.client.save(requests({ epoch: 0, keepLastN: 0, ...header, files: sizes }, files));
+    return this.client.save(requests({ ...SaveHeader.fromPartial(header), files: sizes }, files));
   }
 
   /** The newest undamaged checkpoint, or the one of that name: its name and its files. */

@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { GradpoolError } from "@gradpool/errors";
-import type { SaveRequest } from "@gradpool/rpc";
+import { SaveHeader, type SaveRequest } from "@gradpool/rpc";
 import { kindsOfPlaces, type ArtifactPlace } from "../src/artifact-places.js";
 import { checkpointFiles, type Files, type StoreProcess } from "../src/store-process.js";
 
@@ -24,7 +24,7 @@ function save(
   { store, outputDir }: Pick<ArtifactPlace, "store" | "outputDir">,
   step: number,
   files: Files,
-  change: { name?: string; runId?: string; keepLastN?: number } = {},
+  change: Partial<SaveHeader> = {},
 ) {
   return store.save({ outputDir, runId: RUN, name: named(step), step, ...change }, files);
 }
@@ -101,6 +101,43 @@ for (const { name: kind, skip, create } of await kindsOfPlaces()) {
       assert.equal(place.read("notes.txt").toString(), "mine");
     });
 
+    test("what a run has made so far replaces the files of their names, and its recovery point stays", async (t) => {
+      const place = await create(t);
+      await save(place, 3, FILES, { name: ".recovery-epoch0-step3" });
+      for (const content of ["three", "four"]) {
+        await save(place, 3, new Map([["metrics.json", text(content)]]), { name: "", unfinished: true });
+      }
+      assert.equal(place.read("metrics.json").toString(), "four");
+      assert.deepEqual(await stepsOf(place), [3]);
+      const refused = failure("invalid_argument", /unfinished says nothing of the checkpoint checkpoint-epoch0-step1/);
+      await assert.rejects(save(place, 1, FILES, { unfinished: true }), refused);
+    });
+
+    test("a folder with the result of another run is refused as asked, and nothing is written", async (t) => {
+      const place = await create(t);
+      const { client } = place.store;
+      const claim = (runId: string) => client.claim({ outputDir: place.outputDir, runId, keepResult: true });
+      place.write("adapter_config.json", "{}");
+      const before = await place.files();
+      await assert.rejects(claim("run-2"), failure("failed_precondition", /holds an adapter; choose .*--overwrite/));
+      place.write("metrics.json", '{\n  "run_id": "run-1",\n  "steps": []\n}\n');
+      const ofRun1 = failure(
+        "failed_precondition",
+        /holds the result of run run-1; choose another --output_dir, or give/,
+      );
+      await assert.rejects(claim("run-2"), ofRun1);
+      assert.deepEqual(await place.files(), [...before, "metrics.json"]);
+      await claim("run-1");
+      await client.release({ outputDir: place.outputDir, runId: "run-1" });
+      await client.claim({ outputDir: place.outputDir, runId: "run-2", keepResult: false });
+    });
+
+    test("metrics without an adapter are no result: a run that failed is simply repeated", async (t) => {
+      const place = await create(t);
+      place.write("metrics.json", '{\n  "run_id": "run-1"\n}\n');
+      await place.store.client.claim({ outputDir: place.outputDir, runId: "run-2", keepResult: true });
+    });
+
     test("a file of many parts is stored, in pieces of at most 1 MiB", async (t) => {
       const place = await create(t);
       const big = new Uint8Array(40_000_001).map((_, i) => i % 251);
@@ -125,6 +162,25 @@ for (const { name: kind, skip, create } of await kindsOfPlaces()) {
       assert.deepEqual(removed, gone, "by time, not by step: 30 was saved first");
       assert.deepEqual(await stepsOf(place), [5, 20, 500]);
       assert.equal((await place.files()).length, 3 * (FILES.size + 1));
+    });
+
+    test("keep_last_n counts the checkpoints of the runs that a run continues", async (t) => {
+      const place = await create(t);
+      await save(place, 500, FILES, { runId: "another" });
+      for (const [runId, step] of [
+        ["run-a", 1],
+        ["run-a", 2],
+        ["run-b", 3],
+      ] as const) {
+        await save(place, step, FILES, { runId });
+      }
+      const continued = { keepLastN: 2, continuedRunIds: ["run-a", "run-b"] };
+      const { removed } = await save(place, 4, FILES, continued);
+      assert.deepEqual(
+        removed,
+        [1, 2].map((step) => `${place.outputDir}/${named(step)}`),
+      );
+      assert.deepEqual(await stepsOf(place), [4, 3, 500]);
     });
 
     test("I5: a damaged checkpoint is detected, named and never loaded; the previous good one is", async (t) => {
@@ -170,7 +226,7 @@ for (const { name: kind, skip, create } of await kindsOfPlaces()) {
       const abort = new AbortController();
       async function* requests(): AsyncGenerator<SaveRequest> {
         const files = [{ path: "big", sizeBytes: 30 << 20 }];
-        const header = { outputDir, runId: RUN, name: named(2), epoch: 0, step: 2, files, keepLastN: 0 };
+        const header = SaveHeader.fromPartial({ outputDir, runId: RUN, name: named(2), step: 2, files });
         yield { message: { $case: "header", value: header } };
         for (let sent = 0; sent < 20; sent++) yield { message: { $case: "data", value: new Uint8Array(1 << 20) } };
         abort.abort();
@@ -181,7 +237,7 @@ for (const { name: kind, skip, create } of await kindsOfPlaces()) {
       const wrong = store.client.save(
         (async function* (): AsyncGenerator<SaveRequest> {
           const files = [{ path: "short", sizeBytes: 9 }];
-          const header = { outputDir, runId: RUN, name: named(3), epoch: 0, step: 3, files, keepLastN: 0 };
+          const header = SaveHeader.fromPartial({ outputDir, runId: RUN, name: named(3), step: 3, files });
           yield { message: { $case: "header", value: header } };
           for (const value of short.values()) yield { message: { $case: "data", value } };
         })(),
@@ -195,7 +251,7 @@ for (const { name: kind, skip, create } of await kindsOfPlaces()) {
       const place = await create(t);
       const { outputDir } = place;
       const other = await place.another();
-      const claim = (store: StoreProcess, runId: string) => store.client.claim({ outputDir, runId });
+      const claim = (store: StoreProcess, runId: string) => store.client.claim({ outputDir, runId, keepResult: false });
       assert.deepEqual(await claim(place.store, RUN), { outputDir });
       await assert.rejects(claim(other, "run-2"), failure("failed_precondition", /in use by run run-1/));
       await assert.rejects(
@@ -224,7 +280,7 @@ async function beginSave({ store, outputDir, files }: ArtifactPlace): Promise<vo
   const before = (await files()).length;
   async function* requests(): AsyncGenerator<SaveRequest> {
     const listed = ["first", "second"].map((path) => ({ path, sizeBytes: 5 }));
-    const header = { outputDir, runId: RUN, name: named(2), epoch: 0, step: 2, files: listed, keepLastN: 0 };
+    const header = SaveHeader.fromPartial({ outputDir, runId: RUN, name: named(2), step: 2, files: listed });
     yield { message: { $case: "header", value: header } };
     yield { message: { $case: "data", value: text("12345") } };
     await new Promise(() => {});

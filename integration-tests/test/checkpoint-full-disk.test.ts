@@ -74,7 +74,7 @@ test(
     await disk.remount("ro");
     const refusal = refused("permission_denied", /^output_dir \S+ lies on a read-only file system; choose another/);
     await assert.rejects(save(store, outputDir, plain(2), 2), refusal);
-    await assert.rejects(store.client.claim({ outputDir, runId: "run-1" }), refusal);
+    await assert.rejects(store.client.claim({ outputDir, runId: "run-1", keepResult: false }), refusal);
     await assert.rejects(store.client.delete({ outputDir, name: plain(1), requestId: "request-1" }), refusal);
     await assert.rejects(save(store, `${folder}/new`, plain(2), 2), refusal);
     assert.deepEqual(await store.load(outputDir), { name: plain(1), files: checkpointFiles(1) });

@@ -6,6 +6,7 @@ import {
   adapterError,
   Golden,
   GOLDEN_CASES,
+  goldenArguments,
   gradpool,
   magnitudeError,
   TOLERANCE,
@@ -18,38 +19,8 @@ for (const name of GOLDEN_CASES) {
   test(`gradpool train reproduces ${name}`, async () => {
     await using workspace = await Workspace.create();
     const golden = new Golden(name);
-    const { recipe, lora } = golden;
     const outputDir = workspace.path("out");
-    const flags: Record<string, string | number> = {
-      model_id: golden.modelDir,
-      dataset: golden.dataFile,
-      output_dir: outputDir,
-      init_adapter: `${golden.dir}init_adapter`,
-      epochs: recipe.epochs,
-      batch_size: recipe.batch_size,
-      gradient_accumulation: recipe.gradient_accumulation,
-      max_length: recipe.max_length,
-      learning_rate: recipe.learning_rate,
-      weight_decay: recipe.weight_decay,
-      max_grad_norm: recipe.max_grad_norm,
-      lr_scheduler: recipe.lr_scheduler,
-      warmup_steps: recipe.warmup_steps,
-      lora_r: lora.r,
-      lora_alpha: lora.alpha,
-      lora_dropout: 0,
-      use_rslora: String(lora.useRslora),
-      use_dora: String(lora.useDora),
-      target_modules: lora.targetModules.join(","),
-      dtype: recipe.dtype ?? "float32",
-      trainers: 2,
-    };
-    const patterns = { rank_pattern: lora.rankPattern, alpha_pattern: lora.alphaPattern };
-    for (const [flag, values] of Object.entries(patterns)) {
-      const text = Object.entries(values).map(([pattern, value]) => `${pattern}=${value}`);
-      if (text.length > 0) flags[flag] = text.join(",");
-    }
-    if (recipe.pad_token !== null) flags["pad_token"] = recipe.pad_token;
-    const args = Object.entries(flags).map(([flag, value]) => `--${flag}=${value}`);
+    const args = goldenArguments(golden, { output_dir: outputDir, trainers: 2 });
     const { code, stderr } = await gradpool(["train", ...args], workspace.path("home"));
     assert.equal(code, 0, stderr);
 

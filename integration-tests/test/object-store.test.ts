@@ -35,9 +35,9 @@ describe("an object store", { skip, timeout: 300_000 }, () => {
   test("a run's next store takes over; the previous one, cut off and back again, changes nothing", async (t) => {
     const { store } = await start(t);
     const [before, next] = [await store(), await store()];
-    await before.client.claim({ outputDir, runId: RUN });
+    await before.client.claim({ outputDir, runId: RUN, keepResult: false });
     await save(before, 1);
-    await next.client.claim({ outputDir, runId: RUN });
+    await next.client.claim({ outputDir, runId: RUN, keepResult: false });
     await save(next, 2);
     await before.client.release({ outputDir, runId: RUN });
     await save(next, 3);
@@ -70,11 +70,11 @@ describe("an object store", { skip, timeout: 300_000 }, () => {
 
   test("a missing bucket and a wrong secret are named", async (t) => {
     const { objects, store } = await start(t);
-    const missing = { outputDir: "s3://no-such-bucket/first", runId: RUN };
+    const missing = { outputDir: "s3://no-such-bucket/first", runId: RUN, keepResult: false };
     await assert.rejects((await store()).client.claim(missing), withCode("not_found", /no bucket that exists; create/));
     const unauthorized = await StoreProcess.start({ ...objects.env, AWS_SECRET_ACCESS_KEY: "wrong" });
     t.after(() => unauthorized[Symbol.asyncDispose]());
     const refused = withCode("permission_denied", /secret key is not the right one; check AWS_ACCESS_KEY_ID/);
-    await assert.rejects(unauthorized.client.claim({ outputDir, runId: RUN }), refused);
+    await assert.rejects(unauthorized.client.claim({ outputDir, runId: RUN, keepResult: false }), refused);
   });
 });

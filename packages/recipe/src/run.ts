@@ -7,5 +7,6 @@ export const NEW_START = {
   resumeFrom: "",
   resumeIfExists: false,
   resumeWeightsOnly: false,
+  overwriteOutputDir: false,
   evalDataset: [] as string[],
 };

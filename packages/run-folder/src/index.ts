@@ -28,7 +28,16 @@ export {
 } from "./manifest.js";
 export { snakeKeys } from "./json.js";
 export { lockBytes, lockOf, MAX_LOCK_BYTES, parseLock, type Lock } from "./lock.js";
-export { metricsBytes, parseMetrics, totalTokens, type Metrics, type MetricsFacts } from "./metrics.js";
+export {
+  METRICS_HEAD_BYTES,
+  metricsBytes,
+  metricsPieces,
+  parseMetrics,
+  runIdOfMetrics,
+  totalTokens,
+  type Metrics,
+  type MetricsFacts,
+} from "./metrics.js";
 export {
   parseTrainerState,
   trainerStateBytes,

@@ -1,9 +1,9 @@
 /** metrics.json: what a run made, for people and other programs. */
 import { duration } from "@gradpool/format";
 import { recipeJson, type CheckedRecipe } from "@gradpool/recipe";
-import type { Evaluation, StepMetrics } from "@gradpool/rpc";
+import { concat, type Evaluation, type StepMetrics } from "@gradpool/rpc";
 import { z } from "zod";
-import { jsonBytes, parsed, type FileProblem } from "./file-problem.js";
+import { parsed, type FileProblem } from "./file-problem.js";
 import { evaluationJson, evaluationsSchema, snakeKeys, stepJson, stepsSchema } from "./json.js";
 import { METRICS_FILE } from "./names.js";
 import type { LossScaling } from "./trainer-state.js";
@@ -38,31 +38,54 @@ export interface MetricsFacts {
   lossScaling: LossScaling | undefined;
 }
 
-export function metricsBytes({
-  runId,
-  modelId,
-  dataset,
-  recipe,
-  steps,
-  heldOut,
-  lossScaling,
-}: MetricsFacts): Uint8Array {
+/** Steps in a piece of metrics.json: a fraction of a millisecond's work. */
+const STEPS_IN_PIECE = 100;
+/** Where the steps go: a text in JSON has no line breaks. */
+const NO_STEPS = '\n  "steps": []';
+
+/** metrics.json in pieces, so that whoever writes a long one can do other things in between. */
+export function* metricsPieces(facts: MetricsFacts): Generator<Uint8Array> {
+  const { runId, modelId, dataset, recipe, steps, heldOut, lossScaling } = facts;
   const seconds = steps.reduce((sum, step) => sum + step.seconds, 0);
-  return jsonBytes({
-    run_id: runId,
-    model_id: modelId,
-    dataset,
-    ...(heldOut && { eval_dataset: heldOut.evalDataset }),
-    recipe: recipeJson(recipe),
-    steps: steps.map(stepJson),
-    ...(heldOut && { evaluations: heldOut.evaluations.map(evaluationJson), result_step: heldOut.resultStep }),
-    ...(lossScaling && { loss_scaling: snakeKeys(lossScaling) }),
-    totals: { steps: steps.length, tokens: totalTokens(steps), seconds, duration: duration(seconds) },
-  });
+  const frame = JSON.stringify(
+    {
+      run_id: runId,
+      model_id: modelId,
+      dataset,
+      ...(heldOut && { eval_dataset: heldOut.evalDataset }),
+      recipe: recipeJson(recipe),
+      steps: [],
+      ...(heldOut && { evaluations: heldOut.evaluations.map(evaluationJson), result_step: heldOut.resultStep }),
+      ...(lossScaling && { loss_scaling: snakeKeys(lossScaling) }),
+      totals: { steps: steps.length, tokens: totalTokens(steps), seconds, duration: duration(seconds) },
+    },
+    undefined,
+    2,
+  );
+  const text = new TextEncoder();
+  const place = frame.indexOf(NO_STEPS) + NO_STEPS.length - 1;
+  yield text.encode(frame.slice(0, place));
+  for (let i = 0; i < steps.length; i += STEPS_IN_PIECE) {
+    const piece = steps.slice(i, i + STEPS_IN_PIECE).map((step) => JSON.stringify(stepJson(step), undefined, 2));
+    const lines = piece.join(",\n").replaceAll("\n", "\n    ");
+    yield text.encode(`${i === 0 ? "" : ","}\n    ${lines}`);
+  }
+  yield text.encode(`${steps.length === 0 ? "" : "\n  "}${frame.slice(place)}\n`);
 }
+
+export const metricsBytes = (facts: MetricsFacts): Uint8Array => concat([...metricsPieces(facts)]);
 
 /** Reads metrics.json, or says what is wrong with it. */
 export const parseMetrics = (bytes: Uint8Array): Metrics | FileProblem => parsed(bytes, schema, METRICS_FILE);
+
+/** Enough of metrics.json for runIdOfMetrics. */
+export const METRICS_HEAD_BYTES = 1024;
+
+/** The run that wrote a metrics.json, by its first bytes; undefined: it cannot be said. */
+export function runIdOfMetrics(head: Uint8Array): string | undefined {
+  const [, text] = /^\{\s*"run_id":\s*("(?:[^"\\]|\\.)*")/.exec(new TextDecoder().decode(head)) ?? [];
+  return text === undefined ? undefined : (JSON.parse(text) as string);
+}
 
 /** Target tokens. */
 export const totalTokens = (steps: readonly StepMetrics[]): number =>

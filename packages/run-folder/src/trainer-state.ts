@@ -30,6 +30,7 @@ const schema = z.object({
   steps: stepsSchema,
   evaluations: evaluationsSchema.default([]),
   evaluation_pending: z.boolean().default(false),
+  schedule: z.object({ next_learning_rate: z.number().nonnegative().optional() }).default({}),
   loss_scaling: z
     .object({
       scale: z.number().positive(),
@@ -42,6 +43,7 @@ const schema = z.object({
     run_id: z.string(),
     seconds: z.array(z.number()),
     evaluation_seconds: z.array(z.number()).default([]),
+    continues: z.array(z.string()).default([]),
   }),
 });
 
@@ -54,6 +56,8 @@ export interface LossScaling extends LossScalerState {
 /** What a checkpoint says of its run. */
 export interface SavedState {
   runId: string;
+  /** Runs that it continues, the first of them first. */
+  continuedRunIds: string[];
   /** Of the last step. */
   epoch: number;
   step: number;
@@ -70,6 +74,8 @@ export interface SavedState {
   evaluationPending: boolean;
   /** Undefined where the loss is not scaled. */
   lossScaling: LossScaling | undefined;
+  /** Learning rate of the next step, where it is not the schedule's. */
+  nextLearningRate: number | undefined;
 }
 
 export interface StateFacts extends Omit<SavedState, "epoch" | "step" | "recipe" | "steps" | "evaluations"> {
@@ -81,6 +87,7 @@ export interface StateFacts extends Omit<SavedState, "epoch" | "step" | "recipe"
 /** All but `run` has the same bytes whenever the run is repeated (I2). */
 export function trainerStateBytes(facts: StateFacts): Uint8Array {
   const { runId, recipe, totalSteps, receipt, steps, evaluations, evaluationPending, lossScaling, cursor } = facts;
+  const { continuedRunIds, nextLearningRate } = facts;
   const last = steps.at(-1);
   return jsonBytes({
     epoch: last?.epoch ?? 0,
@@ -90,6 +97,7 @@ export function trainerStateBytes(facts: StateFacts): Uint8Array {
       lr_scheduler: recipe.lrScheduler,
       warmup_steps: warmupStepsOf(recipe, totalSteps),
       last_learning_rate: last?.learningRate,
+      next_learning_rate: nextLearningRate,
     },
     seed: recipe.seed,
     cursor: snakeKeys(cursor),
@@ -103,6 +111,7 @@ export function trainerStateBytes(facts: StateFacts): Uint8Array {
       run_id: runId,
       seconds: steps.map(({ seconds }) => seconds),
       evaluation_seconds: evaluations.map(({ seconds }) => seconds),
+      continues: continuedRunIds.length > 0 ? continuedRunIds : undefined,
     },
   });
 }
@@ -118,6 +127,8 @@ export function parseTrainerState(bytes: Uint8Array): SavedState | FileProblem {
   }
   return {
     ...{ runId: run.run_id, epoch, step, recipe, receipt, evaluationPending, lossScaling },
+    continuedRunIds: run.continues,
+    nextLearningRate: state.schedule.next_learning_rate,
     totalSteps: state.total_steps,
     cursor: Cursor.fromJSON(state.cursor),
     steps: state.steps.map((made, i) => ({ ...made, seconds: run.seconds[i] ?? 0 })),

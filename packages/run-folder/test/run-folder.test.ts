@@ -21,6 +21,7 @@ import {
   parseTrainerState,
   placeOf,
   readTrainingState,
+  runIdOfMetrics,
   recoveryName,
   trainerStateBytes,
   trainingStateBytes,
@@ -107,6 +108,7 @@ describe("trainer_state.json", () => {
     ...{ runId: "run-1", recipe: RECIPE, totalSteps: 5, receipt, steps: STEPS, evaluations: EVALUATIONS },
     ...{ evaluationPending: true, cursor: Cursor.fromPartial({ epoch: 1, rows: 7 }) },
     lossScaling: { scale: 1024, goodSteps: 1, skippedSteps: [1] },
+    ...{ continuedRunIds: ["run-0"], nextLearningRate: 0.5 },
   };
 
   test("is read as it was written", () => {
@@ -133,6 +135,9 @@ test("metrics.json is read as it was written, null standing for what is not a nu
   const heldOut = { evalDataset: ["e"], evaluations: EVALUATIONS, resultStep: 2 };
   const facts = { runId: "run-1", modelId: "m", dataset: ["d"], recipe: RECIPE, heldOut, lossScaling: undefined };
   const written = text(metricsBytes({ ...facts, steps: STEPS }));
+  assert.equal(written, `${JSON.stringify(JSON.parse(written), undefined, 2)}\n`);
+  assert.equal(runIdOfMetrics(bytes(written.slice(0, 100))), "run-1");
+  assert.equal(runIdOfMetrics(bytes('{"model_id": "m"}')), undefined);
   const read = parseMetrics(bytes(written));
   assert.ok(typeof read === "object", String(read));
   const { recipe: _, ...others } = read;
@@ -141,6 +146,12 @@ test("metrics.json is read as it was written, null standing for what is not a nu
   assert.deepEqual((JSON.parse(written) as { totals: object }).totals, {
     ...{ steps: 2, tokens: 200, seconds: 0.5, duration: "0:00:01" },
   });
+  for (const count of [0, 1, 100, 101, 250]) {
+    const steps = Array.from({ length: count }, (_, i) => ({ ...STEPS[0]!, step: i + 1 }));
+    const long = text(metricsBytes({ ...facts, dataset: ['\n  "steps": []'], steps }));
+    assert.equal(long, `${JSON.stringify(JSON.parse(long), undefined, 2)}\n`, `${count} steps`);
+    assert.equal((JSON.parse(long) as { steps: object[] }).steps.length, count);
+  }
   const infinite = parseMetrics(metricsBytes({ ...facts, steps: [{ ...STEPS[0]!, loss: NaN }] }));
   assert.ok(typeof infinite === "object" && Number.isNaN(infinite.steps[0]?.loss));
 });

@@ -3,8 +3,8 @@ import { Event } from "./gen/event.js";
 import { framed } from "./record.js";
 
 /**
- * TensorBoard takes every file with "tfevents" in its name. There is nothing of time or machine in it: a run that goes
- * on replaces its file, and so no step is ever shown twice.
+ * TensorBoard takes every file with "tfevents" in its name. There is nothing of time or machine in it: a resumed
+ * run replaces its file, and so no step is ever shown twice.
  */
 export const EVENT_FILE = "events.out.tfevents.gradpool";
 
@@ -22,7 +22,7 @@ export interface ChartedStep {
   seconds: number;
 }
 
-/** An evaluation on held-out data, behind so many steps. */
+/** An evaluation on held-out data, after `step` steps. */
 export interface ChartedEvaluation {
   step: number;
   loss: number;
@@ -31,35 +31,44 @@ export interface ChartedEvaluation {
   seconds: number;
 }
 
-/**
- * The bytes of an event file, under the tags of transformers' TensorBoardCallback ("train/loss", "eval/loss"). The
- * same steps, evaluations and start give the same bytes. A record's time is `startMs` (since 1970) and what its steps
- * and evaluations took; pauses between them do not count.
- */
+/** The bytes of an event file: eventRecords, one after the other. */
 export function eventFile(
   steps: readonly ChartedStep[],
   evaluations: readonly ChartedEvaluation[],
   startMs: number,
 ): Uint8Array {
+  return joined([...eventRecords(steps, evaluations, startMs)]);
+}
+
+/**
+ * The records of an event file, under the tags of transformers' TensorBoardCallback ("train/loss", "eval/loss"). The
+ * same steps, evaluations and start give the same bytes. A record's time is `startMs` (since 1970) and what its steps
+ * and evaluations took; pauses between them do not count.
+ */
+export function* eventRecords(
+  steps: readonly ChartedStep[],
+  evaluations: readonly ChartedEvaluation[],
+  startMs: number,
+): Generator<Uint8Array> {
   let wallTime = startMs / 1000;
-  const records = [record({ wallTime, step: 0, what: { $case: "fileVersion", value: "brain.Event:2" } })];
-  const add = (step: number, seconds: number, scalars: Record<string, number>) => {
+  yield record({ wallTime, step: 0, what: { $case: "fileVersion", value: "brain.Event:2" } });
+  const scalarsAt = (step: number, seconds: number, scalars: Record<string, number>) => {
     wallTime += seconds;
     const value = Object.entries(scalars).map(([tag, simpleValue]) => ({ tag, simpleValue }));
-    records.push(record({ wallTime, step, what: { $case: "summary", value: { value } } }));
+    return record({ wallTime, step, what: { $case: "summary", value: { value } } });
   };
   let next = 0;
-  /** Evaluations lie behind their step. */
-  const addEvaluations = (lastStep: number) => {
+  /** Evaluations come after their step. */
+  const evaluationsTo = function* (lastStep: number) {
     for (; next < evaluations.length; next++) {
       const { step, loss, perplexity, seconds } = evaluations[next]!;
       if (step > lastStep) return;
-      add(step, seconds, { "eval/loss": loss, "eval/perplexity": perplexity });
+      yield scalarsAt(step, seconds, { "eval/loss": loss, "eval/perplexity": perplexity });
     }
   };
   for (const { step, loss, learningRate, gradNorm, tokens, seconds } of steps) {
-    addEvaluations(step - 1);
-    add(step, seconds, {
+    yield* evaluationsTo(step - 1);
+    yield scalarsAt(step, seconds, {
       "train/loss": loss,
       "train/grad_norm": gradNorm,
       "train/learning_rate": learningRate,
@@ -67,8 +76,7 @@ export function eventFile(
       ...(seconds > 0 && { "train/tokens_per_second": tokens / seconds }),
     });
   }
-  addEvaluations(Infinity);
-  return joined(records);
+  yield* evaluationsTo(Infinity);
 }
 
 const record = (event: Event) => framed(Event.encode(event).finish());

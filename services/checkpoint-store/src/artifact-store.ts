@@ -24,12 +24,12 @@ export interface LoadSelection {
  * checkpoint exists when its manifest does. Errors are those of checkpoint_store.proto.
  */
 export interface ArtifactStore extends AsyncDisposable {
-  /** Takes `outputDir` for a run; returns its full name. */
-  claim(outputDir: string, runId: string): Promise<string>;
+  /** Takes `outputDir` for a run, with `keepResult` only if it holds no adapter of others; returns its full name. */
+  claim(outputDir: string, runId: string, keepResult: boolean): Promise<string>;
   release(outputDir: string, runId: string): Promise<void>;
   /**
    * Saves the files that `header` lists, their bytes following one another in `data`, all or nothing;
-   * then no recovery point is left but the one that was saved.
+   * then no recovery point is left but the one that was saved, unless the files are those of an unfinished run.
    */
   save(
     header: SaveHeader,

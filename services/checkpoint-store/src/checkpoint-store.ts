@@ -25,7 +25,9 @@ export function startCheckpointStore(
 
 function handlersOf(store: ArtifactStore): Handlers<CheckpointStoreServiceService> {
   return {
-    claim: async ({ outputDir, runId }) => ({ outputDir: await store.claim(outputDir, runId) }),
+    claim: async ({ outputDir, runId, keepResult }) => ({
+      outputDir: await store.claim(outputDir, runId, keepResult),
+    }),
     release: async ({ outputDir, runId }) => {
       await store.release(outputDir, runId);
       return {};

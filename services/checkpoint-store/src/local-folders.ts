@@ -48,6 +48,18 @@ export class LocalFolders implements OutputFolders {
     return stage;
   }
 
+  async head(folder: string, file: string, maxBytes: number): Promise<Uint8Array | undefined> {
+    const path = `${folder}/${file}`;
+    if ((await this.#fs.kind(path)) !== "file") return undefined;
+    const opened = await this.#fs.open(path);
+    try {
+      const bytes = new Uint8Array(Math.min(opened.sizeBytes, maxBytes));
+      return bytes.subarray(0, await opened.read(bytes, 0));
+    } finally {
+      await opened.close();
+    }
+  }
+
   async names(folder: string): Promise<string[]> {
     return [...(await locateCheckpoints(this.#fs, folder)).keys()];
   }

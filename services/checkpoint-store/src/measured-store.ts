@@ -49,7 +49,7 @@ export function measured(store: ArtifactStore, registry: Registry): ArtifactStor
     }
   };
   return {
-    claim: (outputDir, runId) => store.claim(outputDir, runId),
+    claim: (outputDir, runId, keepResult) => store.claim(outputDir, runId, keepResult),
     release: (outputDir, runId) => store.release(outputDir, runId),
     async save(header, data, signal) {
       const saved = await timed("save", () => store.save(header, data, signal));

@@ -23,6 +23,8 @@ export interface OutputFolders extends CheckpointSource {
   readonly taken: [folder: string, runId: string][];
   /** Begins to save what `header` says; to be ended, whatever happens. */
   stage(folder: string, header: SaveHeader, signal: AbortSignal): Promise<Stage>;
+  /** At most the first `maxBytes` bytes of a result's file; undefined: there is no such file. */
+  head(folder: string, file: string, maxBytes: number): Promise<Uint8Array | undefined>;
   /** Names of the checkpoints, which may include some that are not complete. */
   names(folder: string): Promise<string[]>;
   /** Removes the checkpoint `name`, if there is one; it is gone at once, its files follow. */

@@ -1,5 +1,14 @@
+import { GradpoolError } from "@gradpool/errors";
 import type { Checkpoint, SaveHeader } from "@gradpool/rpc";
-import { checkCheckpointName, isRecoveryName, manifestBytes } from "@gradpool/run-folder";
+import {
+  ADAPTER_CONFIG_FILE,
+  checkCheckpointName,
+  isRecoveryName,
+  manifestBytes,
+  METRICS_FILE,
+  METRICS_HEAD_BYTES,
+  runIdOfMetrics,
+} from "@gradpool/run-folder";
 import type { Logger } from "@gradpool/service-kit";
 import type { ArtifactStore, LoadedPiece, LoadSelection } from "./artifact-store.js";
 import { CheckpointReader } from "./checkpoint-reader.js";
@@ -30,11 +39,25 @@ export class OutputStore implements ArtifactStore {
     this.#reader = new CheckpointReader(folders, this.#work, log);
   }
 
-  async claim(outputDir: string, runId: string): Promise<string> {
+  async claim(outputDir: string, runId: string, keepResult: boolean): Promise<string> {
     const folder = this.#folders.nameOf(outputDir);
     checkRunId(runId);
-    await this.#work.alone(folder, () => this.#take(folder, runId));
+    await this.#work.alone(folder, async () => {
+      if (keepResult) await this.#refuseResult(folder, runId);
+      await this.#take(folder, runId);
+    });
     return folder;
+  }
+
+  /** Errors: `failed_precondition` when the folder holds an adapter that the run did not put there. */
+  async #refuseResult(folder: string, runId: string): Promise<void> {
+    if (!(await this.#folders.head(folder, ADAPTER_CONFIG_FILE, 0))) return;
+    const metrics = await this.#folders.head(folder, METRICS_FILE, METRICS_HEAD_BYTES);
+    const owner = metrics && runIdOfMetrics(metrics);
+    if (owner === runId) return;
+    const problem = `output_dir ${folder} holds ${owner === undefined ? "an adapter" : `the result of run ${owner}`}`;
+    const advice = "choose another --output_dir, or give --overwrite_output_dir to replace it";
+    throw new GradpoolError("failed_precondition", `${problem}; ${advice}`);
   }
 
   async release(outputDir: string, runId: string): Promise<void> {
@@ -93,7 +116,7 @@ export class OutputStore implements ArtifactStore {
       await stage.publish(manifest);
       // It is saved: what fails from here on must not look as if it were not.
       await this.#work.tidy(folder, () => stage.removeReplaced());
-      await this.#work.tidy(folder, () => this.#removeRecoveryPoints(folder, name));
+      if (!header.unfinished) await this.#work.tidy(folder, () => this.#removeRecoveryPoints(folder, name));
       const removed: string[] = [];
       await this.#work.tidy(folder, () => this.#removeOld(folder, header, removed));
       return { path: isResult ? folder : `${folder}/${name}`, removed };

@@ -5,7 +5,7 @@ import { isS3Url } from "./s3/address.js";
 export function storesByAddress(folders: ArtifactStore, objects: ArtifactStore): ArtifactStore {
   const of = (outputDir: string) => (isS3Url(outputDir) ? objects : folders);
   return {
-    claim: (outputDir, runId) => of(outputDir).claim(outputDir, runId),
+    claim: (outputDir, runId, keepResult) => of(outputDir).claim(outputDir, runId, keepResult),
     release: (outputDir, runId) => of(outputDir).release(outputDir, runId),
     save: (header, data, signal) => of(header.outputDir).save(header, data, signal),
     load: (outputDir, selection, signal) => of(outputDir).load(outputDir, selection, signal),

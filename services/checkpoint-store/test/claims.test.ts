@@ -40,24 +40,24 @@ const inUse = (pid: number) =>
 test("a folder belongs to one run until it is released", async (t) => {
   const outputDir = `${tempFolder(t)}/a/b`;
   const { client } = await startStore(t);
-  assert.deepEqual(await client.claim({ outputDir: `${outputDir}/.`, runId: RUN }), { outputDir });
-  await client.claim({ outputDir, runId: RUN });
-  await assert.rejects(client.claim({ outputDir, runId: "other" }), inUse(process.pid));
+  assert.deepEqual(await client.claim({ outputDir: `${outputDir}/.`, runId: RUN, keepResult: false }), { outputDir });
+  await client.claim({ outputDir, runId: RUN, keepResult: false });
+  await assert.rejects(client.claim({ outputDir, runId: "other", keepResult: false }), inUse(process.pid));
   await assert.rejects(save(client, outputDir, 1, { a: "1" }, { runId: "other" }), inUse(process.pid));
   await client.release({ outputDir, runId: "other" });
   await save(client, outputDir, 1, { a: "1" });
-  await assert.rejects(client.claim({ outputDir, runId: "other" }), inUse(process.pid));
+  await assert.rejects(client.claim({ outputDir, runId: "other", keepResult: false }), inUse(process.pid));
   await client.release({ outputDir, runId: RUN });
   await client.release({ outputDir, runId: RUN });
   assert.deepEqual(readdirSync(outputDir), ["checkpoint-epoch0-step1"]);
-  await client.claim({ outputDir, runId: "other" });
+  await client.claim({ outputDir, runId: "other", keepResult: false });
 });
 
 test("of many runs that want a folder at once, one gets it", async (t) => {
   const outputDir = tempFolder(t);
   const stores = [await startStore(t), await startStore(t), await startStore(t)];
   const runs = Array.from({ length: 24 }, (_, i) => `run-${i}`);
-  const claims = runs.map((runId, i) => stores[i % 3]!.client.claim({ outputDir, runId }));
+  const claims = runs.map((runId, i) => stores[i % 3]!.client.claim({ outputDir, runId, keepResult: false }));
   const won = (await Promise.allSettled(claims)).flatMap(({ status }, i) => (status === "fulfilled" ? [runs[i]] : []));
   assert.equal(won.length, 1);
   assert.equal((JSON.parse(readFileSync(`${outputDir}/${LOCK_FILE}`, "utf8")) as { run_id: string }).run_id, won[0]);
@@ -67,11 +67,11 @@ test("a store that is shut down gives its folders back; another process waits fo
   const outputDir = tempFolder(t);
   const { client } = await startStore(t);
   const other = await startProcess(t);
-  await other.client.claim({ outputDir, runId: RUN });
-  await assert.rejects(client.claim({ outputDir, runId: "other" }), inUse(other.child.pid ?? 0));
+  await other.client.claim({ outputDir, runId: RUN, keepResult: false });
+  await assert.rejects(client.claim({ outputDir, runId: "other", keepResult: false }), inUse(other.child.pid ?? 0));
   await ended(other.child, "SIGTERM");
   assert.deepEqual(readdirSync(outputDir), []);
-  await client.claim({ outputDir, runId: "other" });
+  await client.claim({ outputDir, runId: "other", keepResult: false });
 });
 
 test("a killed store's folders and leftovers are taken over; its run goes on elsewhere", async (t) => {
@@ -79,7 +79,7 @@ test("a killed store's folders and leftovers are taken over; its run goes on els
   const { client } = await startStore(t);
   for (const runId of ["other", RUN]) {
     const { child, client: doomed } = await startProcess(t);
-    await doomed.claim({ outputDir, runId: RUN });
+    await doomed.claim({ outputDir, runId: RUN, keepResult: false });
     let sent = () => {};
     const half = new Promise<void>((resolve) => (sent = resolve));
     async function* requests() {
@@ -101,7 +101,7 @@ test("a killed store's folders and leftovers are taken over; its run goes on els
     // The run that had the folder keeps it; another one that only saved does not.
     assert.deepEqual(readdirSync(outputDir).includes(LOCK_FILE), runId === RUN);
   }
-  await assert.rejects(client.claim({ outputDir, runId: "other" }), inUse(process.pid));
+  await assert.rejects(client.claim({ outputDir, runId: "other", keepResult: false }), inUse(process.pid));
 });
 
 test("locks that say nothing of a living process are taken over", async (t) => {
@@ -120,7 +120,7 @@ test("locks that say nothing of a living process are taken over", async (t) => {
   ];
   for (const text of stale) {
     writeFileSync(`${outputDir}/${LOCK_FILE}`, text);
-    await client.claim({ outputDir, runId: "other" });
+    await client.claim({ outputDir, runId: "other", keepResult: false });
     await client.release({ outputDir, runId: "other" });
     assert.deepEqual(readdirSync(outputDir), []);
   }
@@ -131,7 +131,7 @@ test("another machine's lock is believed, and the message says how to remove it"
   const { client } = await startStore(t);
   writeFileSync(`${outputDir}/${LOCK_FILE}`, JSON.stringify({ run_id: RUN, pid: 1, host: "elsewhere", owner: "x" }));
   const refused = failure("failed_precondition", /process 1 on elsewhere; if that machine is gone, remove .*\.lock\)/);
-  await assert.rejects(client.claim({ outputDir, runId: "other" }), refused);
+  await assert.rejects(client.claim({ outputDir, runId: "other", keepResult: false }), refused);
 });
 
 test("a shutdown in the middle of a Save leaves nothing behind", async (t) => {

@@ -58,10 +58,14 @@ test("names that lead elsewhere are refused", async (t) => {
   }
   await assert.rejects(remove(client, outputDir, ""), invalid(/not a checkpoint's name/));
   for (const folder of ["", "relative", "./x", "~/x", "C:x", `${outputDir}/\0`]) {
-    await assert.rejects(client.claim({ outputDir: folder, runId: RUN }), invalid(/not an absolute path/), folder);
+    await assert.rejects(
+      client.claim({ outputDir: folder, runId: RUN, keepResult: false }),
+      invalid(/not an absolute path/),
+      folder,
+    );
     await assert.rejects(client.list({ outputDir: folder }), invalid(/not an absolute path/), folder);
   }
-  await assert.rejects(client.claim({ outputDir, runId: "" }), invalid(/run_id is empty/));
+  await assert.rejects(client.claim({ outputDir, runId: "", keepResult: false }), invalid(/run_id is empty/));
   await assert.rejects(save(client, outputDir, 1, {}), invalid(/0 files/));
   const twice = headerOf(
     outputDir,
@@ -111,7 +115,7 @@ test("a file in the place of the output folder gets one clear line", async (t) =
   const { client } = await startStore(t);
   const refused = failure("failed_precondition", /is not a folder; choose another --output_dir/);
   for (const outputDir of [`${folder}/file`, `${folder}/file/below`]) {
-    await assert.rejects(client.claim({ outputDir, runId: RUN }), refused);
+    await assert.rejects(client.claim({ outputDir, runId: RUN, keepResult: false }), refused);
     await assert.rejects(save(client, outputDir, 1, FILES), refused);
     await assert.rejects(client.list({ outputDir }), refused);
   }

@@ -39,7 +39,10 @@ test("an object store that ignores conditions is refused, and nothing stays in i
     if (request.method === "GET") response.writeHead(404).end(errorBody("NoSuchKey"));
     else response.writeHead(200, { etag: '"1"' }).end();
   });
-  await assert.rejects(store.claim(OUTPUT, RUN), failure("failed_precondition", /ignores If-None-Match; choose one/));
+  await assert.rejects(
+    store.claim(OUTPUT, RUN, false),
+    failure("failed_precondition", /ignores If-None-Match; choose one/),
+  );
   assert.deepEqual([...objects], []);
 });
 

@@ -57,6 +57,8 @@ export function headerOf(outputDir: string, step: number, files: Files, change: 
     step,
     files: Object.entries(files).map(([path, content]) => ({ path, sizeBytes: bytesOf(content).byteLength })),
     keepLastN: 0,
+    continuedRunIds: [],
+    unfinished: false,
     ...change,
   };
 }

@@ -18,6 +18,7 @@ export function addRunFlags(command: Command): Command {
     )
     .option("--eval_dataset <sources...>", "held-out data, evaluated as --eval_every says")
     .option("--output_dir <folder>", "folder for the result (default: outputs/<model>-<date>-<time>)")
+    .option("--overwrite_output_dir", "replace the result of another run in output_dir")
     .option("--resume_from <folder>", "checkpoint to resume from, or latest: the newest intact one in output_dir")
     .option("--resume_if_exists", "start from scratch when the folder of --resume_from does not exist")
     .option("--resume_weights_only", "take only the adapter from the checkpoint; the recipe may differ");

@@ -5,7 +5,7 @@ import { mkdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
-import { CheckpointStoreServiceService, createClient, type Client, type SaveRequest } from "@gradpool/rpc";
+import { CheckpointStoreServiceService, createClient, SaveHeader, type Client, type SaveRequest } from "@gradpool/rpc";
 import { entryPoint } from "../src/local-stack/entry-points.js";
 import { ServiceProcess } from "../src/local-stack/service-process.js";
 import { jsonLines, run } from "./support.js";
@@ -54,7 +54,7 @@ describe("gradpool checkpoint", () => {
 
   async function save(name: string, step: number, files: Record<string, string>): Promise<void> {
     const sizes = Object.entries(files).map(([path, text]) => ({ path, sizeBytes: Buffer.byteLength(text) }));
-    const header = { outputDir, runId: "run-1", name, epoch: 0, step, files: sizes, keepLastN: 0 };
+    const header = SaveHeader.fromPartial({ outputDir, runId: "run-1", name, step, files: sizes });
     async function* requests(): AsyncGenerator<SaveRequest> {
       yield { message: { $case: "header", value: header } };
       for (const text of Object.values(files)) yield { message: { $case: "data", value: Buffer.from(text) } };

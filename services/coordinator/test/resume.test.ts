@@ -88,6 +88,28 @@ describe("a run that goes on from a checkpoint", { timeout: 240_000 }, () => {
     assert.ok(trainer.accepted.length > 0);
   });
 
+  it("keeps as many checkpoints as asked, however often it is resumed", async () => {
+    await using world = await World.start();
+    await world.trainer();
+    for (const loadBestModelAtEnd of [false, true]) {
+      const name = `kept-${loadBestModelAtEnd}`;
+      const best = loadBestModelAtEnd ? { evalDataset: [world.rows(4, "held-out.jsonl")] } : {};
+      const recipe = { ...RECIPE, keepLastNCheckpoints: 2, loadBestModelAtEnd };
+      for (const epochs of [1, 2, 3]) {
+        const spec = world.spec(
+          { outputDir: world.outputDir(name), resumeFrom: "latest", ...best },
+          { ...recipe, epochs },
+        );
+        const { run } = await world.train(spec);
+        assert.equal(run.state, RunState.RUN_STATE_COMPLETED, run.error?.message);
+      }
+      // The best one stays besides.
+      const kept = checkpointsIn(world, name);
+      assert.ok(kept.length === 2 || (loadBestModelAtEnd && kept.length === 3), kept.join());
+      assert.ok(kept.includes("checkpoint-epoch2-step6") && kept.includes("checkpoint-epoch2-step5"), kept.join());
+    }
+  });
+
   it("goes on from the recovery point of a run that was cancelled", async () => {
     await using world = await durableWorld();
     const whole = await trainAlone(world, "whole", { ...RECIPE, saveEvery: 0 });
@@ -113,6 +135,39 @@ describe("a run that goes on from a checkpoint", { timeout: 240_000 }, () => {
       readdirSync(world.outputDir("again")).filter((entry) => entry.startsWith(".")),
       [],
     );
+  });
+
+  it("makes more epochs of a finished run: the bits of a longer one, where the schedule is the same", async () => {
+    await using world = await World.start();
+    await world.trainer();
+    for (const lrScheduler of ["constant", "linear"]) {
+      const recipe = { ...RECIPE, lrScheduler, shuffleBuffer: 3 };
+      const [whole, parts] = [world.outputDir(`whole-${lrScheduler}`), world.outputDir(`parts-${lrScheduler}`)];
+      const long = await world.train(world.spec({ outputDir: whole }, recipe));
+      await world.train(world.spec({ outputDir: parts }, { ...recipe, epochs: 2 }));
+      const spec = world.spec({ outputDir: parts, resumeFrom: "latest" }, recipe);
+      const continued = await world.train(spec);
+      const { run, steps } = continued;
+      assert.equal(run.state, RunState.RUN_STATE_COMPLETED, run.error?.message);
+      assert.deepEqual([run.resumedFrom?.step, run.step, run.totalSteps], [4, 6, 6]);
+      if (lrScheduler === "constant") {
+        assertSame(world, [`whole-${lrScheduler}`, long], [`parts-${lrScheduler}`, continued]);
+        assert.deepEqual(run.notes, []);
+        continue;
+      }
+      // Of 4 steps, the fifth still has the last one's schedule; the sixth is that of 6.
+      const rates = steps.map(({ learningRate }) => learningRate);
+      assert.deepEqual(
+        rates.map((rate) => rate / 1e-2),
+        [1, 3 / 4, 2 / 4, 1 / 4, 0, 1 / 6].map((factor) => (1e-2 * factor) / 1e-2),
+      );
+      assert.match(
+        run.notes.join(),
+        /makes 6 steps instead of 4: as in transformers, step 5 still has .* rate, 0; the result/,
+      );
+      const shorter = await world.train({ ...spec, recipe: { ...spec.recipe!, epochs: 1 } });
+      assertRefused(shorter, "failed_precondition", /epochs was 3, now 1/);
+    }
   });
 
   it("passes over damaged ones, and says so", async () => {

@@ -4,7 +4,7 @@ import { describe, it } from "node:test";
 import { initAdapter, loraTensorNames, type AdapterTensors } from "@gradpool/adapter";
 import { defaultRecipe } from "@gradpool/recipe";
 import { readTrainingState, trainingStateBytes } from "@gradpool/run-folder";
-import type { PreparedRun } from "../src/runs/prepare.js";
+import type { PreparedRun } from "../src/runs/preparation.js";
 import { Training } from "../src/runs/training.js";
 import { failure } from "./support.js";
 

@@ -66,6 +66,13 @@ export class S3Folders implements OutputFolders {
     return new CheckpointStage(saving, place, this.#active);
   }
 
+  async head(url: string, file: string, maxBytes: number): Promise<Uint8Array | undefined> {
+    const { bucket, prefix } = await this.#at(url);
+    const found = await bucket.head(`${prefix}${file}`);
+    if (!found || found.sizeBytes === 0) return found && new Uint8Array();
+    return bucket.read(`${prefix}${file}`, found.etag, 0, maxBytes);
+  }
+
   async names(url: string): Promise<string[]> {
     const { bucket, prefix } = await this.#at(url);
     return namesUnder(bucket, prefix);

@@ -14,6 +14,7 @@ export interface RunFlags extends Record<string, unknown> {
   dataset: string[];
   eval_dataset?: string[];
   output_dir?: string;
+  overwrite_output_dir?: boolean;
   /** Checkpoint folder, or LATEST. */
   resume_from?: string;
   resume_if_exists?: boolean;
@@ -33,7 +34,8 @@ export function runSpecFrom(flags: RunFlags, now: Date): RunSpec & { recipe: Rec
   const evalDataset = flags.eval_dataset ?? [];
   const needing = evalDataset.length === 0 && evaluationField(recipe);
   if (needing) throw new UsageError(`--${needing} needs --eval_dataset; add held-out data`);
-  return { modelId: flags.model_id, dataset: flags.dataset, evalDataset, outputDir, ...resumeOf(flags), recipe };
+  const { model_id: modelId, dataset, overwrite_output_dir: overwriteOutputDir = false } = flags;
+  return { modelId, dataset, evalDataset, outputDir, overwriteOutputDir, ...resumeOf(flags), recipe };
 }
 
 function resumeOf(flags: RunFlags): Pick<RunSpec, "resumeFrom" | "resumeIfExists" | "resumeWeightsOnly"> {

@@ -2,7 +2,7 @@
 import { checkAdapter, type AdapterTensors } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
 import { bestOf } from "./evaluations.js";
-import type { PreparedRun } from "./prepare.js";
+import type { PreparedRun } from "./preparation.js";
 
 export interface BestAdapter {
   /** Steps it was trained for. */

@@ -5,7 +5,11 @@ import type { ChartData } from "./charts-worker.js";
 import type { Files } from "./files.js";
 
 /** Plots and TensorBoard's event file, made in their own thread, since drawing takes a while (I10). */
-export async function drawCharts(workerData: ChartData, signal: AbortSignal): Promise<Files> {
+export async function drawCharts(
+  { steps, evaluations, title, startMs }: ChartData,
+  signal: AbortSignal,
+): Promise<Files> {
+  const workerData: ChartData = { steps, evaluations, title, startMs };
   const worker = new Worker(new URL("./charts-worker.js", import.meta.url), { workerData });
   try {
     const [files] = (await once(worker, "message", { signal })) as [Files];

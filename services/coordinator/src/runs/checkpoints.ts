@@ -4,6 +4,7 @@ import type { CheckpointUpdate, Cursor, SaveHeader, SaveResponse } from "@gradpo
 import { checkpointName, placeOf, recoveryName, type Place } from "@gradpool/run-folder";
 import type { Services } from "../services.js";
 import { checkpointFiles, recoveryFiles, resultFiles, type Files, type RunFacts } from "./files.js";
+import { LiveMetrics } from "./live-metrics.js";
 import { AWAY_OR_FULL, type Outages } from "./outages.js";
 import { saveFiles } from "./save-files.js";
 import type { Training } from "./training.js";
@@ -31,15 +32,19 @@ export class Checkpoints {
   #savedStep: number;
   /** Step of the last checkpoint since the coordinator started, recovery points not counted. */
   #checkpointStep = 0;
+  readonly #live: LiveMetrics;
+  #hasResult = false;
 
   constructor(options: CheckpointsOptions, savedStep: number) {
     this.#options = options;
     this.#savedStep = savedStep;
+    this.#live = new LiveMetrics(options.services.checkpointStore);
   }
 
   /** After a step: saves a checkpoint if one `isDue`, once the previous save is done, or else a recovery point if due. */
   async afterStep(isDue: boolean, facts: RunFacts, training: Training, cursor: Cursor): Promise<void> {
-    const { recoveryMs } = this.#options;
+    const { recoveryMs, signal } = this.#options;
+    this.#live.afterStep(facts, training, signal);
     if (isDue) {
       await this.#saving;
       this.#checkpointStep = training.version;
@@ -60,13 +65,21 @@ export class Checkpoints {
   async finish(facts: RunFacts, training: Training, cursor: Cursor, charts: Files): Promise<void> {
     if (this.#checkpointStep < training.version) await this.afterStep(true, facts, training, cursor);
     await this.#saving;
+    await this.#live.settled();
     const header = headerOf(facts, () => "", 0);
     await this.#save(header, new Map([...resultFiles(facts, training), ...charts]));
+    this.#hasResult = true;
+  }
+
+  /** Leaves the metrics of a run that ends without a result, as far as that can be done now. */
+  async saveMetrics(facts: RunFacts, training: Training, signal: AbortSignal): Promise<void> {
+    if (!this.#hasResult) await this.#live.last(facts, training, signal);
   }
 
   /** Waits until nothing is being written. */
   async settled(): Promise<void> {
     await this.#saving;
+    await this.#live.settled();
   }
 
   /** `save` copies its files at once: the next step changes the tensors. */
@@ -101,8 +114,9 @@ export class Checkpoints {
     const removed: string[] = [];
     try {
       const { checkpoints } = await services.checkpointStore.list({ outputDir }, { signal });
-      const own = checkpoints.filter((found) => found.runId === runId && !found.recovery && found.damage === "");
-      own.sort((a, b) => b.step - a.step);
+      const runs = [runId, ...continuedRunIdsOf(prepared)];
+      // Newest first.
+      const own = checkpoints.filter((found) => runs.includes(found.runId) && !found.recovery && found.damage === "");
       for (const { name, path, step } of own.slice(keepLastN)) {
         if (step === bestStep) continue;
         await services.checkpointStore.delete({ outputDir, name, requestId: randomUUID() }, { signal });
@@ -127,5 +141,9 @@ function headerOf(
   keepLastN: number,
 ): Omit<SaveHeader, "files"> {
   const { step, epoch } = steps.at(-1) ?? { step: 0, epoch: 0 };
-  return { outputDir: prepared.outputDir, runId, name: nameOf({ epoch, step }), epoch, step, keepLastN };
+  const { outputDir } = prepared;
+  const place = { outputDir, runId, name: nameOf({ epoch, step }), epoch, step };
+  return { ...place, keepLastN, continuedRunIds: continuedRunIdsOf(prepared), unfinished: false };
 }
+
+const continuedRunIdsOf = ({ resumed }: RunFacts["prepared"]) => resumed?.continuedRunIds ?? [];

@@ -17,9 +17,10 @@ import {
   trainerStateBytes,
   TRAINING_STATE_FILE,
   trainingStateBytes,
+  type MetricsFacts,
 } from "@gradpool/run-folder";
 import type { BestAdapter } from "./best-adapter.js";
-import type { PreparedRun } from "./prepare.js";
+import type { PreparedRun } from "./preparation.js";
 import { receiptOf } from "./receipt.js";
 import type { Training } from "./training.js";
 import type { Platform } from "./platform.js";
@@ -37,6 +38,8 @@ export interface RunFacts {
   /** The adapter to write as the result; undefined: the last one. */
   best: BestAdapter | undefined;
   tokenizerFiles: Files;
+  /** When its first step would have begun had nothing paused, in ms since 1970: see firstStepMs. */
+  startMs: number;
   /** The platform of the trainers that served it. */
   platform: Platform;
 }
@@ -87,12 +90,13 @@ export function recoveryFiles(facts: RunFacts, training: Training, cursor: Curso
   const { recipe, totalSteps } = prepared;
   const receipt = receiptOf(spec, prepared, platform);
   const { adapter, optimizerState: optimizer, version, lossScaling } = training;
-  const made = { steps, evaluations, evaluationPending, lossScaling };
+  const continuedRunIds = prepared.resumed?.continuedRunIds ?? [];
+  const made = { steps, evaluations, evaluationPending, lossScaling, nextLearningRate: training.nextLearningRate };
   const other = best?.step === version ? undefined : best?.tensors;
   return new Map([
     [ADAPTER_FILE, training.adapterFile()],
     [TRAINING_STATE_FILE, trainingStateBytes({ adapter, optimizer, best: other }, version)],
-    [TRAINER_STATE_FILE, trainerStateBytes({ runId, recipe, totalSteps, receipt, cursor, ...made })],
+    [TRAINER_STATE_FILE, trainerStateBytes({ runId, continuedRunIds, recipe, totalSteps, receipt, cursor, ...made })],
   ]);
 }
 
@@ -100,13 +104,18 @@ export function checkpointFiles(facts: RunFacts, training: Training, cursor: Cur
   return new Map([...adapterFiles(facts, training.adapterFile()), ...recoveryFiles(facts, training, cursor)]);
 }
 
-/** The result in output_dir, except the charts. */
-export function resultFiles(facts: RunFacts, training: Training): Files {
+/** What metrics.json says of the run so far. */
+export function metricsFactsOf(facts: RunFacts, { lossScaling }: Training): MetricsFacts {
   const { runId, spec, prepared, steps, evaluations, best } = facts;
   const { modelId, dataset, evalDataset } = spec;
   const heldOut = prepared.evalDataset && { evalDataset, evaluations, resultStep: best?.step ?? steps.length };
-  const { lossScaling } = training;
-  const metrics = metricsBytes({ runId, modelId, dataset, recipe: prepared.recipe, steps, heldOut, lossScaling });
+  return { runId, modelId, dataset, recipe: prepared.recipe, steps, heldOut, lossScaling };
+}
+
+/** The result in output_dir; charts come from elsewhere. */
+export function resultFiles(facts: RunFacts, training: Training): Files {
+  const { best } = facts;
   const adapterFile = best ? writeAdapter(best.tensors) : training.adapterFile();
+  const metrics = metricsBytes(metricsFactsOf(facts, training));
   return new Map([...adapterFiles(facts, adapterFile), [METRICS_FILE, metrics]]);
 }

@@ -1,5 +1,5 @@
 /** Prepares a run: everything is checked before the first step, so that what cannot work fails with one clear line. */
-import { adaptedModules, ownScalings, type AdaptedModule, type AdapterTensors } from "@gradpool/adapter";
+import { adaptedModules, ownScalings } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
 import { count } from "@gradpool/format";
 import { downloadText, float16Weights, openModel, type ModelSource } from "@gradpool/model-source";
@@ -12,69 +12,18 @@ import {
   heldOut,
   type CheckedRecipe,
 } from "@gradpool/recipe";
-import type {
-  BaseModel,
-  DatasetSpec,
-  DescribeDatasetResponse,
-  Recipe,
-  ResumePoint,
-  RunSpec,
-  TokenizerInfo,
-} from "@gradpool/rpc";
-import { absoluteOutputDir } from "@gradpool/service-kit";
-import type { CheckpointSource, Resumed } from "./resume.js";
+import type { DatasetSpec, DescribeDatasetResponse, Recipe, TokenizerInfo } from "@gradpool/rpc";
+import { claimFolder } from "./claim-folder.js";
+import type { Preparation, PreparedRun } from "./preparation.js";
 import type { DatasetHashes } from "./receipt.js";
-import type { Platform } from "./platform.js";
 import { chosenStart, ownStart } from "./start.js";
-
-export interface PreparedRun {
-  recipe: CheckedRecipe;
-  source: ModelSource;
-  targets: AdaptedModule[];
-  /** Scalings of the targets whose own differs from the adapter's. */
-  ownScalings: ReadonlyMap<string, number>;
-  tokenizer: TokenizerInfo;
-  dataset: DatasetSpec;
-  datasetHash: string;
-  /** Held-out data and its hash; undefined and empty: there is none. */
-  evalDataset: DatasetSpec | undefined;
-  evalDatasetHash: string;
-  rows: number;
-  totalSteps: number;
-  base: BaseModel;
-  /** The adapter before the next step. */
-  adapter: AdapterTensors;
-  /** The state it resumes from; undefined: it starts at the first step. */
-  resumed: Resumed | undefined;
-  /** The checkpoint that its spec asked to resume from. */
-  resumedFrom: ResumePoint | undefined;
-  /** What users should know about its start. */
-  notes: string[];
-  /** Absolute folder, claimed for the run. */
-  outputDir: string;
-  trainableParameters: number;
-  allParameters: number;
-}
-
-/** What a run is prepared with. */
-export interface Preparation extends CheckpointSource {
-  runId: string;
-  spec: RunSpec;
-  recipe: CheckedRecipe;
-  /** What an earlier preparation found: the run then resumes from what it saved itself. */
-  before: Pick<PreparedRun, "rows" | "resumedFrom"> | undefined;
-  /** Of the trainers in the pool. */
-  platforms: Platform[];
-  /** Shows users what is being done. */
-  report: (doing: string) => void;
-}
 
 /**
  * Nothing is written until all else is known to work: the output folder is claimed last. Errors: the
  * refusals below, and those of the services.
  */
 export async function prepareRun(asked: Preparation): Promise<PreparedRun> {
-  const { runId, spec, services, outages, report, signal } = asked;
+  const { spec, services, report, signal } = asked;
   report("opening the model");
   const opened = await openModel(spec.modelId, services.models, {
     signal,
@@ -96,18 +45,13 @@ export async function prepareRun(asked: Preparation): Promise<PreparedRun> {
   const { evalDataset: rest } = spec;
   const evalDataset = rest.length > 0 ? datasetOf(rest, heldOut(recipe), source, tokenizer) : undefined;
   const size = own ?? (await measure(dataset, evalDataset, preparation));
-  const { datasetHash, evalDatasetHash } = size;
-  const start = own ?? (await chosenStart(preparation, base, { datasetHash, evalDatasetHash }));
+  const { datasetHash, evalDatasetHash, totalSteps } = size;
+  const start = own ?? (await chosenStart(preparation, base, { datasetHash, evalDatasetHash, totalSteps }));
   if ("notes" in start) notes.push(...start.notes, ...targetNotes(asked.recipe, recipe, description));
   if (!own) notes.push(...source.notes, ...tokenizer.notes);
   report("claiming the output folder");
-  const claim = { outputDir: absoluteOutputDir(spec.outputDir), runId };
-  const { outputDir } = await outages.waitOut(
-    "checkpoint-store",
-    () => services.checkpointStore.claim(claim, { signal }),
-    signal,
-  );
   const { adapter, resumed, resumedFrom } = start;
+  const outputDir = await claimFolder(preparation, source, resumedFrom);
   const trainableParameters = [...adapter.values()].reduce((sum, { data }) => sum + data.length, 0);
   return {
     ...{
@@ -125,7 +69,7 @@ export async function prepareRun(asked: Preparation): Promise<PreparedRun> {
       outputDir,
       trainableParameters,
     },
-    ...{ rows: size.rows, totalSteps: size.totalSteps },
+    ...{ rows: size.rows, totalSteps },
     base: { modelId: source.id, modelHash: source.modelHash, targetModules: targets.map(({ name }) => name), padRow },
     allParameters: description.parameters + (padRow ? description.parametersPerToken : 0) + trainableParameters,
   };

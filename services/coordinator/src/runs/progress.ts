@@ -1,7 +1,7 @@
 /** A run's progress: with its tensors, all that a checkpoint says of it. */
 import type { Cursor, Evaluation, StepMetrics } from "@gradpool/rpc";
 import { resumedBest, type BestAdapter } from "./best-adapter.js";
-import type { PreparedRun } from "./prepare.js";
+import type { PreparedRun } from "./preparation.js";
 
 export interface Progress {
   /** All steps and evaluations so far, those before an interruption included. */

@@ -34,11 +34,12 @@ export function receiptOf(
   };
 }
 
-/** Differences between a checkpoint's run and this one, for users. */
+/** Differences between a checkpoint's run and this one, for users. `mayDiffer`: fields of the recipe to leave out. */
 export function differences(
   theirs: Pick<SavedState, "receipt" | "recipe">,
   recipe: CheckedRecipe,
   receipt: Receipt,
+  mayDiffer: readonly string[] = [],
 ): string[] {
   const found: string[] = [];
   const compare = (name: string, there: unknown, here: unknown) => {
@@ -46,7 +47,9 @@ export function differences(
     if (a !== b) found.push(`${name} was ${shortened(a)}, now ${shortened(b)}`);
   };
   for (const [name, here] of Object.entries(receipt)) compare(name, theirs.receipt[name as keyof Receipt], here);
-  for (const { name, there, here } of recipeDifferences(theirs.recipe, recipe)) compare(name, there, here);
+  for (const { name, there, here } of recipeDifferences(theirs.recipe, recipe)) {
+    if (!mayDiffer.includes(name)) compare(name, there, here);
+  }
   return found;
 }
 

@@ -20,6 +20,7 @@ import type { Services } from "../services.js";
 import type { Outages } from "./outages.js";
 import { differences } from "./receipt.js";
 import type { Platform } from "./platform.js";
+import { rateAt } from "./learning-rate.js";
 
 /** What a run resumes from. */
 export interface Resumed {
@@ -35,6 +36,10 @@ export interface Resumed {
   lossScaling: LossScaling | undefined;
   /** The adapter of the best evaluation, unless it is the current one. */
   best: AdapterTensors | undefined;
+  /** Learning rate of the next step, where it is not the schedule's. */
+  nextLearningRate: number | undefined;
+  /** Runs that saved what the run resumes from, the first of them first. */
+  continuedRunIds: string[];
   /** Of the trainers that made them: no others may continue the run (I2). */
   platform: Platform;
 }
@@ -139,26 +144,54 @@ export function adapterFrom(
 }
 
 /**
- * The run's state at the checkpoint. `receipt`: what is known of this run. Errors:
- * `failed_precondition`, naming each difference, when the checkpoint does not match.
+ * The state of run `runId` at the checkpoint. `receipt`: what is known of this run; `totalSteps`: its steps, which may be
+ * more than the checkpoint's run was to make. Errors: `failed_precondition`, naming each difference, when the checkpoint
+ * does not match.
  */
 export function resumeAt(
   { path, state, trainingStateFile }: LoadedCheckpoint,
-  recipe: CheckedRecipe,
+  { runId, recipe }: { runId: string; recipe: CheckedRecipe },
   receipt: Receipt,
+  totalSteps: number,
 ): Resumed {
-  const found = differences(state, recipe, receipt);
+  const mayDiffer = totalSteps > state.totalSteps ? LENGTH : [];
+  const found = differences(state, recipe, receipt, mayDiffer);
   if (found.length > 0) {
     const advice = "make them the same, or give --resume_weights_only to take its adapter alone";
     throw new GradpoolError("failed_precondition", `cannot resume from ${path}: ${found.join("; ")}; ${advice}`);
   }
   const { step, cursor, steps, evaluations, evaluationPending, lossScaling } = state;
   const optimizerSteps = step - (lossScaling?.skippedSteps.length ?? 0);
+  const longer = totalSteps > state.totalSteps;
+  const continued = [...state.continuedRunIds, state.runId].filter((other) => other !== runId);
   return {
     ...readTrainingState(trainingStateFile, optimizerSteps, `${path}/${TRAINING_STATE_FILE}`),
     ...{ cursor, steps, evaluations, evaluationPending, lossScaling },
+    nextLearningRate: longer ? rateAt(recipe, optimizerSteps, state.totalSteps) : state.nextLearningRate,
+    continuedRunIds: [...new Set(continued)],
     platform: { deviceClass: state.receipt.device_class, version: state.receipt.runtime },
   };
+}
+
+/** What a run may change to make more steps. */
+const LENGTH = ["epochs", "max_steps"];
+
+/**
+ * A note for a run that makes more steps than the checkpoint's run was to make. As transformers' Trainer
+ * does with a larger num_train_epochs, the schedule is that of all steps, but the next step still has the learning rate
+ * that the optimizer was saved with, the old schedule's.
+ */
+export function longerNotes({ state }: LoadedCheckpoint, recipe: CheckedRecipe, totalSteps: number): string[] {
+  const { step, lossScaling, totalSteps: before } = state;
+  if (totalSteps <= before) return [];
+  const optimizerSteps = step - (lossScaling?.skippedSteps.length ?? 0);
+  const isSame = (i: number) => rateAt(recipe, i, before) === rateAt(recipe, i, totalSteps);
+  if (Array.from({ length: optimizerSteps + 1 }, (_, i) => i).every(isSame)) return [];
+  const rate = rateAt(recipe, optimizerSteps, before);
+  return [
+    `it makes ${totalSteps} steps instead of ${before}: as in transformers, step ${step + 1} still has the old ` +
+      `schedule's learning rate, ${rate}; the result differs from ${totalSteps} steps from the start`,
+  ];
 }
 
 /** A line for each damaged checkpoint that was skipped. */

@@ -7,8 +7,16 @@ import { TORCH_ADAPTER, torchAdapter, weightNorms } from "@gradpool/model-source
 import type { CheckedRecipe } from "@gradpool/recipe";
 import { ADAPTER_CONFIG_FILE, ADAPTER_FILE } from "@gradpool/run-folder";
 import { absoluteOutputDir } from "@gradpool/service-kit";
-import type { Preparation, PreparedRun } from "./prepare.js";
-import { adapterFrom, damageNotes, loadNamed, loadOwn, resumeAt, type LoadedCheckpoint } from "./resume.js";
+import type { Preparation, PreparedRun } from "./preparation.js";
+import {
+  adapterFrom,
+  damageNotes,
+  loadNamed,
+  loadOwn,
+  longerNotes,
+  resumeAt,
+  type LoadedCheckpoint,
+} from "./resume.js";
 import { platformName, type Platform } from "./platform.js";
 import { receiptOf, type DatasetHashes } from "./receipt.js";
 
@@ -30,9 +38,9 @@ export async function ownStart(preparation: Preparation, base: Base): Promise<{ 
   const hashes = { datasetHash: theirs.dataset_hash, evalDatasetHash: theirs.eval_dataset_hash };
   const platform = { deviceClass: theirs.device_class, version: theirs.runtime };
   const receipt = receiptOf(spec, { ...base, ...hashes }, platform);
-  const resumed = resumeAt(loaded, recipe, receipt);
-  const adapter = adapterFrom(loaded, base.targets, recipe.lora.r);
   const { step, totalSteps } = loaded.state;
+  const resumed = resumeAt(loaded, preparation, receipt, totalSteps);
+  const adapter = adapterFrom(loaded, base.targets, recipe.lora.r);
   const notes = [...damageNotes(loaded), `interrupted; resumed after step ${step}`];
   const { rows, resumedFrom } = before;
   return { own: { adapter, resumed, resumedFrom, ...hashes, rows, totalSteps }, notes };
@@ -42,7 +50,7 @@ export async function ownStart(preparation: Preparation, base: Base): Promise<{ 
 export async function chosenStart(
   preparation: Preparation,
   base: Base,
-  hashes: DatasetHashes,
+  { totalSteps, ...hashes }: DatasetHashes & { totalSteps: number },
 ): Promise<Start & { notes: string[] }> {
   const { spec, recipe, platforms } = preparation;
   const { loaded, note } = await loadNamed(spec, preparation);
@@ -54,10 +62,10 @@ export async function chosenStart(
   const { epoch, step } = state;
   const receipt = receiptOf(spec, { ...base, ...hashes }, theirsIfThere(loaded, platforms));
   return {
-    resumed: spec.resumeWeightsOnly ? undefined : resumeAt(loaded, recipe, receipt),
+    resumed: spec.resumeWeightsOnly ? undefined : resumeAt(loaded, preparation, receipt, totalSteps),
     adapter: adapterFrom(loaded, base.targets, recipe.lora.r),
     resumedFrom: { path, epoch, step, weightsOnly: spec.resumeWeightsOnly },
-    notes: damageNotes(loaded),
+    notes: [...damageNotes(loaded), ...(spec.resumeWeightsOnly ? [] : longerNotes(loaded, recipe, totalSteps))],
   };
 }
 

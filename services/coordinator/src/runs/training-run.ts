@@ -14,7 +14,8 @@ import { Evaluator } from "./evaluator.js";
 import type { Files, RunFacts } from "./files.js";
 import { MicroBatchBuffer } from "./micro-batch-buffer.js";
 import { fillBuffer } from "./micro-batch-stream.js";
-import { enoughEpochs, type PreparedRun } from "./prepare.js";
+import type { PreparedRun } from "./preparation.js";
+import { enoughEpochs } from "./prepare.js";
 import type { Progress } from "./progress.js";
 import type { RunContext } from "./run-context.js";
 import { platformName, type Platform } from "./platform.js";
@@ -46,15 +47,17 @@ export class TrainingRun implements TrainingPort {
   /** Of the trainers: one class, by the core's rule. */
   #platform: Platform;
   #stepBegan = performance.now();
+  readonly #startMs: number;
 
   constructor(context: RunContext, parts: TrainingRunParts, progress: Progress) {
-    const { recipe, resumed } = parts.prepared;
+    const { recipe, resumed, resumedFrom } = parts.prepared;
     this.#context = context;
     this.#parts = parts;
     this.#progress = progress;
     this.#training = new Training(parts.prepared);
     this.#buffer = new MicroBatchBuffer(recipe.gradientAccumulation, progress.steps.length);
     this.#platform = resumed?.platform ?? { deviceClass: "", version: "" };
+    this.#startMs = firstStepMs(parts.startedAt, resumedFrom, progress.steps, progress.evaluations);
   }
 
   get findings(): Findings {
@@ -225,16 +228,15 @@ export class TrainingRun implements TrainingPort {
   }
 
   async #finish(): Promise<void> {
-    const { prepared, checkpoints, startedAt } = this.#parts;
-    const { steps, evaluations } = this.#progress;
     const { spec, signal } = this.#context;
-    const startMs = firstStepMs(startedAt, prepared.resumedFrom, steps, evaluations);
-    const charts = await drawCharts({ steps, evaluations, title: spec.modelId, startMs }, signal);
-    await checkpoints.finish(this.#facts(), this.#training, this.#cursor(), charts);
+    const facts = this.#facts();
+    const charts = await drawCharts({ ...facts, title: spec.modelId }, signal);
+    await this.#parts.checkpoints.finish(facts, this.#training, this.#cursor(), charts);
   }
 
   async end(): Promise<void> {
     await this.#stop();
+    await this.#parts.checkpoints.saveMetrics(this.#facts(), this.#training, AbortSignal.timeout(SAVE_MS));
     await this.#context.release();
   }
 
@@ -269,7 +271,8 @@ export class TrainingRun implements TrainingPort {
     const { prepared, tokenizerFiles } = this.#parts;
     const { steps, evaluations, evaluationPending, best } = this.#progress;
     const progress = { steps: [...steps], evaluations: [...evaluations], evaluationPending, best };
-    return { runId, spec, prepared, ...progress, tokenizerFiles, platform: this.#platform };
+    const startMs = this.#startMs;
+    return { runId, spec, prepared, ...progress, tokenizerFiles, startMs, platform: this.#platform };
   }
 
   #bufferOf({ evaluation }: Task): MicroBatchBuffer {

@@ -1,12 +1,13 @@
 import { checkAdapter, loraTensorNames, writeAdapter, type AdapterTensors } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
-import { AdamW, clipGradNorm, learningRate, LossScaler, warmupStepsOf } from "@gradpool/optim";
+import { AdamW, clipGradNorm, LossScaler } from "@gradpool/optim";
 import type { StepMetrics } from "@gradpool/rpc";
 import type { LossScaling } from "@gradpool/run-folder";
 import { readSafetensors, toFloat32 } from "@gradpool/safetensors";
 import type { MicroBatchResult } from "../core/state.js";
+import { rateAt } from "./learning-rate.js";
 import { LossGuard } from "./loss-guard.js";
-import type { PreparedRun } from "./prepare.js";
+import type { PreparedRun } from "./preparation.js";
 
 /**
  * A run's numbers: adapter, optimizer, and the sum of the current step. Results are added in
@@ -27,6 +28,8 @@ export class Training {
   /** For gradients that may have been computed in float16. */
   readonly #lossScaler: LossScaler | undefined;
   readonly #skippedSteps: number[];
+  /** Learning rate of the next step, where it is not the schedule's. */
+  #nextRate: number | undefined;
 
   constructor(run: PreparedRun) {
     this.#run = run;
@@ -34,6 +37,7 @@ export class Training {
     const state = run.resumed?.optimizer;
     this.#optimizer = new AdamW(run.adapter, { beta1, beta2, epsilon, weightDecay }, state);
     const scaling = run.resumed?.lossScaling;
+    this.#nextRate = run.resumed?.nextLearningRate;
     this.#skippedSteps = [...(scaling?.skippedSteps ?? [])];
     this.#lossScaler = run.recipe.dtype === "float16" ? new LossScaler(scaling) : undefined;
     this.#version = (state?.step ?? 0) + this.#skippedSteps.length;
@@ -64,6 +68,11 @@ export class Training {
   /** How the loss is scaled, and the steps that were skipped for it; undefined where it is not. */
   get lossScaling(): LossScaling | undefined {
     return this.#lossScaler && { ...this.#lossScaler.state, skippedSteps: [...this.#skippedSteps] };
+  }
+
+  /** Learning rate of the next step; undefined: the schedule's. */
+  get nextLearningRate(): number | undefined {
+    return this.#nextRate;
   }
 
   /** adapter_model.safetensors of the current adapter. */
@@ -136,6 +145,7 @@ export class Training {
     if (!allFinite(this.adapter)) {
       throw diverged(step, "the adapter became infinite; lower learning_rate");
     }
+    this.#nextRate = undefined;
     this.#lossScaler?.update(true);
     this.#beginStep(step);
     return { step, epoch, loss, gradNorm, learningRate: rate, tokens, seconds };
@@ -148,13 +158,10 @@ export class Training {
     return metrics;
   }
 
-  /** As in transformers' Trainer, a skipped step does not move the schedule on. */
+  /** As in transformers' Trainer, a skipped step does not move the schedule. */
   #rate(): number {
     const { recipe, totalSteps } = this.#run;
-    const { learningRate: base, numCycles, power, lrEnd } = recipe;
-    const warmupSteps = warmupStepsOf(recipe, totalSteps);
-    const schedule = { base, warmupSteps, totalSteps, numCycles, power, lrEnd };
-    return learningRate(recipe.lrScheduler, this.optimizerState.step, schedule);
+    return this.#nextRate ?? rateAt(recipe, this.optimizerState.step, totalSteps);
   }
 
   #beginStep(version: number): void {

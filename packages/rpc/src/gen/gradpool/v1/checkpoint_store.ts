@@ -28,6 +28,8 @@ import { Timestamp } from "../../google/protobuf/timestamp.js";
 export interface ClaimRequest {
   outputDir: string;
   runId: string;
+  /** Refuse a folder that holds the result of another run, or an adapter from elsewhere; nothing is written then. */
+  keepResult: boolean;
 }
 
 /** The folder now belongs to the run. */
@@ -66,6 +68,10 @@ export interface SaveHeader {
   files: SaveFile[];
   /** Afterwards keep only this many of the run's newest checkpoints, not counting recovery points; 0 or less keeps all. */
   keepLastN: number;
+  /** Runs that this one continues: their checkpoints count as its own for keep_last_n. */
+  continuedRunIds: string[];
+  /** With an empty name: what the run has made so far, not its result. Recovery points stay. */
+  unfinished: boolean;
 }
 
 /** A file to save. */
@@ -154,7 +160,7 @@ export interface DeleteResponse {
 }
 
 function createBaseClaimRequest(): ClaimRequest {
-  return { outputDir: "", runId: "" };
+  return { outputDir: "", runId: "", keepResult: false };
 }
 
 export const ClaimRequest: MessageFns<ClaimRequest> = {
@@ -164,6 +170,9 @@ export const ClaimRequest: MessageFns<ClaimRequest> = {
     }
     if (message.runId !== "") {
       writer.uint32(18).string(message.runId);
+    }
+    if (message.keepResult !== false) {
+      writer.uint32(24).bool(message.keepResult);
     }
     return writer;
   },
@@ -197,6 +206,14 @@ export const ClaimRequest: MessageFns<ClaimRequest> = {
             message.runId = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.keepResult = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -221,6 +238,11 @@ export const ClaimRequest: MessageFns<ClaimRequest> = {
         : isSet(object.run_id)
         ? globalThis.String(object.run_id)
         : "",
+      keepResult: isSet(object.keepResult)
+        ? globalThis.Boolean(object.keepResult)
+        : isSet(object.keep_result)
+        ? globalThis.Boolean(object.keep_result)
+        : false,
     };
   },
 
@@ -232,6 +254,9 @@ export const ClaimRequest: MessageFns<ClaimRequest> = {
     if (message.runId !== "") {
       obj.runId = message.runId;
     }
+    if (message.keepResult !== false) {
+      obj.keepResult = message.keepResult;
+    }
     return obj;
   },
 
@@ -242,6 +267,7 @@ export const ClaimRequest: MessageFns<ClaimRequest> = {
     const message = createBaseClaimRequest();
     message.outputDir = object.outputDir ?? "";
     message.runId = object.runId ?? "";
+    message.keepResult = object.keepResult ?? false;
     return message;
   },
 };
@@ -566,7 +592,17 @@ export const SaveRequest: MessageFns<SaveRequest> = {
 };
 
 function createBaseSaveHeader(): SaveHeader {
-  return { outputDir: "", runId: "", name: "", epoch: 0, step: 0, files: [], keepLastN: 0 };
+  return {
+    outputDir: "",
+    runId: "",
+    name: "",
+    epoch: 0,
+    step: 0,
+    files: [],
+    keepLastN: 0,
+    continuedRunIds: [],
+    unfinished: false,
+  };
 }
 
 export const SaveHeader: MessageFns<SaveHeader> = {
@@ -591,6 +627,12 @@ export const SaveHeader: MessageFns<SaveHeader> = {
     }
     if (message.keepLastN !== 0) {
       writer.uint32(56).int32(message.keepLastN);
+    }
+    for (const v of message.continuedRunIds) {
+      writer.uint32(66).string(v!);
+    }
+    if (message.unfinished !== false) {
+      writer.uint32(72).bool(message.unfinished);
     }
     return writer;
   },
@@ -664,6 +706,22 @@ export const SaveHeader: MessageFns<SaveHeader> = {
             message.keepLastN = reader.int32();
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.continuedRunIds.push(reader.string());
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.unfinished = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -697,6 +755,12 @@ export const SaveHeader: MessageFns<SaveHeader> = {
         : isSet(object.keep_last_n)
         ? globalThis.Number(object.keep_last_n)
         : 0,
+      continuedRunIds: globalThis.Array.isArray(object?.continuedRunIds)
+        ? object.continuedRunIds.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.continued_run_ids)
+        ? object.continued_run_ids.map((e: any) => globalThis.String(e))
+        : [],
+      unfinished: isSet(object.unfinished) ? globalThis.Boolean(object.unfinished) : false,
     };
   },
 
@@ -723,6 +787,12 @@ export const SaveHeader: MessageFns<SaveHeader> = {
     if (message.keepLastN !== 0) {
       obj.keepLastN = Math.round(message.keepLastN);
     }
+    if (message.continuedRunIds?.length) {
+      obj.continuedRunIds = message.continuedRunIds;
+    }
+    if (message.unfinished !== false) {
+      obj.unfinished = message.unfinished;
+    }
     return obj;
   },
 
@@ -738,6 +808,8 @@ export const SaveHeader: MessageFns<SaveHeader> = {
     message.step = object.step ?? 0;
     message.files = object.files?.map((e) => SaveFile.fromPartial(e)) || [];
     message.keepLastN = object.keepLastN ?? 0;
+    message.continuedRunIds = object.continuedRunIds?.map((e) => e) || [];
+    message.unfinished = object.unfinished ?? false;
     return message;
   },
 };
@@ -1851,7 +1923,8 @@ export type CheckpointStoreServiceService = typeof CheckpointStoreServiceService
 export const CheckpointStoreServiceService = {
   /**
    * Claims an output folder for a run, creating it if needed. The same run may claim it again.
-   * FAILED_PRECONDITION: another active run has claimed it. PERMISSION_DENIED: it is not writable.
+   * FAILED_PRECONDITION: another active run has claimed it, or it holds a result that must stay.
+   * PERMISSION_DENIED: it is not writable.
    */
   claim: {
     path: "/gradpool.v1.CheckpointStoreService/Claim" as const,
@@ -1936,7 +2009,8 @@ export const CheckpointStoreServiceService = {
 export interface CheckpointStoreServiceServer extends UntypedServiceImplementation {
   /**
    * Claims an output folder for a run, creating it if needed. The same run may claim it again.
-   * FAILED_PRECONDITION: another active run has claimed it. PERMISSION_DENIED: it is not writable.
+   * FAILED_PRECONDITION: another active run has claimed it, or it holds a result that must stay.
+   * PERMISSION_DENIED: it is not writable.
    */
   claim: handleUnaryCall<ClaimRequest, ClaimResponse>;
   /** Releases an output folder. */
@@ -1965,7 +2039,8 @@ export interface CheckpointStoreServiceServer extends UntypedServiceImplementati
 export interface CheckpointStoreServiceClient extends Client {
   /**
    * Claims an output folder for a run, creating it if needed. The same run may claim it again.
-   * FAILED_PRECONDITION: another active run has claimed it. PERMISSION_DENIED: it is not writable.
+   * FAILED_PRECONDITION: another active run has claimed it, or it holds a result that must stay.
+   * PERMISSION_DENIED: it is not writable.
    */
   claim(
     request: ClaimRequest,

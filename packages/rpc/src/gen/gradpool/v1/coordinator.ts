@@ -260,6 +260,11 @@ export interface RunSpec {
   resumeWeightsOnly: boolean;
   /** Held-out data sources, read like `dataset`, in order; see Recipe.eval_every. None: no evaluation. */
   evalDataset: string[];
+  /**
+   * Replace the result of another run in output_dir. Without, such a folder is refused, unless the run resumes from a
+   * checkpoint in it.
+   */
+  overwriteOutputDir: boolean;
 }
 
 /** A run. */
@@ -613,6 +618,7 @@ function createBaseRunSpec(): RunSpec {
     resumeIfExists: false,
     resumeWeightsOnly: false,
     evalDataset: [],
+    overwriteOutputDir: false,
   };
 }
 
@@ -641,6 +647,9 @@ export const RunSpec: MessageFns<RunSpec> = {
     }
     for (const v of message.evalDataset) {
       writer.uint32(82).string(v!);
+    }
+    if (message.overwriteOutputDir !== false) {
+      writer.uint32(88).bool(message.overwriteOutputDir);
     }
     return writer;
   },
@@ -722,6 +731,14 @@ export const RunSpec: MessageFns<RunSpec> = {
             message.evalDataset.push(reader.string());
             continue;
           }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.overwriteOutputDir = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -768,6 +785,11 @@ export const RunSpec: MessageFns<RunSpec> = {
         : globalThis.Array.isArray(object?.eval_dataset)
         ? object.eval_dataset.map((e: any) => globalThis.String(e))
         : [],
+      overwriteOutputDir: isSet(object.overwriteOutputDir)
+        ? globalThis.Boolean(object.overwriteOutputDir)
+        : isSet(object.overwrite_output_dir)
+        ? globalThis.Boolean(object.overwrite_output_dir)
+        : false,
     };
   },
 
@@ -797,6 +819,9 @@ export const RunSpec: MessageFns<RunSpec> = {
     if (message.evalDataset?.length) {
       obj.evalDataset = message.evalDataset;
     }
+    if (message.overwriteOutputDir !== false) {
+      obj.overwriteOutputDir = message.overwriteOutputDir;
+    }
     return obj;
   },
 
@@ -815,6 +840,7 @@ export const RunSpec: MessageFns<RunSpec> = {
     message.resumeIfExists = object.resumeIfExists ?? false;
     message.resumeWeightsOnly = object.resumeWeightsOnly ?? false;
     message.evalDataset = object.evalDataset?.map((e) => e) || [];
+    message.overwriteOutputDir = object.overwriteOutputDir ?? false;
     return message;
   },
 };
