@@ -48,6 +48,6 @@ test(
 
     const none = await train("none", online, "--model_id", "org/nowhere");
     assert.equal(none.code, 1);
-    assert.match(none.stderr, /gradpool: model_id: org\/nowhere is no folder of this machine, and .*\n$/);
+    assert.match(none.stderr, /gradpool: model_id: org\/nowhere is not a folder here, and .*\n$/);
   },
 );

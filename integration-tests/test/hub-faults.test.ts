@@ -77,17 +77,17 @@ describe("a download ends with one line that says what to do:", () => {
     "a wrong ETag": {
       fault: { on: /model\.safetensors/, kind: "etag", etag: "ab".repeat(32) },
       code: "failed_precondition",
-      message: /model\.safetensors of org\/tiny is not what the hub listed.*start again/,
+      message: /model\.safetensors of org\/tiny changed since the hub listed it; start again/,
     },
     "content that is damaged each time": {
       fault: { on: /model\.safetensors/, kind: "damage", atByte: 5 },
       code: "data_loss",
-      message: /model\.safetensors of org\/tiny arrives damaged.*try again later/,
+      message: /model\.safetensors of org\/tiny is damaged.*try again later/,
     },
     "answers that always end early": {
       fault: { on: /config\.json/, kind: "truncate", afterBytes: 4 },
       code: "data_loss",
-      message: /config\.json of org\/tiny ends at byte \d+ of 23/,
+      message: /config\.json of org\/tiny is truncated at byte \d+ of 23/,
     },
     "HTTP 429 without an end": {
       fault: { on: /resolve/, kind: "status", status: 429 },
@@ -97,7 +97,7 @@ describe("a download ends with one line that says what to do:", () => {
     "a pause that is too long": {
       fault: { on: /resolve/, kind: "status", status: 429, headers: { "retry-after": "3600" } },
       code: "resource_exhausted",
-      message: /pause of 3600 s/,
+      message: /asks to wait 3600 s/,
     },
     "HTTP 500 without an end": {
       fault: { on: /resolve/, kind: "status", status: 500 },
@@ -117,7 +117,7 @@ describe("a download ends with one line that says what to do:", () => {
     "redirects in a circle": {
       fault: { on: /./, kind: "status", status: 307, headers: { location: "/again" } },
       code: "unavailable",
-      message: /redirects without an end/,
+      message: /redirects endlessly/,
     },
   };
   for (const [name, { fault, code, message }] of Object.entries(cases)) {
@@ -158,7 +158,7 @@ describe("a download ends with one line that says what to do:", () => {
     await assert.rejects(attempt(anonymous!, gated), failsWith("permission_denied", /gated; accept its terms at http/));
     await assert.rejects(
       attempt(wrong!, hidden),
-      failsWith("permission_denied", /does not know the token in HF_TOKEN/),
+      failsWith("permission_denied", /does not accept the token in HF_TOKEN/),
     );
     for (const repo of [hidden, gated]) assert.ok((await attempt(known!, repo)).folder);
   });
@@ -168,7 +168,7 @@ describe("a download ends with one line that says what to do:", () => {
     await using _ = workspace;
     await mkdir(workspace.cacheDir);
     await writeFile(repoFolder(workspace), "in the way");
-    const message = /models--org--tiny is no folder of a cache/;
+    const message = /models--org--tiny is not a cache folder/;
     await assert.rejects(attempt(workspace.hub()), failsWith("failed_precondition", message));
   });
 });

@@ -24,7 +24,7 @@ export interface AdapterConfig extends LoraSettings {
 }
 
 /**
- * adapter_config.json as PEFT 0.21 writes it, less the keys that came late or differ between versions:
+ * adapter_config.json as PEFT 0.21 writes it, less the keys that are recent or differ between versions:
  * PEFT before 0.14 fails on keys it does not know, and every version fills in those that are absent.
  */
 export function adapterConfigJson(options: {
@@ -93,8 +93,8 @@ const WITHOUT_EFFECT = new Set([
 const PLAIN_INITIALIZATIONS: readonly unknown[] = [undefined, null, true, false, "gaussian", "eva", "orthogonal"];
 
 /**
- * What gradpool needs of an adapter_config.json. Errors: `data_loss` when it is no such file,
- * `unimplemented` naming the first setting that gradpool does not build, so that nothing is left out silently.
+ * What gradpool needs of an adapter_config.json. Errors: `data_loss` when it is not such a file,
+ * `unimplemented` naming the first setting that gradpool does not build, so that nothing is ignored silently.
  */
 export function parseAdapterConfig(json: unknown): AdapterConfig {
   if (typeof json !== "object" || json === null || Array.isArray(json)) throw malformed("it is not a JSON object");
@@ -145,7 +145,7 @@ function patternValues(
   value: unknown,
   check: (key: string, value: unknown) => number,
 ): Record<string, number> {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw malformed(`${key} is no object`);
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw malformed(`${key} is not an object`);
   return Object.fromEntries(
     Object.entries(value).map(([pattern, number]) => [pattern, check(`${key}[${shown(pattern)}]`, number)]),
   );

@@ -7,7 +7,7 @@ export interface LoraProduct {
   right: Float32Array;
   r: number;
   columns: number;
-  /** DoRA's [out]: what the length of each output's weights becomes after the sum. */
+  /** DoRA's [out]: the length of each output's weights after the sum. */
   magnitude?: Float32Array | undefined;
 }
 

@@ -27,7 +27,7 @@ class Parser {
 
   parse(): PatternNode {
     const node = this.#choice();
-    if (this.#at < this.source.length) throw this.#malformed("it has a ) too many");
+    if (this.#at < this.source.length) throw this.#malformed("it has an unmatched )");
     return node;
   }
 
@@ -64,7 +64,7 @@ class Parser {
       case "*":
       case "+":
       case "?":
-        throw this.#malformed(`${character} follows nothing that it could repeat`);
+        throw this.#malformed(`${character} has nothing to repeat`);
       default:
         return literal(character);
     }
@@ -89,7 +89,7 @@ class Parser {
     return { kind: "character", accepts: this.#escaped(character) };
   }
 
-  /** What a backslash and this character stand for, in a set and outside. */
+  /** What a backslash and this character match, in a set and outside. */
   #escaped(character: string): (other: string) => boolean {
     const known = CLASSES[character];
     if (known) return (other) => known.test(other);
@@ -153,7 +153,7 @@ class Parser {
   }
 
   #malformed(problem: string): GradpoolError {
-    const message = `${this.field}: ${JSON.stringify(this.source)} is no regular expression: ${problem}; correct it`;
+    const message = `${this.field}: ${JSON.stringify(this.source)} is not a valid regular expression: ${problem}; correct it`;
     return new GradpoolError("invalid_argument", message);
   }
 

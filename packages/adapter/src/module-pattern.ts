@@ -1,6 +1,6 @@
 /**
  * Regular expressions that choose modules, as PEFT applies Python's `re.fullmatch` to their names.
- * Patterns come from strangers, and JavaScript's own engine may take exponential time on some. Here all
+ * Patterns are untrusted input, and JavaScript's own engine may take exponential time on some. Here all
  * ways through the pattern are followed at once (Thompson 1968): states times characters, whatever the
  * pattern. What that cannot express (lookaround, back-references) is refused by name.
  */
@@ -23,7 +23,7 @@ export const MAX_PATTERN_LENGTH = 500;
 const MAX_STATES = 2000;
 
 /**
- * Whether names match the pattern as a whole. Errors: `invalid_argument` naming `field` for what is no
+ * Whether names match the pattern as a whole. Errors: `invalid_argument` naming `field` for what is not a
  * regular expression or too large, `unimplemented` for what is not supported.
  */
 export function modulePattern(source: string, field: string): (name: string) => boolean {
@@ -47,7 +47,7 @@ type State =
   | { kind: "start" | "end"; next: number }
   | { kind: "split"; next: number; other: number };
 
-/** Adds the states of a node that goes on to state `next`, and gives the first of them. */
+/** Adds the states of a node that continues to state `next`, and gives the first of them. */
 function addStates(node: PatternNode, next: number, add: (state: State) => number): number {
   switch (node.kind) {
     case "character":
@@ -73,7 +73,7 @@ function addStates(node: PatternNode, next: number, add: (state: State) => numbe
   }
 }
 
-/** As often as there is: a state that goes on, or through the node and back. */
+/** Any number of times: a state that continues, or through the node and back. */
 function addLoop(node: PatternNode, next: number, add: (state: State) => number): number {
   const loop: State = { kind: "split", next, other: next };
   const index = add(loop);

@@ -41,7 +41,7 @@ function multiplyHigh(a: number, b: number): number {
 
 /**
  * Uniform numbers in [0, 1) with 24 bits, as torch's float32 uniform has; the stream is named by
- * `seed` (0 to 2^53 - 1) and `name` and owes nothing to any other stream. Up to 2^34 numbers.
+ * `seed` (0 to 2^53 - 1) and `name` and is independent of every other stream. Up to 2^34 numbers.
  */
 export function* uniforms(seed: number, name: string): Generator<number> {
   const key = [seed >>> 0, Math.floor(seed / 2 ** 32)] as const;

@@ -1,4 +1,4 @@
-/** Rank and scaling of each module, where rank_pattern and alpha_pattern give it others (peft's LoraModel and LoraLayer). */
+/** Rank and scaling of each module, where rank_pattern and alpha_pattern give others (peft's LoraModel and LoraLayer). */
 import { GradpoolError } from "@gradpool/errors";
 import type { LoraSettings } from "./config.js";
 import { isExpression, MAX_PATTERN_LENGTH, modulePattern } from "./module-pattern.js";
@@ -39,7 +39,7 @@ export function ownScalings(modules: readonly AdaptedModule[], lora: Patterns): 
 
 /**
  * The value of the first pattern that matches a module's name or its last parts (peft's get_pattern_key).
- * There may be a name for every module, but only so much of real expressions.
+ * There may be a name for every module, but real expressions are bounded.
  */
 function lookUp(patterns: Readonly<Record<string, number>>, field: string): (name: string) => number | undefined {
   let length = 0;
@@ -55,7 +55,7 @@ function lookUp(patterns: Readonly<Record<string, number>>, field: string): (nam
   return (name) => rules.find(({ matches }) => matches(name))?.value;
 }
 
-/** Whether the name is the pattern or ends in it behind a dot. */
+/** Whether the name is the pattern or ends in it after a dot. */
 function endsIn(name: string, pattern: string): boolean {
   const offset = name.length - pattern.length;
   if (offset < 0 || (offset > 0 && name.charAt(offset - 1) !== ".")) return false;

@@ -78,7 +78,7 @@ export function initAdapter(
 
 /**
  * Makes sure that an adapter has exactly the LoRA tensors of these modules at rank `r`.
- * Errors: `failed_precondition`, naming the tensor that is missing, too many, or of another shape.
+ * Errors: `failed_precondition`, naming the tensor that is missing, unexpected, or of another shape.
  */
 export function checkAdapter(tensors: AdapterTensors, modules: readonly AdaptedModule[], r: number): void {
   const shapes = loraShapes(modules, r);
@@ -92,7 +92,7 @@ export function checkAdapter(tensors: AdapterTensors, modules: readonly AdaptedM
   for (const [name, { shape }] of tensors) {
     if (shapes.has(name)) continue;
     if (TOKEN_TABLE.test(name)) throw ofTokens(name, shape);
-    throw misfit(`it has the tensor ${JSON.stringify(name)}, which no target module takes`);
+    throw misfit(`it has the tensor ${JSON.stringify(name)}, which belongs to no target module`);
   }
 }
 
@@ -101,13 +101,13 @@ const TOKEN_TABLE = /\.(embed_tokens|wte|embed_in|lm_head|embed_out)\.|lora_embe
 
 function ofTokens(name: string, shape: readonly number[]): GradpoolError {
   const what = /lora_/.test(name) ? "adapts" : "holds";
-  const message = `the adapter ${what} a table of tokens, ${JSON.stringify(name)} [${shape.join(", ")}]: PEFT saves one for a vocabulary that was resized, for modules_to_save, or for such a target; gradpool adapts the layers between alone; train one with other target_modules, on the vocabulary as it is`;
+  const message = `the adapter ${what} a table of tokens, ${JSON.stringify(name)} [${shape.join(", ")}]: PEFT saves one for a vocabulary that was resized, for modules_to_save, or for such a target; gradpool adapts only the layers between; train one with other target_modules, on the unchanged vocabulary`;
   return new GradpoolError("failed_precondition", message);
 }
 
 /**
  * Reads adapter_model.safetensors into float32, in the order of loraTensorNames. Errors: `data_loss`
- * when the file is damaged; `failed_precondition` when it is no adapter for these modules at rank `r`.
+ * when the file is damaged; `failed_precondition` when it is not an adapter for these modules at rank `r`.
  */
 export function readAdapter(
   file: Uint8Array,

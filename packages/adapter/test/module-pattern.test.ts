@@ -44,12 +44,12 @@ for (const [pattern, matching, others] of CASES) {
 const failure = (code: string, message: RegExp) => (error: unknown) =>
   error instanceof GradpoolError && error.code === code && message.test(error.message);
 
-test("what is no regular expression is refused, naming field and fault", () => {
+test("an invalid regular expression is refused, naming field and fault", () => {
   for (const [pattern, fault] of Object.entries({
     "(a": /lacks a \)/,
-    "a)": /a \) too many/,
+    "a)": /an unmatched \)/,
     "[a": /lacks a \]/,
-    "*a": /\* follows nothing/,
+    "*a": /\* has nothing to repeat/,
     "a**": /repeats a repetition/,
     "a{3,2}": /counts backwards/,
     "[z-a]": /range z-a is empty/,
@@ -138,7 +138,7 @@ test("patterns may name every module, but hold only so much of expressions", () 
   );
 });
 
-test("a list, and names without special characters, are no pattern", () => {
+test("a list, and names without special characters, are not patterns", () => {
   assert.equal(isModulePattern(["mlp.c_proj"]), false);
   assert.equal(isModulePattern(["a.*", "b"]), false);
   assert.equal(isModulePattern([".*c_proj"]), true);

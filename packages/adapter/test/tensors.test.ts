@@ -152,7 +152,7 @@ test("a new adapter's bits stay what they are", () => {
 /** A change here changes every run's result. */
 const PINNED = [0.10578811168670654, 0.24835282564163208, -0.3803594708442688, 0.25464504957199097];
 
-test("an adapter with DoRA that PEFT wrote is read and written with its magnitudes, which start as they are told", () => {
+test("an adapter with DoRA that PEFT wrote is read and written with its magnitudes, which start as given", () => {
   const linear = [0, 1].flatMap((layer) =>
     ["attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"].map((name) => {
       const inFeatures = name === "mlp.c_proj" ? 144 : 36;

@@ -1,7 +1,7 @@
 /**
  * Finds the borders of a text's spans in its ids without the text's offsets, in time linear in the text: the parts
  * between borders are encoded one by one, and where the ids of a part are the text's next ones, a token ends at the part's
- * end, for ids stand for bytes. A part whose ids are not has a token that reaches over its end: it is joined with the next.
+ * end, since ids stand for bytes. A part whose ids are not has a token that crosses its end: it is joined with the next.
  */
 import type { Span } from "@gradpool/jinja";
 import { borderOf, bordersOf, startsWith, type Border } from "./token-spans.js";
@@ -26,7 +26,7 @@ export class BorderSearch {
   /** Parts that had to be joined, with their own ids. */
   #joined: { end: number; ids: Int32Array }[] = [];
 
-  /** `ids` may be the text's first ones alone. */
+  /** `ids` may be only the text's first ones. */
   constructor(text: string, spans: readonly Span[], ids: Int32Array) {
     this.#text = text;
     this.#ids = ids;

@@ -2,18 +2,18 @@ import { open, stat, type FileHandle } from "node:fs/promises";
 import { GradpoolError } from "@gradpool/errors";
 import { READ_BYTES } from "./limits.js";
 
-/** The bytes of one file, wherever it lies. Readers know files by nothing else. */
+/** The bytes of one file, wherever it is. Readers see nothing else of a file. */
 export interface ByteSource {
-  /** As the user knows it, for messages; its end decides the format ("rows.jsonl.gz"). */
+  /** As the user knows it, for messages; its extension decides the format ("rows.jsonl.gz"). */
   readonly name: string;
   /** Undefined when it cannot be known before reading. */
   readonly sizeBytes: number | undefined;
-  /** Another content, another version: what the data set's hash takes. */
+  /** Differs whenever the content does; part of the data set's hash. */
   readonly version: string;
   /**
-   * The bytes from `start` up to, not including, `end` (or the file's end), piece by piece; a piece belongs to
-   * the taker. Each call reads anew, and several may run at a time. Errors: `failed_precondition` when the
-   * content is not of this version any more, and the source's own.
+   * The bytes from `start` up to, not including, `end` (or the file's end), piece by piece; the caller owns
+   * each piece. Each call reads from scratch, and several may run at a time. Errors: `failed_precondition` when the
+   * content is no longer of this version, and the source's own.
    */
   read(range: ByteRange): AsyncIterable<Uint8Array>;
 }
@@ -30,7 +30,7 @@ export interface ByteRange {
  */
 export type SourceResolver = (source: string, signal: AbortSignal) => Promise<ByteSource[] | undefined>;
 
-/** A local file as it was when it was found; undefined when `path` is no regular file. Errors: `permission_denied`. */
+/** A local file as it was when it was found; undefined when `path` is not a regular file. Errors: `permission_denied`. */
 export async function localFile(path: string): Promise<ByteSource | undefined> {
   const stats = await stat(path, { bigint: true }).catch((error: unknown) => {
     throw unreadable(path, error);
@@ -61,7 +61,7 @@ class LocalFile implements ByteSource {
         signal.throwIfAborted();
         const buffer = Buffer.allocUnsafeSlow(Math.min(READ_BYTES, end - offset));
         const { bytesRead } = await handle.read(buffer, 0, buffer.length, offset);
-        // Checked behind the read: what is passed on was read from the file as it was.
+        // Checked after the read: what is passed on was read from the unchanged file.
         await this.#checkUnchanged(handle);
         if (bytesRead === 0) return;
         offset += bytesRead;
@@ -78,7 +78,7 @@ class LocalFile implements ByteSource {
   }
 
   #changed(): GradpoolError {
-    const advice = "put it back as it was, or start a new run";
+    const advice = "restore it, or start a new run";
     return new GradpoolError("failed_precondition", `${this.name} changed while the data set was in use; ${advice}`);
   }
 }

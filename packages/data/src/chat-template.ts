@@ -12,7 +12,7 @@ import { assistantSpans } from "./turn-spans.js";
 export interface RenderedChat {
   text: string;
   spans: Span[];
-  /** The text of the chat's prompt, where it names one: what counts begins where the two texts' ids part. */
+  /** The text of the chat's prompt, where it names one: what counts begins where the two texts' ids differ. */
   prompt?: string;
 }
 
@@ -37,7 +37,7 @@ export class ChatTemplate {
   readonly #specialTokens: Readonly<Record<string, string>>;
   readonly #now: Date;
 
-  /** `now` is what strftime_now prints. Errors: `failed_precondition` when it is no template. */
+  /** `now` is what strftime_now prints. Errors: `failed_precondition` when it is not a template. */
   constructor({ template, toolTemplate, specialTokens }: ChatTemplateSource, now = new Date()) {
     this.#template = readTemplate(template);
     this.#toolTemplate = toolTemplate === undefined ? this.#template : readTemplate(toolTemplate);

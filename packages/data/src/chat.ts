@@ -37,9 +37,12 @@ export function messagesOf(value: unknown, name: string, where: string): ChatMes
   if (!Array.isArray(value)) {
     throw refused(where, `${name} holds ${kindOf(value)}; it must hold a list of messages with role and content`);
   }
-  if (value.length === 0) throw refused(where, `${name} has no messages; leave the row out`);
+  if (value.length === 0) throw refused(where, `${name} has no messages; remove the row`);
   if (value.length > MAX_CHAT_MESSAGES) {
-    throw refused(where, `${name} has ${value.length} messages, above ${MAX_CHAT_MESSAGES}; split the chat`);
+    throw refused(
+      where,
+      `${name} has ${value.length} messages, and at most ${MAX_CHAT_MESSAGES} are allowed; split the chat`,
+    );
   }
   return value.map((message: unknown, index) => {
     const given = isObject(message) ? withoutNulls(renamed(message)) : {};
@@ -55,7 +58,7 @@ export function chatOptionsOf(row: Readonly<Record<string, unknown>>, where: str
   if (!isObject(templateKwargs)) {
     throw refused(where, `column "chat_template_kwargs" holds ${kindOf(kwargs)}; it must hold an object`);
   }
-  // apply_chat_template's own arguments; what chat_template_kwargs has of them wins, as in TRL.
+  // apply_chat_template's own arguments; those in chat_template_kwargs win, as in TRL.
   const { chat_template: template, tools, documents, ...variables } = templateKwargs;
   if (template !== undefined) {
     throw refused(

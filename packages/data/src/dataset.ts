@@ -26,16 +26,16 @@ export interface DatasetRow extends Omit<Row, "end" | "readBytes"> {
 export interface DatasetOptions {
   /** A share for each source: its rows are then drawn by these instead of coming one source after the other. */
   weights?: readonly number[] | undefined;
-  /** Knows sources beyond this machine's files. */
+  /** Finds sources other than this machine's files. */
   elsewhere?: SourceResolver;
 }
 
-/** Which rows, in which order: the draws of a mixture depend on seed and a row's number alone. */
+/** Which rows, in which order: the draws of a mixture depend only on seed and row number. */
 export interface RowRange {
   from: DatasetPlace;
   /** Rows of the epoch before `from`. */
   before: number;
-  /** Rows wanted at most. */
+  /** At most this many rows. */
   count: number;
   seed: number;
 }
@@ -92,7 +92,7 @@ export class Dataset {
   async *rows(range: RowRange, options: ReadOptions): AsyncGenerator<DatasetRow[]> {
     const { from } = range;
     if (from.length !== this.#parts.length) {
-      throw new GradpoolError("failed_precondition", "the cursor is one of another number of sources; start a new run");
+      throw new GradpoolError("failed_precondition", "the cursor is for another number of sources; start a new run");
     }
     const parts = this.#parts.map((files, part) => partRows(files, from[part]!, options));
     if (this.#weights) yield* mixed(parts, this.#weights, range);

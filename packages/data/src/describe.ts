@@ -70,11 +70,11 @@ async function* countTokens(
   }
 }
 
-/** Goes up when the same files would give another count than before. */
+/** Increased when the same files would give another count than before. */
 const COUNT_VERSION = 3;
 
 /**
- * What a count follows from, as text: the files as they are, the columns, and with packing the tokenizer
+ * What a count depends on, as text: the files as they are, the columns, and with packing the tokenizer
  * (`encoderKey`). Two recipes with the same key have the same count.
  */
 export function countKey(dataset: Dataset, recipe: DataRecipe, encoderKey: string): string {

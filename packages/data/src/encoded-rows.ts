@@ -30,7 +30,7 @@ interface Batch<R> {
 
 /**
  * Encodes rows in order: in batches, several of them at a time, so that reading, encoding and the
- * use of the tokens overlap. What is under way is bounded by ENCODE_AHEAD_….
+ * use of the tokens overlap. What is in progress is bounded by ENCODE_AHEAD_….
  */
 export async function* encodedRows<R extends ContentRow>(
   rows: AsyncIterable<R>,
@@ -51,7 +51,7 @@ export async function* encodedRows<R extends ContentRow>(
           break;
         }
         const tokens = encodeBatch(batch.value, encoder, maxTokens, signal);
-        // Its failure is met when its turn comes, or not at all if the reader leaves before.
+        // Its failure is thrown when its turn comes, or not at all if the reader stops before.
         tokens.catch(() => {});
         underWay.push({ ...batch.value, tokens });
         bytesUnderWay += batch.value.bytes;

@@ -5,7 +5,7 @@ import { columnsOf, rowLimit, type DataRecipe } from "./recipe.js";
 import { readContent, writeContent, type RowContent } from "./row-content.js";
 import { SpillFile, type Spilled } from "./spill-file.js";
 
-/** Where an epoch stands: enough to go on with its next row. */
+/** A place in an epoch: enough to continue with its next row. */
 export interface EpochPlace {
   /** Rows consumed so far. */
   rows: number;
@@ -59,12 +59,12 @@ async function* orderedRows(
   }
 }
 
-/** A row of a shuffle block; its content lies in the spill file where the block would not fit into memory. */
+/** A row of a shuffle block; its content is in the spill file when the block does not fit into memory. */
 type BlockRow = Omit<DatasetRow, "content"> & { content: RowContent | Spilled };
 
 /**
  * Takes the rows in blocks of `shuffleBuffer` and permutes each by a generator keyed by seed, epoch
- * and block, so that any block can be had again from its first row alone.
+ * and block, so that any block can be made again from its first row alone.
  */
 async function* shuffledRows(
   dataset: Dataset,

@@ -7,7 +7,7 @@ export const READ_BYTES = 256 * 1024;
 /** Text of a shuffle block that stays in memory, in bytes; rows beyond it wait in a temporary file. */
 export const SHUFFLE_TEXT_BYTES = 64 * 1024 * 1024;
 
-/** Texts that go to the encoder together: so many bytes of their files, or so many rows. */
+/** Texts that go to the encoder together: at most this many bytes of their files, and this many rows. */
 export const ENCODE_BATCH_BYTES = 128 * 1024;
 export const ENCODE_BATCH_ROWS = 1024;
 
@@ -15,12 +15,12 @@ export const ENCODE_BATCH_ROWS = 1024;
 export const ENCODE_AHEAD_BYTES = 1024 * 1024;
 export const ENCODE_AHEAD_BATCHES = 16;
 
-/** Rows that are looked at before training: of one file, of all files, and for how long. */
+/** Rows checked before training: of one file, of all files, and for how long. */
 export const MAX_CHECKED_FILE_ROWS = 200;
 export const MAX_CHECKED_ROWS = 2_000;
 export const MAX_CHECK_MS = 5_000;
 
-/** Nesting of arrays and objects in a JSON row; what is read lies three deep at most. */
+/** Nesting of arrays and objects in a JSON row; what is read is three deep at most. */
 export const MAX_JSON_DEPTH = 128;
 
 /** Fields of a CSV row. */
@@ -36,7 +36,7 @@ export const MAX_DECOMPRESSED_BYTES = 2 ** 40;
 export const MAX_COMPRESSION_RATIO = 200;
 export const RATIO_FREE_BYTES = 64 * 1024 * 1024;
 
-/** Memory that a zstd frame may ask for: what `zstd --long=27` uses, and `zstd -d` takes without asking. */
+/** Memory that a zstd frame may ask for: what `zstd --long=27` uses, and `zstd -d` allows by default. */
 export const MAX_ZSTD_WINDOW_BYTES = 128 * 1024 * 1024;
 
 /** Footer of a parquet file. */
@@ -46,7 +46,7 @@ export const MAX_PARQUET_METADATA_BYTES = 64 * 1024 * 1024;
 export const MAX_PARQUET_PAGE_BYTES = 256 * 1024 * 1024;
 export const MAX_PARQUET_PAGE_VALUES = 1 << 24;
 
-/** The wanted columns of a row group, which lie in memory together, compressed and decompressed. */
+/** The wanted columns of a row group, which are in memory together, compressed and decompressed. */
 export const MAX_PARQUET_GROUP_BYTES = 2 ** 30;
 export const MAX_PARQUET_GROUP_ROWS = 1 << 24;
 

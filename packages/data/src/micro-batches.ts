@@ -2,8 +2,8 @@
  * From a data set to micro-batches, over all epochs.
  *
  * - Every row of every epoch (with packing: every token) is delivered exactly once, in an order that
- *   depends on data, recipe and seed alone.
- * - A stream opened with the cursor of any micro-batch gives exactly the micro-batches behind it, and
+ *   depends only on data, recipe and seed.
+ * - A stream opened with the cursor of any micro-batch gives exactly the micro-batches after it, and
  *   reads at most one shuffle block, or one row, again.
  * - Memory does not grow with the data: see limits.ts.
  */
@@ -47,7 +47,7 @@ export interface MicroBatch {
   lengths: number[];
   /** Tokens that count in the loss: without a mask, Σ over rows of max(0, length - 1). */
   targetTokens: number;
-  /** [B, S]: 1 for each token that counts when it is the target, else 0; a row's first is no target. Empty: all count. */
+  /** [B, S]: 1 for each token that counts when it is the target, else 0; a row's first is not a target. Empty: all count. */
   targetMask: Uint8Array;
   /** Of its rows, those that were cut to max_length, that lost their end-of-sequence token by it, and that have no target left. */
   rowsCut: number;
@@ -59,7 +59,7 @@ export interface MicroBatch {
 export interface StreamOptions {
   /** Passes over the data. */
   epochs: number;
-  /** Go on behind the micro-batch that had this cursor. */
+  /** Continue after the micro-batch that had this cursor. */
   cursor?: Cursor;
   signal: AbortSignal;
 }
@@ -76,11 +76,8 @@ export async function* microBatches(
 ): AsyncGenerator<MicroBatch> {
   if (epochs < 1) throw new GradpoolError("invalid_argument", `epochs is ${epochs}, but must be at least 1`);
   if (cursor && cursor.datasetHash !== dataset.hash) {
-    const advice = "go on with the data as it was, or start a new run";
-    throw new GradpoolError(
-      "failed_precondition",
-      `the data set is not the one that the cursor was made from; ${advice}`,
-    );
+    const advice = "continue with the original data, or start a new run";
+    throw new GradpoolError("failed_precondition", `the cursor is from other data; ${advice}`);
   }
   const startPlace: SequencePlace = { rows: 0, place: dataset.start, blockRows: 0, rowTokens: 0 };
   let index = cursor?.microBatches ?? 0;
@@ -100,7 +97,7 @@ export async function* microBatches(
 export function noRows(): GradpoolError {
   return new GradpoolError(
     "failed_precondition",
-    "the data set has no rows; its files are empty, or hold blank lines alone",
+    "the data set has no rows: its files are empty or have only blank lines; give others",
   );
 }
 

@@ -1,16 +1,16 @@
 import type { DatasetRow, FilePlace, PartRow, RowRange } from "./dataset.js";
 import { uint32Generator } from "./random.js";
 
-/** Rows that are handed on together. */
+/** Rows that are passed on together. */
 const ROWS_AT_A_TIME = 64;
 
-/** Tells a mixture's draws from the shuffling of the same seed. */
+/** Keeps a mixture's draws apart from the shuffling of the same seed. */
 const DRAW_KEY = 0x6d6978;
 
 /**
  * Draws each row's source by weight, as Hugging Face's interleave_datasets does with probabilities and
  * "first_exhausted": the rows end when the source that is drawn has none left. The draw of row n depends on
- * seed and n alone: it can go on anywhere, and every epoch has the same rows.
+ * seed and n alone: it can resume anywhere, and every epoch has the same rows.
  */
 export async function* mixed(
   parts: AsyncGenerator<PartRow[]>[],
@@ -42,19 +42,19 @@ export async function* mixed(
       rows = [];
     }
     if (rows.length > 0) yield rows;
-    // Only now: who wants no more than the rows before it never meets it.
+    // Only now: a reader that stops before it never sees it.
     if (failure) throw failure.error;
   } finally {
     for (const pieces of parts) await pieces.return(undefined);
   }
 }
 
-/** An index, with a probability that its weight stands for. */
+/** An index, with a probability in proportion to its weight. */
 function drawn(weights: readonly number[], key: readonly number[]): number {
   const total = weights.reduce((sum, weight) => sum + weight, 0);
   let left = (uint32Generator(key)() / 2 ** 32) * total;
   const index = weights.findIndex((weight) => (left -= weight) < 0);
-  // Rounding may leave a rest.
+  // Rounding may leave a remainder.
   return index < 0 ? weights.length - 1 : index;
 }
 

@@ -1,5 +1,5 @@
 /**
- * Random order that depends on its key alone: xoshiro128** 1.1, seeded by SplitMix64
+ * Random order that depends only on its key: xoshiro128** 1.1, seeded by SplitMix64
  * (Blackman and Vigna, https://prng.di.unimi.it/).
  */
 const MASK_64 = (1n << 64n) - 1n;

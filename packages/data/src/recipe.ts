@@ -2,7 +2,7 @@ import type { Checked, CheckedRecipe } from "@gradpool/recipe";
 import type { ChatTemplateSource, TrainOn } from "./chat.js";
 import type { Columns } from "./row-content.js";
 
-/** How rows become micro-batches: of a recipe, the fields that say so. */
+/** The fields of a recipe that decide how rows become micro-batches. */
 export type DataRecipe = Checked<
   Pick<
     CheckedRecipe,
@@ -31,7 +31,7 @@ export interface Encoder {
   eosId: number;
   /** Id of the pad token. */
   padId: number;
-  /** Where a row that is too long loses tokens; "right" unless the tokenizer says otherwise. */
+  /** Where a row that is too long loses tokens; "right" by default. */
   truncationSide?: "left" | "right";
   /** Undefined when the tokenizer has none. */
   chatTemplate?: ChatTemplateSource | undefined;
@@ -45,7 +45,7 @@ export interface Encoder {
 }
 
 export interface EncodeOptions {
-  /** Put the tokenizer's own ids before and behind each text (transformers' add_special_tokens). */
+  /** Put the tokenizer's own ids before and after each text (transformers' add_special_tokens). */
   specialTokens: boolean;
 }
 
@@ -54,7 +54,7 @@ export function rowLimit(recipe: DataRecipe): number {
   return Math.min(recipe.maxRows || Infinity, recipe.maxSamples || Infinity);
 }
 
-/** How a recipe has chats rendered. */
+/** How a recipe renders chats. */
 export interface ChatOptions {
   trainOn: TrainOn;
   /** What templates print as today. */

@@ -12,7 +12,7 @@ export type Columns =
 /** What a row trains on: a text of which the first `promptLength` code units do not count in the loss, or a chat. */
 export type RowContent = { text: string; promptLength: number } | Chat;
 
-/** Column names that a message lists at most. */
+/** Most column names in a message. */
 const LISTED_COLUMNS = 20;
 
 export function columnNames(columns: Columns): string[] {
@@ -51,11 +51,14 @@ export function contentOfRow(row: object, columns: Columns, where: string): RowC
   }
 }
 
-/** The content of a row that is a text and nothing else. Errors: `invalid_argument` when columns are asked for. */
+/** The content of a row that is only a text. Errors: `invalid_argument` when columns are asked for. */
 export function contentOfText(text: string, columns: Columns, name: string): RowContent {
   if (columns.kind === "text") return { text, promptLength: 0 };
   const wanted = columnNames(columns).map((column) => JSON.stringify(column));
-  throw refused(name, `plain text has no columns ${wanted.join(" and ")}; give structured files, or unset these flags`);
+  throw refused(
+    name,
+    `plain text has no columns ${wanted.join(" and ")}; give structured files, or leave out these flags`,
+  );
 }
 
 /** About how much memory a content takes, in bytes. */

@@ -3,7 +3,7 @@ import type { EpochPlace, EpochRow } from "./epoch-rows.js";
 import { chatOptions, type ChatOptions, type DataRecipe, type Encoder } from "./recipe.js";
 import type { RowContent } from "./row-content.js";
 
-/** Where an epoch stands between two sequences. */
+/** A place in an epoch, between two sequences. */
 export interface SequencePlace extends EpochPlace {
   /** Tokens of the next row that packing has delivered already. */
   rowTokens: number;
@@ -16,7 +16,7 @@ export interface RowTokens {
   counted: Uint8Array | undefined;
   /** The row was longer than max_length. */
   isCut: boolean;
-  /** It lost its end-of-sequence token by that, so that it does not teach where a text ends. */
+  /** It lost its end-of-sequence token by that, so it does not teach where a text ends. */
   lostEos: boolean;
 }
 
@@ -39,7 +39,7 @@ export async function* cutSequences(
 
 /** How rows are encoded that are cut. */
 export function cutOptions(recipe: DataRecipe, { truncationSide }: Encoder): ChatOptions & { maxTokens: number } {
-  // One more than is kept tells whether there was more.
+  // One more than is kept shows whether there was more.
   return { maxTokens: truncationSide === "left" ? 0 : recipe.maxLength + 1, ...chatOptions(recipe) };
 }
 
@@ -65,7 +65,7 @@ export function cut(
 /**
  * Joins encode(text) + [eos] of all rows and cuts the result into blocks of max_length tokens. A row
  * may spread over several blocks; the epoch's last block may be shorter, so that no token is lost.
- * A block leaves as soon as it is full: what is left over then is the rest of a single row.
+ * A block leaves as soon as it is full: what is left over then is from a single row.
  * `delivered` tokens of the first row are skipped.
  */
 export async function* packedSequences(
@@ -86,7 +86,7 @@ export async function* packedSequences(
     { maxTokens: 0, ...chatOptions(recipe) },
     signal,
   )) {
-    // A chat's template has said how it ends: the token that splits it from the next is not a part of it.
+    // A chat's template has said how it ends: the token that separates it from the next is not part of it.
     const [whole, wholeCounted] = ended(tokens, counted, encoder.eosId, isChat(row.content) ? 0 : 1);
     after = { ...row.after, rowTokens: 0 };
     for (let taken = skip; taken < whole.length;) {

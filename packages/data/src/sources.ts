@@ -13,7 +13,7 @@ const SKIPPED_FOLDERS = ["node_modules", "dist"];
 
 const GLOB_CHARACTERS = /[*?[\]{}()!]/;
 
-/** Asked when nobody else knows sources beyond this machine's files. */
+/** The default, without sources other than this machine's files. */
 export const localOnly: SourceResolver = async () => undefined;
 
 /**
@@ -27,10 +27,7 @@ export async function resolveSources(
   signal: AbortSignal,
 ): Promise<SourceFile[][]> {
   if (sources.length === 0) {
-    throw new GradpoolError(
-      "invalid_argument",
-      "the data set names no source; give files, folders, globs or synthetic",
-    );
+    throw new GradpoolError("invalid_argument", "no data set is given; name files, folders, globs or synthetic");
   }
   const files: SourceFile[][] = [];
   for (const source of sources) {
@@ -42,7 +39,7 @@ export async function resolveSources(
 }
 
 function foundElsewhere(source: string, found: readonly ByteSource[]): SourceFile[] {
-  if (found.length === 0) throw new GradpoolError("not_found", `${source} holds no files; name another`);
+  if (found.length === 0) throw new GradpoolError("not_found", `${source} has no files; name another source`);
   return found.map((file) => {
     const read = sourceFile(file);
     if (read === undefined) throw unsupported(file.name);
@@ -74,14 +71,14 @@ async function namedFile(path: string, signal: AbortSignal): Promise<SourceFile>
 }
 
 function unsupported(name: string): GradpoolError {
-  const advice = `supported are ${SUPPORTED_FORMATS}; convert it to one of these`;
+  const advice = `convert it to one of ${SUPPORTED_FORMATS}`;
   return new GradpoolError("invalid_argument", `${name}: files of this kind are not supported; ${advice}`);
 }
 
 async function folderFiles(folder: string, signal: AbortSignal): Promise<SourceFile[]> {
   const files = await describeFiles(await walk(folder, signal), signal);
   if (files.length > 0) return files;
-  throw new GradpoolError("not_found", `${folder} holds no source or text files; name another folder, or the files`);
+  throw new GradpoolError("not_found", `${folder} has no source or text files; name another folder, or the files`);
 }
 
 /** Paths of a folder's source and text files. Linked files count, linked folders are not entered. */
@@ -106,7 +103,7 @@ async function walk(folder: string, signal: AbortSignal): Promise<string[]> {
 }
 
 async function globFiles(pattern: string, signal: AbortSignal): Promise<SourceFile[]> {
-  // The search begins behind the folders that are spelled out, which may be hidden or lie anywhere.
+  // The search begins after the folders that are spelled out, which may be hidden or anywhere.
   const segments = pattern.split("/");
   const literal = segments.findIndex((segment) => GLOB_CHARACTERS.test(segment));
   const base = segments.slice(0, literal).join("/") || (literal > 0 ? "/" : ".");
@@ -120,7 +117,7 @@ async function globFiles(pattern: string, signal: AbortSignal): Promise<SourceFi
   throw new GradpoolError("not_found", `no file matches ${JSON.stringify(pattern)}; check the data set's glob`);
 }
 
-/** Sorted; what is no regular file (any more) or of a kind that is not supported is left out. */
+/** Sorted; what is not a regular file, or of an unsupported kind, is left out. */
 async function describeFiles(paths: string[], signal: AbortSignal): Promise<SourceFile[]> {
   const sorted = paths.map((path) => ({ path, bytes: Buffer.from(path) }));
   sorted.sort((one, other) => Buffer.compare(one.bytes, other.bytes));
@@ -128,7 +125,7 @@ async function describeFiles(paths: string[], signal: AbortSignal): Promise<Sour
   for (const { path } of sorted) {
     signal.throwIfAborted();
     const file = await localSourceFile(path).catch((error: unknown) => {
-      // A link that leads nowhere.
+      // A broken link.
       if (error instanceof GradpoolError && isMissing(error.cause)) return undefined;
       throw error;
     });

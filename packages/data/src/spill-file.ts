@@ -3,13 +3,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
 
-/** Where bytes lie in the file. */
+/** A range of bytes in the file. */
 export interface Spilled {
   offset: number;
   sizeBytes: number;
 }
 
-/** A temporary file for what does not fit into memory. It has no name while it is used: nothing is left behind, whatever ends the process. */
+/** A temporary file for what does not fit into memory. It has no name while in use: nothing remains, however the process ends. */
 export class SpillFile implements AsyncDisposable {
   #handle: FileHandle | undefined;
   #end = 0;
@@ -37,13 +37,13 @@ export class SpillFile implements AsyncDisposable {
     const bytes = Buffer.allocUnsafe(sizeBytes);
     for (let filled = 0; filled < sizeBytes;) {
       const read = await this.#handle?.read(bytes, filled, sizeBytes - filled, offset + filled);
-      if (!read?.bytesRead) throw new Error("a spilled row is gone");
+      if (!read?.bytesRead) throw new Error("a spilled row is missing");
       filled += read.bytesRead;
     }
     return bytes;
   }
 
-  /** What was written is not needed any more. */
+  /** Drops what was written. */
   clear(): void {
     this.#end = 0;
   }

@@ -44,8 +44,8 @@ export interface Border {
 }
 
 /**
- * For each of a text's ids 1 if it lies in a span, wholly or in part, else 0. As by transformers, a token that reaches
- * over a border belongs to the span. A border that is missing comes after the ids.
+ * For each of a text's ids 1 if it is in a span, wholly or in part, else 0. As by transformers, a token that reaches
+ * across a border belongs to the span. A border that is missing comes after the ids.
  */
 export function countedIn(
   { length }: string,
@@ -70,7 +70,7 @@ export function countedAfter(ids: Int32Array, { begin }: Border): Uint8Array {
 
 /**
  * A border between a text's beginning and its rest, from the ids of all three. Where the ids of the beginning begin the
- * text's, or those of the rest end them, a token ends at the border, for ids stand for bytes. Else a token reaches over it.
+ * text's, or those of the rest end them, a token ends at the border, since ids stand for bytes. Else a token crosses it.
  */
 export function borderOf(ids: Int32Array, prefix: Int32Array, suffix: Int32Array | undefined): Border {
   if (startsWith(ids, prefix)) return { begin: prefix.length, end: prefix.length };

@@ -21,7 +21,7 @@ export interface ChatRendering {
 
 const ASSISTANT = "assistant";
 
-/** Errors: `failed_precondition` where a turn cannot be told from the rest. */
+/** Errors: `failed_precondition` where a turn cannot be separated from the rest. */
 export function assistantSpans(chat: ChatRendering): Span[] {
   const turns = [...chat.messages.keys()].filter((index) => chat.messages[index]!.role === ASSISTANT);
   const counted = chat.trainOn === "last" ? turns.slice(-1) : turns;
@@ -67,7 +67,7 @@ class TurnFinder {
   /** How much of a turn's text is the prompt that the model answers to. */
   #headerLength(index: number, turn: string): number {
     const prompt = this.#promptBefore(index);
-    // After some messages a template asks for nothing more, though it begins the turn as ever.
+    // After some messages a template adds no prompt, though it begins the turn as usual.
     const usual = this.#promptOf("usual", [QUESTION]);
     for (const begins of [usual, prompt]) if (begins && turn.startsWith(begins)) return begins.length;
     if (prompt === "") return 0;
@@ -126,7 +126,8 @@ class TurnFinder {
     const through = index === messages.length - 1 ? whole.text : render(messages.slice(0, index + 1), false).text;
     if (through.startsWith(before) && whole.text.startsWith(through))
       return { start: before.length, end: through.length };
-    const what = "the chat template renders a turn differently when others follow, and does not mark the assistant's";
+    const what =
+      "the chat template renders a turn differently when others follow, and does not mark the assistant's turns";
     throw new GradpoolError("failed_precondition", `${what}; use a template with {% generation %}, or --train_on last`);
   }
 

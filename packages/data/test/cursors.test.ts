@@ -1,5 +1,5 @@
 /**
- * A stream opened with the cursor of any micro-batch gives exactly the micro-batches behind it, whatever
+ * A stream opened with the cursor of any micro-batch gives exactly the micro-batches after it, whatever
  * the files, the recipe and the place; and no cut of the same rows into files or batches changes them.
  */
 import assert from "node:assert/strict";
@@ -40,7 +40,7 @@ function foldersOf(given: { kind: string; content: string }[]): Record<string, s
 }
 
 describe("cursors", () => {
-  it("go on exactly behind any micro-batch", async () => {
+  it("resume exactly after any micro-batch", async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(files, { maxLength: 4 }),
@@ -59,7 +59,7 @@ describe("cursors", () => {
     );
   });
 
-  it("need not read what lies before", async () => {
+  it("need not read what is before", async () => {
     const rows = Array.from({ length: 400 }, (_, i) => `row ${i}`);
     await withFolder({ "d.jsonl": jsonl(rows) }, async (folder) => {
       const source = [join(folder, "d.jsonl")];

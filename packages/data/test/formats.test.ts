@@ -1,6 +1,6 @@
 /**
  * Every format gives the rows that Python's pandas, pyarrow and datasets read from the same files
- * (fixtures/make_fixtures.py), and a stream goes on behind each of them.
+ * (fixtures/make_fixtures.py), and a stream resumes after each of them.
  */
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
@@ -62,19 +62,19 @@ describe("a cursor at every row", () => {
   ];
   for (const name of FILES) {
     for (const [order, recipe] of recipes) {
-      it(`of ${name}, ${order}, goes on with exactly the rest`, async () => {
+      it(`of ${name}, ${order}, resumes with exactly the rest`, async () => {
         const all = await streamOf([fixture(name)], recipe, { epochs: 2 });
         const step = order === "packed" ? 5 : 1;
         for (let index = 0; index < all.length; index += step) {
           const cursor = JSON.parse(JSON.stringify(all[index]!.cursorAfter)) as (typeof all)[0]["cursorAfter"];
           const rest = await streamOf([fixture(name)], recipe, { epochs: 2, cursor });
-          assert.deepEqual(rest, all.slice(index + 1), `behind micro-batch ${index}`);
+          assert.deepEqual(rest, all.slice(index + 1), `after micro-batch ${index}`);
         }
       });
     }
   }
 
-  it("in text whose lines lie in several gzip members", async () => {
+  it("in text whose lines are in several gzip members", async () => {
     const members = ["one\rtw", "o\nth", "ree\rfour\r", "five\n"].map((part) => gzipSync(part));
     await withFolder({ "a.txt.gz": Buffer.concat(members) }, async (folder) => {
       const all = await streamOf([folder], WIDE);

@@ -84,7 +84,7 @@ class ForgetfulEncoder extends ByteEncoder {
 setFlagsFromString("--expose-gc");
 const collectGarbage = runInNewContext("gc") as () => void;
 
-/** Bytes that something refers to, in the heap and outside. How much garbage lies beside them is the engine's choice. */
+/** Bytes that something refers to, in the heap and outside. How much garbage there is besides is the engine's choice. */
 function liveBytes(): number {
   collectGarbage();
   const { heapUsed, external } = process.memoryUsage();

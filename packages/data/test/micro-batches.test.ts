@@ -91,7 +91,7 @@ describe("micro-batches", () => {
     });
   });
 
-  it("leave eos out when told to; a micro-batch of empty rows alone is one pad wide", async () => {
+  it("leave eos out when configured to; a micro-batch of empty rows alone is one pad wide", async () => {
     await withTexts(["ab", "", "", ""], async (source) => {
       const all = await streamOf([source], { appendEos: false });
       assert.deepEqual(all.map(rowsOf), [
@@ -278,7 +278,7 @@ describe("a stream that cannot go on", () => {
     });
   });
 
-  it("passes the encoder's failure on, behind the rows before it", async () => {
+  it("passes the encoder's failure on, after the rows before it", async () => {
     class Failing extends ByteEncoder {
       override async encode(texts: readonly string[], maxTokens: number): Promise<Int32Array[]> {
         if (texts.includes("bad")) throw new Error("encoder broke");
@@ -297,7 +297,7 @@ describe("a stream that cannot go on", () => {
     });
   });
 
-  it("stops when it is told to", async () => {
+  it("stops when aborted", async () => {
     await withTexts(letters(26), async (source) => {
       const dataset = await Dataset.open([source], neverAborted);
       const controller = new AbortController();

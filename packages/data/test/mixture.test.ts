@@ -50,7 +50,7 @@ describe("a mixture of sources", () => {
   });
 
   for (const recipe of [{}, { shuffleBuffer: 7 }, { packing: true, maxLength: 5 }]) {
-    it(`goes on behind any micro-batch, ${JSON.stringify(recipe)}`, async () => {
+    it(`resumes after any micro-batch, ${JSON.stringify(recipe)}`, async () => {
       await withMixture([2, 1], [30, 20], async (dataset) => {
         const all = await streamOf(dataset, recipe);
         assert.ok(all.some(({ cursorAfter: { otherSources } }) => otherSources[0]!.byteOffset > 0));

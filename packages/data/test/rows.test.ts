@@ -22,7 +22,7 @@ describe("rows of .jsonl files", () => {
 
   const refused: [name: string, line: string, message: RegExp][] = [
     ["what is not JSON", "oops", /d\.jsonl:3: not JSON/],
-    ["JSON without an end", "{oops", /d\.jsonl:3: the file ends within the JSON that begins here/],
+    ["JSON without an end", "{oops", /d\.jsonl:3: the JSON that begins here is truncated/],
     ["an array", "[1]", /d\.jsonl:3: the line holds an array/],
     ["null", "null", /d\.jsonl:3: the line holds null/],
     ["no such column", '{"text":"x","id":1}', /d\.jsonl:3: no column "content"; the row has "text", "id"/],

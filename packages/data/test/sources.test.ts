@@ -94,11 +94,11 @@ describe("sources", () => {
       const refused = (source: string) => ({ code: "not_found", message: new RegExp(source.replace("*", "\\*")) });
       await assert.rejects(open(join(folder, "missing.jsonl")), refused("missing.jsonl"));
       await assert.rejects(open(join(folder, "*.py")), refused("*.py"));
-      await assert.rejects(open(join(folder, "a")), refused("a holds no source or text files"));
+      await assert.rejects(open(join(folder, "a")), refused("a has no source or text files"));
       await assert.rejects(open(join(folder, "a/picture.png/b.txt")), refused("b.txt"));
       await assert.rejects(open(""), { code: "not_found" });
       await assert.rejects(open("synthetic", join(folder, "missing")), refused("missing"));
-      await assert.rejects(open(), { code: "invalid_argument", message: /no source/ });
+      await assert.rejects(open(), { code: "invalid_argument", message: /no data set is given/ });
     });
   });
 

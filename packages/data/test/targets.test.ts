@@ -100,7 +100,7 @@ describe("chats", () => {
     });
   });
 
-  it("that are none are refused, naming file and line", async () => {
+  it("that are invalid are refused, naming file and line", async () => {
     const refused = (message: RegExp) => ({ code: "invalid_argument", message });
     await assert.rejects(streamOfChat(SIMPLE, "text"), refused(/d\.jsonl:1: column "messages" holds a string/));
     await assert.rejects(streamOfChat(SIMPLE, [{ role: "user" }]), refused(/d\.jsonl:1: message 1 of column/));
@@ -179,12 +179,12 @@ describe("prompts and completions", () => {
     });
 
   it("count the completion and the end of the sequence", async () => {
-    // A row's first token is no target.
+    // A row's first token is not a target.
     assert.deepEqual(await counted({}), ["yes$", "ll$", "$"]);
     assert.deepEqual(await counted({ appendEos: false }), ["yes", "ll", ""]);
   });
 
-  it("count what is left behind a cut, and what lies in a block", async () => {
+  it("count what is left after a cut, and what is in a block", async () => {
     assert.deepEqual(await counted({ maxLength: 6 }), ["ye", "ll$", ""]);
     assert.deepEqual(await counted({ packing: true }), ["yes$all$$"]);
     assert.deepEqual(await counted({ packing: true, maxLength: 7 }), ["yes", "all$", "", "$"]);

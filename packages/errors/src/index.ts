@@ -17,7 +17,7 @@ export type ErrorCode =
   | "internal";
 
 /**
- * An expected failure. The message is one line for the person who runs gradpool: what is wrong, and
+ * An expected failure. The message is one line for the user: what is wrong, and
  * what to do about it. Broken invariants throw plain errors instead and crash.
  */
 export class GradpoolError extends Error {

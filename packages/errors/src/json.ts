@@ -1,9 +1,9 @@
-/** Lists and objects within each other, at most; the files that models come with have about eight. */
+/** Most lists and objects within each other; models' files have about eight. */
 const MAX_DEPTH = 100;
 
 /**
- * JSON of a file that anybody may have made, as JSON.parse reads it. Errors: SyntaxError, also for values nested so deep
- * that whoever walks over them, JSON.stringify among them, would run out of stack.
+ * JSON of an untrusted file, as JSON.parse reads it. Errors: SyntaxError, also for values nested so deep
+ * that walking over them, as JSON.stringify does, would run out of stack.
  */
 export function parseJson(text: string): unknown {
   if (isTooDeep(text)) throw new SyntaxError(`it is nested more than ${MAX_DEPTH} deep`);
@@ -29,7 +29,7 @@ export function parsePythonJson(text: string): unknown {
   }
 }
 
-/** Whether brackets outside of strings go deeper than MAX_DEPTH; what is wrong otherwise, JSON.parse will say. */
+/** Whether brackets outside of strings go deeper than MAX_DEPTH; JSON.parse reports other errors. */
 function isTooDeep(text: string): boolean {
   let depth = 0;
   let isString = false;

@@ -1,4 +1,4 @@
-/** Thrown when a header continues after the bytes at hand. */
+/** Thrown when a header continues after the bytes read so far. */
 export class HeaderTooShort extends Error {}
 
 /** Reads little-endian values one after the other. Throws HeaderTooShort at the end. */
@@ -18,7 +18,7 @@ export class Cursor {
     return this.#view.getUint32(this.#take(4), true);
   }
 
-  /** Beyond 2^53 rounded, and so no safe integer. */
+  /** Beyond 2^53 rounded, and so not a safe integer. */
   uint64(): number {
     return Number(this.#view.getBigUint64(this.#take(8), true));
   }
@@ -29,7 +29,7 @@ export class Cursor {
   }
 
   text(): string {
-    // A token may be U+FEFF, which is text here and no mark.
+    // A token may be U+FEFF, which is text here, not a mark.
     return new TextDecoder("utf-8", { ignoreBOM: true }).decode(this.slice(this.uint64()));
   }
 

@@ -1,7 +1,7 @@
 /**
  * The header of a GGUF file (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md): metadata, then where
- * each tensor lies, then aligned data. Files come from anywhere, so everything they claim is checked
- * before anything is allocated by it.
+ * each tensor is, then aligned data. Files are untrusted, so everything they claim is checked
+ * before anything is allocated for it.
  */
 import { GradpoolError } from "@gradpool/errors";
 import { Cursor, HeaderTooShort } from "./cursor.js";
@@ -17,7 +17,7 @@ const DEFAULT_ALIGNMENT = 32;
 const MAX_ALIGNMENT = 1 << 20;
 const MAX_TENSORS = 100_000;
 const MAX_DIMENSIONS = 4;
-/** Rows are read as wholes. */
+/** Rows are read whole. */
 const MAX_ROW_ELEMENTS = 1 << 24;
 
 export interface GgufTensor {
@@ -70,7 +70,7 @@ export const isGguf = (first4: Uint8Array): boolean =>
   first4.byteLength >= 4 && new DataView(first4.buffer, first4.byteOffset).getUint32(0, true) === MAGIC;
 
 /**
- * Reads a header from the file's first bytes; undefined when it goes on behind them. `fileBytes` is the whole
+ * Reads a header from the file's first bytes; undefined when it continues after them. `fileBytes` is the whole
  * file's size. Errors: `data_loss` for what does not add up, `unimplemented` for versions and element
  * types that gradpool does not read, naming them.
  */
@@ -90,7 +90,7 @@ export function parseGguf(bytes: Uint8Array, fileBytes: number, path: string): G
     return { path, metadata, tensors: place(infos, dataBegin, alignment, fileBytes, fail) };
   } catch (error) {
     if (!(error instanceof HeaderTooShort)) throw error;
-    if (bytes.byteLength >= Math.min(fileBytes, MAX_GGUF_HEADER_BYTES)) throw fail("its header breaks off");
+    if (bytes.byteLength >= Math.min(fileBytes, MAX_GGUF_HEADER_BYTES)) throw fail("its header is truncated");
     return undefined;
   }
 }
@@ -121,7 +121,7 @@ function readTensorInfo(cursor: Cursor, path: string): TensorInfo {
   const rowElements = shape.at(-1) ?? 1;
   if (rowElements > MAX_ROW_ELEMENTS) throw fail(`has rows of ${rowElements} elements`);
   if (rowElements % type.blockElements !== 0) {
-    throw fail(`has rows of ${rowElements} elements, no multiple of ${type.name}'s ${type.blockElements}`);
+    throw fail(`has rows of ${rowElements} elements, not a multiple of ${type.name}'s ${type.blockElements}`);
   }
   let sizeBytes = (rowElements / type.blockElements) * type.blockBytes;
   for (const size of shape.slice(0, -1)) sizeBytes *= size;
@@ -145,7 +145,7 @@ function place(
     if (offset % alignment !== 0) throw fail(`tensor ${shown(name)} is not aligned to ${alignment} bytes`);
     if (offset < filled) throw fail(`tensor ${shown(name)} overlaps the one before it`);
     filled = offset + sizeBytes;
-    if (dataBegin + filled > fileBytes) throw fail(`tensor ${shown(name)} lies beyond the end of the file`);
+    if (dataBegin + filled > fileBytes) throw fail(`tensor ${shown(name)} is beyond the end of the file`);
     tensors.set(name, { name, type, shape, begin: dataBegin + offset, end: dataBegin + filled });
   }
   return tensors;
@@ -154,12 +154,12 @@ function place(
 function alignmentOf(metadata: GgufFile["metadata"], fail: (what: string) => GradpoolError): number {
   const alignment = metadata.get("general.alignment") ?? DEFAULT_ALIGNMENT;
   const isSound = typeof alignment === "number" && alignment >= 1 && alignment <= MAX_ALIGNMENT;
-  if (!isSound || !Number.isInteger(Math.log2(alignment))) throw fail(`its general.alignment is no power of two`);
+  if (!isSound || !Number.isInteger(Math.log2(alignment))) throw fail(`its general.alignment is not a power of two`);
   return alignment;
 }
 
 export function damaged(path: string, what: string): GradpoolError {
-  return new GradpoolError("data_loss", `${path} is damaged: ${what}; download or copy it again`);
+  return new GradpoolError("data_loss", `${path} is damaged: ${what}; download it again`);
 }
 
 function unsupported(path: string, what: string, instead = "another file of the model"): GradpoolError {

@@ -3,7 +3,7 @@ import { halfAt } from "./halves.js";
 import type { Dequantize } from "./tensor-types.js";
 
 /**
- * Scale and minimum of part `j` of 8: 6 bits each, packed into 12 bytes. The first four lie in the low bits
+ * Scale and minimum of part `j` of 8: 6 bits each, packed into 12 bytes. The first four are in the low bits
  * of bytes 0–7, the last four in halves of bytes 8–11, their upper bits on top of the first eight.
  */
 function scaleAndMinimum(source: Uint8Array, at: number, j: number): [number, number] {
@@ -30,7 +30,7 @@ export const blocksOfQ2K: Dequantize = (source, target) => {
 
 /**
  * x = d·(s − 32)·q per part of 16. q has 2 bits, less 4 where the element's bit of the first 32 bytes is not set. The
- * 16 scales have 6 bits: 4 in the halves of 8 bytes, first all low ones, and 2 in the pairs of 4 bytes behind them.
+ * 16 scales have 6 bits: 4 in the halves of 8 bytes, first all low ones, and 2 in the pairs of 4 bytes after them.
  */
 export const blocksOfQ3K: Dequantize = (source, target) => {
   for (let at = 0, to = 0; at < source.length; at += 110, to += 256) {

@@ -3,7 +3,7 @@ import { damaged, type GgufFile } from "./gguf-file.js";
 import { NumberArray, type MetadataValue } from "./metadata.js";
 import { shown } from "./text.js";
 
-/** Layers that are looked at. */
+/** Most layers checked. */
 const MAX_LAYERS = 10_000;
 
 /** Typed access to a file's metadata. Errors: `data_loss` for what is missing or of another type, naming it. */

@@ -14,7 +14,7 @@ interface NumberType {
   read: (view: DataView, at: number) => number;
 }
 
-/** By their number in files. Integers beyond 2^53 come out rounded, and so as no safe integers. */
+/** By their number in files. Integers beyond 2^53 come out rounded, and so not as safe integers. */
 const NUMBER_TYPES: ReadonlyMap<number, NumberType> = new Map([
   [0, { bytes: 1, read: (view, at) => view.getUint8(at) }],
   [1, { bytes: 1, read: (view, at) => view.getInt8(at) }],
@@ -48,7 +48,7 @@ export class NumberArray {
 
 export type MetadataValue = string | number | boolean | readonly string[] | NumberArray;
 
-/** Errors: those of `fail`, for what is no metadata. */
+/** Errors: those of `fail`, for invalid metadata. */
 export function readMetadata(
   cursor: Cursor,
   count: number,
@@ -72,7 +72,7 @@ function readValue(cursor: Cursor, type: number, key: string, fail: (what: strin
   return type === BOOL ? value !== 0 : value;
 }
 
-/** Arrays of arrays are allowed by the format and used by nobody. */
+/** Arrays of arrays are allowed by the format, but unused. */
 function readArray(cursor: Cursor, key: string, fail: (what: string) => GradpoolError): MetadataValue {
   const type = cursor.uint32();
   const length = cursor.uint64();

@@ -1,4 +1,4 @@
-/** ggml's IQ4 types: four bits choose one of sixteen values that lie closer together near zero (kvalues_iq4nl). */
+/** ggml's IQ4 types: four bits choose one of sixteen values that are closer together near zero (kvalues_iq4nl). */
 import { halfAt } from "./halves.js";
 import type { Dequantize } from "./tensor-types.js";
 
@@ -20,7 +20,7 @@ export const blocksOfIq4Nl: Dequantize = (source, target) => {
   }
 };
 
-/** x = d·(s − 32)·value per part of 32, s of 6 bits: the upper 2 in 16 bits behind d, the lower 4 in halves of 4 bytes. */
+/** x = d·(s − 32)·value per part of 32, s of 6 bits: the upper 2 in 16 bits after d, the lower 4 in halves of 4 bytes. */
 export const blocksOfIq4Xs: Dequantize = (source, target) => {
   for (let at = 0, to = 0; at < source.length; at += 136, to += 256) {
     const scale = halfAt(source, at);

@@ -54,7 +54,7 @@ export const FOREIGN_TYPES: ReadonlyMap<number, string> = new Map([
   [39, "MXFP4"],
   [40, "NVFP4"],
   [41, "Q1_0"],
-  // Of files that no program writes any more.
+  // No longer written by any program.
   [4, "Q4_2"],
   [5, "Q4_3"],
   [31, "Q4_0_4_4"],

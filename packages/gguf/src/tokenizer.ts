@@ -11,7 +11,7 @@ const CONTROL = 3;
 const USER_DEFINED = 4;
 
 /**
- * Tokens that end a turn or mark places, which llama.cpp takes as control tokens whatever their type says (llama-vocab.cpp,
+ * Tokens that end a turn or mark places, which llama.cpp treats as control tokens whatever their type (llama-vocab.cpp,
  * "control-looking token"). Of those for filling in the middle it takes one of each kind; files have no more.
  */
 const CONTROL_LOOKING = new Set(
@@ -94,7 +94,7 @@ function findPreTokenizer(metadata: MetadataReader): PreTokenizer {
 function vocabulary(metadata: MetadataReader, tokens: readonly string[]): Record<string, number> {
   const vocab = Object.create(null) as Record<string, number>;
   for (const [id, token] of tokens.entries()) {
-    if (Object.hasOwn(vocab, token)) throw metadata.damaged(`the token ${shown(token)} is there twice`);
+    if (Object.hasOwn(vocab, token)) throw metadata.damaged(`it has the token ${shown(token)} twice`);
     vocab[token] = id;
   }
   return vocab;
@@ -135,9 +135,9 @@ class SpecialTokens {
     const id = this.metadata.optionalCount(key);
     if (id === undefined) return undefined;
     const token = this.tokens[id];
-    // llama.cpp takes one that is out of range as none; for these it would then guess.
+    // llama.cpp ignores one that is out of range; for these it would then guess.
     if (token === undefined && role !== "bos" && role !== "eos") return undefined;
-    if (token === undefined) throw this.metadata.damaged(`its ${key} ${id} is no token`);
+    if (token === undefined) throw this.metadata.damaged(`its ${key} ${id} is not a token`);
     return { id, token };
   }
 

@@ -12,7 +12,7 @@ const refused = (bytes: Uint8Array, code: ErrorCode, message: RegExp) =>
 const ONE = { name: "w", dims: [4, 2] };
 
 const FILES: [string, Uint8Array, ErrorCode, RegExp][] = [
-  ["nothing", Buffer.alloc(0), "data_loss", /breaks off/],
+  ["nothing", Buffer.alloc(0), "data_loss", /is truncated/],
   ["other bytes", Buffer.from("GGML, and more of it"), "data_loss", /does not begin with GGUF/],
   ["version 1", ggufOf({}, [], { version: 1 }), "unimplemented", /version 1/],
   ["a big-endian version", ggufOf({}, [], { version: 0x03000000 }), "unimplemented", /version 50331648/],
@@ -23,11 +23,11 @@ const FILES: [string, Uint8Array, ErrorCode, RegExp][] = [
     /claims 11529215046068\d+ tensors/,
   ],
   ["more fields than fit", ggufOf({}, [], { fieldCount: 100_001 }), "data_loss", /100001 pairs/],
-  ["fields that are not there", ggufOf({}, [], { fieldCount: 3 }), "data_loss", /breaks off/],
-  ["tensors that are not there", ggufOf({}, [], { tensorCount: 3 }), "data_loss", /breaks off/],
-  ["a text of 2^63 bytes", ggufOf({ x: Buffer.concat([uint32(8), uint64(1n << 63n)]) }), "data_loss", /breaks off/],
+  ["fields that are not there", ggufOf({}, [], { fieldCount: 3 }), "data_loss", /is truncated/],
+  ["tensors that are not there", ggufOf({}, [], { tensorCount: 3 }), "data_loss", /is truncated/],
+  ["a text of 2^63 bytes", ggufOf({ x: Buffer.concat([uint32(8), uint64(1n << 63n)]) }), "data_loss", /is truncated/],
   ["an array of 2^63 texts", ggufOf({ x: arrayOf(8, 1n << 63n) }), "data_loss", /claims 92233720368547\d+ texts/],
-  ["an array of 2^63 numbers", ggufOf({ x: arrayOf(12, 1n << 63n) }), "data_loss", /breaks off/],
+  ["an array of 2^63 numbers", ggufOf({ x: arrayOf(12, 1n << 63n) }), "data_loss", /is truncated/],
   ["an array of arrays", ggufOf({ x: arrayOf(9, 1) }), "data_loss", /array of the unknown type 9/],
   ["an unknown field type", ggufOf({ x: uint32(77) }), "data_loss", /unknown type 77/],
   [
@@ -60,10 +60,10 @@ const FILES: [string, Uint8Array, ErrorCode, RegExp][] = [
     /IQ2_XXS of tensor "w"; use one of F32/,
   ],
   [
-    "rows that are no blocks",
+    "rows that are not whole blocks",
     ggufOf({}, [{ ...ONE, type: 8 }], { dataBytes: 32 }),
     "data_loss",
-    /no multiple of Q8_0's 32/,
+    /not a multiple of Q8_0's 32/,
   ],
   ["rows too long", ggufOf({}, [{ name: "w", dims: [1 << 25] }], { dataBytes: 32 }), "data_loss", /rows of 33554432/],
   ["a shape that overflows", ggufOf({}, [{ name: "w", dims: [1024, 1n << 40n, 1n << 40n] }]), "data_loss", /too large/],
@@ -73,7 +73,7 @@ const FILES: [string, Uint8Array, ErrorCode, RegExp][] = [
     "data_loss",
     /too large/,
   ],
-  ["a tensor beyond the end", ggufOf({}, [ONE], { dataBytes: 31 }), "data_loss", /"w" lies beyond the end/],
+  ["a tensor beyond the end", ggufOf({}, [ONE], { dataBytes: 31 }), "data_loss", /"w" is beyond the end/],
   [
     "an offset beyond the end",
     ggufOf({}, [{ ...ONE, offset: 1n << 62n }], { dataBytes: 32 }),
@@ -86,7 +86,7 @@ const FILES: [string, Uint8Array, ErrorCode, RegExp][] = [
 ];
 for (const [name, file, code, message] of FILES) test(name, () => refused(file, code, message));
 
-test("a header that goes on behind the bytes at hand asks for more, up to the bound", () => {
+test("a header that continues after the bytes read so far asks for more, up to the bound", () => {
   const bytes = modelFixture("llama-gqa.gguf");
   assert.equal(parseGguf(bytes.subarray(0, 1000), bytes.byteLength, "model.gguf"), undefined);
   assert.ok(parseGguf(bytes.subarray(0, 100_000), bytes.byteLength, "model.gguf"));

@@ -11,7 +11,7 @@ export const modelFixture = (name: string): Buffer =>
 
 export function parse(bytes: Uint8Array): GgufFile {
   const file = parseGguf(bytes, bytes.byteLength, "model.gguf");
-  assert.ok(file, "the header goes on behind the file");
+  assert.ok(file, "the header continues after the file");
   return file;
 }
 
@@ -37,7 +37,7 @@ export interface TensorSpec {
   offset?: number | bigint;
 }
 
-/** A GGUF file with these fields and tensors, and so many bytes of data. A Buffer is a value as it is, type and all. */
+/** A GGUF file with these fields and tensors, and this many bytes of data. A Buffer is a value as it is, type and all. */
 export function ggufOf(
   fields: Readonly<Record<string, Field>>,
   tensors: readonly TensorSpec[] = [],

@@ -128,11 +128,11 @@ const DAMAGED: [string, Record<string, Field>, RegExp][] = [
   [
     "a token twice",
     { "tokenizer.ggml.tokens": ["a", "a"], "tokenizer.ggml.token_type": { int32: [1, 1] } },
-    /"a" is there twice/,
+    /has the token "a" twice/,
   ],
   ["types of other tokens", { "tokenizer.ggml.token_type": { int32: [1] } }, /1 token types for/],
   ["a merge of three", { "tokenizer.ggml.merges": ["a b c"] }, /not two entries/],
-  ["an eos token that is none", { "tokenizer.ggml.eos_token_id": 9999 }, /9999 is no token/],
+  ["an invalid eos token", { "tokenizer.ggml.eos_token_id": 9999 }, /9999 is not a token/],
   ["tokens that are numbers", { "tokenizer.ggml.tokens": { int32: [1] } }, /not a list of texts/],
 ];
 for (const [name, changes, message] of DAMAGED) {

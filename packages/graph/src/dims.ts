@@ -54,7 +54,7 @@ export function addDims(a: Dim, b: Dim): Dim {
   return `(${a}+${b})`;
 }
 
-/** The number that a dimension stands for. */
+/** The number for a dimension. */
 export function evaluateDim(dim: Dim, symbols: Readonly<Record<string, number>>): number {
   const { factor, symbols: names } = parse(dim);
   return names.reduce((product, name) => product * evaluateSymbol(name, symbols), factor);

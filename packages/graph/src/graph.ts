@@ -36,7 +36,7 @@ export type Attributes = Readonly<Record<string, Attribute>>;
 /** Vector–Jacobian product: from the gradients of a node's outputs to that of one input. */
 export type Vjp = (node: Node, outputGradients: readonly (Value | undefined)[]) => Value;
 
-/** What is to be known of an op of ONNX: `defineOp` makes it. */
+/** What an ONNX op needs: `defineOp` makes it. */
 export interface Op {
   /** ONNX's name. */
   readonly name: string;
@@ -142,7 +142,7 @@ export class Graph {
     return Array.from(data, Number);
   }
 
-  /** The dimensions that a vector of `shapeVector` or `reshapeAfter` stands for. */
+  /** The dimensions in a vector of `shapeVector` or `reshapeAfter`. */
   dimsOf(vector: Value): Shape {
     return this.shapeInputs.get(vector) ?? this.lateShapes.get(vector) ?? this.numbersOf(vector);
   }
@@ -169,7 +169,7 @@ export class Graph {
 
   /**
    * Builds `forward`'s nodes as one group whose gradient is `vjp`, not the chain rule through its
-   * parts: for where mathematics knows a cheaper way (jax.custom_vjp, torch.autograd.Function).
+   * parts: for where there is a cheaper formula (jax.custom_vjp, torch.autograd.Function).
    * `vjp` is called at most once, only if the result is used, and gives one gradient per input
    * (undefined where `needsGradient` is false).
    */

@@ -1,4 +1,4 @@
-/** In reading order: docs/how-training-works.md goes through it. */
+/** In reading order: docs/how-training-works.md explains it. */
 export { evaluateDim, type Dim, type Shape } from "./dims.js";
 export { Graph, type Dtype, type FileSlice, type Node, type Op, type TensorType, type Value } from "./graph.js";
 export { OPS } from "./op.js";

@@ -21,7 +21,7 @@ const DATA_TYPES: Record<Dtype, TensorProto_DataType> = {
 
 /**
  * The graph as an ONNX model, without what no output needs. Weights refer to their files by paths in
- * the folder that the runtime is told of.
+ * the folder that the runtime is given.
  */
 export function toModelProto(graph: Graph): Uint8Array<ArrayBuffer> {
   const { nodes, used } = reachable(graph);

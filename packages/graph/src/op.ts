@@ -45,7 +45,7 @@ type Applied<I extends readonly string[], A extends Kinds> = (
   attributes: AttributesOf<A>,
 ) => [Value, ...Value[]];
 
-/** Every op, by name: whoever writes a graph for a device, or tests all rules, reads it from here. */
+/** Every op, by name: for writing a graph for a device, or testing all rules. */
 const defined: Record<string, Op> = {};
 export const OPS: Readonly<Record<string, Op>> = defined;
 

@@ -15,13 +15,13 @@ export interface ByteSource {
   version: string;
   /**
    * Bytes from `start` to before `end` (the file's end by default), as they come, in constant memory. A broken
-   * connection is taken up where it broke. Errors: `failed_precondition` when the file changed since it was
+   * connection is resumed where it broke. Errors: `failed_precondition` when the file changed since it was
    * listed, and what the hub refuses.
    */
   read(range: { start: number; end?: number; signal: AbortSignal }): AsyncGenerator<Uint8Array, void, undefined>;
 }
 
-/** A file of the hub; `cached` is where the cache has it, where it does. */
+/** A file of the hub; `cached` is its path in the cache, if it is there. */
 export function byteSource(
   client: HubClient,
   listing: RepoListing,
@@ -55,7 +55,7 @@ async function* readRemote(
       const range = await openRange(client, listing, file, { start: position, end }, signal);
       let at = range.start;
       for await (const chunk of range.bytes) {
-        // Of a file that comes whole, what lies before is dropped.
+        // Of a file that comes whole, what is before is dropped.
         const wanted = chunk.subarray(Math.max(0, position - at), Math.max(0, end - at));
         at += chunk.byteLength;
         if (wanted.byteLength > 0) {
@@ -72,10 +72,10 @@ async function* readRemote(
   }
 }
 
-/** The transfer ended as if it were whole. */
+/** The transfer ended early, but as if it were complete. */
 export function endedEarly({ repo }: RepoListing, file: RepoFile, position: number): TransientFailure {
   const subject = subjectLabel({ repo, path: file.path });
-  const message = `${subject} ends at byte ${position} of ${file.sizeBytes}; try again later, or check HF_ENDPOINT`;
+  const message = `${subject} is truncated at byte ${position} of ${file.sizeBytes}; try again later, or check HF_ENDPOINT`;
   return new TransientFailure(new GradpoolError("data_loss", message));
 }
 

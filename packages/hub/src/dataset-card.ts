@@ -52,7 +52,7 @@ export interface DatasetConfig {
   isDefault: boolean;
   /** Folder that its patterns start from; "" for the repository's own. */
   folder: string;
-  /** Patterns of each split's files; undefined: names of files and folders tell. */
+  /** Patterns of each split's files; undefined: decided by names of files and folders. */
   patterns: ReadonlyMap<string, readonly string[]> | undefined;
   /** Parameters of the card that would give other rows than those read here, such as `sep=";"`. */
   unsupported: readonly string[];
@@ -60,7 +60,7 @@ export interface DatasetConfig {
 
 /**
  * The configs of a card (README.md) or of .huggingface.yaml, in order; none where it says nothing of them. Errors:
- * `invalid_argument` for YAML that is none or means none.
+ * `invalid_argument` for invalid YAML or configs.
  */
 export function configsOf(repo: Repo, file: string, text: string): DatasetConfig[] {
   const yaml = file.endsWith(".md") ? headOf(text) : text;
@@ -69,7 +69,7 @@ export function configsOf(repo: Repo, file: string, text: string): DatasetConfig
     const head = cardHead.parse(parse(yaml, { maxAliasCount: YAML_ALIASES, logLevel: "error" }) ?? {});
     return (head.configs ?? []).map(configOf);
   } catch (cause) {
-    const message = `${file} of ${repoLabel(repo)} describes its configs in a way that cannot be read; name the files by a pattern`;
+    const message = `${file} of ${repoLabel(repo)} has a card with invalid configs; select the files by a pattern`;
     throw new GradpoolError("invalid_argument", message, { cause });
   }
 }
@@ -105,7 +105,7 @@ function patternsOf(dataFiles: readonly (string | z.infer<typeof splitFiles>)[])
   const patterns = new Map<string, string[]>();
   for (const entry of dataFiles) {
     const { split, path } = typeof entry === "string" ? { split: "train", path: [entry] } : entry;
-    if (typeof entry !== "string" && patterns.has(split)) throw new Error(`the split ${split} is given twice`);
+    if (typeof entry !== "string" && patterns.has(split)) throw new Error(`the split ${split} is there twice`);
     patterns.set(split, [...(patterns.get(split) ?? []), ...path]);
   }
   return patterns;
@@ -125,7 +125,7 @@ export function chooseConfig(
   const what = `the card of ${repo.id} asks for ${config.unsupported.join(", ")} in its config ${config.name}`;
   throw new GradpoolError(
     "invalid_argument",
-    `${what}, which is not supported; convert the files, or name them by a pattern`,
+    `${what}, which is not supported; convert the files, or select them by a pattern`,
   );
 }
 
@@ -134,7 +134,7 @@ function choice(repo: Repo, configs: readonly DatasetConfig[], wanted: string | 
   const listed = names.slice(0, 20).join(", ") + (names.length > 20 ? `, and ${names.length - 20} more` : "");
   if (wanted !== undefined) {
     const found = configs.find(({ name }) => name === wanted);
-    // Where the card names no configs there is one, and Python calls it so.
+    // A card without configs has one, by this name in Python.
     if (found || (configs.length === 0 && wanted === "default")) return found;
     const there = configs.length === 0 ? "it has none" : `choose one of ${listed}`;
     throw new GradpoolError("not_found", `${repo.id} has no config ${wanted}; ${there}`);

@@ -15,7 +15,7 @@ export interface DatasetSelection {
   config?: string;
   /** "train" by default. */
   split?: string;
-  /** The files by patterns of the user's own; config and split do not count then. */
+  /** The files by patterns of the user's own; config and split are then ignored. */
   patterns?: readonly string[];
 }
 
@@ -29,11 +29,11 @@ export interface DatasetFiles {
   commit: string;
   /** In the order in which they are to be read. */
   files: DatasetFile[];
-  /** Why the hub was not asked, where the cache alone had to do. */
+  /** Why the hub was not asked, where only the cache was used. */
   fromCache?: string;
 }
 
-/** Where a card may lie; the first that names configs counts. */
+/** Where a card may be; the first that names configs counts. */
 const CARDS = [".huggingface.yaml", "README.md"];
 
 /** Kinds of data by extension, as Python's `datasets` groups them. */
@@ -45,7 +45,7 @@ const KINDS: readonly (readonly string[])[] = [
   [".txt"],
 ];
 
-/** Which extension wins in a draw (datasets 5.2, infer_module_for_data_files_list); after these the last in the alphabet. */
+/** Which extension wins a tie (datasets 5.2, infer_module_for_data_files_list); after these the last in the alphabet. */
 const PREFERRED = [".parquet", ".arrow", ".jsonl", ".json", ".csv"];
 
 /**
@@ -113,7 +113,7 @@ async function configsIn(hub: Hub, listing: RepoListing, signal: AbortSignal): P
 /** Pattern after pattern; a file that several match counts once. */
 function allMatching({ files }: RepoListing, folder: string, patterns: readonly string[]): RepoFile[] {
   if (patterns.length > PATTERNS) {
-    const message = `a split of more than ${PATTERNS} patterns is not read; name its files by fewer`;
+    const message = `a split may have at most ${PATTERNS} patterns; select its files by fewer`;
     throw new GradpoolError("resource_exhausted", message);
   }
   return [...new Set(patterns.flatMap((pattern) => matchingFiles(files, folder, pattern)))];
@@ -144,10 +144,10 @@ function noData({ repo, files }: RepoListing, matching: readonly RepoFile[]): Gr
   const script = `${basename(repo.id)}.py`;
   if (files.some(({ path }) => path === script)) {
     const advice = `loading scripts are never run; try ${repo.id}@refs/convert/parquet`;
-    return new GradpoolError("not_found", `${label} holds no data files but the script ${script}; ${advice}`);
+    return new GradpoolError("not_found", `${label} has no data files, only the script ${script}; ${advice}`);
   }
   const kinds = [...new Set(matching.flatMap(({ path }) => extensionsOf(path).at(-1) ?? []))].slice(0, 5).join(" ");
   const found = kinds === "" ? "" : ` (found ${kinds})`;
-  const advice = "it needs .parquet, .json, .jsonl, .csv or .txt files; or name files by a pattern";
-  return new GradpoolError("not_found", `${label} holds no data that can be read${found}; ${advice}`);
+  const advice = "it needs .parquet, .json, .jsonl, .csv or .txt files; or select files by a pattern";
+  return new GradpoolError("not_found", `${label} has no data in a supported format${found}; ${advice}`);
 }

@@ -1,11 +1,11 @@
-/** Data sets of the hub as sources of rows, read where they lie. */
+/** Data sets of the hub as sources of rows, read in place. */
 import type { ByteSource } from "./byte-source.js";
 import { listDatasetFiles, type DatasetSelection } from "./dataset-files.js";
 import { Hub } from "./hub.js";
 import { hubRepo } from "./repo-name.js";
 import type { HubSettings } from "./settings.js";
 
-/** Names that mean something else than a data set of the hub. */
+/** Names that are not data sets of the hub. */
 const NOT_OF_THE_HUB = new Set(["synthetic"]);
 
 /** Gives the files that a source's name means on the hub, or undefined for one that can only be this machine's. */

@@ -1,4 +1,4 @@
-/** Which files belong to which split where a data set does not say it: the rules of Python's `datasets`. */
+/** Which files belong to which split when a data set does not say: the rules of Python's `datasets`. */
 import { basename } from "node:path/posix";
 import { compileGlob } from "./glob.js";
 import type { RepoFile } from "./repo-files.js";
@@ -22,7 +22,7 @@ const IN_FILE_NAME = (keyword: string) => [`**/${keyword}${SEPARATORS}*`, `**/*$
 const SHARD = (split: string) => `data/${split}-[0-9][0-9][0-9][0-9][0-9]-of-[0-9][0-9][0-9][0-9][0-9]*.*`;
 const SHARD_NAME = /^(\w+(?:\.\w+)*)-\d{5}-of-\d{5}.*\./;
 
-/** No data, wherever they lie. */
+/** Not data, wherever they are. */
 const IGNORED = new Set([
   "README.md",
   "config.json",

@@ -13,8 +13,8 @@ const DAMAGED_DOWNLOADS = 2;
 const READ_BYTES = 1024 * 1024;
 
 /**
- * Brings a file's content into the cache: takes up what an earlier download left, checks size and hash, and only
- * then gives it its name. `onBytes` hears how many bytes are there. Errors: `data_loss` when it arrives damaged;
+ * Downloads a file's content into the cache: resumes an earlier download, checks size and hash, and only
+ * then gives it its name. `onBytes` is called with the bytes there so far. Errors: `data_loss` when it arrives damaged;
  * `failed_precondition` when it changed; what the hub refuses.
  */
 export async function downloadBlob(
@@ -64,7 +64,7 @@ async function receive(
           throw changedError({ repo: listing.repo, path: file.path });
         }
         await received.append(chunk);
-        // What comes again because the hub sends whole files only is no progress.
+        // What comes again, because the hub sends only whole files, is not progress.
         retries.progress(Math.max(0, received.position - furthest));
         furthest = Math.max(furthest, received.position);
         onBytes(received.position);
@@ -88,7 +88,7 @@ class Received {
     this.#hash = this.#newHash();
   }
 
-  /** Takes up what an earlier download left. */
+  /** Resumes an earlier download. */
   async readBack(signal: AbortSignal): Promise<void> {
     const { size } = await this.partial.handle.stat();
     if (size > this.file.sizeBytes) return this.restart();
@@ -131,6 +131,6 @@ class Received {
 function damagedError({ repo }: RepoListing, file: RepoFile, digest: string): GradpoolError {
   const subject = subjectLabel({ repo, path: file.path });
   const advice = "try again later, or check HF_ENDPOINT and the network's proxy";
-  const message = `${subject} arrives damaged: its hash is ${digest}, not ${etagOf(file)}; ${advice}`;
+  const message = `${subject} is damaged: its hash is ${digest}, not ${etagOf(file)}; ${advice}`;
   return new GradpoolError("data_loss", message);
 }

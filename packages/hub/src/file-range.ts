@@ -12,7 +12,7 @@ export interface FileRange {
 
 /**
  * Opens a file at `start` (less than its size): one attempt. Errors: `failed_precondition` when the file is not the
- * listed one; those of HubClient.open. That all bytes came is for the caller to count.
+ * listed one; those of HubClient.open. The caller checks that all bytes came.
  */
 export async function openRange(
   client: HubClient,
@@ -26,7 +26,7 @@ export async function openRange(
   const headers: Record<string, string> = { "accept-encoding": "identity" };
   if (range.start > 0 || range.end < file.sizeBytes) {
     headers["range"] = `bytes=${range.start}-${range.end - 1}`;
-    // For where the hub serves the file itself; storage behind a redirect goes by other names.
+    // For hubs that serve the file themselves; storage behind a redirect uses other names.
     if (file.lfsSha256 === undefined) headers["if-range"] = `"${etagOf(file)}"`;
   }
   const response = await client.open(fileAddress(client, listing, file), headers, subject, signal);
@@ -47,7 +47,7 @@ export async function openRange(
   }
 }
 
-/** Mirrors may give other names than the content's hash; those tell nothing. */
+/** Mirrors may give other names than the content's hash; those say nothing. */
 const isHash = (etag: string) => /^([0-9a-f]{40}|[0-9a-f]{64})$/.test(etag);
 
 function fileAddress({ endpoint }: HubClient, { repo, commit }: RepoListing, { path }: RepoFile): string {
@@ -56,11 +56,11 @@ function fileAddress({ endpoint }: HubClient, { repo, commit }: RepoListing, { p
 }
 
 function reencoded(subject: Subject, encoding: string): GradpoolError {
-  const message = `${subjectLabel(subject)} comes encoded as ${encoding.slice(0, 20)}; use a proxy or mirror that leaves files alone`;
+  const message = `${subjectLabel(subject)} arrives encoded as ${encoding.slice(0, 20)}; use a proxy or mirror that does not change files`;
   return new GradpoolError("unavailable", message);
 }
 
 function wrongRange(subject: Subject): TransientFailure {
-  const message = `the hub sends other bytes of ${subjectLabel(subject)} than asked for; try again later`;
+  const message = `the hub sends the wrong bytes of ${subjectLabel(subject)}; try again later`;
   return new TransientFailure(new GradpoolError("unavailable", message));
 }

@@ -19,7 +19,7 @@ export function compileGlob(pattern: string): Matcher {
   }
   const compiled = pattern
     .replace(/^(\.\/)+/, "")
-    // At the end it stands for at least the file itself.
+    // At the end it matches at least the file itself.
     .replace(/(^|\/)\*\*$/, "$1**/*")
     .split("/")
     .map((segment): Segment => (segment === "**" ? segment : tokensOf(segment)));
@@ -38,7 +38,7 @@ const matchesText = (tokens: readonly Token[], text: string) =>
 
 const matchesCharacter = (token: Token, character: string) => token !== "*" && token(character);
 
-/** Matches items one by one, where a star takes any number: only the last star met ever needs to take one more. */
+/** Matches items one by one, where a star matches any number: only the last star ever needs to match one more. */
 function matchesAll<P, T>(
   pattern: readonly P[],
   items: readonly T[],
@@ -65,7 +65,7 @@ function matchesAll<P, T>(
 function tokensOf(segment: string): Token[] {
   const tokens: Token[] = [];
   for (let i = 0; i < segment.length;) {
-    // A "]" right behind the opening is one of the characters.
+    // A "]" right after the opening is one of the characters.
     const set = segment[i] === "[" ? /^\[(!?)(\]?[^\]]*)\]/.exec(segment.slice(i)) : undefined;
     if (set) {
       tokens.push(setToken(set[2] ?? "", set[1] === "!"));

@@ -17,7 +17,7 @@ export interface HubResponse {
   etag: string | undefined;
   /** The body; may be taken once. Breaking off ends the connection. Errors: TransientFailure. */
   bytes: AsyncGenerator<Uint8Array, void, undefined>;
-  /** Ends the connection of a body that nobody takes. */
+  /** Ends the connection of an unread body. */
   discard(): void;
 }
 
@@ -39,7 +39,7 @@ export class HubClient {
   }
 
   /**
-   * GETs JSON, with retries. `nextQuery` is the query of the page behind it, where there is one. Errors: those of
+   * GETs JSON, with retries. `nextQuery` is the query of the next page, if there is one. Errors: those of
    * refusalOf; `unavailable` when the hub cannot be reached; `data_loss` for an answer of another shape.
    */
   async json<S extends z.ZodType>(
@@ -81,7 +81,7 @@ export class HubClient {
       const location = response.headers.get("location");
       if (response.status >= 300 && response.status < 400 && response.status !== 304 && location !== null) {
         await drain(bytes);
-        if (redirects === REDIRECTS) throw misled(subject, url, "redirects without an end");
+        if (redirects === REDIRECTS) throw misled(subject, url, "redirects endlessly");
         url = redirected(url, location, subject);
         continue;
       }
@@ -136,7 +136,7 @@ function etagIn(headers: Headers, name: "x-linked-etag" | "etag"): string | unde
 }
 
 function redirected(from: URL, location: string, subject: Subject): URL {
-  if (!URL.canParse(location, from.href)) throw misled(subject, from, "redirects to no address");
+  if (!URL.canParse(location, from.href)) throw misled(subject, from, "redirects to an invalid address");
   const to = new URL(location, from.href);
   if (!/^https?:$/.test(to.protocol) || (from.protocol === "https:" && to.protocol === "http:")) {
     throw misled(subject, from, `redirects to an unprotected address (${to.protocol})`);
@@ -155,7 +155,7 @@ function nextQueryOf(headers: Headers): string | undefined {
 }
 
 /**
- * The body, where a connection that brings too little over `stallMs` of waiting is broken off. Waiting is what
+ * The body, where a connection that transfers too little over `stallMs` of waiting is broken off. Waiting is what
  * counts: a consumer that takes its time does not make the sender slow.
  */
 async function* readBody(
@@ -185,7 +185,7 @@ async function* readBody(
         waitedMs = 0;
         bytes = 0;
       }
-      // Last: a read that nobody awaits would reject unheard.
+      // Last: the rejection of a read that nothing awaits would be unhandled.
       if (result !== undefined) pending = reader.read();
     }
   } catch (reason) {
@@ -229,7 +229,7 @@ export async function collect(
   return Buffer.concat(chunks);
 }
 
-/** Reads a small body away, so that its connection can serve again. */
+/** Reads and drops a small body, so that its connection can be reused. */
 async function drain(bytes: AsyncGenerator<Uint8Array>): Promise<void> {
   let size = 0;
   try {
@@ -238,13 +238,13 @@ async function drain(bytes: AsyncGenerator<Uint8Array>): Promise<void> {
       if (size > DRAINED_BYTES) return;
     }
   } catch (reason) {
-    // The status says what is wrong; that its explanation broke off does not matter.
+    // The status says what is wrong; a truncated explanation does not matter.
     if (!(reason instanceof TransientFailure)) throw reason;
   }
 }
 
 function parse<S extends z.ZodType>(schema: S, body: Buffer, subject: Subject): z.infer<S> {
-  const message = `the hub's answer for ${subjectLabel(subject)} is not what a hub says; check HF_ENDPOINT`;
+  const message = `the hub's answer for ${subjectLabel(subject)} is not in the hub's format; check HF_ENDPOINT`;
   try {
     return schema.parse(JSON.parse(body.toString("utf8")));
   } catch (cause) {

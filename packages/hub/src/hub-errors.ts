@@ -1,4 +1,4 @@
-/** What the hub's refusals mean to the person who runs gradpool. */
+/** What the hub's refusals mean to the user. */
 import { GradpoolError } from "@gradpool/errors";
 import { repoLabel, type Repo } from "./repo-name.js";
 
@@ -9,9 +9,9 @@ export interface Subject {
   path?: string;
 }
 
-/** A failure that another attempt may mend. */
+/** A failure that another attempt may fix. */
 export class TransientFailure extends Error {
-  /** What to say when no attempt did. */
+  /** The error when no attempt did. */
   readonly outcome: GradpoolError;
   /** How long the hub asks to wait. */
   readonly retryAfterMs: number | undefined;
@@ -37,7 +37,7 @@ interface Refusal {
   hasToken: boolean;
 }
 
-/** The failure behind an HTTP status that is no success. */
+/** The failure that an HTTP error status means. */
 export function refusalOf(subject: Subject, refusal: Refusal): GradpoolError | TransientFailure {
   const { status, headers, host } = refusal;
   const label = subjectLabel(subject);
@@ -64,7 +64,7 @@ function deniedError({ repo }: Subject, refusal: Refusal): GradpoolError {
   const code = headers.get("x-error-code");
   const page = `${endpoint}/${repo.type === "dataset" ? "datasets/" : ""}${repo.id}`;
   if (code === "GatedRepo") {
-    const token = hasToken ? "with the account whose token HF_TOKEN is" : "and set HF_TOKEN";
+    const token = hasToken ? "with the account of HF_TOKEN" : "and set HF_TOKEN";
     return new GradpoolError("permission_denied", `${repo.id} is gated; accept its terms at ${page} ${token}`);
   }
   if (headers.get("x-error-message") === "Access to this resource is disabled.") {
@@ -75,14 +75,14 @@ function deniedError({ repo }: Subject, refusal: Refusal): GradpoolError {
     return new GradpoolError("permission_denied", message);
   }
   if (headers.get("x-error-message")?.startsWith("Invalid credentials") === true) {
-    const message = `${host} does not know the token in HF_TOKEN; copy it again, or make a new one`;
+    const message = `${host} does not accept the token in HF_TOKEN; copy it again, or create a new one`;
     return new GradpoolError("permission_denied", message);
   }
   if (hasToken) {
-    const message = `HF_TOKEN may not read ${repo.id} (HTTP ${status}); check the name, and the token's rights`;
+    const message = `HF_TOKEN may not read ${repo.id} (HTTP ${status}); check the name and the token's permissions`;
     return new GradpoolError("permission_denied", message);
   }
-  // The hub answers a stranger so for private repositories and for names that do not exist.
+  // Without access, the hub answers this for private repositories and for names that do not exist.
   const message = `${repo.id} does not exist on ${endpoint} or is private; check the name, or set HF_TOKEN`;
   return new GradpoolError(status === 401 ? "not_found" : "permission_denied", message);
 }
@@ -96,7 +96,7 @@ function missingError({ repo, path }: Subject, { headers, endpoint, hasToken }: 
   if (path !== undefined && code !== "RepoNotFound") {
     return new GradpoolError("not_found", `${repoLabel(repo)} has no file ${path}; check its name and revision`);
   }
-  const secret = hasToken ? "or the rights of HF_TOKEN" : "or set HF_TOKEN if it is private";
+  const secret = hasToken ? "or the permissions of HF_TOKEN" : "or set HF_TOKEN if it is private";
   return new GradpoolError("not_found", `${endpoint} has no ${repo.type} ${repo.id}; check the name, ${secret}`);
 }
 
@@ -110,13 +110,13 @@ function retryAfterOf(headers: Headers): number | undefined {
 
 /** The content is not what was listed. */
 export function changedError(subject: Subject): GradpoolError {
-  const message = `${subjectLabel(subject)} is not what the hub listed: it changed meanwhile; start again`;
+  const message = `${subjectLabel(subject)} changed since the hub listed it; start again`;
   return new GradpoolError("failed_precondition", message);
 }
 
 /** No answer, or none to its end. */
 export function brokenError(subject: Subject, host: string, reason: unknown): TransientFailure {
-  const advice = "check the network and HF_ENDPOINT, or set HF_HUB_OFFLINE=1 to use the cache alone";
+  const advice = "check the network and HF_ENDPOINT, or set HF_HUB_OFFLINE=1 to use only the cache";
   const message = `${host} cannot be reached for ${subjectLabel(subject)} (${reasonOf(reason)}); ${advice}`;
   return new TransientFailure(new GradpoolError("unavailable", message, { cause: reason }));
 }

@@ -10,7 +10,7 @@ import { repoLabel, type Repo } from "./repo-name.js";
 import { hubSettings, type HubSettings } from "./settings.js";
 
 export interface DownloadProgress {
-  /** Bytes that are here, of all files asked for. */
+  /** Bytes downloaded, of all files asked for. */
   doneBytes: number;
   totalBytes: number;
   doneFiles: number;
@@ -40,7 +40,7 @@ export class Hub {
   }
 
   /**
-   * The files of a repository. Where the hub is not to be asked (HF_HUB_OFFLINE) or cannot be reached, what the cache
+   * The files of a repository. When the hub may not be asked (HF_HUB_OFFLINE) or cannot be reached, what the cache
    * knows, and `fromCache` says so. Errors: `not_found`, `permission_denied`, `unavailable`, `resource_exhausted`,
    * each saying what to do.
    */
@@ -54,9 +54,9 @@ export class Hub {
     }
     try {
       const commit = COMMIT.test(repo.revision) ? repo.revision : await commitOf(this.#client, repo, signal);
-      // Asked for each time, though a commit never changes: what a broken mirror said once must not last.
+      // Asked for each time, though a commit never changes: a broken mirror's answer must not last.
       const files = await filesAt(this.#client, repo, commit, signal);
-      // Without this the listing is still right; a read-only cache must not keep anybody from reading.
+      // Without this the listing is still right; a read-only cache must not prevent reading.
       await cache.writeRef(repo.revision, commit).catch(() => {});
       await cache.writeTree(commit, files).catch(() => {});
       return { repo, commit, files };
@@ -69,7 +69,7 @@ export class Hub {
   }
 
   /**
-   * Brings files of a listing into the cache, several at a time, and returns the snapshot's folder. Errors: as
+   * Downloads files of a listing into the cache, several at a time, and returns the snapshot's folder. Errors: as
    * `list`; `data_loss` for a file that arrives damaged; `failed_precondition` for one that changed since it was
    * listed; offline `not_found`, naming what is missing.
    */
@@ -91,7 +91,7 @@ export class Hub {
     return cache.snapshot(listing.commit);
   }
 
-  /** A file to be read in place; from the cache where it is there. Errors: offline `not_found`. */
+  /** A file to be read in place, or from the cache if it is there. Errors: offline `not_found`. */
   async byteSource(listing: RepoListing, file: RepoFile): Promise<ByteSource> {
     const cache = new RepoCache(this.#cacheDir, listing.repo);
     const cached = await cache.find(listing.commit, file);

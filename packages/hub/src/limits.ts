@@ -1,6 +1,6 @@
 /** Bounds of what the hub may cost. */
 
-/** Files of one download that travel at once. */
+/** Files of one download transferred at once. */
 export const FILES_AT_ONCE = 4;
 
 /** Attempts without progress before a request is given up. */
@@ -8,14 +8,14 @@ export const ATTEMPTS = 5;
 /** An attempt that brought this much counts as progress: the next failure is a first one again. */
 export const PROGRESS_BYTES = 64 * 1024;
 export const LONGEST_BACKOFF_MS = 30_000;
-/** A hub that asks for a longer pause is not waited for. */
+/** The longest pause that a hub may ask for. */
 export const LONGEST_RETRY_AFTER_MS = 300_000;
 
 /** Below this speed, over a whole stall window, a connection counts as dead. */
 export const SLOWEST_BYTES_PER_SECOND = 1024;
 
 export const REDIRECTS = 5;
-/** Error and redirect bodies are read so far, to keep the connection. */
+/** Error and redirect bodies are read up to this size, to keep the connection. */
 export const DRAINED_BYTES = 64 * 1024;
 /** One page of a listing holds about 1,000 files. */
 export const PAGE_BYTES = 16 * 1024 * 1024;
@@ -24,14 +24,14 @@ export const CARD_BYTES = 8 * 1024 * 1024;
 export const INDEX_BYTES = 32 * 1024 * 1024;
 export const PATH_CHARACTERS = 1024;
 
-/** How often a download that another process makes is looked at. */
+/** How often another process's download is checked. */
 export const WATCH_MS = 250;
 /** How often a download sets its partial file's time. */
 export const HEARTBEAT_MS = 10_000;
-/** A partial file whose time is older belongs to nobody who is at work. */
+/** A partial file older than this has no active writer. */
 export const STALE_MS = 60_000;
 export const PATTERN_CHARACTERS = 1024;
 /** Patterns of one split. */
 export const PATTERNS = 1000;
-/** A card's YAML may refer back to its own parts so often: each reference can multiply the ones before. */
+/** Most aliases in a card's YAML: each can multiply the ones before. */
 export const YAML_ALIASES = 100;

@@ -1,4 +1,4 @@
-/** Which files of a model's repository are needed, and nothing else: no code, no weights of other frameworks. */
+/** Which files of a model's repository are needed, and no others: no code, no weights of other frameworks. */
 import { GradpoolError } from "@gradpool/errors";
 import { z } from "zod";
 import type { DownloadOptions, Hub } from "./hub.js";
@@ -36,7 +36,7 @@ export interface DownloadedModel {
   /** As save_pretrained writes it, of links into the cache. */
   folder: string;
   commit: string;
-  /** Why the hub was not asked, where the cache alone had to do. */
+  /** Why the hub was not asked, where only the cache was used. */
   fromCache?: string;
 }
 
@@ -71,13 +71,15 @@ async function shardsOf(hub: Hub, listing: RepoListing, index: RepoFile, signal:
     const { weight_map: weightMap } = weightIndex.parse(JSON.parse(bytes.toString("utf8")));
     return [...new Set(Object.values(weightMap))].sort();
   } catch (cause) {
-    const message = `${index.path} of ${repoLabel(listing.repo)} is no index of weights; use another model or revision`;
+    const message = `${index.path} of ${repoLabel(listing.repo)} is not a weight index; use another model or revision`;
     throw new GradpoolError("data_loss", message, { cause });
   }
 }
 
 function lacks({ repo, fromCache }: RepoListing, what: string): GradpoolError {
   const advice =
-    fromCache === undefined ? "use another model or revision" : `get it with the hub at hand: ${fromCache}`;
+    fromCache === undefined
+      ? "use another model or revision"
+      : `download it while the hub can be reached: ${fromCache}`;
   return new GradpoolError("not_found", `${repoLabel(repo)} has none of: ${what}; ${advice}`);
 }

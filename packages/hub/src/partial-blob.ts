@@ -1,6 +1,6 @@
 /**
  * The unfinished file of a download, and who may write it. Its name says which process does, so that the file is
- * its own lock: a process that dies leaves a name that anyone can tell is dead, and takes it over by renaming it,
+ * its own lock: a process that dies leaves a name that shows it, and another takes the file over by renaming it,
  * which only one of several can. It keeps:
  *  - a partial file has at most one writer;
  *  - what has been written is never thrown away because its writer died;
@@ -27,7 +27,7 @@ const HOST = createHash("sha256").update(`${hostname()} ${processNamespace()}`).
 interface Found {
   path: string;
   sizeBytes: number;
-  /** "left": nobody writes it any more. "stale": somebody may, but has not for long. */
+  /** "left": it has no writer any more. "stale": it may have one, inactive for long. */
   state: "written" | "left" | "stale";
 }
 
@@ -48,8 +48,8 @@ export class PartialBlob {
   }
 
   /**
-   * Begins a file's download, or takes up one that was left; waits while another process makes it, telling
-   * `onWait` how far that is. Undefined when the blob is there.
+   * Begins a file's download, or resumes one that was left; waits while another process makes it, calling
+   * `onWait` with its progress. Undefined when the blob is there.
    */
   static async claim(
     cache: RepoCache,
@@ -70,9 +70,9 @@ export class PartialBlob {
       }
       const path = await take(cache, file, found);
       if (path === undefined) continue;
-      // Who sees another one beside the own steps back: of two that come at once, at least one does.
+      // A writer that sees another one beside its own steps back: of two that come at once, at least one does.
       const rivals = (await partialsOf(cache, file)).filter((one) => one.path !== path && one.state === "written");
-      // One that was about to finish when it was looked for is no rival any more: then the blob is there.
+      // One that was about to finish when it was looked for is no longer a rival: then the blob is there.
       if (await cache.hasBlob(file)) {
         written.delete(path);
         await unlink(path);
@@ -99,7 +99,7 @@ export class PartialBlob {
     }
   }
 
-  /** Leaves what came so far to whoever goes on. Without effect once finished. */
+  /** Leaves what came so far to the next writer. Without effect once finished. */
   async release(): Promise<void> {
     if (!written.has(this.path)) return;
     clearInterval(this.#heartbeat);
@@ -120,7 +120,7 @@ async function take(cache: RepoCache, file: RepoFile, found: readonly Found[]): 
   const { pid, start_ticks: startTicks = "0" } = identityOf();
   const path = join(cache.blobs, nameOf(file, `${pid}-${startTicks}-${claims++}`));
   const [largest] = found.filter(({ state }) => state === "left").sort((one, other) => other.sizeBytes - one.sizeBytes);
-  // Before the name exists: whoever meets it, also in this process, must know that it is in use.
+  // Before the name exists: others, also in this process, must know that it is in use.
   written.add(path);
   try {
     if (largest) {
@@ -142,10 +142,10 @@ async function leave(cache: RepoCache, file: RepoFile, path: string): Promise<vo
   try {
     const { size } = await stat(path);
     if (size === 0) await unlink(path);
-    // Process 0 is nobody's.
+    // There is no process 0.
     else await rename(path, join(cache.blobs, nameOf(file, `0-${process.pid}-${claims++}`)));
   } catch (error) {
-    // Somebody cleared the cache meanwhile.
+    // The cache was cleared meanwhile.
     if (!isCode(error, "ENOENT")) throw error;
   } finally {
     written.delete(path);
@@ -171,7 +171,7 @@ async function partialsOf(cache: RepoCache, file: RepoFile): Promise<Found[]> {
 
 function isAtWork(path: string, pid: number, startTicks: string, host: string | undefined): boolean {
   if (pid === 0) return false;
-  // Nobody can look into another machine.
+  // Another machine's processes cannot be seen.
   if (host !== HOST) return true;
   if (pid === process.pid && startTicks === (identityOf().start_ticks ?? "0")) return written.has(path);
   return isAlive({ pid, host: hostname(), ...(startTicks === "0" ? {} : { start_ticks: startTicks }) });

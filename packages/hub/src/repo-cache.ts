@@ -76,7 +76,7 @@ export class RepoCache {
     await rename(temporary, path);
   }
 
-  /** The commit that a branch or tag stood for when it was last asked for. */
+  /** The commit of a branch or tag when it was last asked for. */
   async readRef(revision: string): Promise<string | undefined> {
     if (COMMIT.test(revision)) return revision;
     const text = await readFile(join(this.folder, "refs", revision), "utf8").catch(() => "");
@@ -88,7 +88,7 @@ export class RepoCache {
     await writeWhole(join(this.folder, "refs", revision), commit);
   }
 
-  /** A commit's files as the hub listed them once; undefined where nobody noted it. */
+  /** A commit's files as the hub listed them once; undefined where it was not noted. */
   async readTree(commit: string): Promise<RepoFile[] | undefined> {
     try {
       const { files } = treeFile.parse(JSON.parse(await readFile(this.#treePath(commit), "utf8")));
@@ -115,7 +115,7 @@ export class RepoCache {
     await writeWhole(this.#treePath(commit), JSON.stringify(tree, undefined, 1));
   }
 
-  /** The files that a snapshot holds, as far as their links tell what they are. */
+  /** The files that a snapshot holds, as far as their links say what they are. */
   async linkedFiles(commit: string): Promise<RepoFile[]> {
     const folder = this.snapshot(commit);
     const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => []);
@@ -172,7 +172,7 @@ async function writeWhole(path: string, text: string): Promise<void> {
 /** A failed file operation in the cache, as what to do about it. */
 export function cacheError(error: unknown, folder: string): unknown {
   if (isCode(error, "ENOSPC", "EDQUOT")) {
-    const message = `no space left in ${folder}; free some, or set HF_HUB_CACHE to a folder with more`;
+    const message = `no space left in ${folder}; free some, or set HF_HUB_CACHE to another folder`;
     return new GradpoolError("resource_exhausted", message, { cause: error });
   }
   if (isCode(error, "EACCES", "EPERM", "EROFS")) {
@@ -180,7 +180,7 @@ export function cacheError(error: unknown, folder: string): unknown {
     return new GradpoolError("permission_denied", message, { cause: error });
   }
   if (isCode(error, "EEXIST", "ENOTDIR")) {
-    const message = `${folder} is no folder of a cache; move it away, or set HF_HUB_CACHE to another folder`;
+    const message = `${folder} is not a cache folder; move it away, or set HF_HUB_CACHE to another folder`;
     return new GradpoolError("failed_precondition", message, { cause: error });
   }
   return error;

@@ -9,7 +9,7 @@ export interface RepoFile {
   /** Relative, with "/". */
   path: string;
   sizeBytes: number;
-  /** The git blob's SHA-1 (hex): of the content, or of the pointer to it where it lies in LFS. */
+  /** The git blob's SHA-1 (hex): of the content, or of the pointer to it if it is in LFS. */
   blobId: string;
   /** SHA-256 (hex) of the content of a file in LFS. */
   lfsSha256?: string;
@@ -47,7 +47,7 @@ const treeAnswer = z.array(
 
 const apiPath = ({ type, id }: Repo) => `/api/${type}s/${id}`;
 
-/** The commit that a revision stands for. Errors: those of HubClient.json. */
+/** The commit of a revision. Errors: those of HubClient.json. */
 export async function commitOf(client: HubClient, repo: Repo, signal: AbortSignal): Promise<string> {
   const path = `${apiPath(repo)}/revision/${encodeURIComponent(repo.revision)}`;
   const { value } = await client.json(revisionAnswer, path, { repo }, signal);
@@ -68,12 +68,12 @@ export async function filesAt(client: HubClient, repo: Repo, commit: string, sig
     );
     for (const entry of page.value) if (entry.type === "file") files.push(checkedFile(repo, entry));
     if (files.length > LISTED_FILES) {
-      const message = `${repoLabel(repo)} holds more than ${LISTED_FILES} files; use a repository with fewer, larger ones`;
+      const message = `${repoLabel(repo)} has more than ${LISTED_FILES} files; use a repository with fewer, larger ones`;
       throw new GradpoolError("resource_exhausted", message);
     }
-    // A page that leads back, or on without files, would never end.
+    // Pages that repeat, or have no files, would never end.
     if (page.nextQuery !== undefined && (page.value.length === 0 || page.nextQuery === query)) {
-      throw strange(repo, "lists its files without an end");
+      throw strange(repo, "lists its files endlessly");
     }
     query = page.nextQuery;
   }

@@ -12,7 +12,7 @@ export interface Repo {
   revision: string;
 }
 
-/** A name as people give it. */
+/** A name as the user gives it. */
 export interface RepoName extends Repo {
   /** What follows the name in hf://datasets/org/name/PATTERN. */
   pattern?: string;
@@ -23,7 +23,7 @@ export const DEFAULT_REVISION = "main";
 /** Data sets that need no organisation before their name. */
 const SHORT_NAMES: ReadonlyMap<string, string> = new Map([["codeparrot", "codeparrot/codeparrot-clean"]]);
 
-/** A name that ends so is a file's, whether the file exists or not. */
+/** A name with this ending is a file's, whether the file exists or not. */
 const FILE_ENDING = /\.(json|jsonl|ndjson|csv|tsv|txt|parquet|arrow|gz|zst|zip|bin|pt|gguf|safetensors|py|md)$/i;
 
 /** Revisions with a slash, which hf:// names hold as they are. */
@@ -31,14 +31,17 @@ const SLASHED_REVISION = /^(refs\/(?:convert|pr)\/[\w.-]+)(?:\/(.*))?$/s;
 
 /**
  * Reads "org/name", "org/name@revision", "name", "hf://org/name" or "hf://datasets/org/name@revision/pattern";
- * undefined for what can only be a path. Errors: `invalid_argument` for an hf:// name that is none.
+ * undefined for what can only be a path. Errors: `invalid_argument` for an invalid hf:// name.
  */
 export function parseRepoName(name: string, type: RepoType): RepoName | undefined {
   const explicit = /^hf:\/\/(.*)$/s.exec(name)?.[1];
   const parsed = explicit === undefined ? parseBare(name, type) : parseExplicit(explicit, type);
   if (explicit !== undefined && !parsed) {
     const example = type === "model" ? "hf://org/name" : "hf://datasets/org/name@revision/data/*.parquet";
-    throw new GradpoolError("invalid_argument", `${name} names no ${type} on the hub; write it like ${example}`);
+    throw new GradpoolError(
+      "invalid_argument",
+      `${name} is not the name of a ${type} on the hub; write it like ${example}`,
+    );
   }
   return parsed;
 }
@@ -54,7 +57,7 @@ export async function hubRepo(name: string, type: RepoType): Promise<RepoName | 
   return exists ? undefined : parsed;
 }
 
-/** For messages: the name as it would be given again. */
+/** For messages: the name as the user gives it. */
 export const repoLabel = ({ id, revision }: Repo): string => (revision === DEFAULT_REVISION ? id : `${id}@${revision}`);
 
 function parseBare(name: string, type: RepoType): RepoName | undefined {
@@ -65,13 +68,13 @@ function parseBare(name: string, type: RepoType): RepoName | undefined {
   return { type, id: longId(id, type), revision };
 }
 
-function parseExplicit(rest: string, type: RepoType): RepoName | undefined {
-  const path = type === "dataset" ? /^datasets\/(.*)$/s.exec(rest)?.[1] : rest;
+function parseExplicit(name: string, type: RepoType): RepoName | undefined {
+  const path = type === "dataset" ? /^datasets\/(.*)$/s.exec(name)?.[1] : name;
   const parts = /^([^/@]+(?:\/[^/@]+)?)(?:@([^/]+(?=\/|$)))?(?:\/(.*))?$/s.exec(path ?? "");
-  const [, id = "", quoted, behind] = parts ?? [];
+  const [, id = "", quoted, rest] = parts ?? [];
   let revision = quoted === undefined ? DEFAULT_REVISION : decode(quoted);
-  let pattern = behind;
-  const slashed = quoted === "refs" ? SLASHED_REVISION.exec(`refs/${behind ?? ""}`) : undefined;
+  let pattern = rest;
+  const slashed = quoted === "refs" ? SLASHED_REVISION.exec(`refs/${rest ?? ""}`) : undefined;
   if (slashed) [, revision = "", pattern] = slashed;
   if (!isRepoId(id) || !isRevision(revision)) return undefined;
   if (type === "model" && pattern) return undefined;

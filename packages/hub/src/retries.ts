@@ -20,7 +20,7 @@ export class Retries {
     this.#bytes += bytes;
   }
 
-  /** Returns when it is time for another attempt. Throws the failure where that is no use. */
+  /** Returns when it is time for another attempt. Throws the failure when that cannot help. */
   async after(reason: unknown): Promise<void> {
     this.#signal.throwIfAborted();
     if (!(reason instanceof TransientFailure)) throw reason;
@@ -35,7 +35,7 @@ export class Retries {
     if (retryAfterMs !== undefined && retryAfterMs > LONGEST_RETRY_AFTER_MS) {
       const { code, message } = reason.outcome;
       const seconds = Math.ceil(retryAfterMs / 1000);
-      throw new GradpoolError(code, `${message} (it asks for a pause of ${seconds} s)`, { cause: reason.outcome });
+      throw new GradpoolError(code, `${message} (it asks to wait ${seconds} s)`, { cause: reason.outcome });
     }
     await this.#backoff.pause(this.#signal, retryAfterMs);
   }

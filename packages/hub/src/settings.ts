@@ -57,7 +57,10 @@ function endpointOf(address: string): string {
   if (url && /^https?:$/.test(url.protocol) && !url.username && !url.search && !url.hash) {
     return address.replace(/\/+$/, "");
   }
-  throw new GradpoolError("invalid_argument", "HF_ENDPOINT is no http(s) address; set one like https://huggingface.co");
+  throw new GradpoolError(
+    "invalid_argument",
+    "HF_ENDPOINT is not an http(s) address; set one like https://huggingface.co",
+  );
 }
 
 function tokenOf(env: NodeJS.ProcessEnv, home: string): string | undefined {
@@ -79,8 +82,11 @@ function tokenOf(env: NodeJS.ProcessEnv, home: string): string | undefined {
 
 const clean = (token: string | undefined) => token?.replace(/[\r\n]/g, "").trim();
 
-/** A token goes into a header: nothing else may. */
+/** A token goes into a header, so it may have no other characters. */
 function checkToken(token: string, where: string): string {
   if (/^[\x21-\x7e]+$/.test(token)) return token;
-  throw new GradpoolError("invalid_argument", `${where} holds characters that no token has; copy the token again`);
+  throw new GradpoolError(
+    "invalid_argument",
+    `${where} has characters that are not allowed in a token; copy the token again`,
+  );
 }

@@ -1,4 +1,4 @@
-/** A hub that lies: typed errors in one line, in bounded memory and time, and nothing outside of the cache. */
+/** A hub that gives false answers: typed errors in one line, in bounded memory and time, and nothing outside of the cache. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
@@ -20,8 +20,8 @@ const { signal } = new AbortController();
 const REPO = { type: "model", id: "org/name", revision: "main" } as const;
 const SHA1 = "a".repeat(40);
 
-/** A hub whose listing has one model, unless told otherwise. */
-interface Lies {
+/** A hub whose listing has one model, unless set otherwise. */
+interface Answers {
   revision?: RequestListener;
   tree?: RequestListener;
   resolve?: RequestListener;
@@ -35,9 +35,9 @@ const json =
 const listed = (path: string, size = 2) => ({ type: "file", path, size, oid: SHA1 });
 const HONEST = [listed("config.json"), listed("model.safetensors")];
 
-async function against(lies: Lies, use: (hub: Hub, root: string) => Promise<void>): Promise<void> {
+async function against(answers: Answers, use: (hub: Hub, root: string) => Promise<void>): Promise<void> {
   const root = mkdtempSync(join(tmpdir(), "gradpool-hub-"));
-  const { revision = json({ sha: SHA1 }), tree = json(HONEST), resolve = json({}) } = lies;
+  const { revision = json({ sha: SHA1 }), tree = json(HONEST), resolve = json({}) } = answers;
   const server = createServer((request, response) => {
     const url = request.url ?? "";
     (url.includes("/revision/") ? revision : url.includes("/tree/") ? tree : resolve)(request, response);
@@ -65,11 +65,11 @@ const failsWith = (code: ErrorCode, message: RegExp) => (error: unknown) => {
   return true;
 };
 
-describe("answers that are none are refused:", () => {
-  const cases: Record<string, [Lies, ErrorCode, RegExp]> = {
-    "a web page": [{ revision: (_, response) => response.end("<html>") }, "data_loss", /not what a hub says/],
-    "another shape": [{ revision: json([]) }, "data_loss", /not what a hub says/],
-    "a commit that is a path": [{ revision: json({ sha: "../../x" }) }, "data_loss", /not what a hub says/],
+describe("invalid answers are refused:", () => {
+  const cases: Record<string, [Answers, ErrorCode, RegExp]> = {
+    "a web page": [{ revision: (_, response) => response.end("<html>") }, "data_loss", /is not in the hub's format/],
+    "another shape": [{ revision: json([]) }, "data_loss", /is not in the hub's format/],
+    "a commit that is a path": [{ revision: json({ sha: "../../x" }) }, "data_loss", /is not in the hub's format/],
     "a path that leads out": [{ tree: json([listed("../../config.json")]) }, "data_loss", /names a file/],
     "an absolute path": [{ tree: json([listed("/etc/x")]) }, "data_loss", /names a file/],
     "a hash that is a path": [
@@ -77,7 +77,7 @@ describe("answers that are none are refused:", () => {
       "data_loss",
       /size and hash of config\.json/,
     ],
-    "a size that is none": [{ tree: json([listed("config.json", -1)]) }, "data_loss", /size and hash of config\.json/],
+    "an invalid size": [{ tree: json([listed("config.json", -1)]) }, "data_loss", /size and hash of config\.json/],
     "pages that lead to themselves": [
       {
         tree: (_, response) => {
@@ -86,23 +86,23 @@ describe("answers that are none are refused:", () => {
         },
       },
       "data_loss",
-      /without an end/,
+      /endlessly/,
     ],
     "a file of another size": [
       { resolve: (_, response) => response.end("{}".repeat(500)) },
       "failed_precondition",
-      /not what the hub listed/,
+      /changed since the hub listed it/,
     ],
-    "a file of another content": [{ resolve: json({}) }, "data_loss", /arrives damaged/],
+    "a file of another content": [{ resolve: json({}) }, "data_loss", /is damaged: its hash/],
     "a file encoded once more": [
       { resolve: (_, response) => response.setHeader("content-encoding", "gzip").end(gzipSync("{}")) },
       "unavailable",
       /encoded as gzip/,
     ],
   };
-  for (const [name, [lies, code, message]] of Object.entries(cases)) {
+  for (const [name, [answers, code, message]] of Object.entries(cases)) {
     test(name, async () => {
-      await against(lies, async (hub, root) => {
+      await against(answers, async (hub, root) => {
         await assert.rejects(downloadModel(hub, REPO, { signal }), failsWith(code, message));
         assert.ok(!existsSync(join(root, "config.json")) && !existsSync(join(root, "x")));
       });
@@ -164,6 +164,6 @@ test("whatever a card, a pattern or a name holds, it is read or refused", () => 
   );
 });
 
-test("a name with a zero byte is no hub's, and no crash", async () => {
+test("a name with a zero byte is not on the hub, and does not crash", async () => {
   assert.equal(await hubRepo("a\0b", "model"), undefined);
 });

@@ -67,7 +67,7 @@ test("paths are none", () => {
   }
 });
 
-test("an hf:// name that is none is refused", () => {
+test("an invalid hf:// name is refused", () => {
   for (const wrong of ["hf://", "hf://a/b/c", "hf://datasets/", "hf://o/n@refs%2", "hf://o/n@a..b"]) {
     assert.throws(
       () => parseRepoName(wrong, wrong.includes("datasets") ? "dataset" : "model"),

@@ -26,7 +26,7 @@ export const GENERATION_END = "\ufdd1";
 
 export class Rendition implements Runtime {
   readonly meter: Meter;
-  /** What names that no scope has stand for. */
+  /** Values of names that no scope has. */
   readonly context: ReadonlyMap<string, Value>;
   readonly root = new Output();
   readonly generations: Span[] = [];

@@ -64,7 +64,7 @@ describe("a rendering is bounded", () => {
     assert.throws(() => render(endless, DEFAULT_LIMITS), TemplateLimitError);
   });
 
-  it("long chains of operators are no depth", () => {
+  it("long chains of operators do not nest", () => {
     assert.equal(render(`{{ ${"1 + ".repeat(500)}1 }}`), "501");
     assert.equal(render(`{{ 'x'${"|upper".repeat(500)} }}`), "X");
   });

@@ -1,4 +1,4 @@
-/** Folders that are made once and then only read, by however many processes want them at the same time. */
+/** Folders that are made once and then only read, by any number of processes at the same time. */
 import { randomUUID } from "node:crypto";
 import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -69,7 +69,7 @@ function asGradpoolError(error: unknown, cacheDir: string): unknown {
   if (error instanceof GradpoolError || !(error instanceof Error) || !("code" in error)) return error;
   const full = ["ENOSPC", "EDQUOT", "EFBIG"].includes(String(error.code));
   const code = full ? "resource_exhausted" : "permission_denied";
-  const advice = full ? "make room there" : "make it a folder that can be written";
+  const advice = full ? "free some space there" : "make it writable";
   const message = `the cache folder ${cacheDir} cannot be written (${String(error.code)}); ${advice}, or set GRADPOOL_HOME`;
   return new GradpoolError(code, message, { cause: error });
 }

@@ -57,6 +57,6 @@ async function write(source: ModelSource, dir: string): Promise<void> {
 function checked(values: Float32Array, { modelId }: ModelSource, name: string): Float32Array {
   const stray = values.find((value) => Math.abs(value) >= TOO_LARGE);
   if (stray === undefined) return values;
-  const message = `model_id: ${name} of ${modelId} holds ${stray}, which float16 cannot hold; give --dtype float32`;
+  const message = `model_id: ${name} of ${modelId} has ${stray}, which float16 cannot represent; use --dtype float32`;
   throw new GradpoolError("failed_precondition", message);
 }

@@ -38,13 +38,13 @@ const hashes = new Map<string, Promise<string>>();
 const MAX_HASHES = 100;
 
 /**
- * The model folder of a GGUF file, or of the model that it is one part of, made where it is not there yet. `shownPath` is
+ * The model folder of a GGUF file, or of the model that it is one part of, made if it does not exist yet. `shownPath` is
  * for messages. Errors: those of @gradpool/gguf and of `cachedFolder`; `failed_precondition` without a `cacheDir`,
  * `not_found` for a missing part.
  */
 export async function convertedGguf(path: string, shownPath: string, cacheDir: string | undefined): Promise<string> {
   if (cacheDir === undefined) {
-    const message = `model_id: ${shownPath} is a GGUF file, which is converted once, but there is no cache folder; set GRADPOOL_HOME`;
+    const message = `model_id: ${shownPath} is a GGUF file, which needs a cache folder for its converted form; set GRADPOOL_HOME`;
     throw new GradpoolError("failed_precondition", message);
   }
   const names = partNames(basename(path)) ?? [basename(path)];
@@ -130,7 +130,7 @@ async function writeModel(files: readonly FileHandle[], gguf: GgufFile, sha256: 
   try {
     await weights.write(header, 0, header.byteLength, 0);
     for (const { name, begin } of entries) await writeTensor(files, tensors.get(name) as NamedTensor, weights, begin);
-    // What nothing was written to is zeros.
+    // The rest of the file is zeros.
     await weights.truncate(fileBytes);
     await weights.sync();
   } finally {
@@ -138,7 +138,7 @@ async function writeModel(files: readonly FileHandle[], gguf: GgufFile, sha256: 
   }
 }
 
-/** Halves stay as they are; quantized weights become the float32 numbers that they stand for. */
+/** Halves stay as they are; quantized weights become the float32 numbers that they encode. */
 function storedDtype(tensor: GgufTensor | undefined): "F16" | "BF16" | "F32" {
   const { type } = tensor ?? { type: { name: "F32" } };
   return type.name === "F16" || type.name === "BF16" ? type.name : "F32";

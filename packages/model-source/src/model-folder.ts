@@ -1,5 +1,5 @@
 /**
- * The files of a model folder. Folders come from anywhere: only regular files are opened, never more is
+ * The files of a model folder. Folders are untrusted: only regular files are opened, never more is
  * read than allowed, and no link leads out of the folder, which ONNX Runtime would refuse as well.
  */
 import { constants } from "node:fs";
@@ -27,7 +27,7 @@ export class ModelFolder {
     readonly modelId: string,
     /** Absolute. */
     readonly dir: string,
-    /** Absolute folder, free of links, that all weights lie in. */
+    /** Absolute folder, free of links, that all weights are in. */
     readonly weightsDir: string,
   ) {}
 
@@ -54,25 +54,25 @@ export class ModelFolder {
   async readWhole(name: string, maxBytes: number): Promise<Uint8Array> {
     return this.withFile(name, ({ path, sizeBytes, read }) => {
       if (sizeBytes <= maxBytes) return read(0, sizeBytes);
-      const message = `model_id: ${path} has ${sizeBytes} bytes, where ${maxBytes} are allowed; get the model again`;
+      const message = `model_id: ${path} has ${sizeBytes} bytes, where ${maxBytes} are allowed; download the model again`;
       throw new GradpoolError("data_loss", message);
     });
   }
 
-  /** A small file's JSON. Errors: as for `readWhole`; `data_loss` for what is no JSON. */
+  /** A small file's JSON. Errors: as for `readWhole`; `data_loss` for what is not JSON. */
   async readJson(name: string, maxBytes: number): Promise<{ value: unknown; bytes: Uint8Array }> {
     const bytes = await this.readWhole(name, maxBytes);
     try {
       return { value: parsePythonJson(Buffer.from(bytes).toString("utf8")), bytes };
     } catch (cause) {
-      const message = `model_id: ${join(this.modelId, name)} is not valid JSON; get the model again`;
+      const message = `model_id: ${join(this.modelId, name)} is not valid JSON; download the model again`;
       throw new GradpoolError("data_loss", message, { cause });
     }
   }
 
   /**
    * Opens a file while `use` runs. Errors: `not_found` for a missing one, `permission_denied` for what is
-   * no regular file, cannot be read, or lies outside the folder.
+   * not a regular file, cannot be read, or is outside the folder.
    */
   async withFile<T>(name: string, use: (file: ModelFile) => Promise<T> | T): Promise<T> {
     const path = join(this.modelId, name);
@@ -81,12 +81,12 @@ export class ModelFolder {
     });
     const location = relative(this.weightsDir, real);
     if (isAbsolute(location) || location.startsWith("..")) {
-      const message = `model_id: ${path} leads out of its folder; put the file itself there`;
+      const message = `model_id: ${path} is a link out of its folder; put the file itself there`;
       throw new GradpoolError("permission_denied", message);
     }
     const found = await stat(real);
     if (!found.isFile())
-      throw new GradpoolError("permission_denied", `model_id: ${path} is no file; get the model again`);
+      throw new GradpoolError("permission_denied", `model_id: ${path} is not a regular file; download the model again`);
     const file = await open(real).catch((error: unknown) => {
       throw this.#missing(name, error);
     });
@@ -101,7 +101,7 @@ export class ModelFolder {
     if (!(cause instanceof Error && "code" in cause && cause.code === "ENOENT")) {
       return unreadable(join(this.modelId, name), cause);
     }
-    const message = `model_id: ${this.modelId} has no ${name}; a model folder holds ${WHAT_IT_HOLDS}`;
+    const message = `model_id: ${this.modelId} has no ${name}; a model folder has ${WHAT_IT_HOLDS}`;
     return new GradpoolError("not_found", message, { cause });
   }
 }

@@ -15,7 +15,7 @@ const MAX_LISTED = 10;
 export interface ModelPath {
   /** Absolute folder with config.json, weights and tokenizer. */
   folder: string;
-  /** What means the same model to every process: an absolute path, or "org/name@commit". */
+  /** Names the same model to every process: an absolute path, or "org/name@commit". */
   id: string;
 }
 
@@ -26,7 +26,7 @@ const downloaded = new Map<string, string>();
  * What a model_id means: the folder that it names; the converted form of the GGUF file that it names, or that its
  * folder holds instead of a config.json; or the model of that name on the hub, which is downloaded unless the cache
  * has it. Every process that needs the model may ask at the same time. Errors: `invalid_argument` for a folder with
- * several GGUF files, those of the conversion and of downloadModel. What else is wrong is left to whoever opens it.
+ * several GGUF files, those of the conversion and of downloadModel. Other problems are reported when it is opened.
  */
 export async function modelPath(modelId: string, places?: ModelPlaces, options: OpenOptions = {}): Promise<ModelPath> {
   const repo = places && (await hubRepo(modelId, "model"));
@@ -49,7 +49,7 @@ async function hubModel(modelId: string, repo: Repo, places: ModelPlaces, option
   } catch (cause) {
     const { code, message } = GradpoolError.from(cause);
     if (code === "internal" || code === "cancelled") throw cause;
-    throw new GradpoolError(code, `model_id: ${modelId} is no folder of this machine, and ${message}`, { cause });
+    throw new GradpoolError(code, `model_id: ${modelId} is not a folder here, and ${message}`, { cause });
   }
 }
 
@@ -65,7 +65,7 @@ async function localFolder(modelId: string, path: string, cacheDir: string | und
     const listed = names.slice(0, MAX_LISTED).join(", ");
     throw new GradpoolError(
       "invalid_argument",
-      `model_id: ${modelId} holds ${names.length} GGUF files; name one: ${listed}`,
+      `model_id: ${modelId} has ${names.length} GGUF files; name one: ${listed}`,
     );
   }
   return convertedGguf(join(path, name), join(modelId, name), cacheDir);

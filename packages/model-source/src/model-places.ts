@@ -3,7 +3,7 @@ import { join, resolve } from "node:path";
 import { count } from "@gradpool/format";
 import { hubSettings, type DownloadProgress, type HubSettings } from "@gradpool/hub";
 
-/** Where models are looked for and kept, besides the folders that are named. Plain data. */
+/** Where models are cached, apart from folders named directly. Plain data. */
 export interface ModelPlaces {
   /** Absolute folder for models in the form that they are computed from. */
   cacheDir: string;
@@ -11,7 +11,7 @@ export interface ModelPlaces {
 }
 
 export interface OpenOptions {
-  /** Told of a download, chunk by chunk. */
+  /** Called during a download, chunk by chunk. */
   onProgress?: ((progress: DownloadProgress) => void) | undefined;
   signal?: AbortSignal | undefined;
 }

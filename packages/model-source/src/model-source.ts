@@ -13,7 +13,7 @@ const MAX_CONFIG_BYTES = 10_000_000;
 export interface ModelSource {
   /** As the user named it. */
   modelId: string;
-  /** What means the same model to another process: an absolute path, or "org/name@commit". */
+  /** Names the same model to another process: an absolute path, or "org/name@commit". */
   id: string;
   /** Absolute folder of its files. */
   dir: string;
@@ -23,11 +23,11 @@ export interface ModelSource {
   modelHash: string;
   header: WeightsHeader;
   model: Model;
-  /** What people should know: weights that nothing reads. */
+  /** Notes for the user: weights that nothing reads. */
   notes: string[];
 }
 
-/** Tables that older versions of transformers saved with the weights, and that everybody computes for themselves. */
+/** Tables that older versions of transformers saved with the weights, and that every reader computes itself. */
 const DERIVED = /(^|\.)(rotary_emb\.inv_freq|attn\.(masked_)?bias|attention\.(masked_)?bias)$/;
 /** Names in a note. */
 const MAX_NAMED = 5;
@@ -41,7 +41,7 @@ export async function openModel(modelId: string, places?: ModelPlaces, options?:
   const path = await modelPath(modelId, places, options);
   const folder = await ModelFolder.open(modelId, path.folder);
   const config = await folder.readJson(CONFIG_FILE, MAX_CONFIG_BYTES);
-  // What config.json alone rules out is the reason, and not what the weights then look like.
+  // What config.json alone rules out is reported first, not its effect on the weights.
   checkConfig(config.value);
   const { header: stored, strided, fingerprints } = await readWeights(folder);
   const hash = createHash("sha256").update(config.bytes);
@@ -65,5 +65,5 @@ function unusedNotes({ tensors, unreadable }: WeightsHeader, { weights }: Model)
   if (unused.length === 0) return [];
   const listed = unused.slice(0, MAX_NAMED).map((name) => JSON.stringify(name.slice(0, 100)));
   const more = unused.length > MAX_NAMED ? `, and ${unused.length - MAX_NAMED} more` : "";
-  return [`the model's weights hold what a model of its config.json does not use: ${listed.join(", ")}${more}`];
+  return [`the weights contain tensors that the model in config.json does not use: ${listed.join(", ")}${more}`];
 }

@@ -57,12 +57,15 @@ export async function plainWeights(
   if (!other) return { weightsDir, header };
   if (cacheDir === undefined) {
     const how = "strides" in other ? `with strides (${other.strides.join(", ")})` : "as F64";
-    const message = `model_id: ${other.name} is stored ${how}, and such weights are converted once, but there is no cache folder; set GRADPOOL_HOME`;
+    const message = `model_id: ${other.name} is stored ${how}, which needs a cache folder for its converted form; set GRADPOOL_HOME`;
     throw new GradpoolError("failed_precondition", message);
   }
   for (const { name, shape } of entries.filter((entry) => "strides" in entry)) {
     if (shape.reduce((product, size) => product * size, 1) <= MAX_STRIDED_ELEMENTS) continue;
-    throw new GradpoolError("data_loss", `model_id: ${name} of ${modelId} is too large to be written row by row`);
+    throw new GradpoolError(
+      "data_loss",
+      `model_id: ${name} of ${modelId} is too large to be rewritten row by row; save the model again with contiguous weights`,
+    );
   }
   const shapes = new Map(entries.map((entry) => [entry.name, { dtype: plainDtype(entry), shape: entry.shape }]));
   const layout = layOut(shapes, { format: "pt" });

@@ -7,17 +7,18 @@ const MAX_SHARDS = 10_000;
 const PLAIN_NAME = /^[^/\\\0]{1,255}$/;
 
 /**
- * Which tensors each file holds by the index, files sorted by name. Errors: `data_loss` for what is no
- * such index, and for file names that are more than a name.
+ * Which tensors each file holds by the index, files sorted by name. Errors: `data_loss` for what is not
+ * an index, and for file names with a folder.
  */
 export function readShardIndex(index: unknown, path: string): Map<string, Set<string>> {
-  const damaged = (what: string) => new GradpoolError("data_loss", `${path} is damaged: ${what}; get the model again`);
+  const damaged = (what: string) =>
+    new GradpoolError("data_loss", `${path} is damaged: ${what}; download the model again`);
   const map = isObject(index) ? index["weight_map"] : undefined;
   if (!isObject(map)) throw damaged("it has no weight_map");
   const shards = new Map<string, Set<string>>();
   for (const [tensor, file] of Object.entries(map)) {
     if (typeof file !== "string" || !PLAIN_NAME.test(file) || file === "." || file === "..") {
-      throw damaged(`${shown(tensor)} lies in ${shown(file)}, which is no name of a file beside it`);
+      throw damaged(`${shown(tensor)} is in ${shown(file)}, which is not the name of a file beside it`);
     }
     const tensors = shards.get(file) ?? new Set();
     shards.set(file, tensors.add(tensor));
@@ -28,7 +29,7 @@ export function readShardIndex(index: unknown, path: string): Map<string, Set<st
 }
 
 /**
- * Every tensor is in the file that the index names, and nowhere else. Gives those that are not there, and why that is wrong,
+ * Every tensor is in the file that the index names, and nowhere else. Gives the missing ones, each with the error,
  * should one of them be needed. Errors: `data_loss`.
  */
 export function checkShard(
@@ -37,9 +38,9 @@ export function checkShard(
   path: string,
 ): Map<string, GradpoolError> {
   const refuse = (what: string) =>
-    new GradpoolError("data_loss", `${path} does not fit its index: ${what}; get the model again`);
+    new GradpoolError("data_loss", `${path} does not fit its index: ${what}; download the model again`);
   for (const tensor of found) {
-    if (!indexed.has(tensor)) throw refuse(`it holds ${shown(tensor)}, which the index places elsewhere or nowhere`);
+    if (!indexed.has(tensor)) throw refuse(`it holds ${shown(tensor)}, which the index does not place there`);
   }
   const absent = [...indexed].filter((tensor) => !found.has(tensor));
   return new Map(absent.map((tensor) => [tensor, refuse(`it lacks ${shown(tensor)}`)]));

@@ -24,7 +24,7 @@ export async function* tensorPieces(
     const data = new Uint8Array(Math.min(pieceBytes, end - begin - at));
     const { bytesRead } = await file.read(data, 0, data.byteLength, begin + at);
     if (bytesRead < data.byteLength) {
-      throw new GradpoolError("data_loss", `model_id: ${name} ends before its time; get the model again`);
+      throw new GradpoolError("data_loss", `model_id: ${name} is truncated; download the model again`);
     }
     yield { firstRow: at / rowBytes, data };
   }

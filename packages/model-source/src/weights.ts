@@ -23,7 +23,7 @@ interface WeightsFormat {
   read(file: ModelFile): Promise<FileContents>;
 }
 
-/** In the order of preference, as transformers': safetensors holds no code to refuse. */
+/** In the order of preference, as transformers': safetensors cannot contain code. */
 const FORMATS: readonly WeightsFormat[] = [
   { file: "model.safetensors", index: "model.safetensors.index.json", read: readSafetensors },
   { file: "pytorch_model.bin", index: "pytorch_model.bin.index.json", read: readTorchFile },
@@ -47,7 +47,7 @@ interface LocatedFile {
 }
 
 /**
- * Reads which tensors there are and where they lie. Errors: `not_found` without weights, `data_loss`
+ * Reads which tensors there are and where they are. Errors: `not_found` without weights, `data_loss`
  * for damaged files, and those of the formats' readers.
  */
 export async function readWeights(folder: ModelFolder): Promise<Weights> {
@@ -56,7 +56,7 @@ export async function readWeights(folder: ModelFolder): Promise<Weights> {
     if (await folder.has(index)) return readShards(folder, index, read);
   }
   const names = FORMATS.flatMap(({ file, index }) => [file, index]).join(", ");
-  const message = `model_id: ${folder.modelId} has no model.safetensors, nor other weights; a model folder holds ${CONFIG_FILE}, one of ${names}, and a tokenizer`;
+  const message = `model_id: ${folder.modelId} has no weights; a model folder has ${CONFIG_FILE}, one of ${names}, and a tokenizer`;
   throw new GradpoolError("not_found", message);
 }
 

@@ -91,7 +91,7 @@ test("a folder with one GGUF file means that file; with several, one has to be n
   await copyFile(LLAMA, join(dir, "a.gguf"));
   assert.equal((await openModel(dir, places)).modelHash, (await openModel(LLAMA, places)).modelHash);
   await copyFile(QWEN3, join(dir, "b.gguf"));
-  await refuses(dir, "invalid_argument", /holds 2 GGUF files; name one: a\.gguf, b\.gguf/);
+  await refuses(dir, "invalid_argument", /has 2 GGUF files; name one: a\.gguf, b\.gguf/);
   await cp(fixture("golden/gpt2-plain/model"), dir, { recursive: true });
   assert.equal((await openModel(dir, places)).model.description.modelType, "gpt2");
 });
@@ -157,7 +157,7 @@ test("nothing is left of a conversion that fails", async () => {
 });
 
 test("no cache folder, or none that can be written", async () => {
-  await refuses(LLAMA, "failed_precondition", /no cache folder; set GRADPOOL_HOME/);
+  await refuses(LLAMA, "failed_precondition", /needs a cache folder .*; set GRADPOOL_HOME/);
   await writeFile(join(dir, "file"), "");
   await assert.rejects(openModel(LLAMA, modelPlaces({ GRADPOOL_HOME: join(dir, "file") })), {
     code: "permission_denied",

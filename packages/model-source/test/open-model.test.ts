@@ -42,7 +42,7 @@ test("a config.json that is nested without end, wherever", async () => {
     await editConfig({ [field]: "HERE" });
     const config = await readFile(join(dir, "config.json"), "utf8");
     await writeFile(join(dir, "config.json"), config.replace('"HERE"', "[".repeat(200_000) + "]".repeat(200_000)));
-    await refuses("data_loss", /config\.json is not valid JSON; get the model again/);
+    await refuses("data_loss", /config\.json is not valid JSON; download the model again/);
     await cp(GOLDEN_MODEL, dir, { recursive: true });
   }
 });
@@ -55,7 +55,7 @@ test("no config.json", async () => {
 });
 test("no weights", async () => {
   await unlink(join(dir, "model.safetensors"));
-  await refuses("not_found", /has no model\.safetensors/);
+  await refuses("not_found", /has no weights/);
 });
 test("config.json is not JSON", async () => {
   await writeFile(join(dir, "config.json"), "{ vocab");

@@ -82,7 +82,7 @@ for (const file of [
 ]) {
   test(`an index that names the file ${JSON.stringify(file)}`, async () => {
     await writeIndex({ ...weightMap, "transformer.wte.weight": file });
-    await refuses(dir, "data_loss", /no name of a file beside it/);
+    await refuses(dir, "data_loss", /not the name of a file beside it/);
   });
 }
 test("a shard that is a link out of the folder", async () => {
@@ -90,7 +90,7 @@ test("a shard that is a link out of the folder", async () => {
   try {
     await rename(join(dir, FIRST), join(outside, FIRST));
     await symlink(join(outside, FIRST), join(dir, FIRST));
-    await refuses(dir, "permission_denied", /leads out of its folder/);
+    await refuses(dir, "permission_denied", /is a link out of its folder/);
   } finally {
     await rm(outside, { recursive: true });
   }
@@ -98,7 +98,7 @@ test("a shard that is a link out of the folder", async () => {
 test("a shard that is a folder", async () => {
   await unlink(join(dir, FIRST));
   await mkdir(join(dir, FIRST));
-  await refuses(dir, "permission_denied", /is no file/);
+  await refuses(dir, "permission_denied", /is not a regular file/);
 });
 test("a missing shard", async () => {
   await unlink(join(dir, SECOND));
@@ -119,7 +119,7 @@ test("a tensor in two shards", async () => {
   const { tensors } = readSafetensors(await readFile(join(dir, SECOND)));
   const [name, tensor] = [...first][0]!;
   await writeFile(join(dir, SECOND), writeSafetensors(new Map([...tensors, [name, tensor]])));
-  await refuses(dir, "data_loss", /which the index places elsewhere or nowhere/);
+  await refuses(dir, "data_loss", /which the index does not place there/);
 });
 test("an index without a weight_map, or of many files", async () => {
   for (const map of [undefined, null, [], {}, "x"]) {

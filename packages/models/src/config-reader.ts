@@ -1,6 +1,6 @@
 import { GradpoolError } from "@gradpool/errors";
 
-/** Beyond any model; what is allocated by such a number stays small. */
+/** More than any model has; small enough to allocate. */
 const MAX_COUNT = 1 << 24;
 const MAX_LAYERS = 10_000;
 
@@ -22,7 +22,7 @@ export class ConfigReader {
     return this.#wholeNumber(name, fallback, MAX_LAYERS, least);
   }
 
-  /** Without a fallback it has to be there. */
+  /** Required without a fallback. */
   positive(name: string, fallback?: number): number {
     const value = this.config[name] ?? fallback;
     if (typeof value === "number" && Number.isFinite(value) && value > 0) return value;

@@ -10,7 +10,7 @@ export interface LinearModule {
   outFeatures: number;
 }
 
-/** What the rest of gradpool needs to know of a model. */
+/** What the rest of gradpool needs to know about a model. */
 export interface ModelDescription {
   /** config.json's model_type. */
   modelType: string;
@@ -55,7 +55,7 @@ export const namedTargets = ({ ownTargets }: ModelDescription, patterns: readonl
  * The modules that PEFT would adapt, sorted by name: those whose name is a pattern or ends in "." + pattern;
  * of a single regular expression, those whose whole name it matches; of "all-linear", all, since the head is
  * none of them (peft.tuners.tuners_utils.check_target_module_exists).
- * Errors: `invalid_argument` when a pattern matches nothing, listing what there is; those of modulePattern.
+ * Errors: `invalid_argument` when a pattern matches nothing, listing the modules; those of modulePattern.
  */
 export function selectTargets(description: ModelDescription, patterns: readonly string[]): LinearModule[] {
   const rules = rulesOf(patterns);
@@ -64,7 +64,7 @@ export function selectTargets(description: ModelDescription, patterns: readonly 
     const kinds = [...new Set(description.modules.map(({ name }) => name.replace(/^.*\.\d+\./, "")))].join(", ");
     throw new GradpoolError(
       "invalid_argument",
-      `target_modules: nothing is called ${pattern}; this model has ${kinds}`,
+      `target_modules: no module matches ${pattern}; this model has ${kinds}`,
     );
   }
   return description.modules

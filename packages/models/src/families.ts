@@ -11,7 +11,7 @@ import { traceModel } from "./trace.js";
 const FAMILIES: readonly Family[] = [gpt2, llama, gptNeox];
 
 /**
- * What can be said of a model by its config.json alone. Errors: `failed_precondition` for an architecture that is not
+ * What config.json alone says about a model. Errors: `failed_precondition` for an architecture that is not
  * supported, for a model's own code, and for quantized weights, naming how.
  */
 export function checkConfig(config: unknown): void {
@@ -44,12 +44,12 @@ export function openFamily(config: unknown, header: WeightsHeader): Model {
 
 function familyOf(config: unknown): { family: Family; fields: Readonly<Record<string, unknown>> } {
   if (typeof config !== "object" || config === null || Array.isArray(config)) {
-    throw new GradpoolError("failed_precondition", "config.json is not a JSON object; get the model again");
+    throw new GradpoolError("failed_precondition", "config.json is not a JSON object; download the model again");
   }
   const fields = config as Readonly<Record<string, unknown>>;
   if (fields["auto_map"] !== undefined) {
     const message =
-      "config.json asks for the model's own code (auto_map), which gradpool never runs; use a standard architecture";
+      "config.json needs the model's own code (auto_map), which gradpool never runs; use a standard architecture";
     throw new GradpoolError("failed_precondition", message);
   }
   const modelType = fields["model_type"];
@@ -88,7 +88,7 @@ function refuseQuantized({ quantization_config: quantization }: Readonly<Record<
   // Files of before quant_method existed are bitsandbytes'.
   const method = settings["quant_method"] ?? (bits("load_in_4bit") || bits("load_in_8bit") ? "bitsandbytes" : undefined);
   const known = typeof method === "string" && Object.hasOwn(QUANTIZATIONS, method) ? QUANTIZATIONS[method] : undefined;
-  const name = known ?? (method === undefined ? "a method that it does not name" : JSON.stringify(method)?.slice(0, 100));
-  const message = `config.json: the model is quantized by ${name} (quantization_config), which gradpool does not read; use the model that it was made from, or one that transformers saved after model.dequantize()`;
+  const name = known ?? (method === undefined ? "an unnamed method" : JSON.stringify(method)?.slice(0, 100));
+  const message = `config.json: the model is quantized by ${name} (quantization_config), which gradpool does not read; use the original model, or save it with transformers after model.dequantize()`;
   throw new GradpoolError("failed_precondition", message);
 }

@@ -44,7 +44,7 @@ function readConfig(raw: Readonly<Record<string, unknown>>): GptNeoxConfig {
   const headSize = width / heads;
   const rotated = Math.trunc(headSize * rotaryShare(raw));
   if (rotated === 0 || rotated % 2 !== 0 || headSize % rotated !== 0) {
-    throw unsupported(`rotary_pct rotates ${rotated} of a head's ${headSize} dimensions; a whole part of it is needed`);
+    throw unsupported(`rotary_pct rotates ${rotated} of a head's ${headSize} dimensions, which must be a whole, even number`);
   }
   const maxPositions = config.count("max_position_embeddings", 2048);
   const rope = readRope(raw, { rotated, positions: maxPositions, thetaKey: "rotary_emb_base" });

@@ -52,7 +52,7 @@ export interface TrainingOptions {
 
 /** Names of the graphs' inputs and outputs; a mask is named after its module or its dropout's site. */
 export const maskName = (module: string) => `dropout_mask.${module}`;
-/** By what dropout lets the kept elements grow: DoRA needs it apart from the scaling. */
+/** Dropout's factor for the kept elements: DoRA needs it apart from the scaling. */
 export const DROPOUT_FACTOR = "dropout_factor";
 /** What the loss is multiplied by before its gradient is taken, where halves are kept. */
 export const LOSS_SCALE = "loss_scale";

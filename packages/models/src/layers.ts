@@ -26,7 +26,7 @@ export interface Dropout {
   probability: number;
 }
 
-/** Layers that take their weights, adapters and masks from a context; `prefix` begins their names there. */
+/** Layers that take their weights, adapters and masks from a context, under names that begin with `prefix`. */
 export class Layers {
   constructor(
     private readonly context: ForwardContext,

@@ -4,7 +4,7 @@
  * text's (Pope et al. 2022, "Efficiently Scaling Transformer Inference", 2.1), and only one position is copied.
  *
  * P is a symbol like S: one session, and one copy of the weights, reads a prompt piece by piece and makes single
- * tokens (S = 1). Families know nothing of it: the mask that their attention takes does the remembering. Rotary keys
+ * tokens (S = 1). Families do not see this: the mask of their attention holds the cache. Rotary keys
  * are kept rotated, by their positions.
  */
 import { cast, gather, matmul, verify, type CachedMask, type Graph, type Value } from "@gradpool/graph";
@@ -12,10 +12,10 @@ import { buildForward, causalMask, type GraphOptions } from "./graphs.js";
 
 const PAST = "past.";
 
-/** Of a place that holds nothing yet: it is after every position, so that none looks at it. */
+/** Of a place that holds nothing yet: it is after every position, so that none attends to it. */
 export const EMPTY_POSITION = 2n ** 62n;
 
-/** The output that belongs to an input of remembered keys or values; undefined for other inputs. */
+/** The output for an input of cached keys or values; undefined for other inputs. */
 export function presentName(input: string): string | undefined {
   return input.startsWith(PAST) ? `present.${input.slice(PAST.length)}` : undefined;
 }

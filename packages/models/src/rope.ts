@@ -42,7 +42,7 @@ interface DynamicNtk {
   factor: number;
 }
 
-/** What a family knows of its rotary positions. */
+/** A family's settings of its rotary positions. */
 export interface RopeOptions {
   /** Dimensions of a head that are rotated, R. */
   rotated: number;

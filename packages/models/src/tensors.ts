@@ -21,7 +21,7 @@ export interface WeightsHeader {
 export function requireTensor(header: WeightsHeader, name: string, shape: readonly number[]): WeightEntry {
   const entry = header.tensors.get(name);
   const refuse = (problem: string) =>
-    new GradpoolError("data_loss", `the model's weights do not fit its config.json: ${problem}; get the model again`);
+    new GradpoolError("data_loss", `the model's weights do not fit its config.json: ${problem}; download the model again`);
   const reason = header.unreadable?.get(name);
   if (!entry && reason) throw reason;
   if (!entry) throw refuse(`${name} is missing`);

@@ -70,7 +70,7 @@ export class AdamW {
     const biasCorrection1 = 1 - beta1 ** this.#step;
     const biasCorrection2 = 1 - beta2 ** this.#step;
     const scalars: UpdateScalars = {
-      // Times 1 changes nothing, so that no decay needs no path of its own.
+      // Times 1 changes nothing, so a decay of 0 is not a special case.
       decay: 1 - learningRate * weightDecay,
       beta1,
       beta2,
@@ -131,6 +131,6 @@ function checkMoments(name: string, saved: Moments | undefined, length: number):
 }
 
 function foreignState(what: string): GradpoolError {
-  const message = `the optimizer's state does not fit the adapter: ${what}; go on from another checkpoint`;
+  const message = `the optimizer's state does not fit the adapter: ${what}; resume from another checkpoint`;
   return new GradpoolError("data_loss", message);
 }

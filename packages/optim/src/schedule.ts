@@ -34,12 +34,12 @@ export function warmupStepsOf(
   return warmupSteps > 0 ? warmupSteps : Math.ceil(totalSteps * warmupRatio);
 }
 
-/** Share of the peak, behind the warm-up. */
+/** Share of the peak, after the warm-up. */
 type Factor = (step: number, schedule: Schedule) => number;
 
 const constant: Factor = () => 1;
 
-/** How far it is from the end of the warm-up to the last step, from 0 to 1. */
+/** Progress from the end of the warm-up to the last step, from 0 to 1. */
 const progressAt: Factor = (step, { warmupSteps, totalSteps }) =>
   (step - warmupSteps) / Math.max(1, totalSteps - warmupSteps);
 

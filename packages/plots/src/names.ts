@@ -2,5 +2,5 @@
 export const PLOTS = ["loss", "learning-rate", "throughput"] as const;
 export type PlotName = (typeof PLOTS)[number];
 
-/** More would not be told apart. */
+/** More would look alike. */
 export const MAX_PLOTTED_RUNS = 18;

@@ -7,7 +7,7 @@ export interface Panel extends Quantity {
   /** Of its line in the legend. */
   legend: string;
   color: string;
-  /** Of what is behind its smoothed line. */
+  /** Of the raw values under its smoothed line. */
   faintColor: string;
   /** It is noisy: from some number of steps on, it is smoothed. */
   isSmoothed: boolean;
@@ -55,6 +55,6 @@ export const THROUGHPUT: Panel = {
   label: speedText,
   fromZero: true,
   isSmoothed: true,
-  // A clock that stood still says nothing of speed.
+  // Without elapsed time there is no speed.
   valueOf: ({ tokens, seconds }) => (seconds > 0 ? tokens / seconds : NaN),
 };

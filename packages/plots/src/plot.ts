@@ -27,13 +27,13 @@ const RIGHT_PX = 28;
 
 /**
  * The SVG text of a plot of one run or several, at most MAX_PLOTTED_RUNS. The same runs and title give the same bytes, on any
- * machine: the font comes along.
+ * machine: the font is included.
  */
 export function plotSvg(name: PlotName, title: string, runs: readonly PlottedRun[]): string {
   const { panels } = KINDS[name];
   const isComparison = runs.length > 1;
   const rows = isComparison ? Math.ceil(runs.length / LEGEND_COLUMNS) : 0;
-  // The first row of a legend of runs stands where a single run has its summary.
+  // The first row of a legend of runs is where a single run has its summary.
   const shift = Math.max(0, rows - 1) * LEGEND_ROW_PX;
   const layout = LAYOUTS[panels.length];
   const lastStep = runs.reduce((last, { steps }) => Math.max(last, steps.at(-1)?.step ?? 1), 1);
@@ -85,8 +85,8 @@ const LEGEND_COLUMNS = 4;
 const LEGEND_ROW_PX = 22;
 
 /**
- * Of several runs, in columns below the title. Each is a legend of its own, at its place: without a screen, ECharts takes text
- * for narrower than it is.
+ * Of several runs, in columns below the title. Each is a legend of its own, at its place: without a screen, ECharts assumes text
+ * to be narrower than it is.
  */
 function runsLegend(runs: readonly PlottedRun[]): object[] {
   return runs.map(({ name }, i) => ({
@@ -105,7 +105,7 @@ const LONGEST_NAME = 24;
 /** Names of runs differ at their ends. */
 const shortened = (name: string) => (name.length > LONGEST_NAME ? `…${name.slice(1 - LONGEST_NAME)}` : name);
 
-/** Told apart also by those who see few colours: after a round of them, the kind of line changes. */
+/** Distinct for colour-blind readers, too: after all colours are used, the line style changes. */
 const COLORS = ["#2563eb", "#d97706", "#047857", "#b91c1c", "#7c3aed", "#52606d"];
 const LINE_TYPES = ["solid", "dashed", "dotted"] as const;
 

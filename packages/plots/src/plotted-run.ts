@@ -12,11 +12,11 @@ export interface PlottedStep {
   seconds: number;
 }
 
-/** The loss on held-out data, behind so many steps. */
+/** The loss on held-out data, after this many steps. */
 export type PlottedEvaluation = Pick<PlottedStep, "step" | "loss">;
 
 export interface PlottedRun {
-  /** Stands in the title, or, where there are several, in the legend. */
+  /** Shown in the title, or for several runs in the legend. */
   name: string;
   steps: readonly PlottedStep[];
   evaluations: readonly PlottedEvaluation[];

@@ -19,7 +19,7 @@ export function renderSvg(option: EChartsCoreOption, height: number): string {
   }
 }
 
-/** ECharts numbers charts and style classes through the life of the process; here they begin anew. */
+/** ECharts numbers charts and style classes through the life of the process; here they start over. */
 function withOwnNumbering(svg: string): string {
   const classes = new Map<string, string>();
   return svg.replaceAll(/\bzr\d+-([a-z]+-?)\d+/g, (id, kind: string) => {

@@ -3,7 +3,7 @@ import type { Panel } from "./panels.js";
 import type { PlottedRun } from "./plotted-run.js";
 import { smoothed } from "./smoothing.js";
 
-/** Up to so many steps, each has a mark of its own. */
+/** Up to this many steps, each has its own mark. */
 const MARKED_STEPS = 40;
 
 const EVALUATION = "#b91c1c";

@@ -8,7 +8,7 @@ const LEAST_STEPS = 10;
 
 /**
  * Average of each value's neighbours on both sides, weighted by exp(-distance / reach): unlike a running
- * average it does not lag behind. Values that are not finite stay gaps and do not spread.
+ * average it does not lag. Values that are not finite stay gaps and do not spread.
  * Undefined when there are too few values to smooth.
  */
 export function smoothed(values: readonly number[]): number[] | undefined {

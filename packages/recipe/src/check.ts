@@ -7,13 +7,13 @@ import { checkRules } from "./rules.js";
 
 declare const CHECKED: unique symbol;
 
-/** What only `checkedRecipe` gives: code that takes one need not check it. */
+/** Only `checkedRecipe` gives one: code that takes it need not check it. */
 export type Checked<T> = T & { readonly [CHECKED]: true };
 
 export type CheckedRecipe = Checked<Recipe & { lora: LoraRecipe }>;
 
 /**
- * The recipe, within the table's bounds and by its rules; fields that a client does not know have their meaning filled in.
+ * The recipe, within the table's bounds and by its rules; fields that a client does not know get their default meaning.
  * Errors: `invalid_argument`, one line naming field and bound.
  */
 export function checkedRecipe(recipe: Recipe | undefined): CheckedRecipe {
@@ -39,7 +39,7 @@ function checkField({ name, kind, each, bound = {}, words, needed }: RecipeField
 
 function checkNumber(name: string, value: number, isWhole: boolean, bound: Bound): void {
   const { least = -Infinity, above = -Infinity, most = Infinity, below = Infinity } = bound;
-  // Whoever gave too much wants to know the most.
+  // A value that is too large is answered with the upper bound.
   if (isWhole && Number.isFinite(value) && value > most) throw wrong(name, value, `at most ${most}`);
   const isNumber = isWhole ? Number.isSafeInteger(value) : Number.isFinite(value);
   if (isNumber && value >= least && value > above && value <= most && value < below) return;

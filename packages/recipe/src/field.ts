@@ -24,19 +24,19 @@ export interface Row<T extends FieldValue = FieldValue> {
   /** Of the numbers that patterns hold. */
   each?: "integer" | "number";
   bound?: Bound;
-  /** Of these a text is one. */
+  /** The choices for a text. */
   words?: readonly string[];
-  /** May not be empty: what it has to be, in words. */
+  /** May not be empty; describes what it must be. */
   needed?: string;
   readBy: readonly Reader[];
   help: string;
   /** What users of transformers, PEFT and TRL call it. */
   familiar?: readonly string[];
-  /** It decides what is kept and how fast it goes, but no bit of the result: a resumed run may have another value. */
+  /** It affects what is kept and the speed, but no bit of the result: a resumed run may change it. */
   sameBits?: boolean;
   /** About the data that trains: held-out data is read without it. */
   forTraining?: boolean;
-  /** What protobuf's zero stands for: a client that does not know the field leaves it unset. */
+  /** The meaning of protobuf's zero: a client that does not know the field leaves it unset. */
   unset?: T;
 }
 
@@ -44,7 +44,7 @@ type Snake<Key extends string> = Key extends `${infer First}${infer Rest}`
   ? `${First extends Lowercase<First> ? First : `_${Lowercase<First>}`}${Snake<Rest>}`
   : "";
 
-/** Where the message alone says that it is the adapter's. */
+/** The name where only the message shows that it is the adapter's. */
 type LoraName<Key extends string> = Key extends "r" | "alpha" | "dropout" ? `lora_${Key}` : Snake<Key>;
 
 export type OfRecipe = { [Key in keyof Omit<Recipe, "lora"> as Snake<Key>]: Row<Recipe[Key]> };

@@ -1,4 +1,4 @@
-/** Recipes as messages, under the names of their fields, and as JSON in files: all of it read off the table. */
+/** Recipes as messages, under the names of their fields, and as JSON in files: all derived from the table. */
 import type { Recipe } from "@gradpool/rpc";
 import type { FieldValue, Row } from "./field.js";
 import { ROWS } from "./fields.js";
@@ -13,7 +13,7 @@ export interface RecipeField extends Row {
   ofLora: boolean;
 }
 
-/** In the order in which people should see them. */
+/** In display order. */
 export const RECIPE_FIELDS: readonly RecipeField[] = Object.entries(ROWS).map(([name, row]: [string, Row]) => {
   const lora = (row as { lora?: string }).lora;
   return { ...row, name, key: lora ?? camelCase(name), ofLora: lora !== undefined };

@@ -41,7 +41,7 @@ function checkSchedule(recipe: Recipe): void {
   }
 }
 
-/** The default is for everyone to send; a client that does not know the field says 0. */
+/** A client that does not know the field sends 0, not the default. */
 function onlyFor(scheduler: string, field: string, value: number): void {
   const ignored = value === 0 || value === fieldNamed(field)?.default;
   must(ignored, field, value, `left out: it is for lr_scheduler ${scheduler}`);

@@ -1,4 +1,4 @@
-/** What is read off the table: messages, JSON in files, differences, data sets. */
+/** What is derived from the table: messages, JSON in files, differences, data sets. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import {

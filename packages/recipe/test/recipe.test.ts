@@ -53,7 +53,7 @@ const WRONG: [Partial<Recipe>, RegExp][] = [
   [{ shuffleBuffer: MAX_SHUFFLE_ROWS + 1 }, /^shuffle_buffer/],
   [{ datasetWeights: [1, 0] }, /^dataset_weights is 0, but must be greater than 0$/],
   [{ dtype: "int8" }, /^dtype is int8, but must be one of float32, float16$/],
-  // A slip must not stop the pool.
+  // A typo must not stop the pool.
   [{ batchSize: 1_000_000 }, /^batch_size is 1000000, but must be at most 65536$/],
   [{ gradientAccumulation: 1_000_000 }, /^gradient_accumulation is 1000000, but must be at most 65536$/],
   [{ epochs: 5e9 }, /^epochs is 5000000000, but must be at most 1000000$/],

@@ -1,7 +1,7 @@
 /** JSON files of the folder, and what is wrong with one in a line of bounded length. */
 import type { z } from "zod";
 
-/** More characters of what is wrong are not shown. */
+/** Most characters shown of a problem. */
 const MAX_SHOWN = 300;
 
 /** What is wrong with a file: its name, and why it cannot be used. */

@@ -3,7 +3,7 @@ import { snakeCase } from "@gradpool/recipe";
 import type { Evaluation, StepMetrics } from "@gradpool/rpc";
 import { z } from "zod";
 
-/** JSON has no NaN: null stands for it. */
+/** JSON has no NaN: it becomes null. */
 const number = z
   .number()
   .nullable()

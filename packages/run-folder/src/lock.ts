@@ -6,7 +6,7 @@ export const MAX_LOCK_BYTES = 64 << 10;
 
 const schema = processIdentity.extend({
   run_id: z.string(),
-  /** Tells two stores of one process apart. */
+  /** Distinguishes two stores of one process. */
   owner: z.string(),
 });
 export type Lock = z.infer<typeof schema>;

@@ -43,7 +43,7 @@ export interface Manifest {
   files: ManifestFile[];
 }
 
-/** The bytes of manifest.json; its last field is the SHA-256 of all others, so that it guards itself too. */
+/** The bytes of manifest.json; its last field is the SHA-256 of all others, so that it protects itself too. */
 export function manifestBytes(manifest: Manifest): Uint8Array {
   const fields = fieldsOf(manifest);
   return jsonBytes({ ...fields, manifest_sha256: digest(fields) });
@@ -62,7 +62,7 @@ export function parseManifest(bytes: Uint8Array): Manifest | FileProblem {
     files: files.map(({ path, size_bytes, sha256 }) => ({ path, sizeBytes: size_bytes, sha256 })),
   };
   if (digest(fieldsOf(manifest)) !== manifest_sha256) return `${MANIFEST_FILE} does not match its own SHA-256`;
-  // What JSON does not tell apart (spaces, a key given twice) is not what was written either.
+  // Differences that JSON ignores (spaces, a key given twice) count as changes, too.
   if (Buffer.compare(bytes, manifestBytes(manifest)) !== 0) return `${MANIFEST_FILE} is not as it was written`;
   try {
     files.forEach(({ path }) => checkFileName(path));

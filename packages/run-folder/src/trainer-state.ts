@@ -70,7 +70,7 @@ export interface SavedState {
   /** All steps and evaluations so far. */
   steps: StepMetrics[];
   evaluations: Evaluation[];
-  /** The adapter as it is was to be evaluated. */
+  /** An evaluation of the current adapter was due. */
   evaluationPending: boolean;
   /** Undefined where the loss is not scaled. */
   lossScaling: LossScaling | undefined;

@@ -1,5 +1,5 @@
 /**
- * Dropout masks that follow from (seed, step, micro-batch, module) alone, never from the trainer (I2).
+ * Dropout masks that depend only on (seed, step, micro-batch, module), never on the trainer (I2).
  *
  * Each module's generator is xoshiro128** (Blackman & Vigna 2018), started from FNV-1a hashes of the
  * key with murmur3's finalizer. 32 elements are decided at a time, one bit each: reading the binary digits
@@ -10,7 +10,7 @@
 import { evaluateDim } from "@gradpool/graph";
 import type { DropoutSite, LinearModule } from "@gradpool/models";
 
-/** What the masks of a micro-batch follow from, besides the module. */
+/** What the masks of a micro-batch depend on, besides the module. */
 export interface DropoutKey {
   /** Probability that an element of a LoRA input is dropped; the model's own dropouts have theirs from its config. */
   probability: number;

@@ -1,6 +1,6 @@
 import { EMPTY_POSITION } from "@gradpool/models";
 
-/** Places are added so many at a time: too few copy what is remembered too often, too many are attended to in vain. */
+/** Places added at a time: too few copy the cache too often, too many are attended to in vain. */
 const PLACES_AT_A_TIME = 128;
 
 /** Keys or values of one layer: K heads of D elements. */
@@ -26,7 +26,7 @@ export class KeyValueCache {
     return tensor;
   }
 
-  /** What position lies in each place, and behind them the `count` positions that come next. */
+  /** The position in each place, then the `count` positions that come next. */
   seenPositions(count: number): BigInt64Array {
     const seen = new BigInt64Array(this.places + count).fill(EMPTY_POSITION);
     for (let place = 0; place < this.length; place++) seen[place] = BigInt(place);
@@ -34,7 +34,7 @@ export class KeyValueCache {
     return seen;
   }
 
-  /** Puts keys and values [1, K, count, D] of the `count` next positions behind those that are there. */
+  /** Puts keys and values [1, K, count, D] of the `count` next positions after those that are there. */
   append(count: number, added: Iterable<[CachedTensor, Float32Array]>): void {
     const needed = this.length + count;
     const places = Math.max(this.places, Math.ceil(needed / PLACES_AT_A_TIME) * PLACES_AT_A_TIME);

@@ -13,7 +13,7 @@ export class LogitsSession {
   private constructor(
     private readonly session: Session,
     private readonly base: Base,
-    /** Remembered keys and values. */
+    /** Cached keys and values. */
     private readonly past: readonly CachedTensor[],
   ) {}
 
@@ -25,13 +25,13 @@ export class LogitsSession {
     return new LogitsSession(await Session.create(graph, base.source, options), base, past);
   }
 
-  /** Logits [K, V] behind the given positions [K] of one sequence. */
+  /** Logits [K, V] after the given positions [K] of one sequence. */
   async run(ids: readonly number[], positions: readonly number[], adapter?: Adapter): Promise<FloatTensor> {
     return this.#extend(new KeyValueCache(), ids, positions, adapter);
   }
 
   /**
-   * Reads `ids`, which follow on the text that the cache holds, into it, and gives the logits [V] behind
+   * Reads `ids`, which continue the text that the cache holds, into it, and gives the logits [V] after
    * the last. Long texts are read piece by piece, with `onPiece` between: a run is synchronous inside (I10).
    */
   async next(

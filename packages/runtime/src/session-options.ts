@@ -15,8 +15,8 @@ export interface SessionOptions {
 }
 
 /**
- * What ONNX Runtime is told of how to compute. On CUDA a graph that would leave a node to the processor is
- * refused when its session is made, instead of copying tensors to and fro inside every step.
+ * ONNX Runtime's settings. On CUDA a graph that would leave a node to the CPU is
+ * refused when its session is made, instead of copying tensors back and forth in every step.
  */
 export function onnxSessionOptions(
   { threads, cudaDevice, unpackedWeights, profilePrefix }: SessionOptions,

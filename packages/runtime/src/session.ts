@@ -27,9 +27,9 @@ export function onnxRuntimeVersion(): string {
   return versions.node ?? versions.common;
 }
 
-/** Where the files lie that a graph's weights refer to. */
+/** Where the files are that a graph's weights refer to. */
 export interface WeightsLocation {
-  /** Absolute folder. ONNX Runtime reads nothing outside it, whatever links lead there. */
+  /** Absolute folder. ONNX Runtime reads nothing outside it, even through links. */
   weightsDir: string;
 }
 
@@ -57,7 +57,7 @@ export class Session {
   }
 
   /**
-   * Runs the graph. `symbols` gives the sizes that B, S, r … stand for, `feeds` every input but the
+   * Runs the graph. `symbols` gives the sizes of B, S, r …, `feeds` every input but the
    * shapes. Synchronous inside: call it where no event loop is needed (I10).
    */
   async run(

@@ -69,7 +69,7 @@ export class TrainingSession {
     const { dropout, modelDropout } = this.options;
     if (modelDropout) feedMasks(feeds, siteMasks(this.base.source.model.dropouts, symbols, needed(key)));
     if (dropout) feedMasks(feeds, dropoutMasks(this.base.targets, symbols.B * symbols.S, needed(key)));
-    // The masks are 0 and 1: what dropout adds to the kept elements rides on the scaling, or is an input (DoRA).
+    // The masks are 0 and 1: dropout's factor for the kept elements is in the scaling, or an input (DoRA).
     const kept = dropout ? 1 - needed(key).probability : 1;
     const ranks = feedAdapter(feeds, this.base.targets, adapter, kept);
     feeds.set(LOSS_SCALE, Float32Array.of(lossScale));
@@ -89,7 +89,7 @@ export class TrainingSession {
 }
 
 /**
- * Loss without gradients or dropout: for held-out data. It lies beside a training session, whose mapping of the weights
+ * Loss without gradients or dropout: for held-out data. It is beside a training session, whose mapping of the weights
  * it shares: packed ones would be another copy (I9).
  */
 export class LossSession {
@@ -150,7 +150,7 @@ function needed(key: DropoutKey | undefined): DropoutKey {
   return key;
 }
 
-/** Feeds the adapter and gives the ranks that its modules' symbols stand for. `kept`: share that dropout keeps. */
+/** Feeds the adapter and gives the ranks for its modules' symbols. `kept`: share that dropout keeps. */
 export function feedAdapter(
   feeds: Map<string, TensorData>,
   targets: readonly AdaptedModule[],

@@ -47,7 +47,7 @@ describe("CUDA", { skip: HAS_CUDA ? false : "is for Linux on x64", timeout: 120_
     for (const file of ["package.json", "dist"]) await cp(join(from, file), join(to, file), { recursive: true });
     for (const file of ["libonnxruntime.so.1", "onnxruntime_binding.node"]) {
       const paths = [join(from, LIBRARIES, file), join(to, LIBRARIES, file)] as const;
-      // 45 MB, and the loader follows symbolic links to the place where a provider may lie.
+      // 45 MB, and the loader follows symbolic links to the place where a provider may be.
       await link(...paths).catch(() => copyFile(...paths));
     }
     for (const [name, bytes] of Object.entries(libraries)) await writeFile(join(to, LIBRARIES, name), bytes);
@@ -87,7 +87,7 @@ describe("CUDA", { skip: HAS_CUDA ? false : "is for Linux on x64", timeout: 120_
       assert.deepEqual(await names("1,0"), ["0 NVIDIA H100 80GB HBM3", "1 NVIDIA A10G"]);
       assert.deepEqual(await names("GPU-2222"), ["0 NVIDIA H100 80GB HBM3"]);
       assert.deepEqual(await names("1,7,0"), ["0 NVIDIA H100 80GB HBM3"]);
-      for (const none of ["", "-1", "7"]) await assert.rejects(names(none), refusal(/leaves none of 2 devices; unset/));
+      for (const none of ["", "-1", "7"]) await assert.rejects(names(none), refusal(/hides all 2 devices; unset/));
     });
 
     test("are told by the kernel module where nvidia-smi is missing", async () => {
@@ -107,7 +107,10 @@ describe("CUDA", { skip: HAS_CUDA ? false : "is for Linux on x64", timeout: 120_
         "echo 'NVIDIA-SMI has failed because it could not talk to the driver.'; exit 9",
       );
       await assert.rejects(listCudaDevices(failing, NO_FOLDER), refusal(/nvidia-smi fails \(NVIDIA-SMI has failed/));
-      await assert.rejects(listCudaDevices(await listing(["No GPU"]), NO_FOLDER), refusal(/says "No GPU" instead of/));
+      await assert.rejects(
+        listCudaDevices(await listing(["No GPU"]), NO_FOLDER),
+        refusal(/reports "No GPU" instead of/),
+      );
       await assert.rejects(listCudaDevices(await environment(":"), NO_FOLDER), refusal(/lists no device/));
     });
   });
@@ -126,16 +129,22 @@ describe("CUDA", { skip: HAS_CUDA ? false : "is for Linux on x64", timeout: 120_
     });
 
     test("the provider may be missing, as npm installs ONNX Runtime", async () => {
-      await refuses({}, new RegExp(`provider is not installed \\(${SHARED} is missing\\); docs/gpu\\.md`));
-      await refuses({ [SHARED]: shared }, new RegExp(`provider is not installed \\(${PROVIDER} is missing\\); docs`));
+      await refuses({}, new RegExp(`provider is not installed \\(${SHARED} is missing\\); see docs/gpu\\.md`));
+      await refuses(
+        { [SHARED]: shared },
+        new RegExp(`provider is not installed \\(${PROVIDER} is missing\\); see docs`),
+      );
     });
 
     test("the provider may be cut off", async () => {
       await refuses(
         { [SHARED]: shared, [PROVIDER]: Buffer.from("\x7fELF") },
-        /provider is damaged \(.*too short\); get/,
+        /provider is damaged \(.*too short\); install it/,
       );
-      await refuses({ [SHARED]: shared, [PROVIDER]: Buffer.alloc(4096) }, /is damaged \(.*invalid ELF header\); get/);
+      await refuses(
+        { [SHARED]: shared, [PROVIDER]: Buffer.alloc(4096) },
+        /is damaged \(.*invalid ELF header\); install it/,
+      );
     });
 
     test("CUDA may be missing, or of another major version", async () => {

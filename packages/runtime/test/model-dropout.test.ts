@@ -137,7 +137,7 @@ test("without the model's own dropouts, its config's probabilities change nothin
   assert.deepEqual(await bitsOf(gpt2, {}), await bitsOf(plain, {}));
 });
 
-test("a probability that is none is refused, naming the field", async () => {
+test("an invalid probability is refused, naming the field", async () => {
   await assert.rejects(example(GPT2, { attn_pdrop: 1 }, ["c_attn"]), /attn_pdrop is 1, but gradpool supports/);
   await assert.rejects(example(LLAMA, { attention_dropout: "0.1" }, ["q_proj"]), /attention_dropout is "0.1"/);
 });

@@ -13,7 +13,7 @@ const ROLLUP = "/proc/self/smaps_rollup";
 const WIDTH = 1024;
 const CONFIG = { model_type: "gpt2", n_embd: WIDTH, n_head: 16, n_layer: 1, n_positions: 64, vocab_size: 64 };
 
-/** Bytes of this process that no file stands behind. */
+/** Bytes of this process that are not backed by a file. */
 async function anonymousBytes(): Promise<number> {
   const [, kilobytes] = /^Anonymous:\s+(\d+) kB$/m.exec(await readFile(ROLLUP, "utf8")) ?? [];
   return Number(kilobytes) * 1024;
@@ -46,7 +46,7 @@ function weights(): Map<string, Tensor> {
 }
 
 test(
-  "I9: a session for evaluations holds no copy of the weights",
+  "I9: a session for evaluations has no copy of the weights",
   { skip: !existsSync(ROLLUP) && "needs /proc" },
   async () => {
     const dir = await mkdtemp(join(tmpdir(), "gradpool-copies-"));

@@ -1,4 +1,4 @@
-/** Half-precision weights compute as the float32 numbers that they stand for, to the bit. */
+/** Half-precision weights compute as the float32 numbers that they encode, to the bit. */
 import assert from "node:assert/strict";
 import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";

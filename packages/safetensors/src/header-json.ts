@@ -22,8 +22,8 @@ const SURROGATE = /\p{Surrogate}/u;
 
 /**
  * Reads the header's JSON by its own grammar instead of JSON.parse, which hides duplicate keys and
- * builds whatever a hostile file nests. Time and memory are linear in the text, recursion there is none.
- * Errors: those of `damaged`, which is told what is wrong.
+ * builds whatever a hostile file nests. Time and memory are linear in the text, without recursion.
+ * Errors: those of `damaged`, which is given the problem.
  */
 export function parseHeaderJson(text: string, damaged: (what: string) => GradpoolError): RawHeader {
   return new HeaderParser(text, damaged).header();
@@ -119,7 +119,7 @@ class HeaderParser {
     const number = Number(digits);
     if (!/^(0|[1-9]\d*)$/.test(digits) || digits.length > MAX_INTEGER_DIGITS || !Number.isSafeInteger(number)) {
       if (start === this.#at) throw this.#unexpected(`in ${what}`);
-      throw this.damaged(`${what} has ${digits.slice(0, 40)}, which is no whole number that fits`);
+      throw this.damaged(`${what} has ${digits.slice(0, 40)}, which is not a whole number in range`);
     }
     return number;
   }
@@ -133,7 +133,7 @@ class HeaderParser {
       if (code === BACKSLASH) this.#at++;
       else if (code === QUOTE) return this.#unescape(this.text.slice(start, ++this.#at), what);
     }
-    throw this.damaged(`its header ends within ${what}`);
+    throw this.damaged(`its header is truncated within ${what}`);
   }
 
   #unescape(quoted: string, what: string): string {

@@ -1,7 +1,7 @@
 /**
  * The header of a safetensors file (https://github.com/huggingface/safetensors#format): 8 bytes of
  * length, little-endian, then JSON, then the tensors' bytes without gaps or overlaps. Files come
- * from anywhere, so everything they claim is checked before anything is allocated by it.
+ * from anywhere, so everything they claim is checked before anything is allocated for it.
  */
 import { GradpoolError } from "@gradpool/errors";
 import { DTYPE_BYTES, FOREIGN_DTYPES, isDtype, type Dtype } from "./dtype.js";
@@ -13,7 +13,7 @@ export const LENGTH_BYTES = 8;
 /** Bound on the JSON's bytes, that of Hugging Face's reader. */
 export const MAX_HEADER_BYTES = 100_000_000;
 
-/** Where a tensor lies; `begin` and `end` are byte offsets from the start of the file. */
+/** Where a tensor is; `begin` and `end` are byte offsets from the start of the file. */
 export interface TensorEntry {
   name: string;
   dtype: Dtype;
@@ -93,7 +93,7 @@ function checkPlace(name: string, raw: RawEntry, dataBegin: number, fileBytes: n
   }
   if (begin > end) throw fail(`ends before it begins (data_offsets ${begin}, ${end})`);
   if (end > fileBytes - dataBegin) {
-    throw fail(`lies beyond the end of the file (byte ${end} of ${fileBytes - dataBegin})`);
+    throw fail(`is beyond the end of the file (byte ${end} of ${fileBytes - dataBegin})`);
   }
   return { name, begin: dataBegin + begin, end: dataBegin + end };
 }
@@ -148,5 +148,5 @@ function decodeUtf8(bytes: Uint8Array, fail: (what: string) => GradpoolError): s
 }
 
 function damaged(file: string, what: string): GradpoolError {
-  return new GradpoolError("data_loss", `${file} is damaged: ${what}; download or copy it again`);
+  return new GradpoolError("data_loss", `${file} is damaged: ${what}; download it again`);
 }

@@ -10,21 +10,21 @@ const entry = (dtype: string, shape: string, offsets: string) =>
 const one = (dtype: string, shape: string, offsets: string) => `{"x":${entry(dtype, shape, offsets)}}`;
 const F32 = entry("F32", "[2]", "[0,8]");
 
-/** What is wrong, the header, bytes behind it, what the message must say. */
-const LIES: [string, string | Uint8Array, number, RegExp][] = [
+/** What is wrong, the header, bytes after it, what the message must say. */
+const CASES: [string, string | Uint8Array, number, RegExp][] = [
   ["no JSON", "hello", 0, /begin with \{/],
   ["an empty header", "", 0, /begin with \{/],
   ["a byte order mark", "\ufeff{}", 0, /begin with \{/],
   ["leading space", " {}", 0, /begin with \{/],
   ["an array", "[]", 0, /begin with \{/],
   ["an open object", "{", 0, /the end/],
-  ["text behind the object", "{}x", 0, /"x" after/],
+  ["text after the object", "{}x", 0, /"x" after/],
   ["a trailing comma", `{"x":${F32},}`, 8, /"}" where a key/],
   ["invalid UTF-8", new Uint8Array([0x7b, 0xff, 0x7d]), 0, /UTF-8/],
   ["a lone surrogate", `{"\\ud800":${F32}}`, 8, /Unicode/],
   ["a bad escape", `{"\\x":${F32}}`, 8, /JSON string/],
   ["a control character in a name", `{"a\nb":${F32}}`, 8, /JSON string/],
-  ["an open string", `{"abc`, 0, /ends within/],
+  ["an open string", `{"abc`, 0, /truncated within/],
   ["a duplicate tensor", `{"x":${F32},"x":${F32}}`, 8, /"x" twice/],
   ["a duplicate tensor by escape", `{"x":${F32},"\\u0078":${F32}}`, 8, /"x" twice/],
   ["a duplicate field", `{"x":{"dtype":"F32","dtype":"F32","shape":[2],"data_offsets":[0,8]}}`, 8, /dtype twice/],
@@ -51,7 +51,7 @@ const LIES: [string, string | Uint8Array, number, RegExp][] = [
   ["too many dimensions", one("F32", `[${"1,".repeat(64)}1]`, "[0,4]"), 4, /more than 64/],
   ["a product that overflows", one("F32", "[4294967296,4294967296]", "[0,8]"), 8, /too large/],
   ["an overflow hidden by a zero", one("F32", "[4294967296,4294967296,0]", "[0,0]"), 0, /too large/],
-  ["begin behind end", one("F32", "[2]", "[8,0]"), 8, /ends before it begins/],
+  ["begin after end", one("F32", "[2]", "[8,0]"), 8, /ends before it begins/],
   ["one offset", one("F32", "[2]", "[8]"), 8, /1 data_offsets/],
   ["three offsets", one("F32", "[2]", "[0,8,8]"), 8, /3 data_offsets/],
   ["a negative offset", one("F32", "[2]", "[-8,0]"), 8, /-8/],
@@ -64,8 +64,8 @@ const LIES: [string, string | Uint8Array, number, RegExp][] = [
   ["a gap between", `{"x":${F32},"y":${entry("F32", "[1]", "[12,16]")}}`, 16, /gap of 4 bytes before tensor "y"/],
 ];
 
-for (const [lie, header, dataBytes, text] of LIES) {
-  test(`${lie} is refused`, () => {
+for (const [name, header, dataBytes, text] of CASES) {
+  test(`${name} is refused`, () => {
     assert.throws(() => readSafetensors(fileOf(header, dataBytes), "model.safetensors"), failure("data_loss", text));
   });
 }
@@ -95,7 +95,10 @@ test("element types of the format that nothing computes with are named, not call
 test("deep nesting and a huge header are refused in linear time", () => {
   const millions = 20_000_000;
   assert.throws(() => readSafetensors(fileOf('{"x":' + "[".repeat(millions), 0)), failure("data_loss", /"x"/));
-  assert.throws(() => readSafetensors(fileOf('{"' + "\\\\".repeat(millions / 2), 0)), failure("data_loss", /ends/));
+  assert.throws(
+    () => readSafetensors(fileOf('{"' + "\\\\".repeat(millions / 2), 0)),
+    failure("data_loss", /truncated/),
+  );
 });
 
 test("any mutation of a good file gives a typed error or a correct reading", () => {

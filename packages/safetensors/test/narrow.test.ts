@@ -18,7 +18,7 @@ for (const dtype of ["F16", "BF16"] as const) {
     }
   });
 
-  test(`what lies between two ${dtype} values goes to the nearer, the middle to the even one`, () => {
+  test(`what is between two ${dtype} values goes to the nearer, the middle to the even one`, () => {
     const infinity = values.indexOf(Infinity);
     // All neighbours among the finite positive values; the last one's upper neighbour would be the next power of two.
     for (let half = 0; half < infinity - 1; half++) {

@@ -15,7 +15,7 @@ export const ADAPTERS = ["gpt2-plain", "gpt2-codeparrot"].flatMap((name) =>
   ),
 );
 
-/** A file from its header's text and a number of bytes behind it. */
+/** A file from its header's text and a number of bytes after it. */
 export function fileOf(header: string | Uint8Array, dataBytes: number, claimedLength?: bigint): Uint8Array {
   const json = typeof header === "string" ? new TextEncoder().encode(header) : header;
   const file = new Uint8Array(8 + json.byteLength + dataBytes);

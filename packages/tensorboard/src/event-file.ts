@@ -3,8 +3,8 @@ import { Event } from "./gen/event.js";
 import { framed } from "./record.js";
 
 /**
- * TensorBoard takes every file with "tfevents" in its name. There is nothing of time or machine in it: a resumed
- * run replaces its file, and so no step is ever shown twice.
+ * TensorBoard reads every file with "tfevents" in its name. This one has no time or machine in it: a resumed run
+ * replaces its file, so no step is ever shown twice.
  */
 export const EVENT_FILE = "events.out.tfevents.gradpool";
 
@@ -72,7 +72,7 @@ export function* eventRecords(
       "train/loss": loss,
       "train/grad_norm": gradNorm,
       "train/learning_rate": learningRate,
-      // A clock that stood still says nothing of speed.
+      // Without elapsed time there is no speed.
       ...(seconds > 0 && { "train/tokens_per_second": tokens / seconds }),
     });
   }

@@ -41,7 +41,7 @@ describe("eventFile", () => {
     assert.equal(events[0]?.scalars["train/learning_rate"], Math.fround(5e-4));
   });
 
-  test("puts evaluations behind their step, and their time into that of later records", () => {
+  test("puts evaluations after their step, and their time into that of later records", () => {
     const evaluations = [2, 3].map((step) => ({ step, loss: step, perplexity: Math.exp(step), seconds: 0.5 }));
     const [, ...events] = readEvents(eventFile(steps, evaluations, START_MS));
     assert.deepEqual(
@@ -57,7 +57,7 @@ describe("eventFile", () => {
     assert.equal(events[2]?.scalars["eval/perplexity"], Math.fround(Math.exp(2)));
   });
 
-  test("writes a learning rate of 0, which is no missing one", () => {
+  test("writes a learning rate of 0, which is not a missing one", () => {
     const [, event] = readEvents(eventFile([{ ...steps[0]!, learningRate: 0 }], [], START_MS));
     assert.equal(event?.scalars["train/learning_rate"], 0);
   });

@@ -74,7 +74,7 @@ function fieldsOf(message: Uint8Array): [number: number, value: bigint | Uint8Ar
 }
 
 function bytesOf(value: bigint | Uint8Array | undefined): Uint8Array {
-  return value instanceof Uint8Array ? value : assert.fail("is no field of bytes");
+  return value instanceof Uint8Array ? value : assert.fail("is not a field of bytes");
 }
 
 function viewOf(value: bigint | Uint8Array | undefined): DataView {

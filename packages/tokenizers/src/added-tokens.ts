@@ -12,9 +12,9 @@ const WORD = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
 const SPACE = /[\p{White_Space}]/u;
 
 export class AddedTokens {
-  /** A token may reach over a cut before a space, so text must not be cut there. */
+  /** A token may cross a cut before a space, so text must not be cut there. */
   readonly mayCrossSpace: boolean;
-  /** Tokens that take the whitespace behind them. */
+  /** Tokens that take the whitespace after them. */
   readonly takingSpaceBehind: string[];
   readonly #raw: Matcher | undefined;
   readonly #normalized: Matcher | undefined;
@@ -74,7 +74,7 @@ class Matcher {
     let position = 0;
     for (const match of text.matchAll(this.#expression)) {
       const token = this.#tokens.get(match[0]);
-      if (!token) throw new Error("a match that is no token");
+      if (!token) throw new Error("a match that is not a token");
       if (this.splitSpecial && token.special) continue;
       let start = match.index;
       let end = start + match[0].length;
@@ -90,7 +90,7 @@ class Matcher {
   }
 }
 
-/** Whether the character before (-1) or behind (1) a position belongs to a word. */
+/** Whether the character before (-1) or after (1) a position belongs to a word. */
 function isWord(text: string, position: number, direction: -1 | 1): boolean {
   if (direction === 1)
     return position < text.length && WORD.test(String.fromCodePoint(text.codePointAt(position) ?? 0));

@@ -6,7 +6,7 @@ export const BYTE_CHARACTERS: readonly string[] = alphabet();
 
 const BYTES = new Map(BYTE_CHARACTERS.map((character, byte) => [character, byte]));
 
-/** The bytes that a vocabulary entry stands for; undefined when it is not written in the alphabet. */
+/** The bytes of a vocabulary entry; undefined when it is not written in the alphabet. */
 export function bytesOf(token: string): Uint8Array | undefined {
   const bytes: number[] = [];
   for (const character of token) {

@@ -16,8 +16,8 @@ const EXTRA = "extra_special_tokens";
 type NewToken = Omit<AddedToken, "id">;
 
 /**
- * tokenizer_config.json as it counts: with special_tokens_map.json over it, unless it lists its tokens itself; the older
- * name additional_special_tokens stands for extra_special_tokens.
+ * The effective tokenizer_config.json: with special_tokens_map.json over it, unless it lists its tokens itself; the older
+ * name additional_special_tokens means extra_special_tokens.
  */
 export function effectiveSettings(tokenizer: JsonObject, specialTokensMap: JsonObject): JsonObject {
   const settings = renamed(tokenizer);

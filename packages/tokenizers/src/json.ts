@@ -1,4 +1,4 @@
-/** Reading files that may be missing, damaged or of another kind than they say. */
+/** Reading files that may be missing, damaged or of another kind. */
 import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { GradpoolError, parsePythonJson } from "@gradpool/errors";
@@ -30,16 +30,16 @@ export async function readIfPresent(dir: string, name: string): Promise<Uint8Arr
 
 /** Errors: `data_loss` for a file that does not hold what it should. */
 export function damaged(name: string, problem: string, cause?: unknown): GradpoolError {
-  return new GradpoolError("data_loss", `${name} ${problem}; get the file again`, { cause });
+  return new GradpoolError("data_loss", `${name} ${problem}; download it again`, { cause });
 }
 
-/** Errors: `data_loss` when the bytes are no UTF-8 or no JSON object. */
+/** Errors: `data_loss` when the bytes are not UTF-8 or not a JSON object. */
 export function parseObject(name: string, bytes: Uint8Array): JsonObject {
   let value: unknown;
   try {
     value = parsePythonJson(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
   } catch (cause) {
-    throw damaged(name, "is not valid JSON (is it cut off?)", cause);
+    throw damaged(name, "is not valid JSON (perhaps truncated)", cause);
   }
   return asObject(name, "its content", value);
 }
@@ -59,7 +59,7 @@ export function asString(name: string, where: string, value: unknown): string {
   throw damaged(name, `is damaged: ${where} is not a text`);
 }
 
-/** Errors: `data_loss` for what is no id. */
+/** Errors: `data_loss` for an invalid id. */
 export function asId(name: string, where: string, value: unknown): number {
   if (typeof value === "number" && Number.isInteger(value) && value >= 0 && value < 2 ** 31) return value;
   throw damaged(

@@ -81,7 +81,7 @@ function readDefinition(dir: string, files: ReadonlyMap<string, Uint8Array>, con
   if (json) read = readTokenizerJson(parseObject(TOKENIZER_JSON, json));
   else if (files.has(VOCAB_JSON) && files.has(MERGES_TXT)) read = readVocabAndMerges(files, config);
   else {
-    const message = `${dir} holds no tokenizer; give a folder with ${TOKENIZER_JSON}, or with ${VOCAB_JSON} and ${MERGES_TXT}`;
+    const message = `${dir} has no tokenizer; give a folder with ${TOKENIZER_JSON}, or with ${VOCAB_JSON} and ${MERGES_TXT}`;
     throw new GradpoolError("not_found", message);
   }
   return { ...read, file: json ? TOKENIZER_JSON : MERGES_TXT };

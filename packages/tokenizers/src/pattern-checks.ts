@@ -1,4 +1,4 @@
-/** What must be known of a pattern before it is let loose on any text. */
+/** Checks of a pattern before it is used on untrusted text. */
 import { type CodePoints, complement, isSubset, overlap, unicodeClass } from "./code-points.js";
 import { type Pattern, type PatternItem, unsupported } from "./pattern.js";
 
@@ -22,7 +22,7 @@ export function requireBounded(pattern: Pattern, source: string): void {
     for (const { at, set } of unbounded) {
       const after = items.slice(at + 1);
       if (after.every(isOptional) || givesBackOne(set, after)) continue;
-      // What this alternative ran over in vain, a later one must take whole; else each next start runs over it again.
+      // What this alternative scanned in vain, a later one must match whole; else each next start scans it again.
       const taken = pattern.slice(index + 1).some((later) => takesRun(later, set));
       const ambiguous = unbounded.some(
         (other) => other.at > at && overlap(other.set, set) && !items.slice(other.at + 1).every(isOptional),
@@ -33,7 +33,7 @@ export function requireBounded(pattern: Pattern, source: string): void {
 }
 
 /**
- * Whether a space behind a character that is no whitespace always begins a new piece, and what stands
+ * Whether a space after a character that is not whitespace always begins a new piece, and what is
  * before it is split the same whatever follows. Text can then be cut there.
  */
 export function neverCrossesSpace(pattern: Pattern): boolean {

@@ -1,6 +1,6 @@
 /**
  * The regular expressions of pre-tokenizers, in the part of Oniguruma's syntax that they use. They are
- * parsed, checked, and written anew for the runtime with every class spelled out, so that they match
+ * parsed, checked, and rewritten for the runtime with every class spelled out, so that they match
  * what Hugging Face's tokenizers match.
  */
 import { GradpoolError } from "@gradpool/errors";
@@ -20,7 +20,7 @@ export interface PatternItem {
 /** Alternatives, tried in order; each a sequence. */
 export type Pattern = PatternItem[][];
 
-/** Longest pattern that is looked at, in code units; those in use stay below 600. */
+/** Longest pattern that is accepted, in code units; those in use stay below 600. */
 const MAX_PATTERN_LENGTH = 4096;
 
 /** Errors: `failed_precondition`, naming the construct that is not supported. */
@@ -139,7 +139,7 @@ class Parser {
     return { min, max };
   }
 
-  /** Behind a backslash. */
+  /** After a backslash. */
   #escape(): CodePoints {
     const letter = this.#take();
     const control = CONTROLS[letter];
@@ -173,7 +173,7 @@ class Parser {
     return codePoint;
   }
 
-  /** Behind an opening bracket. */
+  /** After an opening bracket. */
   #class(): CodePoints {
     const negated = this.#accept("^");
     const parts: CodePoints[] = [];
@@ -195,7 +195,7 @@ class Parser {
       this.#position++;
       const end = this.#take();
       const high = end === "\\" ? this.#escape() : single(end.codePointAt(0) ?? 0);
-      if (high.length !== 2 || high[0]! < low[0]!) throw this.#refuse("a range that is none in a class");
+      if (high.length !== 2 || high[0]! < low[0]!) throw this.#refuse("an invalid range in a class");
       parts.push([low[0]!, high[1]!]);
     }
     const set = union(...parts);
@@ -205,7 +205,7 @@ class Parser {
   /** The set with its letters in both cases; U+017F folds to s, and U+212A to k. */
   #cased(set: CodePoints, ignoreCase: boolean): CodePoints {
     if (!ignoreCase) return set;
-    if (set.some((bound) => bound > 0x7f)) throw this.#refuse("(?i: with other characters than ASCII");
+    if (set.some((bound) => bound > 0x7f)) throw this.#refuse("(?i: with non-ASCII characters");
     const extra: CodePoints[] = [];
     for (let i = 0; i < set.length; i += 2) {
       for (let c = set[i]!; c <= set[i + 1]!; c++) {

@@ -62,7 +62,7 @@ function patternOf(stage: Stage): Pattern | undefined {
   return pattern;
 }
 
-/** Matches, and what lies between them, in order. */
+/** Matches, and what is between them, in order. */
 function splitBy(expression: RegExp, text: string, keepGaps: boolean): string[] {
   const matches = text.match(expression) ?? [];
   if (!keepGaps) return matches;

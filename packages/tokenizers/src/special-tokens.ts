@@ -8,7 +8,7 @@ import type { TokenizerClass } from "./tokenizer-class.js";
 export interface FolderConfig {
   /** tokenizer_config.json */
   tokenizer: JsonObject;
-  /** The same as it counts: see effectiveSettings. */
+  /** The effective one: see effectiveSettings. */
   settings: JsonObject;
   /** config.json */
   model: JsonObject;
@@ -58,7 +58,7 @@ export function findEos(
 
 /**
  * The pad token: the tokenizer's own; else `wanted`, which has to exist; else one is added.
- * Errors: `invalid_argument` when `wanted` does not exist, naming what is near.
+ * Errors: `invalid_argument` when `wanted` does not exist, naming similar ones.
  */
 export function choosePad(
   config: FolderConfig,
@@ -74,7 +74,7 @@ export function choosePad(
   if (id !== undefined) return { id, token: name, isNew: false, configured: configured !== undefined };
   if (own === undefined && wanted) {
     const near = nearest(wanted, [...added.tokens.map(({ content }) => content), ...entries.keys()]);
-    const message = `pad_token: the tokenizer has no token ${shown(wanted)}; near it are ${near.map(shown).join(", ")}; name one of its tokens, or none to have ${ADDED_PAD_TOKEN} added`;
+    const message = `pad_token: the tokenizer has no token ${shown(wanted)}; similar ones are ${near.map(shown).join(", ")}; name one of its tokens, or none to add ${ADDED_PAD_TOKEN}`;
     throw new GradpoolError("invalid_argument", message);
   }
   const token = added.add(plainSpecial(name));

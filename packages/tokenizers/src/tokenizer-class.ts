@@ -84,7 +84,7 @@ export function tokenizerClass(tokenizer: JsonObject, model: JsonObject): Tokeni
   return modelType === "mistral" ? undefined : BY_NAME.get(name);
 }
 
-/** What people should know: where transformers 5 does not follow tokenizer.json, and gradpool does. */
+/** Notes for the user: where transformers 5 does not follow tokenizer.json, and gradpool does. */
 export function classNotes(
   traits: TokenizerClass | undefined,
   { tokenizer, model }: { tokenizer: JsonObject; model: JsonObject },
@@ -94,7 +94,7 @@ export function classNotes(
   if (!traits) {
     if (name === undefined || FOLLOW_THE_FILE.has(name) || BY_NAME.has(name)) return [];
     return [
-      `tokenizer_class ${JSON.stringify(name)} has no effect here: texts are encoded as tokenizer.json says, and transformers may add to that`,
+      `tokenizer_class ${JSON.stringify(name)} has no effect here: gradpool encodes text by tokenizer.json alone, and transformers may add to that`,
     ];
   }
   const own = JSON.stringify(plain(traits.stages));

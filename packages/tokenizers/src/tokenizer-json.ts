@@ -34,7 +34,7 @@ export function readTokenizerJson(root: JsonObject): {
   };
 }
 
-/** Errors: `data_loss` for ids that are none, or given twice. */
+/** Errors: `data_loss` for invalid or duplicate ids. */
 export function readVocab(file: string, entries: JsonObject): Map<string, number> {
   const vocab = new Map<string, number>();
   const owners = new Map<number, string>();
@@ -90,7 +90,7 @@ function readStages(value: unknown): Stage[] {
   const stages = stagesOf(asObject(TOKENIZER_JSON, "pre_tokenizer", value));
   const at = stages.findIndex(({ type }) => type === "byteLevel");
   if (at < 0) throw unsupportedKind("a pre_tokenizer without ByteLevel");
-  if (at < stages.length - 1) throw unsupportedKind("a pre_tokenizer with a step behind ByteLevel");
+  if (at < stages.length - 1) throw unsupportedKind("a pre_tokenizer with a step after ByteLevel");
   return stages;
 }
 

@@ -9,7 +9,7 @@ import { PreTokenizer } from "./pre-tokenizer.js";
 
 /** Text is worked on in parts of about this many code units, where it may be cut. */
 const PART_LENGTH = 1 << 16;
-/** Longest part without a place to cut it, in code units: what the runtime's regular expressions bear. */
+/** Longest part without a place to cut it, in code units: what the runtime's regular expressions can handle. */
 export const MAX_PART_LENGTH = 1 << 22;
 
 export type TruncationSide = "left" | "right";
@@ -29,7 +29,7 @@ export interface TokenizerInfo {
   chatTemplate?: ChatTemplateSource | undefined;
   /** Where a text that is too long loses tokens. */
   truncationSide: TruncationSide;
-  /** What people should know: where other programs read these files differently. */
+  /** Notes for the user: where other programs read these files differently. */
   notes: string[];
 }
 
@@ -105,7 +105,7 @@ export class HfTokenizer {
     return ids.take(limit);
   }
 
-  /** The text of ids; what is no UTF-8 becomes U+FFFD, and ids that are no token are left out. */
+  /** The text of ids; invalid UTF-8 becomes U+FFFD, and ids that are not tokens are left out. */
   decode(ids: Int32Array, { skipSpecialTokens = false }: { skipSpecialTokens?: boolean } = {}): string {
     const pieces: Uint8Array[] = [];
     for (const id of ids) {
@@ -151,7 +151,7 @@ export class HfTokenizer {
   }
 }
 
-/** Where a text that goes on may be cut last; 0: nowhere. */
+/** The last place where a text that continues may be cut; 0: nowhere. */
 export function lastCut(text: string, rule: CutRule): number {
   if (!rule.atSpaces) return 0;
   for (let at = text.lastIndexOf(" "); at > 0; at = text.lastIndexOf(" ", at - 1)) {
@@ -165,7 +165,7 @@ function mayCutAt(text: string, at: number, { notBehind }: CutRule): boolean {
   return !notBehind.some((content) => text.endsWith(content, at));
 }
 
-/** For text that cannot be cut into parts of a size that can be worked on. */
+/** For text that cannot be cut into parts of a workable size. */
 export function tooLong(): GradpoolError {
   const message = `a text has more than ${MAX_PART_LENGTH} characters without a space between words; split it into rows`;
   return new GradpoolError("invalid_argument", message);

@@ -1,4 +1,4 @@
-/** tokenizer.json files that nobody should have made: a typed error or a tokenizer that works, in bounded time. */
+/** Malicious tokenizer.json files: a typed error or a tokenizer that works, in bounded time. */
 import assert from "node:assert/strict";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -28,7 +28,7 @@ async function problem(dir: string): Promise<string> {
 
 const nested = (open: string, close: string, inside = "") => open.repeat(DEPTH) + inside + close.repeat(DEPTH);
 
-/** What stands where a part of the file stood, by the part's name. */
+/** What replaces a part of the file, by the part's name. */
 const DEEP: [part: string, text: string][] = [
   ["model", nested("[", "]")],
   ["normalizer", nested('{"type":"Sequence","normalizers":[', "]}")],
@@ -45,7 +45,7 @@ const DEEP: [part: string, text: string][] = [
 
 suite("hostile tokenizer.json files", () => {
   for (const [index, [part, deep]] of DEEP.entries()) {
-    test(`nesting of ${DEPTH} is no recursion: ${part} (${index})`, () =>
+    test(`nesting of ${DEPTH} does not recurse: ${part} (${index})`, () =>
       withCopy(PLAIN, [], async (dir) => {
         const root = JSON.parse(await readFile(join(dir, FILE), "utf8")) as Record<string, object>;
         const marked = JSON.stringify({ ...root, model: { ...root["model"] } }, (key, value: unknown) =>

@@ -38,7 +38,7 @@ const sequence = (...steps: JsonObject[]) => ({
 const split = (regex: string) => ({ type: "Split", pattern: { Regex: regex }, behavior: "Isolated", invert: false });
 
 suite("pad and eos tokens", () => {
-  test("a tokenizer without a pad token gets <|pad|> behind its vocabulary", async () => {
+  test("a tokenizer without a pad token gets <|pad|> after its vocabulary", async () => {
     const tokenizer = await loadTokenizer(PLAIN, "");
     const { padId, padToken, padTokenAdded, vocabSize } = tokenizer.info;
     assert.deepEqual(
@@ -74,7 +74,7 @@ suite("pad and eos tokens", () => {
     await refused(
       PLAIN,
       "invalid_argument",
-      /no token "<\|endoftex\|>"; near it are "<\|endoftext\|>"/,
+      /no token "<\|endoftex\|>"; similar ones are "<\|endoftext\|>"/,
       "<|endoftex|>",
     );
   });
@@ -116,8 +116,8 @@ suite("pad and eos tokens", () => {
 suite("damaged files", () => {
   test("no folder, no tokenizer, a folder in a file's place", async () => {
     const dir = await mkdtemp(join(tmpdir(), "tokenizers-"));
-    await refused(dir, "not_found", /holds no tokenizer/);
-    await refused(join(dir, "nowhere"), "not_found", /holds no tokenizer/);
+    await refused(dir, "not_found", /has no tokenizer/);
+    await refused(join(dir, "nowhere"), "not_found", /has no tokenizer/);
     await rm(dir, { recursive: true });
   });
 
@@ -145,7 +145,7 @@ suite("damaged files", () => {
     }
   });
 
-  test("ids that are none, or given twice, and merges of nothing", async () => {
+  test("invalid or duplicate ids, and merges of nothing", async () => {
     const vocab = (entries: JsonObject) => (root: { model: JsonObject }) => {
       Object.assign(root.model["vocab"] as JsonObject, entries);
     };

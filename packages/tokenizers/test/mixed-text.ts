@@ -24,7 +24,7 @@ export function generator(seed: number): (bound: number) => number {
   };
 }
 
-/** Texts of mixed bits, of about so many bytes of UTF-8 in all. */
+/** Texts of mixed bits, of about this many bytes of UTF-8 in all. */
 export function mixedTexts(bytes: number, seed: number): string[] {
   const random = generator(seed);
   const texts: string[] = [];
@@ -40,7 +40,7 @@ export function mixedTexts(bytes: number, seed: number): string[] {
   return texts;
 }
 
-/** Every code point with something before and behind it. */
+/** Every code point with something before and after it. */
 export function everyCodePoint(step: number): string[] {
   const texts: string[] = [];
   let text = "";
@@ -54,7 +54,7 @@ export function everyCodePoint(step: number): string[] {
   return [...texts, text];
 }
 
-/** Source files of the repository and of what it depends on, of about so many bytes. */
+/** Source files of the repository and of what it depends on, of about this many bytes. */
 export async function sourceTexts(bytes: number): Promise<string[]> {
   const texts: string[] = [];
   for (const folder of [

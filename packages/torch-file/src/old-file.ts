@@ -54,9 +54,10 @@ async function locateStorages(
     const sizeBytes = storage.size * DTYPE_BYTES[storage.dtype];
     begins.set(storage.key, at + COUNT_BYTES);
     at += COUNT_BYTES + sizeBytes;
-    if (!(at <= file.sizeBytes)) throw damaged(file.path, `its storage ${shown(storage.key)} reaches beyond the end`);
+    if (!(at <= file.sizeBytes))
+      throw damaged(file.path, `its storage ${shown(storage.key)} is beyond the end of the file`);
     if (Buffer.from(count).readBigUInt64LE() !== BigInt(storage.size)) {
-      throw damaged(file.path, `its storage ${shown(storage.key)} has not the ${storage.size} elements that it should`);
+      throw damaged(file.path, `its storage ${shown(storage.key)} does not have its ${storage.size} elements`);
     }
   }
   if (begins.size !== storages.size) throw damaged(file.path, "its list of storages does not fit its tensors");

@@ -1,6 +1,6 @@
 import { damaged } from "./random-access.js";
 
-/** A pickle's bytes, read one behind the other. Errors: `data_loss` at their end. */
+/** A pickle's bytes, read in order. Errors: `data_loss` at their end. */
 export class PickleBytes {
   at = 0;
   readonly #view: DataView;
@@ -33,7 +33,7 @@ export class PickleBytes {
     return this.#view.getFloat64(this.take(8));
   }
 
-  /** Signed, of so many bytes. Errors: `data_loss` beyond 2^53. */
+  /** Signed, of this many bytes. Errors: `data_loss` beyond 2^53. */
   longInteger(length: number): number {
     const at = this.take(length);
     let value = 0n;
@@ -59,7 +59,7 @@ export class PickleBytes {
   /** Offset of the next `length` bytes, which are taken. */
   take(length: number): number {
     const { at } = this;
-    if (at + length > this.bytes.byteLength) throw damaged(this.path, "its pickle breaks off");
+    if (at + length > this.bytes.byteLength) throw damaged(this.path, "its pickle is truncated");
     this.at += length;
     return at;
   }

@@ -13,7 +13,7 @@ export interface RandomAccess {
 }
 
 export function damaged(path: string, what: string): GradpoolError {
-  return new GradpoolError("data_loss", `${path} is damaged: ${what}; download or copy it again`);
+  return new GradpoolError("data_loss", `${path} is damaged: ${what}; download it again`);
 }
 
 /** Text for messages: quoted, escaped, of bounded length. */

@@ -15,7 +15,7 @@ export interface StridedEntry extends TensorEntry {
 export interface FoundTensors {
   tensors: Map<string, TensorEntry>;
   strided: Map<string, StridedEntry>;
-  /** Why other entries are no tensors that can be read. */
+  /** Why other entries are not readable tensors. */
   unreadable: Map<string, GradpoolError>;
 }
 
@@ -81,6 +81,6 @@ function isContiguous({ shape, strides }: TorchTensor): boolean {
 }
 
 export function refuse(file: RandomAccess, what: string): GradpoolError {
-  const message = `${file.path}: ${what}; use a file of nothing but tensors, best model.safetensors`;
+  const message = `${file.path}: ${what}; use a file with only tensors, preferably model.safetensors`;
   return new GradpoolError("failed_precondition", message);
 }

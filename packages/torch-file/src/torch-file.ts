@@ -13,12 +13,12 @@ export interface TorchFile extends FoundTensors {
 
 /**
  * Finds the tensors of a torch file. Errors: `data_loss` for a damaged file, `failed_precondition` for what
- * is no plain dict of tensors, naming what else it holds.
+ * is not a plain dict of tensors, naming what else it holds.
  */
 export async function readTorchFile(file: RandomAccess): Promise<TorchFile> {
   const first = await file.read(0, 16);
   const view = new DataView(first.buffer, first.byteOffset, first.byteLength);
   if (first.byteLength >= 4 && view.getUint32(0, true) === ZIP_MAGIC) return readZipFile(file);
   if (isOldFile(first)) return readOldFile(file);
-  throw damaged(file.path, "it is no file of torch.save");
+  throw damaged(file.path, "it was not written by torch.save");
 }

@@ -36,7 +36,7 @@ export interface Unpickled {
   bytesRead: number;
 }
 
-/** Errors: `data_loss` for a damaged pickle, `failed_precondition` naming whatever is no tensor's. */
+/** Errors: `data_loss` for a damaged pickle, `failed_precondition` naming whatever does not belong to tensors. */
 export function unpickle(bytes: Uint8Array, path: string): Unpickled {
   return new Unpickler(bytes, path).run();
 }
@@ -153,10 +153,10 @@ class Unpickler {
     if (version < 2 || version > 5) throw this.#refuse(`its pickle is of protocol ${version}`);
   }
 
-  /** A global is looked up in a table and stands for itself: nothing is imported. */
+  /** A global is only looked up in a table: nothing is imported. */
   #global(module: PickleValue, name: PickleValue): void {
     if (typeof module !== "string" || typeof name !== "string")
-      throw this.#damaged("its pickle imports what is no name");
+      throw this.#damaged("its pickle imports something that is not a name");
     const full = `${module}.${name}`;
     if (FOREIGN.has(full)) return this.#made(new Foreign(full));
     if (!CALLABLE.has(full) && !STORAGE_DTYPES.has(full)) {
@@ -299,7 +299,7 @@ class Unpickler {
   }
 
   #refuse(what: string): GradpoolError {
-    const message = `${this.path}: ${what}; use a file of nothing but tensors, best model.safetensors`;
+    const message = `${this.path}: ${what}; use a file with only tensors, preferably model.safetensors`;
     return new GradpoolError("failed_precondition", message);
   }
 }

@@ -1,7 +1,7 @@
 /**
  * What torch.save(model.state_dict()) writes since torch 1.6: a zip archive of data.pkl, which describes the
- * tensors, and one entry data/KEY per storage, stored as it is, so that tensors can be read where they
- * lie. Nothing in it is ever executed (I7).
+ * tensors, and one entry data/KEY per storage, stored as it is, so that tensors can be read in
+ * place. Nothing in it is ever executed (I7).
  */
 import { crc32 } from "node:zlib";
 import { tensorBytes } from "@gradpool/safetensors";
@@ -48,7 +48,7 @@ async function readPickle(file: RandomAccess, entry: ZipEntry): Promise<Uint8Arr
   const pickle = await file.read(begin, entry.sizeBytes);
   // torch.serialization.set_crc32_options(False) leaves zeros.
   if (entry.crc32 !== 0 && crc32(pickle) !== entry.crc32)
-    throw damaged(file.path, "its pickle does not have the CRC-32 that it should");
+    throw damaged(file.path, "its pickle does not match its CRC-32");
   return pickle;
 }
 

@@ -1,7 +1,7 @@
 /**
  * The table of contents of a zip archive (PKWARE's APPNOTE.TXT), as far as torch.save writes them: entries
  * stored without compression, sizes beyond 4 GB in zip64 fields. Everything the file claims is checked
- * before anything is allocated by it.
+ * before anything is allocated for it.
  */
 import { GradpoolError } from "@gradpool/errors";
 import { damaged, type RandomAccess, shown } from "./random-access.js";
@@ -36,7 +36,7 @@ export interface ZipDirectory {
   bytes: Uint8Array;
 }
 
-/** Errors: `data_loss` for what is no sound archive, `failed_precondition` for compressed or encrypted entries. */
+/** Errors: `data_loss` for a damaged archive, `failed_precondition` for compressed or encrypted entries. */
 export async function readZipDirectory(file: RandomAccess): Promise<ZipDirectory> {
   const { at, bytes: length, entries: count } = await findDirectory(file);
   if (length > MAX_DIRECTORY_BYTES || at + length > file.sizeBytes) {
@@ -118,12 +118,12 @@ function readDirectoryEntry(
   const rest = directory.subarray(at);
   const view = viewOf(rest);
   if (rest.byteLength < DIRECTORY_ENTRY_BYTES || view.getUint32(0, true) !== 0x02014b50) {
-    throw damaged(file.path, "its zip directory breaks off");
+    throw damaged(file.path, "its zip directory is truncated");
   }
   const nameBytes = view.getUint16(28, true);
   const extraBytes = view.getUint16(30, true);
   const bytes = DIRECTORY_ENTRY_BYTES + nameBytes + extraBytes + view.getUint16(32, true);
-  if (bytes > rest.byteLength) throw damaged(file.path, "its zip directory breaks off");
+  if (bytes > rest.byteLength) throw damaged(file.path, "its zip directory is truncated");
   const nameEnd = DIRECTORY_ENTRY_BYTES + nameBytes;
   const name = new TextDecoder("utf-8", { ignoreBOM: true }).decode(rest.subarray(DIRECTORY_ENTRY_BYTES, nameEnd));
   const packed = {
@@ -161,7 +161,7 @@ function withZip64(file: RandomAccess, extra: Uint8Array, packed: Packed): Packe
 }
 
 function unsupported(file: RandomAccess, name: string, how: string): GradpoolError {
-  const message = `${file.path}: its entry ${shown(name)} is ${how}, which torch.save never does; save the model again, best as safetensors`;
+  const message = `${file.path}: its entry ${shown(name)} is ${how}, which torch.save never does; save the model again, preferably as safetensors`;
   return new GradpoolError("failed_precondition", message);
 }
 

@@ -52,8 +52,8 @@ for (const [name, pickle, message] of CALLS) {
 }
 
 const DAMAGE: [string, Uint8Array, ErrorCode, RegExp][] = [
-  ["nothing", Buffer.alloc(0), "data_loss", /no file of torch\.save/],
-  ["other bytes", Buffer.from("PK, or so it seems, and more"), "data_loss", /no file of torch\.save/],
+  ["nothing", Buffer.alloc(0), "data_loss", /not written by torch\.save/],
+  ["other bytes", Buffer.from("PK, or so it seems, and more"), "data_loss", /not written by torch\.save/],
   ["no pickle", zipOf({ "archive/data/0": Buffer.alloc(4) }), "data_loss", /holds 0 data\.pkl/],
   [
     "two pickles",
@@ -76,8 +76,8 @@ const DAMAGE: [string, Uint8Array, ErrorCode, RegExp][] = [
   ["an empty stack", torchFileOf("R"), "data_loss", /not there/],
   ["a memo that is not there", torchFileOf("h\x07"), "data_loss", /recalls 7/],
   ["protocol 1", zipOf({ "a/data.pkl": Buffer.from("\x80\x01}.", "latin1") }), "failed_precondition", /protocol 1/],
-  ["no end", zipOf({ "a/data.pkl": Buffer.from("\x80\x02}", "latin1") }), "data_loss", /breaks off/],
-  ["a text beyond the end", torchFileOf("X\xff\xff\xff\xff"), "data_loss", /breaks off/],
+  ["no end", zipOf({ "a/data.pkl": Buffer.from("\x80\x02}", "latin1") }), "data_loss", /is truncated/],
+  ["a text beyond the end", torchFileOf("X\xff\xff\xff\xff"), "data_loss", /is truncated/],
   ["a number of 255 bytes", torchFileOf(`\x8a\xff${"\x7f".repeat(255)}`), "data_loss", /too large/],
   ["a missing storage", one({ key: "1" }), "data_loss", /storage "1" is missing/],
   ["a storage elsewhere", one({ key: "../../data.pkl" }), "data_loss", /missing/],
@@ -109,7 +109,7 @@ const DAMAGE: [string, Uint8Array, ErrorCode, RegExp][] = [
 ];
 for (const [name, file, code, message] of DAMAGE) test(name, () => refuses(file, code, message));
 
-test("a pickle that was changed behind its CRC-32", async () => {
+test("a pickle that does not match its CRC-32", async () => {
   const file = one({});
   file[file.indexOf("cpu")] = 0x63 ^ 1;
   await refuses(file, "data_loss", /CRC-32/);
@@ -138,11 +138,11 @@ test("memory stays bounded: a pickle of a million dicts, marks or numbers", asyn
   await refuses(torchFileOf("K\x01".repeat(7_000_000)), "failed_precondition", /a number instead of a dict/);
   await refuses(torchFileOf("N".repeat(17_000_000)), "data_loss", /its pickle has 17000003 bytes/);
 });
-test("nesting is no recursion", async () => {
+test("nesting does not recurse", async () => {
   await refuses(torchFileOf(`N${"\x85".repeat(900_000)}`), "failed_precondition", /Tuple instead of a dict/);
 });
 
-/** A file of before torch 1.6 from its pickles behind the magic number, and what follows them. */
+/** A file from before torch 1.6, of its pickles after the magic number, and what follows them. */
 const oldFileOf = (pickles: string[], data = Buffer.alloc(0)) =>
   Buffer.concat([
     Buffer.from("80028a0a6cfc9c46f9206aa850192e", "hex"),
@@ -163,7 +163,7 @@ const OLD: [string, Uint8Array, ErrorCode, RegExp][] = [
   ["big-endian", oldFileOf([VERSION, `}${unicode("little_endian")}\x89s`]), "failed_precondition", /byte order/],
   ["code", oldFileOf([VERSION, LITTLE, "cos\nsystem\n)R"]), "failed_precondition", /"os\.system"/],
   ["code as its version", oldFileOf(["cos\nsystem\n)R"]), "failed_precondition", /"os\.system"/],
-  ["no list of storages", oldFileOf(ONE_STORAGE.slice(0, 3)), "data_loss", /breaks off/],
+  ["no list of storages", oldFileOf(ONE_STORAGE.slice(0, 3)), "data_loss", /is truncated/],
   ["an empty list of storages", oldFileOf([...ONE_STORAGE.slice(0, 3), "]"], FOUR), "data_loss", /list of storages/],
   [
     "a storage twice",
@@ -175,7 +175,7 @@ const OLD: [string, Uint8Array, ErrorCode, RegExp][] = [
     "another number of elements",
     oldFileOf(ONE_STORAGE, Buffer.concat([Buffer.alloc(8), FOUR.subarray(8)])),
     "data_loss",
-    /has not the 4 elements/,
+    /does not have its 4 elements/,
   ],
   ["a storage beyond the end", oldFileOf(ONE_STORAGE, FOUR.subarray(0, 23)), "data_loss", /beyond the end/],
   ["bytes at the end", oldFileOf(ONE_STORAGE, Buffer.concat([FOUR, FOUR])), "data_loss", /24 bytes follow/],

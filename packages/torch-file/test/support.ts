@@ -7,7 +7,7 @@ import { readTorchFile, type TorchFile } from "@gradpool/torch-file";
 /** The fixture's bytes; see fixtures/make_fixtures.py. */
 export const fixture = (name: string): Buffer => readFileSync(new URL(`../../test/fixtures/${name}`, import.meta.url));
 
-/** Reads a file that lies in memory, as one would from a disk. */
+/** Reads a file in memory, as if from a disk. */
 export function readBytes(bytes: Uint8Array): Promise<TorchFile> {
   const read = (offset: number, length: number) => Promise.resolve(bytes.slice(offset, offset + length));
   return readTorchFile({ path: "weights.bin", sizeBytes: bytes.byteLength, read });

@@ -18,7 +18,7 @@ for (const name of ["state_dict.bin", "old.bin"])
     }
   });
 
-test("tensors lie where ONNX Runtime can map them", async () => {
+test("tensors are where ONNX Runtime can map them", async () => {
   const { tensors } = await readBytes(fixture("pytorch_model.bin"));
   const wte = tensors.get("transformer.wte.weight");
   assert.equal((wte?.begin ?? 1) % 64, 0);

@@ -81,7 +81,7 @@ const REFUSED: [argv: string[], code: number, line: RegExp][] = [
   [
     ["train", ...MODEL, "--dataset", "synthetic", "--target_modules", "q_proj"],
     1,
-    /nothing is called q_proj; .*c_attn/,
+    /no module matches q_proj; .*c_attn/,
   ],
   [["train", ...MODEL, "--dataset", "synthetic", ...NO_POOL], 1, /no pool answers at 127.0.0.1:1; start one with/],
   [["run", "submit", ...MODEL, "--dataset", "synthetic", ...NO_POOL], 1, /no pool answers/],

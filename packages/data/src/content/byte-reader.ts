@@ -38,7 +38,7 @@ export class ByteReader implements AsyncDisposable {
     this.offset -= bytes.length;
   }
 
-  /** So many bytes; fewer at the end. */
+  /** This many bytes; fewer at the end. */
   async take(count: number): Promise<Buffer> {
     const parts: Buffer[] = [];
     for (let missing = count; missing > 0;) {

@@ -6,7 +6,7 @@ import { unzstd } from "./zstd.js";
 /** Bytes of a file's content: decompressed where the file is compressed. */
 export interface ContentChunk {
   bytes: Buffer;
-  /** Where the first of them lies. */
+  /** Where the first of them is. */
   at: BytePlace;
   /** Bytes of the file read so far. */
   readBytes: number;
@@ -23,14 +23,14 @@ export async function* contentOf(file: SourceFile, from: BytePlace, signal: Abor
   }
 }
 
-/** A place `count` content bytes behind another. */
+/** The place `count` content bytes after another. */
 export function advanced(file: SourceFile, { byteOffset, innerOffset }: BytePlace, count: number): BytePlace {
   return file.codec === "none"
     ? { byteOffset: byteOffset + count, innerOffset }
     : { byteOffset, innerOffset: innerOffset + count };
 }
 
-/** Bytes of the file up to a place, of which `readBytes` have been read: where it is compressed, all of those. */
+/** Bytes of the file up to a place; in a compressed file, all `readBytes` read so far. */
 export function readBytesAt(file: SourceFile, { byteOffset }: BytePlace, readBytes: number): number {
   return file.codec === "none" ? byteOffset : readBytes;
 }

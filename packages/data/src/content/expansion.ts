@@ -1,7 +1,7 @@
 import { GradpoolError } from "@gradpool/errors";
 import { MAX_COMPRESSION_RATIO, MAX_DECOMPRESSED_BYTES, RATIO_FREE_BYTES } from "../limits.js";
 
-/** Counts what a compressed file gives, and stops one that is made to give without end. */
+/** Counts what a compressed file expands to, and stops at a decompression bomb. */
 export class Expansion {
   readonly #name: string;
   #outBytes = 0;
@@ -21,11 +21,11 @@ export class Expansion {
   }
 
   #refuse(what: string): never {
-    const message = `${this.#name} decompresses ${what}, as no text does; decompress it yourself if it is what you want`;
+    const message = `${this.#name} decompresses ${what}, which no text does; if that is right, decompress it first`;
     throw new GradpoolError("invalid_argument", message);
   }
 }
 
 export function damaged(name: string, what: string, cause?: unknown): GradpoolError {
-  return new GradpoolError("data_loss", `${name} is damaged: ${what}; get the file again`, { cause });
+  return new GradpoolError("data_loss", `${name} is damaged: ${what}; download it again`, { cause });
 }

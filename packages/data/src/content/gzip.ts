@@ -1,6 +1,6 @@
 /**
- * Gzip (RFC 1952), member by member: Node's own gunzip joins members without telling where they begin,
- * which is where a cursor can go on without what lies before.
+ * Gzip (RFC 1952), member by member: Node's own gunzip joins members without saying where they begin,
+ * which is where a cursor can resume without what is before.
  */
 import { once } from "node:events";
 import { crc32, createInflateRaw, type InflateRaw } from "node:zlib";
@@ -42,7 +42,7 @@ async function readHeader(reader: ByteReader, isLater: boolean): Promise<boolean
   const header = await reader.take(HEADER_BYTES);
   if (header.length === 0 || (isLater && (await onlyZerosFollow(reader, header)))) return false;
   if (!MAGIC_DEFLATE.equals(header.subarray(0, MAGIC_DEFLATE.length))) {
-    throw damaged(reader.name, isLater ? "something else follows its gzip data" : "it does not begin as gzip data");
+    throw damaged(reader.name, isLater ? "other data follows its gzip data" : "it does not begin with gzip data");
   }
   if (header.length < HEADER_BYTES) throw cutShort(reader);
   const flags = header[3]!;
@@ -73,14 +73,14 @@ async function skipText(reader: ByteReader): Promise<void> {
     if (end >= 0) return reader.unread(bytes.subarray(end + 1));
     skipped += bytes.length;
   }
-  throw damaged(reader.name, "a text of its gzip header has no end");
+  throw damaged(reader.name, "a text in its gzip header has no end");
 }
 
-/** One deflate stream. Holds what is being inflated, whatever it inflates to; the reader then stands behind it. */
+/** One deflate stream. Holds what is being inflated, whatever it inflates to; the reader is then after it. */
 async function* inflated(reader: ByteReader): AsyncGenerator<Buffer> {
   const inflate = createInflateRaw({ chunkSize: 64 * 1024 });
   const feeding = feed(reader, inflate);
-  // Its failure shows as the stream's own.
+  // Its failure is the stream's own.
   feeding.catch(() => {});
   try {
     for await (const bytes of inflate) yield bytes as Buffer;
@@ -88,7 +88,7 @@ async function* inflated(reader: ByteReader): AsyncGenerator<Buffer> {
     if (error instanceof Error && "code" in error && typeof error.code === "string" && error.code.startsWith("Z_")) {
       throw error.code === "Z_BUF_ERROR"
         ? cutShort(reader)
-        : damaged(reader.name, "its gzip data is no deflate", error);
+        : damaged(reader.name, "its gzip data is not a deflate stream", error);
     }
     throw error;
   } finally {
@@ -115,7 +115,7 @@ async function feed(reader: ByteReader, inflate: InflateRaw): Promise<{ bytes: B
       bytes = next;
       fed += bytes.length;
       await Promise.race([new Promise<void>((resolve) => inflate.write(bytes, () => resolve())), closed]);
-      // The piece in which the stream ends is answered like any other, but it is not taken whole.
+      // The piece in which the stream ends is answered like any other, but it is only taken in part.
       if (inflate.destroyed || inflate.bytesWritten < fed) return { bytes, fed };
     }
   } catch (error) {
@@ -127,5 +127,5 @@ async function feed(reader: ByteReader, inflate: InflateRaw): Promise<{ bytes: B
 }
 
 function cutShort(reader: ByteReader) {
-  return damaged(reader.name, "its gzip data ends too early");
+  return damaged(reader.name, "its gzip data is truncated");
 }

@@ -1,6 +1,6 @@
 /**
  * Zstandard (RFC 8878), frame by frame and block by block: fzstd decodes, but is given one block at a time,
- * so that no more than a block's bytes come out at once. It does not look at a frame's checksum: that is done here.
+ * so that no more than a block's bytes come out at once. It does not check a frame's checksum: that is done here.
  */
 import { Decompress } from "fzstd";
 import { GradpoolError } from "@gradpool/errors";
@@ -34,7 +34,7 @@ export async function* unzstd(reader: ByteReader): AsyncGenerator<ContentChunk> 
     if (magic.readUInt32LE() !== MAGIC) {
       throw damaged(
         reader.name,
-        frame > start ? "something else follows its zstd data" : "it does not begin as zstd data",
+        frame > start ? "other data follows its zstd data" : "it does not begin with zstd data",
       );
     }
     let innerOffset = 0;
@@ -86,7 +86,7 @@ async function* frameContent(reader: ByteReader, magic: Buffer): AsyncGenerator<
     }
   }
   if (checksum?.value() !== stored?.readUInt32LE()) {
-    throw damaged(reader.name, "a zstd frame's content is not that of its checksum");
+    throw damaged(reader.name, "a zstd frame's content does not match its checksum");
   }
   if (contentSize !== undefined && total !== contentSize) {
     throw damaged(reader.name, `a zstd frame holds ${total} bytes instead of ${contentSize}`);
@@ -109,7 +109,7 @@ async function frameHeader(reader: ByteReader) {
   const windowBytes = singleSegment ? contentSize! : windowOf(rest[0]!);
   if (windowBytes > MAX_ZSTD_WINDOW_BYTES) {
     const limit = `${MAX_ZSTD_WINDOW_BYTES / 1024 / 1024} MiB`;
-    const message = `${reader.name} takes a zstd window of ${windowBytes} bytes, above ${limit}; compress it with --long=27 or less`;
+    const message = `${reader.name} needs a zstd window of ${windowBytes} bytes, more than ${limit}; compress it with --long=27 or less`;
     throw new GradpoolError("invalid_argument", message);
   }
   return { header: Buffer.concat([descriptor, rest]), hasChecksum: (flags & 4) !== 0, contentSize };
@@ -130,7 +130,7 @@ async function readBlock(reader: ByteReader): Promise<{ parts: Buffer[]; last: b
   const bits = header.readUIntLE(0, BLOCK_HEADER_BYTES);
   const kind = (bits >> 1) & 3;
   const size = bits >> 3;
-  if (kind === RESERVED_BLOCK || size > MAX_BLOCK_BYTES) throw damaged(reader.name, "a zstd block is of no known kind");
+  if (kind === RESERVED_BLOCK || size > MAX_BLOCK_BYTES) throw damaged(reader.name, "a zstd block has an unknown type");
   const data = await exactly(reader, kind === RLE_BLOCK ? 1 : size);
   return { parts: [header, data], last: (bits & 1) === 1 };
 }
@@ -142,5 +142,5 @@ async function exactly(reader: ByteReader, count: number): Promise<Buffer> {
 }
 
 function cutShort(reader: ByteReader): GradpoolError {
-  return damaged(reader.name, "its zstd data ends too early");
+  return damaged(reader.name, "its zstd data is truncated");
 }

@@ -1,6 +1,6 @@
 /**
  * `.csv` and `.tsv` as pandas' parser splits them: a header line; fields that begin with a double quote may hold delimiters, line
- * feeds and doubled quotes; a quote anywhere else is a character like others. Every value is a text, as it is in the file; blank
+ * feeds and doubled quotes; a quote anywhere else is an ordinary character. Every value is a text, as it is in the file; blank
  * lines are skipped, and a row may lack its last fields.
  */
 import { advanced, contentOf, readBytesAt, type ContentChunk } from "../content/content.js";
@@ -123,7 +123,7 @@ class RecordCutter {
     this.#end = { place: advanced(this.#file, at, bytes.length), readBytes };
   }
 
-  /** What no line feed ends. Errors: `invalid_argument` when it ends within quotes. */
+  /** The last record, without a line feed. Errors: `invalid_argument` when it ends within quotes. */
   last(): CsvRecord | undefined {
     if (this.#state === "quoted") {
       throw refused(`${this.#file.name}:${this.#line}`, "a quote is never closed; double a quote within a field");
@@ -134,7 +134,7 @@ class RecordCutter {
   /** The index of the line feed that ends the record, or -1. */
   #recordEnd(bytes: Buffer, from: number): number {
     let at = from;
-    // Most lines hold no quote, and are not looked at byte by byte.
+    // Most lines have no quote, and need no look at every byte.
     if (this.#state === "start" || this.#state === "field") {
       const lineFeed = bytes.indexOf(LINE_FEED, from);
       const lineEnd = lineFeed < 0 ? bytes.length : lineFeed;

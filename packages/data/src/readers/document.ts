@@ -13,7 +13,7 @@ import {
 } from "./reader.js";
 import { utf8 } from "./utf8.js";
 
-/** Bytes looked at to tell text from binary, as git does. */
+/** Bytes checked to tell text from binary, as git does. */
 const PROBE_BYTES = 8000;
 
 /** A source or text file as one row, unchanged but for a byte order mark. A blank or binary file has no row. */

@@ -14,7 +14,7 @@ export interface JsonRow {
 /** A text that is one JSON value; undefined when it is not. Errors: `invalid_argument` for nesting or bytes that cannot be read. */
 export function parseRow(bytes: Buffer, columns: Columns, where: string): JsonRow | undefined {
   const members = membersOf(bytes, where);
-  // Numbers of chats keep their kind, for templates print them.
+  // Numbers in chats keep their kind, since templates print them.
   const value = parsed(utf8(bytes, where), columns.kind === "text" ? JSON.parse : parseExactJson);
   return value === undefined ? undefined : { value, members };
 }
@@ -34,7 +34,7 @@ export function contentOfJson(
     throw refused(where, `the line holds ${kindOf(value)}; each line must hold one JSON object`);
   }
   if (members > Object.keys(value).length && !inArray) {
-    throw refused(where, "a column is there twice; name every column differently");
+    throw refused(where, "two columns have the same name; give every column its own");
   }
   return contentOfRow(value, columns, where);
 }
@@ -67,5 +67,5 @@ function parsed(json: string, parse: (text: string) => unknown): unknown {
 }
 
 export function nestedTooDeeply(where: string) {
-  return refused(where, `the row is nested more than ${MAX_JSON_DEPTH} deep; leave out the column that is`);
+  return refused(where, `the row is nested more than ${MAX_JSON_DEPTH} deep; remove the column that is`);
 }

@@ -33,7 +33,7 @@ const OPEN_BRACE = 0x7b;
 const OPEN_BRACKET = 0x5b;
 const CLOSE_BRACKET = 0x5d;
 const COMMA = 0x2c;
-/** Space, tab, line feed, carriage return; and a byte order mark, which only stands at the start. */
+/** Space, tab, line feed, carriage return; and a byte order mark, which is only at the start. */
 const BLANKS = new Set([0x20, 0x09, 0x0a, 0x0d]);
 const MARK_BYTES = new Set([0xef, 0xbb, 0xbf]);
 
@@ -78,7 +78,7 @@ class ValueCutter {
   #pending: Buffer[] = [];
   #pendingBytes = 0;
 
-  /** `inArray` is undefined at the file's start, where it shows. */
+  /** `inArray` is undefined at the file's start, which decides it. */
   constructor(file: SourceFile, line: number, inArray: boolean | undefined) {
     this.#file = file;
     this.#line = line;
@@ -115,13 +115,10 @@ class ValueCutter {
   finish(): void {
     const isEnd = this.#expected === "start" || this.#expected === "nothing";
     if (isEnd || (this.#expected === "value" && !this.inArray)) return;
-    throw refused(
-      this.#where(),
-      "the file ends within the JSON that begins here; close it, or download the file again",
-    );
+    throw refused(this.#where(), "the JSON that begins here is truncated; close it, or download the file again");
   }
 
-  /** Looks at one byte between values; returns the index to go on at. */
+  /** Reads one byte between values; returns the index to continue at. */
   #between(bytes: Buffer, index: number): number {
     const byte = bytes[index]!;
     if (BLANKS.has(byte)) {
@@ -164,5 +161,5 @@ class ValueCutter {
 }
 
 function notJson(where: string) {
-  return refused(where, "not JSON; the file must hold one object a line, or an array of objects or texts");
+  return refused(where, "not JSON; the file must have one object per line, or an array of objects or texts");
 }

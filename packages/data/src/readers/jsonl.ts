@@ -15,7 +15,7 @@ import {
 import { untilFailure } from "./until-failure.js";
 
 /**
- * JSON Lines: one object a line; blank lines are skipped. From the first line on that is something else (objects over several lines
+ * JSON Lines: one object per line; blank lines are skipped. From the first other line on (objects over several lines
  * or several in one, or an array) the file is read as `.json`, value by value.
  */
 export const jsonlReader: RowReader = {

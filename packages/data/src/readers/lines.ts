@@ -8,7 +8,7 @@ export interface Line {
   bytes: Buffer;
   /** From 1. */
   line: number;
-  /** Where its first byte lies. */
+  /** Place of its first byte. */
   start: BytePlace;
   /** After its line feed. */
   end: Place;
@@ -81,5 +81,5 @@ function checkLength(bytes: number, file: SourceFile, line: number): void {
 
 export function rowTooLarge(what: string): GradpoolError {
   const limit = `${MAX_ROW_BYTES / 1024 / 1024} MiB`;
-  return new GradpoolError("invalid_argument", `${what} is longer than ${limit}; split it into rows below that`);
+  return new GradpoolError("invalid_argument", `${what} is longer than ${limit}; split it into shorter rows`);
 }

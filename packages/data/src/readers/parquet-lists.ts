@@ -1,5 +1,5 @@
 /**
- * Lists of two levels, which Avro's and older Hive's writers make: the repeated group is the element itself, and not a wrapper around
+ * Lists of two levels, which Avro's and older Hive's writers make: the repeated group is the element itself, not a wrapper around
  * it (parquet-format, LogicalTypes.md, "Backward-compatibility rules"). hyparquet 1.31 takes it for a wrapper, or for an ordinary
  * group with a repeated field.
  */

@@ -15,7 +15,7 @@ export function checkPages(name: string, chunk: Buffer): void {
   const reader = { view: new DataView(chunk.buffer, chunk.byteOffset, chunk.byteLength), offset: 0 };
   let values = 0;
   let bytes = 0;
-  // As hyparquet: a single byte left over is no header.
+  // As hyparquet: a single byte left over is not a header.
   while (reader.offset < chunk.length - 1) {
     const header = headerAt(name, reader);
     const compressed = Number(header.compressed_page_size);
@@ -23,7 +23,7 @@ export function checkPages(name: string, chunk: Buffer): void {
     const count = header.data_page_header ?? header.data_page_header_v2 ?? header.dictionary_page_header;
     const pageValues = Number(count?.num_values ?? 0);
     if (!(compressed >= 0 && uncompressed >= 0 && pageValues >= 0) || compressed > chunk.length - reader.offset) {
-      throw damaged(name, "a parquet page has no possible size");
+      throw damaged(name, "a parquet page has an impossible size");
     }
     if (uncompressed > MAX_PARQUET_PAGE_BYTES || pageValues > MAX_PARQUET_PAGE_VALUES) {
       throw refused(
@@ -34,7 +34,7 @@ export function checkPages(name: string, chunk: Buffer): void {
     values += pageValues;
     bytes += uncompressed;
     if (bytes > MAX_PARQUET_GROUP_BYTES || values > 4 * MAX_PARQUET_GROUP_ROWS) {
-      throw refused(name, "a parquet row group holds more than fits into memory; write smaller row groups");
+      throw refused(name, "a parquet row group does not fit into memory; write smaller row groups");
     }
     reader.offset += compressed;
   }

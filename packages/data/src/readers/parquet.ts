@@ -1,6 +1,6 @@
 /**
- * Parquet by row groups: of each, the wanted columns alone are read and lie in memory together. hyparquet
- * decodes; what a file claims about itself is bounded here before it is believed.
+ * Parquet by row groups: of each, only the wanted columns are read, and are in memory together. hyparquet
+ * decodes; a file's claims about itself are bounded here first.
  */
 import { GradpoolError } from "@gradpool/errors";
 import {
@@ -21,18 +21,18 @@ import { checkPages } from "./parquet-pages.js";
 import { FILE_START, type Place, type ReadOptions, type Row, type RowReader, type SourceFile } from "./reader.js";
 import { untilFailure } from "./until-failure.js";
 
-/** Text as it was written: a byte order mark is a character of it. What is not UTF-8 fails, as in pyarrow. */
+/** Text as it was written: a byte order mark is part of it. What is not UTF-8 fails, as in pyarrow. */
 const TEXT = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
 const PARSERS = { stringFromBytes: (bytes: Uint8Array | undefined) => bytes && TEXT.decode(bytes) };
 
-/** Rows that are handed on together. */
+/** Rows that are passed on together. */
 const ROWS_AT_A_TIME = 256;
 
 /** The footer's length and the magic after it. */
 const TAIL_BYTES = 8;
 const MAGIC = "PAR1";
 
-/** A place's line is the number of the next row, from 1; its byte offset only tells how far that is. */
+/** A place's line is the number of the next row, from 1; its byte offset only shows progress. */
 export const parquetReader: RowReader = {
   async *rows(file: SourceFile, from: Place, { columns, signal }: ReadOptions): AsyncGenerator<Row[]> {
     const buffer = bufferOf(file, signal);
@@ -83,20 +83,20 @@ function bufferOf({ name, source }: SourceFile, signal: AbortSignal): AsyncBuffe
   if (sizeBytes === undefined) {
     throw new GradpoolError(
       "failed_precondition",
-      `${name} has no known size, which a parquet file needs; download it`,
+      `${name} has an unknown size, which parquet does not allow; download it`,
     );
   }
   return {
     byteLength: sizeBytes,
     async slice(start, end = sizeBytes) {
-      if (!(start >= 0 && end >= start && end <= sizeBytes)) throw damaged(name, "it points outside of itself");
+      if (!(start >= 0 && end >= start && end <= sizeBytes)) throw damaged(name, "it points outside of the file");
       const bytes = new Uint8Array(end - start);
       let filled = 0;
       for await (const piece of source.read({ start, end, signal })) {
         bytes.set(piece, filled);
         filled += piece.length;
       }
-      if (filled < bytes.length) throw damaged(name, "it ends too early");
+      if (filled < bytes.length) throw damaged(name, "it is truncated");
       return bytes.buffer;
     },
   };
@@ -105,11 +105,14 @@ function bufferOf({ name, source }: SourceFile, signal: AbortSignal): AsyncBuffe
 async function readMetadata(file: SourceFile, buffer: AsyncBuffer): Promise<FileMetaData> {
   if (buffer.byteLength < TAIL_BYTES) throw damaged(file.name, "it is too short for a parquet file");
   const tail = Buffer.from(await buffer.slice(buffer.byteLength - TAIL_BYTES));
-  if (tail.toString("latin1", 4) !== MAGIC) throw damaged(file.name, "it does not end as a parquet file");
+  if (tail.toString("latin1", 4) !== MAGIC) throw damaged(file.name, "it does not end like a parquet file");
   const metadataBytes = tail.readUInt32LE(0);
   if (metadataBytes > MAX_PARQUET_METADATA_BYTES) {
     const limit = `${MAX_PARQUET_METADATA_BYTES / 1024 / 1024} MiB`;
-    throw refused(file.name, `its parquet footer has ${metadataBytes} bytes, above ${limit}; write fewer row groups`);
+    throw refused(
+      file.name,
+      `its parquet footer has ${metadataBytes} bytes, more than ${limit}; write fewer row groups`,
+    );
   }
   const metadata = await decoded(file, () => parquetMetadataAsync(buffer, { geoparquet: false }));
   if (!Array.isArray(metadata.row_groups)) throw damaged(file.name, "its footer lists no row groups");
@@ -119,7 +122,10 @@ async function readMetadata(file: SourceFile, buffer: AsyncBuffer): Promise<File
 function rowsOf({ name }: SourceFile, { num_rows: rows }: RowGroup): number {
   const count = Number(rows);
   if (!(count >= 0 && count <= MAX_PARQUET_GROUP_ROWS)) {
-    throw refused(name, `a row group claims ${count} rows, above ${MAX_PARQUET_GROUP_ROWS}; write smaller row groups`);
+    throw refused(
+      name,
+      `a row group claims ${count} rows, more than ${MAX_PARQUET_GROUP_ROWS}; write smaller row groups`,
+    );
   }
   return count;
 }
@@ -135,7 +141,7 @@ interface Chunk {
   bytes: ArrayBuffer;
 }
 
-/** A group's wanted columns as they lie in the file, once it is known that they can be decoded in bounded memory. */
+/** A group's wanted columns as they are in the file, once it is certain that they can be decoded in bounded memory. */
 async function readChunks(
   { name }: SourceFile,
   buffer: AsyncBuffer,
@@ -145,24 +151,27 @@ async function readChunks(
   let memoryBytes = 0;
   const chunks: Chunk[] = [];
   for (const { meta_data: column } of group.columns) {
-    if (column === undefined) throw damaged(name, "a column of it is described elsewhere");
+    if (column === undefined) throw damaged(name, "one of its columns is in another file");
     if (!wanted.includes(column.path_in_schema[0] ?? "")) continue;
     const start = Number(column.dictionary_page_offset || column.data_page_offset);
     const compressedBytes = Number(column.total_compressed_size);
     memoryBytes += compressedBytes + Number(column.total_uncompressed_size);
     if (!(memoryBytes <= MAX_PARQUET_GROUP_BYTES)) {
       const limit = `${MAX_PARQUET_GROUP_BYTES / 1024 / 1024} MiB`;
-      throw refused(name, `a row group takes ${memoryBytes} bytes of memory, above ${limit}; write smaller row groups`);
+      throw refused(
+        name,
+        `a row group takes ${memoryBytes} bytes of memory, more than ${limit}; write smaller row groups`,
+      );
     }
     const bytes = await buffer.slice(start, start + compressedBytes);
     checkPages(name, Buffer.from(bytes));
     chunks.push({ start, bytes });
   }
-  if (chunks.length === 0) throw damaged(name, "a row group lacks the column that its schema lists");
+  if (chunks.length === 0) throw damaged(name, "a row group lacks a column of its schema");
   return chunks;
 }
 
-/** A buffer that has some of its bytes at hand. */
+/** A buffer with some of its bytes in memory. */
 function withChunks(buffer: AsyncBuffer, chunks: readonly Chunk[]): AsyncBuffer {
   return {
     byteLength: buffer.byteLength,

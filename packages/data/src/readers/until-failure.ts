@@ -1,8 +1,8 @@
 import type { Row } from "./reader.js";
 
 /**
- * The rows of some records, together; the first record that fails fails behind the rows before it: who wants
- * no more than those never meets it.
+ * The rows of some records, together; the first record that fails does so after the rows before it: a reader that
+ * wants only those never sees it.
  */
 export function* untilFailure<T>(records: Iterable<T>, toRow: (record: T) => Row | undefined): Generator<Row[]> {
   const rows: Row[] = [];

@@ -3,7 +3,7 @@ import { refused } from "../refusals.js";
 
 /**
  * The text of bytes that must be UTF-8; a byte order mark stays. Errors: `invalid_argument`, naming the first byte that is not,
- * as Python's decoder does; replacing it would train on another text.
+ * as Python's decoder does; replacing it would train on other text.
  */
 export function utf8(bytes: Buffer, where: string): string {
   const text = bytes.toString("utf8");

@@ -5,14 +5,14 @@ import type { DropoutMask } from "./dropout.js";
 
 /**
  * Scaled dot-product attention: dropout(softmax(scale · q·kᵀ + mask)) · v for q [B, H, S, D], k and v
- * [B, K, S, D], an additive mask [S, S], or one that remembers (`cachedAttention`), and, where attention is dropped,
+ * [B, K, S, D], an additive mask [S, S], or a caching one (`cachedAttention`), and, where attention is dropped,
  * a mask [B, H, S, S] of what stays. Returns o [B, H, S, D]. With K < H (grouped-query attention, Ainslie et
  * al. 2023) H/K neighbouring heads share a key and value: their queries are stacked, so that nothing is
  * repeated in memory and the gradients of k and v add up by themselves.
  *
  * The softmax's gradient is P∘(dP − rowsum(dP∘P)), and rowsum(dP∘P) = rowsum(dO∘O): a sum over D
  * instead of S elements a row (Dao et al. 2022, FlashAttention, section 3.1), which dropout leaves true:
- * the mask stands in dP as in O. What the kept elements grow by rides on the matrix products.
+ * the mask is in dP as in O. The kept elements' factor is folded into the matrix products.
  */
 export function attention(
   q: Value,

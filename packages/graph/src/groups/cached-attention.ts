@@ -8,9 +8,9 @@ export interface CachedMask extends Value {
 }
 
 /**
- * Attention of these positions to those that are remembered and to each other, without gradients: as `attention`,
- * but q·kᵀ and p·v are products with what is remembered and with what is new, each where it is. Joining the two
- * would copy all that is remembered for every token.
+ * Attention of these positions to the cached ones and to each other, without gradients: as `attention`,
+ * but q·kᵀ and p·v are products with what is cached and with what is new, each in place. Joining the two
+ * would copy the whole cache for every token.
  */
 export function cachedAttention(q: Value, k: Value, v: Value, mask: CachedMask, scale: number): Value {
   const [rows, heads, positions, size] = q.shape as [Value["shape"][0], number, Value["shape"][0], number];

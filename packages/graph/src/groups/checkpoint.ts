@@ -4,7 +4,7 @@ import type { TapeEntry, Value } from "../graph.js";
 
 /**
  * `block(x)`, whose inner values the backward pass computes again instead of keeping them (Chen et al.
- * 2016; torch.utils.checkpoint): memory for time, and not one bit of loss or gradients.
+ * 2016; torch.utils.checkpoint): less memory for more time, with the same bits of loss and gradients.
  *
  * The second computation begins from x plus zero times one element of the gradient that arrives. So it
  * can run only once that is there, and ONNX Runtime, which shares equal expressions, does not see that

@@ -15,7 +15,7 @@ export interface DoraBranch {
   magnitude: Value;
   /** ‖W_o‖² of the base's weights, per output [out]. */
   squaredNorms: Value;
-  /** bool [N, in], false drops an element of x, and what the others grow by, a scalar; undefined without dropout. */
+  /** bool [N, in], false drops an element of x, and the factor of the others, a scalar; undefined without dropout. */
   dropout?: { keep: Value; factor: Value };
 }
 

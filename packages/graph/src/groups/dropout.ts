@@ -4,7 +4,7 @@ import type { Value } from "../graph.js";
 export interface DropoutMask {
   /** bool, in the shape of what it drops from: false drops an element. */
   keep: Value;
-  /** 1 / (1 − p): what the kept elements grow by. */
+  /** 1 / (1 − p): the factor of the kept elements. */
   factor: number;
 }
 

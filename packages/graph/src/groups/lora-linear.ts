@@ -30,7 +30,7 @@ export function linear(x: Value, { weight, transposed, bias }: Linear): Value {
 /**
  * x·W + bias + scaling · (x∘mask)·Aᵀ·Bᵀ for x [N, in]: [N, out] (Hu et al. 2021; peft's lora.Linear).
  *
- * As a group, so that both additions, forwards y and backwards dx, ride on a matrix product.
+ * As a group, so that both additions, forwards y and backwards dx, are part of a matrix product.
  */
 export function loraLinear(x: Value, base: Linear, { a, b, scaling, mask }: LoraBranch): Value {
   const { graph } = x;

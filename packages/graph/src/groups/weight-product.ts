@@ -38,14 +38,14 @@ const isHalf = ({ dtype }: Value) => dtype === "float16";
 /**
  * A weight in float32, made when `after` is known and not before: ONNX Runtime widens what is constant once and for all
  * when a session is made, and would share one widened weight between the forward and the backward pass, all of them
- * then in memory at once. What is reshaped to its own shape plus a zero made of `after` is neither, and no copy.
+ * then in memory at once. What is reshaped to its own shape plus a zero made of `after` is neither, and not a copy.
  */
 export function widened(weight: Value, after: Value): Value {
   if (!isHalf(weight)) return weight;
   const { graph } = weight;
   return graph.withoutTape(() => {
     const first = gather(reshape(after, ["rest"]), graph.literal(BigInt64Array.of(0n), [1]));
-    // Nothing is greater than itself, be it infinite or no number.
+    // Nothing is greater than itself, even infinity or NaN.
     const zero = cast(greater(first, first), "int64");
     return cast(reshapeAfter(weight, zero), "float32");
   });

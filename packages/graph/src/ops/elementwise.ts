@@ -1,4 +1,4 @@
-/** Ops that work on each element. Operands broadcast as NumPy's; their gradients need not care (see backward.ts). */
+/** Ops that work on each element. Operands broadcast as NumPy's; their gradients need not handle that (see backward.ts). */
 import { broadcast } from "../dims.js";
 import type { Dtype, TensorType, Value } from "../graph.js";
 import { defineOp, sameType } from "../op.js";

@@ -1,4 +1,4 @@
-/** Matrix products, where nine tenths of a step's time go. */
+/** Matrix products, which take nine tenths of a step's time. */
 import { dimOf, sameShape, type Dim } from "../dims.js";
 import type { TensorType, Value } from "../graph.js";
 import { defineOp } from "../op.js";
@@ -17,7 +17,7 @@ function product(a: TensorType, b: TensorType, transA: boolean, transB: boolean)
   return [rows, columns];
 }
 
-/** ONNX Runtime's MatMul, with which transposes and a factor cost nothing. */
+/** ONNX Runtime's MatMul, in which transposes and a factor are free. */
 const fusedMatMul = defineOp({
   name: "FusedMatMul",
   domain: "com.microsoft",

@@ -28,7 +28,7 @@ const layerNormalization = defineOp({
     bias: (g) => g,
   },
 });
-/** Layer normalization (Ba et al. 2016); mean and inverse standard deviation come along for the gradient. */
+/** Layer normalization (Ba et al. 2016); mean and inverse standard deviation are outputs for the gradient. */
 export const layerNorm = (x: Value, weight: Value, bias: Value, epsilon: number): Value =>
   layerNormalization({ x, weight, bias }, { axis: -1, epsilon })[0];
 

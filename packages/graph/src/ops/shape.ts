@@ -16,7 +16,7 @@ const reshapeOp = defineOp({
   vjp: { x: (g, { x }) => reshape(g, x.shape) },
 });
 
-/** The same elements in another shape; "rest" stands for what the other dimensions leave. */
+/** The same elements in another shape; "rest" is what the other dimensions leave. */
 export function reshape(x: Value, shape: readonly (Dim | "rest")[]): Value {
   const known = shape.filter((dim) => dim !== "rest");
   const rest = shape.includes("rest") ? divideDims(sizeOf(x.shape), sizeOf(known)) : 1;

@@ -1,4 +1,4 @@
-/** NVIDIA devices of this machine, in the numbers by which CUDA is asked for them. */
+/** NVIDIA devices of this machine, under CUDA's numbers. */
 import { execFile } from "node:child_process";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -12,20 +12,20 @@ export interface CudaDevice {
   name: string;
   /** 0: not known. */
   memoryBytes: number;
-  /** Such as "580.159.04"; empty where the driver does not tell. */
+  /** Such as "580.159.04"; empty where the driver does not report it. */
   driverVersion: string;
-  /** Such as "9.0"; empty where the driver does not tell. */
+  /** Such as "9.0"; empty where the driver does not report it. */
   computeCapability: string;
 }
 
-/** nvidia-smi takes a second for each device where the driver has to be woken. */
+/** nvidia-smi takes a second for each device when it has to wake the driver. */
 const QUERY_TIMEOUT_MS = 20_000;
 const FIELDS = ["index", "uuid", "name", "memory.total", "driver_version", "compute_cap"];
 const MIB = 2 ** 20;
 
 /**
  * Environment in which CUDA computes as the rest of gradpool means it: devices in nvidia-smi's order, not
- * the fastest first, and float32 products in float32. Unless told otherwise, ONNX Runtime rounds their
+ * the fastest first, and float32 products in float32. By default, ONNX Runtime rounds their
  * operands to TF32's 10 bits; NVIDIA_TF32_OVERRIDE=1 chooses that.
  */
 export function cudaEnvironment(env: NodeJS.ProcessEnv): { CUDA_DEVICE_ORDER: string; NVIDIA_TF32_OVERRIDE: string } {
@@ -33,7 +33,7 @@ export function cudaEnvironment(env: NodeJS.ProcessEnv): { CUDA_DEVICE_ORDER: st
 }
 
 /**
- * The devices that CUDA may use, at least one. `procFolder` is where the driver tells of itself.
+ * The devices that CUDA may use, at least one. `procFolder` is where the driver describes itself.
  * Errors: `failed_precondition`, saying in one line why there is none.
  */
 export async function listCudaDevices(
@@ -42,14 +42,16 @@ export async function listCudaDevices(
 ): Promise<CudaDevice[]> {
   if (process.platform !== "linux" || process.arch !== "x64") {
     const here = `${process.platform} on ${process.arch}`;
-    throw noCuda(`ONNX Runtime's Node package has CUDA on Linux on x64 only, and this is ${here}; use --device cpu`);
+    throw noCuda(
+      `ONNX Runtime's Node package supports CUDA only on Linux on x64, and this is ${here}; use --device cpu`,
+    );
   }
   const all = (await fromNvidiaSmi(env)) ?? (await fromProc(procFolder));
   if (all.length === 0) throw noCuda("the NVIDIA driver lists no device; check nvidia-smi, or use --device cpu");
   const visible = visibleOf(all, env["CUDA_VISIBLE_DEVICES"]);
   if (visible.length === 0) {
     const given = JSON.stringify(env["CUDA_VISIBLE_DEVICES"]);
-    throw noCuda(`CUDA_VISIBLE_DEVICES=${given} leaves none of ${all.length} devices; unset it, or use --device cpu`);
+    throw noCuda(`CUDA_VISIBLE_DEVICES=${given} hides all ${all.length} devices; unset it, or use --device cpu`);
   }
   return visible.map(({ uuid: _uuid, ...device }, index) => ({ ...device, index }));
 }
@@ -79,13 +81,13 @@ function deviceOf(line: string): Listed {
     .map((field) => field.trim());
   if (!/^\d+$/.test(index ?? "") || !name) {
     const said = JSON.stringify(line.slice(0, 100));
-    throw noCuda(`nvidia-smi says ${said} instead of a device; repair the NVIDIA driver, or use --device cpu`);
+    throw noCuda(`nvidia-smi reports ${said} instead of a device; repair the NVIDIA driver, or use --device cpu`);
   }
   const memoryBytes = (Number(memory) || 0) * MIB;
   return { index: Number(index), uuid, name, memoryBytes, driverVersion, computeCapability };
 }
 
-/** What the kernel module tells: model and version, in the order of the PCI bus. */
+/** What the kernel module reports: model and version, in the order of the PCI bus. */
 async function fromProc(procFolder: string): Promise<Listed[]> {
   const gpus = (await readdir(join(procFolder, "gpus")).catch(() => [])).sort();
   if (gpus.length === 0) {
@@ -105,7 +107,7 @@ async function fromProc(procFolder: string): Promise<Listed[]> {
   );
 }
 
-/** As the CUDA runtime reads the variable: numbers or the beginnings of UUIDs, up to the first that names no device. */
+/** As the CUDA runtime reads the variable: numbers or the beginnings of UUIDs, up to the first that is not a device. */
 function visibleOf(all: Listed[], given: string | undefined): Listed[] {
   if (given === undefined) return all;
   const visible: Listed[] = [];

@@ -11,7 +11,7 @@ import type * as Ort from "onnxruntime-node";
 import { onnxSessionOptions } from "../session-options.js";
 
 export interface ProbeAnswer {
-  /** Version of the cuBLAS that was loaded, as far as its file's name tells: "13", or "13.1.0.3". */
+  /** Version of the cuBLAS that was loaded, as far as its file name says: "13", or "13.1.0.3". */
   cublasVersion: string;
 }
 

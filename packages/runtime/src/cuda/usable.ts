@@ -1,4 +1,4 @@
-/** Whether training can run on a CUDA device, found out by making a session there; and if not, why. */
+/** Whether training can run on a CUDA device, checked by making a session there; and if not, why. */
 import { execFile } from "node:child_process";
 import { readdir } from "node:fs/promises";
 import { createRequire } from "node:module";
@@ -45,9 +45,9 @@ export async function requireCudaDevice(
   }
 }
 
-const GET_PROVIDER = "docs/gpu.md says how to get it, or use --device cpu";
+const GET_PROVIDER = "see docs/gpu.md, or use --device cpu";
 
-/** Finds the cause in what ONNX Runtime logged, where dlopen's own words stand. */
+/** Finds the cause in what ONNX Runtime logged, which has dlopen's own message. */
 async function whyNot(
   { index, driverVersion }: CudaDevice,
   end: string | undefined,
@@ -71,7 +71,7 @@ async function whyNot(
   if (missing) {
     return `the CUDA provider needs ${missing}, which is not found; install it or name its folder in LD_LIBRARY_PATH, or use --device cpu`;
   }
-  if (library) return `ONNX Runtime's CUDA provider is damaged (${reason.trim()}); get it again: ${GET_PROVIDER}`;
+  if (library) return `ONNX Runtime's CUDA provider is damaged (${reason.trim()}); install it again: ${GET_PROVIDER}`;
   if (/driver version is insufficient/i.test(log)) {
     return `the NVIDIA driver ${driverVersion} is too old for the CUDA provider; install driver 580 or newer, or use --device cpu`;
   }
@@ -80,10 +80,10 @@ async function whyNot(
     .find((text) => /error|fail/i.test(text))
     ?.trim()
     .slice(0, 300);
-  return `ONNX Runtime cannot use cuda:${index} (${end ?? line ?? "it does not say why"}); check nvidia-smi, or use --device cpu`;
+  return `ONNX Runtime cannot use cuda:${index} (${end ?? line ?? "no reason given"}); check nvidia-smi, or use --device cpu`;
 }
 
-/** Major versions of CUDA whose cuBLAS lies where libraries usually lie. */
+/** Major versions of CUDA whose cuBLAS is in a usual folder for libraries. */
 async function cudaMajors(env: NodeJS.ProcessEnv): Promise<number[]> {
   const folders = [
     ...(env["LD_LIBRARY_PATH"] ?? "").split(":").filter(Boolean),

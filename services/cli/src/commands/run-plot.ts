@@ -27,9 +27,10 @@ export function addRunPlot(run: Command, options: ProgramOptions): void {
     .addOption(new Option("--what <quantity>", PLOTTED.join(", ")).argParser(oneOf(PLOTTED)).default(PLOTTED[0]))
     .option("--to <place>", "file that ends in .png or .svg, or a folder (default: here, named after run and quantity)")
     .addOption(
-      new Option("--format <format>", `${PICTURE_FORMATS.join(" or ")} (default: as --to ends, else png)`).argParser(
-        oneOf(PICTURE_FORMATS),
-      ),
+      new Option(
+        "--format <format>",
+        `${PICTURE_FORMATS.join(" or ")} (default: by the ending of --to, else png)`,
+      ).argParser(oneOf(PICTURE_FORMATS)),
     )
     .addHelpText("after", HELP)
     .action((runs: string[], flags: RunPlotFlags & OutputFlags) => runPlot(runs, flags, contextFor(flags, options)));

@@ -3,14 +3,14 @@ import { Option, type Command } from "commander";
 import { atLeast, device, number } from "../flags.js";
 import { DEFAULT_RECOVERY_SECONDS } from "./local-stack.js";
 
-const DEVICE_HELP = "auto, cpu, cuda (one device a trainer) or cuda:i (default: auto, CUDA where it works)";
+const DEVICE_HELP = "auto, cpu, cuda (one device per trainer) or cuda:i (default: auto, CUDA where it works)";
 
 const RECOVERY_HELP = `at most this many seconds of work are repeated after a crash; 0: no recovery points (default: ${DEFAULT_RECOVERY_SECONDS})`;
 
 export function addStackFlags(command: Command): Command {
   return command
     .addOption(new Option("--trainers <n>", "trainer processes (default: 1)").argParser(atLeast(1)))
-    .addOption(new Option("--threads <n>", "threads of each trainer (default: cores / trainers)").argParser(atLeast(1)))
+    .addOption(new Option("--threads <n>", "threads per trainer (default: cores / trainers)").argParser(atLeast(1)))
     .addOption(new Option("--device <name>", DEVICE_HELP).argParser(device))
     .addOption(
       new Option("--recovery_seconds <x>", RECOVERY_HELP).argParser(number("0 or greater", (value) => value >= 0)),
