@@ -86,7 +86,7 @@ suite("hostile tokenizer.json files", () => {
         fc.assert(
           fc.asyncProperty(fc.array(change, { minLength: 1, maxLength: 3 }), async (changes) => {
             const root = JSON.parse(source) as Record<string, unknown>;
-            for (const { path, how, value } of changes) mutate(root, path, how, value);
+            for (const { path, how, value } of changes) mutate(root, path, how, structuredClone(value));
             await writeFile(join(dir, FILE), JSON.stringify(root));
             await problem(dir);
           }),
