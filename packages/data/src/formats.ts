@@ -18,7 +18,7 @@ const READERS: ReadonlyMap<string, RowReader> = new Map([
   [".parquet", parquetReader],
 ]);
 
-/** Rows that a folder of source code holds only where somebody put training data: not its .json and .csv files. */
+/** Formats that are training data even in a folder of source code, unlike .json and .csv. */
 const SEARCHED_FOR = new Set([".jsonl", ".ndjson", ".txt", ".parquet"]);
 
 /** Compressed files, by what follows their format's extension. Parquet compresses within. */

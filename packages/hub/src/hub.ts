@@ -34,7 +34,7 @@ export class Hub {
     this.#offline = settings.offline;
   }
 
-  /** As the environment of a Python program would have it. Errors: as hubSettings. */
+  /** From the environment, as a Python program reads it. Errors: as hubSettings. */
   static fromEnv(env: NodeJS.ProcessEnv): Hub {
     return new Hub(hubSettings(env));
   }

@@ -84,7 +84,7 @@ export function compileCaller(
   return compileMacro("caller", parameters, body, outer, compileBody);
 }
 
-/** Calls what may be a macro. A macro that gives its text to nobody writes it where it is called. */
+/** Calls what may be a macro. A macro whose text is not used writes it where it is called. */
 export function macroCall(callee: Value, runtime: Rendition, args?: List, kwargs?: Kwargs): Value {
   if (!args && callee instanceof Macro) {
     callee.write([], new Map());

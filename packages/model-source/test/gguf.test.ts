@@ -1,4 +1,4 @@
-/** GGUF files become model folders, once, whoever asks and however often. */
+/** GGUF files become model folders once, however many processes ask. */
 import assert from "node:assert/strict";
 import { fork } from "node:child_process";
 import { once } from "node:events";
@@ -132,7 +132,7 @@ test("processes that convert at once do not step on each other", async () => {
   assert.equal((await readdir(cache)).length, 1);
 });
 
-test("what a killed process left behind is removed after a day, and not before", async () => {
+test("what a killed process left is removed after a day, not before", async () => {
   const name =
     (await modelPath(LLAMA, modelPlaces({ GRADPOOL_HOME: join(dir, "elsewhere") }))).folder.split("/").at(-1) ?? "";
   const old = join(cache, `.${name}-old`);

@@ -107,7 +107,7 @@ test("a missing shard", async () => {
 test("a tensor that its shard lacks", async () => {
   await writeIndex({ ...weightMap, extra: FIRST });
   const { notes } = await openModel(dir);
-  assert.match(notes.join(), /does not use: "extra"/, "nobody needs it");
+  assert.match(notes.join(), /does not use: "extra"/, "nothing needs it");
   const first = readSafetensors(await readFile(join(dir, FIRST))).tensors;
   const [name = ""] = [...first.keys()];
   first.delete(name);

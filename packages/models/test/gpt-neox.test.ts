@@ -1,4 +1,4 @@
-/** GPT-NeoX's config.json, as files of different ages write it. What it computes is held by the reference runs. */
+/** GPT-NeoX's config.json, as files of different ages write it. The reference runs check what it computes. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";

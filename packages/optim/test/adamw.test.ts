@@ -77,7 +77,7 @@ test("gradients whose squares overflow float32 are clipped, those that are not f
   assert.ok(Number.isNaN(clipGradNorm(new Map([["a", { data: Float32Array.of(NaN, 1) }]]), 1)));
 });
 
-test("a run that goes on from its saved state gives the same bits", () => {
+test("a run resumed from its saved state gives the same bits", () => {
   const run = CASES["decay"] ?? assert.fail();
   const parameters = named(run.start);
   let optimizer = new AdamW(parameters, run);

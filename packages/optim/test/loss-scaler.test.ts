@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { GROWTH_INTERVAL, LossScaler } from "../src/index.js";
 
-test("the scale halves at each overflow, and doubles after so many good steps in a row", () => {
+test("the scale halves at each overflow, and doubles after enough good steps in a row", () => {
   const scaler = new LossScaler();
   assert.equal(scaler.state.scale, 65_536);
   scaler.update(false);
@@ -17,7 +17,7 @@ test("the scale halves at each overflow, and doubles after so many good steps in
   assert.deepEqual(scaler.state, { scale: 16_384, goodSteps: 0 });
 });
 
-test("it goes on where it was saved, and no further than float32 reaches", () => {
+test("it resumes where it was saved, and stays within float32", () => {
   const saved = { scale: 2 ** 127, goodSteps: GROWTH_INTERVAL - 1 };
   const scaler = new LossScaler(saved);
   scaler.update(true);

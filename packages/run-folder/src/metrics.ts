@@ -43,7 +43,7 @@ const STEPS_IN_PIECE = 100;
 /** Where the steps go: a text in JSON has no line breaks. */
 const NO_STEPS = '\n  "steps": []';
 
-/** metrics.json in pieces, so that whoever writes a long one can do other things in between. */
+/** metrics.json in pieces, so that the writer of a long one can do other things in between. */
 export function* metricsPieces(facts: MetricsFacts): Generator<Uint8Array> {
   const { runId, modelId, dataset, recipe, steps, heldOut, lossScaling } = facts;
   const seconds = steps.reduce((sum, step) => sum + step.seconds, 0);

@@ -90,7 +90,7 @@ describe("CUDA", { skip: HAS_CUDA ? false : "is for Linux on x64", timeout: 120_
       for (const none of ["", "-1", "7"]) await assert.rejects(names(none), refusal(/hides all 2 devices; unset/));
     });
 
-    test("are told by the kernel module where nvidia-smi is missing", async () => {
+    test("are reported by the kernel module where nvidia-smi is missing", async () => {
       const gpu = join(folder, "proc", "gpus", "0000:01:00.0");
       await mkdir(gpu, { recursive: true });
       await writeFile(join(gpu, "information"), "Model: \t\t NVIDIA L4\nIRQ:   \t\t 16\nGPU UUID: \t GPU-3333\n");

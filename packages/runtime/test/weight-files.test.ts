@@ -25,7 +25,7 @@ async function logits(dir: string): Promise<string> {
 }
 
 for (const file of ["pytorch_model.bin", "pytorch_model_old.bin"])
-  test(`${file} of torch.save, with the buffers of old checkpoints, read where its tensors lie`, async () => {
+  test(`${file} of torch.save, with the buffers of old checkpoints, with its tensors read in place`, async () => {
     const dir = await mkdtemp(join(tmpdir(), "gradpool-files-"));
     try {
       await copyFile(TORCH_FILES + file, join(dir, "pytorch_model.bin"));

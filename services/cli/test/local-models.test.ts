@@ -173,7 +173,7 @@ describe("gradpool eval", () => {
     await withFolder(async (folder) => {
       const model = join(folder, "model");
       await cp(join(REPOSITORY, "integration-tests/fixtures/golden/pythia/model"), model, { recursive: true });
-      // Whoever reads "~", the model's token 94, gets no number.
+      // After reading "~", token 94, the model gives NaN.
       const weights = await readFile(join(model, "model.safetensors"));
       const { shape = [], begin = 0 } =
         parseHeader(weights, weights.length).tensors.get("gpt_neox.embed_in.weight") ?? {};

@@ -110,7 +110,7 @@ describe("gradpool up", () => {
       const statusOf = (address: string, ...flags: string[]) =>
         new Cli(["pool", "status", "--address", address, ...flags], { GRADPOOL_HOME: folder, TMPDIR: folder }).ended;
       const rows = (stdout: string, state: string) => stdout.split("\n").filter((line) => line.endsWith(`  ${state}`));
-      // Nobody answers there, and yet the processes are shown.
+      // Nothing answers there, and yet the processes are shown.
       assert.equal(rows((await statusOf("127.0.0.1:1")).stdout, "alive").length, 6);
       first.cli.child.kill("SIGKILL");
       for (const { pid } of first.services) await until(() => !isAlive(pid));

@@ -155,7 +155,7 @@ describe("gradpool train", () => {
   test("a second Ctrl-C ends everything at once", TIMEOUT, async () => {
     await withFolder(async (folder) => {
       const { cli, pids } = await longRun(folder);
-      // Nobody answers the cancellation.
+      // Nothing answers the cancellation.
       process.kill(pids.get("coordinator") as number, "SIGSTOP");
       cli.child.kill("SIGINT");
       await cli.written("stderr", /cancelling the run/);

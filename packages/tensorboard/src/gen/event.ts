@@ -11,7 +11,7 @@ import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 export interface Event {
   /** Seconds since 1970. */
   wallTime: number;
-  /** Optimizer steps behind it. */
+  /** Optimizer steps before it. */
   step: number;
   what:
     | //
@@ -28,7 +28,7 @@ export interface Summary {
 
 /** A value under its tag. */
 export interface Scalar {
-  /** Such as "train/loss": what stands before the slash groups the charts. */
+  /** Such as "train/loss": the part before the slash groups the charts. */
   tag: string;
   /** Also a 0 is written: TensorBoard shows no value that is not there. */
   simpleValue?: number | undefined;

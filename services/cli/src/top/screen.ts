@@ -21,7 +21,7 @@ export class Screen implements Disposable {
   readonly #hasColor: boolean;
   readonly #onData: (data: Buffer) => void;
   readonly #onResize: () => void;
-  /** The terminal is given back also when the process ends by an error that nobody caught. */
+  /** The terminal is restored even when the process ends by an uncaught error. */
   readonly #onExit = () => this[Symbol.dispose]();
   /** As drawn last, to draw what differs. */
   #shown: string[] = [];
