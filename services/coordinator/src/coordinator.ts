@@ -145,8 +145,8 @@ async function problemOf(config: CoordinatorConfig): Promise<string> {
     name,
     problem: await healthProblem(address),
   }));
-  const away = (await Promise.all(asked)).find(({ problem }) => problem !== "");
-  return away ? `${away.name}: ${away.problem}` : "";
+  const unavailable = (await Promise.all(asked)).find(({ problem }) => problem !== "");
+  return unavailable ? `${unavailable.name}: ${unavailable.problem}` : "";
 }
 
 function logEnds(log: Logger, traces: RunTraces, facts: readonly Fact[]): void {

@@ -1,4 +1,4 @@
-/** TensorBoard's event file: each step once, however often a run went on. */
+/** TensorBoard's event file: each step once, however often a run was resumed. */
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { describe, it } from "node:test";

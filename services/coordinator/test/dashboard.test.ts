@@ -158,7 +158,7 @@ describe("who asks", () => {
 });
 
 describe("a run's events", () => {
-  test("bring steps many at a time, and go on behind Last-Event-ID", TIMEOUT, async () => {
+  test("send steps many at a time, and resume after Last-Event-ID", TIMEOUT, async () => {
     const asked: number[] = [];
     await using server = await serve({
       async *watchRun({ afterStep }: WatchRunRequest) {
@@ -203,7 +203,7 @@ describe("a run's events", () => {
     }
   });
 
-  test("come as they happen, end with the watcher, and are for so many watchers only", TIMEOUT, async () => {
+  test("are sent as they happen, end with the watcher, and are for a bounded number of watchers", TIMEOUT, async () => {
     let watching = 0;
     await using server = await serve({
       async *watchRun(_: WatchRunRequest, { signal }: { signal: AbortSignal }) {

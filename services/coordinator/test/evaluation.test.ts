@@ -19,7 +19,7 @@ function specOf(world: World, name: string, changes: RecipeChanges = {}) {
   return world.spec({ outputDir: world.outputDir(name), evalDataset }, { ...RECIPE, ...changes });
 }
 
-/** Lets the evaluation behind each step have the given loss; other steps keep theirs. */
+/** Gives the evaluation after each step the given loss; other steps keep theirs. */
 function fixLosses(trainer: FakeTrainer, losses: Record<number, number>): void {
   trainer.alter = async (answer: Answer, { evaluate, step }) => {
     const loss = losses[step];
@@ -93,7 +93,7 @@ describe("an evaluated run", { timeout: 240_000 }, () => {
     assertSame(world, ["alone", alone], ["together", together]);
   });
 
-  it("evaluates every so many steps and behind the last", async () => {
+  it("evaluates every N steps and after the last", async () => {
     await using world = await World.start();
     await world.trainer();
     const ended = await world.train(specOf(world, "output", { evalEvery: 4 }));
@@ -108,7 +108,7 @@ describe("an evaluated run", { timeout: 240_000 }, () => {
     assertCompleted(whole);
     await first.kill();
     const runId = await world.submit(specOf(world, "broken", recipe));
-    // Through the middle of the evaluation behind each step: one of its three results is there.
+    // In the middle of the evaluation after each step: one of its three results has arrived.
     for (let step = 1; step <= 6; step++) {
       const trainer = await world.trainer({ tasks: 1 });
       // The others' results never come.
@@ -189,7 +189,7 @@ describe("the best evaluation", { timeout: 240_000 }, () => {
     assert.deepEqual(checkpointsIn(world, "without"), ["checkpoint-epoch2-step6"]);
   });
 
-  it("is known to a run that goes on from any checkpoint, elsewhere", async () => {
+  it("is known to a run that resumes from any checkpoint, elsewhere", async () => {
     await using world = await World.start();
     const trainer = await world.trainer();
     fixLosses(trainer, { 1: 3, 2: 2.5, 3: 2.6, 4: 2.7, 5: 2.8, 6: 2.9 });
@@ -210,7 +210,7 @@ describe("the best evaluation", { timeout: 240_000 }, () => {
 });
 
 describe("early stopping", { timeout: 240_000 }, () => {
-  it("ends the run behind the evaluation that decides it, at a checkpoint, with its result", async () => {
+  it("ends the run after the evaluation that decides it, at a checkpoint, with its result", async () => {
     await using world = await World.start();
     const trainer = await world.trainer();
     fixLosses(trainer, { 1: 3, 2: 2.5, 3: 2.45, 4: 2.44, 5: 1 });
@@ -222,7 +222,7 @@ describe("early stopping", { timeout: 240_000 }, () => {
     assert.deepEqual([ended.run.step, ended.run.totalSteps, ended.run.stoppedEarly], [4, 6, true]);
     assert.deepEqual(checkpointsIn(world, "output"), ["checkpoint-epoch1-step4"]);
     assert.equal(metricsOf(world, "output").steps.length, 4);
-    // Who goes on from there is at the end.
+    // A run resumed from there has nothing left to do.
     const resumeFrom = join(world.outputDir(), "checkpoint-epoch1-step4");
     const again = await world.train({ ...spec, outputDir: world.outputDir("again"), resumeFrom });
     assertCompleted(again);

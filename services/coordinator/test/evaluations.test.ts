@@ -16,7 +16,7 @@ interface Case {
 const file = new URL("../../test/fixtures/early-stopping.json", import.meta.url);
 const CASES = JSON.parse(readFileSync(file, "utf8")) as Case[];
 
-/** Behind every second step. */
+/** After every second step. */
 const evaluationsOf = (losses: readonly number[]) =>
   losses.map((loss, i) => ({ step: 2 * (i + 1), epoch: 0, loss, perplexity: Math.exp(loss), tokens: 9, seconds: 1 }));
 
@@ -39,7 +39,7 @@ describe("evaluations", () => {
     assert.equal(bestOf([]), undefined);
   });
 
-  it("are due every so many steps, or at epochs' ends, and behind the last step", () => {
+  it("are due every N steps, or at epochs' ends, and after the last step", () => {
     const due = (evalEvery: number) =>
       [1, 2, 3, 4, 5].filter((step) => isEvaluationDue(step, 5, step === 3, { ...defaultRecipe(), evalEvery }));
     assert.deepEqual([due(0), due(1), due(2), due(9)], [[3, 5], [1, 2, 3, 4, 5], [2, 4, 5], [5]]);

@@ -1,4 +1,4 @@
-/** Events: what is told, once, in order, and with the change that it tells of (I6); and what a run's log says. */
+/** Events: each is reported once, in order, and with the change it reports (I6); and what a run's log says. */
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -65,24 +65,24 @@ describe("events", { timeout: 240_000 }, () => {
     assert.equal(new Set(events.map(({ eventId }) => eventId)).size, events.length);
   });
 
-  it("tell each step once over restarts, and go on behind the last event that was seen", async () => {
+  it("report each step once over restarts, and resume after the last event seen", async () => {
     await using world = await durableWorld({ recoveryMs: 0 });
     await world.trainer();
     const runId = await world.submit(world.spec({}, { epochs: 3 }));
     await world.watch(runId, ({ steps }) => steps.length >= 3);
     const before = await eventsOf(world);
-    // Without a recovery point it begins anew.
+    // Without a recovery point it starts from scratch.
     await world.restartCoordinator();
     await world.trainer();
     const { steps } = await world.watch(runId);
-    const behind = await eventsOf(world, { afterId: before.at(-1)?.eventId ?? "" });
+    const later = await eventsOf(world, { afterId: before.at(-1)?.eventId ?? "" });
     const all = await eventsOf(world);
-    assert.deepEqual([...before, ...behind], all);
+    assert.deepEqual([...before, ...later], all);
     assert.deepEqual(
       stepsOf(all),
       steps.map(({ step }) => step),
     );
-    assert.ok(kindsOf(behind).includes("runResumed"));
+    assert.ok(kindsOf(later).includes("runResumed"));
     // Those of another store are no place in this one.
     assert.deepEqual(await eventsOf(world, { afterId: "0123456789abcdef-7" }), all);
     await assert.rejects(eventsOf(world, { afterId: "nonsense" }), failure("invalid_argument", /not an event's id/));
@@ -143,7 +143,7 @@ describe("events", { timeout: 240_000 }, () => {
   });
 });
 
-/** A run store of so many runs that rest. */
+/** A run store with this many paused runs. */
 async function storeOfRuns(t: TestContext, runs: number): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), "gradpool-events-"));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
@@ -160,7 +160,7 @@ async function storeOfRuns(t: TestContext, runs: number): Promise<string> {
 }
 
 describe("a run's log", { timeout: 240_000 }, () => {
-  it("says what failed, who was lost, what goes on elsewhere, and how it ended", async () => {
+  it("says what failed, who was lost, what was reassigned, and how it ended", async () => {
     await using world = await World.start();
     const failing = await world.trainer({ tasks: 1 });
     failing.alter = async () => undefined;

@@ -27,7 +27,7 @@ export class Fairness {
       if (!runs.some((run) => run.runId === runId)) this.#passedOver.delete(runId);
     }
     for (const run of runs) {
-      // Work that some trainer failed is for the others: whoever is free may not have it.
+      // Work that a trainer failed is for the others: a free trainer may not be given it.
       const isFree = waitingIn(run).some((i) => run.group[i]?.failedOn.length === 0);
       if (!isFree) this.#passedOver.delete(run.runId);
       else if (!this.#passedOver.has(run.runId)) this.#passedOver.set(run.runId, new Set());

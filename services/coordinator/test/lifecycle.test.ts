@@ -17,7 +17,7 @@ const resume = async (world: World, runId: string): Promise<Run | undefined> =>
   (await world.runs.resumeRun({ requestId: randomUUID(), runId })).run;
 
 describe("a run that is paused", { timeout: 240_000 }, () => {
-  it("rests, frees its trainers at once, and goes on to the same bits (I2)", async () => {
+  it("is paused, frees its trainers at once, and resumes to the same bits (I2)", async () => {
     await using world = await World.start();
     const alone = await trainAlone(world, "alone", RECIPE);
     const trainer = await world.trainer({ byHand: true });
@@ -30,7 +30,7 @@ describe("a run that is paused", { timeout: 240_000 }, () => {
     assert.deepEqual([paused?.state, paused?.pausedBecause], [RunState.RUN_STATE_PAUSED, "on request"]);
     await trainer.until(() => trainer.cancelled.length === 1);
     assert.equal(await trainer.answer(second), false);
-    // Others are served meanwhile.
+    // Others are served in the meantime.
     await using other = await world.trainer();
     const next = await world.train({ ...spec, outputDir: world.outputDir("other") });
     assert.equal(next.run.state, RunState.RUN_STATE_COMPLETED);
@@ -76,7 +76,7 @@ describe("a run that is paused", { timeout: 240_000 }, () => {
     assertSame(world, ["alone", alone], ["paused", await world.watch(runId)]);
   });
 
-  it("can be cancelled, and not paused any more once it has ended", async () => {
+  it("can be cancelled, and no longer paused once it has ended", async () => {
     await using world = await World.start();
     const runId = await world.submit(world.spec());
     await pause(world, runId);
@@ -89,7 +89,7 @@ describe("a run that is paused", { timeout: 240_000 }, () => {
 });
 
 describe("a coordinator that starts again", { timeout: 240_000 }, () => {
-  it("takes up its runs where they were, in their order, and knows those that have ended (I4)", async () => {
+  it("resumes its runs where they were, in their order, and knows those that have ended (I4)", async () => {
     await using world = await durableWorld();
     const alone = await trainAlone(world, "alone", RECIPE);
     await world.trainer();
@@ -115,15 +115,15 @@ describe("a coordinator that starts again", { timeout: 240_000 }, () => {
     }
   });
 
-  it("begins a run anew that has saved nothing", async () => {
+  it("starts a run from scratch that has saved nothing", async () => {
     await using world = await durableWorld({ recoveryMs: 0 });
     const alone = await trainAlone(world, "alone", RECIPE);
     await world.trainer();
-    const runId = await world.submit(world.spec({ outputDir: world.outputDir("anew") }, RECIPE));
+    const runId = await world.submit(world.spec({ outputDir: world.outputDir("fresh") }, RECIPE));
     await world.watch(runId, ({ steps }) => steps.length >= 2);
     await world.restartCoordinator();
     await world.trainer();
-    assertSame(world, ["alone", alone], ["anew", await world.watch(runId)]);
+    assertSame(world, ["alone", alone], ["fresh", await world.watch(runId)]);
   });
 
   it("shows a watcher that comes back every step once", async () => {
@@ -144,7 +144,7 @@ describe("a coordinator that starts again", { timeout: 240_000 }, () => {
     );
   });
 
-  it("refuses to go on when the data set changed meanwhile", async () => {
+  it("refuses to resume when the data set has changed", async () => {
     await using world = await durableWorld();
     await world.trainer();
     const spec = world.spec({}, RECIPE);

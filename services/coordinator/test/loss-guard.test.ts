@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { LossGuard } from "../src/runs/loss-guard.js";
 import { failure } from "./support.js";
 
-/** Guessing among so many tokens gives 8.318 nats. */
+/** Guessing among this many tokens gives 8.318 nats. */
 const VOCAB_SIZE = 4096;
 
 function play(guard: LossGuard, losses: readonly number[], firstStep = 1): void {

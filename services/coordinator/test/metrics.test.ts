@@ -62,7 +62,7 @@ describe("the coordinator's metrics", () => {
     assert.equal(idle("gradpool_trainers_lost_total"), 0);
   });
 
-  test("failures and ends of runs are told apart, and those that have yet to come are zero", async () => {
+  test("failures and ends of runs are counted separately, and are zero before they occur", async () => {
     const failure = { type: "task-failed", taskId: `${RUN}/1/0/1.1`, code: "resource_exhausted", message: "" } as const;
     const failed = await counted([...BEGIN, ...joins("a", 0), { ...failure, permanent: true }]);
     assert.equal(failed('gradpool_micro_batch_failures_total{code="resource_exhausted"}'), 1);

@@ -1,4 +1,4 @@
-/** Services that are away for a while, and data that changes: no micro-batch is lost or doubled. */
+/** Services that are unavailable for a while, and data that changes: no micro-batch is lost or repeated. */
 import assert from "node:assert/strict";
 import { appendFileSync } from "node:fs";
 import { describe, it } from "node:test";
@@ -38,7 +38,7 @@ async function interruptData(world: World, meanwhile: () => void = () => {}): Pr
 }
 
 describe("an outage", { timeout: 240_000 }, () => {
-  it("of the data stream goes unnoticed: it is reopened behind the last micro-batch", async () => {
+  it("of the data stream goes unnoticed: it is reopened after the last micro-batch", async () => {
     await using world = await World.start({ ownServices: true });
     await world.trainer();
     const undisturbed = await world.train(world.spec({ outputDir: world.outputDir("a") }, LONG));

@@ -1,4 +1,4 @@
-/** What happens to events while NATS is away; integration-tests/test/events-nats.test.ts has a real one. */
+/** What happens to events while NATS is down; integration-tests/test/events-nats.test.ts has a real one. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
@@ -11,7 +11,7 @@ import { SqliteRunStore } from "../src/store/sqlite-run-store.js";
 const LOG = createLogger("publisher", { GRADPOOL_LOG_LEVEL: "silent" });
 const NOWHERE = { servers: ["127.0.0.1:1"], tls: false };
 
-/** Records so many events, of trainers that join. */
+/** Records this many events, of trainers that join. */
 async function recordEvents(store: SqliteRunStore, book: EventBook, count: number): Promise<void> {
   const payload = { $case: "trainerJoined" as const, value: { deviceClass: "fake" } };
   const drafts = Array.from({ length: count }, (_, i) => ({ trainerId: `t${i}`, payload }));
@@ -43,8 +43,8 @@ describe("events that cannot be published", { timeout: 60_000 }, () => {
   });
 });
 
-describe("events that nobody publishes", { timeout: 60_000 }, () => {
-  it("are kept up to a bound; whoever went on behind a forgotten one is told how many it missed", async () => {
+describe("events that are not published", { timeout: 60_000 }, () => {
+  it("are kept up to a bound; a watcher that resumes after a removed one is told how many it missed", async () => {
     await using store = await SqliteRunStore.open(undefined, LOG);
     const book = new EventBook(store.recorded.events, false);
     for (let i = 0; i < 11; i++) await recordEvents(store, book, 1_000);

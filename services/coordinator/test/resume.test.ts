@@ -1,4 +1,4 @@
-/** Going on from a checkpoint: to the same bits, or with a refusal that says why not. */
+/** Resuming from a checkpoint: to the same bits, or with a refusal that says why not. */
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { cpSync, existsSync, readdirSync, rmSync, truncateSync } from "node:fs";
@@ -38,7 +38,7 @@ function assertRefused({ run }: Ended, code: string, text: RegExp): void {
   assert.doesNotMatch(run.error?.message ?? "", /\n/);
 }
 
-describe("a run that goes on from a checkpoint", { timeout: 240_000 }, () => {
+describe("a run that resumes from a checkpoint", { timeout: 240_000 }, () => {
   for (const [name, recipe] of Object.entries(VARIANTS)) {
     it(`gives the bits of one that never stopped, from each of its steps (I2, ${name})`, async () => {
       await using world = await World.start();
@@ -110,7 +110,7 @@ describe("a run that goes on from a checkpoint", { timeout: 240_000 }, () => {
     }
   });
 
-  it("goes on from the recovery point of a run that was cancelled", async () => {
+  it("resumes from the recovery point of a run that was cancelled", async () => {
     await using world = await durableWorld();
     const whole = await trainAlone(world, "whole", { ...RECIPE, saveEvery: 0 });
     const trainer = await world.trainer();
@@ -130,7 +130,7 @@ describe("a run that goes on from a checkpoint", { timeout: 240_000 }, () => {
     const last = await trainFrom(world, spec, { resumeFrom: "latest" });
     assertSame(world, ["whole", whole], ["again", last]);
     assert.match(last.run.resumedFrom?.path ?? "", /\/\.recovery-epoch\d-step\d$/);
-    // A result leaves none behind.
+    // Writing the result removes them.
     assert.deepEqual(
       readdirSync(world.outputDir("again")).filter((entry) => entry.startsWith(".")),
       [],

@@ -80,7 +80,7 @@ describe("submitting a run", { timeout: 240_000 }, () => {
 });
 
 describe("watching a run", { timeout: 240_000 }, () => {
-  it("gives the run, the steps behind after_step, and its end", async () => {
+  it("gives the run, the steps after after_step, and its end", async () => {
     await using world = await World.start();
     await world.trainer();
     const runId = await world.submit(world.spec());

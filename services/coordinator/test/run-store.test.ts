@@ -78,7 +78,7 @@ describe("the run store", () => {
       { $case: "checkpoint", value: checkpoint },
       { $case: "step", value: stepNumber(2) },
     ]);
-    // It goes on behind step 1, or from elsewhere with more steps.
+    // It resumes after step 1, or from elsewhere with more steps.
     await store.commit([{ type: "steps", runId: "b", steps: [stepNumber(1)], evaluations: [] }]);
     assert.equal((await store.history("b")).length, 2);
     await store.commit([{ type: "steps", runId: "b", steps: [1, 2, 3].map(stepNumber), evaluations: [] }]);
@@ -88,7 +88,7 @@ describe("the run store", () => {
     );
   });
 
-  it("holds evaluations, and those alone that a run goes on with", async (t) => {
+  it("holds evaluations, and only those that a run resumes with", async (t) => {
     await using store = await SqliteRunStore.open(storePath(t), LOG);
     const evaluated = (step: number) => ({ step, epoch: 0, loss: 2, perplexity: Math.exp(2), tokens: 9, seconds: 0.5 });
     await store.commit([{ type: "run", run: runNamed("a") }]);
@@ -97,7 +97,7 @@ describe("the run store", () => {
       await store.commit([{ type: "evaluation", runId: "a", evaluation: evaluated(step) }]);
     }
     const places = async () => (await store.history("a")).map(({ $case, value }) => `${$case} ${value.step}`);
-    // Two steps were saved, but only the evaluation behind the first of them.
+    // Two steps were saved, but only the evaluation after the first of them.
     const steps = [1, 2].map(stepNumber);
     await store.commit([{ type: "steps", runId: "a", steps, evaluations: [evaluated(1)] }]);
     assert.deepEqual(await places(), ["step 1", "evaluation 1", "step 2"]);

@@ -1,6 +1,6 @@
 /**
- * One life of a coordinator in a simulated world: the real driver, handlers, registry, events and requests on ports that a seed
- * decides. It may crash at any durable write; its successor knows only what the store holds.
+ * One life of a coordinator in a simulated world: the real driver, handlers, registry, events and requests on ports
+ * that a seed decides. It may crash at any durable write; its successor knows only what the store holds.
  */
 import assert from "node:assert/strict";
 import { type Handlers, type Run, RunState, type RunServiceService } from "@gradpool/rpc";
@@ -60,7 +60,7 @@ export class SimulatedLife {
     this.#tick();
   }
 
-  /** Takes up what the store holds, in order of submission. */
+  /** Resumes the store's runs, in order of submission. */
   static async start(options: LifeOptions): Promise<SimulatedLife> {
     const { store, newRunId } = options;
     store.open();

@@ -1,4 +1,7 @@
-/** Trainers behind a network that delays, loses, doubles and reorders; they die, come back, and are slow now and then. */
+/**
+ * Trainers on a network that delays, loses, duplicates and reorders messages; they die, return, and are slow now and
+ * then.
+ */
 import assert from "node:assert/strict";
 import type { Input, Task } from "../src/core/state.js";
 import type { Agenda } from "./agenda.js";
@@ -28,7 +31,9 @@ export interface TrainersOptions {
   agenda: Agenda;
   upTo: (ms: number) => number;
   happens: (chance: number) => boolean;
-  /** Chance that a trainer dies with a task, that a result is lost, doubled or fails, and that a task takes very long. */
+  /**
+   * Chance that a trainer dies with a task, that a result is lost, doubled or fails, and that a task takes very long.
+   */
   deaths: number;
   losses: number;
   stalls: number;

@@ -22,7 +22,7 @@ import { randomOf, type SimulatedRun } from "./simulated-run.js";
 import { SimulatedStore, type Saved } from "./simulated-store.js";
 import { SimulatedTrainers } from "./simulated-trainers.js";
 
-/** After this, nothing goes wrong any more, so that every run must end. */
+/** After this, nothing goes wrong, so that every run must end. */
 const CALM_MS = 60_000;
 const MOST_EVENTS = 300_000;
 
@@ -63,7 +63,7 @@ export class Simulation {
   #life: SimulatedLife | undefined;
   #requests = 0;
   #runIds = 0;
-  /** By name, once a client was told. */
+  /** By name, once a client has been answered. */
   readonly #known = new Map<string, string>();
   /** Runs whose pause was answered, until their resumption is asked for. */
   readonly #resting = new Set<string>();
@@ -229,7 +229,7 @@ const codeOf = (error: unknown): string => GradpoolError.from(error).code;
 /** Undefined where the client may try again. Errors: what no client should meet. */
 function refusalOf(error: unknown): "refused" | undefined {
   const code = codeOf(error);
-  // Whoever asks something of a run may find that it has ended.
+  // A request may find that its run has ended.
   if (code === "failed_precondition") return "refused";
   if (code === "unavailable" || code === "cancelled") return undefined;
   throw error;

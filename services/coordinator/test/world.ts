@@ -147,7 +147,10 @@ export class World implements AsyncDisposable {
     return new World(services, await startCoordinator("127.0.0.1:0", services, options), options);
   }
 
-  /** Stops the coordinator, and starts it again at the same address; `meanwhile` it is away. Trainers have to join anew. */
+  /**
+   * Stops the coordinator, and starts it again at the same address; `meanwhile` runs while it is down. Trainers have to
+   * rejoin.
+   */
   async restartCoordinator(meanwhile: () => Promise<void> | void = () => {}): Promise<void> {
     const { address } = this.#coordinator;
     await Promise.all(this.#trainers.splice(0).map((trainer) => trainer.kill()));

@@ -1,6 +1,6 @@
 /**
  * From the run store to JetStream (I6): events go out in the order in which they were recorded, one at a time, and
- * count as published when NATS has acknowledged them. Nothing waits for it: while NATS is away they stay in the
+ * count as published when NATS has acknowledged them. Nothing waits for it: while NATS is down they stay in the
  * store. At MAX_WAITING the oldest are given up, and an event in their place says how many.
  *
  * Each is in the stream once. NATS drops an id that comes again within ten minutes; of what may have arrived

@@ -83,7 +83,7 @@ async function send(
       // The first response shows that the run exists.
       if (!response.headersSent) begin(response);
       if (update) writer.add(update);
-      // A slow reader is waited for: what happens meanwhile is in the run's record.
+      // A slow reader is waited for: the run's record keeps what happens in the meantime.
       if (response.writableNeedDrain) await once(response, "drain", { signal });
     }
     writer.end();
