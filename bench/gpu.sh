@@ -103,7 +103,7 @@ step_train() {
   folder=$(mktemp -d)
   GRADPOOL_HOME=$folder node services/cli/bin/gradpool.js train --device "$device" --model_id models/tiny-coder \
     --dataset packages/graph/src --max_length 128 --epochs 1 --output_dir "$folder/result" 2>&1 | keep train.txt
-  grep -h "this trainer's device" "$folder"/logs/*/trainer-1.log | keep device.txt
+  grep -h "computing on this device" "$folder"/logs/*/trainer-1.log | keep device.txt
   if GRADPOOL_HOME=$folder node services/cli/bin/gradpool.js up --port 0 --device cuda:999 >"$folder/refused" 2>&1; then
     fail "cuda:999 was not refused"
   fi

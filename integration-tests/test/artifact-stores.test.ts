@@ -109,7 +109,10 @@ for (const { name: kind, skip, create } of await kindsOfPlaces()) {
       }
       assert.equal(place.read("metrics.json").toString(), "four");
       assert.deepEqual(await stepsOf(place), [3]);
-      const refused = failure("invalid_argument", /unfinished says nothing of the checkpoint checkpoint-epoch0-step1/);
+      const refused = failure(
+        "invalid_argument",
+        /unfinished is for results, not for the checkpoint checkpoint-epoch0-step1/,
+      );
       await assert.rejects(save(place, 1, FILES, { unfinished: true }), refused);
     });
 
@@ -242,7 +245,7 @@ for (const { name: kind, skip, create } of await kindsOfPlaces()) {
           for (const value of short.values()) yield { message: { $case: "data", value } };
         })(),
       );
-      await assert.rejects(wrong, failure("data_loss", /ended 4 bytes before its 9/));
+      await assert.rejects(wrong, failure("data_loss", /is 4 bytes short of its 9/));
       while ((await place.files()).join() !== before.join()) await delay(20);
       assert.deepEqual(await stepsOf(place), [1]);
     });

@@ -1,4 +1,6 @@
-/** A disk that is really full, and one that is read-only: typed errors, nothing half-written, and recovery afterwards. */
+/**
+ * A disk that is really full, and one that is read-only: typed errors, nothing half-written, and recovery afterwards.
+ */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { readdirSync, rmSync, writeFileSync } from "node:fs";
@@ -36,7 +38,7 @@ test("a full disk: existing files stay, nothing half-written is left, and the sp
   // The disk is full in the middle of the adapter, then before the first byte.
   for (const freeBytes of [600_000, 0]) {
     fill(`${folder}/filler`, freeBytes);
-    const full = refused("resource_exhausted", /^output_dir \S+ has no space left; free some or choose another/);
+    const full = refused("resource_exhausted", /^output_dir \S+ has no space left; free some space or choose another/);
     await assert.rejects(save(store, outputDir, plain(2), 2), full);
     await assert.rejects(save(store, outputDir, ".recovery-epoch0-step2", 2), full);
     await assert.rejects(save(store, outputDir, "", 2), full);
@@ -72,7 +74,7 @@ test(
     const outputDir = `${folder}/out`;
     await save(store, outputDir, plain(1), 1);
     await disk.remount("ro");
-    const refusal = refused("permission_denied", /^output_dir \S+ lies on a read-only file system; choose another/);
+    const refusal = refused("permission_denied", /^output_dir \S+ is on a read-only file system; choose another/);
     await assert.rejects(save(store, outputDir, plain(2), 2), refusal);
     await assert.rejects(store.client.claim({ outputDir, runId: "run-1", keepResult: false }), refusal);
     await assert.rejects(store.client.delete({ outputDir, name: plain(1), requestId: "request-1" }), refusal);

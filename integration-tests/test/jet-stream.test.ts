@@ -64,13 +64,13 @@ test("a stream that was deleted or recreated is detected", { skip }, async () =>
   await using stream = await JetStream.connect(optionsOf(nats));
   await stream.publish(stepAt(1));
   await administer(nats, ({ streams }) => streams.delete(STREAM));
-  await assert.rejects(stream.publish(stepAt(2)), unavailable(/^NATS does not take events: /));
+  await assert.rejects(stream.publish(stepAt(2)), unavailable(/^cannot publish events to NATS: /));
   await administer(nats, ({ streams }) => streams.add(STREAM_CONFIG));
-  await assert.rejects(stream.publish(stepAt(2)), unavailable(/was made anew/));
+  await assert.rejects(stream.publish(stepAt(2)), unavailable(/was recreated/));
   await using other = await JetStream.connect(optionsOf(nats));
   assert.notEqual(other.streamCreated, stream.streamCreated);
   await nats.kill();
-  await assert.rejects(other.closed, unavailable(/^NATS does not take events: /));
+  await assert.rejects(other.closed, unavailable(/^cannot publish events to NATS: /));
 });
 
 test("another stream on our subjects, and a wrong password, are reported in one line", { skip }, async () => {

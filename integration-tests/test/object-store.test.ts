@@ -71,10 +71,13 @@ describe("an object store", { skip, timeout: 300_000 }, () => {
   test("a missing bucket and a wrong secret are named", async (t) => {
     const { objects, store } = await start(t);
     const missing = { outputDir: "s3://no-such-bucket/first", runId: RUN, keepResult: false };
-    await assert.rejects((await store()).client.claim(missing), withCode("not_found", /no bucket that exists; create/));
+    await assert.rejects(
+      (await store()).client.claim(missing),
+      withCode("not_found", /in a bucket that does not exist; create/),
+    );
     const unauthorized = await StoreProcess.start({ ...objects.env, AWS_SECRET_ACCESS_KEY: "wrong" });
     t.after(() => unauthorized[Symbol.asyncDispose]());
-    const refused = withCode("permission_denied", /secret key is not the right one; check AWS_ACCESS_KEY_ID/);
+    const refused = withCode("permission_denied", /secret key is wrong; check AWS_ACCESS_KEY_ID/);
     await assert.rejects(unauthorized.client.claim({ outputDir, runId: RUN, keepResult: false }), refused);
   });
 });

@@ -1,10 +1,10 @@
-/** The dashboard's files, as a browser gets them. */
+/** The dashboard's files, as served to a browser. */
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { GradpoolError } from "@gradpool/errors";
 
 export interface DashboardFile {
-  /** Of its URL, such as "/dashboard.js". */
+  /** Path of its URL, such as "/dashboard.js". */
   path: string;
   /** MIME type. */
   type: string;
@@ -13,7 +13,7 @@ export interface DashboardFile {
   etag: string;
 }
 
-/** Beside this code, where scripts/bundle.mjs writes it. */
+/** Next to this code, where scripts/bundle.mjs writes it. */
 const SITE = new URL("../site/", import.meta.url);
 
 const FILES = [
@@ -27,7 +27,7 @@ const FILES = [
 export const DASHBOARD_PATHS: readonly string[] = FILES.map(({ path }) => path);
 
 /**
- * The only sources that its page may use: its own server. No script or style stands in the page itself. See CSP
+ * The page may load from its own server only. It has no inline scripts or styles. See CSP
  * level 3.
  */
 export const CONTENT_SECURITY_POLICY = [
@@ -44,7 +44,7 @@ export const CONTENT_SECURITY_POLICY = [
 /** Errors: `unavailable` when it was not built. */
 export async function dashboardFile(path: string): Promise<DashboardFile> {
   const file = FILES.find((known) => known.path === path);
-  if (!file) throw new GradpoolError("not_found", `nothing is at ${path}`);
+  if (!file) throw new GradpoolError("not_found", `there is nothing at ${path}`);
   try {
     const content = await readFile(new URL(file.name, SITE));
     const etag = `"${createHash("sha256").update(content).digest("base64url").slice(0, 22)}"`;

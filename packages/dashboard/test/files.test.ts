@@ -7,7 +7,7 @@ const isBuilt = existsSync(new URL("../site/index.html", import.meta.url));
 
 describe("the dashboard's files", () => {
   test(
-    "are all there, small, and ask nobody else",
+    "are complete, small, and load from no other server",
     { skip: isBuilt || process.env["CI"] ? false : "make build" },
     async () => {
       for (const path of DASHBOARD_PATHS) {

@@ -38,7 +38,7 @@ describe("decimating", () => {
 });
 
 describe("ticks", () => {
-  test("are round and lie within", () => {
+  test("are round and within the range", () => {
     assert.deepEqual(ticks(0.3, 9.7, 4), [5]);
     assert.deepEqual(ticks(0, 10, 5), [0, 2, 4, 6, 8, 10]);
     assert.deepEqual(ticks(3, 3, 4), [3]);

@@ -1,6 +1,6 @@
 /** Requests to the coordinator that served this page. */
 
-/** An answer that is no success. `code` as gRPC names it; "unavailable" also when nobody answers. */
+/** A failed request. `code` as gRPC names it; "unavailable" also when nothing answers. */
 export class ApiError extends Error {
   constructor(
     readonly code: string,
@@ -10,11 +10,11 @@ export class ApiError extends Error {
   }
 }
 
-/** So often a write is sent while nobody answers: a coordinator that starts again is back within seconds. */
+/** Attempts of a write while nothing answers: a coordinator that restarts is back within seconds. */
 const ATTEMPTS = 10;
 const PAUSE_MS = 500;
 
-const AWAY = "the coordinator does not answer; it is asked again and again";
+const AWAY = "the coordinator does not answer; retrying";
 
 /** Errors: ApiError. */
 export const get = <T>(path: string, signal: AbortSignal): Promise<T> => send<T>(path, { signal });
@@ -44,7 +44,7 @@ async function send<T>(path: string, init: RequestInit): Promise<T> {
   throw new ApiError(answer.code ?? "internal", answer.message ?? `the coordinator answered ${response.status}`);
 }
 
-/** A UUID, version 4. crypto.randomUUID is not there on plain HTTP. */
+/** A UUID, version 4. crypto.randomUUID is missing on plain HTTP. */
 function requestId(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40;

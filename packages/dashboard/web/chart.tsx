@@ -1,11 +1,11 @@
-/** A curve over steps, as SVG, with the same as a table for those who do not see it. */
+/** A curve over steps, as SVG, and as a table for those who cannot see it. */
 import { useEffect, useRef, useState } from "preact/hooks";
 import { count } from "@gradpool/format";
 import { decimate, ticks, type Point } from "./series.js";
 
 export interface ChartProps {
   title: string;
-  /** Equally long. */
+  /** Of equal length. */
   xs: Float64Array;
   ys: Float64Array;
   format: (y: number) => string;
@@ -19,7 +19,7 @@ const BOTTOM = 24;
 const TOP = 8;
 const RIGHT = 12;
 
-/** Rows of the table: enough to see the course, few enough to listen to. */
+/** Rows of the table: enough to follow the curve, few enough to listen to. */
 const TABLE_ROWS = 20;
 
 export function Chart({ title, xs, ys, format, marks, height = 200 }: ChartProps) {
@@ -35,7 +35,7 @@ export function Chart({ title, xs, ys, format, marks, height = 200 }: ChartProps
       </figcaption>
       <div ref={frame}>
         {points.length === 0 ? (
-          <p class="empty">no step yet</p>
+          <p class="empty">no steps yet</p>
         ) : (
           <Plot {...{ title, points, format, width, height, summary, marks: marks?.points ?? [] }} />
         )}

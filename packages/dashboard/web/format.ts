@@ -1,4 +1,4 @@
-/** What the pages show of times and numbers. */
+/** How the pages show times and numbers. */
 import { localTime as formatTime } from "@gradpool/format";
 
 /** Local time of an ISO 8601 one, as 2026-01-31 23:59:00; a dash for none. */

@@ -1,17 +1,17 @@
-/** What the pages have in common with the world outside. */
+/** Hooks that fetch what the pages show. */
 import { useEffect, useReducer, useState } from "preact/hooks";
 import { get } from "./api.js";
 import { LiveRun } from "./live-run.js";
 
 export interface Polled<T> {
   data?: T;
-  /** Why there is no newer answer; empty: there is none to be had. */
+  /** Why there is no newer answer; empty: it is current. */
   problem: string;
-  /** Asks again at once. */
+  /** Refreshes at once. */
   again: () => void;
 }
 
-/** The newest answer to a GET, asked every `everyMs` while the page can be seen. */
+/** The latest answer to a GET, repeated every `everyMs` while the page is visible. */
 export function usePolled<T>(path: string, everyMs: number): Polled<T> {
   const [state, setState] = useState<{ data?: T; problem: string }>({ problem: "" });
   const [turn, again] = useReducer((n: number) => n + 1, 0);
@@ -60,7 +60,7 @@ export function useLiveRun(runId: string): LiveRun | undefined {
   return live;
 }
 
-/** The part of the URL behind "#". */
+/** The part of the URL after "#". */
 export function useRoute(): string {
   const [route, setRoute] = useState(location.hash.slice(1));
   useEffect(() => {

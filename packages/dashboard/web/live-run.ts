@@ -4,7 +4,7 @@ import { Series } from "./series.js";
 
 const COLUMNS = ["step", "loss", "learningRate", "gradNorm", "tokensPerSecond", "seconds"] as const;
 
-/** How soon to come again where the browser does not by itself: after an answer that was no stream. */
+/** How soon to reconnect where the browser does not by itself: after a response that was not a stream. */
 const RETRY_MS = 1_000;
 
 export class LiveRun {
@@ -14,7 +14,7 @@ export class LiveRun {
   run: RunJson | undefined;
   /** Target tokens of all steps. */
   tokens = 0;
-  /** Why nothing comes; empty: it does. */
+  /** Why there are no updates; empty: there are. */
   problem = "";
   readonly #runId: string;
   readonly #changed: () => void;
@@ -22,7 +22,7 @@ export class LiveRun {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #frame = 0;
 
-  /** `changed` is called once a frame at most. */
+  /** `changed` is called at most once per frame. */
   constructor(runId: string, changed: () => void) {
     this.#runId = runId;
     this.#changed = changed;
@@ -51,12 +51,12 @@ export class LiveRun {
     on("end", () => source.close());
     source.addEventListener("open", () => this.#say(""));
     source.addEventListener("error", () => {
-      this.#say("The coordinator does not answer; the page goes on as soon as it does.");
+      this.#say("The coordinator does not answer; updates resume when it does.");
       if (source.readyState === EventSource.CLOSED) void this.#retry();
     });
   }
 
-  /** The browser gives up when the answer is no stream: a coordinator that is starting, or a run that is not there. */
+  /** The browser gives up when the response is not a stream: the coordinator is starting, or the run does not exist. */
   async #retry(): Promise<void> {
     const response = await fetch(`/api/runs/${encodeURIComponent(this.#runId)}`).catch(() => undefined);
     if (response?.status === 404) {
@@ -67,7 +67,7 @@ export class LiveRun {
   }
 
   #onStep({ step = 0, loss = 0, gradNorm = 0, learningRate = 0, tokens = 0, seconds = 0 }: StepJson): void {
-    // After an outage of the coordinator steps may come again: they are the same.
+    // After an outage of the coordinator steps may be repeated: they are the same.
     if (step <= (this.steps.last("step") ?? 0)) return;
     this.tokens += tokens;
     const tokensPerSecond = seconds > 0 ? tokens / seconds : NaN;

@@ -1,4 +1,4 @@
-/** The dashboard: which page stands behind which URL. */
+/** The dashboard: which page belongs to which URL. */
 import { render } from "preact";
 import { useRoute } from "./hooks.js";
 import { PoolPage } from "./pool-page.js";
@@ -36,7 +36,7 @@ function Dashboard() {
   );
 }
 
-/** The part behind "#" is the page's: the link must not change it. */
+/** The part after "#" names the page: the link must not change it. */
 function skip(event: Event): void {
   event.preventDefault();
   document.querySelector<HTMLElement>("h1")?.focus();

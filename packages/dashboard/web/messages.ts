@@ -1,4 +1,4 @@
-/** The API's messages as JSON: proto3's, in which what has its default is left out. See docs/dashboard.md. */
+/** The API's messages as JSON: proto3's, which leaves out default values. See docs/dashboard.md. */
 
 export interface StepJson {
   step?: number;
@@ -85,7 +85,7 @@ const ENDED = ["completed", "failed", "cancelled"];
 
 export const hasEnded = (run: RunJson): boolean => ENDED.includes(stateName(run.state));
 
-/** Why a run makes no steps; empty: it does, or has ended well. */
+/** Why a run makes no progress; empty: it does, or it completed. */
 export function stallText(run: RunJson): string {
   const state = stateName(run.state);
   if (run.error) return run.error.message ?? "";

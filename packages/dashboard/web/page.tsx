@@ -1,17 +1,17 @@
-/** What all pages have in common. */
+/** Parts that all pages share. */
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { stateName } from "./messages.js";
 
 interface PageProps {
   title: string;
-  /** Why what is shown is not the newest; empty: it is. */
+  /** Why the page is out of date; empty: it is current. */
   problem: string;
   isLoading: boolean;
   children: ComponentChildren;
 }
 
-/** The heading takes the focus, so that a screen reader says where one has come. */
+/** The heading takes the focus, so that a screen reader announces the page. */
 export function Page({ title, problem, isLoading, children }: PageProps) {
   const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => {
@@ -31,7 +31,7 @@ export function Page({ title, problem, isLoading, children }: PageProps) {
   );
 }
 
-/** Told by word and by colour. */
+/** Shown by word and by colour. */
 export function State({ of }: { of: string | undefined }) {
   const name = stateName(of);
   return <span class={`state ${name}`}>{name}</span>;
@@ -40,12 +40,12 @@ export function State({ of }: { of: string | undefined }) {
 interface TableProps {
   label: string;
   head: readonly string[];
-  /** Columns that narrow screens do without; their cells have the class "optional". */
+  /** Columns that narrow screens hide; their cells have the class "optional". */
   optional?: readonly string[];
   children: ComponentChildren;
 }
 
-/** Wide tables scroll inside of the page, by keyboard too. */
+/** Wide tables scroll within the page, also by keyboard. */
 export function Table({ label, head, optional = [], children }: TableProps) {
   return (
     <div class="scroll" tabIndex={0} role="region" aria-label={`table of ${label}`}>

@@ -1,4 +1,4 @@
-/** One run: where it stands, its curves, and what it left. */
+/** One run: its progress, curves, checkpoints and settings. */
 import { Chart } from "./chart.js";
 import { count, counted, duration } from "@gradpool/format";
 import { localTime, loss, rate } from "./format.js";
@@ -9,7 +9,7 @@ import { Facts, Page, State, Table } from "./page.js";
 import { RunActions } from "./run-actions.js";
 import { Progress } from "./runs-page.js";
 
-/** Speed is that of so many steps at the end. */
+/** Speed is measured over this many last steps. */
 const WINDOW_STEPS = 20;
 
 export function RunPage({ runId }: { runId: string }) {
@@ -98,8 +98,8 @@ const bestOf = (evaluations: readonly EvaluationJson[]): EvaluationJson | undefi
 
 function Notes({ run: { notes = [], resumedFrom, stoppedEarly } }: { run: RunJson }) {
   const all = [
-    ...(resumedFrom ? [`Resumed from ${resumedFrom.path}, behind step ${count(resumedFrom.step ?? 0)}`] : []),
-    ...(stoppedEarly ? ["Stopped early: the evaluations got no better"] : []),
+    ...(resumedFrom ? [`Resumed from ${resumedFrom.path}, after step ${count(resumedFrom.step ?? 0)}`] : []),
+    ...(stoppedEarly ? ["Stopped early: evaluations no longer improved"] : []),
     ...notes,
   ];
   if (all.length === 0) return null;

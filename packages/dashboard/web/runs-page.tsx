@@ -7,10 +7,10 @@ import { Page, State, Table } from "./page.js";
 
 const EVERY_MS = 2_000;
 
-/** Speed is that of so many of the steps that were seen. */
+/** Speed is measured over this many of the steps seen. */
 const WINDOW_STEPS = 10;
 
-/** Last steps as they were seen, by run. */
+/** Last steps seen, by run. */
 const windows = new Map<string, StepJson[]>();
 
 export function RunsPage() {

@@ -1,6 +1,6 @@
-/** A run's steps: columns that grow, and what of them a curve shows. */
+/** A run's steps: growing columns, and the points of them that a curve shows. */
 
-/** Columns of numbers, all equally long. */
+/** Columns of numbers, all of equal length. */
 export class Series<Column extends string> {
   #columns: Record<Column, Float64Array>;
   #length = 0;
@@ -29,7 +29,7 @@ export class Series<Column extends string> {
     this.#length += 1;
   }
 
-  /** A view, good until the next push. */
+  /** A view, valid until the next push. */
   column(name: Column): Float64Array {
     return this.#columns[name].subarray(0, this.#length);
   }

@@ -1,6 +1,6 @@
 /**
- * The one table of events: each type's name, subject and schema. What is not in it is not published; a test
- * holds it against proto/gradpool/v1/events.proto and docs/events.md.
+ * The one table of events: each type's name, subject and schema. Anything else is not published; a test
+ * compares it with proto/gradpool/v1/events.proto and docs/events.md.
  */
 import { EventType, type Event } from "@gradpool/rpc";
 
@@ -8,7 +8,7 @@ export type EventPayload = NonNullable<Event["payload"]>;
 
 interface EventRow {
   type: EventType;
-  /** Whom it is about, and what happened: "run.step". */
+  /** What it is about, and what happened: "run.step". */
   name: `${"run" | "trainer" | "pool"}.${string}`;
   /** Message in the envelope's payload. The envelope, gradpool.v1.Event, is what crosses NATS. */
   schema: string;
@@ -43,23 +43,23 @@ const SUBJECT_PREFIX = "gradpool.v1";
 /** The subjects of all events. */
 export const ALL_SUBJECTS = `${SUBJECT_PREFIX}.>`;
 
-/** The row of an event; undefined for one of a type that this version does not know. */
+/** The row of an event; undefined for a type that this version does not know. */
 export function rowOf({ payload }: Event): EventRow | undefined {
   return payload && EVENTS[payload.$case];
 }
 
-/** The type with such a name, "run.step". */
+/** The type with a name such as "run.step". */
 export function eventTypeNamed(name: string): EventType | undefined {
   return Object.values(EVENTS).find((each) => each.name === name)?.type;
 }
 
-/** The subject of all events of a row, with the run or trainer that it is about: gradpool.v1.run.RUN_ID.step. */
+/** The subject of all events of a row, with the run or trainer they are about: gradpool.v1.run.RUN_ID.step. */
 export function subjectFor({ name }: EventRow, id: string): string {
   const [about, what] = name.split(".");
   return about === "pool" ? `${SUBJECT_PREFIX}.${name}` : `${SUBJECT_PREFIX}.${about}.${subjectToken(id)}.${what}`;
 }
 
-/** Where an event is published. Throws for one without payload: none is ever made. */
+/** Where an event is published. Throws for one without a payload, which never occurs. */
 export function subjectOf(event: Event): string {
   const found = rowOf(event);
   if (!found) throw new Error(`event ${event.eventId} has no payload`);

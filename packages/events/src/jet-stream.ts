@@ -1,6 +1,6 @@
 /**
  * The one file that knows NATS: a connection that publishes events to the stream, in the order of the calls. It
- * lasts until its first failure; whoever uses it makes another one then. The library is loaded when it is needed.
+ * lasts until its first failure; then the caller makes a new one. The library is loaded when needed.
  */
 import { readFile } from "node:fs/promises";
 import { GradpoolError } from "@gradpool/errors";
@@ -25,7 +25,7 @@ interface Parts {
 }
 
 export class JetStream implements AsyncDisposable {
-  /** When the stream was made: another one is another stream. */
+  /** When the stream was created: it identifies the stream. */
   readonly streamCreated: string;
   /** Rejects when the connection ends. */
   readonly closed: Promise<never>;
@@ -44,13 +44,13 @@ export class JetStream implements AsyncDisposable {
     this.closed = connection.closed().then((reason) => {
       throw unavailable(reason ?? "the connection was closed");
     });
-    // Whoever waits for it sees it.
+    // Reported to those who wait for it.
     this.closed.catch(() => {});
   }
 
   /**
-   * Connects, and makes the stream where there is none. Errors: `unavailable`, whatever the reason: NATS is
-   * away, refuses, or has another stream on our subjects.
+   * Connects, and creates the stream if there is none. Errors: `unavailable` for any reason: NATS is
+   * down, refuses, or has another stream on our subjects.
    */
   static async connect(options: NatsOptions): Promise<JetStream> {
     const transport = await import("@nats-io/transport-node");
@@ -78,7 +78,7 @@ export class JetStream implements AsyncDisposable {
     }
   }
 
-  /** Resolves when NATS has stored the event, or has had it before. Errors: `unavailable`. */
+  /** Resolves when NATS has stored the event, now or before. Errors: `unavailable`. */
   async publish(event: Event): Promise<void> {
     const headers = this.#headers();
     if (event.traceparent) headers.set("traceparent", event.traceparent);
@@ -87,14 +87,16 @@ export class JetStream implements AsyncDisposable {
         ...{ msgID: event.eventId, headers, timeout: ANSWER_MS, retries: 0, expect: { streamName: STREAM } },
       });
       if (ack.duplicate) return;
-      if (ack.seq <= this.#lastSequence) throw new Error(`the stream ${STREAM} was made anew`);
+      if (ack.seq <= this.#lastSequence) throw new Error(`the stream ${STREAM} was recreated`);
       this.#lastSequence = ack.seq;
     } catch (cause) {
       throw unavailable(cause);
     }
   }
 
-  /** Id of the newest event in the stream on the subject of `event`; undefined: there is none. Errors: `unavailable`. */
+  /**
+   * Id of the newest event in the stream on the subject of `event`; undefined: there is none. Errors: `unavailable`.
+   */
   async newestLike(event: Event): Promise<string | undefined> {
     try {
       const found = await this.#manager.streams.getMessage(STREAM, { last_by_subj: subjectOf(event) });
@@ -123,5 +125,7 @@ const isStreamMissing = (error: unknown): boolean =>
 
 function unavailable(cause: unknown): GradpoolError {
   const reason = cause instanceof Error ? cause.message : String(cause);
-  return new GradpoolError("unavailable", `NATS does not take events: ${reason}; events wait until it does`, { cause });
+  return new GradpoolError("unavailable", `cannot publish events to NATS: ${reason}; they wait until it works again`, {
+    cause,
+  });
 }

@@ -1,6 +1,6 @@
 import { GradpoolError } from "@gradpool/errors";
 
-/** The environment's variables about NATS. */
+/** Environment variables for NATS. */
 export interface NatsVariables {
   /** One or several URLs, separated by commas: nats://host:4222, or tls:// for an encrypted connection. */
   NATS_URL?: string | undefined;
@@ -11,7 +11,7 @@ export interface NatsVariables {
   NATS_CREDS?: string | undefined;
 }
 
-/** Where NATS is, and who we are there. Secrets: never logged. */
+/** Where NATS is, and our credentials. Secrets: never logged. */
 export interface NatsOptions {
   /** "host:port". */
   servers: string[];
@@ -52,7 +52,7 @@ export function natsOptions(variables: NatsVariables): NatsOptions | undefined {
 function parseUrl(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (!url?.hostname || !["nats:", "tls:"].includes(url.protocol)) {
-    refuse("NATS_URL must look like nats://127.0.0.1:4222, several separated by commas");
+    refuse("NATS_URL must look like nats://127.0.0.1:4222, or several separated by commas");
   }
   return url;
 }
@@ -66,5 +66,5 @@ function decoded(text: string): string {
 }
 
 function refuse(problem: string): never {
-  throw new GradpoolError("invalid_argument", `${problem}; set it and start again`);
+  throw new GradpoolError("invalid_argument", `${problem}; set it and restart`);
 }

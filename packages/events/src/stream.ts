@@ -5,7 +5,7 @@ const NANOSECONDS = 1_000_000;
 const MINUTE_MS = 60_000;
 const DAY_MS = 24 * 60 * MINUTE_MS;
 
-/** A message id that comes again within this time is not stored again. */
+/** A message id repeated within this time is not stored again. */
 const DEDUPLICATION_MS = 10 * MINUTE_MS;
 const MAX_AGE_MS = 30 * DAY_MS;
 const MAX_BYTES = 1 << 30;
@@ -14,8 +14,8 @@ const MAX_BYTES = 1 << 30;
 export const STREAM = "GRADPOOL";
 
 /**
- * The stream as it is made where there is none: in files, and the oldest events go first. One that is there is
- * used as it is, so whoever runs NATS may choose replicas and limits.
+ * The stream as created if there is none: in files, dropping the oldest events first. An existing one is
+ * used as it is, so the operator of NATS may choose replicas and limits.
  */
 export const STREAM_CONFIG = {
   name: STREAM,

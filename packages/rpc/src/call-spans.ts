@@ -1,6 +1,6 @@
 /**
  * One span on each side of a call, the server's part of the client's: the context travels in the metadata, as W3C
- * Trace Context says. Calls that belong to no trace have no spans, so that polling and heartbeats leave none.
+ * Trace Context says. Calls outside a trace have no spans, so that polling and heartbeats leave none.
  */
 import { GradpoolError } from "@gradpool/errors";
 import {
@@ -17,8 +17,8 @@ import type { Call, Interceptor, Next } from "./interceptor.js";
 const HEADER = "traceparent";
 
 /**
- * A stream may be open for a week. Its span ends after this long, so that people see it meanwhile, and a process that is
- * killed does not take it along.
+ * A stream may be open for a week. Its span ends after this long, so that it can be seen in the meantime, and a process
+ * that is killed does not lose it.
  */
 const LONGEST_STREAM_SPAN_MS = 2_000;
 
@@ -51,7 +51,7 @@ export const serverSpans: Interceptor = (next) => (call) => {
 async function* serverTraced(next: Next, call: Call, parent: string): AsyncGenerator<unknown> {
   const span = startSpan(nameOf(call.path), { parent, kind: "server", attributes: attributesOf(call.path) });
   if (call.responseStream) endEarly(span);
-  // A generator runs in the context of whoever asks for its next value.
+  // A generator runs in the context of the caller of next().
   const responses = withinSpan(span, () => next(call)[Symbol.asyncIterator]());
   let failure: unknown;
   try {
@@ -74,7 +74,7 @@ function endEarly(span: Span): void {
   setTimeout(() => span.isRecording() && span.end(), LONGEST_STREAM_SPAN_MS).unref();
 }
 
-/** `error`: why the call failed; one that was cancelled did what it was to do. */
+/** `error`: why the call failed; a cancelled call is not a failure. */
 function endSpan(span: Span, error?: unknown): void {
   const hasFailed = error !== undefined && GradpoolError.from(error).code !== "cancelled";
   if (!span.isRecording() && !hasFailed) return;

@@ -15,7 +15,7 @@ import { writeAll } from "./streams.js";
 const CHANNEL_OPTIONS = {
   // The default window gives 3–4 MB/s at 10 ms round trip.
   "grpc-node.flow_control_window": 16 * 1024 * 1024,
-  // Retrying buffers a stream's messages; callers retry what may be retried.
+  // Retrying buffers a stream's messages; callers retry what can be retried.
   "grpc.enable_retries": 0,
   // Reconnect quickly: a restarted service is back within a second.
   "grpc.initial_reconnect_backoff_ms": 100,
@@ -23,15 +23,15 @@ const CHANNEL_OPTIONS = {
   // Notice a peer that vanished without closing its connection.
   "grpc.keepalive_time_ms": 20_000,
   "grpc.keepalive_timeout_ms": 10_000,
-  // Each client its own connection: bulk transfers do not hold up heartbeats.
+  // Each client has its own connection: bulk transfers do not delay heartbeats.
   "grpc.use_local_subchannel_pool": 1,
-  // grpc-js sends even 127.0.0.1 through a proxy that the environment names, and gradients with it.
+  // grpc-js would send even 127.0.0.1, and so gradients, through a proxy named by the environment.
   "grpc.enable_http_proxy": 0,
 };
 
 /**
  * A client for a generated service definition at `address` ("host:port"), with `interceptors` around each call, the
- * first outermost. It connects with the first call. Calls throw GradpoolError. Close it when done.
+ * first outermost. It connects on the first call. Calls throw GradpoolError. Close it when done.
  */
 export function createClient<S extends Definition>(
   definition: S,
@@ -51,7 +51,7 @@ export function createClient<S extends Definition>(
   return calls as unknown as Client<S>;
 }
 
-/** Of calls that nobody cancels. */
+/** The signal of calls that cannot be cancelled. */
 const NEVER = new AbortController().signal;
 setMaxListeners(0, NEVER);
 

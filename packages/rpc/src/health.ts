@@ -8,12 +8,12 @@ const TIMEOUT_MS = 2_000;
 
 type Check = (request: { service: string }, options: CallOptions) => Promise<{ status: string }>;
 
-/** Asks the service at `address` ("host:port") how it is: empty when it serves, else what is wrong. */
+/** Checks the service at `address` ("host:port"): empty when it serves, else what is wrong. */
 export async function healthProblem(address: string): Promise<string> {
   const client = createClient(healthService as Definition, address);
   try {
     const { status } = await (client["Check"] as unknown as Check)({ service: "" }, { timeoutMs: TIMEOUT_MS });
-    return status === "SERVING" ? "" : `it says ${status}`;
+    return status === "SERVING" ? "" : `it reports ${status}`;
   } catch (error) {
     return GradpoolError.from(error).message.split("\n")[0] || "it does not answer";
   } finally {

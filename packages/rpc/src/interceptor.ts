@@ -1,7 +1,7 @@
 /**
  * What surrounds every call, on both sides and for all four kinds: a chain of interceptors, each of which may look at
  * a call, change it, refuse it, repeat it, or watch how it ends. Tracing, metrics, error mapping, deadlines and retries
- * are such links, and a check of one's own is another. (connect-es has the model: `(next) => (request) => response`.)
+ * are such links; so are your own checks. (connect-es has the model: `(next) => (request) => response`.)
  */
 import type { CallContext } from "./methods.js";
 
@@ -13,11 +13,14 @@ export interface Call extends CallContext {
   readonly responseStream: boolean;
   /** The request; where the client streams, an AsyncIterable of requests. */
   readonly input: unknown;
-  /** The client gives up after this; undefined: the call may take as long as it takes. */
+  /** The client gives up after this; undefined: no limit. */
   readonly timeoutMs?: number | undefined;
 }
 
-/** Makes the call: the rest of the chain. Gives the responses, exactly one unless the server streams; throws the call's error. */
+/**
+ * Makes the call: the rest of the chain. Gives the responses, exactly one unless the server streams; throws the call's
+ * error.
+ */
 export type Next = (call: Call) => AsyncIterable<unknown>;
 
 /** A link of the chain. It is made once for each method; what it returns is called for each call. */
@@ -28,10 +31,10 @@ export function chain(interceptors: readonly Interceptor[], last: Next): Next {
   return interceptors.reduceRight((next, interceptor) => interceptor(next), last);
 }
 
-/** Health checks: whoever asks for them may not be able to say who it is. */
+/** Health checks: their callers may have no credentials. */
 export const isHealthCheck = ({ path }: Pick<Call, "path">): boolean => path.startsWith("/grpc.health.");
 
-/** Calls of gRPC's own services, health and reflection: they say nothing about the work that is done. */
+/** Calls of gRPC's own services, health and reflection: they are not part of the service's work. */
 export const isOfGrpc = ({ path }: Pick<Call, "path">): boolean => path.startsWith("/grpc.");
 
 /** The response of a call that has exactly one. */
@@ -43,9 +46,9 @@ export async function onlyResponse(responses: AsyncIterable<unknown>): Promise<u
 }
 
 /**
- * The responses that `begin` gives, as they are; `onEnd` hears once how the call ended, also when its reader leaves,
- * and gives the error to throw in place of a failure's. Does what `try { yield* … } finally` does in a generator, at a
- * fraction of the cost for each message.
+ * The responses that `begin` gives, as they are; `onEnd` is called once with how the call ended, also when its reader
+ * leaves, and returns the error to throw in place of a failure's. Does what `try { yield* … } finally` does in a
+ * generator, at a fraction of the cost for each message.
  */
 export function watchEnd(
   begin: () => AsyncIterable<unknown>,

@@ -12,7 +12,7 @@ export interface AnsweredCall {
   seconds: number;
 }
 
-/** Reports each call that ended to `observe`, also those that the client ended; health checks and reflection aside. */
+/** Reports each ended call to `observe`, also those that the client ended, but not health checks and reflection. */
 export function observed(observe: (call: AnsweredCall) => void): Interceptor {
   return (next) => (call) => {
     if (isOfGrpc(call)) return next(call);
@@ -28,18 +28,18 @@ export function observed(observe: (call: AnsweredCall) => void): Interceptor {
   };
 }
 
-/** A time limit for calls with one response that say none themselves. Streams may last as long as a run. */
+/** A time limit for calls with one response that set none themselves. Streams may last as long as a run. */
 export function deadline(timeoutMs: number): Interceptor {
   return (next) => (call) => next(call.responseStream ? call : { timeoutMs, ...call });
 }
 
-/** Waits before another attempt. Throws what the caller gets when there is none. */
+/** Waits before another attempt, or throws the caller's error when there is none. */
 export type Again = (error: GradpoolError) => Promise<void>;
 
 /**
- * Repeats failed calls. `decide` looks at each call once, and gives what decides after each failure; undefined: the
- * call is made once. A client's stream of requests cannot be sent twice, and a stream of responses is not repeated
- * after its first: whoever reads it knows where to resume.
+ * Repeats failed calls. `decide` is called once per call, and returns what decides after each failure; undefined: the
+ * call is not repeated. A client's stream of requests cannot be sent twice, and a stream of responses is not repeated
+ * after its first: its reader knows where to resume.
  */
 export function retries(decide: (call: Call) => Again | undefined): Interceptor {
   return (next) => (call) => {
@@ -65,8 +65,8 @@ async function* repeated(again: Again, next: Next, call: Call): AsyncGenerator<u
 }
 
 /**
- * Ends a server's calls when its service stops: their signal aborts, and what this cancels ends as `unavailable` with
- * `message`, which clients may retry elsewhere or later.
+ * Ends a server's calls when its service stops: their signal aborts, and calls that this cancels end as `unavailable`
+ * with `message`, which clients may retry elsewhere or later.
  */
 export function untilStopping(stopping: AbortSignal, message: string): Interceptor {
   return (next) =>

@@ -13,7 +13,7 @@ export interface CallContext {
 export interface CallOptions {
   signal?: AbortSignal | undefined;
   metadata?: Metadata;
-  /** Give up after this many milliseconds; by default a call may take as long as it takes. */
+  /** Give up after this many milliseconds; by default there is no limit. */
   timeoutMs?: number;
 }
 

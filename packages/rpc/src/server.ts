@@ -20,7 +20,7 @@ export interface ServedService {
   /** The generated definition, such as `TokenizerServiceService`. */
   definition: Definition;
   handlers: Record<string, unknown>;
-  /** For its calls alone, after those of the server. */
+  /** For this service's calls only, after those of the server. */
   interceptors: readonly Interceptor[];
 }
 
@@ -39,7 +39,7 @@ export interface ServerOptions {
   services: ServedService[];
   /** For every call, health checks and reflection included; the first is the outermost. */
   interceptors?: readonly Interceptor[];
-  /** Told of errors that are the server's own fault. */
+  /** Called with errors that are the server's own fault. */
   onInternalError: (error: unknown, method: string) => void;
   /** How long open calls may continue after shutdown began; 2 s unless given. */
   shutdownGraceMs?: number | undefined;
@@ -59,7 +59,7 @@ type ForeignHandler = (call: GrpcCall, respond: sendUnaryData<unknown>) => void;
 const SHUTDOWN_GRACE_MS = 2_000;
 
 /**
- * What reflection tells: the descriptors that buf makes. Those that proto-loader makes of the files lack the imports
+ * What reflection serves: buf's descriptors. Those that proto-loader makes lack the imports
  * between them, so that grpcurl cannot read them.
  */
 const DESCRIBED = {
@@ -78,7 +78,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       return () => next;
     });
   }
-  // These two bring handlers of their own for a server of grpc-js: this one puts them into the chain.
+  // These two have handlers for a grpc-js server: here they are put into the chain.
   const behindTheChain = {
     addService: (definition: Definition, handlers: Record<string, ForeignHandler>) =>
       addMethods(server, definition, (name, method) => {
@@ -122,7 +122,7 @@ function bind(server: GrpcServer, listen: string): Promise<number> {
   return new Promise((resolve, reject) => {
     server.bindAsync(listen, ServerCredentials.createInsecure(), (error, port) => {
       if (!error) return resolve(port);
-      const message = `cannot listen on ${listen}: ${reasonOf(error)}; choose another port, or end the process that has it`;
+      const message = `cannot listen on ${listen}: ${reasonOf(error)}; choose another port, or stop the process that uses it`;
       reject(new GradpoolError("unavailable", message, { cause: error }));
     });
   });
@@ -130,7 +130,7 @@ function bind(server: GrpcServer, listen: string): Promise<number> {
 
 function reasonOf(error: Error): string {
   if (/EADDRINUSE/.test(error.message)) return "the port is taken";
-  if (/EACCES/.test(error.message)) return "this user may not use that port";
+  if (/EACCES/.test(error.message)) return "this user may not use the port";
   return error.message;
 }
 
@@ -143,7 +143,7 @@ function lastOf(handler: unknown, { responseStream }: AnyMethod): Next {
   };
 }
 
-/** The same of a handler that is written for grpc-js, as health's and reflection's: its streams it serves by itself. */
+/** The same for a handler written for grpc-js, as health's and reflection's are: it serves its streams itself. */
 async function* foreignResponses(handler: ForeignHandler, call: GrpcCall, { responseStream }: AnyMethod) {
   if (responseStream) {
     const ended = new Promise<void>((resolve) => call.once("finish", resolve).once("cancelled", resolve));
@@ -158,7 +158,7 @@ async function* foreignResponses(handler: ForeignHandler, call: GrpcCall, { resp
   );
 }
 
-/** Makes of a chain what grpc-js calls. */
+/** Turns a chain into a handler for grpc-js. */
 function adapt(method: AnyMethod, nextFor: (call: GrpcCall) => Next): UntypedHandleCall {
   const responsesTo = (call: GrpcCall) => {
     // A broken connection shows as the signal's abort and as the reader's error; without this listener it would crash.
@@ -186,7 +186,9 @@ function adapt(method: AnyMethod, nextFor: (call: GrpcCall) => Next): UntypedHan
   }) as UntypedHandleCall;
 }
 
-/** The requests of a stream. A handler that stops reading them must not destroy the call: its status has yet to be sent. */
+/**
+ * The requests of a stream. A handler that stops reading them must not destroy the call: its status is not sent yet.
+ */
 function requestsOf(call: GrpcCall): AsyncIterable<unknown> {
   return call.iterator({ destroyOnReturn: false });
 }

@@ -20,11 +20,14 @@ const STATUS_OF: Record<ErrorCode, status> = {
 
 const CODE_OF = new Map(Object.entries(STATUS_OF).map(([code, value]) => [value, code as ErrorCode]));
 
-/** A status travels in headers: one of more than 64 kB would never arrive, and nobody reads so much. */
+/** A status travels in headers: one of more than 64 kB would never arrive. */
 const MAX_MESSAGE_BYTES = 2_048;
 const CUT = " […]";
 
-/** Ends every failed call of a server with a gRPC status. `onInternal` hears of what is the server's own fault. */
+/**
+ * Ends every failed call of a server with a gRPC status. `onInternal` is called with errors that are the server's own
+ * fault.
+ */
 export function errorsToStatus(onInternal: (error: unknown, method: string) => void): Interceptor {
   return (next) => (call) =>
     watchEnd(
@@ -59,10 +62,10 @@ function cut(message: string): string {
   return bytes.toString("utf8", 0, end) + CUT;
 }
 
-/** How grpc-js words that nobody listens there; what people want to know of it is the system's own error. */
+/** grpc-js's message when nothing listens at an address; the useful part is the system's own error. */
 const NO_CONNECTION = /^No connection established\. Last error: (?:Error: )?(.*?)\. Resolution note: .*$/s;
 
-/** The GradpoolError that a failed call means. */
+/** The GradpoolError for a failed call. */
 export function fromStatus(reason: unknown): GradpoolError {
   if (isServiceError(reason)) {
     const code = CODE_OF.get(reason.code) ?? "internal";

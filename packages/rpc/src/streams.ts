@@ -5,7 +5,7 @@ import type { Writable } from "node:stream";
 export const CHUNK_BYTES = 1 << 20;
 
 /**
- * Writes all messages, waiting whenever the receiver is behind. Returns early when `signal` aborts;
+ * Writes all messages, waiting whenever the receiver is slower. Returns early when `signal` aborts;
  * the stream's own error is left to its reader.
  */
 export async function writeAll<T>(stream: Writable, messages: AsyncIterable<T>, signal: AbortSignal): Promise<void> {
@@ -39,7 +39,7 @@ export function concat(pieces: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   return whole;
 }
 
-/** Messages on their way into a stream: pushed at any time, read once, in order. */
+/** Messages for a stream: pushed at any time, read once, in order. */
 export class MessageQueue<T> implements AsyncIterable<T> {
   readonly #messages: T[] = [];
   #ended = false;
@@ -50,14 +50,14 @@ export class MessageQueue<T> implements AsyncIterable<T> {
     return this.#messages.length;
   }
 
-  /** Without effect after `end`. */
+  /** Has no effect after `end`. */
   push(message: T): void {
     if (this.#ended) return;
     this.#messages.push(message);
     this.#wake();
   }
 
-  /** Lets the reader finish behind the last message. */
+  /** Lets the reader finish after the last message. */
   end(): void {
     this.#ended = true;
     this.#wake();

@@ -24,7 +24,7 @@ describe("with tracing", () => {
   const seen: string[] = [];
 
   before(async () => {
-    // Nobody listens there: spans are made all the same.
+    // Nothing listens there: spans are made all the same.
     tracing = await startTracing("test", { OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:9" }, () => {});
     server = await startServer({
       listen: "127.0.0.1:0",

@@ -1,4 +1,7 @@
-/** The typed boundary over real gRPC. The tokenizer's and the store's contracts serve as examples of all four kinds of calls. */
+/**
+ * The typed boundary over real gRPC. The tokenizer's and the store's contracts serve as examples of all four kinds of
+ * calls.
+ */
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, type AddressInfo } from "node:net";
@@ -49,7 +52,7 @@ const encodeRequest = (text: string): EncodeRequest => ({
 });
 const isCode = (code: ErrorCode) => (error: unknown) => error instanceof GradpoolError && error.code === code;
 
-test("each call that ended is told of once, with its result", async () => {
+test("each ended call is reported once, with its result", async () => {
   const calls: { method: string; code: string; seconds: number }[] = [];
   let isHeld = false;
   const handlers: Partial<Handlers<TokenizerServiceService>> = {
@@ -176,7 +179,7 @@ describe("errors", () => {
     });
   }
 
-  test("an internal error is told to the server's log and not to the client", async () => {
+  test("an internal error goes to the server's log and not to the client", async () => {
     await using served = await serveTokenizer({
       decode: async () => {
         throw new TypeError("secret detail");
@@ -224,7 +227,7 @@ describe("errors", () => {
     await assert.rejects(served.client.decode({ ...decodeRequest, ids }), isCode("resource_exhausted"));
   });
 
-  test("nobody listens", async () => {
+  test("nothing listens", async () => {
     const client = createClient(TokenizerServiceService, "127.0.0.1:1");
     const refused = { code: "unavailable", message: "connect ECONNREFUSED 127.0.0.1:1" };
     await assert.rejects(client.decode(decodeRequest), refused);
@@ -291,7 +294,7 @@ describe("cancellation", () => {
     const endless = await serveEndless();
     const stream = endless.client.getTokenizerFiles({ tokenizer: undefined })[Symbol.asyncIterator]();
     await stream.next();
-    // The handler goes on until windows and buffers are full; then it stands still however long nobody reads.
+    // The handler continues until windows and buffers are full; then it waits for as long as nothing is read.
     let before = -1;
     while (endless.sent() !== before) {
       before = endless.sent();

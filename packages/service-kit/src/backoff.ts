@@ -1,14 +1,14 @@
 import { setTimeout as delay } from "node:timers/promises";
 
 export interface BackoffBounds {
-  /** Before the second attempt, in milliseconds; it doubles with each further one. */
+  /** Before the second attempt, in milliseconds; it doubles with each further attempt. */
   firstMs: number;
   longestMs: number;
 }
 
 /**
  * Pauses between attempts: they double from the first to the longest, and each is shorter by up to half at random, so
- * that those whom one outage hit do not all come back at the same moment.
+ * that clients do not all return at the same moment after an outage.
  */
 export class Backoff {
   #failures = 0;
@@ -19,7 +19,7 @@ export class Backoff {
     private readonly random: () => number = Math.random,
   ) {}
 
-  /** An attempt succeeded: the first pause follows the next failure. */
+  /** After a success: the next failure starts from the first pause. */
   reset(): void {
     this.#failures = 0;
   }

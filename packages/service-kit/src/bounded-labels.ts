@@ -1,8 +1,8 @@
-/** More values of one label are counted together. */
+/** Further values of a label are counted together. */
 const MAX_VALUES = 32;
 export const OTHER = "other";
 
-/** Keeps a label's values few where they come from outside: each of the first 32 is itself, any further one "other". */
+/** Bounds the values of a label that come from outside: the first 32 are kept, any further one is "other". */
 export class BoundedLabels {
   readonly #known = new Set<string>();
 

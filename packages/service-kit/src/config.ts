@@ -10,20 +10,20 @@ export const listenAddress = z
 /** "host:port" of another service. */
 export const serviceAddress = z.string().regex(/^[^\s]+:\d{1,5}$/, "must look like 127.0.0.1:7070");
 
-/** Seconds that a service may take to end in order, once it is asked to; then it ends as it is. */
+/** Seconds that a service may take to stop cleanly; then it is ended as it is. */
 export const stopGraceSeconds = z.coerce
   .number("must be a number of seconds")
   .min(1, "must be at least 1 second")
   .max(86_400, "must be at most 86400 seconds")
   .default(30);
 
-/** Part of the grace that is kept for what follows when work is done: saying goodbye, saving, closing connections. */
+/** Part of the grace period that is reserved for what follows the work: saying goodbye, saving, closing connections. */
 const CLOSING_MS = 5_000;
 
-/** How long a service that ends may go on with what it does, in milliseconds. */
+/** How long a stopping service may continue its work, in milliseconds. */
 export const finishMsOf = (graceSeconds: number): number => Math.max(0, 1000 * graceSeconds - CLOSING_MS);
 
-/** What every service process understands beside its own variables. */
+/** What every service process reads besides its own variables. */
 export const processVariables = z.object({
   /** "host:port" of its HTTP port, for metrics and probes; unset: it has none. */
   GRADPOOL_HTTP_LISTEN: serviceAddress.optional(),
@@ -39,5 +39,5 @@ export function readConfig<S extends z.ZodObject>(schema: S, env: NodeJS.Process
   if (result.success) return result.data;
   const issue = result.error.issues[0];
   const variable = issue?.path.join(".") ?? "the environment";
-  throw new GradpoolError("invalid_argument", `${variable}: ${issue?.message ?? "is wrong"}; set it and start again`);
+  throw new GradpoolError("invalid_argument", `${variable}: ${issue?.message ?? "is invalid"}; set it and restart`);
 }

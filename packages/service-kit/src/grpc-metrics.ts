@@ -9,13 +9,13 @@ export function grpcObserver(registry: Registry): (call: AnsweredCall) => void {
   const registers = [registry];
   const requests = new Counter({
     name: "gradpool_grpc_requests_total",
-    help: "gRPC calls answered, by method and result (ok, or the error's code).",
+    help: "gRPC calls answered, by method and result (ok or the error's code).",
     labelNames: ["method", "code"],
     registers,
   });
   const seconds = new Histogram({
     name: "gradpool_grpc_request_seconds",
-    help: "Time from a gRPC call's arrival to its answer, streams to their end.",
+    help: "Time from a gRPC call's arrival to its response, or to the end of its stream.",
     labelNames: ["method"],
     buckets: SECONDS_BUCKETS,
     registers,

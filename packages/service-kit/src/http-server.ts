@@ -1,17 +1,20 @@
 /**
- * A small HTTP server for what people and monitoring look at. Whoever asks is bounded: in connections, header and
- * body bytes, and the time that a request may take to arrive. What waits longer is the handler's own choice.
+ * A small HTTP server for people and monitoring. Clients are limited in connections, header and
+ * body bytes, and the time that a request may take to arrive. Handlers may take longer if they choose.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { isIPv6, type AddressInfo } from "node:net";
 import { GradpoolError, type ErrorCode } from "@gradpool/errors";
 
 export interface HttpRoute {
-  /** HEAD is answered by what answers GET, without a body. */
+  /** A GET route also answers HEAD, without a body. */
   method: "GET" | "POST";
-  /** A whole path such as "/metrics", or one that ends in "/*" and means all below it. The most exact route answers. */
+  /**
+   * An exact path such as "/metrics", or one that ends in "/*" and matches all below it. The most specific route
+   * answers.
+   */
   path: string;
-  /** Answers by `response`. A GradpoolError thrown before anything was sent becomes one line of text. */
+  /** Answers with `response`. A GradpoolError thrown before anything was sent becomes one line of text. */
   handle(request: IncomingMessage, response: ServerResponse, url: URL): void | Promise<void>;
 }
 
@@ -19,7 +22,7 @@ export interface HttpServerOptions {
   /** "host:port"; port 0 takes any free one. */
   listen: string;
   routes: readonly HttpRoute[];
-  /** Told of errors that are the server's own fault. */
+  /** Called with errors that are the server's own fault. */
   onInternalError: (error: unknown, path: string) => void;
 }
 
@@ -33,13 +36,13 @@ const MAX_CONNECTIONS = 256;
 const MAX_HEADER_BYTES = 16 * 1024;
 const MAX_HEADERS = 100;
 const MAX_BODY_BYTES = 1024 * 1024;
-/** How long a request may take to arrive, its headers and the whole of it. */
+/** How long a request's headers, and the whole request, may take to arrive. */
 const HEADERS_TIMEOUT_MS = 5_000;
 const REQUEST_TIMEOUT_MS = 15_000;
 /** How often the two are checked. */
 const CHECK_MS = 1_000;
 const KEEP_ALIVE_MS = 5_000;
-/** How long answers may go on after shutdown began. */
+/** How long responses may continue after shutdown began. */
 const SHUTDOWN_GRACE_MS = 2_000;
 
 const HTTP_STATUS: Record<ErrorCode, number> = {
@@ -87,7 +90,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
   };
 }
 
-/** Answers with a text, JSON by its type or any other. */
+/** Answers with text of any type, such as JSON. */
 export function sendText(response: ServerResponse, status: number, text: string, type = "text/plain; charset=utf-8") {
   const body = Buffer.from(text);
   response.writeHead(status, {
@@ -104,7 +107,7 @@ export async function readBody(request: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let sizeBytes = 0;
   try {
-    // Leaving the loop must not destroy the connection: the answer has yet to be sent.
+    // Leaving the loop must not destroy the connection: the response is not sent yet.
     for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
       sizeBytes += chunk.byteLength;
       if (sizeBytes > MAX_BODY_BYTES) throw tooLarge();
@@ -112,13 +115,13 @@ export async function readBody(request: IncomingMessage): Promise<Buffer> {
     }
   } catch (error) {
     if (error instanceof GradpoolError) throw error;
-    throw new GradpoolError("cancelled", "the client went away before its request was complete", { cause: error });
+    throw new GradpoolError("cancelled", "the client disconnected before its request was complete", { cause: error });
   }
   return Buffer.concat(chunks, sizeBytes);
 }
 
 async function answer(options: HttpServerOptions, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  // A client that goes away is no error of ours.
+  // A client that disconnects is not our error.
   response.on("error", () => {});
   let path = request.url ?? "";
   try {
@@ -129,12 +132,12 @@ async function answer(options: HttpServerOptions, request: IncomingMessage, resp
     const method = request.method === "HEAD" ? "GET" : request.method;
     const route = mostExact(found.filter((candidate) => candidate.method === method));
     if (route) return await route.handle(request, response, url);
-    if (found.length === 0) return refuse(response, 404, `nothing is at ${path}`);
+    if (found.length === 0) return refuse(response, 404, `there is nothing at ${path}`);
     const allowed = [...new Set(found.flatMap((other) => (other.method === "GET" ? ["GET", "HEAD"] : ["POST"])))];
     response.setHeader("allow", allowed.join(", "));
     refuse(response, 405, `${path} takes ${allowed.join(" and ")}`);
   } catch (reason) {
-    // What is left of a body that nobody read must not stand in the way of the next request.
+    // The rest of an unread body must not block the next request.
     if (!request.complete) response.shouldKeepAlive = false;
     fail(options, response, path, reason);
   }
@@ -148,17 +151,17 @@ function fail({ onInternalError }: HttpServerOptions, response: ServerResponse, 
   refuse(response, httpStatusOf(error.code), error.code === "internal" ? internal : error.message);
 }
 
-/** One line of text, whatever was asked for. */
+/** One line of text, whatever the request was. */
 function refuse(response: ServerResponse, status: number, line: string): void {
   sendText(response, status, `${line}\n`);
 }
 
 function urlOf(request: IncomingMessage): URL {
   try {
-    // The host is the client's claim: routes are told apart by path alone.
+    // The host is the client's claim: only the path selects a route.
     return new URL(request.url ?? "", "http://localhost");
   } catch {
-    throw new GradpoolError("invalid_argument", "the request's path cannot be read; send one such as /metrics");
+    throw new GradpoolError("invalid_argument", "the request's path is invalid; send one such as /metrics");
   }
 }
 
@@ -166,7 +169,7 @@ function matches(route: HttpRoute, path: string): boolean {
   return route.path.endsWith("/*") ? path.startsWith(route.path.slice(0, -1)) : path === route.path;
 }
 
-/** A whole path before one that ends in "/*", and of those the longest. */
+/** An exact path before one that ends in "/*", and of those the longest. */
 function mostExact(routes: HttpRoute[]): HttpRoute | undefined {
   const rank = ({ path }: HttpRoute) => (path.endsWith("/*") ? path.length : Infinity);
   return routes.sort((a, b) => rank(b) - rank(a))[0];
@@ -180,7 +183,7 @@ function bind(server: Server, listen: string): Promise<string> {
   const host = listen.slice(0, colon).replace(/^\[(.*)\]$/, "$1");
   return new Promise((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => {
-      const message = `cannot listen for HTTP on ${listen}: ${reasonOf(error)}; choose another port, or end the process that has it`;
+      const message = `cannot listen for HTTP on ${listen}: ${reasonOf(error)}; choose another port, or stop the process that uses it`;
       reject(new GradpoolError("unavailable", message, { cause: error }));
     });
     const port = Number(listen.slice(colon + 1));
@@ -194,6 +197,6 @@ function bind(server: Server, listen: string): Promise<string> {
 
 function reasonOf(error: NodeJS.ErrnoException): string {
   if (error.code === "EADDRINUSE") return "the port is taken";
-  if (error.code === "EACCES") return "this user may not use that port";
+  if (error.code === "EACCES") return "this user may not use the port";
   return error.message;
 }

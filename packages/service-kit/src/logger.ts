@@ -22,7 +22,7 @@ export function createLogger(name: string, env: NodeJS.ProcessEnv): Logger {
 
 const LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"];
 
-/** What is not known counts as not given: a log is no reason not to start. */
+/** Unknown values are ignored: a log setting must not keep a service from starting. */
 function settingsOf({ GRADPOOL_LOG_LEVEL: level = "", GRADPOOL_LOG_FORMAT: format }: NodeJS.ProcessEnv) {
   return { level: LEVELS.includes(level) ? level : "info", format: format === "pretty" ? "pretty" : "json" };
 }

@@ -1,9 +1,9 @@
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 
-/** What a gauge is found to be: a value, with labels where it has some. */
+/** A reading of a gauge: a value, perhaps with labels. */
 export type Reading<L extends string = string> = readonly [value: number, labels?: Record<L, string>];
 
-/** Makes a service's metrics, which are registered as they are made. Names follow Prometheus' conventions. */
+/** Creates and registers a service's metrics. Names follow Prometheus' conventions. */
 export class MetricSet {
   readonly #registers: Registry[];
 
@@ -19,7 +19,10 @@ export class MetricSet {
     return new Histogram({ name, help, buckets, labelNames, registers: this.#registers });
   }
 
-  /** A gauge that is read at each scrape. What is not read any more is gone with it: a run that ended, a trainer that left. */
+  /**
+   * A gauge that is read at each scrape. Labels that are no longer read disappear: a run that ended, a trainer that
+   * left.
+   */
   gauge<L extends string>(name: string, help: string, labelNames: L[], read: () => Iterable<Reading<L>>): void {
     new Gauge({
       ...{ name, help, labelNames, registers: this.#registers },

@@ -2,11 +2,11 @@ import { open, rename, rm, writeFile } from "node:fs/promises";
 import { z } from "zod";
 import { identityOf, processIdentity } from "./process-identity.js";
 
-/** Who runs here: one file for each process of a stack, there from when it is ready until it ends. */
+/** One file for each running process of a stack, from when it is ready until it ends. */
 const pidFile = z.object({
   /** Such as "trainer-1". */
   name: z.string(),
-  /** "host:port"; empty for a process that listens nowhere. */
+  /** "host:port"; empty for a process that does not listen. */
   address: z.string(),
   /** "host:port" of its HTTP port; absent: it has none. */
   http_address: z.string().optional(),
@@ -15,10 +15,10 @@ const pidFile = z.object({
 });
 export type PidFile = z.infer<typeof pidFile>;
 
-/** Ours have a few hundred bytes: a longer one is no pid file. */
+/** Ours have a few hundred bytes: a longer file is not a pid file. */
 const MAX_PID_FILE_BYTES = 16 * 1024;
 
-/** Writes the file of a process that is ready now, in one go: whoever reads it meanwhile sees all of it or nothing. */
+/** Writes the file of a process that is ready now, atomically: a reader sees all of it or nothing. */
 export async function writePidFile(
   path: string,
   who: { name: string; address: string; httpAddress?: string | undefined; pid: number },
@@ -38,7 +38,7 @@ export async function writePidFile(
   }
 }
 
-/** What a pid file says; undefined where there is none, or something else in its place. */
+/** The content of a pid file; undefined if there is none, or the file is something else. */
 export async function readPidFile(path: string): Promise<PidFile | undefined> {
   try {
     await using file = await open(path);

@@ -2,22 +2,22 @@ import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { z } from "zod";
 
-/** A process of some machine, told apart from a later one of the same number. As written into lock and pid files. */
+/** A process of a machine, distinguished from a later one with the same id. As written into lock and pid files. */
 export const processIdentity = z.object({
   pid: z.int().positive(),
-  /** Ticks since boot at which the process started; absent where the system does not say. */
+  /** Ticks since boot at which the process started; absent where the system does not report it. */
   start_ticks: z.string().optional(),
   host: z.string(),
 });
 export type ProcessIdentity = z.infer<typeof processIdentity>;
 
-/** This process, or one of this machine by its number. */
+/** This process, or one of this machine by its id. */
 export function identityOf(pid = process.pid): ProcessIdentity {
   const startTicks = processStat(pid)?.startTicks;
   return { pid, ...(startTicks ? { start_ticks: startTicks } : {}), host: hostname() };
 }
 
-/** Whether the process still runs. Nobody can look into another machine: its processes are believed to. */
+/** Whether the process still runs. Processes of other machines cannot be checked: they are assumed to run. */
 export function isAlive({ pid, start_ticks: startTicks, host }: ProcessIdentity): boolean {
   if (host !== hostname()) return true;
   try {
@@ -26,7 +26,7 @@ export function isAlive({ pid, start_ticks: startTicks, host }: ProcessIdentity)
     if (error instanceof Error && "code" in error && error.code === "ESRCH") return false;
   }
   const found = processStat(pid);
-  // A zombie has ended; a process of the same number that started at another time is another process.
+  // A zombie has ended; a process with the same id that started at another time is another process.
   return found?.state !== "Z" && (!found || !startTicks || found.startTicks === startTicks);
 }
 

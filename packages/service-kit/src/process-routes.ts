@@ -1,4 +1,4 @@
-/** What every service answers on its HTTP port. */
+/** Routes of every service's HTTP port. */
 import type { Registry } from "prom-client";
 import { sendText, type HttpRoute } from "./http-server.js";
 

@@ -1,4 +1,4 @@
-/** Log lines for people: what JSON lines say, in one order and without what a terminal does not need. */
+/** Log lines for people: the content of the JSON lines in a fixed order, without what a terminal does not need. */
 
 const LEVEL_NAMES: Record<number, string> = {
   10: "TRACE",
@@ -9,15 +9,15 @@ const LEVEL_NAMES: Record<number, string> = {
   60: "FATAL",
 };
 
-/** Fields that are said in their own place, or that a terminal does not need. */
+/** Fields with their own place in the line, or that a terminal does not need. */
 const OWN_PLACE = new Set(["level", "time", "pid", "hostname", "name", "msg", "err", "stack"]);
 
-/** What a terminal would obey. */
+/** Characters that control a terminal. */
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/g;
 const escaped = (sign: string) => (sign === "\n" ? "\\n" : `\\u${sign.charCodeAt(0).toString(16).padStart(4, "0")}`);
 const visible = (text: string) => text.replace(CONTROL, escaped);
 
-/** "12:34:56.789 INFO  trainer: connected coordinator=127.0.0.1:7070"; stacks follow on lines of their own. */
+/** "12:34:56.789 INFO  trainer: connected coordinator=127.0.0.1:7070"; stacks follow on separate lines. */
 export function readableLine(json: string): string {
   let line: Record<string, unknown>;
   try {

@@ -6,19 +6,19 @@ import { startHttpServer, type HttpRoute, type RunningHttpServer } from "./http-
 import { createLogger, type Logger } from "./logger.js";
 import { processRoutes } from "./process-routes.js";
 
-/** What a service looks like from outside: it has begun when created, and ends when disposed. */
+/** A service from outside: it has started when created, and stops when disposed. */
 export interface Service extends AsyncDisposable {
   /** "host:port" of its gRPC server. */
   address: string;
-  /** What it counts and times. */
+  /** Its metrics. */
   metrics: Registry;
-  /** What its HTTP port answers beside /metrics, /healthz and /readyz. */
+  /** Routes of its HTTP port besides /metrics, /healthz and /readyz. */
   httpRoutes?: readonly HttpRoute[];
-  /** Why it cannot serve now, such as a service that it needs and that is away; empty: it can. */
+  /** Why it cannot serve now, such as an unavailable service it needs; empty: it can. */
   problem?(): Promise<string>;
 }
 
-/** What a service tells the process that started it, over Node's IPC channel. */
+/** Message to the process that started it, over Node's IPC channel. */
 export type ServiceMessage =
   | {
       type: "ready";
@@ -29,12 +29,12 @@ export type ServiceMessage =
     }
   | { type: "failed"; code: string; message: string };
 
-/** As a shell tells of a process that a signal ended. */
+/** A shell's exit code for a process ended by a signal. */
 const EXIT_CODES = { SIGINT: 130, SIGTERM: 143 };
 type EndSignal = keyof typeof EXIT_CODES;
 
 /**
- * Runs a service as this process: creates it, says where it listens, and disposes it on SIGTERM,
+ * Runs a service as this process: creates it, reports where it listens, and disposes it on SIGTERM,
  * SIGINT, or when the process that started it is gone. Exit code 0 after a clean end, 1 after an error
  * or an end that took longer than GRADPOOL_STOP_GRACE_SECONDS. A second signal ends it at once.
  */
@@ -43,10 +43,10 @@ export async function runService(
   create: (env: NodeJS.ProcessEnv, log: Logger) => Promise<Service>,
 ): Promise<void> {
   const log = createLogger(name, process.env);
-  // Before it is ready there is nothing to end in order.
+  // Before it is ready there is nothing to stop cleanly.
   const giveUp = () => process.exit(1);
   process.once("disconnect", giveUp);
-  // Of a container's first process, signals without a listener are ignored.
+  // A container's first process ignores signals without a listener.
   onEndSignals(endAtOnce);
   // The parent may be gone before this file was read; without one it is undefined.
   if (process.connected === false) giveUp();
@@ -71,7 +71,7 @@ export async function runService(
     if (process.connected) process.disconnect();
     return;
   }
-  // Before anyone learns that the service is ready: from then on it may be asked to end.
+  // Before the service is reported as ready: from then on it may be asked to stop.
   const ended = endRequested();
   process.off("disconnect", giveUp);
   const addresses = { address: service.address, ...(http ? { httpAddress: http.address } : {}) };
@@ -80,19 +80,19 @@ export async function runService(
   const why = await ended;
   state.isStopping = true;
   log.info({ why }, "stopping");
-  // Whoever asked for it may be gone: nobody else would end a service that hangs.
+  // The process that asked for it may be gone: nothing else would end a service that hangs.
   setTimeout(() => {
     log.error(`not stopped after ${graceSeconds} s`);
     process.exit(1);
   }, 1000 * graceSeconds).unref();
   await service[Symbol.asyncDispose]();
   await tracing[Symbol.asyncDispose]();
-  // Last: until then the probes tell that it is stopping.
+  // Last: until then the probes report that it is stopping.
   await http?.[Symbol.asyncDispose]();
   process.exit(0);
 }
 
-/** Errors: `unavailable` when the port is taken; the service is ended then. */
+/** Errors: `unavailable` when the port is taken; the service is then stopped. */
 async function serveHttp(
   listen: string,
   service: Service,
@@ -119,7 +119,7 @@ function tellParent(message: ServiceMessage): void {
 
 const endAtOnce = (signal: EndSignal) => process.exit(EXIT_CODES[signal]);
 
-/** From now on `listener` alone hears of signals that ask for an end. */
+/** From now on only `listener` handles signals that ask for an end. */
 function onEndSignals(listener: (signal: EndSignal) => void): void {
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     process.removeAllListeners(signal);

@@ -1,4 +1,4 @@
-/** What every service has around its work: a server with the chain of all calls, metrics, clients, and its end in order. */
+/** What every service has around its work: a server with the chain of all calls, metrics, clients, and a clean stop. */
 import { setMaxListeners } from "node:events";
 import type { Client, Definition, Interceptor, RunningServer, ServedService } from "@gradpool/rpc";
 import { Registry } from "prom-client";
@@ -13,40 +13,43 @@ export interface ServeOptions {
   log: Logger;
   /** For every call, health checks and reflection included; the first is the outermost. */
   interceptors?: readonly Interceptor[];
-  /** How long open calls may continue after the server stopped to take new ones; 2 s unless given. */
+  /** How long open calls may continue after the server stopped accepting new ones; 2 s unless given. */
   shutdownGraceMs?: number;
 }
 
 type Part = Disposable | AsyncDisposable;
 
-/** What a service is made with. */
+/** What a service is created with. */
 export interface Scope {
   metrics: Registry;
-  /** Aborted as soon as the service is to stop. */
+  /** Aborted as soon as the service begins to stop. */
   stopping: AbortSignal;
   /** Disposes `part` after the server has ended, or when the service cannot start; the last first. */
   own<P extends Part>(part: P): P;
   connect: Connect;
 }
 
-/** Makes a client of another service, at "host:port": the one place where services get theirs. Its owner disposes it. */
+/**
+ * Makes a client of another service, at "host:port": the one place where services get their clients. The caller
+ * disposes it.
+ */
 export type Connect = <S extends Definition>(definition: S, address: string) => Client<S>;
 
 /** What a service consists of. */
 export interface Parts {
   services: ServedService[];
-  /** What its HTTP port answers besides /metrics, /healthz and /readyz. */
+  /** Routes of its HTTP port besides /metrics, /healthz and /readyz. */
   httpRoutes?: readonly HttpRoute[];
-  /** Why it cannot serve now, such as a service that it needs and that is away; empty: it can. */
+  /** Why it cannot serve now, such as an unavailable service it needs; empty: it can. */
   problem?(): Promise<string>;
   /** Called once it listens, at "host:port". */
   started?(address: string): void;
-  /** Finishes what is under way, when it is to stop; calls are still answered. */
+  /** Finishes work in progress when it stops; calls are still answered. */
   drain?(): Promise<void>;
 }
 
 /**
- * Starts a service: makes its parts, then listens. Disposed it stops: health checks say so from the first moment,
+ * Starts a service: creates its parts, then listens. When disposed it stops: health checks report it at once,
  * `stopping` aborts, it drains, the server ends, and then what it owns. Errors: those of `create`, after which what was
  * made is disposed; `unavailable` when the port is taken.
  */
@@ -58,7 +61,7 @@ export async function serve(
   const { createClient, observed, startServer } = await import("@gradpool/rpc");
   const metrics = new Registry();
   const stopping = new AbortController();
-  // One listener for each open call.
+  // There is one listener per open call.
   setMaxListeners(0, stopping.signal);
   const owned: Part[] = [];
   const own = <P extends Part>(part: P): P => {

@@ -17,7 +17,7 @@ await runService("example", async (env) => {
     address: "127.0.0.1:1",
     metrics: new Registry(),
     httpRoutes: [{ method: "GET", path: "/", handle: (_request, response) => void response.end("hello\n") }],
-    problem: async () => (env["EXAMPLE_LACKS"] ? `${env["EXAMPLE_LACKS"]} is away` : ""),
+    problem: async () => (env["EXAMPLE_LACKS"] ? `${env["EXAMPLE_LACKS"]} is unavailable` : ""),
     async [Symbol.asyncDispose]() {
       if (env["EXAMPLE_HANGS"] === "stopping") await hang();
       if (env["EXAMPLE_ENDS_LATE"]) await new Promise<void>((resolve) => process.once("message", () => resolve()));

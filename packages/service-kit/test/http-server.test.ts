@@ -89,7 +89,7 @@ describe("the HTTP server", () => {
   });
 
   test("no route and no method are one line each", async () => {
-    assert.deepEqual(await ask("/files"), [404, "nothing is at /files\n"]);
+    assert.deepEqual(await ask("/files"), [404, "there is nothing at /files\n"]);
     assert.deepEqual(await ask("/", { method: "POST" }), [405, "/ takes GET and HEAD\n"]);
     const response = await fetch(`http://${server.address}/both`, { method: "DELETE" });
     assert.deepEqual(
@@ -98,7 +98,7 @@ describe("the HTTP server", () => {
     );
   });
 
-  test("an expected failure is told, any other is not", async () => {
+  test("an expected failure is shown, any other is not", async () => {
     assert.deepEqual(await ask("/missing"), [404, "there is no such run; gradpool run list shows those that are\n"]);
     assert.deepEqual(await ask("/broken"), [500, "internal error; the service's log has the details\n"]);
     assert.deepEqual(
@@ -143,7 +143,7 @@ describe("the HTTP server", () => {
   });
 });
 
-test("closing waits for nobody who listens for ever", async () => {
+test("closing does not wait for a client that listens for ever", async () => {
   const server = await startHttpServer({ listen: "127.0.0.1:0", routes, onInternalError: () => {} });
   const response = await fetch(`http://${server.address}/endless`);
   const reader = (response.body as ReadableStream<Uint8Array>).getReader();

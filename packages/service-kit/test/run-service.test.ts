@@ -65,9 +65,9 @@ describe("the HTTP port", () => {
     });
   });
 
-  test("is not ready, but lives, while a service that it needs is away", async () => {
+  test("is alive but not ready while a service it needs is unavailable", async () => {
     await withHttp({ EXAMPLE_LACKS: "tokenizer" }, async (url) => {
-      assert.deepEqual(await get(`${url}/readyz`), [503, "not ready: tokenizer is away\n"]);
+      assert.deepEqual(await get(`${url}/readyz`), [503, "not ready: tokenizer is unavailable\n"]);
       assert.deepEqual(await get(`${url}/healthz`), [200, "ok\n"]);
     });
   });

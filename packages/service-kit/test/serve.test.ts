@@ -38,7 +38,7 @@ test("stops in order, and health checks say so from the first moment", async () 
   const { address } = served;
   assert.equal(await healthProblem(address), "");
   const ended = served[Symbol.asyncDispose]();
-  assert.equal(await healthProblem(address), "it says NOT_SERVING");
+  assert.equal(await healthProblem(address), "it reports NOT_SERVING");
   const client = createClient(TokenizerServiceService, address);
   assert.deepEqual(await client.decode(decodeRequest), { text: "still there" });
   client.close();

@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { ROOT_CONTEXT, type Context, type ContextManager } from "@opentelemetry/api";
 
-/** The active span follows what is awaited. */
+/** The active span is kept across awaits. */
 export class AsyncContext implements ContextManager {
   readonly #storage = new AsyncLocalStorage<Context>();
 

@@ -1,4 +1,4 @@
-/** The part that needs OpenTelemetry's SDK. Loaded only when there is somewhere to send spans. */
+/** The part that needs OpenTelemetry's SDK. Loaded only when there is an endpoint for spans. */
 import { hostname } from "node:os";
 import { context, diag, DiagLogLevel, trace } from "@opentelemetry/api";
 import { ExportResultCode, setGlobalErrorHandler } from "@opentelemetry/core";
@@ -13,14 +13,14 @@ import {
 import { AsyncContext } from "./async-context.js";
 import { redactor } from "./redact.js";
 
-/** A killed process loses the spans of so much time; OTEL_BSP_SCHEDULE_DELAY says otherwise. */
+/** A killed process loses at most this much time's spans; OTEL_BSP_SCHEDULE_DELAY overrides it. */
 const SCHEDULE_DELAY_MS = 1_000;
-/** A batch is given up after so long, and with it the end of a process; OTEL_EXPORTER_OTLP_TIMEOUT says otherwise. */
+/** A batch is dropped after this long, also at the end of a process; OTEL_EXPORTER_OTLP_TIMEOUT overrides it. */
 const EXPORT_TIMEOUT_MS = 2_000;
 
 /**
- * Sends spans, in batches from a bounded queue (OTEL_BSP_*; 2,048 unless told): what finds no room is dropped. Gives
- * what sends those that wait and ends it.
+ * Sends spans, in batches from a bounded queue (OTEL_BSP_*; 2,048 by default): spans that do not fit are dropped.
+ * Returns a function that sends those waiting and ends it.
  */
 export function startExporting(
   serviceName: string,
@@ -29,9 +29,9 @@ export function startExporting(
 ): () => Promise<void> {
   const delayMs = env["OTEL_BSP_SCHEDULE_DELAY"] ? {} : { scheduledDelayMillis: SCHEDULE_DELAY_MS };
   const timeout = env["OTEL_EXPORTER_OTLP_TIMEOUT"] ? {} : { timeoutMillis: EXPORT_TIMEOUT_MS };
-  // Failures show in `warn`, once an outage; the SDK would tell of each.
+  // Failures go to `warn`, once per outage; the SDK would report each.
   setGlobalErrorHandler(() => {});
-  // Only while it reads the environment: what is wrong there is for people.
+  // Only while it reads the environment: problems there are for the user.
   diag.setLogger({ error: warn, warn, info: () => {}, debug: () => {}, verbose: () => {} }, DiagLogLevel.WARN);
   const provider = new BasicTracerProvider({
     resource: resourceFromAttributes({
@@ -54,7 +54,7 @@ export function startExporting(
   };
 }
 
-/** The messages of errors may quote an address with a password in it. */
+/** Error messages may quote an address with a password in it. */
 function withoutSecrets(redact: (text: string) => string): SpanProcessor {
   return {
     onStart() {},
@@ -74,7 +74,7 @@ function tellingOfOutages(exporter: SpanExporter, warn: (message: string) => voi
         const failed = result.code !== ExportResultCode.SUCCESS;
         if (failed && !isOut) {
           const reason = result.error?.message.split("\n")[0] || "they were refused";
-          warn(`traces cannot be sent (${reason}) and are lost meanwhile; see to OTEL_EXPORTER_OTLP_ENDPOINT`);
+          warn(`cannot send traces (${reason}); they are dropped until it works; check OTEL_EXPORTER_OTLP_ENDPOINT`);
         }
         isOut = failed;
         done(result);

@@ -2,17 +2,20 @@
 
 /** Variables that hold a secret by their name: HF_TOKEN, NATS_PASSWORD, AWS_SECRET_ACCESS_KEY, …_HEADERS. */
 const SECRET_VARIABLE = /(TOKEN|PASSWORD|PASSWD|SECRET|CREDENTIALS?|API_?KEY|SECRET_ACCESS_KEY|_HEADERS)$/i;
-/** Shorter values are no secrets, and would be found everywhere. */
+/** Shorter values are not secrets, and would match everywhere. */
 const MIN_SECRET_LENGTH = 8;
-/** Tokens of the Hugging Face hub, wherever they come from. */
+/** Tokens of the Hugging Face hub, from any source. */
 const HUB_TOKEN = /\bhf_[A-Za-z0-9]{16,}/g;
-/** scheme://user:password@host and scheme://token@host, also within JSON. Schemes are short: a long text takes no long time. */
+/**
+ * scheme://user:password@host and scheme://token@host, also within JSON. Schemes are short, so that long texts match
+ * quickly.
+ */
 const URL_CREDENTIALS = /\b([a-z][a-z0-9+.-]{0,30}:\/\/)[^\s/@"'\\<>]+@/gi;
 const BEARER = /\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{8,}/gi;
 
 const GONE = "[redacted]";
 
-/** A function that leaves out of a text the secrets that `env` holds, and what is one by its form. */
+/** A function that removes from a text the secrets in `env`, and anything that looks like one. */
 export function redactor(env: NodeJS.ProcessEnv): (text: string) => string {
   const secrets = secretsOf(env);
   return (text) => {
@@ -25,7 +28,7 @@ export function redactor(env: NodeJS.ProcessEnv): (text: string) => string {
   };
 }
 
-/** The longest first: one may be part of another. Each also as it stands within JSON. */
+/** The longest first: one may be part of another. Each also in its JSON form. */
 function secretsOf(env: NodeJS.ProcessEnv): string[] {
   const found = new Set<string>();
   const add = (value: string) => {

@@ -1,5 +1,5 @@
 /**
- * Spans, as the services make them. Without startTracing nothing of it has a cost worth mentioning: no span is
+ * Spans, as the services make them. Without startTracing this costs next to nothing: no span is
  * made, no context is kept.
  */
 import {
@@ -28,7 +28,7 @@ export interface SpanOptions {
 
 const KINDS = { internal: SpanKind.INTERNAL, client: SpanKind.CLIENT, server: SpanKind.SERVER };
 
-/** Begins a span that whoever began it ends. */
+/** Starts a span that the caller ends. */
 export function startSpan(name: string, options: SpanOptions = {}): Span {
   const { parent, link, kind = "internal", attributes = {}, startMs } = options;
   const linked = link === undefined ? undefined : parseTraceparent(link);
@@ -44,7 +44,7 @@ export function startSpan(name: string, options: SpanOptions = {}): Span {
   );
 }
 
-/** Does `work` in a span of its own, which ends with it and records its error. */
+/** Runs `work` in its own span, which ends with it and records its error. */
 export async function inSpan<T>(name: string, options: SpanOptions, work: (span: Span) => Promise<T>): Promise<T> {
   const span = startSpan(name, options);
   try {
@@ -57,12 +57,12 @@ export async function inSpan<T>(name: string, options: SpanOptions, work: (span:
   }
 }
 
-/** What `work` begins is part of `span`. */
+/** Spans that `work` starts are part of `span`. */
 export function withinSpan<T>(span: Span, work: () => T): T {
   return context.with(trace.setSpan(ROOT_CONTEXT, span), work);
 }
 
-/** What `work` begins is part of the span that `traceparent` names; "": of none, whatever is active now. */
+/** Spans that `work` starts are part of the span that `traceparent` names; "": of none, even if one is active. */
 export function within<T>(traceparent: string, work: () => T): T {
   return context.with(contextOf(traceparent), work);
 }
@@ -86,19 +86,19 @@ export function activeTraceparent(): string {
   return span ? traceparentOf(span) : "";
 }
 
-/** What a log line says of the span that it was written in. */
+/** Fields of a log line about the span that it was written in. */
 export function activeTraceIds(): { trace_id?: string; span_id?: string } {
   const spanContext = trace.getActiveSpan()?.spanContext();
   if (!spanContext || !trace.isSpanContextValid(spanContext)) return {};
   return { trace_id: spanContext.traceId, span_id: spanContext.spanId };
 }
 
-/** The id by which people look for the trace of a traceparent; "" for none. */
+/** The trace id of a traceparent, for looking it up; "" for none. */
 export function traceIdOf(traceparent: string): string {
   return parseTraceparent(traceparent)?.traceId ?? "";
 }
 
-/** Whether spans of this traceparent are kept: not what its sampler decided against. */
+/** Whether spans of this traceparent are kept, that is, sampled. */
 export function isSampled(traceparent: string): boolean {
   return parseTraceparent(traceparent)?.traceFlags === 1;
 }

@@ -4,15 +4,15 @@ import { GradpoolError } from "@gradpool/errors";
 /** How long the end of a process waits for its last spans to be sent. */
 const FLUSH_MS = 2_000;
 
-/** Ends with the last spans sent, or given up. */
+/** Ends when the last spans are sent or dropped. */
 export type Tracing = AsyncDisposable;
 
 const NOTHING: Tracing = { async [Symbol.asyncDispose]() {} };
 
 /**
- * Sends spans as OpenTelemetry's environment says (OTEL_EXPORTER_OTLP_ENDPOINT and the like); without an endpoint,
- * with OTEL_SDK_DISABLED or with OTEL_TRACES_EXPORTER=none there are none. OTEL_SERVICE_NAME wins over `serviceName`.
- * `warn` hears of a collector that cannot be reached, once an outage: nothing else comes of it.
+ * Sends spans as OpenTelemetry's environment variables say (OTEL_EXPORTER_OTLP_ENDPOINT and the like); without an
+ * endpoint, with OTEL_SDK_DISABLED or with OTEL_TRACES_EXPORTER=none there are none. OTEL_SERVICE_NAME wins over
+ * `serviceName`. `warn` is called once per outage when a collector cannot be reached, which has no other effect.
  */
 export async function startTracing(
   serviceName: string,
@@ -25,7 +25,7 @@ export async function startTracing(
   try {
     shutdown = startExporting(env["OTEL_SERVICE_NAME"] || serviceName, env, warn);
   } catch (error) {
-    warn(`there will be no traces: ${GradpoolError.from(error).message}; see to OTEL_EXPORTER_OTLP_ENDPOINT`);
+    warn(`tracing is off: ${GradpoolError.from(error).message}; check OTEL_EXPORTER_OTLP_ENDPOINT`);
     return NOTHING;
   }
   return {

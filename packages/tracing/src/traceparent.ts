@@ -1,11 +1,14 @@
 /** W3C Trace Context (https://www.w3.org/TR/trace-context/), as text that a header or a record can hold. */
 import { isSpanContextValid, TraceFlags, type SpanContext } from "@opentelemetry/api";
 
-/** Later versions may append fields, which are none of ours; more than this is no trace context. */
+/** Later versions may append fields, which we ignore; more than this is not a trace context. */
 const MAX_LENGTH = 512;
 const FORM = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/;
 
-/** The span that `text` names; undefined for anything that is no traceparent: a client's mistake costs it the trace alone. */
+/**
+ * The span that `text` names; undefined for anything that is not a traceparent: a client's mistake costs it only the
+ * trace.
+ */
 export function parseTraceparent(text: string): SpanContext | undefined {
   if (text.length > MAX_LENGTH) return undefined;
   const [, version, traceId = "", spanId = "", flags = "", rest] = FORM.exec(text) ?? [];

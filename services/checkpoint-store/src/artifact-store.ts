@@ -3,7 +3,7 @@ import type { Checkpoint, SaveHeader } from "@gradpool/rpc";
 /** A piece of a file; pieces of a file come in order, file after file, at least one for each file. */
 export interface LoadedPiece {
   checkpoint: string;
-  /** Checkpoints that would have come first, had they been whole. */
+  /** Damaged checkpoints that were skipped. */
   damaged: readonly Checkpoint[];
   path: string;
   data: Uint8Array;
@@ -15,21 +15,21 @@ export interface LoadSelection {
   name: string;
   /** Without a name: only checkpoints of this run, most steps first; empty: of any run, by time. */
   runId: string;
-  /** Only these files; none: all. */
+  /** Only these files; empty: all. */
   paths: readonly string[];
 }
 
 /**
- * Where checkpoints and results live: a folder of this machine, or whatever else can keep I5, that a
+ * Where checkpoints and results are kept: a folder of this machine, or anything else that can keep I5, that a
  * checkpoint exists when its manifest does. Errors are those of checkpoint_store.proto.
  */
 export interface ArtifactStore extends AsyncDisposable {
-  /** Takes `outputDir` for a run, with `keepResult` only if it holds no adapter of others; returns its full name. */
+  /** Claims `outputDir` for a run, with `keepResult` only if it holds no adapter of others; returns its full name. */
   claim(outputDir: string, runId: string, keepResult: boolean): Promise<string>;
   release(outputDir: string, runId: string): Promise<void>;
   /**
    * Saves the files that `header` lists, their bytes following one another in `data`, all or nothing;
-   * then no recovery point is left but the one that was saved, unless the files are those of an unfinished run.
+   * then removes all recovery points but the one that was saved, unless the files are those of an unfinished run.
    */
   save(
     header: SaveHeader,
@@ -41,6 +41,6 @@ export interface ArtifactStore extends AsyncDisposable {
   list(outputDir: string): Promise<Checkpoint[]>;
   /** Reads every file; without a name, of all checkpoints. */
   verify(outputDir: string, name: string, signal: AbortSignal): Promise<Checkpoint[]>;
-  /** Does nothing when `requestId` has removed it before. */
+  /** Does nothing when `requestId` has already removed it. */
   remove(outputDir: string, name: string, requestId: string): Promise<void>;
 }

@@ -24,11 +24,11 @@ export async function readManifest(fs: FileSystem, folder: string): Promise<Mani
   }
 }
 
-/** What a failure to read a file says about its checkpoint. Throws on when it says nothing. */
+/** What a failure to read a file says about its checkpoint. Rethrows when it says nothing. */
 function unreadable(name: string, error: unknown): string {
   const errno = errnoOf(error);
   switch (errno) {
-    // It was removed, or became a link, between two looks at it.
+    // It was removed, or became a link, between two checks.
     case "ENOENT":
     case "ELOOP":
     case "ENOTDIR":
@@ -43,7 +43,7 @@ function unreadable(name: string, error: unknown): string {
   }
 }
 
-/** What is wrong with the files by their sizes alone; empty: nothing. */
+/** What is wrong with the files' sizes; empty: nothing. */
 export async function shallowDamage(fs: FileSystem, folder: string, files: readonly ManifestFile[]): Promise<string> {
   for (const file of files) {
     const opened = await openListed(fs, folder, file);
@@ -53,7 +53,7 @@ export async function shallowDamage(fs: FileSystem, folder: string, files: reado
   return "";
 }
 
-/** What is wrong with the files by their content; empty: nothing. Stops when `signal` aborts. */
+/** What is wrong with the files' content; empty: nothing. Stops when `signal` aborts. */
 export async function deepDamage(
   open: (file: ManifestFile) => Promise<OpenFile | string>,
   files: readonly ManifestFile[],
@@ -77,7 +77,7 @@ export async function deepDamage(
 /** Opens a file of the manifest, or says what is wrong with it. */
 export async function openListed(fs: FileSystem, folder: string, file: ManifestFile): Promise<OpenFile | string> {
   const path = `${folder}/${file.path}`;
-  // Asked before opening: links and pipes are damage, however opening them would end.
+  // Checked before opening: links and pipes count as damage.
   if ((await fs.kind(path)) !== "file") return `file ${file.path} is missing`;
   let opened: OpenFile;
   try {
@@ -92,13 +92,13 @@ export async function openListed(fs: FileSystem, folder: string, file: ManifestF
 
 /**
  * A file in pieces of at most CHUNK_BYTES, at least one. The last piece comes only when the whole
- * file has its SHA-256; otherwise the last thing that comes is what is wrong.
+ * file has its SHA-256; otherwise what is wrong comes last.
  */
 export async function* verifiedPieces(opened: OpenFile, file: ManifestFile): AsyncGenerator<Uint8Array | string> {
   const hash = createHash("sha256");
   let position = 0;
   do {
-    // A fresh buffer for each piece: the one before may still be on its way to the client.
+    // A fresh buffer for each piece: the previous one may still be on its way to the client.
     const buffer = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, file.sizeBytes - position));
     let bytes: number;
     try {

@@ -1,4 +1,4 @@
-/** Reading checkpoints, wherever they lie: the newest whole one, or one by its name. I5: what is damaged is never given. */
+/** Reads checkpoints from any store: the newest undamaged one, or one by name. I5: a damaged one is never returned. */
 import { GradpoolError } from "@gradpool/errors";
 import type { Checkpoint } from "@gradpool/rpc";
 import { checkCheckpointName, type ManifestFile } from "@gradpool/run-folder";
@@ -10,11 +10,11 @@ import type { FolderWork } from "./folder-work.js";
 import { asCheckpoint, deeply, isSame, listedFile, noCheckpoint, type Found } from "./found.js";
 import { newestWhole, type Chosen } from "./newest-whole.js";
 
-/** How a store finds and reads what lies in the output folder `folder`. */
+/** How a store finds and reads what is in the output folder `folder`. */
 export interface CheckpointSource {
   /** Newest first; those without a readable manifest last. */
   findAll(folder: string): Promise<Found[]>;
-  /** Undefined when there is none of that name. */
+  /** Undefined when none has that name. */
   findNamed(folder: string, name: string): Promise<Found | undefined>;
   /** Opens a file of the checkpoint at `location`, or says what is wrong with it. */
   open(folder: string, location: string, file: ManifestFile): Promise<OpenFile | string>;
@@ -42,7 +42,7 @@ export class CheckpointReader {
     for (;;) {
       const { chosen, damaged } = await this.#choose(folder, selection, signal);
       const opened = await this.#open(folder, chosen, selection.paths);
-      // It was replaced or removed meanwhile.
+      // It was replaced or removed in the meantime.
       if (!opened) continue;
       try {
         for (const { handle, file } of opened) yield* this.#pieces(folder, chosen, damaged, handle, file);
@@ -70,7 +70,7 @@ export class CheckpointReader {
     }
   }
 
-  /** Where open files do not outlive their checkpoint, one that is removed or replaced while it is read is not damaged. */
+  /** Where open files do not outlive their checkpoint, its removal or replacement during a read is not damage. */
   async #broken(folder: string, chosen: Found, damage: string): Promise<GradpoolError> {
     const path = `${folder}/${chosen.name}`;
     const now = await this.#work.alone(folder, () => this.#source.findNamed(folder, chosen.name));
@@ -92,13 +92,13 @@ export class CheckpointReader {
     for (const found of all) {
       const result = await this.#deeply(folder, found, signal);
       if (result) checked.push(asCheckpoint(folder, result));
-      // It went away meanwhile: either it is back by now, or this says that it is gone.
+      // It was removed in the meantime: either it is back by now, or this reports that it is gone.
       else if (name !== "") checked.push(...(await this.verify(folder, name, signal)));
     }
     return checked;
   }
 
-  /** To be called alone. Errors: `not_found`, naming what there is. */
+  /** Not to be called concurrently. Errors: `not_found`, naming what exists. */
   async require(folder: string, name: string): Promise<Found> {
     const found = await this.#source.findNamed(folder, name);
     if (found) return found;
@@ -122,7 +122,7 @@ export class CheckpointReader {
   }
 
   /**
-   * Opens the files all at once: an open file stays readable when keep_last_n removes its checkpoint meanwhile.
+   * Opens the files all at once: an open file stays readable when keep_last_n removes its checkpoint.
    * Undefined when the checkpoint is no longer the one that was found.
    */
   #open(folder: string, found: Found, paths: readonly string[]): Promise<OpenedFile[] | undefined> {

@@ -11,7 +11,7 @@ import { S3Folders } from "./s3/folders.js";
 import { saveHandler } from "./save.js";
 import { storesByAddress } from "./stores-by-address.js";
 
-/** Starts the checkpoint-store service, of `kept` unless the config says where to. Errors: those of serve. */
+/** Starts the checkpoint-store service on `kept`, or else where the config says. Errors: those of serve. */
 export function startCheckpointStore(
   config: CheckpointStoreConfig,
   log: Logger,

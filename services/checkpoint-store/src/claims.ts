@@ -7,8 +7,8 @@ import { errnoOf, readSmallFile, writeFileSynced, type FileSystem } from "./file
 import { stageName } from "./names.js";
 
 /**
- * Which run has an output folder: a lock file in it, made with O_EXCL, names run and process. The lock
- * of a process that is gone is taken over, so a crash leaves nothing to clean up by hand.
+ * Which run has claimed an output folder: a lock file in it, made with O_EXCL, names run and process. The lock
+ * of a dead process is taken over, so a crash leaves nothing to clean up by hand.
  */
 export class Claims {
   readonly #fs: FileSystem;
@@ -21,8 +21,8 @@ export class Claims {
   }
 
   /**
-   * Takes `folder` for a run; the same run may take it again, from a restarted store too. Returns
-   * whether the run had it before. Errors: `failed_precondition` when another living run has it.
+   * Claims `folder` for a run; the same run may claim it again, also from a restarted store. Returns
+   * whether the run had it before. Errors: `failed_precondition` when another active run has it.
    */
   async take(folder: string, runId: string): Promise<{ again: boolean }> {
     let again = false;
@@ -46,14 +46,14 @@ export class Claims {
         await this.#removeUnfinished(folder).catch(() => {});
         throw error;
       }
-      // Whoever found the file while it was still empty took it away: the next round sees whose it is.
+      // Another store saw the file while it was still empty and removed it: the next round sees whose it is.
       if ((await this.#lock(folder))?.owner !== this.#owner) continue;
       this.#held.set(folder, runId);
       return { again };
     }
   }
 
-  /** Gives `folder` back when the run has it through this store; otherwise there is nothing to do. */
+  /** Releases `folder` if the run claimed it through this store. */
   async release(folder: string, runId: string): Promise<void> {
     if (this.#held.get(folder) !== runId) return;
     this.#held.delete(folder);
@@ -65,14 +65,14 @@ export class Claims {
     return [...this.#held];
   }
 
-  /** Removes the lock file that could not be written whole, the disk being full, but none of another store. */
+  /** Removes a lock file that was not written completely because the disk is full, but not another store's. */
   async #removeUnfinished(folder: string): Promise<void> {
     const text = await this.#read(folder);
     const lock = text === undefined ? undefined : parseLock(text);
     if (text !== undefined && (!lock || lock.owner === this.#owner)) await this.#takeAway(folder, text);
   }
 
-  /** Removes the lock file with that text, and no other that came in its place meanwhile. */
+  /** Removes the lock file with that text, not one that has since replaced it. */
   async #takeAway(folder: string, text: string): Promise<void> {
     const aside = `${folder}/${stageName("lock", "removing")}`;
     try {

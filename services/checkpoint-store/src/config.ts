@@ -10,16 +10,16 @@ const schema = z.object({
   AWS_REGION: z.string().default("us-east-1"),
 });
 
-/** Read by the client of the object store itself. */
+/** Read by the object store's client library. */
 const CREDENTIALS = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
 
-/** Names of what it reads, beside what every service reads; documents and deployments are held against them. */
+/** Variables it reads besides those of every service; docs and deployments are checked against them. */
 export const variables: readonly string[] = [...Object.keys(schema.shape), ...CREDENTIALS];
 
 export interface CheckpointStoreConfig {
   /** "host:port" to listen on. */
   listen: string;
-  /** How long saves that are under way may take to be done when the store stops. */
+  /** How long saves in progress may take to finish when the store stops. */
   finishMs: number;
   /** For output folders in an object store. */
   s3: S3Settings;

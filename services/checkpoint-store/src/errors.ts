@@ -11,18 +11,18 @@ export function explain(error: unknown, outputDir: string): unknown {
     case "EPERM":
       return failure("permission_denied", "cannot be written; change its permissions or choose another --output_dir");
     case "EROFS":
-      return failure("permission_denied", "lies on a read-only file system; choose another --output_dir");
+      return failure("permission_denied", "is on a read-only file system; choose another --output_dir");
     case "ENOSPC":
     case "EDQUOT":
-      return failure("resource_exhausted", "has no space left; free some or choose another --output_dir");
+      return failure("resource_exhausted", "has no space left; free some space or choose another --output_dir");
     case "ENOTDIR":
     case "EEXIST":
       return failure("failed_precondition", "is not a folder; choose another --output_dir");
     case "EISDIR":
     case "ENOTEMPTY":
-      return failure("failed_precondition", "has a folder where a result file goes; choose another --output_dir");
+      return failure("failed_precondition", "has a folder where a result file belongs; choose another --output_dir");
     case "ENAMETOOLONG":
-      return failure("invalid_argument", "has too long a name; choose a shorter --output_dir");
+      return failure("invalid_argument", "is too long; choose a shorter --output_dir");
     case "EMFILE":
     case "ENFILE":
       return failure("resource_exhausted", "cannot be opened: too many open files; raise the limit (ulimit -n)");

@@ -31,7 +31,7 @@ export interface FileSystem {
   /** Returns once the folder's entries are on disk. */
   syncFolder(path: string): Promise<void>;
   entries(path: string): Promise<string[]>;
-  /** What lies at `path`, links not followed; undefined: nothing. */
+  /** What is at `path`, links not followed; undefined: nothing. */
   kind(path: string): Promise<EntryKind | undefined>;
   open(path: string): Promise<OpenFile>;
 }
@@ -124,7 +124,7 @@ export async function readSmallFile(fs: FileSystem, path: string, maxBytes: numb
   }
 }
 
-/** Removes a file, or a folder with all that is in it. What is gone already is no error. */
+/** Removes a file, or a folder with all its contents. No error if it is already gone. */
 export async function removeTree(fs: FileSystem, path: string): Promise<void> {
   const kind = await fs.kind(path);
   try {
@@ -132,12 +132,12 @@ export async function removeTree(fs: FileSystem, path: string): Promise<void> {
     for (const entry of await fs.entries(path)) await removeTree(fs, `${path}/${entry}`);
     await fs.rmdir(path);
   } catch (error) {
-    // Another process may be clearing up the same.
+    // Another process may be removing it, too.
     if (errnoOf(error) !== "ENOENT") throw error;
   }
 }
 
-/** Creates a folder and those above it, each on disk before the next. EEXIST or ENOTDIR: a file is in the way. */
+/** Creates a folder and its parents, each on disk before the next. EEXIST or ENOTDIR: a file is in the way. */
 export async function ensureFolder(fs: FileSystem, path: string): Promise<void> {
   try {
     await fs.mkdir(path);
@@ -147,7 +147,7 @@ export async function ensureFolder(fs: FileSystem, path: string): Promise<void> 
       await ensureFolder(fs, dirname(path));
       return ensureFolder(fs, path);
     }
-    // Links to folders are welcome, so the folder is asked for by its entries.
+    // Links to folders are allowed, so the check lists the folder's entries.
     if (errno === "EEXIST") return void (await fs.entries(path));
     throw error;
   }

@@ -13,7 +13,7 @@ export class FolderWork {
     this.#log = log;
   }
 
-  /** Runs what nothing in the folder may change meanwhile, and explains its failures. */
+  /** Runs work while nothing else may change the folder, and explains its failures. */
   alone<T>(folder: string, work: () => Promise<T>): Promise<T> {
     return this.#serial.run(folder, () => this.explained(folder, work));
   }
@@ -26,12 +26,12 @@ export class FolderWork {
     }
   }
 
-  /** Does what may fail without harm: what is left is cleared up with the next claim or save. */
+  /** Runs a cleanup that may fail without harm: the next claim or save cleans up what is left. */
   async tidy(folder: string, work: () => Promise<void>): Promise<void> {
     try {
       await work();
     } catch (error) {
-      this.#log.warn({ err: error, outputDir: folder }, "could not clear up; the next claim or save tries again");
+      this.#log.warn({ err: error, outputDir: folder }, "cannot clean up; the next claim or save tries again");
     }
   }
 }

@@ -6,18 +6,18 @@ import { errnoOf, type FileSystem, type OpenFile } from "./file-system.js";
 import { shortList } from "./names.js";
 import { locateCheckpoints } from "./output-folder.js";
 
-/** A checkpoint as it lies in its output folder. */
+/** A checkpoint as found in its output folder. */
 export interface Found {
   name: string;
-  /** Where it lies now. */
+  /** Where it is now. */
   location: string;
   /** Undefined when it cannot be read; `damage` says why. */
   manifest: Manifest | undefined;
-  /** Empty: nothing that shows. */
+  /** Empty: none that shows. */
   damage: string;
 }
 
-/** Opens a file of a checkpoint that lies at `location`, or says what is wrong with it. */
+/** Opens a file of a checkpoint at `location`, or says what is wrong with it. */
 export type OpenListed = (location: string, file: ManifestFile) => Promise<OpenFile | string>;
 
 /** Newest first; those without a readable manifest last. Errors: `not_found` when there is no such folder. */
@@ -34,22 +34,22 @@ export function newestFirst(a: Found, b: Found): number {
   return savedAtMs(b) - savedAtMs(a) || stepOf(b) - stepOf(a);
 }
 
-/** Undefined when there is none of that name. Errors: `not_found` when there is no such folder. */
+/** Undefined when none has that name. Errors: `not_found` when there is no such folder. */
 export async function findNamed(fs: FileSystem, folder: string, name: string): Promise<Found | undefined> {
   const location = (await locate(fs, folder)).get(name);
   return location === undefined ? undefined : examine(fs, name, location);
 }
 
-/** `not_found`, naming what there is. */
+/** `not_found`, naming what exists. */
 export function noCheckpoint(folder: string, name: string, all: readonly Found[]): GradpoolError {
   const present = all.map((other) => other.name);
-  const advice = present.length === 0 ? "there is none at all" : `choose one of ${shortList(present)}`;
+  const advice = present.length === 0 ? "there are none" : `choose one of ${shortList(present)}`;
   return new GradpoolError("not_found", `there is no checkpoint ${name} in ${folder}; ${advice}`);
 }
 
 /**
- * `found` with all its files read. `again` finds it anew: files that change under a reader, because the
- * checkpoint is being replaced or removed, are no damage. Undefined when it is gone by now.
+ * `found` with all its files read. `again` looks it up again: files that change under a reader, because the
+ * checkpoint is being replaced or removed, are not damage. Undefined when it is gone.
  */
 export async function deeply(
   open: OpenListed,
@@ -74,7 +74,7 @@ export function isSame(a: Found, b: Found): boolean {
   );
 }
 
-/** Errors: `not_found`, naming the files that there are. */
+/** Errors: `not_found`, naming the files that exist. */
 export function listedFile(name: string, manifest: Manifest, path: string): ManifestFile {
   const file = manifest.files.find((candidate) => candidate.path === path);
   if (file) return file;
@@ -92,7 +92,7 @@ export function asCheckpoint(folder: string, { name, manifest, damage }: Found):
     epoch,
     step,
     savedAt: manifest?.savedAt,
-    // What a damaged checkpoint claims may add up to more than a number can hold.
+    // The sizes in a damaged checkpoint may add up to more than a number can hold.
     sizeBytes: Math.min(sizeBytes, Number.MAX_SAFE_INTEGER),
     damage,
     recovery: isRecoveryName(name),
@@ -117,7 +117,7 @@ async function locate(fs: FileSystem, folder: string): Promise<Map<string, strin
   }
 }
 
-/** Undefined when another process has removed it meanwhile. */
+/** Undefined when another process has since removed it. */
 async function examine(fs: FileSystem, name: string, location: string): Promise<Found | undefined> {
   const manifest = await readManifest(fs, location);
   const problem = typeof manifest === "string";

@@ -87,7 +87,7 @@ export class LocalFolders implements OutputFolders {
   async close(): Promise<void> {}
 }
 
-/** A folder beside the checkpoints, whose content moves into its place. */
+/** A folder beside the checkpoints, whose content is moved into place. */
 class LocalStage implements Stage {
   readonly #fs: FileSystem;
   readonly #folder: string;
@@ -124,7 +124,7 @@ class LocalStage implements Stage {
     await this.#fs.syncFolder(this.#folder);
   }
 
-  /** It moved aside, as what a crash leaves does. */
+  /** It was moved aside, as the leftovers of a crash are. */
   removeReplaced(): Promise<void> {
     return clearLeftovers(this.#fs, this.#folder, this.#active);
   }

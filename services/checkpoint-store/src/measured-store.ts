@@ -1,4 +1,4 @@
-/** What the checkpoint store counts and times; docs/metrics.md says what it is good for. */
+/** What the checkpoint store counts and times; docs/metrics.md says how to use it. */
 import { GradpoolError } from "@gradpool/errors";
 import { MetricSet, type Registry } from "@gradpool/service-kit";
 import type { ArtifactStore } from "./artifact-store.js";
@@ -9,26 +9,26 @@ const SIZE_BYTES = [1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10];
 type Operation = "save" | "load" | "list" | "verify" | "remove";
 const OPERATIONS: readonly Operation[] = ["save", "load", "list", "verify", "remove"];
 
-/** Not the store's fault: the client asked for the wrong thing, or went away. */
+/** Not the store's fault: the client's request was wrong, or it disconnected. */
 const ASKED_WRONG = new Set(["invalid_argument", "not_found", "failed_precondition", "cancelled"]);
 
-/** A store that tells its registry what it does. */
+/** A store that records metrics of its operations. */
 export function measured(store: ArtifactStore, registry: Registry): ArtifactStore {
   const set = new MetricSet(registry);
   const times = set.histogram(
     "gradpool_checkpoint_seconds",
-    "Time of what the checkpoint store did, by operation: save, load, list, verify or remove.",
+    "Time of the checkpoint store's operations: save, load, list, verify or remove.",
     SECONDS,
     "operation",
   );
   const failures = set.counter(
     "gradpool_checkpoint_failures_total",
-    "Operations that failed and not by the client's fault: a full disk, a damaged file.",
+    "Operations that failed through no fault of the client, such as a full disk or a damaged file.",
     "operation",
   );
-  // What an alert looks at has to be there before it happens for the first time.
+  // An alert's series must exist before the first occurrence.
   for (const operation of OPERATIONS) failures.inc({ operation }, 0);
-  const sizes = set.histogram("gradpool_checkpoint_size_bytes", "Size of checkpoints and results saved.", SIZE_BYTES);
+  const sizes = set.histogram("gradpool_checkpoint_size_bytes", "Size of saved checkpoints and results.", SIZE_BYTES);
 
   const begin = (operation: Operation) => {
     const end = times.startTimer({ operation });

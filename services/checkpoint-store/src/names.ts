@@ -7,7 +7,7 @@ const STAGE = /^\.(.+)\.(saving|replaced|removing)-[0-9a-f]{16}$/;
 /** More are not listed in a message. */
 const MAX_NAMES_SHOWN = 10;
 
-/** Names of the folders that exist while something happens to a checkpoint; a crash may leave them. */
+/** Folders that exist while a checkpoint is being changed; a crash may leave them. */
 export type Stage = "saving" | "replaced" | "removing";
 
 export function stageName(of: string, stage: Stage): string {

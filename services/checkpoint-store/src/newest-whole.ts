@@ -6,7 +6,7 @@ const MAX_REPORTED = 100;
 /** More are not named in a message. */
 const MAX_NAMED = 10;
 
-/** The checkpoint to go on from, and those that would have come first, had they been whole. */
+/** The checkpoint to resume from, and newer damaged ones that were skipped. */
 export interface Chosen {
   chosen: Found;
   damaged: Found[];
@@ -14,8 +14,8 @@ export interface Chosen {
 
 /**
  * Of `found`, the newest by time that `check` finds whole; with `runId`, the one of that run with the most
- * steps. A checkpoint whose manifest cannot be read is nobody's and has no time: it counts as passed over
- * when its name promises as many steps. Errors: `not_found`; `data_loss` when there are only damaged ones.
+ * steps. A checkpoint whose manifest cannot be read has no run and no time: it counts as skipped
+ * when its name claims as many steps. Errors: `not_found`; `data_loss` when there are only damaged ones.
  */
 export async function newestWhole(
   folder: string,
@@ -26,7 +26,7 @@ export async function newestWhole(
   const unreadable = found.filter(({ manifest }) => !manifest);
   const passedOver: Found[] = [];
   for (const candidate of candidates(found, runId)) {
-    // Checked before the first piece is sent: what a client has received cannot be taken back.
+    // Checked before the first piece is sent: what was sent to a client cannot be taken back.
     const checked = await check(candidate);
     if (!checked) continue;
     if (checked.damage) {
@@ -51,7 +51,7 @@ function candidates(found: readonly Found[], runId: string): Found[] {
 function nothingWhole(folder: string, runId: string, damaged: readonly Found[]): GradpoolError {
   const whose = runId === "" ? "" : ` of run ${runId}`;
   if (damaged.length === 0) {
-    const advice = runId === "" ? "train with --save_every first" : "start it from the beginning";
+    const advice = runId === "" ? "set --save_every when training" : "start it from the beginning";
     return new GradpoolError("not_found", `output_dir ${folder} has no checkpoint${whose}; ${advice}`);
   }
   const listed = damaged.slice(0, MAX_NAMED).map(({ name, damage }) => `${name}: ${damage}`);

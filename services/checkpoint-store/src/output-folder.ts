@@ -2,14 +2,14 @@
  * An output folder and what may be in it. I5: a checkpoint exists when its manifest does.
  *
  *   checkpoint-epoch0-step10/                 a checkpoint
- *   .recovery-epoch0-step12/                  a recovery point: a checkpoint that goes with the next save.
+ *   .recovery-epoch0-step12/                  a recovery point: a checkpoint that the next save removes.
  *                                             Its stages begin with two dots
  *   .checkpoint-epoch0-step10.saving-…/       being written; leftover after a crash
- *   .checkpoint-epoch0-step10.replaced-…/     the old one while a new one of its name moves in. While
+ *   .checkpoint-epoch0-step10.replaced-…/     the old one while a new one is moved to its name. While
  *                                             the name itself is free, this is the checkpoint
  *   .checkpoint-epoch0-step10.removing-…/     being removed
  *   .result.saving-…/                         result files before they move into the output folder
- *   .gradpool.lock                            which run has the folder
+ *   .gradpool.lock                            which run has claimed the folder
  *
  * Every change of what exists is one rename, and each is on disk before the next begins. So after a
  * crash between any two operations, readers find the old checkpoint or the new one.
@@ -18,7 +18,7 @@ import { isCheckpointName } from "@gradpool/run-folder";
 import { removeTree, type FileSystem } from "./file-system.js";
 import { parseStageName, stageName } from "./names.js";
 
-/** Where each checkpoint lies, by its name. */
+/** Where each checkpoint is, by name. */
 export async function locateCheckpoints(fs: FileSystem, folder: string): Promise<Map<string, string>> {
   const located = new Map<string, string>();
   const entries = await fs.entries(folder);
@@ -47,8 +47,8 @@ export async function publish(fs: FileSystem, folder: string, name: string, stag
 }
 
 /**
- * Removes the checkpoint `name`; it is gone at once, its files follow. What an interrupted replacement
- * left of an older one goes first: it would come back in the place of the one removed.
+ * Removes the checkpoint `name`; it disappears at once, its files later. What an interrupted replacement
+ * left of an older one is removed first: it would come back in place of the removed one.
  */
 export async function removeCheckpoint(fs: FileSystem, folder: string, name: string): Promise<void> {
   const replaced = (await fs.entries(folder)).filter((entry) => {
@@ -65,7 +65,7 @@ export async function removeCheckpoint(fs: FileSystem, folder: string, name: str
 }
 
 /**
- * Clears up what a crash left behind; `active` are the stages of calls in progress. An interrupted
+ * Cleans up after a crash; `active` are the stages of calls in progress. An interrupted
  * replacement is undone.
  */
 export async function clearLeftovers(fs: FileSystem, folder: string, active: ReadonlySet<string>): Promise<void> {

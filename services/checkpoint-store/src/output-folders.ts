@@ -12,22 +12,22 @@ export interface OutputFolders extends CheckpointSource {
   /** What a failure means to the person who chose the folder. */
   explain(error: unknown, folder: string): unknown;
   /**
-   * Takes the folder, made where there is none, for a run; the same run may take it again, from a restarted store too.
+   * Claims the folder, creating it if needed, for a run; the same run may claim it again, also from a restarted store.
    * `again`: the run had it. `unclean`: a crash may have left something. Errors: `failed_precondition` when another
-   * living run has it.
+   * active run has it.
    */
   take(folder: string, runId: string): Promise<{ again: boolean; unclean: boolean }>;
-  /** Gives the folder back if the run has it through this store. */
+  /** Releases the folder if the run claimed it through this store. */
   release(folder: string, runId: string): Promise<void>;
-  /** Folders that are taken, and by which run. */
+  /** Claimed folders, and by which run. */
   readonly taken: [folder: string, runId: string][];
-  /** Begins to save what `header` says; to be ended, whatever happens. */
+  /** Starts saving what `header` lists; the caller must end it in any case. */
   stage(folder: string, header: SaveHeader, signal: AbortSignal): Promise<Stage>;
   /** At most the first `maxBytes` bytes of a result's file; undefined: there is no such file. */
   head(folder: string, file: string, maxBytes: number): Promise<Uint8Array | undefined>;
   /** Names of the checkpoints, which may include some that are not complete. */
   names(folder: string): Promise<string[]>;
-  /** Removes the checkpoint `name`, if there is one; it is gone at once, its files follow. */
+  /** Removes the checkpoint `name`, if there is one; it disappears at once, its files later. */
   remove(folder: string, name: string): Promise<void>;
   /** Removes what crashes left of saves and removals. */
   clearLeftovers(folder: string): Promise<void>;

@@ -27,7 +27,7 @@ export class OutputStore implements ArtifactStore {
   readonly #folders: OutputFolders;
   readonly #now: () => Date;
   readonly #reader: CheckpointReader;
-  /** Whatever appears or disappears in an output folder does so alone. */
+  /** Serializes changes to an output folder. */
   readonly #work: FolderWork;
   readonly #deletes = new DeleteRequests();
   readonly #saves = new Set<Promise<unknown>>();
@@ -95,7 +95,7 @@ export class OutputStore implements ArtifactStore {
       return await this.#work.explained(folder, () => this.#fill(stage, folder, header, data, signal));
     } finally {
       await this.#work.tidy(folder, () => stage.end());
-      // A run that never claimed the folder does not keep it.
+      // A run that did not claim the folder before does not keep it.
       if (!again) await this.#work.tidy(folder, () => this.release(folder, header.runId));
     }
   }
@@ -114,7 +114,7 @@ export class OutputStore implements ArtifactStore {
     const manifest = isResult ? undefined : manifestBytes({ runId, epoch, step, savedAt: this.#now(), files });
     return this.#work.alone(folder, async () => {
       await stage.publish(manifest);
-      // It is saved: what fails from here on must not look as if it were not.
+      // It is saved: a failure from here on must not look like a failed save.
       await this.#work.tidy(folder, () => stage.removeReplaced());
       if (!header.unfinished) await this.#work.tidy(folder, () => this.#removeRecoveryPoints(folder, name));
       const removed: string[] = [];
@@ -129,7 +129,7 @@ export class OutputStore implements ArtifactStore {
     return { again };
   }
 
-  /** All but `kept`, of whatever run: a newer save takes their place. */
+  /** All but `kept`, of any run: a newer save replaces them. */
   async #removeRecoveryPoints(folder: string, kept: string): Promise<void> {
     for (const name of await this.#folders.names(folder)) {
       if (isRecoveryName(name) && name !== kept) await this.#folders.remove(folder, name);
@@ -168,7 +168,7 @@ export class OutputStore implements ArtifactStore {
     );
   }
 
-  /** Waits for the saves whose calls have ended to clear up, then gives back all folders. */
+  /** Waits until ended saves have cleaned up, then releases all folders. */
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.allSettled(this.#saves);
     for (const [folder, runId] of this.#folders.taken) {

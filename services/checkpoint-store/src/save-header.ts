@@ -3,12 +3,15 @@ import type { SaveHeader } from "@gradpool/rpc";
 import { checkCheckpointName, checkFileName, MAX_FILES } from "@gradpool/run-folder";
 import { checkRunId } from "./names.js";
 
-/** All but the output folder, which each store names in its own way. Errors: `invalid_argument`. */
+/** Checks all but the output folder, which each store names in its own way. Errors: `invalid_argument`. */
 export function checkSaveHeader({ runId, name, files, unfinished }: SaveHeader): void {
   checkRunId(runId);
   if (name !== "") checkCheckpointName(name);
   if (name !== "" && unfinished) {
-    throw new GradpoolError("invalid_argument", `unfinished says nothing of the checkpoint ${name}; leave it out`);
+    throw new GradpoolError(
+      "invalid_argument",
+      `unfinished is for results, not for the checkpoint ${name}; leave it out`,
+    );
   }
   if (files.length === 0 || files.length > MAX_FILES) {
     throw new GradpoolError("invalid_argument", `${files.length} files to save; send between 1 and ${MAX_FILES}`);

@@ -20,7 +20,7 @@ async function* dataOf(messages: AsyncIterator<SaveRequest>): AsyncGenerator<Uin
   for (;;) {
     const result = await messages.next();
     if (result.done) return;
-    if (result.value.message?.$case !== "data") throw misplaced("after Save's header only data may follow");
+    if (result.value.message?.$case !== "data") throw misplaced("only data may follow Save's header");
     yield result.value.message.value;
   }
 }

@@ -1,4 +1,4 @@
-/** Runs what concerns one key one after the other, and different keys side by side. */
+/** Runs work for the same key in sequence, and for different keys concurrently. */
 export class Serial {
   readonly #tails = new Map<string, Promise<void>>();
 

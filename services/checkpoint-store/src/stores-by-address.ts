@@ -1,7 +1,7 @@
 import type { ArtifactStore } from "./artifact-store.js";
 import { isS3Url } from "./s3/address.js";
 
-/** One store of two: addresses of object stores go to `objects`, paths to `folders`. */
+/** Combines two stores: object store addresses go to `objects`, paths to `folders`. */
 export function storesByAddress(folders: ArtifactStore, objects: ArtifactStore): ArtifactStore {
   const of = (outputDir: string) => (isS3Url(outputDir) ? objects : folders);
   return {

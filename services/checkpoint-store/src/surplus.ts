@@ -3,7 +3,7 @@ import { isRecoveryName } from "@gradpool/run-folder";
 import type { Found } from "./found.js";
 
 /**
- * keep_last_n: of all that there is, newest first, the oldest whole checkpoints of the run and of those it continues,
+ * keep_last_n: of all checkpoints, newest first, the oldest whole checkpoints of the run and of those it continues,
  * oldest first; never the one just saved nor recovery points.
  */
 export function surplus(found: readonly Found[], { runId, continuedRunIds, name, keepLastN }: SaveHeader): Found[] {

@@ -25,7 +25,7 @@ export async function writeUpload(
         if (!piece) {
           throw new GradpoolError(
             "data_loss",
-            `file ${path} ended ${missing} bytes before its ${sizeBytes}; send it whole`,
+            `file ${path} is ${missing} bytes short of its ${sizeBytes}; send all of it`,
           );
         }
         hash.update(piece);
@@ -39,12 +39,15 @@ export async function writeUpload(
     written.push({ path, sizeBytes, sha256: hash.digest("hex") });
   }
   if (await pieces.next(1)) {
-    throw new GradpoolError("data_loss", "more bytes came than the files' sizes add up to; announce the right sizes");
+    throw new GradpoolError(
+      "data_loss",
+      "received more bytes than the files' sizes add up to; list the right sizes in the header",
+    );
   }
   return written;
 }
 
-/** A stream of bytes, cut where the reader wants. */
+/** A stream of bytes, read in pieces of any size. */
 class Pieces {
   readonly #data: AsyncIterator<Uint8Array>;
   readonly #signal: AbortSignal;
@@ -59,7 +62,7 @@ class Pieces {
   async next(maxBytes: number): Promise<Uint8Array | undefined> {
     while (this.#rest.byteLength === 0) {
       const result = await this.#data.next();
-      // A call that was cancelled ends like one that is complete.
+      // A cancelled call ends like a complete one.
       this.#signal.throwIfAborted();
       if (result.done) return undefined;
       this.#rest = result.value;

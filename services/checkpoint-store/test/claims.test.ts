@@ -74,7 +74,7 @@ test("a store that is shut down gives its folders back; another process waits fo
   await client.claim({ outputDir, runId: "other", keepResult: false });
 });
 
-test("a killed store's folders and leftovers are taken over; its run goes on elsewhere", async (t) => {
+test("a killed store's folders and leftovers are taken over; its run continues elsewhere", async (t) => {
   const outputDir = tempFolder(t);
   const { client } = await startStore(t);
   for (const runId of ["other", RUN]) {

@@ -198,7 +198,7 @@ async function crashEverywhere(
 
     const after = new OutputStore(new LocalFolders(nodeFileSystem), now, LOG);
     check(await contents(after, outputDir), done, outputDir);
-    // Whatever the crash left behind goes with the run's next save, and so do recovery points.
+    // The run's next save removes whatever the crash left behind, and recovery points.
     const found = await contents(after, outputDir);
     for (const { step, recovery } of await after.list(outputDir)) if (recovery) found.delete(step);
     await saveTo(after, outputDir, 7, { next: "7" });

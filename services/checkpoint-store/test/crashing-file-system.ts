@@ -6,7 +6,7 @@ export class Crash extends Error {}
 
 /**
  * The real file system until the `crashAt`-th operation that changes something: that one is cut short
- * and nothing after it happens. `loseUnsynced` then takes away what a loss of power may take: bytes of
+ * and nothing after it happens. `loseUnsynced` then removes what a loss of power may remove: bytes of
  * files that were not synced, and entries of folders that were not.
  */
 export class CrashingFileSystem implements FileSystem {
@@ -108,7 +108,7 @@ export class CrashingFileSystem implements FileSystem {
   }
 }
 
-/** The real file system, but for the `failAt`-th operation that takes up space: that one finds the disk full. */
+/** The real file system, except that the `failAt`-th operation that needs space finds the disk full. */
 export class FullDisk implements FileSystem {
   #failAt: number;
   #operations = 0;

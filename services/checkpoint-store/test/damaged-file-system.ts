@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { EntryKind, FileSystem } from "../src/file-system.js";
 
 /**
- * A saved folder as it lies on disk, read once, in which the content of one file at a time is replaced.
+ * A saved folder as it is on disk, read once, in which the content of one file at a time is replaced.
  * To the store it is a disk; tens of thousands of damages need none. Nothing can be written.
  */
 export class DamagedFileSystem implements FileSystem {

@@ -68,7 +68,7 @@ function flip(path: string, bytes: Uint8Array, bit: number): Damage {
   return { path, what: `${path}: bit ${bit}`, bytes: copy };
 }
 
-/** Where the file's format changes: before, within and behind the header, behind each tensor. */
+/** Where the file's format changes: before, within and after the header, after each tensor. */
 export function boundaries(path: string, bytes: Uint8Array): number[] {
   const size = bytes.byteLength;
   const ends = [0, 1, size >> 1, size - 1];

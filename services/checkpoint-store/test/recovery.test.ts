@@ -35,7 +35,7 @@ async function newest(client: StoreClient, outputDir: string, runId = "") {
   return { name: first?.name, damaged: first?.damaged.map(({ name }) => name) };
 }
 
-test("a recovery point is a checkpoint that the next save removes, whoever's it is", async (t) => {
+test("a recovery point is a checkpoint that the next save removes, whichever run's it is", async (t) => {
   const outputDir = tempFolder(t);
   const { client } = await startStore(t);
   await saveRecovery(client, outputDir, 3);
@@ -158,7 +158,7 @@ test("I4: a Delete has one effect per request_id", async (t) => {
   assert.deepEqual((await names(client, outputDir)).sort(), [plain(1), plain(2)]);
 });
 
-test("only so many requests are remembered", async (t) => {
+test("only a bounded number of requests is remembered", async (t) => {
   const { client } = await startStore(t);
   const outputDir = tempFolder(t);
   await save(client, outputDir, 1, FILES);
@@ -169,6 +169,6 @@ test("only so many requests are remembered", async (t) => {
   }
   await assert.rejects(
     client.delete({ outputDir, name: plain(1), requestId: "first" }),
-    failure("not_found", /there is none at all/),
+    failure("not_found", /there are none/),
   );
 });

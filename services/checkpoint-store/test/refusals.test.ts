@@ -10,7 +10,7 @@ test("sizes that do not add up are refused and leave nothing behind", async (t) 
   const { client } = await startStore(t);
   const sized = (sizeBytes: number) => headerOf(outputDir, 1, {}, { files: [{ path: "a", sizeBytes }] });
   const saving = (sizeBytes: number) => client.save(saveRequests(sized(sizeBytes), { a: "12345" }));
-  await assert.rejects(saving(6), failure("data_loss", /file a ended 1 bytes before its 6/));
+  await assert.rejects(saving(6), failure("data_loss", /file a is 1 bytes short of its 6/));
   await assert.rejects(saving(4), failure("data_loss", /more bytes/));
   await assert.rejects(saving(0), failure("data_loss", /more bytes/));
   assert.deepEqual(readdirSync(outputDir), []);

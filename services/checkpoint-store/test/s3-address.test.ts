@@ -11,7 +11,7 @@ test("one place in an object store has one name", () => {
   assert.equal(checkS3Address("s3://my-bucket/Größe 1").prefix, "Größe 1/");
 });
 
-test("what is no address in an object store is refused", () => {
+test("anything but an address in an object store is refused", () => {
   const wrong = [
     ...["s3://", "s3:///a", "s3://B/a", "s3://ab/a", "s3://-ab/a", "s3://user@host/a", "s3://host:80/a", "/a"],
     ...[
@@ -25,6 +25,6 @@ test("what is no address in an object store is refused", () => {
     ],
     `s3://abc/${"x".repeat(601)}`,
   ];
-  const refused = failure("invalid_argument", /no address in an object store; write it as s3:\/\/bucket\/folder/);
+  const refused = failure("invalid_argument", /not an address in an object store; write it as s3:\/\/bucket\/folder/);
   for (const outputDir of wrong) assert.throws(() => checkS3Address(outputDir), refused, outputDir);
 });

@@ -1,4 +1,7 @@
-/** How the store meets object stores that are strange, or away; with a real one: integration-tests/test/object-store.test.ts. */
+/**
+ * How the store handles object stores that misbehave or are unavailable; with a real one:
+ * integration-tests/test/object-store.test.ts.
+ */
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, type RequestListener } from "node:http";
@@ -46,16 +49,16 @@ test("an object store that ignores conditions is refused, and nothing stays in i
   assert.deepEqual([...objects], []);
 });
 
-test("failures are told in one line, with what to do", async (t) => {
+test("failures are reported in one line, with what to do", async (t) => {
   let answer: [status: number, code: string] = [500, ""];
   const store = await storeOn(t, (request, response) => {
     request.resume();
     response.writeHead(answer[0]).end(errorBody(answer[1]));
   });
   const cases: [status: number, code: string, expected: string, text: RegExp][] = [
-    [404, "NoSuchBucket", "not_found", /no bucket that exists; create the bucket/],
+    [404, "NoSuchBucket", "not_found", /in a bucket that does not exist; create the bucket/],
     [403, "AccessDenied", "permission_denied", /may not be used with these credentials/],
-    [403, "InvalidAccessKeyId", "permission_denied", /knows no such key; check AWS_ACCESS_KEY_ID/],
+    [403, "InvalidAccessKeyId", "permission_denied", /does not know the access key; check AWS_ACCESS_KEY_ID/],
     [403, "ExpiredToken", "permission_denied", /renew AWS_SESSION_TOKEN/],
     [400, "AuthorizationHeaderMalformed", "failed_precondition", /set AWS_REGION/],
     [503, "SlowDown", "unavailable", /cannot be reached \(SlowDown, status 503\)/],
@@ -79,6 +82,6 @@ test("a listing that never ends is given up", async (t) => {
     const more = `<IsTruncated>true</IsTruncated><NextContinuationToken>${pages}</NextContinuationToken>`;
     response.writeHead(200).end(`<?xml version="1.0"?><ListBucketResult>${more}${folders}</ListBucketResult>`);
   });
-  await assert.rejects(store.list(OUTPUT), failure("resource_exhausted", /more than 100000 objects lie under first\//));
+  await assert.rejects(store.list(OUTPUT), failure("resource_exhausted", /more than 100000 objects are under first\//));
   assert.ok(pages <= 101, `${pages} pages`);
 });

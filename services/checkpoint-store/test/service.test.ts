@@ -202,7 +202,7 @@ function edit(path: string, from: string, to: string): void {
   writeFileSync(path, text.replace(from, to));
 }
 
-test("a client that goes away in the middle of a Save leaves nothing behind", async (t) => {
+test("a client that disconnects in the middle of a Save leaves nothing behind", async (t) => {
   const outputDir = tempFolder(t);
   const { client } = await startStore(t);
   for (const how of ["abort", "throw"]) {

@@ -215,13 +215,13 @@ describe("run watch", () => {
   test("says why a run makes no steps", TIMEOUT, async () => {
     const paused = { state: RunState.RUN_STATE_PAUSED, pausedBecause: "/out is full: free some space" };
     const { stderr } = await watch([
-      update.run({ waitingFor: "a trainer: none is at work" }),
-      update.run({ waitingFor: "a trainer: none is at work" }),
+      update.run({ waitingFor: "a trainer: none is available" }),
+      update.run({ waitingFor: "a trainer: none is available" }),
       update.run(),
       update.run(paused),
       update.completed(),
     ]);
-    assert.equal(stderr, "waiting for a trainer: none is at work\npaused: /out is full: free some space\n");
+    assert.equal(stderr, "waiting for a trainer: none is available\npaused: /out is full: free some space\n");
   });
 });
 

@@ -9,7 +9,7 @@ export async function* ahead<T>(source: AsyncGenerator<T>, count: number): Async
       while (prepared.length < count) {
         // An async generator answers calls of next() in order, one after the other.
         const next = source.next();
-        // A failure is met when its turn comes, or not at all if the reader leaves before.
+        // A failure is thrown when its turn comes, or not at all if the reader leaves first.
         next.catch(() => {});
         prepared.push(next);
       }

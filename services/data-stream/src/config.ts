@@ -9,7 +9,7 @@ const schema = z.object({
   GRADPOOL_TOKENIZER_ADDRESS: serviceAddress,
 });
 
-/** Names of what it reads, beside what every service reads; documents and deployments are held against them. */
+/** Variables it reads besides those of every service; docs and deployments are checked against them. */
 export const variables: readonly string[] = Object.keys(schema.shape);
 
 export interface DataStreamConfig {

@@ -1,19 +1,19 @@
 /**
  * Counts of data sets, kept between calls and processes: one small file each, named by the hash of what the count
- * follows from. Who asks for the same data again need not read it again. A count that cannot be kept or read is only
- * counted anew.
+ * depends on. So the same data need not be read twice. If a count cannot be written or read, the data is just counted
+ * again.
  */
 import { createHash, randomUUID } from "node:crypto";
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { DatasetCount, DatasetPlace } from "@gradpool/data";
 
-/** Kept at most, but for those of other processes at the same moment. */
+/** At most this many are kept, plus those other processes add at the same moment. */
 const MAX_COUNTS = 1_000;
 const SUFFIX = ".json";
 
 export class Counts {
-  /** `dir` is made when it is first needed. */
+  /** `dir` is created when first needed. */
   constructor(private readonly dir: string) {}
 
   async find(key: string): Promise<DatasetCount | undefined> {

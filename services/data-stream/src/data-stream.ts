@@ -15,7 +15,7 @@ import { openStreamHandler } from "./open-stream.js";
 const STOPPING = "the data-stream service is shutting down; try again";
 
 /**
- * Starts the data-stream service. It keeps nothing between calls but counts: a cursor says all that is needed to
+ * Starts the data-stream service. It keeps only counts between calls: a cursor has all that is needed to
  * resume. Errors: those of serve.
  */
 export function startDataStream(config: DataStreamConfig, log: Logger): Promise<Service> {

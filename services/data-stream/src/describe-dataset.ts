@@ -26,7 +26,7 @@ import { requestedDataset } from "./translate.js";
 /** Least time between two reports of progress. */
 const PROGRESS_INTERVAL_MS = 250;
 
-/** What a description is made with. */
+/** What a description needs. */
 interface Description {
   dataset: Dataset;
   recipe: DataRecipe;
@@ -74,7 +74,7 @@ async function* describe(
   yield { ...progress(count), complete: true, datasetHash: dataset.hash, checked };
 }
 
-/** The count; on the way to it, how far it is. */
+/** Yields progress, and finally the count. */
 async function* counted<T>(
   { dataset, recipe, encoder, counts, metrics, signal }: Description,
   progress: (count: DatasetCount) => T,

@@ -7,7 +7,7 @@ const MESSAGE_BYTES = 512 * 1024;
 /** Code units of a long text per message: each is at most three bytes of UTF-8. */
 const PIECE_LENGTH = Math.floor(MESSAGE_BYTES / 3);
 
-/** Pieces of a long text that are under way before their answers are in. */
+/** Pieces of a long text in flight before their responses arrive. */
 const PIECES_AHEAD = 4;
 
 /** The messages of one Encode call: small texts together, a long one in pieces. */
@@ -29,14 +29,14 @@ export class EncodeRequests {
     this.#maxTokens = maxTokens;
   }
 
-  /** To be told of each response, with the ids received so far of a text that goes on. */
+  /** Called for each response, with the ids received so far of an unfinished text. */
   answered(idsOfText: number): void {
     this.#unanswered--;
     this.#idsOfText = idsOfText;
     this.#wake();
   }
 
-  /** Ends the messages: the call is over. */
+  /** Ends the messages: the call has ended. */
   close(): void {
     this.#closed = true;
     this.#wake();
@@ -63,11 +63,11 @@ export class EncodeRequests {
   }
 
   /**
-   * The pieces of a long text. Once max_tokens of its ids are in, the rest of the text cannot change
+   * The pieces of a long text. Once max_tokens of its ids have arrived, the rest of the text cannot change
    * them, for ids in a response are final: an empty piece ends it.
    */
   async *#pieces(text: string): AsyncGenerator<EncodeRequest> {
-    // Answers to earlier texts must not count as this one's.
+    // Responses to earlier texts must not count as this one's.
     await this.#untilUnanswered(0);
     this.#idsOfText = 0;
     for (let start = 0; start < text.length;) {

@@ -1,4 +1,4 @@
-/** What the data-stream service counts; docs/metrics.md says what it is good for. */
+/** What the data-stream service counts; docs/metrics.md says how to use it. */
 import type { Encoder, MicroBatch } from "@gradpool/data";
 import { MetricSet, type Registry } from "@gradpool/service-kit";
 
@@ -12,10 +12,10 @@ export class DataStreamMetrics {
 
   constructor(registry: Registry) {
     const set = new MetricSet(registry);
-    this.#rows = set.counter("gradpool_data_rows_total", "Rows sent in micro-batches; when packing, blocks.");
-    this.#tokens = set.counter("gradpool_data_tokens_total", "Tokens sent in them, without padding.");
+    this.#rows = set.counter("gradpool_data_rows_total", "Rows (when packing: blocks) sent in micro-batches.");
+    this.#tokens = set.counter("gradpool_data_tokens_total", "Tokens sent in micro-batches, without padding.");
     this.#microBatches = set.counter("gradpool_data_micro_batches_total", "Micro-batches sent.");
-    this.#textBytes = set.counter("gradpool_data_text_bytes_total", "Bytes of text that were read and encoded.");
+    this.#textBytes = set.counter("gradpool_data_text_bytes_total", "Bytes of text read and encoded.");
     this.#countedRows = set.counter("gradpool_data_counted_rows_total", "Rows read to count data sets.");
     this.#countedBytes = set.counter("gradpool_data_counted_bytes_total", "Bytes of files read to count data sets.");
   }

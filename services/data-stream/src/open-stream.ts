@@ -14,7 +14,7 @@ import { TokenizerEncoder } from "./tokenizer-encoder.js";
 import { openDataset } from "./open-dataset.js";
 import { microBatchMessage, requestedDataset } from "./translate.js";
 
-/** Micro-batches of a stream that are prepared before the client takes them, besides what gRPC's window holds. */
+/** Micro-batches prepared before the client reads them, besides those in gRPC's window. */
 const PREPARED_MICRO_BATCHES = 8;
 
 export function openStreamHandler(

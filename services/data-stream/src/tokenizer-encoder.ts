@@ -5,16 +5,16 @@ import { Backoff } from "@gradpool/service-kit";
 import { within } from "@gradpool/tracing";
 import { EncodeRequests } from "./encode-requests.js";
 
-/** How long the tokenizer service may be away before a stream fails. */
+/** How long the tokenizer service may be unavailable before a stream fails. */
 const RETRY_MS = 30_000;
 const PAUSES = { firstMs: 50, longestMs: 1_000 };
 
-/** Encode calls of a stream that its trace shows, the first ones: a stream of a week has millions. */
+/** A stream's trace shows its first Encode calls only: a week-long stream has millions. */
 const TRACED_CALLS = 4;
 
 /**
- * Encodes by the tokenizer service: one Encode call per batch. Calls run side by side over one
- * connection, which keeps all of the service's workers busy, and a batch whose call breaks is simply
+ * Encodes with the tokenizer service: one Encode call per batch. Calls run concurrently over one
+ * connection, which keeps all of the service's workers busy, and a batch whose call fails is simply
  * sent again: its ids come back once or not at all.
  */
 export class TokenizerEncoder implements Encoder {
@@ -43,12 +43,12 @@ export class TokenizerEncoder implements Encoder {
     this.#retryMs = retryMs;
   }
 
-  /** Of the ids that it gives, and the texts that it makes of chats: another key, perhaps others. */
+  /** Identifies its ids and the texts it makes of chats: with another key they may differ. */
   get key(): string {
     return JSON.stringify([this.#ref.tokenizerHash, this.chatTemplate ?? null]);
   }
 
-  /** Errors: those of GetTokenizer; `unavailable` when the service stays away for `retryMs`. */
+  /** Errors: those of GetTokenizer; `unavailable` when the service stays unavailable for `retryMs`. */
   static async create(
     client: Client<TokenizerServiceService>,
     ref: TokenizerRef,
@@ -60,7 +60,7 @@ export class TokenizerEncoder implements Encoder {
     return new TokenizerEncoder(client, ref, info, retryMs);
   }
 
-  /** Errors: those of Encode; `unavailable` when the service stays away. */
+  /** Errors: those of Encode; `unavailable` when the service stays unavailable. */
   async encode(
     texts: readonly string[],
     maxTokens: number,
@@ -95,7 +95,7 @@ export class TokenizerEncoder implements Encoder {
       requests.close();
     }
     if (encoded.length === texts.length) return encoded;
-    throw new GradpoolError("unavailable", "the tokenizer service ended a call before its end");
+    throw new GradpoolError("unavailable", "the tokenizer service ended a call early; try again");
   }
 }
 
@@ -120,7 +120,7 @@ function join(parts: Int32Array[], maxTokens: number): Int32Array {
   return whole.subarray(0, limit);
 }
 
-/** Calls until it succeeds, while the service is away; other errors pass at once. */
+/** Retries while the service is unavailable; other errors are thrown at once. */
 async function retrying<T>(call: () => Promise<T>, retryMs: number, signal: AbortSignal): Promise<T> {
   const giveUpAt = performance.now() + retryMs;
   const backoff = new Backoff(PAUSES);

@@ -23,7 +23,7 @@ describe("ahead", () => {
     assert.deepEqual(await collect(ahead(counter(0).numbers, 3)), []);
   });
 
-  it("prepares so many and no more", async () => {
+  it("prepares at most that many", async () => {
     const { state, numbers } = counter(100);
     let taken = 0;
     for await (const value of ahead(numbers, 4)) {

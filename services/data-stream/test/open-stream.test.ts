@@ -50,7 +50,7 @@ describe("OpenStream", () => {
       assert.deepEqual(Array.from(new Int32Array(new Uint8Array(padded!.ids).buffer)), [97, 98, EOS, EOS, PAD, PAD]);
     }));
 
-  it("goes on behind any cursor", () =>
+  it("resumes after any cursor", () =>
     onStage(async ({ client, dataset }) => {
       const spec = await dataset(numbered(30), { shuffleBuffer: 7, packing: true, maxLength: 11, batchSize: 3 });
       const all = await streamOf(client, { dataset: spec, epochs: 2 });
@@ -83,7 +83,7 @@ describe("OpenStream", () => {
       const rowTokens = 100_000;
       const spec = await dataset(numbered(240, "x".repeat(rowTokens)), { maxLength: rowTokens, batchSize: 1 });
       const window = (16 * 1024 * 1024) / (4 * rowTokens);
-      // Prepared micro-batches, text under way to the tokenizer, and messages that gRPC holds at both ends.
+      // Prepared micro-batches, text on its way to the tokenizer, and messages that gRPC holds at both ends.
       const ahead = 8 + (1024 * 1024) / rowTokens + 2 + 40;
       let taken = 0;
       for await (const { microBatch } of client.openStream({ dataset: spec, epochs: 1, cursor: undefined })) {
@@ -152,7 +152,7 @@ describe("the tokenizer service", () => {
       assert.ok(sent < 4_000_000, `${sent} bytes`);
     }));
 
-  it("may go away and come back without a row lost or doubled", () =>
+  it("may stop and return without a row lost or repeated", () =>
     onStage(async ({ client, dataset, tokenizer }) => {
       const texts = numbered(20_000, "some text that takes its place");
       const spec = await dataset(texts, { shuffleBuffer: 100 });

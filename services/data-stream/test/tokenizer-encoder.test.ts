@@ -26,13 +26,16 @@ async function withTokenizer(
 }
 
 describe("TokenizerEncoder", () => {
-  it("gives up on a service that stays away", () =>
+  it("gives up on a service that stays unavailable", () =>
     withTokenizer(async (tokenizer, create) => {
       const encoder = await create();
       await tokenizer.stop();
-      const away = { code: "unavailable", message: /tokenizer service cannot be reached .*start it, then resume/ };
-      await assert.rejects(encoder.encode(["x"], 0, neverAborted), away);
-      await assert.rejects(create(), away);
+      const unavailable = {
+        code: "unavailable",
+        message: /tokenizer service cannot be reached .*start it, then resume/,
+      };
+      await assert.rejects(encoder.encode(["x"], 0, neverAborted), unavailable);
+      await assert.rejects(create(), unavailable);
     }));
 
   it("sends a batch again until it is answered", () =>
@@ -54,7 +57,7 @@ describe("TokenizerEncoder", () => {
       assert.equal(tokenizer.requestBytes.length, 1);
     }));
 
-  it("stops waiting when it is told to", () =>
+  it("stops waiting when its signal aborts", () =>
     withTokenizer(async (tokenizer, create) => {
       const encoder = await create();
       await tokenizer.stop();

@@ -11,7 +11,7 @@ import type { WorkerPool } from "./worker-pool.js";
 /** Most ids in a response: 4 bytes each, a message may have 4 MiB. */
 const MAX_IDS_PER_RESPONSE = 1_000_000;
 
-/** Requests of a stream under way beyond one for each thread. */
+/** Requests of a stream in progress, in addition to one per thread. */
 const REQUESTS_AHEAD = 2;
 
 /** TokenizerService.Encode. */
@@ -33,17 +33,17 @@ export function encodeHandler(pool: WorkerPool, models: ModelPlaces, metrics: To
   };
 }
 
-/** What one Encode call has to remember between its requests. */
+/** State of one Encode call between its requests. */
 class EncodeStream {
   readonly #pool: WorkerPool;
   readonly #key: TokenizerKey;
   readonly #hash: string;
   readonly #cutRule: CutRule;
   readonly #signal: AbortSignal;
-  /** The end of a text that goes on, whose ids the next piece may change. */
+  /** The end of an unfinished text, whose ids the next piece may change. */
   #held = "";
   #continued = false;
-  /** Ids answered of the text that is being answered. */
+  /** Ids sent so far of the current text. */
   #answered = 0;
   #before: Promise<unknown> = Promise.resolve();
 
@@ -66,7 +66,7 @@ class EncodeStream {
     return new EncodeStream(pool, key, described, signal);
   }
 
-  /** To be called in the requests' order; the work itself runs side by side. */
+  /** Call in the requests' order; the work itself runs concurrently. */
   answer(request: EncodeRequest): Promise<EncodeResponse> {
     const encoding = this.#pool.run(this.#key, this.#hash, this.#workOf(request), this.#signal);
     const answering = Promise.all([encoding, this.#before]).then(([encoded]) => this.#responseOf(request, encoded));
@@ -75,14 +75,18 @@ class EncodeStream {
     return answering;
   }
 
-  /** Errors: `invalid_argument` when a text was to go on. */
+  /** Errors: `invalid_argument` when a text is unfinished. */
   requireWholeText(): void {
-    if (this.#continued) throw new GradpoolError("invalid_argument", "the call ended within a text that was to go on");
+    if (this.#continued)
+      throw new GradpoolError(
+        "invalid_argument",
+        "the call ended within a text marked as continued; send its last piece",
+      );
   }
 
   #workOf({ texts, continues, maxTokens, noSpecialTokens = false }: EncodeRequest): EncodeWork {
     if (continues && texts.length !== 1) {
-      const message = `a request that continues holds one text, not ${texts.length}; send the others in requests of their own`;
+      const message = `a request that continues holds one text, not ${texts.length}; send the others in separate requests`;
       throw new GradpoolError("invalid_argument", message);
     }
     const continued = this.#continued;
@@ -104,7 +108,7 @@ class EncodeStream {
     const [first = 0] = lengths;
     const left = maxTokens === 0 ? first : Math.min(first, Math.max(0, maxTokens - this.#answered));
     if (left < first) {
-      // What earlier pieces gave counts as well.
+      // Ids of earlier pieces count as well.
       ids = concatenated(ids.subarray(0, left), ids.subarray(first));
       lengths = [left, ...lengths.slice(1)];
     }

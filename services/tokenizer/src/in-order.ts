@@ -1,6 +1,6 @@
 /**
- * Answers requests side by side and in order: `answer` is called for up to `limit` requests at a time,
- * and no further request is read while the answers are not taken.
+ * Answers requests concurrently but in order: `answer` is called for up to `limit` requests at a time,
+ * and no further request is read until the answers are taken.
  */
 export async function* inOrder<Request, Answer>(
   requests: AsyncIterable<Request>,
@@ -27,7 +27,7 @@ export async function* inOrder<Request, Answer>(
       continue;
     }
     const answering = answer(next.value);
-    // Its failure is told when its turn comes.
+    // Its failure is thrown when its turn comes.
     answering.catch(() => {});
     answers.push(answering);
   }

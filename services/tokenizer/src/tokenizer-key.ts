@@ -7,8 +7,8 @@ import { SOURCE_FILES } from "@gradpool/tokenizers";
 import type { TokenizerKey } from "./work.js";
 
 /**
- * The tokenizer that a reference means now. Errors: `invalid_argument` without one, `not_found` for no folder, and those
- * of `modelPath`.
+ * The tokenizer that a reference currently names. Errors: `invalid_argument` without one, `not_found` for no folder,
+ * and those of `modelPath`.
  */
 export async function keyOf(ref: TokenizerRef | undefined, models: ModelPlaces): Promise<TokenizerKey> {
   if (!ref?.modelId) {

@@ -7,7 +7,7 @@ import { TokenizerMetrics } from "./metrics.js";
 import { WorkerPool } from "./worker-pool.js";
 
 /**
- * Starts the tokenizer service: encoders in a pool of worker threads. It keeps nothing but what it has loaded. Errors:
+ * Starts the tokenizer service: encoders in a pool of worker threads. It keeps only what it has loaded. Errors:
  * those of serve.
  */
 export function startTokenizer(config: TokenizerConfig, log: Logger): Promise<Service> {

@@ -1,8 +1,8 @@
-/** What the service asks its worker threads for, and what they answer. */
+/** Requests to the service's worker threads, and their responses. */
 import type { ErrorCode } from "@gradpool/errors";
 import type { CutRule, TokenizerInfo } from "@gradpool/tokenizers";
 
-/** A tokenizer as its files are now: other files, another key. */
+/** A tokenizer with its current files: other files have another key. */
 export interface TokenizerKey {
   /** Absolute folder. */
   dir: string;
@@ -21,11 +21,11 @@ export interface EncodeWork {
   kind: "encode";
   texts: string[];
   maxTokens: number;
-  /** Leave out the tokenizer's own ids before and behind each text. */
+  /** Leave out the special ids that the tokenizer adds before and after each text. */
   noSpecialTokens: boolean;
-  /** The first text goes on with one that came before. */
+  /** The first text continues the previous one. */
   continued: boolean;
-  /** The last text goes on. */
+  /** The last text is unfinished. */
   continues: boolean;
 }
 
@@ -40,7 +40,7 @@ export interface ResultOf {
 export interface WorkMessage {
   id: number;
   key: TokenizerKey;
-  /** Refuse a tokenizer with another hash; empty: any. */
+  /** Refuse a tokenizer with another hash; empty: accept any. */
   hash: string;
   work: Work;
 }

@@ -4,7 +4,7 @@ import type { Logger } from "@gradpool/service-kit";
 import type { TokenizerMetrics } from "./metrics.js";
 import type { ResultOf, TokenizerKey, Work, WorkAnswer, WorkMessage } from "./work.js";
 
-/** Work handed to a thread before its answers are in: the next one waits there already. */
+/** Jobs given to a thread at a time, so that the next one is already there. */
 const MAX_WORK_PER_THREAD = 2;
 
 interface Job {
@@ -35,14 +35,14 @@ export class WorkerPool implements AsyncDisposable {
     for (let i = 0; i < size; i++) this.#start();
   }
 
-  /** Work that no thread has begun. */
+  /** Work that no thread has started. */
   get waiting(): number {
     return this.#waiting.size;
   }
 
   /**
-   * Has one of the threads do the work. An abort takes back what no thread has begun. Errors: those of
-   * the tokenizer; `failed_precondition` when its hash is another than `hash`; `unavailable` when the
+   * Runs the work on one of the threads. An abort withdraws work that no thread has started. Errors: those of
+   * the tokenizer; `failed_precondition` when its hash is not `hash`; `unavailable` when the
    * thread died.
    */
   async run<K extends keyof ResultOf>(
@@ -104,7 +104,7 @@ export class WorkerPool implements AsyncDisposable {
     });
   }
 
-  /** Gives waiting work, first come first served, to the threads that have least. */
+  /** Gives waiting work, first come first served, to the least busy threads. */
   #handOut(): void {
     for (const job of this.#waiting) {
       let idlest: Thread | undefined;
@@ -120,5 +120,5 @@ export class WorkerPool implements AsyncDisposable {
 }
 
 function stopping(): GradpoolError {
-  return new GradpoolError("unavailable", "the tokenizer service is stopping");
+  return new GradpoolError("unavailable", "the tokenizer service is stopping; try again");
 }

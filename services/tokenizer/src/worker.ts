@@ -1,4 +1,4 @@
-/** A worker thread: loads tokenizers, and encodes and decodes with them, one work after the other. */
+/** A worker thread: loads tokenizers, and encodes and decodes with them, one job at a time. */
 import { parentPort } from "node:worker_threads";
 import { GradpoolError } from "@gradpool/errors";
 import { type HfTokenizer, loadTokenizer } from "@gradpool/tokenizers";
@@ -7,7 +7,7 @@ import type { EncodeWork, ResultOf, TokenizerKey, Work, WorkAnswer, WorkMessage 
 /** Tokenizers kept in each thread; a large one (Llama 3's) takes about 150 MB. */
 const MAX_TOKENIZERS = 4;
 
-/** Used last comes last. */
+/** The most recently used is last. */
 const tokenizers = new Map<string, HfTokenizer>();
 
 let before = Promise.resolve();
@@ -34,7 +34,7 @@ function reply(answer: WorkAnswer, transfer: ArrayBuffer[]): void {
 }
 
 function otherTokenizer({ dir }: TokenizerKey, found: string, wanted: string): GradpoolError {
-  const message = `the tokenizer in ${dir} is another one than asked for (hash ${found.slice(0, 12)}…, not ${wanted.slice(0, 12)}…); restore its files, or start a new run`;
+  const message = `the tokenizer in ${dir} is not the expected one (hash ${found.slice(0, 12)}…, not ${wanted.slice(0, 12)}…); restore its files, or start a new run`;
   return new GradpoolError("failed_precondition", message);
 }
 

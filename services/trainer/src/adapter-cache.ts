@@ -1,4 +1,4 @@
-/** Adapters kept of each run: the version that computes now, and the next one for the task that waits. */
+/** Adapters kept per run: the version in use, and the next one for the waiting task. */
 export const VERSIONS_PER_RUN = 2;
 
 /** Where adapter files go: the compute thread. */
@@ -17,7 +17,7 @@ interface Kept {
 
 /** Fetches each version of a run's adapter once, and keeps the newest ones. */
 export class AdapterCache {
-  /** By run; of each, the least recently asked for first. */
+  /** By run; of each, the least recently used first. */
   readonly #runs = new Map<string, Kept[]>();
 
   constructor(
@@ -25,7 +25,7 @@ export class AdapterCache {
     private readonly fetch: FetchAdapter,
   ) {}
 
-  /** The id under which the holder has the adapter, fetched now if it is not there. Errors: those of `fetch`. */
+  /** The holder's id of the adapter, which is fetched if needed. Errors: those of `fetch`. */
   async get(runId: string, version: number): Promise<number> {
     const kept = this.#runs.get(runId) ?? [];
     this.#runs.set(runId, kept);
@@ -57,7 +57,7 @@ export class AdapterCache {
   #release(entry: Kept | undefined): void {
     entry?.adapterId.then(
       (adapterId) => this.holder.dropAdapter(adapterId),
-      // Nothing came that could be dropped; who asked for it has the error.
+      // Nothing arrived that could be dropped; its requester gets the error.
       () => {},
     );
   }

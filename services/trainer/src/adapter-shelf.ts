@@ -21,7 +21,7 @@ export class AdapterShelf {
   /** Errors: `data_loss` for a damaged file, `failed_precondition` for one that does not fit targets and ranks. */
   get(adapterId: number, targets: readonly (AdaptedModule & { r: number })[]): AdapterTensors {
     const adapter = this.#adapters.get(adapterId);
-    if (!adapter) throw new Error(`adapter ${adapterId} was not put or is dropped`);
+    if (!adapter) throw new Error(`adapter ${adapterId} was never added or was dropped`);
     const key = JSON.stringify(targets.map(({ name, r }) => [name, r]));
     if (adapter.parsed?.key !== key) {
       adapter.parsed = { key, tensors: readAdapter(adapter.file, targets, targets[0]?.r ?? 0, "the adapter") };

@@ -9,8 +9,8 @@ type BatchTask = Pick<
 >;
 
 /**
- * A task's micro-batch, checked against the model: what ONNX Runtime would read out of bounds or answer
- * with NaN is refused here. Errors: `invalid_argument`.
+ * A task's micro-batch, checked against the model: what would make ONNX Runtime read out of bounds or return
+ * NaN is refused here. Errors: `invalid_argument`.
  */
 export function batchOf(
   task: BatchTask,
@@ -40,7 +40,7 @@ export function batchOf(
   const ids = new Int32Array(bytes.buffer, bytes.byteOffset, rows * rowLength);
   const vocabSize = model.vocabSize + (padRow ? 1 : 0);
   const stray = ids.find((id) => id < 0 || id >= vocabSize);
-  check(stray === undefined, `token id ${stray} lies outside of the model's ${vocabSize}`);
+  check(stray === undefined, `token id ${stray} is outside the model's vocabulary of ${vocabSize}`);
   check(Math.min(...ranks) >= 1, "its LoRA rank is 0");
   check(dropout >= 0 && dropout < 1, `its LoRA dropout is ${dropout}`);
   const wrong = scalings.find((scaling) => !Number.isFinite(scaling));
@@ -50,6 +50,6 @@ export function batchOf(
 
 function check(holds: boolean, problem: string): void {
   if (holds) return;
-  const advice = "check that coordinator and trainer have the same version, and submit the run again";
+  const advice = "check that coordinator and trainer run the same version, and submit the run again";
   throw new GradpoolError("invalid_argument", `the micro-batch cannot be computed: ${problem}; ${advice}`);
 }

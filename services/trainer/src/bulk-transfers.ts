@@ -1,4 +1,4 @@
-/** Adapters in and gradients out, on a connection of their own: they never delay a heartbeat. */
+/** Adapters in and gradients out, on their own connection: they never delay a heartbeat. */
 import {
   chunks,
   concat,
@@ -10,7 +10,10 @@ import {
 
 type Gateway = Client<TrainerGatewayServiceService>;
 
-/** A run's adapter at a version, as a safetensors file. Errors: `not_found` when run or version is over. */
+/**
+ * A run's adapter at a version, as a safetensors file. Errors: `not_found` when the run has ended or the version is
+ * outdated.
+ */
 export async function fetchAdapter(
   gateway: Gateway,
   runId: string,
@@ -22,7 +25,7 @@ export async function fetchAdapter(
   return concat(pieces);
 }
 
-/** Sends a result; true when it is the one that counts. */
+/** Sends a result; true when it is accepted. */
 export async function pushResult(
   gateway: Gateway,
   header: Omit<ResultHeader, "gradientBytes">,

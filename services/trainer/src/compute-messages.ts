@@ -1,4 +1,4 @@
-/** What the main thread and the compute thread say to each other. Buffers are transferred, never copied. */
+/** Messages between the main thread and the compute thread. Buffers are transferred, never copied. */
 import type { ModelPlaces } from "@gradpool/model-source";
 import type { MessagePort } from "node:worker_threads";
 import type { BaseModel, LoraRecipe, Recipe } from "@gradpool/rpc";
@@ -14,12 +14,12 @@ export interface ComputeTask {
   recipe: Recipe & { lora: LoraRecipe };
   /** Multiplies B·A·x. */
   loraScaling: number;
-  /** What the gradients are multiplied by; 0 and 1: by nothing. */
+  /** Factor for the gradients; 0 and 1: unscaled. */
   lossScale: number;
-  /** Of modules that have others, by full name. */
+  /** For modules whose own differ, by full name. */
   ownRanks: Readonly<Record<string, number>>;
   ownScalings: Readonly<Record<string, number>>;
-  /** What the dropout masks follow from, with the recipe's seed. */
+  /** Determines the dropout masks, with the recipe's seed. */
   step: number;
   microBatch: number;
   /** B. */
@@ -67,7 +67,7 @@ export type ComputeAnswer =
   | { type: "done"; requestId: number; result: ComputeResult }
   | { type: "failed"; requestId: number; code: ErrorCode; message: string; stack?: string | undefined };
 
-/** Posts a message, giving away its large buffers. */
+/** Posts a message, transferring its large buffers. */
 export function post(port: Pick<MessagePort, "postMessage">, message: ComputeRequest | ComputeAnswer): void {
   port.postMessage(message, buffersOf(message));
 }

@@ -1,6 +1,6 @@
 /**
  * The compute thread: ONNX Runtime's run() blocks the thread that calls it, so everything that touches it
- * lives here, and the main thread's heartbeats keep going (I10). An error that is not a task's own ends
+ * is here, and the main thread's heartbeats keep going (I10). An error that is not a task's own ends
  * the thread, and with it the trainer.
  */
 import { parentPort, workerData } from "node:worker_threads";

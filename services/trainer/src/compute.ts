@@ -12,11 +12,11 @@ import {
 
 export interface ComputeThreadOptions extends ComputeOptions {
   log: Logger;
-  /** Told how long it took whenever a base model was loaded. */
+  /** Called with the duration whenever a base model was loaded. */
   onLoaded?: ((seconds: number) => void) | undefined;
   /** Called once when the thread ends without having been asked to, after a log line that says why. */
   onCrash: () => void;
-  /** What the thread runs, if not the real thing. */
+  /** What the thread runs instead of compute-worker.js, in tests. */
   module?: URL | undefined;
 }
 
@@ -55,7 +55,7 @@ export class ComputeThread implements AsyncDisposable {
         const reason = failure instanceof Error ? failure.message : `exit code ${code}`;
         this.#failAll(new GradpoolError("unavailable", `the trainer's compute thread ended: ${reason}`));
         if (this.#closing) return;
-        log.fatal({ err: failure }, `the compute thread died (${reason}); this trainer ends, start it again`);
+        log.fatal({ err: failure }, `the compute thread died (${reason}); the trainer exits; restart it`);
         onCrash();
       });
     });
@@ -68,25 +68,25 @@ export class ComputeThread implements AsyncDisposable {
     const workerData: ComputeOptions = { threads, cudaDevice, models };
     const worker = new Worker(module, { workerData, name: "compute" });
     const [ready] = (await Promise.race([once(worker, "message"), earlyExit(worker)])) as [ComputeAnswer];
-    if (ready.type !== "ready") throw new Error(`the compute thread said ${ready.type} before ready`);
+    if (ready.type !== "ready") throw new Error(`the compute thread sent ${ready.type} before ready`);
     return new ComputeThread(worker, ready.onnxRuntimeVersion, options);
   }
 
-  /** Hands over an adapter's safetensors file, whose buffer is given away, and gives the id to name it by. */
+  /** Hands over an adapter's safetensors file, whose buffer is transferred, and returns the adapter's id. */
   addAdapter(file: Uint8Array<ArrayBuffer>): number {
     const adapterId = ++this.#lastId;
     post(this.#worker, { type: "adapter", adapterId, file });
     return adapterId;
   }
 
-  /** Later tasks do not use the adapter; those handed over already still find it. */
+  /** Later tasks do not use the adapter; those already handed over still find it. */
   dropAdapter(adapterId: number): void {
     post(this.#worker, { type: "drop-adapter", adapterId });
   }
 
   /**
-   * Loss and gradients of a micro-batch, one after the other; the buffer of its ids is given away.
-   * Errors: what the task's model, adapter or size is at fault for; `unavailable` when the thread dies.
+   * Loss and gradients of a micro-batch, one after the other; the buffer of its ids is transferred.
+   * Errors: those caused by the task's model, adapter or size; `unavailable` when the thread dies.
    */
   run(task: ComputeTask): Promise<ComputeResult> {
     const requestId = ++this.#lastId;
@@ -96,7 +96,7 @@ export class ComputeThread implements AsyncDisposable {
     });
   }
 
-  /** Ends the thread once what it computes now is done: ONNX Runtime cannot be interrupted. */
+  /** Ends the thread after the current computation: ONNX Runtime cannot be interrupted. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing = true;
     post(this.#worker, { type: "close" });
@@ -116,7 +116,7 @@ export class ComputeThread implements AsyncDisposable {
         if (answer.stack) this.#log.error({ stack: answer.stack }, "a task failed in the compute thread");
         return this.#take(answer.requestId)?.reject(new GradpoolError(answer.code, answer.message));
       case "ready":
-        throw new Error("the compute thread said ready twice");
+        throw new Error("the compute thread sent ready twice");
     }
   }
 

@@ -31,7 +31,7 @@ const schema = z.object({
     }),
 });
 
-/** Names of what it reads, beside what every service reads; documents and deployments are held against them. */
+/** Variables it reads besides those of every service; docs and deployments are checked against them. */
 export const variables: readonly string[] = Object.keys(schema.shape);
 
 export interface TrainerConfig {
@@ -44,9 +44,9 @@ export interface TrainerConfig {
   /** Threads that compute. */
   threads: number;
   device: DeviceRequest;
-  /** How long the micro-batch that computes may take to end when the trainer stops. */
+  /** How long the current micro-batch may take to finish when the trainer stops. */
   finishMs: number;
-  /** The whole of it, in which NVIDIA's driver and libraries look for what concerns them. */
+  /** The whole environment, which NVIDIA's driver and libraries read. */
   env: NodeJS.ProcessEnv;
   /** Where models are looked for and kept. */
   models: ModelPlaces;

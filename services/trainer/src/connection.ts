@@ -7,18 +7,18 @@ export interface ConnectionOptions {
   /** "host:port" of the coordinator, for messages. */
   address: string;
   log: Logger;
-  /** Talks until the conversation ends; calls `onWelcome` when the coordinator answers. */
+  /** Runs a conversation to its end; calls `onWelcome` when the coordinator answers. */
   converse: (onWelcome: () => void) => Promise<void>;
-  /** Told when the coordinator answers, and when the conversation is over. */
+  /** Called when the coordinator answers, and when the conversation has ended. */
   onChange: (isConnected: boolean) => void;
   stopping: AbortSignal;
 }
 
-/** Converses with the coordinator again and again, however long it is away, until `stopping`. */
+/** Keeps a conversation with the coordinator, reconnecting however long it is unavailable, until `stopping`. */
 export async function keepConnected(options: ConnectionOptions): Promise<void> {
   const { address, log, converse, onChange, stopping } = options;
   const backoff = new Backoff(PAUSES);
-  // One line an outage, unless its reason changes.
+  // One line per outage, unless its reason changes.
   let logged: string | undefined;
   const onWelcome = () => {
     onChange(true);
@@ -34,10 +34,7 @@ export async function keepConnected(options: ConnectionOptions): Promise<void> {
     if (reason !== logged) {
       const why =
         reason === "unavailable" ? "cannot be reached" : `ended the conversation (${failure?.message ?? "it left"})`;
-      log.warn(
-        { reason, detail: failure?.message },
-        `the coordinator at ${address} ${why}; trying again until it answers`,
-      );
+      log.warn({ reason, detail: failure?.message }, `the coordinator at ${address} ${why}; retrying until it answers`);
     }
     logged = reason;
     await backoff.pause(stopping).catch(() => {});

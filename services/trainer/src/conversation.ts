@@ -18,7 +18,7 @@ import { TaskPipeline } from "./task-pipeline.js";
 
 /** How long the coordinator may take to end its side after the trainer's goodbye. */
 const GOODBYE_MS = 1_000;
-/** Heartbeats come this much more often than they must, since timers are late when the machine is busy. */
+/** Heartbeats are sent this much more often than required, since timers are late when the machine is busy. */
 const HEARTBEAT_SHARE = 0.75;
 
 export interface ConversationOptions {
@@ -27,18 +27,18 @@ export interface ConversationOptions {
   compute: AdapterHolder & { run(task: ComputeTask): Promise<ComputeResult> };
   metrics: TrainerMetrics;
   onWelcome: () => void;
-  /** Ask for an end: give back what waits, finish the micro-batch that computes, push it, say goodbye. */
+  /** Aborted to stop: return the waiting task, finish the current micro-batch, push its result, say goodbye. */
   stopping: AbortSignal;
-  /** How long that micro-batch may take then. */
+  /** How long that micro-batch may still take. */
   finishMs: number;
 }
 
-/** A client of the coordinator, on a connection of its own. */
+/** A client of the coordinator, on its own connection. */
 type Gateway = Client<TrainerGatewayServiceService>;
 
 /**
- * One conversation with the coordinator that `connect` dials, from hello to its end. What it knows of tasks and
- * adapters ends with it: a coordinator that was restarted knows of none. Errors: the call's.
+ * One conversation with the coordinator that `connect` dials, from hello to its end. Its tasks and
+ * adapters end with it: a restarted coordinator knows of none. Errors: the call's.
  */
 export async function converse(connect: () => Gateway, options: ConversationOptions): Promise<void> {
   const { hello, stopping } = options;
@@ -62,7 +62,7 @@ export async function converse(connect: () => Gateway, options: ConversationOpti
 }
 
 class Conversation {
-  /** From the welcome on. */
+  /** Set from the welcome on. */
   #tasks: TaskPipeline | undefined;
   #heartbeats: NodeJS.Timeout | undefined;
 
@@ -109,24 +109,24 @@ class Conversation {
   }
 
   #beat(): void {
-    // While the connection takes nothing, heartbeats must not pile up.
+    // While the connection is blocked, heartbeats must not pile up.
     if (this.outbox.length > 0) return;
     const taskId = this.#tasks?.computingTaskId ?? "";
     this.outbox.push({ message: { $case: "heartbeat", value: { taskId, residentBytes: process.memoryUsage.rss() } } });
   }
 
-  /** Finishes what computes if that does not take long, then says goodbye by ending the stream. */
+  /** Finishes the current micro-batch if that does not take long, then says goodbye by ending the stream. */
   async stop(): Promise<void> {
     const { finishMs, log } = this.options;
     const late = after(finishMs, "late", { signal: this.ended, ref: false }).catch(() => "ended");
     if ((await Promise.race([this.#tasks?.finish(), late])) === "late") {
-      log.warn(`a micro-batch was not done within ${finishMs} ms; another trainer will compute it`);
+      log.warn(`the current micro-batch did not finish within ${finishMs} ms; another trainer will compute it`);
     }
     this.outbox.end();
     await after(GOODBYE_MS, undefined, { signal: this.ended, ref: false }).catch(() => {});
   }
 
-  /** The conversation is over: nobody waits for what is under way. */
+  /** The conversation has ended: nothing waits for work in progress. */
   end(): void {
     clearInterval(this.#heartbeats);
     this.#tasks?.abandon();

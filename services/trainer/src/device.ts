@@ -1,4 +1,4 @@
-/** What a trainer says of the device it computes on. */
+/** What a trainer reports about its device. */
 import { readFile } from "node:fs/promises";
 import { cpus, totalmem } from "node:os";
 import { cudaEnvironment, requireCudaDevice, type UsableCudaDevice } from "@gradpool/runtime";
@@ -7,11 +7,11 @@ import type { Logger } from "@gradpool/service-kit";
 import type { TrainerConfig } from "./config.js";
 
 export interface Device {
-  /** As people know it, such as "cpu". */
+  /** For people, such as "cpu". */
   device: string;
   /** Devices of one class compute the same bits (I2), such as "cpu-x64-avx512". */
   deviceClass: string;
-  /** 0: not known. */
+  /** 0: unknown. */
   memoryBytes: number;
 }
 
@@ -21,9 +21,9 @@ export interface ChosenDevice extends Device {
 }
 
 /**
- * The device that was asked for. With "auto" that is CUDA where a session could be made there, else the
- * processor, and the log says why. Sets CUDA's environment of this process, which its libraries read
- * when they are loaded. Errors: `failed_precondition` when CUDA was asked for and cannot be used.
+ * The requested device. With "auto" that is CUDA if a session can be created there, else the
+ * processor, and the log says why. Sets this process's CUDA environment, which its libraries read
+ * when they are loaded. Errors: `failed_precondition` when CUDA was requested and cannot be used.
  */
 export async function chooseDevice(
   { device, env }: Pick<TrainerConfig, "device" | "env">,
@@ -45,7 +45,7 @@ export async function chooseDevice(
   return { device: `cuda:${index}`, deviceClass, memoryBytes: found.memoryBytes, cudaDevice: index };
 }
 
-/** What decides a CUDA device's bits: model, compute capability, driver, cuBLAS, and whether it rounds to TF32. */
+/** What a CUDA device's bits depend on: model, compute capability, driver, cuBLAS, and whether it rounds to TF32. */
 export function cudaClass(device: UsableCudaDevice, tf32: boolean): string {
   const { name, computeCapability, driverVersion, cublasVersion } = device;
   const parts = [
@@ -59,7 +59,7 @@ export function cudaClass(device: UsableCudaDevice, tf32: boolean): string {
 }
 
 /**
- * Instruction sets for which ONNX Runtime has float32 kernels of their own, which may round otherwise
+ * Instruction sets for which ONNX Runtime has separate float32 kernels, which may round differently
  * than the next one's; widest first. A set counts when /proc/cpuinfo lists all of its flags.
  */
 const KERNELS: Record<string, readonly { name: string; flags: readonly string[] }[]> = {
@@ -81,13 +81,13 @@ const KERNELS: Record<string, readonly { name: string; flags: readonly string[] 
 export async function cpuDevice(): Promise<Device> {
   const cpuInfo = await readFile("/proc/cpuinfo", "utf8").catch(() => "");
   const deviceClass = cpuClass(process.arch, cpuInfo, cpus()[0]?.model ?? "");
-  // 0, or more than there is: no limit on the process.
+  // 0, or more than the machine has: the process has no limit.
   const limit = process.constrainedMemory() || Infinity;
   return { device: "cpu", deviceClass, memoryBytes: Math.min(limit, totalmem()) };
 }
 
 /**
- * Class of a processor: by its instruction set where /proc/cpuinfo tells it, else by its model, since
+ * Class of a processor: by its instruction set where /proc/cpuinfo has it, else by its model, since
  * equal models have equal instruction sets.
  */
 export function cpuClass(arch: string, cpuInfo: string, model: string): string {

@@ -1,30 +1,30 @@
-/** What a trainer counts and times; docs/metrics.md says what it is good for. */
+/** What a trainer counts and times; docs/metrics.md says how to use it. */
 import { MetricSet, type Registry } from "@gradpool/service-kit";
 import type { ComputeResult, ComputeTask } from "./compute-messages.js";
 
 const MICRO_BATCH_SECONDS = [0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100];
 const TRANSFER_SECONDS = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10];
-/** Of a few megabytes, or of a model of billions of weights. */
+/** From a few megabytes to billions of weights. */
 const LOAD_SECONDS = [0.1, 0.3, 1, 3, 10, 30, 100];
 
 function metricsIn(set: MetricSet) {
   return {
     computing: set.histogram(
       "gradpool_trainer_micro_batch_seconds",
-      "Time that this trainer computed on a micro-batch, by kind: train or evaluation.",
+      "Time this trainer took to compute a micro-batch, by kind: train or evaluation.",
       MICRO_BATCH_SECONDS,
       "kind",
     ),
-    busy: set.counter("gradpool_trainer_busy_seconds_total", "Time that this trainer's device computed."),
+    busy: set.counter("gradpool_trainer_busy_seconds_total", "Time this trainer's device spent computing."),
     failed: set.counter("gradpool_trainer_failures_total", "Micro-batches that this trainer could not compute."),
     loading: set.histogram(
       "gradpool_trainer_base_load_seconds",
-      "Time from a base model's files to a session that can compute.",
+      "Time to load a base model, from its files to a session that can compute.",
       LOAD_SECONDS,
     ),
     transfers: set.histogram(
       "gradpool_trainer_transfer_seconds",
-      "Time of a transfer, by kind: adapter, from the coordinator, or gradients, to it.",
+      "Time of a transfer, by kind: adapter (from the coordinator) or gradients (to it).",
       TRANSFER_SECONDS,
       "kind",
     ),
@@ -38,10 +38,12 @@ export class TrainerMetrics {
   constructor(registry: Registry, isConnected: () => boolean) {
     const set = new MetricSet(registry);
     this.#metrics = metricsIn(set);
-    set.gauge("gradpool_trainer_connected", "1 while the coordinator answers.", [], () => [[isConnected() ? 1 : 0]]);
+    set.gauge("gradpool_trainer_connected", "1 while connected to the coordinator, else 0.", [], () => [
+      [isConnected() ? 1 : 0],
+    ]);
   }
 
-  /** Computes by `run`. */
+  /** Computes with `run`. */
   async compute(task: ComputeTask, run: (task: ComputeTask) => Promise<ComputeResult>): Promise<ComputeResult> {
     const { computing, busy, failed } = this.#metrics;
     try {
@@ -59,7 +61,7 @@ export class TrainerMetrics {
     this.#metrics.loading.observe(seconds);
   }
 
-  /** Transfers by `move`; `sizeBytes` says how much, once that is known. */
+  /** Transfers with `move`; `sizeBytes` is the size, once it is known. */
   async transfer<T>(
     kind: "adapter" | "gradients",
     move: () => Promise<T>,

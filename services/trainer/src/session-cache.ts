@@ -5,14 +5,14 @@ import type { TrainingOptions } from "@gradpool/models";
 import type { BaseModel } from "@gradpool/rpc";
 import { LossSession, TrainingSession, type Base, type SessionOptions } from "@gradpool/runtime";
 
-/** Sessions kept, each with a copy of its base's weights; the least recently used goes first. */
+/** Sessions kept, each with a copy of its base's weights; the least recently used is released first. */
 export const MAX_SESSIONS = 2;
 
-/** What is made of a base besides its targets. */
+/** Variants of a base besides its targets. */
 export interface BaseVariant {
-  /** The adapter is DoRA's. */
+  /** Whether the adapter is DoRA. */
   useDora: boolean;
-  /** "float16": the weights are rounded to it and stay so in memory. */
+  /** "float16": the weights are rounded to it and stay float16 in memory. */
   dtype: string;
 }
 
@@ -45,8 +45,8 @@ export class SessionCache implements AsyncDisposable {
   constructor(private readonly options: SessionCacheOptions) {}
 
   /**
-   * Errors: those of openModel; `failed_precondition` when the folder holds another model than `base` names
-   * or lacks one of its modules; `resource_exhausted` when memory is short.
+   * Errors: those of openModel; `failed_precondition` when the folder's model is not the one that `base` names
+   * or lacks one of its modules; `resource_exhausted` when there is too little memory.
    */
   get(base: BaseModel, training: Required<TrainingOptions>, variant = PLAIN): Promise<LoadedBase> {
     const { dropout, modelDropout, gradientCheckpointing } = training;
@@ -61,7 +61,7 @@ export class SessionCache implements AsyncDisposable {
     return this.#get(base, variant, "loss", (graph) => LossSession.create(graph, this.options.session));
   }
 
-  /** `kind`: of sessions, with which `create` goes. */
+  /** `kind` of sessions that `create` makes. */
   async #get<S extends TrainingSession | LossSession>(
     base: BaseModel,
     { useDora, dtype }: BaseVariant,
@@ -81,7 +81,7 @@ export class SessionCache implements AsyncDisposable {
     checkHash(base, opened);
     const source = keepHalves ? await float16Weights(opened, this.options.models.cacheDir) : opened;
     const targets = modulesOf(base, source, useDora);
-    // Before the new one takes memory.
+    // Before the new one allocates memory.
     while (this.#loaded.size >= MAX_SESSIONS) await this.#releaseOldest();
     this.options.onLoading(base.modelId);
     const startedAt = performance.now();
@@ -106,7 +106,7 @@ export class SessionCache implements AsyncDisposable {
 
 function checkHash({ modelId, modelHash }: BaseModel, source: ModelSource): void {
   if (source.modelHash === modelHash) return;
-  const what = `${modelId} changed since the run was submitted, or is another model on the trainer's machine`;
+  const what = `${modelId} changed since the run was submitted, or differs on the trainer's machine`;
   throw new GradpoolError(
     "failed_precondition",
     `model_id: ${what}; put the same files there, or submit the run again`,
@@ -115,7 +115,7 @@ function checkHash({ modelId, modelHash }: BaseModel, source: ModelSource): void
 
 function modulesOf({ modelId, targetModules }: BaseModel, source: ModelSource, useDora: boolean): AdaptedModule[] {
   if (targetModules.length === 0) {
-    throw new GradpoolError("invalid_argument", "target_modules: there are none; name at least one");
+    throw new GradpoolError("invalid_argument", "target_modules is empty; name at least one");
   }
   const modules = new Map(source.model.description.modules.map((module) => [module.name, module]));
   return targetModules.map((name) => {

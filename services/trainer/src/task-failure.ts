@@ -2,8 +2,8 @@ import { GradpoolError, type ErrorCode } from "@gradpool/errors";
 import type { TaskFailed } from "@gradpool/rpc";
 
 /**
- * What is wrong with the task, its model or its adapter, and so fails on every trainer. The others, such
- * as `resource_exhausted`, may be this trainer's own trouble.
+ * Errors of the task, its model or its adapter, which fail on every trainer. Others, such
+ * as `resource_exhausted`, may be this trainer's own problem.
  */
 const PERMANENT: ReadonlySet<ErrorCode> = new Set([
   "invalid_argument",

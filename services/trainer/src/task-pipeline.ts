@@ -19,9 +19,9 @@ export interface PipelineOptions {
   log: Logger;
   adapters: AdapterCache;
   compute: (task: ComputeTask) => Promise<ComputeResult>;
-  /** True when the result counted. */
+  /** True when the result was accepted. */
   push: (result: Result, gradients: Uint8Array) => Promise<boolean>;
-  /** There is room for so many more tasks. */
+  /** Called with the number of further tasks there is room for. */
   pull: (tasks: number) => void;
   fail: (failure: TaskFailed) => void;
 }
@@ -31,7 +31,7 @@ interface Held {
   arrivedAt: number;
   /** Its adapter's id in the compute thread. */
   adapterId: Promise<number>;
-  /** From its arrival until its adapter was there. */
+  /** From its arrival until its adapter had arrived. */
   fetchMs: number;
   /** Cancelled: neither computed nor pushed. */
   dropped: boolean;
@@ -43,7 +43,7 @@ export class TaskPipeline {
   #current: Held | undefined;
   #isComputing = false;
   #working: Promise<void> = Promise.resolve();
-  /** The result on its way; the next one waits for it, so that no more than two are in memory. Never rejects. */
+  /** The result being pushed; the next one waits for it, so that at most two are in memory. Never rejects. */
   #pushing: Promise<void> = Promise.resolve();
   #stopped = false;
 
@@ -51,7 +51,7 @@ export class TaskPipeline {
     options.pull(MAX_TASKS);
   }
 
-  /** Task that computes now; empty: none. */
+  /** The task being computed; empty: none. */
   get computingTaskId(): string {
     return this.#isComputing ? (this.#current?.task.taskId ?? "") : "";
   }
@@ -59,13 +59,13 @@ export class TaskPipeline {
   accept(task: MicroBatchTask): void {
     if (this.#stopped) return this.#giveBack(task.taskId);
     if (this.#waiting.length + (this.#current ? 1 : 0) >= MAX_TASKS) {
-      const message = `the trainer was sent more than the ${MAX_TASKS} tasks that it has room for; hand it to another`;
+      const message = `the trainer was sent more than the ${MAX_TASKS} tasks it has room for; give it to another`;
       return this.options.fail(taskFailure(task.taskId, new GradpoolError("resource_exhausted", message), false));
     }
     const trace = new TaskTrace(task);
     const adapterId = trace.within(() => this.options.adapters.get(task.runId, task.adapterVersion));
     const held: Held = { task, arrivedAt: performance.now(), adapterId, fetchMs: 0, dropped: false, trace };
-    // Its failure is looked at when it is the task's turn, which may be later.
+    // Its failure is handled at the task's turn, which may be later.
     adapterId.then(
       () => (held.fetchMs = performance.now() - held.arrivedAt),
       () => {},
@@ -74,7 +74,7 @@ export class TaskPipeline {
     if (!this.#current) this.#working = this.#work();
   }
 
-  /** Drops a task that waits; of one that computes, the result. */
+  /** Drops a waiting task, or the result of the current one. */
   cancel(taskId: string): void {
     this.#drop(({ task }) => task.taskId === taskId);
   }
@@ -85,7 +85,7 @@ export class TaskPipeline {
     this.options.adapters.dropRun(runId);
   }
 
-  /** Takes no further tasks and gives back the one that waits; resolves when the last result is pushed. */
+  /** Accepts no further tasks and returns the waiting one; resolves when the last result is pushed. */
   async finish(): Promise<void> {
     this.#stopped = true;
     for (const { task } of this.#waiting.splice(0)) this.#giveBack(task.taskId);
@@ -93,16 +93,16 @@ export class TaskPipeline {
     await this.#pushing;
   }
 
-  /** Drops everything: nobody waits for the results any more. */
+  /** Drops everything: the results are no longer needed. */
   abandon(): void {
     this.#stopped = true;
     this.#drop(() => true);
     this.options.adapters.clear();
   }
 
-  /** Nobody is to blame: another trainer may have it at once. */
+  /** Not a failure: another trainer may have it at once. */
   #giveBack(taskId: string): void {
-    const message = "the trainer stops; hand the micro-batch to another";
+    const message = "the trainer is stopping; give the micro-batch to another";
     this.options.fail(taskFailure(taskId, new GradpoolError("cancelled", message), false));
   }
 
@@ -172,13 +172,13 @@ export class TaskPipeline {
 
 function computeTask(task: MicroBatchTask, adapterId: number): ComputeTask {
   const { taskId, base } = task;
-  if (!base) throw new GradpoolError("invalid_argument", `task ${taskId} names no base model; submit the run again`);
-  // Buffers of their own, which can be given away.
+  if (!base) throw new GradpoolError("invalid_argument", `task ${taskId} has no base model; submit the run again`);
+  // Copies, whose buffers can be transferred.
   const [ids, targetMask] = [new Uint8Array(task.ids), new Uint8Array(task.targetMask)];
   return { ...task, base, recipe: recipeOf(task), adapterId, ids, targetMask };
 }
 
-/** A coordinator from before tasks carried the recipe sends its fields one by one. */
+/** An older coordinator, whose tasks have no recipe, sends its fields one by one. */
 function recipeOf({
   recipe,
   loraR: r,

@@ -3,7 +3,7 @@ import type { MicroBatchTask } from "@gradpool/rpc";
 import { recordError, startSpan, traceparentOf, within, withinSpan, type Span } from "@gradpool/tracing";
 import type { ComputeResult } from "./compute-messages.js";
 
-/** A trainer's part of a micro-batch's trace, from the task's arrival on; of most tasks there is none. */
+/** A trainer's part of a micro-batch's trace, from the task's arrival on; most tasks have none. */
 export class TaskTrace {
   #span: Span | undefined;
 
@@ -20,12 +20,12 @@ export class TaskTrace {
     this.#span = startSpan("compute micro-batch", { parent: traceparent, attributes });
   }
 
-  /** What `work` calls and logs is part of it. */
+  /** Calls and log lines of `work` are part of it. */
   within<T>(work: () => T): T {
     return this.#span ? withinSpan(this.#span, work) : within("", work);
   }
 
-  /** It was computed just now. `waitMs`: from its arrival to its start, of which `fetchMs` for its adapter. */
+  /** It has just been computed. `waitMs`: from its arrival to its start, of which `fetchMs` for its adapter. */
   computed(
     { computeMs, lossSum, targetTokens }: Omit<ComputeResult, "gradients">,
     waitMs: number,
@@ -48,7 +48,7 @@ export class TaskTrace {
     this.#end(accepted ? "accepted" : "late");
   }
 
-  /** Nobody wants its result any more. */
+  /** Its result is no longer needed. */
   dropped(): void {
     this.#end("cancelled");
   }

@@ -11,10 +11,10 @@ import { TrainerMetrics } from "./metrics.js";
 
 /**
  * Starts a trainer: it dials the coordinator, so that it works from a private network, and computes micro-batches.
- * Stateless: what it keeps can be fetched again. It serves nothing but health checks. The coordinator may come later.
- * When it stops, it gives back the micro-batch that waits, finishes the one that computes if that ends in time, pushes
- * it, and says goodbye. `onCrash` is called when the compute thread dies; `computeModule` is what that thread runs, if
- * not the real thing. Errors: those of serve; `failed_precondition` when a device was asked for that is not there.
+ * Stateless: what it keeps can be fetched again. It serves only health checks. The coordinator may start later.
+ * When it stops, it returns the waiting micro-batch, finishes the current one if that ends in time, pushes
+ * its result, and says goodbye. `onCrash` is called when the compute thread dies; `computeModule` is what that thread
+ * runs in tests. Errors: those of serve; `failed_precondition` when the requested device is not available.
  */
 export function startTrainer(
   config: TrainerConfig,
@@ -39,7 +39,7 @@ export function startTrainer(
     );
     const hello = await describe(config, device, compute.onnxRuntimeVersion);
     const { deviceClass, threads, version, trainerId } = hello;
-    log.info({ device: hello.device, deviceClass, threads, version, trainerId }, "this trainer's device");
+    log.info({ device: hello.device, deviceClass, threads, version, trainerId }, "computing on this device");
     const address = config.coordinatorAddress;
     const gateway = () => connect(TrainerGatewayServiceService, address);
     let connected: Promise<void> | undefined;
@@ -53,7 +53,7 @@ export function startTrainer(
             converse(gateway, { ...{ log, hello, compute, metrics, onWelcome, stopping }, finishMs: config.finishMs }),
         });
       },
-      problem: async () => (isConnected ? "" : "it is not connected to the coordinator"),
+      problem: async () => (isConnected ? "" : "not connected to the coordinator"),
       drain: async () => connected,
     };
   });

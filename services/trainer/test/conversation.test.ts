@@ -119,7 +119,7 @@ describe("a trainer's conversation", { timeout: TIMEOUT_MS }, () => {
     assert.ok(trainer.address && gateway.results.length === 1 && gateway.failures.length === 0);
   });
 
-  it("computes and fetches on while a result is on its way, one at a time, and goes on when it did not count", async () => {
+  it("keeps computing and fetching while a result is pushed, one at a time, and continues when it was not accepted", async () => {
     await using gateway = await TestGateway.start();
     for (const name of ["run/0", "run/1"]) gateway.adapters.set(name, adapterFile(8, 1));
     gateway.accepts = false;

@@ -41,7 +41,7 @@ const CASES: [
     { code: "failed_precondition", permanent: true },
     /has no transformer\.h\.99\.attn\.c_attn/,
   ],
-  ["no base model", { base: undefined }, { code: "invalid_argument", permanent: true }, /names no base model/],
+  ["no base model", { base: undefined }, { code: "invalid_argument", permanent: true }, /has no base model/],
   [
     "no target modules",
     { base: { ...base, targetModules: [] } },
@@ -55,7 +55,7 @@ const CASES: [
     "a token beyond the vocabulary",
     { ids: idsWith(4096) },
     { code: "invalid_argument", permanent: true },
-    /token id 4096 lies outside of the model's 4096/,
+    /token id 4096 is outside the model's vocabulary of 4096/,
   ],
   ["a negative token", { ids: idsWith(-1) }, { code: "invalid_argument", permanent: true }, /token id -1/],
   ["ids that are missing", { ids: new Uint8Array(4) }, { code: "invalid_argument", permanent: true }, /4 bytes of ids/],
@@ -96,10 +96,10 @@ describe("a task that cannot be done", { timeout: TIMEOUT_MS }, () => {
       await gateway.until(() => gateway.room === 2);
       const [failure, ...others] = gateway.failures;
       assert.ok(failure && others.length === 0 && trainer.address);
-      const { taskId, message: told, ...rest } = failure;
+      const { taskId, message: text, ...rest } = failure;
       assert.deepEqual([taskId, rest], ["bad", expected]);
-      assert.match(told, message);
-      assert.doesNotMatch(told, /\n/);
+      assert.match(text, message);
+      assert.doesNotMatch(text, /\n/);
     });
   }
 });
@@ -124,7 +124,7 @@ describe("a compute thread that dies", { timeout: TIMEOUT_MS }, () => {
       await gateway.until(() => gateway.room === 2);
       gateway.sendTask(taskOf("deadly", { runId: "run", base: { ...base, modelId: how } }));
       assert.deepEqual(await closed, [1, null]);
-      assert.match(log, /the compute thread died \(.*\); this trainer ends, start it again/);
+      assert.match(log, /the compute thread died \(.*\); the trainer exits; restart it/);
       assert.match(log, reason);
       await gateway.until(() => gateway.open === 0);
       assert.equal(gateway.results.length, 0);

@@ -29,7 +29,7 @@ describe("the trainer's process", { timeout: 120_000 }, () => {
     assert.deepEqual([gateway.results[0]?.header.taskId, gateway.goodbyes], ["last", 1]);
   });
 
-  it("ends with its parent, with nobody to dial", async () => {
+  it("ends with its parent, with no coordinator to dial", async () => {
     const { service, message, exited } = start({ GRADPOOL_COORDINATOR_ADDRESS: "127.0.0.1:1" });
     assert.equal((await message).type, "ready");
     service.disconnect();

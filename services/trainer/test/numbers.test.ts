@@ -51,7 +51,7 @@ describe("a trainer's numbers", () => {
     const former = { loraR: 4, loraDropout: 0.2, seed: 3, gradientCheckpointing: true };
     const lora = LoraRecipe.fromPartial({ r: 4, dropout: 0.2 });
     const recipe = Recipe.fromPartial({ seed: 3, gradientCheckpointing: true, dtype: "float32", lora });
-    // What stands beside a recipe does not count.
+    // Fields beside a recipe are ignored.
     const both = { recipe, loraR: 2, loraDropout: 0.9, seed: 8, useDora: true };
     const results: Uint8Array[] = [];
     for (const [taskId, changes] of Object.entries({ former, recipe: both })) {

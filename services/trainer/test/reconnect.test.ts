@@ -1,4 +1,4 @@
-/** What happens when the coordinator goes away, and when the trainer does. */
+/** What happens when the coordinator disconnects, and when the trainer does. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { TestGateway } from "./gateway.js";
@@ -7,7 +7,7 @@ import { adapterFile, startTrainer, taskOf } from "./helpers.js";
 const TIMEOUT_MS = 120_000;
 const longTask = (taskId: string) => taskOf(taskId, { rows: 8, rowLength: 256 });
 
-describe("a trainer whose coordinator goes away", { timeout: TIMEOUT_MS }, () => {
+describe("a trainer whose coordinator disconnects", { timeout: TIMEOUT_MS }, () => {
   it("says hello again under the same name, and forgets tasks and adapters", async () => {
     const first = await TestGateway.start({ heartbeatMs: 20 });
     const { address } = first;
@@ -56,8 +56,8 @@ describe("a trainer whose coordinator goes away", { timeout: TIMEOUT_MS }, () =>
   });
 });
 
-describe("a trainer that is told to stop", { timeout: TIMEOUT_MS }, () => {
-  it("finishes the micro-batch that computes, gives back the one that waits, and says goodbye", async () => {
+describe("a trainer that is asked to stop", { timeout: TIMEOUT_MS }, () => {
+  it("finishes the current micro-batch, returns the waiting one, and says goodbye", async () => {
     await using gateway = await TestGateway.start({ heartbeatMs: 20 });
     gateway.adapters.set("run/0", adapterFile(8, 1));
     const trainer = await startTrainer(gateway.address);
@@ -77,7 +77,7 @@ describe("a trainer that is told to stop", { timeout: TIMEOUT_MS }, () => {
     );
   });
 
-  it("stops at once while the coordinator is away", async () => {
+  it("stops at once while the coordinator is unavailable", async () => {
     const gone = await TestGateway.start();
     const { address } = gone;
     await gone[Symbol.asyncDispose]();

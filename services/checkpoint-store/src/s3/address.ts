@@ -6,12 +6,12 @@ export interface S3Address {
   /** "s3://bucket/prefix", in its one spelling. */
   url: string;
   bucket: string;
-  /** What the keys of its objects begin with: "prefix/", or nothing at all. */
+  /** Prefix of its objects' keys: "prefix/", or empty. */
   prefix: string;
 }
 
 const BUCKET = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;
-/** Keys have at most 1,024 bytes, and the names of checkpoint and file come behind the prefix. */
+/** Keys have at most 1,024 bytes, and the names of checkpoint and file follow the prefix. */
 const MAX_PREFIX_BYTES = 600;
 
 export function isS3Url(outputDir: string): boolean {
@@ -24,7 +24,7 @@ export function checkS3Address(outputDir: string): S3Address {
   const plain = segments.every((segment) => segment !== "" && !/^\.\.?$|[\p{Cc}\\?#]/u.test(segment));
   const prefix = segments.map((segment) => `${segment}/`).join("");
   if (!isS3Url(outputDir) || !BUCKET.test(bucket) || !plain || Buffer.byteLength(prefix) > MAX_PREFIX_BYTES) {
-    const problem = `output_dir ${JSON.stringify(outputDir.slice(0, MAX_PREFIX_BYTES))} is no address in an object store`;
+    const problem = `output_dir ${JSON.stringify(outputDir.slice(0, MAX_PREFIX_BYTES))} is not an address in an object store`;
     throw new GradpoolError("invalid_argument", `${problem}; write it as s3://bucket/folder`);
   }
   return { url: [`${OBJECT_STORE_SCHEME}${bucket}`, ...segments].join("/"), bucket, prefix };

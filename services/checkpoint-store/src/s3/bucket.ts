@@ -1,10 +1,10 @@
-/** The requests that the store makes of an object store, in its own terms. Failures are the client's: see errors.ts. */
+/** The requests to an object store, in the store's own terms. Failures are the client library's: see errors.ts. */
 import type { Readable } from "node:stream";
 import type * as aws from "@aws-sdk/client-s3";
 import { GradpoolError } from "@gradpool/errors";
 import { isNoSuchKey } from "./errors.js";
 
-/** The client's module is 22 MB of files: loaded when the first address in an object store comes. */
+/** The client's module is 22 MB of files: loaded with the first address in an object store. */
 export type Sdk = typeof aws;
 
 export interface StoredObject {
@@ -12,7 +12,7 @@ export interface StoredObject {
   sizeBytes: number;
 }
 
-/** Holds a write to what was there before: nothing at all, or the object with this ETag. */
+/** Makes a write conditional on what is there: nothing, or the object with this ETag. */
 export interface Condition {
   IfNoneMatch?: "*";
   IfMatch?: string;
@@ -20,7 +20,7 @@ export interface Condition {
 
 export const NOTHING_THERE: Condition = { IfNoneMatch: "*" };
 
-/** More objects under one prefix are somebody else's. */
+/** More objects under one prefix are not ours. */
 const MAX_LISTED = 100_000;
 
 export interface UploadedPart {
@@ -45,7 +45,7 @@ export class Bucket {
     return (await this.#list(prefix, undefined)).objects;
   }
 
-  /** What comes between `prefix` and the next slash, of all keys that have both. */
+  /** The part between `prefix` and the next slash of all keys that have both. */
   async folders(prefix: string): Promise<string[]> {
     return (await this.#list(prefix, "/")).folders;
   }
@@ -60,8 +60,8 @@ export class Bucket {
       for (const { Key = "", Size = 0 } of page.Contents ?? []) objects.push({ key: Key, sizeBytes: Size });
       for (const { Prefix = "" } of page.CommonPrefixes ?? []) folders.push(Prefix.slice(prefix.length, -1));
       if (objects.length + folders.length > MAX_LISTED) {
-        const problem = `more than ${MAX_LISTED} objects lie under ${prefix || "the bucket's root"}`;
-        throw new GradpoolError("resource_exhausted", `${problem}; choose an --output_dir of its own`);
+        const problem = `more than ${MAX_LISTED} objects are under ${prefix || "the bucket's root"}`;
+        throw new GradpoolError("resource_exhausted", `${problem}; choose an --output_dir that only gradpool uses`);
       }
       token = page.IsTruncated ? page.NextContinuationToken : undefined;
     } while (token !== undefined);
@@ -94,7 +94,7 @@ export class Bucket {
     try {
       const command = new this.#sdk.GetObjectCommand({ ...this.#name, Key: key });
       const { Body, ContentLength, ETag = "" } = await this.#client.send(command);
-      // Without a length the answer could be of any.
+      // Without a length the response could have any size.
       if (ContentLength === undefined || ContentLength > maxBytes) {
         (Body as Readable | undefined)?.destroy();
         return "too large";
@@ -111,16 +111,17 @@ export class Bucket {
     await this.#client.send(new this.#sdk.PutObjectCommand(request), signal && { abortSignal: signal });
   }
 
-  /** What is gone already is no error. */
+  /** No error if it is already gone. */
   async delete(key: string, condition: Pick<Condition, "IfMatch"> = {}): Promise<void> {
     await this.#client.send(new this.#sdk.DeleteObjectCommand({ ...this.#name, Key: key, ...condition }));
   }
 
-  /** Begins an object that comes in parts; gives the upload's id. */
+  /** Starts a multipart upload; returns its id. */
   async beginParts(key: string): Promise<string> {
     const request = { ...this.#name, Key: key, ChecksumAlgorithm: "CRC32" as const };
     const { UploadId } = await this.#client.send(new this.#sdk.CreateMultipartUploadCommand(request));
-    if (!UploadId) throw new GradpoolError("failed_precondition", "the object store gives uploads no id; see its log");
+    if (!UploadId)
+      throw new GradpoolError("failed_precondition", "the object store gave the upload no id; see its log");
     return UploadId;
   }
 
@@ -138,7 +139,7 @@ export class Bucket {
     return { PartNumber: number, ETag, ChecksumCRC32 };
   }
 
-  /** The object is there at once, whole. */
+  /** The whole object appears at once. */
   async completeParts(key: string, uploadId: string, parts: UploadedPart[], condition: Condition): Promise<void> {
     const request = { ...this.#name, Key: key, UploadId: uploadId, MultipartUpload: { Parts: parts } };
     await this.#client.send(new this.#sdk.CompleteMultipartUploadCommand({ ...request, ...condition }));
@@ -149,7 +150,7 @@ export class Bucket {
     await this.#client.send(new this.#sdk.AbortMultipartUploadCommand(request));
   }
 
-  /** Objects whose parts have begun to come. At most a thousand, S3's page: the next call sees the others. */
+  /** Unfinished multipart uploads. At most a thousand, S3's page: the next call sees the others. */
   async unfinished(prefix: string): Promise<{ key: string; uploadId: string }[]> {
     const page = await this.#client.send(new this.#sdk.ListMultipartUploadsCommand({ ...this.#name, Prefix: prefix }));
     return (page.Uploads ?? []).map(({ Key = "", UploadId = "" }) => ({ key: Key, uploadId: UploadId }));

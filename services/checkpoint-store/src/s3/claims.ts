@@ -7,7 +7,7 @@ import type { S3Address } from "./address.js";
 import { NOTHING_THERE, type Bucket, type Condition } from "./bucket.js";
 import { isConditionFailed, isNoSuchKey } from "./errors.js";
 
-/** Others take or give back the same folder meanwhile: so often is no accident any more. */
+/** Attempts while others claim or release the same folder. */
 const MAX_TRIES = 20;
 
 interface Held {
@@ -16,7 +16,7 @@ interface Held {
   contested: boolean;
 }
 
-/** How a store has a folder. */
+/** A store's claim of a folder. */
 export interface Claim {
   /** The run had it before. */
   again: boolean;
@@ -25,19 +25,19 @@ export interface Claim {
 }
 
 /**
- * Which run has an output folder: a lock object in it names run and process. It is only made where there is none
- * (If-None-Match), and only replaced or removed as it was read (If-Match), so that of two stores one gets it.
+ * Which run has claimed an output folder: a lock object in it names run and process. It is only made where there is
+ * none (If-None-Match), and only replaced or removed as it was read (If-Match), so that of two stores one gets it.
  */
 export class S3Claims {
   readonly #owner = randomUUID();
   /** By the folder's URL. */
   readonly #held = new Map<string, Held>();
-  /** Buckets known to mind the conditions of writes. */
+  /** Buckets known to honour conditional writes. */
   readonly #tried = new Set<string>();
 
   /**
-   * Takes the folder for a run; the same run may take it again, from another store too. Errors: `failed_precondition`
-   * when another living run has it, or when the object store does not mind conditions.
+   * Claims the folder for a run; the same run may claim it again, also from another store. Errors:
+   * `failed_precondition` when another active run has it, or when the object store ignores conditions.
    */
   async take(bucket: Bucket, address: S3Address, runId: string): Promise<Claim> {
     const { url, prefix } = address;
@@ -52,7 +52,7 @@ export class S3Claims {
       try {
         await bucket.put(`${prefix}${LOCK_FILE}`, lockBytes(lockOf(runId, this.#owner)), condition);
       } catch (error) {
-        // Somebody was faster, or the answer to a first try was lost: the next round sees whose it is.
+        // Another store was faster, or the response to a first attempt was lost: the next round sees whose it is.
         if (isConditionFailed(error) || isNoSuchKey(error)) continue;
         throw error;
       }
@@ -61,7 +61,7 @@ export class S3Claims {
       this.#held.set(url, { bucket, runId, contested });
       return { again: lock?.run_id === runId, fresh: true };
     }
-    throw new GradpoolError("unavailable", `output_dir ${url} changes hands all the time; try again later`);
+    throw new GradpoolError("unavailable", `output_dir ${url} keeps being claimed by others; try again later`);
   }
 
   /** Whether the run still has the folder through this store. */
@@ -70,7 +70,7 @@ export class S3Claims {
     return lock !== undefined && this.#isOurs(lock, runId);
   }
 
-  /** Gives the folder back when the run has it through this store; otherwise there is nothing to do. */
+  /** Releases the folder if the run claimed it through this store. */
   async release({ url, prefix }: S3Address, runId: string): Promise<void> {
     const held = this.#held.get(url);
     if (held?.runId !== runId) return;
@@ -98,7 +98,7 @@ export class S3Claims {
     return lock.owner === this.#owner && lock.run_id === runId;
   }
 
-  /** Some object stores pass over conditions in silence: two runs would write into one folder. */
+  /** Some object stores silently ignore conditions: two runs would write into one folder. */
   async #checkConditions(bucket: Bucket, { bucket: name, prefix, url }: S3Address, runId: string): Promise<void> {
     if (this.#tried.has(name)) return;
     try {
@@ -109,19 +109,16 @@ export class S3Claims {
       return;
     }
     await bucket.delete(`${prefix}${LOCK_FILE}`);
-    const problem = `output_dir ${url} lies in an object store that ignores If-None-Match`;
-    throw new GradpoolError("failed_precondition", `${problem}; choose one that has conditional writes`);
+    const problem = `output_dir ${url} is in an object store that ignores If-None-Match`;
+    throw new GradpoolError("failed_precondition", `${problem}; choose one with conditional writes`);
   }
 
-  /** The lock, and the condition under which what is written takes the place of what was read. */
+  /** The lock, and the condition for a write to replace what was read. */
   async #read(bucket: Bucket, prefix: string): Promise<{ lock: Lock | undefined; condition: Condition }> {
     const found = await bucket.small(`${prefix}${LOCK_FILE}`, MAX_LOCK_BYTES);
     if (found === undefined) return { lock: undefined, condition: NOTHING_THERE };
     if (found === "too large") {
-      throw new GradpoolError(
-        "failed_precondition",
-        `object ${prefix}${LOCK_FILE} is not a lock of gradpool's; remove it`,
-      );
+      throw new GradpoolError("failed_precondition", `object ${prefix}${LOCK_FILE} is not a gradpool lock; remove it`);
     }
     return { lock: parseLock(new TextDecoder().decode(found.bytes)), condition: { IfMatch: found.etag } };
   }

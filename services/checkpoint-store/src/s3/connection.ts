@@ -5,7 +5,7 @@ const CONNECT_TIMEOUT_MS = 5_000;
 /** Of a request: the longest sends or gets one part of an object. */
 const REQUEST_TIMEOUT_MS = 120_000;
 
-/** Where the object store is; credentials come by the ways that are usual with AWS. */
+/** Where the object store is; credentials come from AWS's usual sources. */
 export interface S3Settings {
   /** URL; undefined: AWS itself. */
   endpoint: string | undefined;
@@ -31,9 +31,9 @@ export class S3Connection {
     const { endpoint, region } = this.#settings;
     const client = new sdk.S3Client({
       region,
-      // Other stores than AWS are rarely reached under a host name for each bucket.
+      // Stores other than AWS rarely have a host name for each bucket.
       ...(endpoint !== undefined && { endpoint, forcePathStyle: true }),
-      // Each file is compared with its SHA-256, which says more than that an answer is wrong.
+      // Each file is checked against its SHA-256, which is stronger.
       responseChecksumValidation: "WHEN_REQUIRED",
       requestHandler: {
         connectionTimeout: CONNECT_TIMEOUT_MS,

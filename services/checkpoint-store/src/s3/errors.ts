@@ -1,6 +1,6 @@
 import { GradpoolError, type ErrorCode } from "@gradpool/errors";
 
-/** The name by which S3 or its client calls a failure, such as "NoSuchKey"; undefined for other errors. */
+/** The name S3 or its client gives a failure, such as "NoSuchKey"; undefined for other errors. */
 function nameOf(error: unknown): string | undefined {
   return error instanceof Error ? error.name : undefined;
 }
@@ -10,7 +10,7 @@ function httpStatusOf(error: unknown): number | undefined {
   return (error.$metadata as { httpStatusCode?: number } | undefined)?.httpStatusCode;
 }
 
-/** There is no such object. HEAD has no body, so that its answer has a name of its own. */
+/** There is no such object. HEAD's response has no body, and so another name. */
 export function isNoSuchKey(error: unknown): boolean {
   return nameOf(error) === "NoSuchKey" || nameOf(error) === "NotFound";
 }
@@ -22,28 +22,31 @@ export function isConditionFailed(error: unknown): boolean {
 
 const CREDENTIALS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
 
-const DENIED = "may not be used with these credentials; give them the right, or take others";
+const DENIED = "may not be used with these credentials; grant them access, or use others";
 
-/** What people can do about failures, by the names that S3 gives them. */
+/** Messages by S3's name of the failure. */
 const KNOWN: Record<string, [code: ErrorCode, what: string]> = {
-  NoSuchBucket: ["not_found", "lies in no bucket that exists; create the bucket, or choose another --output_dir"],
+  NoSuchBucket: ["not_found", "is in a bucket that does not exist; create the bucket, or choose another --output_dir"],
   AccessDenied: ["permission_denied", DENIED],
-  InvalidAccessKeyId: ["permission_denied", `cannot be used: the object store knows no such key; ${CREDENTIALS}`],
-  SignatureDoesNotMatch: ["permission_denied", `cannot be used: the secret key is not the right one; ${CREDENTIALS}`],
+  InvalidAccessKeyId: [
+    "permission_denied",
+    `cannot be used: the object store does not know the access key; ${CREDENTIALS}`,
+  ],
+  SignatureDoesNotMatch: ["permission_denied", `cannot be used: the secret key is wrong; ${CREDENTIALS}`],
   ExpiredToken: ["permission_denied", "cannot be used: the session token has expired; renew AWS_SESSION_TOKEN"],
   CredentialsProviderError: [
     "permission_denied",
     "cannot be used without credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
   ],
-  PermanentRedirect: ["failed_precondition", "lies in another region; set AWS_REGION to the bucket's"],
-  AuthorizationHeaderMalformed: ["failed_precondition", "lies in another region; set AWS_REGION to the bucket's"],
-  NotImplemented: ["failed_precondition", "lies in an object store that cannot do what is needed; choose another one"],
-  NoSuchUpload: ["unavailable", "was cleared up by another store meanwhile; try again"],
-  QuotaExceeded: ["resource_exhausted", "has no space left; free some or choose another --output_dir"],
-  InsufficientStorage: ["resource_exhausted", "has no space left; free some or choose another --output_dir"],
+  PermanentRedirect: ["failed_precondition", "is in another region; set AWS_REGION to the bucket's"],
+  AuthorizationHeaderMalformed: ["failed_precondition", "is in another region; set AWS_REGION to the bucket's"],
+  NotImplemented: ["failed_precondition", "is in an object store that lacks a needed operation; choose another one"],
+  NoSuchUpload: ["unavailable", "was cleaned up by another store; try again"],
+  QuotaExceeded: ["resource_exhausted", "has no space left; free some space or choose another --output_dir"],
+  InsufficientStorage: ["resource_exhausted", "has no space left; free some space or choose another --output_dir"],
 };
 
-/** System errors of an endpoint that is away, or whose connection broke. */
+/** System errors of an endpoint that is unavailable, or whose connection broke. */
 const AWAY = /^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ECONNABORTED)$/;
 
 /** What a failed request about `url` means to the person who chose the address. */
@@ -57,9 +60,9 @@ export function explainS3(error: unknown, url: string): unknown {
   const status = httpStatusOf(error) ?? 0;
   const code = error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
   const reason = code || (status > 0 ? `${name}, status ${status}` : name);
-  // The answer to a HEAD gives no other reason.
+  // The response to a HEAD gives no other reason.
   if (status === 403) return failure("permission_denied", DENIED);
-  if (status === 507) return failure("resource_exhausted", "has no space left; free some");
+  if (status === 507) return failure("resource_exhausted", "has no space left; free some space");
   const isAway = status >= 500 || status === 429 || name === "TimeoutError" || name === "SlowDown" || AWAY.test(code);
   if (isAway) return failure("unavailable", `cannot be reached (${reason}); check AWS_ENDPOINT_URL_S3, or try again`);
   if (status > 0) return failure("failed_precondition", `was refused by the object store (${reason}); see its log`);

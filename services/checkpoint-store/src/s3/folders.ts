@@ -56,7 +56,7 @@ export class S3Folders implements OutputFolders {
 
   async stage(url: string, { name, runId }: SaveHeader, signal: AbortSignal): Promise<Stage> {
     const { bucket, address, prefix } = await this.#at(url);
-    // A store that was cut off must not write where another has taken over.
+    // A store that lost its connection must not write where another has taken over.
     const checkHeld = async () => {
       if (!(await this.#claims.holds(bucket, address, runId))) throw takenError(url);
     };
@@ -122,7 +122,7 @@ interface Saving {
   checkHeld: () => Promise<void>;
 }
 
-/** Objects at a place of their own, which appears with the manifest. */
+/** Objects at their own place, which appears with the manifest. */
 class CheckpointStage implements Stage {
   readonly #saving: Saving;
   readonly #place: string;
@@ -163,7 +163,7 @@ class CheckpointStage implements Stage {
   }
 }
 
-/** Objects under their final keys: each appears at once; none before all have come. */
+/** Objects under their final keys: each appears at once, and only after all have arrived. */
 class ResultStage implements Stage {
   readonly #saving: Saving;
   readonly #begun: ObjectWriter[] = [];
@@ -191,7 +191,7 @@ class ResultStage implements Stage {
   }
 }
 
-/** Puts the manifest where there is none. A first try whose answer was lost may have put it there already. */
+/** Puts the manifest where there is none. A first attempt whose response was lost may have put it there already. */
 async function putManifest(bucket: Bucket, key: string, manifest: Uint8Array): Promise<void> {
   try {
     await bucket.put(key, manifest, NOTHING_THERE);
@@ -202,7 +202,7 @@ async function putManifest(bucket: Bucket, key: string, manifest: Uint8Array): P
   }
 }
 
-/** `unavailable`: the save that is tried again finds a place of its own, or says who has the folder. */
+/** `unavailable`: a retried save finds another place, or says who has the folder. */
 function takenError(url: string): GradpoolError {
-  return new GradpoolError("unavailable", `another store has taken over output_dir ${url} meanwhile; try again`);
+  return new GradpoolError("unavailable", `another store has taken over output_dir ${url}; try again`);
 }

@@ -1,7 +1,7 @@
 import type { NewFile } from "../file-system.js";
 import type { Bucket, Condition, UploadedPart } from "./bucket.js";
 
-/** S3 takes no smaller ones but the last, and at most MAX_PARTS of them. */
+/** S3's minimum for all parts but the last, of which there are at most MAX_PARTS. */
 const PART_BYTES = 8 << 20;
 const MAX_PARTS = 10_000;
 
@@ -9,11 +9,13 @@ export interface ObjectPlan {
   key: string;
   sizeBytes: number;
   condition: Condition;
-  /** The object appears with `publish`, and not when its bytes are there. */
+  /** The object appears with `publish`, not when its bytes have arrived. */
   later: boolean;
 }
 
-/** An object being written in constant memory: at once where it is small, else in parts. It is there whole or not at all. */
+/**
+ * An object being written in constant memory: at once if it is small, else in parts. It appears whole or not at all.
+ */
 export class ObjectWriter implements NewFile {
   readonly #bucket: Bucket;
   readonly #plan: ObjectPlan;
@@ -46,7 +48,7 @@ export class ObjectWriter implements NewFile {
     }
   }
 
-  /** Returns once the bytes are the object store's. */
+  /** Returns once the object store has the bytes. */
   async sync(): Promise<void> {
     const { key, sizeBytes, condition, later } = this.#plan;
     if (!later && sizeBytes <= this.#partBytes) {
@@ -57,7 +59,7 @@ export class ObjectWriter implements NewFile {
     if (!later) await this.publish();
   }
 
-  /** Makes an object that is to appear later appear. */
+  /** Makes an object with a delayed appearance appear. */
   async publish(): Promise<void> {
     const uploadId = this.#uploadId;
     if (uploadId === undefined) throw new Error("an object is published after it was written");
@@ -67,7 +69,7 @@ export class ObjectWriter implements NewFile {
 
   async close(): Promise<void> {}
 
-  /** Gives up what is not there yet. */
+  /** Discards what has not appeared yet. */
   async abandon(): Promise<void> {
     if (this.#uploadId !== undefined) await this.#bucket.abortParts(this.#plan.key, this.#uploadId);
   }

@@ -3,10 +3,10 @@ import type { OpenFile } from "../file-system.js";
 import type { Bucket } from "./bucket.js";
 import { isConditionFailed, isNoSuchKey } from "./errors.js";
 
-/** Asked for at once: a request costs some tens of milliseconds, and so much is held in memory. */
+/** Bytes read in one request, which takes tens of milliseconds, and held in memory. */
 const READ_AHEAD_BYTES = 8 << 20;
 
-/** Opens a file of the manifest that lies under `location`, or says what is wrong with it. */
+/** Opens a file of the manifest under `location`, or says what is wrong with it. */
 export async function openObject(bucket: Bucket, location: string, file: ManifestFile): Promise<OpenFile | string> {
   const key = `${location}${file.path}`;
   const found = await bucket.head(key);
@@ -42,7 +42,7 @@ async function readObject(bucket: Bucket, key: string, etag: string, position: n
     return await bucket.read(key, etag, position, READ_AHEAD_BYTES);
   } catch (error) {
     if (!isNoSuchKey(error) && !isConditionFailed(error)) throw error;
-    // As a file's that is gone.
+    // Like the error of a missing file.
     throw Object.assign(new Error(`${key} was removed or replaced`, { cause: error }), { code: "ENOENT" });
   }
 }

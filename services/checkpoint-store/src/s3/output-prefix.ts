@@ -1,15 +1,15 @@
 /**
  * An output folder in an object store. I5: a checkpoint exists when its manifest does.
  *
- *   checkpoint-epoch0-step10/                     a checkpoint: its files, and last of all manifest.json
- *   checkpoint-epoch0-step10.0123456789abcdef/    one that was saved when something lay under its name. Of several
+ *   checkpoint-epoch0-step10/                     a checkpoint: its files, and last manifest.json
+ *   checkpoint-epoch0-step10.0123456789abcdef/    one that was saved when its name was in use. Of several
  *                                                 with a manifest, the one saved last is the checkpoint
  *   .recovery-epoch0-step12/                      a recovery point
- *   .gradpool.lock                                which run has the folder
+ *   .gradpool.lock                                which run has claimed the folder
  *
- * Nothing can be renamed here, and a listing is no snapshot. So nothing under a checkpoint's name is ever
- * overwritten: each save has a place of its own, and appears with one request, the manifest's.
- * A removal takes the manifest first. Files without a manifest are a save that goes on, or a leftover of one.
+ * Nothing can be renamed here, and a listing is not a snapshot. So nothing under a checkpoint's name is ever
+ * overwritten: each save has its own place, and appears with one request, the manifest's.
+ * A removal deletes the manifest first. Files without a manifest are a save in progress, or a leftover of one.
  */
 import { randomBytes } from "node:crypto";
 import {
@@ -22,17 +22,17 @@ import {
 import { newestFirst, type Found } from "../found.js";
 import type { Bucket } from "./bucket.js";
 
-/** A place as its folder is called, without a slash. */
+/** A place as its folder's name, without a slash. */
 const PLACE = /^(.+-step\d+)(?:\.[0-9a-f]{16})?$/;
 
-/** The checkpoint whose place a folder is; undefined for folders of others. */
+/** The checkpoint that a folder belongs to; undefined for other folders. */
 export function checkpointAt(folder: string): string | undefined {
   const name = PLACE.exec(folder)?.[1];
   return name !== undefined && isCheckpointName(name) ? name : undefined;
 }
 
 /**
- * Where a save under the checkpoint's key `plain` puts its objects: what their keys begin with. A `contested` folder
+ * The key prefix for the objects of a save under the checkpoint's key `plain`. A `contested` folder
  * may still be written to by the store that had it before, so that no plain place is safe from it.
  */
 export async function freshPlace(
@@ -51,13 +51,13 @@ export async function findAll(bucket: Bucket, prefix: string): Promise<Found[]> 
   return all.filter((found, i) => all.findIndex(({ name }) => name === found.name) === i);
 }
 
-/** Names of all places, one without a manifest included. */
+/** Names of all places, also those without a manifest. */
 export async function namesUnder(bucket: Bucket, prefix: string): Promise<string[]> {
   const names = (await bucket.folders(prefix)).map(checkpointAt).filter((name) => name !== undefined);
   return [...new Set(names)];
 }
 
-/** Undefined when there is none of that name. */
+/** Undefined when none has that name. */
 export async function findNamed(bucket: Bucket, prefix: string, name: string): Promise<Found | undefined> {
   return (await findPlaces(bucket, prefix, name))[0];
 }
@@ -74,7 +74,7 @@ async function findPlaces(bucket: Bucket, prefix: string, only = ""): Promise<Fo
   return found.sort(newestFirst);
 }
 
-/** Undefined when there is no manifest, or none any more. */
+/** Undefined when there is no manifest (any longer). */
 async function examine(bucket: Bucket, name: string, location: string): Promise<Found | undefined> {
   const sizes = new Map<string, number>();
   for (const { key, sizeBytes } of await bucket.objects(location)) sizes.set(key.slice(location.length), sizeBytes);
@@ -86,7 +86,7 @@ async function examine(bucket: Bucket, name: string, location: string): Promise<
   return { name, location, manifest, damage: damageOf(manifest, sizes) };
 }
 
-/** What is wrong with the files by their sizes alone; empty: nothing. */
+/** What is wrong with the files' sizes; empty: nothing. */
 function damageOf({ files }: Manifest, sizes: ReadonlyMap<string, number>): string {
   for (const { path, sizeBytes } of files) {
     const size = sizes.get(path);
@@ -96,7 +96,7 @@ function damageOf({ files }: Manifest, sizes: ReadonlyMap<string, number>): stri
   return "";
 }
 
-/** Removes the checkpoint `name`, older ones first that it stands before: they would come back in its place. */
+/** Removes the checkpoint `name`, after older ones of the same name, which would come back in its place. */
 export async function removeCheckpoint(bucket: Bucket, prefix: string, name: string, kept = ""): Promise<void> {
   for (const { location } of (await findPlaces(bucket, prefix, name)).reverse()) {
     if (location !== kept) await removePlace(bucket, location);
@@ -109,7 +109,7 @@ export async function removePlace(bucket: Bucket, location: string): Promise<voi
   for (const { key } of await bucket.objects(location)) await bucket.delete(key);
 }
 
-/** Clears up what a crash left behind of saves and removals; `active` are the places of saves under way. */
+/** Cleans up interrupted saves and removals after a crash; `active` are the places of saves in progress. */
 export async function clearLeftovers(bucket: Bucket, prefix: string, active: ReadonlySet<string>): Promise<void> {
   const isLeftover = (folder: string) => checkpointAt(folder) !== undefined && !active.has(`${prefix}${folder}/`);
   for (const { key, uploadId } of await bucket.unfinished(prefix)) {
