@@ -88,6 +88,26 @@ const CASES: Case[] = [
     message: /129.*128 positions/,
   },
   {
+    name: "rows whose prompts leave no room for a target",
+    arrange: async (_, workspace) => {
+      const row = JSON.stringify({ p: "a long prompt, and then some more of it to be sure", c: "answer" });
+      await writeFile(workspace.path("prompted.jsonl"), `${row}\n`.repeat(40));
+      const columns = { prompt_column: "p", completion_column: "c", max_length: "16" };
+      return { dataset: workspace.path("prompted.jsonl"), ...columns };
+    },
+    message: /: none of the 40 rows has a target within --max_length 16: the prompts are longer; raise --max_length/,
+  },
+  {
+    name: "a chat that the template refuses, with file and line",
+    arrange: async (model, workspace) => {
+      await writeFile(`${model}/chat_template.jinja`, "{% for m in messages %}{{ m.content + '' }}{% endfor %}");
+      const row = (content: unknown) => JSON.stringify({ messages: [{ role: "assistant", content }] });
+      await writeFile(workspace.path("chats.jsonl"), `${row("fine")}\n\n${row([{ type: "text" }])}\n`);
+      return { dataset: workspace.path("chats.jsonl"), messages_column: "messages" };
+    },
+    message: /chats\.jsonl:3: the chat template refuses the messages/,
+  },
+  {
     name: "a recipe out of bounds",
     arrange: async () => ({ lora_dropout: "1" }),
     message: /lora_dropout/,

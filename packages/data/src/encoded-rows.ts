@@ -30,7 +30,8 @@ interface Batch<R> {
 
 /**
  * Encodes rows in order: in batches, several of them at a time, so that reading, encoding and the
- * use of the tokens overlap. What is in progress is bounded by ENCODE_AHEAD_….
+ * use of the tokens overlap. What is in progress is bounded by ENCODE_AHEAD_…. A row that cannot be read or rendered fails
+ * after those before it, so that whoever wants no more than those never meets it.
  */
 export async function* encodedRows<R extends ContentRow>(
   rows: AsyncIterable<R>,
@@ -42,10 +43,14 @@ export async function* encodedRows<R extends ContentRow>(
   const underWay: (Batch<R> & { tokens: Promise<EncodedText[]> })[] = [];
   let bytesUnderWay = 0;
   let exhausted = false;
+  let failure: { error: unknown } | undefined;
   try {
     for (;;) {
       while (!exhausted && hasRoom(underWay.length, bytesUnderWay)) {
-        const batch = await batches.next();
+        const batch = await batches.next().catch((error: unknown) => {
+          failure = { error };
+          return { done: true as const };
+        });
         if (batch.done) {
           exhausted = true;
           break;
@@ -57,7 +62,10 @@ export async function* encodedRows<R extends ContentRow>(
         bytesUnderWay += batch.value.bytes;
       }
       const first = underWay.shift();
-      if (first === undefined) return;
+      if (first === undefined) {
+        if (failure) throw failure.error;
+        return;
+      }
       const tokens = await first.tokens;
       bytesUnderWay -= first.bytes;
       for (const [index, { row }] of first.rows.entries()) {
@@ -158,19 +166,25 @@ async function* batched<R extends ContentRow>(
 ): AsyncGenerator<Batch<R>> {
   let batch: Batch<R> = { rows: [], bytes: 0 };
   let template: ChatTemplate | undefined;
-  for await (const row of rows) {
-    if ("messages" in row.content) template ??= chatTemplateOf(encoder, now);
-    const text = located(row, () => targetText(row.content, template, trainOn));
-    const bytes = Math.max(row.bytes, text.text.length);
-    const full = batch.rows.length === ENCODE_BATCH_ROWS || batch.bytes + bytes > ENCODE_BATCH_BYTES;
-    if (full && batch.rows.length > 0) {
-      yield batch;
-      batch = { rows: [], bytes: 0 };
+  let failure: { error: unknown } | undefined;
+  try {
+    for await (const row of rows) {
+      if ("messages" in row.content) template ??= chatTemplateOf(encoder, now);
+      const text = located(row, () => targetText(row.content, template, trainOn));
+      const bytes = Math.max(row.bytes, text.text.length);
+      const full = batch.rows.length === ENCODE_BATCH_ROWS || batch.bytes + bytes > ENCODE_BATCH_BYTES;
+      if (full && batch.rows.length > 0) {
+        yield batch;
+        batch = { rows: [], bytes: 0 };
+      }
+      batch.rows.push({ row, text });
+      batch.bytes += bytes;
     }
-    batch.rows.push({ row, text });
-    batch.bytes += bytes;
+  } catch (error) {
+    failure = { error };
   }
   if (batch.rows.length > 0) yield batch;
+  if (failure) throw failure.error;
 }
 
 /** Errors name the row's file and place in it. */

@@ -1,12 +1,19 @@
 /** Rows that cannot be used are named by file and place, and the first of each file are looked at before training. */
 import assert from "node:assert/strict";
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { parquetWriteBuffer } from "hyparquet-writer";
-import { checkRows, Dataset, describeDataset, type DataRecipe, type DatasetOptions } from "../src/index.js";
+import {
+  checkRows,
+  Dataset,
+  describeDataset,
+  microBatches,
+  type DataRecipe,
+  type DatasetOptions,
+} from "../src/index.js";
 import { MAX_CHECKED_FILE_ROWS } from "../src/limits.js";
-import { ByteEncoder, collect, jsonl, neverAborted, RECIPE, streamOf, withFolder } from "./helpers.js";
+import { ByteEncoder, collect, HfEncoder, jsonl, neverAborted, RECIPE, streamOf, withFolder } from "./helpers.js";
 
 /** Renders roles and contents; a role that it does not know is refused, as by many models' own. */
 class ChatEncoder extends ByteEncoder {
@@ -29,6 +36,15 @@ const GOOD = chat("assistant");
 const BAD = chat("judge");
 const lines = (rows: object[]) => rows.map((row) => `${JSON.stringify(row)}\n`).join("");
 const REFUSED = /the chat template refuses the messages \(no judge/;
+
+interface Masked {
+  tokenizer: string;
+  template: string;
+  specialTokens: Record<string, string>;
+  messages: object[];
+  ids: number[];
+  mask: number[];
+}
 
 async function check(
   sources: string[],
@@ -69,6 +85,21 @@ describe("a row that cannot be rendered", () => {
       }));
   }
 
+  it("fails after the rows before it, which are delivered", () =>
+    withFolder({ "a.jsonl": lines([GOOD, GOOD, GOOD, BAD, GOOD]) }, async (folder) => {
+      for (const [batchSize, whole] of [
+        // Whether a micro-batch is the epoch's last shows by the row after it.
+        [1, 2],
+        [2, 1],
+      ] as const) {
+        const dataset = await Dataset.open([folder], neverAborted);
+        const recipe = { ...RECIPE, ...CHATS, batchSize };
+        const stream = microBatches(dataset, recipe, new ChatEncoder(), { epochs: 1, signal: neverAborted });
+        for (let i = 0; i < whole; i++) assert.equal((await stream.next()).done, false);
+        await assert.rejects(stream.next(), { message: /a\.jsonl:4: the chat template/ });
+      }
+    }));
+
   it("is found before training if it is among the first of its file, and used", async () => {
     const many = Array.from({ length: MAX_CHECKED_FILE_ROWS }, () => GOOD);
     const texts = { "a.jsonl": lines(many), "b.jsonl": lines([GOOD, BAD]), "late.jsonl": lines([...many, BAD]) };
@@ -105,6 +136,31 @@ describe("the look at the first rows", () => {
       assert.deepEqual(await counts({ maxLength: 17 }), [3, 1, 0, 3]);
       assert.deepEqual(await counts({ packing: true }), [3, 0, 0, 2]);
     }));
+
+  it("counts what transformers' masks leave within max_length (fixtures/make_chats.py)", async () => {
+    const file = new URL("../../test/fixtures/chats.json", import.meta.url);
+    const cases = JSON.parse(await readFile(file, "utf8")) as Masked[];
+    for (const { tokenizer, template, specialTokens, messages, ids, mask } of cases) {
+      for (const maxLength of [2, 8, 16, 24, 1000]) {
+        for (const truncationSide of ["right", "left"] as const) {
+          const kept = truncationSide === "right" ? mask.slice(0, maxLength) : mask.slice(-maxLength);
+          const expected = [1, Number(ids.length > maxLength), 0, Number(!kept.includes(1, 1))];
+          const encoder = Object.assign(new HfEncoder(tokenizer, template, specialTokens), { truncationSide });
+          await withFolder({ "a.jsonl": lines([{ messages }]) }, async (folder) => {
+            const dataset = await Dataset.open([folder], neverAborted);
+            const found = await checkRows(
+              dataset,
+              { ...RECIPE, ...CHATS, maxLength },
+              encoder,
+              undefined,
+              neverAborted,
+            );
+            assert.deepEqual(Object.values(found), expected, `${tokenizer}, ${maxLength} from the ${truncationSide}`);
+          });
+        }
+      }
+    }
+  });
 
   it("shares its rows among many files, and counts what training then counts", async () => {
     const file = jsonl(Array.from({ length: 500 }, (_, i) => "x".repeat(i % 12)));

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bytes, count, counted, duration, localTime } from "../src/index.js";
+import { bytes, count, counted, duration, localTime, rowLines, rowsText } from "../src/index.js";
 
 test("counts have commas, and their nouns an s where there are several", () => {
   assert.equal(count(125_250_816), "125,250,816");
@@ -25,4 +25,20 @@ test("bytes are in decimal units, with one place from kB on", () => {
 
 test("times are local, to the second", () => {
   assert.equal(localTime(new Date(2026, 0, 31, 3, 9, 5)), "2026-01-31 03:09:05");
+});
+
+test("what there is to say of rows agrees in number and time", () => {
+  const none = { rows: 9, rowsCut: 0, rowsWithoutEos: 0, rowsWithoutTarget: 0, stepsWithoutTarget: 0 };
+  const say = (counts: Partial<typeof none>, past = false) => rowLines({ ...none, ...counts }, 128, "of 9 rows", past);
+  assert.deepEqual(say({}), []);
+  assert.deepEqual(say({ rowsCut: 1, rowsWithoutEos: 1, rowsWithoutTarget: 1 }), [
+    "1 of 9 rows is longer than --max_length 128 and is cut, which removes its end-of-sequence token",
+    "1 of 9 rows has no target: nothing in it counts in the loss",
+  ]);
+  assert.deepEqual(say({ rowsCut: 3, rowsWithoutEos: 2, rowsWithoutTarget: 2, stepsWithoutTarget: 1 }, true), [
+    "3 of 9 rows were longer than --max_length 128 and were cut, which removed the end-of-sequence token of 2",
+    "2 of 9 rows had no target: nothing in them counted in the loss",
+    "1 step was left out, since no row in it had a target",
+  ]);
+  assert.deepEqual([rowsText(1, { packing: false }), rowsText(2, { packing: true })], ["1 row", "2 blocks"]);
 });

@@ -1,6 +1,6 @@
 /** How messages are written into the folder's JSON files. */
 import { snakeCase } from "@gradpool/recipe";
-import type { Evaluation, StepMetrics } from "@gradpool/rpc";
+import type { Evaluation, RowCounts, StepMetrics } from "@gradpool/rpc";
 import { z } from "zod";
 
 /** JSON has no NaN: it becomes null. */
@@ -24,6 +24,26 @@ const step = z
     ...others,
     gradNorm,
     learningRate,
+  }));
+
+const rowCount = z.int().nonnegative().default(0);
+
+/** Files of older versions have none. */
+export const rowCountsSchema = z
+  .object({
+    rows: rowCount,
+    rows_cut: rowCount,
+    rows_without_eos: rowCount,
+    rows_without_target: rowCount,
+    steps_without_target: rowCount,
+  })
+  .prefault({})
+  .transform((counts): RowCounts => ({
+    rows: counts.rows,
+    rowsCut: counts.rows_cut,
+    rowsWithoutEos: counts.rows_without_eos,
+    rowsWithoutTarget: counts.rows_without_target,
+    stepsWithoutTarget: counts.steps_without_target,
   }));
 
 const evaluation = z.object({

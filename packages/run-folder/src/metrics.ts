@@ -1,7 +1,7 @@
 /** metrics.json: what a run made, for people and other programs. */
 import { duration } from "@gradpool/format";
 import { recipeJson, type CheckedRecipe } from "@gradpool/recipe";
-import { concat, type Evaluation, type StepMetrics } from "@gradpool/rpc";
+import { concat, type Evaluation, type RowCounts, type StepMetrics } from "@gradpool/rpc";
 import { z } from "zod";
 import { parsed, type FileProblem } from "./file-problem.js";
 import { evaluationJson, evaluationsSchema, snakeKeys, stepJson, stepsSchema } from "./json.js";
@@ -32,6 +32,8 @@ export interface MetricsFacts {
   dataset: readonly string[];
   recipe: CheckedRecipe;
   steps: readonly StepMetrics[];
+  /** Of the rows that they were made from. */
+  rowCounts: RowCounts;
   /** Undefined: nothing is held out. */
   heldOut: { evalDataset: readonly string[]; evaluations: readonly Evaluation[]; resultStep: number } | undefined;
   /** Undefined where the loss is not scaled. */
@@ -45,7 +47,7 @@ const NO_STEPS = '\n  "steps": []';
 
 /** metrics.json in pieces, so that the writer of a long one can do other things in between. */
 export function* metricsPieces(facts: MetricsFacts): Generator<Uint8Array> {
-  const { runId, modelId, dataset, recipe, steps, heldOut, lossScaling } = facts;
+  const { runId, modelId, dataset, recipe, steps, rowCounts, heldOut, lossScaling } = facts;
   const seconds = steps.reduce((sum, step) => sum + step.seconds, 0);
   const frame = JSON.stringify(
     {
@@ -57,6 +59,7 @@ export function* metricsPieces(facts: MetricsFacts): Generator<Uint8Array> {
       steps: [],
       ...(heldOut && { evaluations: heldOut.evaluations.map(evaluationJson), result_step: heldOut.resultStep }),
       ...(lossScaling && { loss_scaling: snakeKeys(lossScaling) }),
+      row_counts: snakeKeys(rowCounts),
       totals: { steps: steps.length, tokens: totalTokens(steps), seconds, duration: duration(seconds) },
     },
     undefined,

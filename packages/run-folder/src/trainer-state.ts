@@ -1,10 +1,10 @@
 /** trainer_state.json: all that decides a run's future besides its tensors. */
 import { warmupStepsOf, type LossScalerState } from "@gradpool/optim";
 import { recipeJson, type CheckedRecipe } from "@gradpool/recipe";
-import { Cursor, type Evaluation, type StepMetrics } from "@gradpool/rpc";
+import { Cursor, type Evaluation, type RowCounts, type StepMetrics } from "@gradpool/rpc";
 import { z } from "zod";
 import { jsonBytes, parsed, type FileProblem } from "./file-problem.js";
-import { evaluationJson, evaluationsSchema, snakeKeys, stepJson, stepsSchema } from "./json.js";
+import { evaluationJson, evaluationsSchema, rowCountsSchema, snakeKeys, stepJson, stepsSchema } from "./json.js";
 import { TRAINER_STATE_FILE } from "./names.js";
 
 /** Hashes and names of what a result depends on: another value, another result. */
@@ -28,6 +28,7 @@ const schema = z.object({
   recipe: z.record(z.string(), z.unknown()),
   receipt: receiptSchema,
   steps: stepsSchema,
+  row_counts: rowCountsSchema,
   evaluations: evaluationsSchema.default([]),
   evaluation_pending: z.boolean().default(false),
   schedule: z.object({ next_learning_rate: z.number().nonnegative().optional() }).default({}),
@@ -69,6 +70,8 @@ export interface SavedState {
   receipt: Receipt;
   /** All steps and evaluations so far. */
   steps: StepMetrics[];
+  /** Of the rows that the steps were made from. */
+  rowCounts: RowCounts;
   evaluations: Evaluation[];
   /** An evaluation of the current adapter was due. */
   evaluationPending: boolean;
@@ -86,7 +89,8 @@ export interface StateFacts extends Omit<SavedState, "epoch" | "step" | "recipe"
 
 /** All but `run` has the same bytes whenever the run is repeated (I2). */
 export function trainerStateBytes(facts: StateFacts): Uint8Array {
-  const { runId, recipe, totalSteps, receipt, steps, evaluations, evaluationPending, lossScaling, cursor } = facts;
+  const { runId, recipe, totalSteps, receipt, steps, rowCounts, evaluations } = facts;
+  const { evaluationPending, lossScaling, cursor } = facts;
   const { continuedRunIds, nextLearningRate } = facts;
   const last = steps.at(-1);
   return jsonBytes({
@@ -104,6 +108,7 @@ export function trainerStateBytes(facts: StateFacts): Uint8Array {
     recipe: recipeJson(recipe),
     receipt,
     steps: steps.map((step) => ({ ...stepJson(step), seconds: undefined })),
+    row_counts: snakeKeys(rowCounts),
     evaluations: evaluations.map((evaluation) => ({ ...evaluationJson(evaluation), seconds: undefined })),
     evaluation_pending: evaluationPending,
     loss_scaling: lossScaling && snakeKeys(lossScaling),
@@ -132,6 +137,7 @@ export function parseTrainerState(bytes: Uint8Array): SavedState | FileProblem {
     totalSteps: state.total_steps,
     cursor: Cursor.fromJSON(state.cursor),
     steps: state.steps.map((made, i) => ({ ...made, seconds: run.seconds[i] ?? 0 })),
+    rowCounts: state.row_counts,
     evaluations: state.evaluations.map((made, i) => ({ ...made, seconds: run.evaluation_seconds[i] ?? 0 })),
   };
 }

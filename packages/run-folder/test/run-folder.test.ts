@@ -41,6 +41,8 @@ const STEPS = [1, 2].map((step) => {
 });
 const EVALUATIONS = [{ step: 2, epoch: 0, loss: 2, perplexity: Math.exp(2), tokens: 50, seconds: 0.125 }];
 
+const ROW_COUNTS = { rows: 9, rowsCut: 4, rowsWithoutEos: 3, rowsWithoutTarget: 2, stepsWithoutTarget: 1 };
+
 describe("names", () => {
   test("say where a checkpoint is in training, and which is the newest", () => {
     const place = { epoch: 1, step: 12 };
@@ -109,6 +111,7 @@ describe("trainer_state.json", () => {
     ...{ evaluationPending: true, cursor: Cursor.fromPartial({ epoch: 1, rows: 7 }) },
     lossScaling: { scale: 1024, goodSteps: 1, skippedSteps: [1] },
     ...{ continuedRunIds: ["run-0"], nextLearningRate: 0.5 },
+    rowCounts: ROW_COUNTS,
   };
 
   test("is read as it was written", () => {
@@ -125,6 +128,7 @@ describe("trainer_state.json", () => {
     const earlier = parseTrainerState(await readFile(FIXTURE));
     assert.ok(typeof earlier === "object", String(earlier));
     assert.equal(earlier.steps.length, 4);
+    assert.deepEqual(Object.values(earlier.rowCounts), [0, 0, 0, 0, 0]);
     const wrong = text(trainerStateBytes(facts)).replace('"step": 2', '"step": 3');
     assert.match(String(parseTrainerState(bytes(wrong))), /has 2 steps instead of 3/);
     assert.match(String(parseTrainerState(bytes("null"))), /is wrong at its top/);
@@ -133,7 +137,8 @@ describe("trainer_state.json", () => {
 
 test("metrics.json is read as it was written, null standing for what is not a number", () => {
   const heldOut = { evalDataset: ["e"], evaluations: EVALUATIONS, resultStep: 2 };
-  const facts = { runId: "run-1", modelId: "m", dataset: ["d"], recipe: RECIPE, heldOut, lossScaling: undefined };
+  const made = { heldOut, rowCounts: ROW_COUNTS, lossScaling: undefined };
+  const facts = { runId: "run-1", modelId: "m", dataset: ["d"], recipe: RECIPE, ...made };
   const written = text(metricsBytes({ ...facts, steps: STEPS }));
   assert.equal(written, `${JSON.stringify(JSON.parse(written), undefined, 2)}\n`);
   assert.equal(runIdOfMetrics(bytes(written.slice(0, 100))), "run-1");
@@ -152,6 +157,9 @@ test("metrics.json is read as it was written, null standing for what is not a nu
     assert.equal(long, `${JSON.stringify(JSON.parse(long), undefined, 2)}\n`, `${count} steps`);
     assert.equal((JSON.parse(long) as { steps: object[] }).steps.length, count);
   }
+  assert.deepEqual((JSON.parse(written) as { row_counts: object }).row_counts, {
+    ...{ rows: 9, rows_cut: 4, rows_without_eos: 3, rows_without_target: 2, steps_without_target: 1 },
+  });
   const infinite = parseMetrics(metricsBytes({ ...facts, steps: [{ ...STEPS[0]!, loss: NaN }] }));
   assert.ok(typeof infinite === "object" && Number.isNaN(infinite.steps[0]?.loss));
 });

@@ -113,6 +113,41 @@ describe("a write", () => {
   });
 });
 
+describe("the rows of a run", () => {
+  const counts = { rows: 600, rowsCut: 36, rowsWithoutEos: 30, rowsWithoutTarget: 1, stepsWithoutTarget: 2 };
+  const lines = [
+    "36 of 600 rows were longer than --max_length 128 and were cut, which removed the end-of-sequence token of 30",
+    "1 of 600 rows had no target: nothing in it counted in the loss",
+    "2 steps were left out, since no row in them had a target",
+  ];
+
+  test("are said at its end", TIMEOUT, async () => {
+    const ended = completed();
+    const done: WatchRunResponse = { update: { $case: "run", value: { ...ended, rowCounts: counts } } };
+    const { code, stdout, stderr } = await watch([update.run(), done]);
+    assert.equal(code, 0, stderr);
+    assert.deepEqual(stdout.trimEnd().split("\n").slice(-3), lines);
+    const failed = { ...ended, state: RunState.RUN_STATE_FAILED, error: { code: "invalid_argument", message: "no" } };
+    const value = { ...failed, rowCounts: { ...counts, rowsCut: 0, stepsWithoutTarget: 0 } };
+    const end = await watch([{ update: { $case: "run", value } }]);
+    assert.deepEqual([end.code, end.stdout.trimEnd().split("\n").at(-1), end.stderr], [1, lines[1], "gradpool: no\n"]);
+  });
+
+  test("are in run get, also as JSON", TIMEOUT, async () => {
+    const get = (rowCounts: typeof counts, ...flags: string[]) =>
+      on({ runs: { getRun: async () => ({ run: runOf({ rowCounts }) }) } }, "run", "get", "run-1", ...flags);
+    const { stdout } = await get(counts);
+    const said = stdout.split("\n").flatMap((line) => (line.startsWith("rows  ") ? [line.slice(4).trim()] : []));
+    assert.deepEqual(said, ["trained on 600 rows, counted in every epoch", ...lines]);
+    const json = JSON.parse((await get(counts, "--output", "json")).stdout) as object;
+    assertHolds(json, {
+      row_counts: { rows: 600, rows_cut: 36, rows_without_eos: 30, rows_without_target: 1, steps_without_target: 2 },
+    });
+    const none = { rows: 0, rowsCut: 0, rowsWithoutEos: 0, rowsWithoutTarget: 0, stepsWithoutTarget: 0 };
+    assert.doesNotMatch((await get(none)).stdout, /^rows /m);
+  });
+});
+
 describe("run watch", () => {
   test(
     "continues after the last step when the coordinator comes back, and reports each outage once",

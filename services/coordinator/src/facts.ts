@@ -1,5 +1,5 @@
 /** What changed in the pool: by the core's decisions, by the work of runs, and by clients' requests. */
-import type { CheckpointUpdate, Evaluation, Run, StepMetrics } from "@gradpool/rpc";
+import type { CheckpointUpdate, Evaluation, RowCounts, Run, StepMetrics } from "@gradpool/rpc";
 import type { PoolFact } from "./core/facts.js";
 import type { Outcome } from "./core/state.js";
 
@@ -17,7 +17,8 @@ export type Fact =
       steps: readonly StepMetrics[];
       evaluations: readonly Evaluation[];
     }
-  | { type: "step-made"; runId: string; step: StepMetrics }
+  /** `rowCounts`: of all steps so far. */
+  | { type: "step-made"; runId: string; step: StepMetrics; rowCounts: RowCounts }
   | { type: "evaluation-made"; runId: string; evaluation: Evaluation; stoppedEarly: boolean }
   /** Saved, or removed to keep only the newest. */
   | { type: "checkpoint-changed"; runId: string; checkpoint: CheckpointUpdate }

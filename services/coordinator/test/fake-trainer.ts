@@ -115,7 +115,9 @@ export class FakeTrainer implements AsyncDisposable {
       const gradient = data.map((value, i) => 0.3 * value + (((trace + i * 131) % 1009) - 504) / 977);
       gradients.set(name, { shape, data: gradient });
     }
-    const targetTokens = task.lengths.reduce((sum, length) => sum + Math.max(0, length - 1), 0);
+    const masked = task.targetMask.reduce((sum, counts) => sum + counts, 0);
+    const all = task.lengths.reduce((sum, length) => sum + Math.max(0, length - 1), 0);
+    const targetTokens = task.targetMask.length > 0 ? masked : all;
     const { taskId, runId, step, microBatch } = task;
     const level = task.evaluate ? levelOf(adapter) : 2;
     const numbers = {

@@ -11,6 +11,8 @@ export function runsOf(seed: number, number: number): SimulatedRun[] {
     gradientAccumulation: 1 + ((seed + 3 * i) % 5),
     epochs: 1 + ((seed + i) % 2),
     microBatchesPerEpoch: 1 + ((7 * seed + 5 * i) % 11),
+    // The first one has a target, so that every run makes a step.
+    withoutTarget: ((seed + i) % 3) * ((11 * seed + 29 * i) % 128) * 2,
     evaluateEvery: (seed + 2 * i) % 4,
     heldOut: 1 + ((3 * seed + i) % 6),
   }));
@@ -94,6 +96,8 @@ export async function check(options: SimulationOptions): Promise<void> {
     assert.equal(end.run.state, RunState.RUN_STATE_COMPLETED, what);
     const expected = expectedEnd(run);
     assert.equal(saved?.adapter, expected.adapter, `${what} has another adapter (I2)`);
+    assert.deepEqual(saved.rowCounts, expected.rowCounts, `${what}: its rows (I2)`);
+    assert.deepEqual(end.run.rowCounts, expected.rowCounts, `${what}: its recorded rows (I2)`);
     const losses = saved.evaluations.map(({ loss }) => loss);
     assert.deepEqual(losses, expected.evaluations, `${what}: its evaluations (I2)`);
     const recorded = (kind: "step" | "evaluation") =>

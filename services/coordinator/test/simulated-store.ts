@@ -1,6 +1,6 @@
 /** What survives a crash of the simulated coordinator: its run store, and what runs saved. */
 import assert from "node:assert/strict";
-import type { Evaluation, Run, RunLogEntry, StepMetrics } from "@gradpool/rpc";
+import type { Evaluation, RowCounts, Run, RunLogEntry, StepMetrics } from "@gradpool/rpc";
 import { hasEnded, resumedHistory } from "../src/record/run-record.js";
 import type { RecordStore } from "../src/record/run-registry.js";
 import type { Change, History, PlacedEvent, Recorded, Reported } from "../src/store/run-store.js";
@@ -12,6 +12,9 @@ export class SimulatedCrash extends Error {}
 export interface Saved {
   steps: readonly StepMetrics[];
   evaluations: readonly Evaluation[];
+  rowCounts: RowCounts;
+  /** Micro-batches of the stream before the next step. */
+  cursor: number;
   adapter: number;
   deviceClass: string | undefined;
 }

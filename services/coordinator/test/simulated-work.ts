@@ -1,9 +1,12 @@
 /** The work of one run in one life of the coordinator, in both of its phases. As the real one, it adds accepted results in the order of micro-batches. */
 import assert from "node:assert/strict";
-import type { Evaluation, Run, StepMetrics } from "@gradpool/rpc";
+import { Cursor, MicroBatch, type Evaluation, type RowCounts, type Run, type StepMetrics } from "@gradpool/rpc";
 import type { MicroBatchResult, Task } from "../src/core/state.js";
 import type { Findings, PreparingPort, RunListener, TrainingPort } from "../src/driver/ports.js";
-import { isEvaluated, isStop, mix, stepsOf, type SimulatedRun } from "./simulated-run.js";
+import { MicroBatchBuffer } from "../src/runs/micro-batch-buffer.js";
+import { addCounts, NO_ROWS } from "../src/runs/row-counts.js";
+import { TargetGroups } from "../src/runs/target-groups.js";
+import { hasTarget, isEvaluated, isStop, mix, plannedSteps, stepsOf, type SimulatedRun } from "./simulated-run.js";
 import type { Saved, SimulatedStore } from "./simulated-store.js";
 
 export interface WorkOptions {
@@ -26,6 +29,9 @@ export class SimulatedWork implements PreparingPort<SimulatedWork>, TrainingPort
   readonly #options: WorkOptions;
   readonly #steps: StepMetrics[] = [];
   readonly #evaluations: Evaluation[] = [];
+  #rowCounts: RowCounts = NO_ROWS;
+  #cursor = 0;
+  #buffer: MicroBatchBuffer;
   #adapter = 1;
   /** Results by micro-batch that wait for an earlier one, and those that are added. */
   readonly #early = new Map<number, number>();
@@ -36,6 +42,7 @@ export class SimulatedWork implements PreparingPort<SimulatedWork>, TrainingPort
 
   constructor(options: WorkOptions) {
     this.#options = options;
+    this.#buffer = new MicroBatchBuffer(options.shape.gradientAccumulation, 0);
   }
 
   /** What a trainer makes of a task follows from this. */
@@ -50,6 +57,9 @@ export class SimulatedWork implements PreparingPort<SimulatedWork>, TrainingPort
     const saved = store.saved.get(run.runId);
     this.#steps.push(...(saved?.steps ?? []));
     this.#evaluations.push(...(saved?.evaluations ?? []));
+    this.#rowCounts = saved?.rowCounts ?? NO_ROWS;
+    this.#cursor = saved?.cursor ?? 0;
+    this.#buffer = new MicroBatchBuffer(this.#options.shape.gradientAccumulation, this.#steps.length);
     this.#adapter = saved?.adapter ?? 1;
     this.#deviceClass = saved?.deviceClass;
     return this;
@@ -58,7 +68,7 @@ export class SimulatedWork implements PreparingPort<SimulatedWork>, TrainingPort
   get findings(): Findings {
     const { run, shape } = this.#options;
     const due = this.#steps.filter(({ step }) => isEvaluated(shape, step)).length;
-    const totalSteps = stepsOf(shape).length;
+    const totalSteps = plannedSteps(shape);
     return {
       prepared: {
         ...{ gradientAccumulation: shape.gradientAccumulation, totalSteps, stepsDone: this.#steps.length },
@@ -66,21 +76,33 @@ export class SimulatedWork implements PreparingPort<SimulatedWork>, TrainingPort
         stopped: this.#isStopped(),
         deviceClass: this.#deviceClass,
       },
-      found: { totalSteps, startedAt: run.startedAt ?? new Date(0) },
+      found: { totalSteps, startedAt: run.startedAt ?? new Date(0), rowCounts: this.#rowCounts },
       steps: [...this.#steps],
       evaluations: [...this.#evaluations],
     };
   }
 
   /** From after the steps that were made before. */
-  async stream(onMicroBatch: (lastOfEpoch: boolean) => void): Promise<void> {
+  async stream(onMicroBatch: (lastOfEpoch: boolean) => void): Promise<number> {
     const { shape, upTo, after } = this.#options;
-    const done = stepsOf(shape).slice(0, this.#steps.length);
-    const first = done.reduce((sum, size) => sum + size, 0);
-    for (let i = first; i < shape.epochs * shape.microBatchesPerEpoch; i++) {
+    const { microBatchesPerEpoch } = shape;
+    const { stepsWithoutTarget } = this.#rowCounts;
+    const groups = new TargetGroups(shape.gradientAccumulation, this.#steps.length, plannedSteps(shape));
+    for (let i = this.#cursor; i < shape.epochs * microBatchesPerEpoch; i++) {
       await after(upTo(100));
-      onMicroBatch((i + 1) % shape.microBatchesPerEpoch === 0);
+      const targetTokens = hasTarget(shape, i % microBatchesPerEpoch) ? 1 : 0;
+      const microBatch = MicroBatch.create({
+        ...{ rows: 1, rowsWithoutTarget: 1 - targetTokens, targetTokens },
+        lastOfEpoch: (i + 1) % microBatchesPerEpoch === 0,
+        cursorAfter: Cursor.create({ microBatches: i + 1 }),
+      });
+      for (const part of groups.add(microBatch)) {
+        this.#buffer.add(part);
+        onMicroBatch(part.microBatch.lastOfEpoch);
+      }
     }
+    assert.equal(stepsWithoutTarget + groups.leftOut + this.#buffer.wholeSteps, plannedSteps(shape));
+    return this.#buffer.wholeSteps;
   }
 
   async evaluate(onMicroBatch: (last: boolean) => void): Promise<void> {
@@ -107,14 +129,17 @@ export class SimulatedWork implements PreparingPort<SimulatedWork>, TrainingPort
   }
 
   /** I1: the step's micro-batches, each once, in order. */
-  applyStep(): { step: StepMetrics; evaluate: boolean } {
+  applyStep(): { step: StepMetrics; rowCounts: RowCounts; evaluate: boolean } {
     const { shape } = this.#options;
+    const { microBatch, counts } = this.#buffer.takeStep();
+    this.#cursor = microBatch.cursorAfter?.microBatches ?? assert.fail("a step without a cursor");
+    this.#rowCounts = addCounts(this.#rowCounts, counts);
     const expected = stepsOf(shape)[this.#steps.length];
     assert.equal(this.#sum.length, expected, "a step lacks a micro-batch or has one too many");
     this.#adapter = this.#takeSum(this.#adapter);
     const step = { ...NUMBERS, step: this.#steps.length + 1, loss: this.#adapter };
     this.#steps.push(step);
-    return { step, evaluate: isEvaluated(shape, step.step) };
+    return { step, rowCounts: this.#rowCounts, evaluate: isEvaluated(shape, step.step) };
   }
 
   /** Each evaluation once, of all held-out micro-batches, in order. */
@@ -175,7 +200,8 @@ export class SimulatedWork implements PreparingPort<SimulatedWork>, TrainingPort
 
   #saved(): Saved {
     const [steps, evaluations] = [[...this.#steps], [...this.#evaluations]];
-    return { steps, evaluations, adapter: this.#adapter, deviceClass: this.#deviceClass };
+    const [rowCounts, cursor, adapter, deviceClass] = [this.#rowCounts, this.#cursor, this.#adapter, this.#deviceClass];
+    return { steps, evaluations, rowCounts, cursor, adapter, deviceClass };
   }
 
   /** While the run continues. */

@@ -66,6 +66,8 @@ function inputsOf(line: string): Input[] {
           : { type: "evaluation-batch-arrived", runId: subject, last: isLast };
       });
     }
+    case "stream-ended":
+      return [{ type: "stream-ended", runId: subject, lastStep: Number(rest[0]) }];
     case "join":
       return [{ type: "trainer-joined", trainerId: subject, deviceClass: rest[0] ?? "cpu", nowMs: number("at") }];
     case "pull":

@@ -1,5 +1,5 @@
 /** gradpool run get: show everything about a run. */
-import { count, localTime } from "@gradpool/format";
+import { count, localTime, rowsText } from "@gradpool/format";
 import { recipeValues } from "@gradpool/recipe";
 import type { Run } from "@gradpool/rpc";
 import type { Command } from "commander";
@@ -7,7 +7,7 @@ import type { CommandContext } from "../command-context.js";
 import { contextFor, examples, onPool, type PoolFlags, type ProgramOptions } from "../command-options.js";
 import { Pool } from "../runs/pool.js";
 import { runJson, stateName } from "../runs/run-json.js";
-import { evaluationText, resumedText } from "../runs/run-text.js";
+import { evaluationText, resumedText, rowCountLines } from "../runs/run-text.js";
 import { facts, trainableParameters } from "../terminal/format.js";
 
 export function addRunGet(run: Command, options: ProgramOptions): void {
@@ -48,12 +48,21 @@ function factsOf(run: Run): [string, string][] {
     ["best", run.bestEvaluation && `${evaluationText(run.bestEvaluation)}, step ${count(run.bestEvaluation.step)}`],
     ["stopped early", run.stoppedEarly ? `${run.step} of ${run.totalSteps} steps` : undefined],
     ["tokens", run.tokens > 0 ? count(run.tokens) : undefined],
+    ...rowEntries(run),
     ["submitted", run.submittedAt && localTime(run.submittedAt)],
     ["started", run.startedAt && localTime(run.startedAt)],
     ["ended", run.endedAt && localTime(run.endedAt)],
     ["recipe", spec?.recipe && recipeText(recipeValues(spec.recipe))],
   ];
   return entries.filter((entry): entry is [string, string] => entry[1] !== undefined);
+}
+
+/** The rows that its steps were made from, and what there is to say of them. */
+function rowEntries(run: Run): [string, string][] {
+  const { rowCounts, spec } = run;
+  if (!rowCounts || rowCounts.rows === 0 || !spec?.recipe) return [];
+  const trained = `trained on ${rowsText(rowCounts.rows, spec.recipe)}, counted in every epoch`;
+  return [trained, ...rowCountLines(run)].map((line) => ["rows", line]);
 }
 
 function recipeText(values: Record<string, unknown>): string {

@@ -8,7 +8,7 @@ import { TrainingProgress } from "../terminal/training-progress.js";
 import type { RunUpdate } from "./pool.js";
 import { runJson, snakeKeys } from "./run-json.js";
 import { hasEnded } from "./run-state.js";
-import { evaluationText, resumedText, stallText } from "./run-text.js";
+import { evaluationText, resumedText, rowCountLines, stallText } from "./run-text.js";
 
 export class RunReport {
   readonly #output: Output;
@@ -49,6 +49,7 @@ export class RunReport {
     if (!run || !this.hasEnded)
       throw new GradpoolError("unavailable", "the pool stopped before the run ended; see its logs");
     if (run.state === RunState.RUN_STATE_FAILED) {
+      this.#sayRows(run);
       throw new GradpoolError((run.error?.code ?? "internal") as ErrorCode, run.error?.message ?? "the run failed");
     }
     if (run.state === RunState.RUN_STATE_CANCELLED) {
@@ -58,7 +59,12 @@ export class RunReport {
       );
     }
     this.#output.say(this.#summary(run));
+    this.#sayRows(run);
     return run;
+  }
+
+  #sayRows(run: Run): void {
+    for (const line of rowCountLines(run)) this.#output.say(line);
   }
 
   #onRun(run: Run): void {

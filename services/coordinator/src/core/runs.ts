@@ -63,6 +63,15 @@ export function nextStep(state: PoolState, run: PoolRun, stop: boolean, out: Out
   else fillGroup(state, run);
 }
 
+/** No step comes after `lastStep`, perhaps earlier than planned. */
+export function endSteps(run: PoolRun, lastStep: number, out: Output): void {
+  if (run.phase !== "running" || lastStep >= run.totalSteps) return;
+  run.totalSteps = lastStep;
+  out.facts.push({ type: "run-shortened", runId: run.runId, totalSteps: lastStep });
+  // Unless its last step or evaluation is still being made, which then comes here by itself.
+  if (run.step > lastStep && !run.stepping && !run.evaluating) finishRun(run, out);
+}
+
 export function beginEvaluation(run: PoolRun, step: number, out: Output): void {
   beginStep(run, step);
   run.evaluating = true;

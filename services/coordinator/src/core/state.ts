@@ -143,6 +143,8 @@ export type Input = { nowMs?: number } & (
   | { type: "run-submitted"; runId: string; paused?: boolean }
   | ({ type: "run-prepared"; runId: string } & Prepared)
   | { type: "micro-batch-arrived"; runId: string; lastOfEpoch: boolean }
+  /** All micro-batches up to the end of this step have arrived, and there are no more. */
+  | { type: "stream-ended"; runId: string; lastStep: number }
   | { type: "trainer-joined"; trainerId: string; deviceClass: string; draining?: boolean }
   | { type: "trainer-pulled"; trainerId: string; tasks: number }
   | { type: "trainer-heard"; trainerId: string }

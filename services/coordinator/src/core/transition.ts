@@ -22,6 +22,7 @@ import {
   beginRun,
   endFinished,
   endRun,
+  endSteps,
   fillGroup,
   newRun,
   nextStep,
@@ -174,6 +175,9 @@ function applyToRun(state: PoolState, run: PoolRun, input: RunInput, out: Output
       if (run.phase !== "running") break;
       run.ahead.push(input.lastOfEpoch);
       fillGroup(state, run);
+      break;
+    case "stream-ended":
+      endSteps(run, input.lastStep, out);
       break;
     case "step-applied":
       if (!run.stepping || run.evaluating) break;

@@ -108,7 +108,7 @@ export class Driver<T extends TrainingPort = TrainingPort> implements AsyncDispo
     }
     this.stop();
     const phases = [...this.#runs.values()].map(phaseOf);
-    await Promise.all(phases.map((run) => (drainMs === undefined ? run.end() : run.leave())));
+    await Promise.all(phases.map((run) => (drainMs === undefined ? run.end("cancelled") : run.leave())));
     await Promise.all(this.#ending);
   }
 
@@ -168,9 +168,12 @@ export class Driver<T extends TrainingPort = TrainingPort> implements AsyncDispo
   #obeyForRun(effect: TrainingEffect, runId: string, run: T): void {
     switch (effect.type) {
       case "open-stream":
-        this.#report(runId, () =>
-          run.stream((lastOfEpoch) => void this.happen({ input: { type: "micro-batch-arrived", runId, lastOfEpoch } })),
-        );
+        this.#report(runId, async () => {
+          const arrived = (lastOfEpoch: boolean) =>
+            void this.happen({ input: { type: "micro-batch-arrived", runId, lastOfEpoch } });
+          const lastStep = await run.stream(arrived);
+          await this.happen({ input: { type: "stream-ended", runId, lastStep } });
+        });
         break;
       case "accept-result":
         run.accept(effect.task, effect.result);
@@ -207,8 +210,8 @@ export class Driver<T extends TrainingPort = TrainingPort> implements AsyncDispo
   }
 
   async #applyStep(runId: string, run: T): Promise<void> {
-    const { step, evaluate } = run.applyStep();
-    await this.happen({ facts: [{ type: "step-made", runId, step }] });
+    const { step, rowCounts, evaluate } = run.applyStep();
+    await this.happen({ facts: [{ type: "step-made", runId, step, rowCounts }] });
     // A save after an evaluation includes it.
     if (!evaluate) await run.saveIfDue();
     await this.happen({ input: { type: "step-applied", runId, evaluate } });
@@ -227,7 +230,7 @@ export class Driver<T extends TrainingPort = TrainingPort> implements AsyncDispo
     this.#ports.trainers.endRun(runId);
     // The output folder is free before anyone learns that the run has ended.
     const ending = (async () => {
-      if (run) await phaseOf(run).end();
+      if (run) await phaseOf(run).end(outcome);
       await this.happen({ facts: [{ type: "run-ended", runId, outcome, code, message, at: new Date() }] });
     })();
     this.#ending.add(ending);

@@ -1,7 +1,7 @@
 /** What the driver needs from outside. A coordinator provides services, trainers and a disk; a test simulates them. */
-import type { CheckpointUpdate, Evaluation, Run, StepMetrics } from "@gradpool/rpc";
+import type { CheckpointUpdate, Evaluation, RowCounts, Run, StepMetrics } from "@gradpool/rpc";
 import type { Effect, TrainerEffect } from "../core/effects.js";
-import type { MicroBatchResult, Prepared, Task } from "../core/state.js";
+import type { MicroBatchResult, Outcome, Prepared, Task } from "../core/state.js";
 import type { Fact } from "../facts.js";
 
 export interface Ports<T extends TrainingPort = TrainingPort> {
@@ -47,8 +47,8 @@ export interface RunListener {
 interface RunPort {
   /** Retries at once what holds it up. */
   retry(): void;
-  /** Stops all work and releases the output folder. */
-  end(): Promise<void>;
+  /** Stops all work and releases the output folder; what a failed run made is saved first. */
+  end(outcome: Outcome): Promise<void>;
   /** Stops all work of a run that resumes after a restart: it keeps its folder, and saves what it has. */
   leave(): Promise<void>;
 }
@@ -62,14 +62,14 @@ export interface PreparingPort<T extends TrainingPort> extends RunPort {
 /** The I/O of one run: its data, numbers and files. The core says what to do when. */
 export interface TrainingPort extends RunPort {
   readonly findings: Findings;
-  /** Streams the micro-batches of all steps. */
-  stream(onMicroBatch: (lastOfEpoch: boolean) => void): Promise<void>;
+  /** Streams the micro-batches of all steps; gives the number of the last one, once all are there. */
+  stream(onMicroBatch: (lastOfEpoch: boolean) => void): Promise<number>;
   /** Streams the held-out micro-batches, for the adapter as it is. */
   evaluate(onMicroBatch: (last: boolean) => void): Promise<void>;
   /** Takes the result of a task that the core accepted. */
   accept(task: Task, result: MicroBatchResult): void;
-  /** Applies the complete step; returns whether an evaluation is due. */
-  applyStep(): { step: StepMetrics; evaluate: boolean };
+  /** Applies the complete step; returns the row counts of all steps so far, and whether an evaluation is due. */
+  applyStep(): { step: StepMetrics; rowCounts: RowCounts; evaluate: boolean };
   /** Records the complete evaluation; returns whether to stop, and whether a step could have followed. */
   applyEvaluation(): { evaluation: Evaluation; stop: boolean; stoppedEarly: boolean };
   /** Starts the save that is due after the last step, once the previous save is done. */

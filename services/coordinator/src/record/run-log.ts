@@ -1,7 +1,7 @@
 /** Facts as lines of runs' logs, recorded along with them. No text of a data set gets in here. */
 import { basename } from "node:path";
-import { count } from "@gradpool/format";
-import { LogLevel, RunState, type Run } from "@gradpool/rpc";
+import { count, rowLines, rowsText } from "@gradpool/format";
+import { LogLevel, RowCounts, RunState, type Run } from "@gradpool/rpc";
 import { placeOf } from "../core/lookup.js";
 import { ON_REQUEST } from "../core/runs.js";
 import type { PoolFact } from "../core/facts.js";
@@ -23,6 +23,10 @@ export function linesOf(fact: Fact, before: Run | undefined, after: Run): LogLin
       return [info(`submitted: ${after.spec?.modelId} on ${after.spec?.dataset.join(" ")}`)];
     case "run-prepared":
       return before ? preparedLines(before, after) : [];
+    case "step-made":
+      return before ? firstRowLines(fact.step.step, before, after) : [];
+    case "run-shortened":
+      return [info(`it makes ${count(fact.totalSteps)} steps: those without a target are left out`)];
     case "evaluation-made": {
       const { step, loss, perplexity } = fact.evaluation;
       const numbers = `loss ${loss.toFixed(4)}, perplexity ${perplexity.toPrecision(4)}`;
@@ -45,7 +49,7 @@ export function linesOf(fact: Fact, before: Run | undefined, after: Run): LogLin
     case "run-state":
       return before ? stateLines(before, after) : [];
     case "run-ended":
-      return [endLine(after)];
+      return [endLine(after), ...allRowLines(after)];
     default:
       return [];
   }
@@ -94,6 +98,25 @@ function stateLines(before: Run, after: Run): LogLine[] {
         info(state === RunState.RUN_STATE_QUEUED ? "waiting in the queue" : "examining model, tokenizer and data"),
       ];
   }
+}
+
+/** What a step's rows are the first of the run for: to be cut, or to have no target. */
+function firstRowLines(step: number, { rowCounts: before }: Run, { rowCounts: after, spec }: Run): LogLine[] {
+  if (!after || !spec?.recipe) return [];
+  const first = RowCounts.create({ rows: after.rows - (before?.rows ?? 0) });
+  for (const key of ["rowsCut", "rowsWithoutTarget", "stepsWithoutTarget"] as const) {
+    if (!before?.[key]) first[key] = after[key];
+  }
+  if (first.rowsCut > 0) first.rowsWithoutEos = after.rowsWithoutEos;
+  const of = `of ${rowsText(first.rows, spec.recipe)}`;
+  return rowLines(first, spec.recipe.maxLength, of, true).map((line) => warn(`up to step ${step}, ${line}`));
+}
+
+/** Of the whole run. */
+function allRowLines({ rowCounts, spec }: Run): LogLine[] {
+  if (!rowCounts || !spec?.recipe) return [];
+  const of = `of ${rowsText(rowCounts.rows, spec.recipe)}`;
+  return rowLines(rowCounts, spec.recipe.maxLength, of, true).map(warn);
 }
 
 function endLine({ state, step, tokens, error }: Run): LogLine {

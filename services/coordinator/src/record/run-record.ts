@@ -175,7 +175,7 @@ function newsBehind(afterStep: number): (update: History[number]) => boolean {
 }
 
 function isStepOnly(before: Run, after: Run): boolean {
-  const { step, lastStep, tokens, lastEvaluation, bestEvaluation } = before;
-  const same = { ...after, step, lastStep, tokens, lastEvaluation, bestEvaluation };
+  const { step, lastStep, tokens, rowCounts, lastEvaluation, bestEvaluation } = before;
+  const same = { ...after, step, lastStep, tokens, rowCounts, lastEvaluation, bestEvaluation };
   return (Object.keys(same) as (keyof Run)[]).every((key) => same[key] === before[key]);
 }

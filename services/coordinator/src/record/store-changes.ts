@@ -46,7 +46,12 @@ export function patchOf(fact: Fact, run: Run): Partial<Run> | undefined {
     case "run-prepared":
       return { ...fact.found, ...afterSteps(fact.steps, fact.evaluations) };
     case "step-made":
-      return { step: fact.step.step, lastStep: fact.step, tokens: run.tokens + fact.step.tokens };
+      return {
+        ...{ step: fact.step.step, lastStep: fact.step, tokens: run.tokens + fact.step.tokens },
+        rowCounts: fact.rowCounts,
+      };
+    case "run-shortened":
+      return { totalSteps: fact.totalSteps };
     case "evaluation-made": {
       const { evaluation, stoppedEarly } = fact;
       const { bestEvaluation: best } = run;

@@ -76,6 +76,13 @@ export class Checkpoints {
     if (!this.#hasResult) await this.#live.last(facts, training, signal);
   }
 
+  /** Saves the last step's checkpoint of a run that failed, unless there is one; a failure of that is the last one's. */
+  async keepLast(facts: RunFacts, training: Training, cursor: Cursor): Promise<void> {
+    await this.#saving;
+    if (this.#checkpointStep < training.version) await this.afterStep(true, facts, training, cursor);
+    await this.#saving;
+  }
+
   /** Waits until nothing is being written. */
   async settled(): Promise<void> {
     await this.#saving;

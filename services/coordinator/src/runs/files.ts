@@ -4,7 +4,7 @@
  */
 import { isAbsolute } from "node:path";
 import { adapterConfigJson, ALL_LINEAR, modelCard, writeAdapter } from "@gradpool/adapter";
-import type { Cursor, Evaluation, RunSpec, StepMetrics } from "@gradpool/rpc";
+import type { Cursor, Evaluation, RowCounts, RunSpec, StepMetrics } from "@gradpool/rpc";
 import {
   ADAPTER_CONFIG_FILE,
   ADAPTER_FILE,
@@ -32,6 +32,7 @@ export interface RunFacts {
   spec: RunSpec;
   prepared: PreparedRun;
   steps: readonly StepMetrics[];
+  rowCounts: RowCounts;
   evaluations: readonly Evaluation[];
   /** The current adapter is being evaluated. */
   evaluationPending: boolean;
@@ -86,12 +87,19 @@ function adapterFiles({ spec, prepared, steps, tokenizerFiles }: RunFacts, adapt
 
 /** Everything that the rest of the run depends on, and no more. `cursor`: where its data is after the last step. */
 export function recoveryFiles(facts: RunFacts, training: Training, cursor: Cursor): Files {
-  const { runId, spec, prepared, steps, evaluations, evaluationPending, best, platform } = facts;
+  const { runId, spec, prepared, steps, rowCounts, evaluations, evaluationPending, best, platform } = facts;
   const { recipe, totalSteps } = prepared;
   const receipt = receiptOf(spec, prepared, platform);
   const { adapter, optimizerState: optimizer, version, lossScaling } = training;
   const continuedRunIds = prepared.resumed?.continuedRunIds ?? [];
-  const made = { steps, evaluations, evaluationPending, lossScaling, nextLearningRate: training.nextLearningRate };
+  const made = {
+    steps,
+    rowCounts,
+    evaluations,
+    evaluationPending,
+    lossScaling,
+    nextLearningRate: training.nextLearningRate,
+  };
   const other = best?.step === version ? undefined : best?.tensors;
   return new Map([
     [ADAPTER_FILE, training.adapterFile()],
@@ -106,10 +114,10 @@ export function checkpointFiles(facts: RunFacts, training: Training, cursor: Cur
 
 /** What metrics.json says of the run so far. */
 export function metricsFactsOf(facts: RunFacts, { lossScaling }: Training): MetricsFacts {
-  const { runId, spec, prepared, steps, evaluations, best } = facts;
+  const { runId, spec, prepared, steps, rowCounts, evaluations, best } = facts;
   const { modelId, dataset, evalDataset } = spec;
   const heldOut = prepared.evalDataset && { evalDataset, evaluations, resultStep: best?.step ?? steps.length };
-  return { runId, modelId, dataset, recipe: prepared.recipe, steps, heldOut, lossScaling };
+  return { runId, modelId, dataset, recipe: prepared.recipe, steps, rowCounts, heldOut, lossScaling };
 }
 
 /** The result in output_dir; charts come from elsewhere. */

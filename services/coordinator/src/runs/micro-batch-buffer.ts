@@ -1,5 +1,7 @@
 import { once } from "node:events";
-import type { MicroBatch } from "@gradpool/rpc";
+import type { MicroBatch, RowCounts } from "@gradpool/rpc";
+import { addCounts, NO_ROWS } from "./row-counts.js";
+import type { StepPart } from "./target-groups.js";
 
 /** Micro-batches of a run that are read ahead: enough to keep a few dozen trainers busy. */
 export const MAX_MICRO_BATCHES_AHEAD = 128;
@@ -13,7 +15,7 @@ const NONE = new Uint8Array();
 export class MicroBatchBuffer {
   readonly #gradientAccumulation: number;
   /** Steps from #firstStep on; the last one is still being filled. */
-  #steps: MicroBatch[][] = [[]];
+  #steps: StepPart[][] = [[]];
   #firstStep: number;
   #waiting = 0;
   readonly #room = new EventTarget();
@@ -34,17 +36,17 @@ export class MicroBatchBuffer {
     while (this.#waiting >= MAX_MICRO_BATCHES_AHEAD) await once(this.#room, "room", { signal });
   }
 
-  add(microBatch: MicroBatch): void {
-    const last = this.#steps.at(-1) as MicroBatch[];
-    last.push(microBatch);
+  add(part: StepPart): void {
+    const last = this.#steps.at(-1) as StepPart[];
+    last.push(part);
     this.#waiting += 1;
-    if (microBatch.lastOfEpoch || last.length === this.#gradientAccumulation) this.#steps.push([]);
+    if (part.microBatch.lastOfEpoch || last.length === this.#gradientAccumulation) this.#steps.push([]);
   }
 
   get(step: number, microBatch: number): MicroBatch {
     const found = this.#steps[step - this.#firstStep]?.[microBatch];
     if (!found) throw new Error(`step ${step} has no micro-batch ${microBatch}`);
-    return found;
+    return found.microBatch;
   }
 
   /** Frees a micro-batch's tokens: its result has arrived. */
@@ -54,11 +56,13 @@ export class MicroBatchBuffer {
     this.#room.dispatchEvent(new Event("room"));
   }
 
-  /** Removes the micro-batches of the oldest step, all done, and returns the last of them. */
-  takeStep(): MicroBatch {
-    const last = this.#steps.shift()?.at(-1);
+  /** Removes the micro-batches of the oldest step, all done, and returns the last of them with the step's row counts. */
+  takeStep(): StepPart {
+    const parts = this.#steps.shift() ?? [];
+    const last = parts.at(-1);
     if (!last) throw new Error("the step has no micro-batch");
     this.#firstStep += 1;
-    return last;
+    const counts = parts.reduce<RowCounts>((sum, part) => addCounts(sum, part.counts), NO_ROWS);
+    return { microBatch: last.microBatch, counts };
   }
 }

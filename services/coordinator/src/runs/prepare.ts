@@ -16,6 +16,7 @@ import type { DatasetSpec, DescribeDatasetResponse, Recipe, TokenizerInfo } from
 import { claimFolder } from "./claim-folder.js";
 import type { Preparation, PreparedRun } from "./preparation.js";
 import type { DatasetHashes } from "./receipt.js";
+import { checkNotes, lacksTargets, noTarget, NO_ROWS } from "./row-counts.js";
 import { chosenStart, ownStart } from "./start.js";
 
 /**
@@ -44,11 +45,12 @@ export async function prepareRun(asked: Preparation): Promise<PreparedRun> {
   const { own, notes } = await ownStart(preparation, base);
   const { evalDataset: rest } = spec;
   const evalDataset = rest.length > 0 ? datasetOf(rest, heldOut(recipe), source, tokenizer) : undefined;
-  const size = own ?? (await measure(dataset, evalDataset, preparation));
+  const size = own ?? (await measure(dataset, evalDataset, tokenizer, preparation));
   const { datasetHash, evalDatasetHash, totalSteps } = size;
   const start = own ?? (await chosenStart(preparation, base, { datasetHash, evalDatasetHash, totalSteps }));
   if ("notes" in start) notes.push(...start.notes, ...targetNotes(asked.recipe, recipe, description));
   if (!own) notes.push(...source.notes, ...tokenizer.notes);
+  if ("found" in size) notes.push(...size.found);
   report("claiming the output folder");
   const { adapter, resumed, resumedFrom } = start;
   const outputDir = await claimFolder(preparation, source, resumedFrom);
@@ -140,26 +142,38 @@ function needsPadRow({ vocabSize: tokens, padTokenAdded }: TokenizerInfo, embedd
 interface DatasetSize extends DatasetHashes {
   rows: number;
   totalSteps: number;
+  /** What a person should know of the first rows. */
+  found: string[];
 }
 
 /** Of a run: the most that a count of steps in the contract can hold. */
 const MAX_STEPS = 2 ** 32 - 1;
 
-/** Counts the data sets. */
+/** Counts the data sets and looks at their first rows. Errors: `failed_precondition` when no row has a target. */
 async function measure(
   dataset: DatasetSpec,
   evalDataset: DatasetSpec | undefined,
+  tokenizer: TokenizerInfo,
   preparation: Preparation,
 ): Promise<DatasetSize> {
   const { recipe } = preparation;
   const counted = { ...dataset, maxRows: rowsToCount(dataset, recipe) };
-  const { rows, datasetHash, microBatchesPerEpoch } = await describe(counted, "the data set", preparation);
+  const size = await describe(counted, "the data set", preparation);
+  const { rows, datasetHash, microBatchesPerEpoch } = size;
+  // With max_steps there may be more rows than are counted.
+  const isWhole = counted.maxRows === dataset.maxRows || rows < counted.maxRows;
+  if (isWhole && lacksTargets(size)) throw noTarget(size.checked ?? NO_ROWS, recipe, tokenizer);
   const heldOut = evalDataset && (await describe(evalDataset, "the held-out data", preparation));
+  if (heldOut && lacksTargets(heldOut)) throw noTarget(heldOut.checked ?? NO_ROWS, recipe, tokenizer, "eval_dataset");
+  const found = [
+    ...checkNotes(size, recipe, isWhole),
+    ...(heldOut ? checkNotes(heldOut, recipe, true).map((note) => `eval_dataset: ${note}`) : []),
+  ];
   const stepsPerEpoch = Math.ceil(microBatchesPerEpoch / recipe.gradientAccumulation);
   const wholeSteps = recipe.maxSteps > 0 ? recipe.maxSteps : stepsPerEpoch * recipe.epochs;
   if (wholeSteps > MAX_STEPS) refuse(`the run would have ${wholeSteps} steps, more than ${MAX_STEPS}; lower epochs`);
   const totalSteps = recipe.dryRun ? Math.min(wholeSteps, DRY_RUN_STEPS) : wholeSteps;
-  return { rows, datasetHash, evalDatasetHash: heldOut?.datasetHash ?? "", totalSteps };
+  return { rows, datasetHash, evalDatasetHash: heldOut?.datasetHash ?? "", totalSteps, found };
 }
 
 function describe(
@@ -170,7 +184,7 @@ function describe(
   const count = async (progressed: () => void): Promise<DescribeDatasetResponse> => {
     report(`reading ${name}`);
     const begin = performance.now();
-    for await (const size of services.dataStream.describeDataset({ dataset }, { signal })) {
+    for await (const size of services.dataStream.describeDataset({ dataset, checkRows: true }, { signal })) {
       if (size.complete) return size;
       progressed();
       report(countingText(name, size, performance.now() - begin));

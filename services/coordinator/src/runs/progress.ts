@@ -1,12 +1,15 @@
 /** A run's progress: with its tensors, all that a checkpoint says of it. */
-import type { Cursor, Evaluation, StepMetrics } from "@gradpool/rpc";
+import type { Cursor, Evaluation, RowCounts, StepMetrics } from "@gradpool/rpc";
 import { resumedBest, type BestAdapter } from "./best-adapter.js";
 import type { PreparedRun } from "./preparation.js";
+import { NO_ROWS } from "./row-counts.js";
 
 export interface Progress {
   /** All steps and evaluations so far, those before an interruption included. */
   readonly steps: StepMetrics[];
   readonly evaluations: Evaluation[];
+  /** Of the rows that these steps were made from. */
+  rowCounts: RowCounts;
   /** The current adapter has to be evaluated before the next step. */
   evaluationPending: boolean;
   /** For load_best_model_at_end. */
@@ -18,8 +21,9 @@ export interface Progress {
 /** Where a prepared run begins or resumes. Errors: those of resumedBest. */
 export function startOf(prepared: PreparedRun): Progress {
   const { steps = [], evaluations = [], evaluationPending = false, cursor } = prepared.resumed ?? {};
+  const { rowCounts = NO_ROWS } = prepared.resumed ?? {};
   return {
     ...{ steps: [...steps], evaluations: [...evaluations] },
-    ...{ evaluationPending, cursor, best: resumedBest(prepared) },
+    ...{ rowCounts, evaluationPending, cursor, best: resumedBest(prepared) },
   };
 }

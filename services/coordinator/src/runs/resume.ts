@@ -4,7 +4,15 @@ import { readAdapter, type AdaptedModule, type AdapterTensors } from "@gradpool/
 import { GradpoolError } from "@gradpool/errors";
 import type { AdamWState } from "@gradpool/optim";
 import type { CheckedRecipe } from "@gradpool/recipe";
-import { concat, type Checkpoint, type Cursor, type Evaluation, type RunSpec, type StepMetrics } from "@gradpool/rpc";
+import {
+  concat,
+  type Checkpoint,
+  type Cursor,
+  type Evaluation,
+  type RowCounts,
+  type RunSpec,
+  type StepMetrics,
+} from "@gradpool/rpc";
 import {
   ADAPTER_FILE,
   parseTrainerState,
@@ -29,6 +37,7 @@ export interface Resumed {
   cursor: Cursor;
   /** Steps made so far. */
   steps: StepMetrics[];
+  rowCounts: RowCounts;
   evaluations: Evaluation[];
   /** The current adapter has to be evaluated. */
   evaluationPending: boolean;
@@ -160,13 +169,13 @@ export function resumeAt(
     const advice = "make them the same, or give --resume_weights_only to take its adapter alone";
     throw new GradpoolError("failed_precondition", `cannot resume from ${path}: ${found.join("; ")}; ${advice}`);
   }
-  const { step, cursor, steps, evaluations, evaluationPending, lossScaling } = state;
+  const { step, cursor, steps, rowCounts, evaluations, evaluationPending, lossScaling } = state;
   const optimizerSteps = step - (lossScaling?.skippedSteps.length ?? 0);
   const longer = totalSteps > state.totalSteps;
   const continued = [...state.continuedRunIds, state.runId].filter((other) => other !== runId);
   return {
     ...readTrainingState(trainingStateFile, optimizerSteps, `${path}/${TRAINING_STATE_FILE}`),
-    ...{ cursor, steps, evaluations, evaluationPending, lossScaling },
+    ...{ cursor, steps, rowCounts, evaluations, evaluationPending, lossScaling },
     nextLearningRate: longer ? rateAt(recipe, optimizerSteps, state.totalSteps) : state.nextLearningRate,
     continuedRunIds: [...new Set(continued)],
     platform: { deviceClass: state.receipt.device_class, version: state.receipt.runtime },

@@ -1,9 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { loraScaling } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
-import type { Cursor, Evaluation, MicroBatchTask, ResultHeader, StepMetrics } from "@gradpool/rpc";
+import type { Cursor, Evaluation, MicroBatchTask, ResultHeader, RowCounts, StepMetrics } from "@gradpool/rpc";
 import { inSpan } from "@gradpool/tracing";
-import type { MicroBatchResult, Task } from "../core/state.js";
+import type { MicroBatchResult, Outcome, Task } from "../core/state.js";
 import type { Findings, TrainingPort } from "../driver/ports.js";
 import type { TrainerConnection } from "../trainer-connection.js";
 import { keptAdapter } from "./best-adapter.js";
@@ -13,18 +12,22 @@ import { bestOf, isEvaluationDue, stopsEarly } from "./evaluations.js";
 import { Evaluator } from "./evaluator.js";
 import type { Files, RunFacts } from "./files.js";
 import { MicroBatchBuffer } from "./micro-batch-buffer.js";
-import { fillBuffer } from "./micro-batch-stream.js";
+import { streamHeldOut, streamSteps } from "./micro-batch-stream.js";
 import type { PreparedRun } from "./preparation.js";
 import { enoughEpochs } from "./prepare.js";
 import type { Progress } from "./progress.js";
+import { addCounts } from "./row-counts.js";
 import type { RunContext } from "./run-context.js";
 import { platformName, type Platform } from "./platform.js";
+import { taskMessage } from "./task-message.js";
 import { Training } from "./training.js";
 
 /** Bytes of a result's safetensors file besides its values, at most about those of the adapter's. */
 const RESULT_HEADER_BYTES = 1 << 20;
 /** How long a coordinator that stops waits for a run's last save. */
 const SAVE_MS = 3_000;
+/** How long a run that failed may take to save what it made. */
+const KEEP_MS = 30_000;
 
 /** What a prepared run is made from. */
 export interface TrainingRunParts {
@@ -48,6 +51,10 @@ export class TrainingRun implements TrainingPort {
   #platform: Platform;
   #stepBegan = performance.now();
   readonly #startMs: number;
+  /** The last step: as planned, until it is known to be an earlier one. */
+  #lastStep: number;
+  /** Its numbers are what is wrong: what a step made of them is not worth keeping. */
+  #isSpoilt = false;
 
   constructor(context: RunContext, parts: TrainingRunParts, progress: Progress) {
     const { recipe, resumed, resumedFrom } = parts.prepared;
@@ -58,12 +65,14 @@ export class TrainingRun implements TrainingPort {
     this.#buffer = new MicroBatchBuffer(recipe.gradientAccumulation, progress.steps.length);
     this.#platform = resumed?.platform ?? { deviceClass: "", version: "" };
     this.#startMs = firstStepMs(parts.startedAt, resumedFrom, progress.steps, progress.evaluations);
+    const isOver = (progress.cursor?.epoch ?? 0) >= enoughEpochs(recipe);
+    this.#lastStep = isOver ? progress.steps.length : parts.prepared.totalSteps;
   }
 
   get findings(): Findings {
     const { prepared, startedAt } = this.#parts;
     const { run } = this.#context.options;
-    const { steps, evaluations, evaluationPending } = this.#progress;
+    const { steps, evaluations, evaluationPending, rowCounts } = this.#progress;
     const { recipe, resumed, resumedFrom, rows, totalSteps, trainableParameters, allParameters, outputDir } = prepared;
     const stopped = !evaluationPending && stopsEarly(evaluations, recipe);
     return {
@@ -74,31 +83,25 @@ export class TrainingRun implements TrainingPort {
       },
       found: {
         ...(run.spec && { spec: { ...run.spec, outputDir } }),
-        ...{ totalSteps, rows, trainableParameters, allParameters, resumedFrom },
+        ...{ totalSteps, rows, trainableParameters, allParameters, resumedFrom, rowCounts },
         startedAt,
-        stoppedEarly: stopped && steps.length < totalSteps,
+        stoppedEarly: stopped && steps.length < this.#lastStep,
         notes: [...run.notes, ...prepared.notes],
       },
       ...{ steps: [...steps], evaluations: [...evaluations] },
     };
   }
 
-  /** Errors: those of fillBuffer. */
-  async stream(onMicroBatch: (lastOfEpoch: boolean) => void): Promise<void> {
-    const { dataset, datasetHash, recipe, totalSteps: lastStep } = this.#parts.prepared;
-    const { cursor } = this.#progress;
-    const reading = { dataset, datasetHash, epochs: enoughEpochs(recipe), cursor, lastStep };
-    await fillBuffer(reading, this.#buffer, this.#context.source, onMicroBatch);
+  /** Errors: those of streamSteps. */
+  stream(onMicroBatch: (lastOfEpoch: boolean) => void): Promise<number> {
+    return streamSteps(this.#parts.prepared, this.#progress, this.#buffer, this.#context.source, onMicroBatch);
   }
 
-  /** Errors: those of fillBuffer. */
-  async evaluate(onMicroBatch: (last: boolean) => void): Promise<void> {
-    const { evalDataset: dataset, evalDatasetHash: datasetHash } = this.#parts.prepared;
-    if (!dataset) throw new Error("an evaluation needs held-out data");
+  /** Errors: those of streamHeldOut. */
+  evaluate(onMicroBatch: (last: boolean) => void): Promise<void> {
     const evaluator = new Evaluator(this.#training.version);
     this.#evaluator = evaluator;
-    const reading = { dataset, datasetHash, epochs: 1, cursor: undefined, lastStep: evaluator.step };
-    await fillBuffer(reading, evaluator.buffer, this.#context.source, onMicroBatch);
+    return streamHeldOut(this.#parts.prepared, evaluator, this.#context.source, onMicroBatch);
   }
 
   retry(): void {
@@ -112,34 +115,9 @@ export class TrainingRun implements TrainingPort {
 
   /** The message that hands a task to a trainer. */
   taskMessage(task: Task, { platform }: TrainerConnection): Omit<MicroBatchTask, "traceparent"> {
-    const { prepared } = this.#parts;
-    const { recipe } = prepared;
-    // Where there are none to leave out, both share a session (I9).
-    const modelDropout = recipe.modelDropout && prepared.source.model.dropouts.length > 0;
-    const { rows, rowLength, ids, lengths, targetMask } = this.#bufferOf(task).get(task.step, task.microBatch);
     this.#platform = platform;
-    return {
-      taskId: task.taskId,
-      runId: task.runId,
-      step: task.step,
-      microBatch: task.microBatch,
-      adapterVersion: task.evaluation ? task.step : task.step - 1,
-      base: prepared.base,
-      recipe: { ...recipe, modelDropout },
-      // Older trainers read these instead.
-      ...{ loraR: recipe.lora.r, loraDropout: recipe.lora.dropout, useDora: recipe.lora.useDora, modelDropout },
-      ...{ seed: recipe.seed, gradientCheckpointing: recipe.gradientCheckpointing, dtype: recipe.dtype },
-      loraScaling: loraScaling(recipe.lora),
-      rows,
-      rowLength,
-      ids,
-      lengths,
-      targetMask,
-      evaluate: task.evaluation,
-      lossScale: this.#training.lossScale,
-      ownRanks: Object.fromEntries(prepared.targets.flatMap(({ name, r }) => (r === undefined ? [] : [[name, r]]))),
-      ownScalings: Object.fromEntries(prepared.ownScalings),
-    };
+    const microBatch = this.#bufferOf(task).get(task.step, task.microBatch);
+    return taskMessage(task, this.#parts.prepared, microBatch, this.#training.lossScale);
   }
 
   /** Errors: `not_found` when that version is not the current one. */
@@ -178,19 +156,29 @@ export class TrainingRun implements TrainingPort {
   }
 
   /** Errors: as Training.applyStep. */
-  applyStep(): { step: StepMetrics; evaluate: boolean } {
-    const { recipe, totalSteps, evalDataset } = this.#parts.prepared;
+  applyStep(): { step: StepMetrics; rowCounts: RowCounts; evaluate: boolean } {
+    const { recipe, evalDataset } = this.#parts.prepared;
     const progress = this.#progress;
-    const { epoch, cursorAfter, lastOfEpoch } = this.#buffer.takeStep();
+    const { microBatch, counts } = this.#buffer.takeStep();
+    const { epoch, cursorAfter, lastOfEpoch } = microBatch;
     if (!cursorAfter) throw new Error("the data stream sent no micro-batch with a cursor");
     const now = performance.now();
-    const metrics = this.#training.applyStep(epoch, (now - this.#stepBegan) / 1000);
+    const step = this.#sound(() => this.#training.applyStep(epoch, (now - this.#stepBegan) / 1000));
     this.#stepBegan = now;
-    progress.steps.push(metrics);
+    progress.steps.push(step);
+    progress.rowCounts = addCounts(progress.rowCounts, counts);
     progress.cursor = cursorAfter;
+    if (cursorAfter.epoch >= enoughEpochs(recipe)) this.#lastStep = step.step;
     progress.evaluationPending =
-      evalDataset !== undefined && isEvaluationDue(metrics.step, totalSteps, lastOfEpoch, recipe);
-    return { step: metrics, evaluate: progress.evaluationPending };
+      evalDataset !== undefined && isEvaluationDue(step.step, this.#lastStep, lastOfEpoch, recipe);
+    return { step, rowCounts: progress.rowCounts, evaluate: progress.evaluationPending };
+  }
+
+  #sound<T>(work: () => T): T {
+    this.#isSpoilt = true;
+    const made = work();
+    this.#isSpoilt = false;
+    return made;
   }
 
   /** Errors: as Evaluator.finish. */
@@ -198,7 +186,7 @@ export class TrainingRun implements TrainingPort {
     const { prepared } = this.#parts;
     const progress = this.#progress;
     const { evaluations, steps } = progress;
-    const evaluation = this.#evaluator?.finish(steps.at(-1)?.epoch ?? 0);
+    const evaluation = this.#sound(() => this.#evaluator?.finish(steps.at(-1)?.epoch ?? 0));
     if (!evaluation) throw new Error("there is no evaluation");
     evaluations.push(evaluation);
     this.#evaluator = undefined;
@@ -209,7 +197,7 @@ export class TrainingRun implements TrainingPort {
     }
     this.#stepBegan = performance.now();
     const stop = stopsEarly(evaluations, prepared.recipe);
-    return { evaluation, stop, stoppedEarly: stop && step < prepared.totalSteps };
+    return { evaluation, stop, stoppedEarly: stop && step < this.#lastStep };
   }
 
   async saveIfDue(): Promise<void> {
@@ -218,7 +206,7 @@ export class TrainingRun implements TrainingPort {
     const { evaluations, best } = this.#progress;
     const { version } = this.#training;
     const { saveEvery } = prepared.recipe;
-    const isLast = version === prepared.totalSteps || stopsEarly(evaluations, prepared.recipe);
+    const isLast = version === this.#lastStep || stopsEarly(evaluations, prepared.recipe);
     const isDue = isLast || best?.step === version || (saveEvery > 0 && version % saveEvery === 0);
     await checkpoints.afterStep(isDue, this.#facts(), this.#training, this.#cursor());
   }
@@ -234,14 +222,14 @@ export class TrainingRun implements TrainingPort {
     await this.#parts.checkpoints.finish(facts, this.#training, this.#cursor(), charts);
   }
 
-  async end(): Promise<void> {
+  async end(outcome: Outcome): Promise<void> {
+    if (outcome === "failed") await within(KEEP_MS, this.#keep());
     await this.#stop();
     await this.#parts.checkpoints.saveMetrics(this.#facts(), this.#training, AbortSignal.timeout(SAVE_MS));
     await this.#context.release();
   }
 
   async leave(): Promise<void> {
-    const late = new AbortController();
     const { checkpoints } = this.#parts;
     const saved = async () => {
       // The save in progress is of an earlier step.
@@ -249,9 +237,19 @@ export class TrainingRun implements TrainingPort {
       this.rest();
       await checkpoints.settled();
     };
-    await Promise.race([saved(), delay(SAVE_MS, undefined, { signal: late.signal }).catch(() => {})]);
-    late.abort();
+    await within(SAVE_MS, saved());
     await this.#stop();
+  }
+
+  /** What its steps made stays when it fails: what is being saved, and a checkpoint of the last one. */
+  async #keep(): Promise<void> {
+    const { prepared, checkpoints } = this.#parts;
+    const { steps, cursor } = this.#progress;
+    const { resumedFrom } = prepared;
+    const stepsBefore = !resumedFrom || resumedFrom.weightsOnly ? 0 : resumedFrom.step;
+    await checkpoints.settled();
+    if (this.#isSpoilt || !cursor || steps.length === stepsBefore) return;
+    await checkpoints.keepLast(this.#facts(), this.#training, cursor);
   }
 
   async #stop(): Promise<void> {
@@ -269,8 +267,8 @@ export class TrainingRun implements TrainingPort {
   #facts(): RunFacts {
     const { runId, spec } = this.#context;
     const { prepared, tokenizerFiles } = this.#parts;
-    const { steps, evaluations, evaluationPending, best } = this.#progress;
-    const progress = { steps: [...steps], evaluations: [...evaluations], evaluationPending, best };
+    const { steps, rowCounts, evaluations, evaluationPending, best } = this.#progress;
+    const progress = { steps: [...steps], rowCounts, evaluations: [...evaluations], evaluationPending, best };
     const startMs = this.#startMs;
     return { runId, spec, prepared, ...progress, tokenizerFiles, startMs, platform: this.#platform };
   }
@@ -280,4 +278,13 @@ export class TrainingRun implements TrainingPort {
     if (!this.#evaluator) throw new Error("there is no evaluation");
     return this.#evaluator.buffer;
   }
+}
+
+/** Waits for work at most this long. Its failures are its own. */
+async function within(ms: number, work: Promise<void>): Promise<void> {
+  const late = new AbortController();
+  const over = delay(ms, undefined, { signal: late.signal });
+  await Promise.race([work, over]).catch(() => {});
+  late.abort();
+  await over.catch(() => {});
 }

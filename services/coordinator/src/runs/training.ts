@@ -114,21 +114,21 @@ export class Training {
   }
 
   /**
-   * Makes the step: mean gradient over its target tokens, clipped, then AdamW. A step without targets
-   * has a gradient of zero. Where the loss is scaled, a step whose gradients are not finite is skipped: adapter and
-   * optimizer stay as they are, and its gradient norm and learning rate are reported as 0. Errors:
-   * `failed_precondition` when loss, gradient or adapter is not finite, or the loss has exploded.
+   * Makes the step: mean gradient over its target tokens, of which there is at least one (see target-groups.ts), clipped,
+   * then AdamW. Where the loss is scaled, a step whose gradients are not finite is skipped: adapter and optimizer stay as
+   * they are, and its gradient norm and learning rate are reported as 0. Errors: `failed_precondition` when loss, gradient or
+   * adapter is not finite, or the loss has exploded.
    */
   applyStep(epoch: number, seconds: number): StepMetrics {
     const { recipe } = this.#run;
     const tokens = this.#targetTokens;
     const step = this.#version + 1;
-    const counted = Math.max(1, tokens);
-    const divisor = counted * this.lossScale;
+    if (tokens === 0) throw new Error(`step ${step} has no target`);
+    const divisor = tokens * this.lossScale;
     for (const { data } of this.#sums.values()) {
       for (let i = 0; i < data.length; i++) data[i] = (data[i] as number) / divisor;
     }
-    const loss = this.#lossSum / counted;
+    const loss = this.#lossSum / tokens;
     const gradNorm = clipGradNorm(this.#sums, recipe.maxGradNorm);
     const finite = Number.isFinite(gradNorm);
     if (Number.isFinite(loss) && !finite && this.lossScale > 1) {
