@@ -19,7 +19,7 @@ fail() {
 installed=$(node -p 'require("onnxruntime-node/package.json").version') || fail "onnxruntime-node is not there; run npm ci"
 [ "$installed" = "$version" ] || fail "onnxruntime-node is $installed, and this script knows the provider of $version only"
 folder=${1:-$(dirname "$(node -p 'require.resolve("onnxruntime-node/package.json")')")/bin/napi-v6/linux/x64}
-[ -d "$folder" ] || fail "$folder is no folder"
+[ -d "$folder" ] || fail "$folder is not a folder"
 
 if [ -f "$folder/$provider" ] && (cd "$folder" && sha256sum --check --status <<<"$checksums"); then
   echo "the provider is in $folder already"

@@ -15,7 +15,7 @@ describe("series", () => {
 });
 
 describe("decimating", () => {
-  test("keeps few points as they are, and leaves out what is no number", () => {
+  test("keeps few points as they are, and leaves out what is not a number", () => {
     const points = decimate(Float64Array.of(1, 2, 3), Float64Array.of(5, NaN, 7), 10);
     assert.deepEqual(points, [
       { x: 1, y: 5 },

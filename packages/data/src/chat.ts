@@ -95,7 +95,7 @@ function parsed(json: string, name: string, where: string): unknown {
   }
 }
 
-/** As apply_chat_template: null beside tool calls is no content. */
+/** As apply_chat_template: null beside tool calls counts as no content. */
 function withoutNulls(message: Readonly<Record<string, unknown>>): Record<string, unknown> {
   return Object.fromEntries(Object.entries(message).filter(([, value]) => value !== null && value !== undefined));
 }

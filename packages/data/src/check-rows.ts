@@ -53,7 +53,7 @@ async function* bounded<T>(rows: AsyncIterable<T>): AsyncGenerator<T> {
   }
 }
 
-/** A sequence's first token is no target. */
+/** A sequence's first token is not a target. */
 function single({ tokens, counted, isCut, lostEos }: RowTokens) {
   return { isCut, lostEos, hasTarget: counted ? counted.indexOf(1, 1) > 0 : tokens.length > 1 };
 }

@@ -12,7 +12,7 @@ test("reads what JSON.parse reads, to a depth of 100", () => {
   assert.deepEqual(parseJson(brackets), JSON.parse(brackets));
 });
 
-test("refuses what is deeper, or is no JSON, as a syntax error", () => {
+test("refuses deeper nesting, and what is not JSON, as a syntax error", () => {
   for (const text of [
     nested(101),
     nested(1_000_000),

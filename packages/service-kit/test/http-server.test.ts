@@ -79,7 +79,7 @@ describe("the HTTP server", () => {
     assert.deepEqual(await ask("/files/two/three"), [200, "/files/two/three"]);
   });
 
-  test("what leads out of a folder is no path below it", async () => {
+  test("a path that leaves the folder is refused", async () => {
     assert.match(await raw("GET /files/../etc HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"), /^HTTP\/1\.1 404 /);
   });
 
@@ -131,7 +131,7 @@ describe("the HTTP server", () => {
     return response.statusCode;
   }
 
-  test("what is no HTTP is refused, and more headers than fit", async () => {
+  test("what is not HTTP is refused, and so are too many headers", async () => {
     assert.match(await raw("hello\r\n\r\n"), /^HTTP\/1\.1 400 /);
     assert.match(await raw("GET // HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"), /^HTTP\/1\.1 40[04] /);
     assert.match(await raw(`GET / HTTP/1.1\r\nA: ${"a".repeat(20_000)}\r\n\r\n`), /^HTTP\/1\.1 431 /);

@@ -28,7 +28,7 @@ test("a pid file says who runs, where, since when, and nothing is left beside it
   assert.deepEqual(await readdir(folder), ["tokenizer.pid"]);
 });
 
-test("what is no pid file is none", async () => {
+test("a file that is not a pid file is not read as one", async () => {
   const good = JSON.stringify({ name: "a", address: "", process: identityOf(), started_at: new Date() });
   const path = join(folder, "other.pid");
   for (const text of ["", "{", "[]", "7071\n", good.replace(`${process.pid}`, "-1"), good + " ".repeat(16 * 1024)]) {

@@ -25,7 +25,7 @@ for (const wrong of [
   `01-${TRACE}-${SPAN}-01-${"x".repeat(100_000)}`,
   `00-${TRACE}-${SPAN}-01\n`,
 ]) {
-  test(`is no trace context: ${JSON.stringify(wrong.slice(0, 70))}`, () => {
+  test(`is not a trace context: ${JSON.stringify(wrong.slice(0, 70))}`, () => {
     assert.equal(parseTraceparent(wrong), undefined);
   });
 }

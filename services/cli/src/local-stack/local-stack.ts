@@ -35,7 +35,7 @@ export interface LocalStackOptions {
   home: string;
   /** Environment of the services. */
   env?: NodeJS.ProcessEnv | undefined;
-  /** Called when a service ends by itself, and when logs go elsewhere than `home`. */
+  /** Called when a service ends unexpectedly, and when logs go elsewhere than `home`. */
   note?: ((text: string) => void) | undefined;
   /** Gives up starting. */
   signal?: AbortSignal | undefined;

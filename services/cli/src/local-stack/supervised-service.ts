@@ -1,4 +1,4 @@
-/** A service that is started again, where it was, whenever it ends by itself (I3: the others continue meanwhile). */
+/** A service that is restarted at its address whenever it ends unexpectedly (I3: the others continue meanwhile). */
 import { rm } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { GradpoolError } from "@gradpool/errors";

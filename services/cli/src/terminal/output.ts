@@ -96,7 +96,7 @@ export class Output {
     this.#stderr.write(`${line}\n`);
   }
 
-  /** Leaves the last progress line standing; what follows begins on a line of its own. */
+  /** Leaves the last progress line in place; what follows begins on a new line. */
   endProgress(): void {
     if (this.#liveLine) this.#stderr.write("\n");
     this.#liveLine = "";
