@@ -44,7 +44,7 @@ test("docs/events.md lists each type with its subject and schema", () => {
   assert.match(read("docs/events.md"), new RegExp(`stream \`${STREAM}\``));
 });
 
-test("an event's subject names whom it is about, by one token", () => {
+test("an event's subject names what it is about, by one token", () => {
   const event: Event = {
     ...{ eventId: "x-1", runSequence: 0, time: undefined, runId: "run-1", trainerId: "", traceparent: "" },
     payload: { $case: "runCancelled", value: { step: 1 } },

@@ -1,4 +1,4 @@
-/** Where NATS is and who we are there, as the environment says it; secrets never get into an error. */
+/** NATS's address and our credentials, from the environment; secrets never get into an error. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { GradpoolError } from "@gradpool/errors";
@@ -9,7 +9,7 @@ test("without NATS_URL there is none", () => {
   assert.equal(natsOptions({ NATS_URL: "", NATS_TOKEN: "t" }), undefined);
 });
 
-test("servers, and a user from the URL or from variables of its own", () => {
+test("servers, and a user from the URL or from separate variables", () => {
   const one = { servers: ["127.0.0.1:4222"], tls: false };
   assert.deepEqual(natsOptions({ NATS_URL: "nats://127.0.0.1" }), one);
   assert.deepEqual(natsOptions({ NATS_URL: "nats://a:1, tls://b:2" }), { servers: ["a:1", "b:2"], tls: true });
@@ -25,7 +25,7 @@ test("servers, and a user from the URL or from variables of its own", () => {
   });
 });
 
-test("what cannot be meant is refused, without the secret", () => {
+test("invalid values are refused, without the secret", () => {
   const wrong = [
     { NATS_URL: "s3cret" },
     { NATS_URL: "http://user:s3cret@nats" },
@@ -44,7 +44,7 @@ test("what cannot be meant is refused, without the secret", () => {
   }
 });
 
-test("a NATS that is not there is unavailable, and so is a creds file", async () => {
+test("a missing NATS is unavailable, and so is a missing creds file", async () => {
   const nowhere = { servers: ["127.0.0.1:1"], tls: false, user: "pool", password: "s3cret" };
   for (const options of [nowhere, { ...nowhere, credsFile: "no-such.creds" }]) {
     await assert.rejects(

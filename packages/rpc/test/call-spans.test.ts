@@ -79,7 +79,7 @@ describe("with tracing", () => {
     assert.deepEqual(seen.splice(0), [""]);
   });
 
-  test("a foreign client's traceparent is honoured, and one that is none costs nothing but the trace", async () => {
+  test("another client's traceparent is honoured, and an invalid one costs only the trace", async () => {
     for (const [traceparent, traceId] of [
       [FOREIGN, traceIdOf(FOREIGN)],
       ["00-zz", ""],

@@ -141,7 +141,7 @@ describe("the four kinds of calls", () => {
     await server[Symbol.asyncDispose]();
   });
 
-  test("many to many, each answer as soon as it is there", async () => {
+  test("many to many, each answer as soon as it is ready", async () => {
     await using served = await serveTokenizer({
       async *encode(requests) {
         for await (const { texts } of requests) {

@@ -46,7 +46,7 @@ const refuseWithoutKey: Interceptor = (next) =>
     yield* next(call);
   };
 
-/** What gives the clients of those servers their key. */
+/** Gives the clients of those servers their key. */
 const withKey: Interceptor = (next) => (call) => {
   const metadata = call.metadata.clone();
   metadata.set("key", "right");
@@ -92,7 +92,7 @@ async function serveTokenizer(handlers: Partial<Handlers<TokenizerServiceService
 }
 
 test("one interceptor refuses every call of every contract, and reflection; health is exempt", async () => {
-  // What handlers answer differs: that they were reached shows as their error.
+  // Handlers differ in their answers: their error shows that they were reached.
   const handled = ({ responseStream }: { responseStream: boolean }) => {
     const reached = () => {
       throw new GradpoolError("aborted", "the handler was reached");
@@ -168,7 +168,7 @@ test("a deadline is for calls with one response, and for those that have none of
   assert.deepEqual(limits, [20, 10, undefined]);
 });
 
-test("a call is repeated as long as it is decided, and never after its first response", async () => {
+test("a call is repeated as long as `decide` says so, and never after its first response", async () => {
   let calls = 0;
   const failing = () => {
     calls++;
@@ -203,7 +203,7 @@ test("a call is repeated as long as it is decided, and never after its first res
   assert.equal(looked.length, 3, "once for each call");
 });
 
-test("a service that stops ends its calls, and says that it does", async () => {
+test("a service that stops ends its calls, and says so", async () => {
   const stopping = new AbortController();
   let held = () => {};
   const isHeld = new Promise<void>((resolve) => (held = resolve));
@@ -229,7 +229,7 @@ test("a service that stops ends its calls, and says that it does", async () => {
   await isHeld;
   stopping.abort();
   await ended;
-  // What is wrong with a call is still said.
+  // Errors of a call are still reported.
   await assert.rejects(client.getTokenizer({ tokenizer: undefined }), { code: "not_found" });
 });
 
@@ -248,7 +248,7 @@ test("a message of any length arrives: what is longer than 2 kB is cut", async (
   });
 });
 
-test("a proxy that the environment names is not asked for our own services", async () => {
+test("a proxy named by the environment is not used for our own services", async () => {
   let asked = 0;
   const proxy = createServer((socket) => {
     asked++;

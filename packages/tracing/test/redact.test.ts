@@ -1,4 +1,4 @@
-/** What no log line may hold. */
+/** What must not appear in a log line. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { redactor } from "@gradpool/tracing";

@@ -1,4 +1,4 @@
-/** Spans on their way to a collector, and what becomes of them when there is none. */
+/** Spans sent to a collector, and what happens without one. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
@@ -27,7 +27,7 @@ test("a span's parts, links and errors arrive, with the last flush at the latest
       log.push(activeTraceIds());
       startSpan("own trace", { parent: "", link: FOREIGN }).end();
       await inSpan("inner", {}, async () => {
-        throw new GradpoolError("unavailable", "no way to nats://user:hidden@host; start it");
+        throw new GradpoolError("unavailable", "cannot reach nats://user:hidden@host; start it");
       });
     }),
   );
@@ -44,7 +44,7 @@ test("a span's parts, links and errors arrive, with the last flush at the latest
   assert.deepEqual(log, [{ trace_id: outer?.traceId, span_id: outer?.spanId }]);
   assert.equal(inner?.parentSpanId, outer?.spanId);
   assert.equal(inner?.status.code, 2);
-  assert.equal(inner?.status.message, "unavailable: no way to nats://[redacted]@host; start it");
+  assert.equal(inner?.status.message, "unavailable: cannot reach nats://[redacted]@host; start it");
   assert.notEqual(own?.traceId, outer?.traceId);
   assert.equal(own?.links[0]?.traceId, outer?.traceId);
   assert.deepEqual([...collector.services], ["test"]);

@@ -11,7 +11,7 @@ import { failure, headerOf, RUN, save, startStore, tempFolder, type StoreClient 
 
 const MAIN = new URL("../src/main.js", import.meta.url);
 
-/** The service as a process of its own. */
+/** The service as a separate process. */
 async function startProcess(t: TestContext): Promise<{ child: ChildProcess; client: StoreClient }> {
   const env = { ...process.env, GRADPOOL_LISTEN: "127.0.0.1:0", GRADPOOL_LOG_LEVEL: "silent" };
   const child = fork(MAIN, { env });
@@ -63,7 +63,7 @@ test("of many runs that want a folder at once, one gets it", async (t) => {
   assert.equal((JSON.parse(readFileSync(`${outputDir}/${LOCK_FILE}`, "utf8")) as { run_id: string }).run_id, won[0]);
 });
 
-test("a store that is shut down gives its folders back; another process waits for that", async (t) => {
+test("a store that is shut down releases its folders; another process waits for that", async (t) => {
   const outputDir = tempFolder(t);
   const { client } = await startStore(t);
   const other = await startProcess(t);
@@ -98,13 +98,13 @@ test("a killed store's folders and leftovers are taken over; its run continues e
     await saving;
     assert.equal(readdirSync(outputDir).filter((name) => name.startsWith(".")).length, 2, "lock and stage");
     await save(client, outputDir, 1, { a: "1" }, { runId });
-    // The run that had the folder keeps it; another one that only saved does not.
+    // The run that had claimed the folder keeps it; another one that only saved does not.
     assert.deepEqual(readdirSync(outputDir).includes(LOCK_FILE), runId === RUN);
   }
   await assert.rejects(client.claim({ outputDir, runId: "other", keepResult: false }), inUse(process.pid));
 });
 
-test("locks that say nothing of a living process are taken over", async (t) => {
+test("locks that name no running process are taken over", async (t) => {
   const outputDir = tempFolder(t);
   const { client } = await startStore(t);
   const dead = spawn(process.execPath, ["-e", ""]);
@@ -115,7 +115,7 @@ test("locks that say nothing of a living process are taken over", async (t) => {
     '{"run_id":',
     "null",
     JSON.stringify({ ...lock, pid: dead.pid }),
-    // The number was given to another process since.
+    // The id has since been given to another process.
     ...(process.platform === "linux" ? [JSON.stringify({ ...lock, pid: process.pid, start_ticks: "1" })] : []),
   ];
   for (const text of stale) {
@@ -126,7 +126,7 @@ test("locks that say nothing of a living process are taken over", async (t) => {
   }
 });
 
-test("another machine's lock is believed, and the message says how to remove it", async (t) => {
+test("another machine's lock is respected, and the message says how to remove it", async (t) => {
   const outputDir = tempFolder(t);
   const { client } = await startStore(t);
   writeFileSync(`${outputDir}/${LOCK_FILE}`, JSON.stringify({ run_id: RUN, pid: 1, host: "elsewhere", owner: "x" }));

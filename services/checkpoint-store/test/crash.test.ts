@@ -44,11 +44,11 @@ async function loaded(store: ArtifactStore, outputDir: string, name: string): Pr
 }
 
 interface Scenario {
-  /** What is there before. */
+  /** What exists before. */
   before: (store: ArtifactStore, outputDir: string) => Promise<unknown>;
   /** What the crash interrupts. */
   work: (store: ArtifactStore, outputDir: string) => Promise<unknown>;
-  /** What may be there afterwards; `done`: the work had ended. */
+  /** What may exist afterwards; `done`: the work had finished. */
   check: (found: Map<number, Files>, done: boolean, outputDir: string) => void;
 }
 
@@ -81,7 +81,7 @@ const SCENARIOS: Record<string, Scenario> = {
         ],
         [[1, OLD]],
       ];
-      // A save is done when the new one is there, even if the old one could not be removed.
+      // A save is done when the new one exists, even if the old one could not be removed.
       among(found, done ? states.slice(0, 2) : states);
     },
   },
@@ -164,7 +164,7 @@ const SCENARIOS: Record<string, Scenario> = {
 
 for (const [name, scenario] of Object.entries(SCENARIOS)) {
   for (const power of ["the process dies", "the power fails"]) {
-    test(`I5: ${name}: wherever ${power}, the old or the new is there`, async (t) => {
+    test(`I5: ${name}: wherever ${power}, the old or the new one exists`, async (t) => {
       const operations = await crashEverywhere(t, scenario, power === "the power fails");
       assert.ok(operations > 5, `only ${operations} places to crash at`);
     });

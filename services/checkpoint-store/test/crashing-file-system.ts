@@ -15,7 +15,7 @@ export class CrashingFileSystem implements FileSystem {
   operations = 0;
   /** Files with bytes that are not synced. */
   readonly #dirty = new Set<string>();
-  /** What undoes each change of a folder that is not synced, oldest first. */
+  /** Undoes each unsynced change of a folder, oldest first. */
   #unsynced: { folders: string[]; undo: () => void }[] = [];
   #backups = 0;
 

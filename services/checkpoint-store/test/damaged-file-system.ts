@@ -4,7 +4,7 @@ import type { EntryKind, FileSystem } from "../src/file-system.js";
 
 /**
  * A saved folder as it is on disk, read once, in which the content of one file at a time is replaced.
- * To the store it is a disk; tens of thousands of damages need none. Nothing can be written.
+ * To the store it is a disk, without the cost of one for tens of thousands of damages. Nothing can be written.
  */
 export class DamagedFileSystem implements FileSystem {
   readonly #files = new Map<string, Uint8Array>();

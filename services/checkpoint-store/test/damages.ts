@@ -1,4 +1,4 @@
-/** Damages to a saved checkpoint, and what a store must make of each. */
+/** Damages to a saved checkpoint, and what a store must do with each. */
 import assert from "node:assert/strict";
 import { GradpoolError } from "@gradpool/errors";
 import type { ArtifactStore } from "../src/artifact-store.js";
@@ -98,7 +98,7 @@ function random(seed: number): (bound: number) => number {
   };
 }
 
-/** Verify, Load and Load without a name all see it, and none gives out the file that is damaged. */
+/** Verify, Load and Load without a name all detect it, and none returns the damaged file. */
 export async function assertNoticed(
   store: ArtifactStore,
   outputDir: string,

@@ -16,7 +16,7 @@ const WORKERS = 2;
 const NEVER = new AbortController().signal;
 
 // Written by a run on models/tiny-coder; the tokenizer's files are that model's own, less tokenizer.json:
-// hashing its 263 kB would take most of the time, and prove nothing that the others do not.
+// hashing its 263 kB would take most of the time, and prove nothing more.
 const RUN_FILES = fileURLToPath(new URL("../../test/fixtures/tiny-coder-step4", import.meta.url));
 const MODEL = fileURLToPath(new URL("../../../../models/tiny-coder", import.meta.url));
 const TOKENIZER_FILES = ["tokenizer_config.json", "merges.txt", "vocab.json"];
@@ -83,7 +83,7 @@ for (const [kind, title, atLeast] of [
   });
 }
 
-/** How many there were; fails with the first that goes unnoticed. */
+/** Their number; fails with the first that goes unnoticed. */
 async function tryDamages(share: DamageShare): Promise<number> {
   const worker = new Worker(new URL("integrity-worker.js", import.meta.url), { workerData: share });
   const [tried] = (await once(worker, "message")) as [number];

@@ -25,7 +25,7 @@ async function names(client: StoreClient, outputDir: string): Promise<string[]> 
   return (await client.list({ outputDir })).checkpoints.map(({ name }) => name);
 }
 
-/** What a Load without a name finds: the checkpoint and the damaged ones that it passed over. */
+/** What a Load without a name finds: the checkpoint and the damaged ones that it skipped. */
 async function newest(client: StoreClient, outputDir: string, runId = "") {
   let first: { name: string; damaged: { name: string; damage: string }[] } | undefined;
   for await (const piece of client.load({ outputDir, name: "", paths: [], runId })) {
@@ -85,7 +85,7 @@ test("the newest is the last saved; of one run, the one with the most steps", as
   await assert.rejects(newest(client, outputDir, "third"), failure("not_found", /no checkpoint of run third/));
 });
 
-test("I5: damaged ones are passed over and reported with the first piece", async (t) => {
+test("I5: damaged ones are skipped and reported with the first piece", async (t) => {
   const outputDir = tempFolder(t);
   const { client } = await startStore(t);
   for (const step of [1, 2, 3, 4]) await save(client, outputDir, step, FILES);
@@ -94,7 +94,7 @@ test("I5: damaged ones are passed over and reported with the first piece", async
   truncateSync(`${outputDir}/${plain(9)}/adapter_model.safetensors`, 3);
   truncateSync(`${outputDir}/${plain(3)}/manifest.json`, 3);
   truncateSync(`${outputDir}/${plain(1)}/manifest.json`, 3);
-  // Whose the one without a manifest is cannot be known, but its name promises more than step 2.
+  // The run of the one without a manifest is unknown, but its name claims more than step 2.
   assert.deepEqual(await newest(client, outputDir), { name: plain(2), damaged: [plain(3), plain(9), plain(4)] });
   assert.deepEqual(await newest(client, outputDir, RUN), { name: plain(2), damaged: [plain(3), plain(4)] });
   await remove(client, outputDir, plain(2));
@@ -151,7 +151,7 @@ test("I4: a Delete has one effect per request_id", async (t) => {
   await assert.rejects(deleting(plain(2), "a"), failure("already_exists", /was used to delete .*step1; give/));
   await assert.rejects(deleting(plain(2), ""), failure("invalid_argument", /request_id is empty/));
   await assert.rejects(deleting(plain(2), "x".repeat(201)), failure("invalid_argument", /more than 200 characters/));
-  // One that failed had no effect, so it may be tried again.
+  // One that failed had no effect, so it may be retried.
   await assert.rejects(deleting(plain(3), "b"), failure("not_found", /no checkpoint/));
   await save(client, outputDir, 3, FILES);
   await deleting(plain(3), "b");

@@ -32,7 +32,7 @@ async function storeOn(t: TestContext, listener: RequestListener): Promise<Outpu
 const errorBody = (code: string) =>
   `<?xml version="1.0"?><Error><Code>${code}</Code><Message>no\nmore</Message></Error>`;
 
-test("an object store that ignores conditions is refused, and nothing stays in it", async (t) => {
+test("an object store that ignores conditions is refused, and nothing is left in it", async (t) => {
   const objects = new Set<string>();
   const store = await storeOn(t, (request, response) => {
     request.resume();
@@ -72,7 +72,7 @@ test("failures are reported in one line, with what to do", async (t) => {
   }
 });
 
-test("a listing that never ends is given up", async (t) => {
+test("a listing that never ends is abandoned", async (t) => {
   let pages = 0;
   const store = await storeOn(t, (request, response) => {
     request.resume();

@@ -22,14 +22,14 @@ export const LOG = createLogger("checkpoint-store", { GRADPOOL_LOG_LEVEL: "silen
 
 export type StoreClient = Client<typeof CheckpointStoreServiceService>;
 
-/** A folder that goes with the test. */
+/** A folder that is removed after the test. */
 export function tempFolder(t: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), "gradpool-store-"));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
 
-/** The running service and a client of it, both gone with the test. */
+/** The running service and a client of it, both closed after the test. */
 export async function startStore(t: TestContext): Promise<{ client: StoreClient; store: Service }> {
   const store = await startCheckpointStore(
     { listen: "127.0.0.1:0", finishMs: 2_000, s3: { endpoint: undefined, region: "us-east-1" } },
@@ -94,7 +94,7 @@ export function load(client: StoreClient, outputDir: string, name = "", paths: s
   return collect(client.load({ outputDir, name, paths, runId: "" }));
 }
 
-/** Deletes as a request of its own. */
+/** Deletes with a new request id. */
 export function remove(client: StoreClient, outputDir: string, name: string) {
   return client.delete({ outputDir, name, requestId: randomUUID() });
 }

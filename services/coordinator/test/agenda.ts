@@ -1,4 +1,4 @@
-/** Virtual time: what is to happen when. Things of the same moment happen in the order in which they were planned. */
+/** Virtual time: a schedule of events. Events of the same moment happen in the order in which they were planned. */
 export class Agenda {
   readonly #plans: { atMs: number; act: () => void }[] = [];
   #nowMs = 0;
@@ -14,13 +14,13 @@ export class Agenda {
     this.#plans.splice(place, 0, { atMs, act });
   }
 
-  /** Does what comes next, with all that promises make of it; false when nothing is planned. */
+  /** Runs the next event and all promises that follow from it; false when nothing is planned. */
   async next(): Promise<boolean> {
     const plan = this.#plans.shift();
     if (!plan) return false;
     this.#nowMs = plan.atMs;
     plan.act();
-    // A tick comes when no promise is left that can continue.
+    // The timer fires when no promise can continue.
     await new Promise<void>((done) => process.nextTick(done));
     return true;
   }

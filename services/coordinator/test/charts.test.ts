@@ -25,7 +25,7 @@ describe("a run's event file", { timeout: 240_000 }, () => {
     assert.deepEqual(new Uint8Array(world.output("output", EVENT_FILE)), expected);
   });
 
-  it("holds what it took over from an earlier run, before its own start, once", async () => {
+  it("holds what it inherited from an earlier run, before its own start, once", async () => {
     await using world = await World.start();
     await world.trainer();
     const spec = { ...world.spec({}, RECIPE), resumeFrom: "latest" };
@@ -41,7 +41,7 @@ describe("a run's event file", { timeout: 240_000 }, () => {
     assert.deepEqual(new Uint8Array(world.output("output", EVENT_FILE)), expected);
   });
 
-  it("is that of one life when the coordinator died in between", async () => {
+  it("is the same when the coordinator died in between", async () => {
     await using world = await durableWorld();
     await world.trainer();
     const runId = await world.submit(world.spec({}, RECIPE));

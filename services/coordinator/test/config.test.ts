@@ -26,12 +26,12 @@ describe("the coordinator's configuration", () => {
     });
   });
 
-  it("takes NATS's addresses, and who it is there", () => {
+  it("reads NATS's addresses and credentials", () => {
     const { nats } = readCoordinatorConfig({ ...ENV, NATS_URL: "nats://nats:4222", NATS_TOKEN: "t" });
     assert.deepEqual(nats, { servers: ["nats:4222"], tls: false, token: "t" });
   });
 
-  it("takes a file for the run store, and seconds between recovery points", () => {
+  it("reads a file for the run store, and seconds between recovery points", () => {
     const env = { ...ENV, GRADPOOL_RUN_STORE: "runs.sqlite", GRADPOOL_RECOVERY_SECONDS: "0.5" };
     const { runStore, recoveryMs } = readCoordinatorConfig(env);
     assert.deepEqual([runStore, recoveryMs], ["runs.sqlite", 500]);

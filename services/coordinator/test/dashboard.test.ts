@@ -1,4 +1,4 @@
-/** The coordinator's HTTP port: the API, its events, and who may not ask. */
+/** The coordinator's HTTP port: the API, its events, and which callers are refused. */
 import assert from "node:assert/strict";
 import { request, type IncomingMessage } from "node:http";
 import { once } from "node:events";
@@ -27,7 +27,7 @@ const step = (n: number): WatchRunResponse => ({
   },
 });
 
-/** Serves what the test gives; all else is refused. */
+/** Serves the test's handlers; refuses all else. */
 async function serve(runs: object, pool: object = {}): Promise<RunningHttpServer & { problems: unknown[] }> {
   const problems: unknown[] = [];
   const onInternalError = (error: unknown) => void problems.push(error);
@@ -77,7 +77,7 @@ describe("the API", () => {
     assert.deepEqual(asked, [{ runId: "run-1" }, { requestId: "r1", runId: "run-1" }]);
   });
 
-  test("tells errors by code, message and status, and keeps internals to itself", TIMEOUT, async () => {
+  test("reports errors by code, message and status, without internals", TIMEOUT, async () => {
     await using server = await serve({
       getRun: async ({ runId }: { runId: string }) => {
         if (runId === "boom") throw new Error("secret");
@@ -97,7 +97,7 @@ describe("the API", () => {
     assert.equal((await ask(server, "/api/runs/%zz")).status, 400);
   });
 
-  test("refuses bodies that are no JSON objects, or too large", TIMEOUT, async () => {
+  test("refuses bodies that are not JSON objects, or too large", TIMEOUT, async () => {
     await using server = await serve({ pauseRun: async () => assert.fail("it came through") });
     for (const body of ["", "[]", "null", '"x"', "{", "\xff"]) {
       assert.equal((await ask(server, "/api/runs/x/pause", { ...JSON_POST, body })).status, 400, body);
@@ -107,7 +107,7 @@ describe("the API", () => {
   });
 });
 
-describe("who asks", () => {
+describe("a caller", () => {
   test("must know the server's name: an address, localhost, or one that is configured", TIMEOUT, async () => {
     await using server = await serve({ listRuns: async () => ({ runs: [] }) });
     const statusFor = async (host: string) => (await ask(server, "/api/runs", { headers: { host } })).status;

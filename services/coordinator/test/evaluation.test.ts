@@ -1,4 +1,4 @@
-/** Evaluations on held-out data: what they give, what they decide, and that no crash can be seen in them. */
+/** Evaluations on held-out data: their results, what they decide, and that a crash leaves no trace in them. */
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { readdirSync, writeFileSync } from "node:fs";
@@ -111,7 +111,7 @@ describe("an evaluated run", { timeout: 240_000 }, () => {
     // In the middle of the evaluation after each step: one of its three results has arrived.
     for (let step = 1; step <= 6; step++) {
       const trainer = await world.trainer({ tasks: 1 });
-      // The others' results never come.
+      // The others' results never arrive.
       trainer.alter = async (answer, task) => {
         if (!task.evaluate || task.step < step || task.microBatch === 0) return answer;
         return { ...answer, header: { ...answer.header, taskId: "lost" } };
@@ -134,7 +134,7 @@ describe("an evaluated run", { timeout: 240_000 }, () => {
     );
   });
 
-  it("may rest within an evaluation", async () => {
+  it("may be paused within an evaluation", async () => {
     await using world = await World.start();
     const trainer = await world.trainer({ byHand: true });
     const runId = await world.submit(specOf(world, "output", { evalEvery: 3 }));

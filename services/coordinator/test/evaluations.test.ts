@@ -1,4 +1,4 @@
-/** What evaluations say, against transformers' callback. */
+/** Decisions based on evaluations, compared with transformers' callback. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";

@@ -83,7 +83,7 @@ describe("events", { timeout: 240_000 }, () => {
       steps.map(({ step }) => step),
     );
     assert.ok(kindsOf(later).includes("runResumed"));
-    // Those of another store are no place in this one.
+    // Ids of another store are not positions in this one.
     assert.deepEqual(await eventsOf(world, { afterId: "0123456789abcdef-7" }), all);
     await assert.rejects(eventsOf(world, { afterId: "nonsense" }), failure("invalid_argument", /not an event's id/));
   });
@@ -191,7 +191,7 @@ describe("a run's log", { timeout: 240_000 }, () => {
     assert.match(log.at(-1)?.message ?? "", /^completed: 4 steps, [\d,]+ target tokens$/);
   });
 
-  it("says for what a run waits and why it failed, and is there after a restart", async () => {
+  it("says what a run waits for and why it failed, and survives a restart", async () => {
     await using world = await durableWorld({ leases: { heartbeatMs: 20, leaseMs: 10_000 } });
     const runId = await world.submit(world.spec());
     const waiting = world.runs.watchRunLog({ runId, afterNumber: 0, follow: true });

@@ -1,4 +1,4 @@
-/** A trainer that speaks the real protocol and computes a trivial gradient, which depends on everything that it should. */
+/** A trainer that speaks the real protocol and computes a trivial gradient that depends on everything it should. */
 import { EventEmitter, once } from "node:events";
 import {
   chunks,
@@ -30,11 +30,11 @@ export interface Answer {
 
 export class FakeTrainer implements AsyncDisposable {
   readonly trainerId: string;
-  /** Tasks that came, cancelled ones included. */
+  /** Tasks that arrived, including cancelled ones. */
   readonly tasks: MicroBatchTask[] = [];
   readonly cancelled: string[] = [];
   readonly endedRuns: string[] = [];
-  /** Answers that counted, and that did not. */
+  /** Results that were accepted, and that were dropped. */
   readonly accepted: string[] = [];
   readonly dropped: string[] = [];
   /** Set once the coordinator has welcomed it. */
@@ -95,12 +95,12 @@ export class FakeTrainer implements AsyncDisposable {
     this.say({ $case: "failed", value: { taskId: task.taskId, code: "resource_exhausted", message, permanent } });
   }
 
-  /** Resolves when `condition` holds; it is looked at after all that happens to this trainer. */
+  /** Resolves when `condition` holds; it is checked after everything that happens to this trainer. */
   async until(condition: () => boolean): Promise<void> {
     while (!condition()) await once(this.#changes, "change");
   }
 
-  /** Computes a task and pushes the result; whether it counted. */
+  /** Computes a task and pushes the result; returns whether it was accepted. */
   async answer(task: MicroBatchTask): Promise<boolean> {
     const { header, gradients } = await this.compute(task);
     return this.push(header, gradients);
@@ -151,7 +151,7 @@ export class FakeTrainer implements AsyncDisposable {
     return accepted;
   }
 
-  /** As kill -9: the connection breaks, nothing more is said. */
+  /** Like kill -9: the connection breaks without a goodbye. */
   async kill(): Promise<void> {
     this.#over.abort();
     await this.#conversation;
@@ -159,7 +159,7 @@ export class FakeTrainer implements AsyncDisposable {
     this.#gateway.close();
   }
 
-  /** As a trainer that stops: says goodbye. */
+  /** Like a trainer that stops: says goodbye. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.outbox.end();
     await Promise.allSettled(this.#answering);
@@ -210,7 +210,7 @@ export class FakeTrainer implements AsyncDisposable {
   }
 }
 
-/** From 1 to 3, another for each adapter. */
+/** From 1 to 3, different for each adapter. */
 function levelOf(adapter: ReadonlyMap<string, FloatTensor>): number {
   let sum = 0;
   for (const { data } of adapter.values()) data.forEach((value, i) => (sum += value * (1 + (i % 7))));

@@ -1,4 +1,4 @@
-/** Pausing, resuming, and coordinators that stop and start again: nothing of it can be seen in the result. */
+/** Pausing, resuming, and coordinators that restart: none of it changes the result. */
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { describe, it } from "node:test";
@@ -88,7 +88,7 @@ describe("a run that is paused", { timeout: 240_000 }, () => {
   });
 });
 
-describe("a coordinator that starts again", { timeout: 240_000 }, () => {
+describe("a coordinator that restarts", { timeout: 240_000 }, () => {
   it("resumes its runs where they were, in their order, and knows those that have ended (I4)", async () => {
     await using world = await durableWorld();
     const alone = await trainAlone(world, "alone", RECIPE);
@@ -126,7 +126,7 @@ describe("a coordinator that starts again", { timeout: 240_000 }, () => {
     assertSame(world, ["alone", alone], ["fresh", await world.watch(runId)]);
   });
 
-  it("shows a watcher that comes back every step once", async () => {
+  it("shows every step once to a watcher that reconnects", async () => {
     await using world = await durableWorld({ recoveryMs: 0 });
     await world.trainer();
     const runId = await world.submit(world.spec({}, { ...RECIPE, saveEvery: 2 }));
@@ -157,7 +157,7 @@ describe("a coordinator that starts again", { timeout: 240_000 }, () => {
     assert.match(run.error?.message ?? "", /data set/);
   });
 
-  it("gives a run to trainers of its class alone, and says what it waits for (I2)", async () => {
+  it("gives a run only to trainers of its class, and says what it waits for (I2)", async () => {
     await using world = await durableWorld();
     await world.trainer({ deviceClass: "a" });
     const runId = await world.submit(world.spec({}, RECIPE));
@@ -188,7 +188,7 @@ describe("a coordinator that starts again", { timeout: 240_000 }, () => {
     const pauseId = randomUUID();
     await world.runs.pauseRun({ requestId: pauseId, runId });
     await resume(world, runId);
-    // The pause was answered: asking for it again does not pause again.
+    // The pause was answered: repeating the request does not pause again.
     const { run } = await world.runs.pauseRun({ requestId: pauseId, runId });
     assert.notEqual(run?.state, RunState.RUN_STATE_PAUSED);
   });

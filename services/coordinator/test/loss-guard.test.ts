@@ -38,10 +38,10 @@ describe("an exploding loss", () => {
     );
   });
 
-  it("is none where a base that knows nothing wavers around guessing, or where steps are short and unlucky", () => {
+  it("is not seen where an untrained base wavers around guessing, or where steps are short and unlucky", () => {
     play(new LossGuard(VOCAB_SIZE, []), [8.31, 8.5, 8.4, 8.9, 9.1, 10.3, 8.8, 9.5]);
     play(new LossGuard(VOCAB_SIZE, []), [3, 14, 15, 14, 16, 2.9, 14, 15, 12, 13, 3.1]);
-    // It began worse than guessing.
+    // It started worse than guessing.
     play(new LossGuard(VOCAB_SIZE, []), [12, 14, 14.9, 14, 14, 14, 14]);
   });
 });

@@ -52,7 +52,7 @@ describe("the coordinator's metrics", () => {
     assert.equal(again("gradpool_micro_batches_out"), 2);
   });
 
-  test("a trainer is lost when it goes, or falls silent, with work in hand", async () => {
+  test("a trainer is lost when it leaves, or falls silent, while it has work", async () => {
     const left = await counted([...BEGIN, ...joins("a", 0), { type: "trainer-left", trainerId: "a" }]);
     assert.equal(left("gradpool_trainers_lost_total"), 1);
     assert.equal(left("gradpool_micro_batches_waiting"), 2);
@@ -83,7 +83,7 @@ describe("how long a micro-batch waits", () => {
     )[0];
   }
 
-  test("begins when it belongs to the step being made, and not while the run rests", () => {
+  test("starts when it belongs to the current step, and not while the run is paused", () => {
     const inputs: Input[] = BEGIN.map((input, i) => ({ ...input, nowMs: 10 * i }));
     assert.equal(waited(inputs, 100), 70);
     inputs.push({ type: "run-paused", runId: RUN, nowMs: 200 });

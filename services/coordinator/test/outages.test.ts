@@ -10,7 +10,7 @@ const LONG: RecipeChanges = { epochs: 8, learningRate: 1e-3 };
 const numbers = ({ steps }: Ended) =>
   steps.map(({ step, epoch, loss, gradNorm, tokens }) => [step, epoch, loss, gradNorm, tokens]);
 
-/** A place where something waits until it is let go. */
+/** A gate at which something waits until it is released. */
 class Gate {
   letGo = () => {};
   #arrive = () => {};

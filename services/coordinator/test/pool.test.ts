@@ -1,4 +1,4 @@
-/** Trainers that come, go, die, stutter and fail: the same bits all the same (I2), and no step lost (I3). */
+/** Trainers that join, leave, die, repeat themselves and fail: the bits are the same (I2), and no step is lost (I3). */
 import assert from "node:assert/strict";
 import { EventEmitter, once } from "node:events";
 import { describe, it } from "node:test";
@@ -35,7 +35,7 @@ describe("the pool", { timeout: 240_000 }, () => {
     const survivor = await world.trainer();
     const ended = await world.watch(runId);
     assertSame(world, ["alone", alone], ["killed", ended]);
-    // What was done stayed done, what was not was done again under another name.
+    // What was done stayed done; the rest was done again under another task id.
     const places = survivor.tasks.map(({ step, microBatch }) => `${step}/${microBatch}`);
     assert.equal(new Set(places).size, places.length);
     assert.ok(!places.includes("1/0") && places.includes("1/1"));
@@ -50,7 +50,7 @@ describe("the pool", { timeout: 240_000 }, () => {
     const runId = await world.submit(world.spec({ outputDir: world.outputDir("silent") }, RECIPE));
     await silent.until(() => silent.tasks.length === 2);
     const late = await silent.compute(silent.tasks[0] ?? assert.fail());
-    // Its conversation is ended, so that it can come again.
+    // Its conversation is ended, so that it can reconnect.
     await silent.until(() => silent.ended);
     assert.equal((await world.pool.listTrainers({})).trainers.length, 0);
     assert.equal(await silent.push(late.header, late.gradients), false);
@@ -61,7 +61,7 @@ describe("the pool", { timeout: 240_000 }, () => {
     clearInterval(beating);
   });
 
-  it("keeps a trainer that says nothing but heartbeats", async () => {
+  it("keeps a trainer that sends only heartbeats", async () => {
     await using world = await World.start({ leases: LEASES });
     const trainer = await world.trainer({ byHand: true });
     const beating = setInterval(() => trainer.beat(), LEASES.heartbeatMs);
@@ -236,7 +236,7 @@ describe("a task that fails", { timeout: 240_000 }, () => {
   }
 });
 
-/** Things that happened, to wait for. */
+/** Events to wait for. */
 class Turns {
   readonly #done = new Set<string>();
   readonly #changes = new EventEmitter().setMaxListeners(0);

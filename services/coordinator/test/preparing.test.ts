@@ -128,7 +128,7 @@ describe("preparing a run", { timeout: 240_000 }, () => {
     });
   }
 
-  it("fails a run that an older coordinator took, when its recipe is out of today's bounds", async (t) => {
+  it("fails a run that an older coordinator accepted, when its recipe is out of today's bounds", async (t) => {
     const folder = mkdtempSync(join(tmpdir(), "gradpool-preparing-"));
     t.after(() => rmSync(folder, { recursive: true, force: true }));
     const runStore = join(folder, "runs.sqlite");
@@ -154,7 +154,7 @@ describe("preparing a run", { timeout: 240_000 }, () => {
     assert.match(run.error?.message ?? "", /is in use by run/);
   });
 
-  it("refuses an output folder that cannot be", async () => {
+  it("refuses an impossible output folder", async () => {
     await using world = await World.start();
     writeFileSync(join(world.folder, "file"), "");
     const { run } = await world.train(world.spec({ outputDir: join(world.folder, "file", "output") }));

@@ -20,7 +20,7 @@ async function recordEvents(store: SqliteRunStore, book: EventBook, count: numbe
 }
 
 describe("events that cannot be published", { timeout: 60_000 }, () => {
-  it("wait in the store up to a bound, where an event says how many were given up", async () => {
+  it("wait in the store up to a bound, where an event says how many were dropped", async () => {
     await using store = await SqliteRunStore.open(undefined, LOG);
     const book = new EventBook(store.recorded.events, true);
     await recordEvents(store, book, 95);

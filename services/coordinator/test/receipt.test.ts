@@ -15,7 +15,7 @@ const RECEIPT: Receipt = {
   runtime: "r",
 };
 
-test("a checkpoint that does not know a field had what was before the field", () => {
+test("a checkpoint without a field has the behaviour from before the field", () => {
   const recipe = checkedRecipe(defaultRecipe());
   const { dtype: _, lora, ...others } = recipeJson(recipe);
   const { use_dora: __, ...otherLora } = lora as Record<string, unknown>;

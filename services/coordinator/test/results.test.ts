@@ -1,4 +1,4 @@
-/** metrics.json and TensorBoard's file while a run trains, and of one without a result; and whose folder a result takes. */
+/** metrics.json and TensorBoard's file while a run trains, and of one without a result; and which folders a result may use. */
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -36,7 +36,7 @@ describe("metrics and results of a run", { timeout: 240_000 }, () => {
     assert.equal(eventsIn(folder), ended.steps.length);
   });
 
-  it("are there after one that failed, whose folder the next one may use", async () => {
+  it("exist after a failed run, whose folder the next one may use", async () => {
     await using world = await World.start();
     const trainer = await world.trainer();
     trainer.alter = async (answer, { step }) =>
@@ -71,7 +71,7 @@ describe("metrics and results of a run", { timeout: 240_000 }, () => {
     }
   });
 
-  it("are not written into the model's own folder, nor where an adapter from elsewhere is", async () => {
+  it("are not written into the model's own folder, nor where another tool's adapter is", async () => {
     await using world = await World.start();
     await world.trainer();
     const model = world.outputDir("model");

@@ -27,7 +27,7 @@ const VARIANTS: Record<string, RecipeChanges> = {
 const checkpointsIn = (world: World, name: string): string[] =>
   readdirSync(world.outputDir(name)).filter((entry) => entry.startsWith("checkpoint-"));
 
-/** Trains `spec` as it is, whose data set was not touched since. */
+/** Trains `spec` as it is, with an unchanged data set. */
 async function trainFrom(world: World, spec: RunSpec, changes: Partial<RunSpec>): Promise<Ended> {
   return world.train({ ...spec, ...changes });
 }
@@ -114,7 +114,7 @@ describe("a run that resumes from a checkpoint", { timeout: 240_000 }, () => {
     await using world = await durableWorld();
     const whole = await trainAlone(world, "whole", { ...RECIPE, saveEvery: 0 });
     const trainer = await world.trainer();
-    // Held in its fourth step, until a recovery point of the third is there.
+    // Held in its fourth step until a recovery point of the third exists.
     let letGo = () => {};
     const held = new Promise<void>((resolve) => (letGo = resolve));
     trainer.alter = async (answer, { step }) => {
@@ -137,7 +137,7 @@ describe("a run that resumes from a checkpoint", { timeout: 240_000 }, () => {
     );
   });
 
-  it("makes more epochs of a finished run: the bits of a longer one, where the schedule is the same", async () => {
+  it("adds epochs to a finished run: the bits of a longer one, where the schedule is the same", async () => {
     await using world = await World.start();
     await world.trainer();
     for (const lrScheduler of ["constant", "linear"]) {
@@ -170,7 +170,7 @@ describe("a run that resumes from a checkpoint", { timeout: 240_000 }, () => {
     }
   });
 
-  it("passes over damaged ones, and says so", async () => {
+  it("skips damaged ones, and says so", async () => {
     await using world = await World.start();
     await world.trainer();
     const spec = world.spec({}, RECIPE);
@@ -192,7 +192,7 @@ describe("a run that resumes from a checkpoint", { timeout: 240_000 }, () => {
     assertRefused(await trainFrom(world, spec, { resumeFrom: "latest" }), "data_loss", /only damaged checkpoints/);
   });
 
-  it("says what there is when the folder is not there, unless it need not be", async () => {
+  it("says what exists when the folder does not, unless it need not exist", async () => {
     await using world = await World.start();
     await world.trainer();
     const spec = world.spec({}, { ...RECIPE, keepLastNCheckpoints: 2 });
@@ -218,7 +218,7 @@ describe("a run that resumes from a checkpoint", { timeout: 240_000 }, () => {
     );
   });
 
-  it("is refused on anything else, with each difference named, but may take the weights", async () => {
+  it("is refused when anything differs, naming each difference, but may use the weights", async () => {
     await using world = await World.start();
     const trainer = await world.trainer({ deviceClass: "a" });
     const spec = world.spec({}, RECIPE);

@@ -22,7 +22,7 @@ describe("submitting a run", { timeout: 240_000 }, () => {
     await assert.rejects(world.runs.submitRun({ requestId, spec: other }), failure("already_exists", /request_id/));
   });
 
-  it("lists runs, newest first, and knows no others", async () => {
+  it("lists runs, newest first, and no others", async () => {
     await using world = await World.start();
     const ids = [];
     for (const name of ["a", "b", "c"]) ids.push(await world.submit(world.spec({ outputDir: world.outputDir(name) })));
@@ -41,7 +41,7 @@ describe("submitting a run", { timeout: 240_000 }, () => {
     );
   });
 
-  it("refuses at once what cannot be meant", async () => {
+  it("refuses invalid requests at once", async () => {
     await using world = await World.start();
     const spec = world.spec();
     const recipe = spec.recipe ?? assert.fail();
@@ -124,7 +124,7 @@ describe("watching a run", { timeout: 240_000 }, () => {
     await world.watch(runId, ({ run }) => run.state === RunState.RUN_STATE_RUNNING);
     const watching = world.watch(runId);
     const rejected = assert.rejects(watching, failure("unavailable", /stopping/));
-    // The answer to this came after the watcher's call had begun.
+    // The answer to this arrived after the watcher's call had begun.
     await world.runs.getRun({ runId });
     await world[Symbol.asyncDispose]();
     await rejected;
@@ -167,7 +167,7 @@ describe("cancelling a run", { timeout: 240_000 }, () => {
     await assertGone(world, runId);
   });
 
-  it("works in the middle of a step, and calls its tasks back", async () => {
+  it("works in the middle of a step, and cancels its tasks", async () => {
     await using world = await World.start();
     const trainer: FakeTrainer = await world.trainer({ byHand: true });
     const runId = await world.submit(world.spec({}, LONG));
@@ -185,7 +185,7 @@ describe("cancelling a run", { timeout: 240_000 }, () => {
     await assertGone(world, runId);
   });
 
-  it("keeps the checkpoints that are there, and stops others from coming", async () => {
+  it("keeps existing checkpoints, and saves no more", async () => {
     await using world = await World.start();
     const trainer = await world.trainer();
     const runId = await world.submit(world.spec({}, { ...LONG, saveEvery: 1 }));

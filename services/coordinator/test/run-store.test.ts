@@ -1,4 +1,4 @@
-/** The run store: what it has answered is there whenever it is opened again (I4). */
+/** The run store: what it has confirmed is there whenever it is reopened (I4). */
 import assert from "node:assert/strict";
 import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
@@ -21,7 +21,7 @@ function storePath(t: TestContext): string {
   return join(folder, "deep", "runs.sqlite");
 }
 
-/** A process that commits run after run, gone with the test; `heard` are those that it answered, at least one. */
+/** A process that commits run after run, ended with the test; `heard` are those that it confirmed, at least one. */
 async function holderOf(t: TestContext, path: string): Promise<{ child: ChildProcess; heard: string[] }> {
   const child = fork(new URL("./store-holder.js", import.meta.url), [path]);
   t.after(() => child.kill("SIGKILL"));
@@ -156,7 +156,7 @@ describe("the run store", () => {
     );
   });
 
-  it("has all that was answered, and each commit whole, however often its process is killed", async (t) => {
+  it("has all that was confirmed, and each commit whole, however often its process is killed", async (t) => {
     const path = storePath(t);
     const answered: string[] = [];
     for (let life = 1; life <= 4; life++) {
@@ -178,7 +178,7 @@ describe("the run store", () => {
     assert.ok(answered.length >= 4);
   });
 
-  it("refuses a file that is no run store, or a newer one's", async (t) => {
+  it("refuses a file that is not a run store, or a newer version's", async (t) => {
     const path = storePath(t);
     await (await SqliteRunStore.open(path, LOG))[Symbol.asyncDispose]();
     writeFileSync(path, "this is no database, but a text that is long enough to be taken for one by its size");

@@ -65,7 +65,7 @@ class World {
     for (let i = 0; i < 2; i++) this.happen({ type: "micro-batch-arrived", runId, lastOfEpoch: false });
   }
 
-  /** All that is out comes back, and the optimizer makes the step. */
+  /** All assigned micro-batches return, and the optimizer applies the step. */
   finish(): void {
     for (const { taskId, trainerId } of this.tasks) {
       const numbers = { lossSum: 4, targetTokens: 2, gradients: new Map() };
@@ -100,7 +100,7 @@ test("the first step is part of the run's trace, with each micro-batch and its t
   assert.equal(attributes["gradpool.transfer_ms"], 10 - 3 - 3);
 });
 
-test("later steps are traces of their own, linked to the run's, one in ten seconds", () => {
+test("later steps have their own traces, linked to the run's, one in ten seconds", () => {
   const world = new World();
   for (let i = 0; i < 100; i++) {
     world.arrive();
@@ -144,7 +144,7 @@ test("a run's trace stays readable, however often trainers are lost", () => {
   assert.equal(inRun("step").length, MAX_GROUPS_IN_RUN);
 });
 
-test("the step after a rest is part of the run's trace, and nothing is left open at the end", () => {
+test("the step after a pause is part of the run's trace, and nothing is left open at the end", () => {
   const world = new World();
   world.arrive();
   world.happen({ type: "run-paused", runId });
@@ -164,7 +164,7 @@ test("the step after a rest is part of the run's trace, and nothing is left open
   assert.equal(world.traces.traceparentOf({ runId, taskId: "x" } as never), "");
 });
 
-test("a run whose sampler said no has no spans", () => {
+test("a run that was not sampled has no spans", () => {
   const world = new World("00");
   world.arrive();
   world.finish();

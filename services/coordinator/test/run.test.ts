@@ -9,7 +9,7 @@ import { EVENT_FILE } from "@gradpool/tensorboard";
 import { World } from "./world.js";
 
 describe("a run", { timeout: 240_000 }, () => {
-  it("makes each epoch's steps, the smaller last one too, and tells of each", async () => {
+  it("makes each epoch's steps, the smaller last one too, and reports each", async () => {
     await using world = await World.start();
     await world.trainer();
     const { run, steps } = await world.train(world.spec());

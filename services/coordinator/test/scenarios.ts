@@ -4,7 +4,7 @@ import { RunState } from "@gradpool/rpc";
 import { expectedEnd, type SimulatedRun } from "./simulated-run.js";
 import { Simulation, type End, type SimulationOptions } from "./simulation.js";
 
-/** Some runs of some shapes, from the seed's digits. */
+/** Runs of various shapes, from the seed's digits. */
 export function runsOf(seed: number, number: number): SimulatedRun[] {
   return Array.from({ length: number }, (_, i) => ({
     name: `run-${i}`,
@@ -18,7 +18,7 @@ export function runsOf(seed: number, number: number): SimulatedRun[] {
   }));
 }
 
-/** By what they show. */
+/** Named after what they show. */
 export const SCENARIOS: Readonly<Record<string, (seed: number) => Omit<SimulationOptions, "seed">>> = {
   "gives each run what it gives alone, when nothing goes wrong (I1, I2, I8)": (seed) => ({
     runs: runsOf(seed, 3),

@@ -27,7 +27,7 @@ export interface LifeOptions extends Omit<WorkOptions, "run" | "shape" | "listen
   /** `adapter`: what the task is computed with. */
   assign: (trainerId: string, task: Task, adapter: number) => void;
   cancelTask: (trainerId: string, taskId: string) => void;
-  /** Effects do not wait until the facts are recorded: a fault, which is to be found. */
+  /** Effects do not wait until the facts are recorded: a fault that must be found. */
   hasty: boolean;
   onCrash: () => void;
   /** Something is wrong with the coordinator. */
@@ -76,7 +76,7 @@ export class SimulatedLife {
     if (!this.#isDown) void this.driver.happen({ input });
   }
 
-  /** Gives what `ask` gives, or undefined when the coordinator crashes before. */
+  /** The value of `ask`, or undefined when the coordinator crashes first. */
   ask<T>(ask: (handlers: Handlers<RunServiceService>) => Promise<T>): Promise<T | undefined> {
     return this.#isDown ? Promise.resolve(undefined) : Promise.race([ask(this.handlers), this.#crash]);
   }
@@ -121,7 +121,7 @@ export class SimulatedLife {
     };
   }
 
-  /** A crash is part of the game, in whatever promise it is met. */
+  /** A crash is expected, whichever promise it surfaces in. */
   #failed(error: unknown): void {
     if (!(error instanceof SimulatedCrash)) return this.#options.onFailure(error);
     if (this.#isDown) return;

@@ -1,4 +1,4 @@
-/** What a simulated run is, and what must come of it whatever happens around it. */
+/** A simulated run, and its required outcome whatever happens around it. */
 import { RowCounts } from "@gradpool/rpc";
 
 /** Uniform in [0, 1) (mulberry32). */
@@ -13,7 +13,7 @@ export function randomOf(seed: number): () => number {
 }
 
 export interface SimulatedRun {
-  /** What its client calls it, and its output folder. */
+  /** Its client's name for it, and its output folder. */
   name: string;
   gradientAccumulation: number;
   epochs: number;
@@ -72,7 +72,7 @@ function countsOfSteps(run: SimulatedRun): RowCounts[] {
 export const isEvaluated = ({ evaluateEvery, ...run }: SimulatedRun, step: number): boolean =>
   evaluateEvery > 0 && (step % evaluateEvery === 0 || step === stepsOf({ ...run, evaluateEvery }).length);
 
-/** What an adapter is worth on the held-out data. */
+/** An adapter's loss on the held-out data. */
 export const evaluationOf = ({ heldOut }: SimulatedRun, adapter: number): number =>
   Array.from({ length: heldOut }, (_, microBatch) => gradientOf(adapter, microBatch)).reduce(mix, 0);
 

@@ -26,7 +26,7 @@ export class SimulatedStore implements RecordStore {
   readonly requests = new Map<string, { content: string; subject: string }>();
   /** By run. */
   readonly saved = new Map<string, Saved>();
-  /** How long a commit takes: for ever, when its coordinator is down by then. */
+  /** How long a commit takes: for ever, if its coordinator is down by then. */
   pause: () => Promise<void> = () => Promise.resolve();
   readonly #reported = new Map<string, Reported>();
   readonly #crashes: () => boolean;
@@ -37,7 +37,7 @@ export class SimulatedStore implements RecordStore {
     this.#crashes = crashes;
   }
 
-  /** For a coordinator that starts. */
+  /** Opens the store for a starting coordinator. */
   open(): void {
     this.#life += 1;
   }

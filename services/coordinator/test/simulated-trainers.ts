@@ -32,12 +32,12 @@ export interface TrainersOptions {
   upTo: (ms: number) => number;
   happens: (chance: number) => boolean;
   /**
-   * Chance that a trainer dies with a task, that a result is lost, doubled or fails, and that a task takes very long.
+   * Chance that a trainer dies with a task, that a result is lost, duplicated or fails, and that a task takes very long.
    */
   deaths: number;
   losses: number;
   stalls: number;
-  /** Tells the coordinator that lives. */
+  /** Sends to the running coordinator. */
   tell: (input: Input) => void;
   isDown: () => boolean;
 }
@@ -68,7 +68,7 @@ export class SimulatedTrainers {
     this.#beat(trainer);
   }
 
-  /** The coordinator is gone: all conversations end, and what they were about is forgotten. */
+  /** The coordinator is gone: all conversations end, and their tasks are forgotten. */
   disconnectAll(): void {
     for (const trainer of this.#trainers.values()) {
       if (!trainer.alive) continue;
@@ -138,7 +138,7 @@ export class SimulatedTrainers {
     });
   }
 
-  /** A result goes its own way, which may be long, double or lost; a loss is reported as a failure. */
+  /** A result takes its own route, and may be late, duplicated or lost; a loss is reported as a failure. */
   #answer(trainer: TrainerSide, { task, adapter }: Work): void {
     const { agenda, upTo, happens, losses, tell } = this.#options;
     const { taskId, microBatch } = task;
@@ -164,7 +164,7 @@ export class SimulatedTrainers {
     return true;
   }
 
-  /** With a goodbye, without one, or only its connection; it comes back later. */
+  /** With a goodbye, without one, or only its connection; it returns later. */
   #die(trainer: TrainerSide): void {
     const { agenda, upTo, happens, tell } = this.#options;
     const { trainerId, deviceClass, connection } = trainer;

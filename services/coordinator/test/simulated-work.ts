@@ -45,7 +45,7 @@ export class SimulatedWork implements PreparingPort<SimulatedWork>, TrainingPort
     this.#buffer = new MicroBatchBuffer(options.shape.gradientAccumulation, 0);
   }
 
-  /** What a trainer makes of a task follows from this. */
+  /** Determines a trainer's result for a task. */
   get adapter(): number {
     return this.#adapter;
   }
@@ -82,7 +82,7 @@ export class SimulatedWork implements PreparingPort<SimulatedWork>, TrainingPort
     };
   }
 
-  /** From after the steps that were made before. */
+  /** Continues after the steps already made. */
   async stream(onMicroBatch: (lastOfEpoch: boolean) => void): Promise<number> {
     const { shape, upTo, after } = this.#options;
     const { microBatchesPerEpoch } = shape;
@@ -113,7 +113,7 @@ export class SimulatedWork implements PreparingPort<SimulatedWork>, TrainingPort
     }
   }
 
-  /** I3: one result of a micro-batch, for the step that is being made; I2: from one class of devices. */
+  /** I3: one result of a micro-batch, for the current step; I2: from one class of devices. */
   accept({ trainerId, step, microBatch, evaluation }: Task, { lossSum }: MicroBatchResult): void {
     const deviceClass = this.#options.deviceClassOf(trainerId);
     this.#deviceClass ??= deviceClass;
@@ -186,7 +186,7 @@ export class SimulatedWork implements PreparingPort<SimulatedWork>, TrainingPort
   }
 
   retry(): void {
-    // A save that waits for room is tried again by itself.
+    // A save that waits for disk space is retried by itself.
   }
 
   #isStopped(): boolean {
@@ -209,7 +209,7 @@ export class SimulatedWork implements PreparingPort<SimulatedWork>, TrainingPort
     this.#save(saved).catch((error: unknown) => this.#options.listener.onFailed(error));
   }
 
-  /** A full disk holds up the run, and the save is made when there is room. */
+  /** A full disk holds up the run, and the save is made when there is space. */
   async #save(saved: Saved): Promise<void> {
     const { run, store, happens, upTo, troubles, listener, after } = this.#options;
     while (happens(troubles)) {

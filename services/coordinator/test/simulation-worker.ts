@@ -1,4 +1,4 @@
-/** Plays seeds in a thread of its own: beside node:test, whose hooks make each promise slow, and as many as there are cores. */
+/** Plays seeds in a separate thread, one per core: node:test's hooks make each promise slow. */
 import { parentPort } from "node:worker_threads";
 import { check, SCENARIOS } from "./scenarios.js";
 

@@ -31,16 +31,16 @@ export interface SimulationOptions {
   runs: SimulatedRun[];
   trainers: number;
   deviceClasses?: number;
-  /** Chance that a trainer dies with a task; that a result is lost, doubled or fails; that a task takes very long. */
+  /** Chance that a trainer dies with a task; that a result is lost, duplicated or fails; that a task takes very long. */
   deaths?: number;
   losses?: number;
   stalls?: number;
   /** Chance that the coordinator crashes at a durable write, and that a save meets a full disk. */
   crashes?: number;
   troubles?: number;
-  /** Names of runs to cancel at some moment. */
+  /** Names of runs to cancel at some time. */
   cancelled?: string[];
-  /** Names of runs to pause and resume, some times over. */
+  /** Names of runs to pause and resume, several times. */
   paused?: string[];
   /** Plant a fault: effects do not wait until the facts are recorded. */
   hasty?: boolean;
@@ -160,8 +160,8 @@ export class Simulation {
   }
 
   /**
-   * A client asks, and asks again with the same request id until it is answered; its answers may get lost, and
-   * its requests doubled (I4). `then` is called with the first answer.
+   * A client asks, and repeats the request with the same id until it is answered; its answers may get lost, and
+   * its requests duplicated (I4). `then` is called with the first answer.
    */
   #call(ask: (handlers: Runs, requestId: string) => Promise<{ run: Run | undefined }>, then: (run: Run) => void): void {
     const requestId = `request-${++this.#requests}`;

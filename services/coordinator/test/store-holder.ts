@@ -1,4 +1,4 @@
-/** A process that commits to a run store, and says so each time, until it is killed. */
+/** A process that commits to a run store, and reports each commit, until it is killed. */
 import { createLogger } from "@gradpool/service-kit";
 import { SqliteRunStore } from "../src/store/sqlite-run-store.js";
 import { runNamed } from "./support.js";
@@ -7,7 +7,7 @@ const store = await SqliteRunStore.open(process.argv[2], createLogger("holder", 
 const { life } = store.recorded;
 for (let i = 1; ; i++) {
   const runId = `run-${life}-${i}`;
-  // Large enough to take many pages, so that a kill may fall between two of them.
+  // Large enough to fill many pages, so that a kill may fall between two of them.
   const notes = Array.from({ length: 200 }, (_, line) => `line ${line} of ${runId} ${"and so on ".repeat(20)}`);
   await store.commit([
     { type: "run", run: runNamed(runId, { notes }) },

@@ -13,7 +13,7 @@ export function failure(code: string, text: RegExp): (error: unknown) => boolean
   };
 }
 
-/** A run as it is recorded first. */
+/** A run as first recorded. */
 export const runNamed = (runId: string, changes: Partial<Run> = {}): Run => ({
   ...Run.create(),
   ...{ runId, state: RunState.RUN_STATE_QUEUED, submittedAt: new Date(1000), notes: ["a note"] },

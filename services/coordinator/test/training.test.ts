@@ -84,7 +84,7 @@ describe("a step", () => {
     for (const outcome of outcomes) assert.deepEqual(outcome, outcomes[0]);
   });
 
-  it("clips, and tells the norm before that", () => {
+  it("clips, and reports the norm before clipping", () => {
     const free = newTraining({ maxGradNorm: 0 });
     const clipped = newTraining({ maxGradNorm: 1e-3 });
     assert.equal(stepInOrder(free, [0, 1, 2, 3, 4]).gradNorm, stepInOrder(clipped, [0, 1, 2, 3, 4]).gradNorm);
@@ -98,7 +98,7 @@ describe("a step", () => {
     assert.throws(() => stepInOrder(training, [0, 1, 2, 3, 4]), /step 1: the adapter became infinite/);
   });
 
-  it("is refused, by its number, when loss or gradient is no number", () => {
+  it("is refused, by its number, when loss or gradient is not a number", () => {
     for (const [value, message] of [
       [NaN, /^step 2: loss is NaN; lower learning_rate, or set max_grad_norm$/],
       [Infinity, /^step 2: loss is Infinity; lower learning_rate/],

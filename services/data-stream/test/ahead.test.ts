@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { ahead } from "../src/ahead.js";
 import { collect } from "./helpers.js";
 
-/** Numbers up to `count`; tells how many were made and whether it was ended. */
+/** Numbers up to `count`; reports how many were made and whether it was ended. */
 function counter(count: number) {
   const state = { made: 0, ended: false };
   async function* numbers() {

@@ -1,4 +1,4 @@
-/** A ByteTokenizer as a process of its own: at GRADPOOL_LISTEN, killed while it works on its DIES_AT-th answer. */
+/** A ByteTokenizer as a separate process: at GRADPOOL_LISTEN, killed while it works on its DIES_AT-th answer. */
 import { ByteTokenizer } from "./byte-tokenizer.js";
 
 const diesAt = Number(process.env["DIES_AT"]);

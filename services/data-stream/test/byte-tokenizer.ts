@@ -13,7 +13,7 @@ import {
 export const EOS = 256;
 export const PAD = 257;
 
-/** A TokenizerService whose ids are the text's UTF-8 bytes. It keeps count of what it was asked. */
+/** A TokenizerService whose ids are the text's UTF-8 bytes. It counts its requests. */
 export class ByteTokenizer implements AsyncDisposable {
   /** Called before each answer; may wait or throw. */
   beforeAnswer: (context: CallContext) => Promise<void> = async () => {};

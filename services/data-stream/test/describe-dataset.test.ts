@@ -38,7 +38,7 @@ describe("DescribeDataset", () => {
       assert.equal(all.at(-1)?.rows, 100_000);
     }));
 
-  it("reads data that it has counted not again, until it changes", () =>
+  it("does not read data again that it has counted, until it changes", () =>
     onStage(async ({ client, dataset, folder }) => {
       const spec = await dataset(numbered(10));
       const [path] = spec.sources;

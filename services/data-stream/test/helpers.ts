@@ -63,7 +63,7 @@ export const SPEC: DatasetSpec = {
   config: "",
   split: "",
   sourceWeights: [],
-  // As a client from before the field sends it.
+  // As an older client without the field sends it.
   recipe: undefined,
 };
 

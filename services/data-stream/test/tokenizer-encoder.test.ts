@@ -38,7 +38,7 @@ describe("TokenizerEncoder", () => {
       await assert.rejects(create(), unavailable);
     }));
 
-  it("sends a batch again until it is answered", () =>
+  it("resends a batch until it is answered", () =>
     withTokenizer(async (tokenizer, create) => {
       const encoder = await create(60_000);
       let failures = 2;

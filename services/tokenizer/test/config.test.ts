@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { modelPlaces } from "@gradpool/model-source";
 import { readTokenizerConfig } from "../src/config.js";
 
-test("the environment's settings, and what is no number of threads", () => {
+test("the environment's settings, and invalid numbers of threads", () => {
   const env = { GRADPOOL_LISTEN: "127.0.0.1:7071", GRADPOOL_WORKERS: "3", GRADPOOL_HOME: "/srv/gradpool" };
   const config = readTokenizerConfig(env);
   assert.deepEqual(config, { listen: "127.0.0.1:7071", workers: 3, models: modelPlaces(env) });

@@ -89,7 +89,7 @@ suite("tokenizer service", () => {
     }
   });
 
-  test("serves streams of different tokenizers side by side", async () => {
+  test("serves streams of different tokenizers concurrently", async () => {
     const plain = await loadTokenizer(PLAIN, "");
     const streams = await Promise.all(
       [TINY_CODER, PLAIN, TINY_CODER, PLAIN].map((model) =>
@@ -141,7 +141,7 @@ suite("tokenizer service", () => {
     assert.deepEqual(idsOf(responses[3]!), [...bare.encode("one two").subarray(0, 4)]);
   });
 
-  test("refuses what makes no sense, and serves on", async () => {
+  test("refuses invalid requests, and continues to serve", async () => {
     const tokenizer = { modelId: TINY_CODER, padToken: "", tokenizerHash: "0".repeat(64) };
     const code = (expected: string) => (error: unknown) => {
       assert.ok(error instanceof Error && "code" in error);
@@ -189,7 +189,7 @@ suite("tokenizer service", () => {
     for (const [path, bytes] of bare.files()) assert.ok(received.get(path)?.equals(bytes), path);
   });
 
-  test("reads no further while answers are not taken", async () => {
+  test("stops reading while answers are not taken", async () => {
     const MAX_SENT = 400;
     const body = request(TINY_CODER, ["a b ".repeat(100_000)]);
     let sent = 0;
@@ -199,7 +199,7 @@ suite("tokenizer service", () => {
     }
     const responses = client.encode(requests())[Symbol.asyncIterator]();
     assert.equal((await responses.next()).done, false);
-    // Windows and buffers hold some; the calls in between give it time to go on.
+    // Windows and buffers hold some; the calls in between give it time to continue.
     let before = -1;
     for (let unchanged = 0; unchanged < 50; before = sent) {
       await encode([request(TINY_CODER, ["x"])]);

@@ -64,12 +64,12 @@ describe("the device class", () => {
     assert.equal(cpuClass("arm64", "Features\t: fp asimd\n", ""), "cpu-arm64-neon");
   });
 
-  it("is the model's where nothing tells the instruction set", () => {
+  it("is the model's where the instruction set is unknown", () => {
     assert.equal(cpuClass("arm64", "", "Apple M2 Pro"), "cpu-arm64-apple-m2-pro");
     assert.equal(cpuClass("x64", "", ""), "cpu-x64-unknown");
   });
 
-  it("names all that decides a CUDA device's bits", () => {
+  it("names everything that a CUDA device's bits depend on", () => {
     const device = {
       index: 0,
       name: "NVIDIA H100 80GB HBM3",
@@ -93,7 +93,7 @@ describe("the device class", () => {
 });
 
 describe("the trainer's device", { skip: process.platform !== "linux" || process.arch !== "x64" }, () => {
-  /** Where nothing of NVIDIA is found: no nvidia-smi in PATH, no device that may be used. */
+  /** An environment without NVIDIA: no nvidia-smi in PATH, no device that may be used. */
   const env = { PATH: "", CUDA_VISIBLE_DEVICES: "" };
 
   it("is the processor, with a log line that says why, where CUDA cannot be used", async () => {
@@ -105,7 +105,7 @@ describe("the trainer's device", { skip: process.platform !== "linux" || process
     assert.equal(lines.length, 1);
   });
 
-  it("is never the processor when CUDA was asked for", async () => {
+  it("is never the processor when CUDA was requested", async () => {
     for (const index of [undefined, 0, 1]) {
       await assert.rejects(
         chooseDevice({ device: { kind: "cuda", index }, env }, quiet),

@@ -7,7 +7,7 @@ import { adapterFile, base, startTrainer, taskOf } from "./helpers.js";
 
 const TIMEOUT_MS = 120_000;
 
-/** A task that takes long beside a heartbeat of 20 ms. */
+/** A task that takes long compared with a heartbeat of 20 ms. */
 const longTask = (taskId: string, changes = {}) => taskOf(taskId, { rows: 8, rowLength: 256, ...changes });
 const isComputing = (gateway: TestGateway, taskId: string) => gateway.heartbeats.some((beat) => beat.taskId === taskId);
 
@@ -43,7 +43,7 @@ describe("a trainer's conversation", { timeout: TIMEOUT_MS }, () => {
     assert.equal(gateway.failures.length, 0);
   });
 
-  it("fetches an adapter once a version, keeps the newest two, and none of a run that ended", async () => {
+  it("fetches each adapter version once, keeps the newest two, and none of an ended run", async () => {
     await using gateway = await TestGateway.start();
     for (const name of ["run/0", "run/1", "run/2", "other/0"]) gateway.adapters.set(name, adapterFile(8, 1));
     await using trainer = await startTrainer(gateway.address);
@@ -82,7 +82,7 @@ describe("a trainer's conversation", { timeout: TIMEOUT_MS }, () => {
     assert.ok(trainer.address);
   });
 
-  it("drops a cancelled task that waits, and the result of one that computes", async () => {
+  it("drops a cancelled task that is waiting, and the result of one being computed", async () => {
     await using gateway = await TestGateway.start({ heartbeatMs: 20 });
     gateway.adapters.set("run/0", adapterFile(8, 1));
     await using trainer = await startTrainer(gateway.address);
@@ -130,7 +130,7 @@ describe("a trainer's conversation", { timeout: TIMEOUT_MS }, () => {
     await gateway.until(() => gateway.room === 2);
     gateway.sendTask(taskOf("a"));
     gateway.sendTask(taskOf("b"));
-    // The push of a is held: b computes all the same, and the place of a takes c, whose adapter comes in.
+    // The push of a is held: b is computed all the same, and c takes a's place, with its adapter.
     await gateway.until(() => gateway.room === 1);
     gateway.sendTask(taskOf("c", { adapterVersion: 1 }));
     await gateway.until(() => gateway.fetched.includes("run/1"));
@@ -140,7 +140,7 @@ describe("a trainer's conversation", { timeout: TIMEOUT_MS }, () => {
     assert.ok(trainer.address && gateway.failures.length === 0);
   });
 
-  it("refuses a third task rather than to queue it", async () => {
+  it("refuses a third task instead of queueing it", async () => {
     await using gateway = await TestGateway.start({ heartbeatMs: 20 });
     gateway.adapters.set("run/0", adapterFile(8, 1));
     await using trainer = await startTrainer(gateway.address);

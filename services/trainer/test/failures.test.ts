@@ -1,4 +1,4 @@
-/** Tasks that cannot be done, and a compute thread that dies. */
+/** Tasks that cannot be computed, and a compute thread that dies. */
 import assert from "node:assert/strict";
 import { fork } from "node:child_process";
 import { once } from "node:events";
@@ -82,7 +82,7 @@ const CASES: [
   ["dropping everything", { loraDropout: 1 }, { code: "invalid_argument", permanent: true }, /dropout/],
 ];
 
-describe("a task that cannot be done", { timeout: TIMEOUT_MS }, () => {
+describe("a task that cannot be computed", { timeout: TIMEOUT_MS }, () => {
   for (const [name, changes, expected, message] of CASES) {
     it(`is answered with what is wrong, and the next one computed: ${name}`, async () => {
       await using gateway = await TestGateway.start();

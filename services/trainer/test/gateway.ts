@@ -40,7 +40,7 @@ export interface GatewayOptions {
 /** The coordinator's side of the conversation, which records what trainers say and sends what a test wants. */
 export class TestGateway implements AsyncDisposable {
   readonly hellos: TrainerHello[] = [];
-  /** Tasks that the present conversation has room for. */
+  /** Tasks that the current conversation has room for. */
   room = 0;
   readonly failures: TaskFailed[] = [];
   readonly heartbeats: Beat[] = [];
@@ -98,19 +98,19 @@ export class TestGateway implements AsyncDisposable {
     this.send({ $case: "task", value: task });
   }
 
-  /** Resolves as soon as `condition` holds; it is looked at after everything a trainer says. */
+  /** Resolves as soon as `condition` holds; it is checked after every message of a trainer. */
   async until(condition: () => boolean): Promise<void> {
     while (!condition()) await once(this.#changes, "change");
   }
 
-  /** The result of a task, once it is there. */
+  /** The result of a task, once it has arrived. */
   async resultOf(taskId: string): Promise<PushedResult> {
     const find = () => this.results.find(({ header }) => header.taskId === taskId);
     await this.until(() => find() !== undefined);
     return find() as PushedResult;
   }
 
-  /** Ends the present conversation. */
+  /** Ends the current conversation. */
   hangUp(): void {
     this.#outgoing.end();
   }

@@ -24,7 +24,7 @@ export const base = {
   padRow: false,
 };
 
-/** An adapter whose B is not zero, so that all gradients are not. */
+/** An adapter whose B is not zero, so that no gradient is zero. */
 export function adapterFile(r: number, seed: number): Uint8Array<ArrayBuffer> {
   const tensors = initAdapter(targets, r, seed);
   for (const [name, { data }] of tensors) {
@@ -62,7 +62,7 @@ export function taskOf(taskId: string, changes: Partial<MicroBatchTask> = {}): M
     targetMask: new Uint8Array(),
     evaluate: false,
     traceparent: "",
-    // As a coordinator from before the field sends it.
+    // As an older coordinator without the field sends it.
     recipe: undefined,
     ...changes,
   };

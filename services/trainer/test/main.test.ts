@@ -16,7 +16,7 @@ function start(env: Record<string, string>) {
 }
 
 describe("the trainer's process", { timeout: 120_000 }, () => {
-  it("finishes and pushes what computes on SIGTERM", async () => {
+  it("finishes and pushes the current micro-batch on SIGTERM", async () => {
     await using gateway = await TestGateway.start({ heartbeatMs: 20 });
     gateway.adapters.set("run/0", adapterFile(8, 1));
     const { service, message, exited } = start({ GRADPOOL_COORDINATOR_ADDRESS: gateway.address });
@@ -36,7 +36,7 @@ describe("the trainer's process", { timeout: 120_000 }, () => {
     assert.deepEqual(await exited, [0, null]);
   });
 
-  it("does not start, and says why in one line, when its device cannot be had", async () => {
+  it("does not start, and says why in one line, when its device is not available", async () => {
     const { message, exited } = start({
       GRADPOOL_COORDINATOR_ADDRESS: "127.0.0.1:1",
       GRADPOOL_DEVICE: "cuda:0",

@@ -43,7 +43,7 @@ describe("a trainer's numbers", () => {
     assert.notDeepEqual(results.get("0 first 1"), results.get("0.1 first 1"));
   });
 
-  it("takes the recipe of a task as it takes the single fields of a coordinator from before it", async () => {
+  it("reads a task's recipe like the single fields of an older coordinator", async () => {
     await using gateway = await TestGateway.start();
     gateway.adapters.set("run/0", adapterFile(4, 1));
     await using trainer = await startTrainer(gateway.address);
@@ -63,7 +63,7 @@ describe("a trainer's numbers", () => {
     assert.deepEqual(results[0], results[1]);
   });
 
-  it("gives the loss alone for an evaluation, without dropout: that of training without it, the same on any threads", async () => {
+  it("gives only the loss for an evaluation, without dropout: that of training without it, the same on any threads", async () => {
     const losses: number[] = [];
     for (const threads of [1, 2]) {
       await using gateway = await TestGateway.start();

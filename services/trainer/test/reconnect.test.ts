@@ -36,7 +36,7 @@ describe("a trainer whose coordinator disconnects", { timeout: TIMEOUT_MS }, () 
     assert.ok(trainer.address);
   });
 
-  it("waits for a coordinator that comes later", async () => {
+  it("waits for a coordinator that starts later", async () => {
     const gone = await TestGateway.start();
     const { address } = gone;
     await gone[Symbol.asyncDispose]();
@@ -46,7 +46,7 @@ describe("a trainer whose coordinator disconnects", { timeout: TIMEOUT_MS }, () 
     assert.ok(trainer.address);
   });
 
-  it("comes back when only the conversation ended", async () => {
+  it("reconnects when only the conversation ended", async () => {
     await using gateway = await TestGateway.start();
     await using trainer = await startTrainer(gateway.address);
     await gateway.until(() => gateway.room === 2);

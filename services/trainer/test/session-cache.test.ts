@@ -60,7 +60,7 @@ describe("the sessions of a compute thread", () => {
     assert.equal(await loadsBy(base, { ...PLAIN, gradientCheckpointing: true }), 1);
     assert.equal(await loadsBy(base, PLAIN, { useDora: true, dtype: "float32" }), 1);
     assert.equal(await loadsBy(base, PLAIN, { useDora: false, dtype: "float16" }), 1);
-    // Evaluations have one of their own.
+    // Evaluations have their own.
     await sessions.getForLoss(base);
     await sessions.getForLoss({ ...base });
     assert.equal(loads, 10);
