@@ -148,6 +148,8 @@ function assertParents(spans: JaegerSpan[]): void {
     compute: ["compute micro-batch"],
     "gradpool.v1.TokenizerService/Encode": [
       "gradpool.v1.DataStreamService/OpenStream",
+      // The first rows, before training.
+      "gradpool.v1.DataStreamService/DescribeDataset",
       "gradpool.v1.TokenizerService/Encode",
     ],
   };

@@ -113,6 +113,21 @@ describe("rows without a target", { timeout: 240_000 }, () => {
     }
   });
 
+  it("do not come back in a run that is continued", async () => {
+    await using world = await World.start();
+    await world.trainer();
+    const dataset = [textFile(world, "rows.txt", WITH)];
+    const specOf = (name: string, epochs: number, resumeFrom = "") =>
+      world.spec({ dataset, outputDir: world.outputDir(name), resumeFrom }, { ...RECIPE, epochs });
+    const whole = await world.train(specOf("whole", 4));
+    await world.train(specOf("parts", 2));
+    const continued = await world.train(specOf("parts", 4, "latest"));
+    assertSame(world, ["whole", whole], ["parts", continued]);
+    const { run } = continued;
+    assert.deepEqual([run.resumedFrom?.step, run.step, run.totalSteps], [6, 12, 12]);
+    assert.deepEqual(run.rowCounts, whole.run.rowCounts);
+  });
+
   it("take no step of max_steps", async () => {
     await using world = await World.start();
     await world.trainer();
