@@ -1,8 +1,8 @@
 /** What the environment says about the hub, read as Python's huggingface_hub reads it. */
 import { readFileSync } from "node:fs";
-import { homedir } from "node:os";
 import { join } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
+import { homeFolder } from "./home-folder.js";
 
 export interface HubTiming {
   /** Until a request's headers must have come. */
@@ -31,7 +31,10 @@ export interface HubSettings {
  * their older names. Errors: `invalid_argument`, naming the variable.
  */
 export function hubSettings(env: NodeJS.ProcessEnv): HubSettings {
-  const home = expand(env["HF_HOME"] || join(env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "huggingface"), env);
+  const home = expand(
+    env["HF_HOME"] || join(env["XDG_CACHE_HOME"] || join(homeFolder(), ".cache"), "huggingface"),
+    env,
+  );
   const cacheDir = expand(env["HF_HUB_CACHE"] || env["HUGGINGFACE_HUB_CACHE"] || join(home, "hub"), env);
   const token = tokenOf(env, home);
   return {
@@ -49,7 +52,7 @@ function expand(path: string, env: NodeJS.ProcessEnv): string {
   const named = path.replace(/\$(?:(\w+)|\{(\w+)\})/g, (all, bare?: string, braced?: string) => {
     return env[bare ?? braced ?? ""] ?? all;
   });
-  return named === "~" || named.startsWith("~/") ? join(homedir(), named.slice(1)) : named;
+  return named === "~" || named.startsWith("~/") ? join(homeFolder(), named.slice(1)) : named;
 }
 
 function endpointOf(address: string): string {

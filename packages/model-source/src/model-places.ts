@@ -1,7 +1,6 @@
-import { homedir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { count } from "@gradpool/format";
-import { hubSettings, type DownloadProgress, type HubSettings } from "@gradpool/hub";
+import { gradpoolHome, hubSettings, type DownloadProgress, type HubSettings } from "@gradpool/hub";
 
 /** Where models are cached, apart from folders named directly. Plain data. */
 export interface ModelPlaces {
@@ -18,8 +17,7 @@ export interface OpenOptions {
 
 /** As the environment says: $GRADPOOL_HOME, and what Python's huggingface_hub reads. Errors: as hubSettings. */
 export function modelPlaces(env: NodeJS.ProcessEnv): ModelPlaces {
-  const home = resolve(env["GRADPOOL_HOME"] || join(homedir(), ".gradpool"));
-  return { cacheDir: join(home, "cache"), hub: hubSettings(env) };
+  return { cacheDir: join(gradpoolHome(env), "cache"), hub: hubSettings(env) };
 }
 
 /** For people: "downloading the model: 45 % of 457 MB". */

@@ -1,7 +1,8 @@
 /** Flags that every command has, read before the command is known. */
 import { Command, Option } from "commander";
 import { GradpoolError } from "@gradpool/errors";
-import { homeOf, profileOf, readCliConfig, type CliConfig } from "./config.js";
+import { gradpoolHome } from "@gradpool/hub";
+import { profileOf, readCliConfig, type CliConfig } from "./config.js";
 import { oneOf } from "./flags.js";
 import { addRunFlags } from "./run-flags.js";
 import { configFile, readProfile, type ChosenProfile } from "./settings/config-file.js";
@@ -20,7 +21,7 @@ export async function readSettings(argv: readonly string[], env: NodeJS.ProcessE
   let profile: ChosenProfile | undefined;
   let problem: GradpoolError | undefined;
   try {
-    profile = await readProfile(homeOf(env), named ?? profileOf(env));
+    profile = await readProfile(gradpoolHome(env), named ?? profileOf(env));
   } catch (reason) {
     problem = GradpoolError.from(reason);
   }
@@ -28,9 +29,9 @@ export async function readSettings(argv: readonly string[], env: NodeJS.ProcessE
   try {
     return { config: readCliConfig(env, profile, isFirst), problem };
   } catch (reason) {
-    // The one variable that is refused as it is read.
-    const { HF_ENDPOINT: _endpoint, ...others } = env;
-    const config = { ...readCliConfig(others, profile, isFirst), env };
+    // The hub's variables and its token file are checked as they are read; no others are.
+    const others = Object.fromEntries(Object.entries(env).filter(([name]) => !/^(HF|HUGGING_FACE)_/.test(name)));
+    const config = { ...readCliConfig({ ...others, HF_HUB_DISABLE_IMPLICIT_TOKEN: "1" }, profile, isFirst), env };
     return { config, problem: problem ?? GradpoolError.from(reason) };
   }
 }

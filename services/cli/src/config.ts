@@ -1,6 +1,5 @@
 /** The one file that reads the environment. */
-import { homedir } from "node:os";
-import { join, resolve } from "node:path";
+import { gradpoolHome } from "@gradpool/hub";
 import { modelPlaces, type ModelPlaces } from "@gradpool/model-source";
 import type { ChosenProfile } from "./settings/config-file.js";
 import type { OutputFormat } from "./terminal/output.js";
@@ -45,9 +44,6 @@ export const CLI_VARIABLES = [
   "GRADPOOL_JAEGER_URL",
 ];
 
-/** Folder of everything that gradpool keeps. */
-export const homeOf = (env: NodeJS.ProcessEnv): string => resolve(env["GRADPOOL_HOME"] || join(homedir(), ".gradpool"));
-
 /** The profile that the environment names. */
 export const profileOf = (env: NodeJS.ProcessEnv): string | undefined => env["GRADPOOL_PROFILE"] || undefined;
 
@@ -65,7 +61,7 @@ export function readCliConfig(env: NodeJS.ProcessEnv, profile?: ChosenProfile | 
   const store = choose(STORE_VARIABLE, profile?.profile.checkpoint_store);
   return {
     ...(store.value && { checkpointStoreAddress: store.value }),
-    home: homeOf(env),
+    home: gradpoolHome(env),
     models: modelPlaces(env),
     address: address.value ?? `127.0.0.1:${DEFAULT_PORT}`,
     hubEndpoint: (env["HF_ENDPOINT"] || "https://huggingface.co").replace(/\/+$/, ""),

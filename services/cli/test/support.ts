@@ -47,11 +47,12 @@ export class Cli {
   readonly ended: Promise<Finished>;
   #waiting: (() => void)[] = [];
 
-  constructor(argv: readonly string[], env: NodeJS.ProcessEnv = {}) {
+  constructor(argv: readonly string[], env: NodeJS.ProcessEnv = {}, user?: { uid: number; gid: number }) {
     this.child = spawn(process.execPath, [BIN, ...argv], {
       cwd: REPOSITORY,
       env: { ...process.env, NODE_TEST_CONTEXT: undefined, ...env },
       stdio: ["ignore", "pipe", "pipe"],
+      ...user,
     });
     this.child.stdout?.setEncoding("utf8").on("data", (text: string) => this.#grow("stdout", text));
     this.child.stderr?.setEncoding("utf8").on("data", (text: string) => this.#grow("stderr", text));

@@ -1,6 +1,5 @@
-import { homedir } from "node:os";
-import { join, resolve } from "node:path";
-import { hubSettings, type HubSettings } from "@gradpool/hub";
+import { join } from "node:path";
+import { gradpoolHome, hubSettings, type HubSettings } from "@gradpool/hub";
 import { listenAddress, readConfig, serviceAddress } from "@gradpool/service-kit";
 import { z } from "zod";
 
@@ -25,11 +24,10 @@ export interface DataStreamConfig {
 /** Errors: `invalid_argument`, naming the variable. */
 export function readDataStreamConfig(env: NodeJS.ProcessEnv): DataStreamConfig {
   const { GRADPOOL_LISTEN, GRADPOOL_TOKENIZER_ADDRESS } = readConfig(schema, env);
-  const home = resolve(env["GRADPOOL_HOME"] || join(homedir(), ".gradpool"));
   return {
     listen: GRADPOOL_LISTEN,
     tokenizerAddress: GRADPOOL_TOKENIZER_ADDRESS,
     hub: hubSettings(env),
-    countsDir: join(home, "counts"),
+    countsDir: join(gradpoolHome(env), "counts"),
   };
 }

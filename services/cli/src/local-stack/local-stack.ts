@@ -1,11 +1,11 @@
 /** All services on this machine, as child processes of this one. */
-import { mkdir, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
 import type { GradpoolError } from "@gradpool/errors";
 import type { DeviceRequest } from "@gradpool/runtime";
 import { entryPoint, type ServiceName } from "./entry-points.js";
-import { createStackFolders, type StackFolders } from "./stack-folders.js";
+import { createPrivateFolders, createRunStoreFolder, createStackFolders, type StackFolders } from "./stack-folders.js";
 import { orphansEnded, pidPath } from "./stack-processes.js";
 import { trainerDevices } from "./trainer-devices.js";
 import { STOP_GRACE_MS } from "./service-process.js";
@@ -31,11 +31,14 @@ export interface LocalStackOptions {
   servicePort?: number | undefined;
   /** At most this many seconds of a run's work are repeated after a crash; 0: no recovery points. 30 unless given. */
   recoverySeconds?: number | undefined;
-  /** Folder for logs, pid files and the runs of stacks with a given port. */
+  /**
+   * Folder for logs, pid files and the runs of stacks with a given port. When it cannot be written, a stack is refused,
+   * unless nobody gave it an address: it works in the system's temporary folder.
+   */
   home: string;
   /** Environment of the services. */
   env?: NodeJS.ProcessEnv | undefined;
-  /** Called when a service ends unexpectedly, and when logs go elsewhere than `home`. */
+  /** Called when a service ends unexpectedly, and when logs go elsewhere than to `home`. */
   note?: ((text: string) => void) | undefined;
   /** Gives up starting. */
   signal?: AbortSignal | undefined;
@@ -92,14 +95,15 @@ export class LocalStack implements AsyncDisposable {
 
   /**
    * Starts everything and returns when all of it is ready. Errors: those of the services, with nothing
-   * left running; `failed_precondition` when there are not as many CUDA devices as trainers that ask for one.
+   * left running; those of createStackFolders; `failed_precondition` when there are not as many CUDA devices as
+   * trainers that ask for one.
    */
   static async start(options: LocalStackOptions): Promise<LocalStack> {
     const { trainers = 1, device = { kind: "auto" }, env = process.env, note } = options;
     const devices = await trainerDevices(device, trainers, env, note);
     await orphansEnded(options.home, options.signal);
-    const folders = await createStackFolders(options.home, new Date());
-    if (folders.fallback) options.note?.(folders.fallback);
+    const create = options.listen === undefined ? createPrivateFolders : createStackFolders;
+    const folders = await create(options.home, new Date(), note ?? (() => {}));
     const stack = new LocalStack(options, folders, devices);
     try {
       await stack.#startAll();
@@ -219,7 +223,7 @@ export class LocalStack implements AsyncDisposable {
     const port = listen.slice(listen.lastIndexOf(":") + 1);
     const { home, logs } = this.#folders;
     const path = join(Number(port) === 0 ? logs : join(home, "pools", port), "runs.sqlite");
-    await mkdir(dirname(path), { recursive: true });
+    await createRunStoreFolder(dirname(path));
     return path;
   }
 

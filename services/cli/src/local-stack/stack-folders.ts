@@ -1,5 +1,5 @@
 /** The folders of a local stack: its logs and its pid files. */
-import { mkdir, open, readdir, rm } from "node:fs/promises";
+import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
@@ -9,41 +9,77 @@ import { OWNER, pidPath, readStacks, runFolder, STACK_NAME } from "./stack-proce
 /** Stacks whose logs are kept, besides those that run. */
 const KEPT_STACKS = 20;
 
+/** An empty run store takes this much. */
+const PROBE_BYTES = 64 << 10;
+
 export interface StackFolders {
   /** What all stacks of a user have in common. */
   home: string;
   logs: string;
   /** Where each process of the stack has its pid file. */
   run: string;
-  /** Why they are not under the requested home. */
-  fallback?: string;
 }
 
-/** Makes the folders of one stack under `home`, or under the system's temporary folder when that cannot be written. */
+/**
+ * Makes the folders of one stack under `home`. Errors: `permission_denied`, or `resource_exhausted` when the disk is
+ * full, naming the folder.
+ */
 export async function createStackFolders(home: string, now: Date): Promise<StackFolders> {
-  const name = `${now.toISOString().replace(/[-:]/g, "").replace(/\..*/, "Z")}-${process.pid}`;
   try {
-    return await makeFolders(home, name);
+    return await makeFolders(home, `${now.toISOString().replace(/[-:]/g, "").replace(/\..*/, "Z")}-${process.pid}`);
   } catch (error) {
-    const folders = await makeFolders(fallbackHome(), name).catch((cause: unknown) => {
-      const advice = "set GRADPOOL_HOME to a folder that can be written";
-      throw new GradpoolError("permission_denied", `no folder for logs: ${String(cause)}; ${advice}`, { cause });
-    });
-    const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
-    return { ...folders, fallback: `${home} cannot be written (${code}); logs go to ${folders.logs}` };
+    throw unwritable(home, error);
   }
 }
 
-/** Used instead of a home that cannot be written. */
-export const fallbackHome = () => join(tmpdir(), `gradpool-${userInfo().username}`);
+/** As createStackFolders, for a stack that leaves nothing to keep: `fallbackHome()` will do when `home` cannot be written. */
+export async function createPrivateFolders(home: string, now: Date, note: (text: string) => void) {
+  try {
+    return await createStackFolders(home, now);
+  } catch (error) {
+    const folders = await createStackFolders(fallbackHome(), now);
+    note(`${GradpoolError.from(error).message}; until then logs go to ${folders.logs}`);
+    return folders;
+  }
+}
+
+/** Used instead of a home that cannot be written. The system may know no name for the user, but has a number. */
+export const fallbackHome = () => join(tmpdir(), `gradpool-${process.getuid?.() ?? userInfo().username}`);
+
+/** Makes the folder that keeps a pool's runs. Errors: as createStackFolders. */
+export async function createRunStoreFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: true });
+    await checkWritable(folder);
+  } catch (error) {
+    throw unwritable(folder, error);
+  }
+}
+
+/** A folder that exists need not be writable, and a full disk still takes empty files. */
+async function checkWritable(folder: string): Promise<void> {
+  const probe = join(folder, `.probe-${process.pid}`);
+  try {
+    await writeFile(probe, Buffer.alloc(PROBE_BYTES));
+  } finally {
+    await rm(probe, { force: true });
+  }
+}
+
+function unwritable(folder: string, cause: unknown): GradpoolError {
+  const code = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
+  const isFull = ["ENOSPC", "EDQUOT"].includes(code);
+  const message = isFull
+    ? `${folder} has no space left (${code}); free some, or set GRADPOOL_HOME to a folder on another disk`
+    : `${folder} cannot be written (${code}); set GRADPOOL_HOME to a folder that can be written`;
+  return new GradpoolError(isFull ? "resource_exhausted" : "permission_denied", message, { cause });
+}
 
 async function makeFolders(home: string, wanted: string): Promise<StackFolders> {
   const allLogs = join(home, "logs");
   const name = await makeOwnFolder(allLogs, wanted);
   const logs = join(allLogs, name);
-  // A folder that exists need not be writable.
-  const probe = await open(join(logs, "stack.log"), "a");
-  await probe.close();
+  await checkWritable(logs);
   const running = await clearDeadStacks(home);
   const run = join(runFolder(home), name);
   await mkdir(run, { recursive: true });
