@@ -1,10 +1,11 @@
 import { GradpoolError } from "@gradpool/errors";
 import { z } from "zod";
+import { parseListenAddress } from "./listen-address.js";
 
 /** "host:port" to listen on; port 0 takes any free one. */
 export const listenAddress = z
   .string()
-  .regex(/^[^\s]+:\d{1,5}$/, "must look like 127.0.0.1:7070")
+  .refine((text) => parseListenAddress(text)?.port !== undefined, "must look like 127.0.0.1:7070 or [::]:7070")
   .default("127.0.0.1:0");
 
 /** "host:port" of another service. */

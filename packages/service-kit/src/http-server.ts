@@ -3,8 +3,9 @@
  * body bytes, and the time that a request may take to arrive. Handlers may take longer if they choose.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { isIPv6, type AddressInfo } from "node:net";
+import type { AddressInfo } from "node:net";
 import { GradpoolError, type ErrorCode } from "@gradpool/errors";
+import { formatAddress, parseListenAddress } from "./listen-address.js";
 
 export interface HttpRoute {
   /** A GET route also answers HEAD, without a body. */
@@ -179,18 +180,18 @@ const tooLarge = () =>
   new GradpoolError("invalid_argument", `the request has more than ${MAX_BODY_BYTES} bytes; send a smaller one`);
 
 function bind(server: Server, listen: string): Promise<string> {
-  const colon = listen.lastIndexOf(":");
-  const host = listen.slice(0, colon).replace(/^\[(.*)\]$/, "$1");
+  const { host, port } = parseListenAddress(listen) ?? {};
   return new Promise((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => {
       const message = `cannot listen for HTTP on ${listen}: ${reasonOf(error)}; choose another port, or stop the process that uses it`;
       reject(new GradpoolError("unavailable", message, { cause: error }));
     });
-    const port = Number(listen.slice(colon + 1));
-    if (port > 65_535) return void server.emit("error", new Error("a port is at most 65535"));
+    if (host === undefined || port === undefined) {
+      return void server.emit("error", new Error("it is not HOST:PORT with a port of at most 65535"));
+    }
     server.listen(port, host, () => {
       const { port: real } = server.address() as AddressInfo;
-      resolve(`${isIPv6(host) ? `[${host}]` : host}:${real}`);
+      resolve(formatAddress(host, real));
     });
   });
 }

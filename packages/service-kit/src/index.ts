@@ -1,3 +1,4 @@
+export { dialAddress, formatAddress, parseListenAddress, type ListenAddress } from "./listen-address.js";
 export { finishMsOf, listenAddress, processVariables, readConfig, serviceAddress, stopGraceSeconds } from "./config.js";
 export {
   httpStatusOf,

@@ -2,6 +2,7 @@
 import { isModulePattern } from "@gradpool/adapter";
 import { RECIPE_FIELDS, type FieldKind, type FieldValue, type RecipeField } from "@gradpool/recipe";
 import { parseDevice, type DeviceRequest } from "@gradpool/runtime";
+import { parseListenAddress, type ListenAddress } from "@gradpool/service-kit";
 import { InvalidArgumentError, Option, type Command } from "commander";
 import { UsageError } from "./usage-error.js";
 
@@ -64,6 +65,14 @@ export function deviceOf(flags: { device?: DeviceRequest; trainers?: number }): 
 export function address(text: string): string {
   if (!isAddress(text)) throw refusal(text, "HOST:PORT, such as 127.0.0.1:7070");
   return text;
+}
+
+/** What to listen on, with or without a port; the port leaves room as `port` does. */
+export function listen(text: string): ListenAddress {
+  const address = parseListenAddress(text);
+  if (!address) throw refusal(text, "HOST or HOST:PORT, such as 0.0.0.0, ::1 or [::]:7070");
+  if (address.port !== undefined) port(String(address.port));
+  return address;
 }
 
 export function isAddress(text: string): boolean {

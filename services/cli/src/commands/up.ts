@@ -1,5 +1,6 @@
 /** gradpool up: the whole stack in the foreground. */
 import type { DeviceRequest } from "@gradpool/runtime";
+import { formatAddress, type ListenAddress } from "@gradpool/service-kit";
 import { Option, type Command } from "commander";
 import type { CommandContext } from "../command-context.js";
 import {
@@ -11,15 +12,17 @@ import {
   type ProgramOptions,
 } from "../command-options.js";
 import { DEFAULT_PORT } from "../config.js";
-import { deviceOf, port, singlePort } from "../flags.js";
+import { deviceOf, listen, port, singlePort } from "../flags.js";
 import { startLocalStack } from "../local-stack/local-stack.js";
 import { addStackFlags } from "../local-stack/stack-flags.js";
 import { table } from "../terminal/format.js";
+import { UsageError } from "../usage-error.js";
 
 const HELP = `
 Examples:
   gradpool up --trainers 2
-  gradpool up --port 7080 --listen 0.0.0.0
+  gradpool up --listen 0.0.0.0:7080
+  gradpool up --listen ::
 ${HELP_TAIL}`;
 
 export function addUp(program: Command, options: ProgramOptions): void {
@@ -40,15 +43,24 @@ export function addUp(program: Command, options: ProgramOptions): void {
       ).argParser(singlePort),
     )
     .option("--metrics", "give the other services HTTP ports, too (any free ones; pool status shows them)")
-    .option("--listen <host>", "interface that the coordinator listens on", "127.0.0.1")
+    .addOption(
+      new Option(
+        "--listen <address>",
+        "what the coordinator listens on: HOST or HOST:PORT; 0.0.0.0 is every IPv4 interface, :: those of IPv6, too",
+      )
+        .argParser(listen)
+        .default({ host: "127.0.0.1", port: undefined }, "127.0.0.1"),
+    )
     .addOption(jsonOption(JSON_LINES))
     .addHelpText("after", HELP)
-    .action((flags: UpFlags & OutputFlags) => up(flags, contextFor(flags, options)));
+    .action((flags: UpFlags & OutputFlags) =>
+      up({ ...flags, port: portOf(flags, command.getOptionValueSource("port") === "cli") }, contextFor(flags, options)),
+    );
 }
 
 interface UpFlags {
-  /** Interface that the coordinator listens on. */
-  listen: string;
+  /** What the coordinator listens on; its port, if it has one, is the same as `port`. */
+  listen: ListenAddress;
   /** Port of the coordinator; its HTTP port and the other services follow. 0 takes any free ports. */
   port: number;
   /** Port of 127.0.0.1 that the coordinator listens on for HTTP; the one after `port` unless given. */
@@ -61,6 +73,14 @@ interface UpFlags {
   recovery_seconds?: number;
 }
 
+/** Errors: UsageError when --listen and --port name two ports. */
+function portOf({ listen, port }: UpFlags, isPortGiven: boolean): number {
+  if (listen.port !== undefined && isPortGiven && listen.port !== port) {
+    throw new UsageError(`--listen names port ${listen.port} and --port ${port}; give one of them`);
+  }
+  return listen.port ?? port;
+}
+
 async function up(flags: UpFlags, { output, config, interrupts }: CommandContext): Promise<void> {
   const { trainers, threads } = flags;
   const device = deviceOf(flags);
@@ -69,7 +89,7 @@ async function up(flags: UpFlags, { output, config, interrupts }: CommandContext
     trainers,
     threads,
     device,
-    listen: `${flags.listen}:${flags.port}`,
+    listen: formatAddress(flags.listen.host, flags.port),
     httpListen: `127.0.0.1:${flags.http_port ?? (flags.port === 0 ? 0 : flags.port + 1)}`,
     metrics: flags.metrics,
     servicePort: flags.port === 0 ? undefined : flags.port + 2,

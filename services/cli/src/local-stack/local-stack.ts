@@ -4,6 +4,7 @@ import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
 import type { GradpoolError } from "@gradpool/errors";
 import type { DeviceRequest } from "@gradpool/runtime";
+import { dialAddress } from "@gradpool/service-kit";
 import { entryPoint, type ServiceName } from "./entry-points.js";
 import { createPrivateFolders, createRunStoreFolder, createStackFolders, type StackFolders } from "./stack-folders.js";
 import { orphansEnded, pidPath } from "./stack-processes.js";
@@ -230,8 +231,7 @@ export class LocalStack implements AsyncDisposable {
   #addressOf(name: ServiceName): string {
     const address = this.services.find((service) => service.name === name)?.address;
     if (!address) throw new Error(`${name} has not been started`);
-    // A wildcard is not an address to dial.
-    return address.replace(/^(0\.0\.0\.0|\[::\]|::):/, "127.0.0.1:");
+    return dialAddress(address);
   }
 }
 
