@@ -3,7 +3,7 @@ import { hostname } from "node:os";
 import { context, diag, DiagLogLevel, trace } from "@opentelemetry/api";
 import { ExportResultCode, setGlobalErrorHandler } from "@opentelemetry/core";
 import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-http";
-import { resourceFromAttributes } from "@opentelemetry/resources";
+import { defaultResource, detectResources, envDetector, resourceFromAttributes } from "@opentelemetry/resources";
 import {
   BasicTracerProvider,
   BatchSpanProcessor,
@@ -34,11 +34,7 @@ export function startExporting(
   // Only while it reads the environment: problems there are for the user.
   diag.setLogger({ error: warn, warn, info: () => {}, debug: () => {}, verbose: () => {} }, DiagLogLevel.WARN);
   const provider = new BasicTracerProvider({
-    resource: resourceFromAttributes({
-      "service.name": serviceName,
-      "service.namespace": "gradpool",
-      "service.instance.id": `${hostname()}-${process.pid}`,
-    }),
+    resource: resourceOf(serviceName),
     spanProcessors: [
       withoutSecrets(redactor(env)),
       new BatchSpanProcessor(tellingOfOutages(new OTLPTraceExporter(timeout), warn), delayMs),
@@ -52,6 +48,18 @@ export function startExporting(
     trace.disable();
     context.disable();
   };
+}
+
+/** telemetry.sdk.*, our names, and what OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME replace or add. */
+function resourceOf(serviceName: string) {
+  const ours = resourceFromAttributes({
+    "service.name": serviceName,
+    "service.namespace": "gradpool",
+    "service.instance.id": `${hostname()}-${process.pid}`,
+  });
+  return defaultResource()
+    .merge(ours)
+    .merge(detectResources({ detectors: [envDetector] }));
 }
 
 /** Error messages may quote an address with a password in it. */

@@ -11,8 +11,9 @@ const NOTHING: Tracing = { async [Symbol.asyncDispose]() {} };
 
 /**
  * Sends spans as OpenTelemetry's environment variables say (OTEL_EXPORTER_OTLP_ENDPOINT and the like); without an
- * endpoint, with OTEL_SDK_DISABLED or with OTEL_TRACES_EXPORTER=none there are none. OTEL_SERVICE_NAME wins over
- * `serviceName`. `warn` is called once per outage when a collector cannot be reached, which has no other effect.
+ * endpoint or OTEL_TRACES_EXPORTER=otlp, with OTEL_SDK_DISABLED or with OTEL_TRACES_EXPORTER=none there are none.
+ * OTEL_SERVICE_NAME wins over `serviceName`. `warn` is called once with a setting that is not supported, which turns
+ * tracing off, and once per outage when a collector cannot be reached, which has no other effect.
  */
 export async function startTracing(
   serviceName: string,
@@ -20,10 +21,15 @@ export async function startTracing(
   warn: (message: string) => void,
 ): Promise<Tracing> {
   if (!isWanted(env)) return NOTHING;
+  const problem = unsupported(env);
+  if (problem !== "") {
+    warn(`tracing is off: ${problem}`);
+    return NOTHING;
+  }
   const { startExporting } = await import("./exporter.js");
   let shutdown: () => Promise<void>;
   try {
-    shutdown = startExporting(env["OTEL_SERVICE_NAME"] || serviceName, env, warn);
+    shutdown = startExporting(serviceName, env, warn);
   } catch (error) {
     warn(`tracing is off: ${GradpoolError.from(error).message}; check OTEL_EXPORTER_OTLP_ENDPOINT`);
     return NOTHING;
@@ -37,6 +43,20 @@ export async function startTracing(
 }
 
 function isWanted(env: NodeJS.ProcessEnv): boolean {
-  if (env["OTEL_SDK_DISABLED"]?.toLowerCase() === "true" || env["OTEL_TRACES_EXPORTER"] === "none") return false;
-  return Boolean(env["OTEL_EXPORTER_OTLP_ENDPOINT"] || env["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"]);
+  const exporter = env["OTEL_TRACES_EXPORTER"]?.trim();
+  if (env["OTEL_SDK_DISABLED"]?.toLowerCase() === "true" || exporter === "none") return false;
+  return Boolean(exporter || env["OTEL_EXPORTER_OTLP_ENDPOINT"] || env["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"]);
+}
+
+const PROTOCOLS = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
+
+/** What is asked for and is not there; "" for nothing. Spans sent another way than asked for would be lost silently. */
+function unsupported(env: NodeJS.ProcessEnv): string {
+  const exporter = env["OTEL_TRACES_EXPORTER"]?.trim() || "otlp";
+  if (exporter !== "otlp") return `OTEL_TRACES_EXPORTER is ${exporter}; set it to otlp or none`;
+  const variable = PROTOCOLS.find((name) => env[name]?.trim());
+  const protocol = variable && env[variable]?.trim();
+  if (!protocol || protocol === "http/json") return "";
+  const advice = "set it to http/json, with the collector's port for OTLP over HTTP (4318)";
+  return `${variable} is ${protocol}, but spans are sent as http/json only; ${advice}`;
 }

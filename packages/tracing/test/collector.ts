@@ -25,11 +25,14 @@ interface Exported {
 export async function traceToCollector(env: Record<string, string> = {}, status = 200) {
   const spans: ReceivedSpan[] = [];
   const services = new Set<string>();
+  /** Of the resource that came last. */
+  const resource: Record<string, string | undefined> = {};
   const warnings: string[] = [];
   const server = createServer((request, response) => {
     void json(request).then((body) => {
-      for (const { resource, scopeSpans } of (body as Exported).resourceSpans) {
-        services.add(resource.attributes.find(({ key }) => key === "service.name")?.value.stringValue ?? "");
+      for (const { resource: sender, scopeSpans } of (body as Exported).resourceSpans) {
+        for (const { key, value } of sender.attributes) resource[key] = value.stringValue;
+        services.add(resource["service.name"] ?? "");
         for (const scope of scopeSpans) spans.push(...scope.spans);
       }
       response.writeHead(status, { "content-type": "application/json" }).end("{}");
@@ -47,5 +50,5 @@ export async function traceToCollector(env: Record<string, string> = {}, status 
     server.closeAllConnections();
     server.close();
   };
-  return { spans, services, warnings, end };
+  return { spans, services, resource, warnings, end };
 }

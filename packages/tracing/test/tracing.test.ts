@@ -61,6 +61,39 @@ test("a collector that refuses is reported once, with no other effect", async ()
   assert.match(collector.warnings[0] ?? "", /^cannot send traces \(.*\); they are dropped until it works; check OTEL_/);
 });
 
+test("the resource says which SDK sent it, and takes attributes and names from the environment", async () => {
+  const attributes = "deployment.environment.name=test%20bed,service.namespace=theirs,service.name=lost";
+  const env = { OTEL_RESOURCE_ATTRIBUTES: attributes, OTEL_SERVICE_NAME: "named", OTEL_TRACES_EXPORTER: "otlp" };
+  const collector = await traceToCollector({ ...env, OTEL_EXPORTER_OTLP_PROTOCOL: "http/json" });
+  startSpan("any").end();
+  await collector.end();
+  assert.equal(collector.resource["deployment.environment.name"], "test bed");
+  assert.equal(collector.resource["service.namespace"], "theirs");
+  assert.equal(collector.resource["service.name"], "named");
+  assert.equal(collector.resource["telemetry.sdk.language"], "nodejs");
+  assert.match(collector.resource["telemetry.sdk.version"] ?? "", /^\d+\./);
+  assert.match(collector.resource["service.instance.id"] ?? "", new RegExp(`-${process.pid}$`));
+});
+
+for (const [env, warning] of [
+  [{ OTEL_EXPORTER_OTLP_PROTOCOL: "grpc" }, /^tracing is off: OTEL_EXPORTER_OTLP_PROTOCOL is grpc, .*; set it to/],
+  [{ OTEL_EXPORTER_OTLP_PROTOCOL: "http/protobuf" }, /OTEL_EXPORTER_OTLP_PROTOCOL is http\/protobuf, .*http\/json/],
+  [
+    { OTEL_EXPORTER_OTLP_PROTOCOL: "http/json", OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: "grpc" },
+    /OTEL_EXPORTER_OTLP_TRACES_PROTOCOL is grpc, /,
+  ],
+  [{ OTEL_TRACES_EXPORTER: "console" }, /^tracing is off: OTEL_TRACES_EXPORTER is console; set it to otlp or none$/],
+] as const) {
+  test(`${JSON.stringify(env)} is refused by name, and nothing is sent`, async () => {
+    const collector = await traceToCollector(env);
+    startSpan("refused").end();
+    await collector.end();
+    assert.equal(collector.warnings.length, 1);
+    assert.match(collector.warnings[0] ?? "", warning);
+    assert.deepEqual(collector.spans, []);
+  });
+}
+
 test("a sampler's decision is kept", async () => {
   const collector = await traceToCollector({ OTEL_TRACES_SAMPLER: "always_off" });
   const traceparent = traceparentOf(startSpan("unwanted"));
