@@ -2,7 +2,7 @@
 import type { Dataset, DatasetPlace } from "./dataset.js";
 import { encodedRows, type EncodedRow } from "./encoded-rows.js";
 import { MAX_CHECK_MS, MAX_CHECKED_FILE_ROWS, MAX_CHECKED_ROWS } from "./limits.js";
-import { chatOptions, columnsOf, type DataRecipe, type Encoder } from "./recipe.js";
+import { chatOptions, columnsOf, packingOf, type DataRecipe, type Encoder } from "./recipe.js";
 import type { RowContent } from "./row-content.js";
 import { cut, cutOptions, type RowTokens } from "./sequences.js";
 
@@ -32,10 +32,11 @@ export async function checkRows(
     signal,
   });
   const found: RowsCheck = { rows: 0, rowsCut: 0, rowsWithoutEos: 0, rowsWithoutTarget: 0 };
-  // Packing cuts no row.
-  const options = recipe.packing ? { maxTokens: 0, ...chatOptions(recipe) } : cutOptions(recipe, encoder);
+  // Wrapped rows are not cut.
+  const isWrapped = packingOf(recipe) === "wrapped";
+  const options = isWrapped ? { maxTokens: 0, ...chatOptions(recipe) } : cutOptions(recipe, encoder);
   for await (const encoded of encodedRows(bounded(first), encoder, options, signal)) {
-    const { isCut, lostEos, hasTarget } = recipe.packing ? packed(encoded) : single(cut(encoded, recipe, encoder));
+    const { isCut, lostEos, hasTarget } = isWrapped ? packed(encoded) : single(cut(encoded, recipe, encoder));
     found.rows += 1;
     if (isCut) found.rowsCut += 1;
     if (lostEos) found.rowsWithoutEos += 1;

@@ -13,4 +13,4 @@ export { Dataset, type DatasetOptions, type DatasetPlace } from "./dataset.js";
 export { countKey, describeDataset, microBatchesPerEpoch, rowsAreLimited, type DatasetCount } from "./describe.js";
 export * from "./limits.js";
 export { microBatches, type Cursor, type MicroBatch, type StreamOptions } from "./micro-batches.js";
-export { type DataRecipe, type EncodeOptions, type Encoder } from "./recipe.js";
+export { packingOf, type DataRecipe, type EncodeOptions, type Encoder } from "./recipe.js";

@@ -15,6 +15,10 @@ export const ENCODE_BATCH_ROWS = 1024;
 export const ENCODE_AHEAD_BYTES = 1024 * 1024;
 export const ENCODE_AHEAD_BATCHES = 16;
 
+/** Rows that are packed together: this many, as TRL 1.16 does, or once they have this many tokens. */
+export const PACKED_ROWS = 1_000;
+export const MAX_PACKED_TOKENS = 1 << 23;
+
 /** Rows checked before training: of one file, of all files, and for how long. */
 export const MAX_CHECKED_FILE_ROWS = 200;
 export const MAX_CHECKED_ROWS = 2_000;

@@ -1,17 +1,18 @@
 /**
  * From a data set to micro-batches, over all epochs.
  *
- * - Every row of every epoch (with packing: every token) is delivered exactly once, in an order that
+ * - Every row of every epoch (with wrapped packing: every token) is delivered exactly once, in an order that
  *   depends only on data, recipe and seed.
  * - A stream opened with the cursor of any micro-batch gives exactly the micro-batches after it, and
- *   reads at most one shuffle block, or one row, again.
+ *   reads at most one shuffle block, one row, or the rows that are packed together, again.
  * - Memory does not grow with the data: see limits.ts.
  */
 import { GradpoolError } from "@gradpool/errors";
 import { MAX_MICRO_BATCH_TOKENS } from "@gradpool/recipe";
+import { bestFitSequences } from "./best-fit.js";
 import type { Dataset, FilePlace } from "./dataset.js";
 import { epochRows } from "./epoch-rows.js";
-import type { DataRecipe, Encoder } from "./recipe.js";
+import { packingOf, type DataRecipe, type Encoder } from "./recipe.js";
 import { cutSequences, packedSequences, type Sequence, type SequencePlace } from "./sequences.js";
 
 /** A place between two micro-batches; small whatever the data. Its file and offsets are those of the first source. */
@@ -25,6 +26,8 @@ export interface Cursor extends FilePlace {
   blockRows: number;
   /** Tokens of the next row that packing has delivered already. */
   rowTokens: number;
+  /** Of the blocks that are packed from the next rows together (best-fit.ts), those delivered already. */
+  packedBlocks: number;
   /** The same of the other sources of a mixture. */
   otherSources: FilePlace[];
   /** Hash of the data set that it points into. */
@@ -49,7 +52,9 @@ export interface MicroBatch {
   targetTokens: number;
   /** [B, S]: 1 for each token that counts when it is the target, else 0; a row's first is not a target. Empty: all count. */
   targetMask: Uint8Array;
-  /** Of its rows, those that were cut to max_length, that lost their end-of-sequence token by it, and that have no target left. */
+  /** Tokens of each document, row after row, where rows hold several; a document's first token is no target. Empty: each row is one. */
+  documentLengths: number[];
+  /** Of its rows (of documents, where rows hold several), those that were cut to max_length, that lost their end-of-sequence token by it, and that have no target left. */
   rowsCut: number;
   rowsWithoutEos: number;
   rowsWithoutTarget: number;
@@ -79,7 +84,7 @@ export async function* microBatches(
     const advice = "continue with the original data, or start a new run";
     throw new GradpoolError("failed_precondition", `the cursor is from other data; ${advice}`);
   }
-  const startPlace: SequencePlace = { rows: 0, place: dataset.start, blockRows: 0, rowTokens: 0 };
+  const startPlace: SequencePlace = { rows: 0, place: dataset.start, blockRows: 0, rowTokens: 0, packedBlocks: 0 };
   let index = cursor?.microBatches ?? 0;
   for (let epoch = cursor?.epoch ?? 0; epoch < epochs; epoch++) {
     const from = epoch === cursor?.epoch ? placeOf(cursor) : startPlace;
@@ -101,20 +106,20 @@ export function noRows(): GradpoolError {
   );
 }
 
-function placeOf({ rows, otherSources, blockRows, rowTokens, ...cursor }: Cursor): SequencePlace {
+function placeOf({ rows, otherSources, blockRows, rowTokens, packedBlocks, ...cursor }: Cursor): SequencePlace {
   const place = [cursor, ...otherSources].map(({ file, byteOffset, innerOffset, line }) => ({
     file,
     byteOffset,
     innerOffset,
     line,
   }));
-  return { rows, place, blockRows, rowTokens };
+  return { rows, place, blockRows, rowTokens, packedBlocks };
 }
 
 function cursorAt(epoch: number, microBatches: number, at: SequencePlace, datasetHash: string): Cursor {
-  const { rows, place, blockRows, rowTokens } = at;
+  const { rows, place, blockRows, rowTokens, packedBlocks } = at;
   const [first, ...otherSources] = place;
-  return { epoch, microBatches, rows, ...first!, otherSources, blockRows, rowTokens, datasetHash };
+  return { epoch, microBatches, rows, ...first!, otherSources, blockRows, rowTokens, packedBlocks, datasetHash };
 }
 
 function epochSequences(
@@ -125,8 +130,13 @@ function epochSequences(
   from: SequencePlace,
   signal: AbortSignal,
 ): AsyncGenerator<Sequence> {
+  const packing = packingOf(recipe);
+  if (packing === "bfd") {
+    const rows = epochRows(dataset, { ...recipe, shuffleBuffer: 0 }, epoch, from, signal);
+    return bestFitSequences(rows, recipe, encoder, epoch, from, signal);
+  }
   const rows = epochRows(dataset, recipe, epoch, from, signal);
-  if (recipe.packing) return packedSequences(rows, recipe, encoder, from.rowTokens, signal);
+  if (packing === "wrapped") return packedSequences(rows, recipe, encoder, from.rowTokens, signal);
   return cutSequences(rows, recipe, encoder, signal);
 }
 
@@ -162,22 +172,26 @@ function pad(members: Sequence[], padId: number) {
   const ids = new Int32Array(members.length * rowLength).fill(padId);
   const mask = new Uint8Array(members.length * rowLength);
   let [targetTokens, rowsWithoutTarget] = [0, 0];
-  for (const [row, { tokens, counted }] of members.entries()) {
-    const start = row * rowLength;
+  for (const [row, { tokens, counted, documents = [tokens.length] }] of members.entries()) {
+    let start = row * rowLength;
     ids.set(tokens, start);
     if (counted) mask.set(counted, start);
     else mask.fill(1, start, start + tokens.length);
-    mask[start] = 0;
-    const targets = mask.subarray(start, start + rowLength).reduce((sum, counts) => sum + counts, 0);
-    targetTokens += targets;
-    if (targets === 0) rowsWithoutTarget++;
+    for (const length of documents) {
+      mask[start] = 0;
+      const targets = mask.subarray(start, start + length).reduce((sum, counts) => sum + counts, 0);
+      targetTokens += targets;
+      if (targets === 0) rowsWithoutTarget++;
+      start += length;
+    }
   }
   const allTokens = lengths.reduce((sum, length) => sum + Math.max(0, length - 1), 0);
   const targetMask = targetTokens === allTokens ? new Uint8Array() : mask;
   return {
     ...{ rows: members.length, rowLength, ids, lengths, targetTokens, targetMask },
-    rowsCut: members.filter(({ isCut }) => isCut).length,
-    rowsWithoutEos: members.filter(({ lostEos }) => lostEos).length,
+    documentLengths: members.flatMap(({ documents = [] }) => documents),
+    rowsCut: members.reduce((sum, { rowsCut }) => sum + rowsCut, 0),
+    rowsWithoutEos: members.reduce((sum, { rowsWithoutEos }) => sum + rowsWithoutEos, 0),
     rowsWithoutTarget,
   };
 }

@@ -16,6 +16,7 @@ export type DataRecipe = Checked<
     | "batchSize"
     | "appendEos"
     | "packing"
+    | "packingStrategy"
     | "shuffleBuffer"
     | "seed"
     | "maxSamples"
@@ -52,6 +53,12 @@ export interface EncodeOptions {
 /** How many rows of an epoch are used. */
 export function rowLimit(recipe: DataRecipe): number {
   return Math.min(recipe.maxRows || Infinity, recipe.maxSamples || Infinity);
+}
+
+/** How rows are joined into blocks: not at all, as one text that is cut, or as whole documents (best-fit.ts). */
+export function packingOf({ packing, packingStrategy }: DataRecipe): "none" | "wrapped" | "bfd" {
+  if (!packing) return "none";
+  return packingStrategy === "bfd" ? "bfd" : "wrapped";
 }
 
 /** How a recipe renders chats. */

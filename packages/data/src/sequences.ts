@@ -7,9 +7,11 @@ import type { RowContent } from "./row-content.js";
 export interface SequencePlace extends EpochPlace {
   /** Tokens of the next row that packing has delivered already. */
   rowTokens: number;
+  /** Of the blocks that are packed from the next rows together (best-fit.ts), those delivered already. */
+  packedBlocks: number;
 }
 
-/** The tokens of one row of a micro-batch. */
+/** The tokens of one row of the data. */
 export interface RowTokens {
   tokens: Int32Array;
   /** For each token 1 if it counts in the loss, else 0; undefined when all count. */
@@ -21,7 +23,12 @@ export interface RowTokens {
 }
 
 /** One row of a micro-batch. */
-export interface Sequence extends RowTokens {
+export interface Sequence extends Pick<RowTokens, "tokens" | "counted"> {
+  /** Tokens of each document in it, where it holds several that do not see each other; undefined: it is a single one. */
+  documents?: readonly number[];
+  /** Of the data's rows in it, those that were cut, and that lost their end-of-sequence token by it. */
+  rowsCut: number;
+  rowsWithoutEos: number;
   after: SequencePlace;
 }
 
@@ -33,9 +40,14 @@ export async function* cutSequences(
   signal: AbortSignal,
 ): AsyncGenerator<Sequence> {
   for await (const encoded of encodedRows(rows, encoder, cutOptions(recipe, encoder), signal)) {
-    yield { ...cut(encoded, recipe, encoder), after: { ...encoded.row.after, rowTokens: 0 } };
+    const { isCut, lostEos, ...row } = cut(encoded, recipe, encoder);
+    const found = { rowsCut: Number(isCut), rowsWithoutEos: Number(lostEos) };
+    yield { ...row, ...found, after: { ...encoded.row.after, ...WHOLE } };
   }
 }
+
+/** Of a place between two rows. */
+const WHOLE = { rowTokens: 0, packedBlocks: 0 };
 
 /** How rows are encoded that are cut. */
 export function cutOptions(recipe: DataRecipe, { truncationSide }: Encoder): ChatOptions & { maxTokens: number } {
@@ -47,7 +59,7 @@ export function cutOptions(recipe: DataRecipe, { truncationSide }: Encoder): Cha
 export function cut(
   { row, tokens, counted }: EncodedRow<{ content: RowContent }>,
   { maxLength, appendEos: endTexts }: DataRecipe,
-  { eosId, truncationSide }: Encoder,
+  { eosId, truncationSide }: Pick<Encoder, "eosId" | "truncationSide">,
 ): RowTokens {
   const fromLeft = truncationSide === "left";
   const appendEos = endTexts && !isChat(row.content);
@@ -88,7 +100,7 @@ export async function* packedSequences(
   )) {
     // A chat's template has said how it ends: the token that separates it from the next is not part of it.
     const [whole, wholeCounted] = ended(tokens, counted, encoder.eosId, isChat(row.content) ? 0 : 1);
-    after = { ...row.after, rowTokens: 0 };
+    after = { ...row.after, ...WHOLE };
     for (let taken = skip; taken < whole.length;) {
       const piece = whole.subarray(taken, taken + recipe.maxLength - filled);
       block.set(piece, filled);
@@ -99,7 +111,7 @@ export async function* packedSequences(
       yield {
         tokens: block,
         counted: blockCounted,
-        after: taken < whole.length ? { ...row.before, rowTokens: taken } : after,
+        after: taken < whole.length ? { ...row.before, ...WHOLE, rowTokens: taken } : after,
         ...UNCUT,
       };
       block = new Int32Array(recipe.maxLength);
@@ -113,8 +125,8 @@ export async function* packedSequences(
   }
 }
 
-/** Packing drops no token. */
-const UNCUT = { isCut: false, lostEos: false };
+/** This packing drops no token. */
+const UNCUT = { rowsCut: 0, rowsWithoutEos: 0 };
 
 /** A row with the end-of-sequence token, unless its text ends in it; `eosCounts` is 1 where a new one counts in the loss. */
 function ended(

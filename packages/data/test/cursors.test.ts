@@ -16,6 +16,7 @@ const recipes = fc.record({
   batchSize: fc.integer({ min: 1, max: 5 }),
   appendEos: fc.boolean(),
   packing: fc.boolean(),
+  packingStrategy: fc.constantFrom("wrapped", "bfd"),
   shuffleBuffer: fc.constantFrom(0, 1, 2, 3, 7, 50),
   seed: fc.nat(),
   maxRows: fc.constantFrom(0, 0, 1, 4, 9),

@@ -26,6 +26,7 @@ describe("describing a data set", () => {
       maxLength: fc.integer({ min: 1, max: 9 }),
       batchSize: fc.integer({ min: 1, max: 5 }),
       packing: fc.boolean(),
+      packingStrategy: fc.constantFrom("wrapped", "bfd"),
       appendEos: fc.boolean(),
       shuffleBuffer: fc.constantFrom(0, 4),
       maxRows: fc.constantFrom(0, 1, 7),
@@ -55,7 +56,11 @@ describe("describing a data set", () => {
       for (const same of [{ batchSize: 7 }, { maxLength: 9 }, { seed: 5 }, { shuffleBuffer: 3 }]) {
         assert.equal(await keyOf(same), plain);
       }
+      const bfd = { packing: true, packingStrategy: "bfd" };
       const others = [
+        await keyOf(bfd),
+        await keyOf({ ...bfd, maxLength: 9 }),
+        await keyOf({ ...bfd, appendEos: false }),
         await keyOf({ textColumn: "other" }),
         await keyOf({ maxRows: 1 }),
         await keyOf({}, "tokenizer"),

@@ -61,6 +61,19 @@ describe("a mixture of sources", () => {
     });
   }
 
+  it("goes on behind any block of whole rows that are packed together", async () => {
+    await withMixture([2, 1], [2_000, 1_000], async (dataset) => {
+      const recipe = { packing: true, packingStrategy: "bfd", maxLength: 200, batchSize: 5 };
+      const all = await streamOf(dataset, recipe);
+      const groups = new Set(all.map(({ cursorAfter: { otherSources } }) => otherSources[0]!.byteOffset));
+      assert.ok(groups.size > 2);
+      for (let index = 0; index < all.length; index += 7) {
+        const cursor = all[index]!.cursorAfter;
+        assert.deepEqual(await streamOf(dataset, recipe, { cursor }), all.slice(index + 1));
+      }
+    });
+  });
+
   it("refuses weights that do not fit", async () => {
     const open = (weights: number[]) => Dataset.open(["synthetic", "synthetic"], neverAborted, { weights });
     await assert.rejects(open([1]), { code: "invalid_argument", message: /1 weights for 2 sources/ });

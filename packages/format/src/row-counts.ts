@@ -13,9 +13,15 @@ export interface RowCounts {
   stepsWithoutTarget: number;
 }
 
-/** "600 rows"; packed, rows are blocks. */
-export const rowsText = (rows: number, { packing }: { packing: boolean }): string =>
-  counted(rows, packing ? "block" : "row");
+/** "600 rows"; where rows are joined and cut, they are blocks. */
+export const rowsText = (rows: number, { packing, packingStrategy }: Packing): string =>
+  counted(rows, packing && packingStrategy !== "bfd" ? "block" : "row");
+
+/** Of a recipe: how rows are joined. */
+interface Packing {
+  packing: boolean;
+  packingStrategy?: string;
+}
 
 /**
  * What a person should know, a line each; none when all is well. `of`: which rows were counted, such as "of 600 rows".

@@ -41,4 +41,5 @@ test("what there is to say of rows agrees in number and time", () => {
     "1 step was left out, since no row in it had a target",
   ]);
   assert.deepEqual([rowsText(1, { packing: false }), rowsText(2, { packing: true })], ["1 row", "2 blocks"]);
+  assert.equal(rowsText(2, { packing: true, packingStrategy: "bfd" }), "2 rows");
 });

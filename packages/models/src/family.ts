@@ -15,7 +15,9 @@ export interface ForwardContext {
   positions: Value;
   /** Tokens of a row after its last position: a loss graph leaves out a row's last, which is a target alone. */
   following: 0 | 1;
-  /** Additive causal mask [S, S]. */
+  /** Where rows hold several documents; undefined: each row is one. */
+  documents?: Documents | undefined;
+  /** Additive causal mask [S, S]; of rows that hold several documents [B, 1, 1, S, S]. */
   causalMask: Value;
   /** A weight, by its name in the whole model's files: float32, or a matrix in float16. */
   weight(name: string, shape: readonly number[]): Value;
@@ -52,6 +54,14 @@ export interface Family<Config extends FamilyConfig = FamilyConfig> {
   /** Errors: `failed_precondition` for what it does not cover, naming the field. */
   readConfig(raw: Readonly<Record<string, unknown>>): Config;
   forward(config: Config, context: ForwardContext): ForwardOutputs;
+}
+
+/** Of rows that hold several documents, one after another, which do not see each other. */
+export interface Documents {
+  /** Each token's position in its document, from 0 [B, S]. */
+  positions: Value;
+  /** Tokens of the longest one [1, 1], float32. */
+  longest(): Value;
 }
 
 /** A model read from config.json and the weights' header; holds no weights. */

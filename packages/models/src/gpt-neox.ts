@@ -4,12 +4,12 @@
  * projection with each head's three together, a head of its own.
  */
 import { GradpoolError } from "@gradpool/errors";
-import { add, embed, reshape, rotary, split, transpose, type Value } from "@gradpool/graph";
+import { add, embed, reshape, split, transpose, type Value } from "@gradpool/graph";
 import { ACTIVATION_NAMES, ACTIVATIONS, type Activation } from "./activations.js";
 import { ConfigReader } from "./config-reader.js";
 import type { Family, ForwardContext, ForwardOutputs } from "./family.js";
 import { headsFirst, Layers } from "./layers.js";
-import { angles, readRope, type Rope, ropeParameters } from "./rope.js";
+import { readRope, ropeParameters, rotation, type Rope } from "./rope.js";
 
 const TABLES = { embedding: "gpt_neox.embed_in.weight", head: "embed_out.weight", otherHead: "lm_head.weight" };
 
@@ -78,13 +78,13 @@ function rotaryShare(raw: Readonly<Record<string, unknown>>): number {
 function forward(config: GptNeoxConfig, context: ForwardContext): ForwardOutputs {
   const { width, inner, layers, heads, headSize, vocabulary, epsilon, attentionBias, hiddenDropout } = config;
   const model = new Layers(context, "gpt_neox.", { epsilon });
-  const { cosines, sines } = angles(context, config.rope, headSize);
+  const rotated = rotation(context, config.rope, headSize);
 
   const attend = (x: Value, name: string): Value => {
     const fused = model.linear(x, `${name}.query_key_value`, 3 * width, { bias: attentionBias });
     const [q, k, v] = split(reshape(fused, ["B", "S", heads, 3 * headSize]), 3, 3) as [Value, Value, Value];
-    const rotatedQ = rotary(pairedHeads(q, config), cosines, sines);
-    const rotatedK = rotary(pairedHeads(k, config), cosines, sines);
+    const rotatedQ = rotated(pairedHeads(q, config));
+    const rotatedK = rotated(pairedHeads(k, config));
     const dropout = { site: `${name}.attention_dropout`, probability: config.attentionDropout };
     const mixed = model.attention(rotatedQ, rotatedK, headsFirst(v), dropout);
     return model.linear(mixed, `${name}.dense`, width, { bias: attentionBias });

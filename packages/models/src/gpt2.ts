@@ -77,7 +77,7 @@ function forward(config: Gpt2Config, context: ForwardContext): ForwardOutputs {
 
   const table = context.tokenTable(TABLES.embedding, [vocabulary, width]);
   const tokens = embed(table, context.ids);
-  const places = embed(context.weight("transformer.wpe.weight", [positions, width]), context.positions);
+  const places = embed(context.weight("transformer.wpe.weight", [positions, width]), context.documents?.positions ?? context.positions);
   let x = model.dropout(reshape(add(tokens, places), ["rest", width]), "drop", config.embeddingDropout);
   for (let layer = 0; layer < layers; layer++) {
     const [block, attn, mlp] = [`h.${layer}`, `h.${layer}.attn`, `h.${layer}.mlp`];

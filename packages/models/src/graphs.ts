@@ -14,6 +14,7 @@ import {
   linearCrossEntropy,
   mul,
   reshape,
+  sub,
   verify,
   where,
   type DoraBranch,
@@ -23,7 +24,7 @@ import {
   type Value,
 } from "@gradpool/graph";
 import type { DropoutSite } from "./description.js";
-import type { Model } from "./family.js";
+import type { Documents, Model } from "./family.js";
 import { WEIGHT_DTYPES, type WeightDtype, type WeightsHeader } from "./tensors.js";
 
 export interface GraphOptions {
@@ -36,6 +37,8 @@ export interface GraphOptions {
   keepHalves?: boolean;
   /** The device multiplies float16 matrices: with those that stay so, it does. */
   halfProducts?: boolean;
+  /** Rows hold several documents, one after another, which do not see each other. */
+  documents?: boolean;
   /** Row [C] that an added pad token gets, by table; without one the tables stay as they are. */
   padRows?: ReadonlyMap<string, Float32Array>;
 }
@@ -54,6 +57,9 @@ export interface TrainingOptions {
 export const maskName = (module: string) => `dropout_mask.${module}`;
 /** Dropout's factor for the kept elements: DoRA needs it apart from the scaling. */
 export const DROPOUT_FACTOR = "dropout_factor";
+/** Of graphs for rows that hold several documents: each token's position in its own, and the longest one's tokens. */
+export const DOCUMENT_POSITIONS = "document_positions";
+export const LONGEST_DOCUMENT = "longest_document";
 /** What the loss is multiplied by before its gradient is taken, where halves are kept. */
 export const LOSS_SCALE = "loss_scale";
 export const scalingName = (module: string) => `lora_scaling.${module}`;
@@ -64,7 +70,8 @@ export const gradientName = (tensor: string) => `gradient.${tensor}`;
 /**
  * Inputs: ids [B, S], positions [S], targets and weights [B·S]; per module a scaling and its LoRA tensors, of a rank
  * of their own; with dropout a bool mask [B·S, in] per module (1 keeps; the factor 1 / (1 − p) belongs in the scaling,
- * with DoRA in an input of its own), with the model's own dropouts one per site; a loss scale where halves are kept.
+ * with DoRA in an input of its own), with the model's own dropouts one per site; a loss scale where halves are kept;
+ * with `documents` their positions [B, S], and for some models the longest one's tokens [1, 1].
  * Outputs: loss_sum, and one gradient per LoRA tensor, of the scaled loss.
  */
 export function buildTrainingGraph(options: GraphOptions & TrainingOptions): Graph {
@@ -106,13 +113,14 @@ interface Forward {
  * positions [S]; `following`: see ForwardContext.
  */
 export function buildForward(
-  { model, header, targets, squaredNorms, keepHalves, halfProducts, padRows }: GraphOptions,
+  { model, header, targets, squaredNorms, keepHalves, halfProducts, documents: hasDocuments, padRows }: GraphOptions,
   training?: TrainingOptions,
   { maskOf = causalMask, following = 1 }: { maskOf?: (positions: Value) => Value; following?: 0 | 1 } = {},
 ): Forward {
   const graph = new Graph(halfProducts);
   const ids = graph.input("ids", "int64", ["B", "S"]);
   const positions = graph.input("positions", "int64", ["S"]);
+  const documents = hasDocuments ? documentInputs(graph) : undefined;
   const weights = weightReader(graph, header, keepHalves ?? false);
   const tokenTable = memoize((name) => {
     const row = padRows?.get(name);
@@ -131,14 +139,22 @@ export function buildForward(
     ids,
     positions,
     following,
+    documents,
     weight: weights,
     tokenTable,
     adapter: ({ name }) => branches.get(name),
     dropoutMask: ({ name }) => masks.get(name),
     block: training?.gradientCheckpointing ? checkpoint : (x, build) => build(x),
-    causalMask: maskOf(positions),
+    causalMask: documents ? documentMask(positions, documents.positions) : maskOf(positions),
   });
   return { graph, trainables, ...outputs };
+}
+
+function documentInputs(graph: Graph): Documents {
+  return {
+    positions: graph.input(DOCUMENT_POSITIONS, "int64", ["B", "S"]),
+    longest: () => graph.input(LONGEST_DOCUMENT, "float32", [1, 1]),
+  };
 }
 
 interface LoraInputs {
@@ -197,8 +213,18 @@ function weightReader(graph: Graph, header: WeightsHeader, keepHalves: boolean):
 export function causalMask(positions: Value, seen = positions): Value {
   const { graph } = positions;
   const isLater = greater(reshape(seen, [1, "rest"]), reshape(positions, ["rest", 1]));
-  return where(isLater, graph.scalar(-3.4028234663852886e38), graph.scalar(0));
+  return where(isLater, graph.scalar(LOWEST), graph.scalar(0));
 }
+
+/** As `causalMask`, [B, 1, 1, S, S]: a token at `inDocument` [B, S] sees nothing before its own document's first. */
+function documentMask(positions: Value, inDocument: Value): Value {
+  const starts = reshape(sub(positions, inDocument), ["B", 1, 1, "S", 1]);
+  const isBefore = greater(starts, reshape(positions, [1, "rest"]));
+  return where(isBefore, positions.graph.scalar(LOWEST), causalMask(positions));
+}
+
+/** Of float32: what its exponential makes 0. */
+const LOWEST = -3.4028234663852886e38;
 
 function memoize(compute: (name: string) => Value): (name: string) => Value {
   const known = new Map<string, Value>();

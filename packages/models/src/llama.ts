@@ -4,12 +4,12 @@
  * its sliding window; Qwen2 has biases on q, k, v; Qwen3 normalizes each head's q and k.
  */
 import { GradpoolError } from "@gradpool/errors";
-import { add, embed, mul, reshape, rotary, type Value } from "@gradpool/graph";
+import { add, embed, mul, reshape, type Value } from "@gradpool/graph";
 import { ACTIVATION_NAMES, ACTIVATIONS, type Activation } from "./activations.js";
 import { ConfigReader } from "./config-reader.js";
 import type { Family, ForwardContext, ForwardOutputs } from "./family.js";
 import { asHeads, headsFirst, Layers } from "./layers.js";
-import { angles, readRope, type Rope, ropeParameters } from "./rope.js";
+import { readRope, ropeParameters, rotation, type Rope } from "./rope.js";
 
 const TABLES = { embedding: "model.embed_tokens.weight", head: "lm_head.weight" };
 
@@ -102,7 +102,7 @@ function slidingWindow(config: ConfigReader, raw: Readonly<Record<string, unknow
 function forward(config: LlamaConfig, context: ForwardContext): ForwardOutputs {
   const { width, inner, layers, heads, groups, headSize, vocabulary, epsilon } = config;
   const model = new Layers(context, "model.", { epsilon });
-  const { cosines, sines } = angles(context, config.rope, headSize);
+  const rotated = rotation(context, config.rope, headSize);
 
   const table = context.tokenTable(TABLES.embedding, [vocabulary, width]);
   let x = reshape(embed(table, context.ids), ["rest", width]);
@@ -116,8 +116,8 @@ function forward(config: LlamaConfig, context: ForwardContext): ForwardOutputs {
     };
     x = context.block(x, (before) => {
       const normed = model.rmsNorm(before, `${block}.input_layernorm`);
-      const q = rotary(toHeads(normed, "q_proj", heads, "q_norm"), cosines, sines);
-      const k = rotary(toHeads(normed, "k_proj", groups, "k_norm"), cosines, sines);
+      const q = rotated(toHeads(normed, "q_proj", heads, "q_norm"));
+      const k = rotated(toHeads(normed, "k_proj", groups, "k_norm"));
       const v = toHeads(normed, "v_proj", groups);
       const dropout = { site: `${block}.self_attn.attention_dropout`, probability: config.attentionDropout };
       const between = add(before, project(model.attention(q, k, v, dropout), "self_attn.o_proj", width));

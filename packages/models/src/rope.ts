@@ -12,6 +12,7 @@ import {
   log,
   mul,
   reshape,
+  rotary,
   rowMax,
   scale,
   sin,
@@ -159,16 +160,16 @@ function longrope({ parameters, powers, positions }: Context): Rope {
 }
 
 /**
- * Cosines and sines [S, D/2] of the positions' angles. Of a head of D dimensions the first R are rotated, the others,
- * at angle 0, pass. Where the frequencies depend on the length of the sequence, it is that of the batch's longest row;
- * transformers keeps the longest that it has seen since the last short one, so that there a batch's result may depend
- * on those before.
+ * Rotates heads [B, H, S, D] by their positions' angles, whose cosines and sines are [S, D/2]. Of a head's D
+ * dimensions the first R are rotated, the others, at angle 0, pass. Where the frequencies depend on the length of the
+ * sequence, it is that of the batch's longest text; transformers keeps the longest that it has seen since the last
+ * short one, so that there a batch's result may depend on those before.
  */
-export function angles(
-  { positions, following }: Pick<ForwardContext, "positions" | "following">,
+export function rotation(
+  { positions, following, documents }: Pick<ForwardContext, "positions" | "following" | "documents">,
   rope: Rope,
   headSize: number,
-): { cosines: Value; sines: Value } {
+): (x: Value) => Value {
   const { graph } = positions;
   const pairs = headSize / 2;
   const row = (values: ArrayLike<number>, rest: number) => {
@@ -177,15 +178,18 @@ export function angles(
     return graph.literal(padded, [1, pairs]);
   };
   const places = cast(reshape(positions, ["S", 1]), "float32");
-  const radians = mul(places, frequenciesOf(rope, row, () => lengthOf(places, following)));
+  const lengthOf = () => documents?.longest() ?? lengthOfRows(places, following);
+  const radians = mul(places, frequenciesOf(rope, row, lengthOf));
   const { attentionFactor, frequencies } = rope;
-  if (attentionFactor === 1) return { cosines: cos(radians), sines: sin(radians) };
-  const factors = row(new Float32Array(frequencies.length).fill(attentionFactor), 1);
-  return { cosines: mul(cos(radians), factors), sines: mul(sin(radians), factors) };
+  const factors =
+    attentionFactor === 1 ? undefined : row(new Float32Array(frequencies.length).fill(attentionFactor), 1);
+  const scaled = (x: Value) => (factors ? mul(x, factors) : x);
+  const [cosines, sines] = [scaled(cos(radians)), scaled(sin(radians))];
+  return (x) => rotary(x, cosines, sines, documents?.positions);
 }
 
 /** Of the longest row, in tokens [1, 1]: what transformers is given, for positions [S, 1] without its last target. */
-const lengthOf = (places: Value, following: number): Value =>
+const lengthOfRows = (places: Value, following: number): Value =>
   add(rowMax(reshape(places, [1, "S"])), places.graph.scalar(1 + following));
 
 /** [1, D/2]. */

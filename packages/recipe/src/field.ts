@@ -26,6 +26,8 @@ export interface Row<T extends FieldValue = FieldValue> {
   bound?: Bound;
   /** The choices for a text. */
   words?: readonly string[];
+  /** Of a boolean: a field whose words are also values of this one. Such a word makes this true and is that field's value. */
+  wordsOf?: string;
   /** May not be empty; describes what it must be. */
   needed?: string;
   readBy: readonly Reader[];

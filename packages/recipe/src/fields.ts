@@ -22,6 +22,9 @@ export const LR_SCHEDULERS = [
 /** Which of the assistant's turns count in the loss of a chat. */
 export const TRAIN_ON = ["all", "last"] as const;
 
+/** How rows are joined into blocks: TRL's packing_strategy, of which "wrapped" is the default here. */
+export const PACKING_STRATEGIES = ["wrapped", "bfd"] as const;
+
 /** Types of the base's weights in memory. */
 export const DTYPES = ["float32", "float16"] as const;
 
@@ -115,7 +118,16 @@ export const ROWS: Rows = {
     familiar: ["max_train_samples"],
   }),
   append_eos: boolean(true, "data", "end each row with the end-of-sequence token"),
-  packing: boolean(false, "data", "join rows into full blocks of max_length tokens"),
+  packing: boolean(
+    false,
+    "data",
+    "join rows into blocks of max_length tokens: bfd: whole rows that do not see each other, as TRL by default; true or wrapped: all rows as one text that is cut, with attention across them",
+    { wordsOf: "packing_strategy" },
+  ),
+  packing_strategy: text("wrapped", "data", "how packing joins rows: wrapped, or bfd", {
+    words: PACKING_STRATEGIES,
+    unset: "wrapped",
+  }),
   shuffle_buffer: integer(
     0,
     { least: 0, most: MAX_SHUFFLE_ROWS },

@@ -1,4 +1,5 @@
 /** Recipes as messages, under the names of their fields, and as JSON in files: all derived from the table. */
+import { GradpoolError } from "@gradpool/errors";
 import type { Recipe } from "@gradpool/rpc";
 import type { FieldValue, Row } from "./field.js";
 import { ROWS } from "./fields.js";
@@ -37,8 +38,12 @@ export function valueOf(recipe: Recipe, field: RecipeField): FieldValue {
   return holderOf(recipe, field)[field.key] as FieldValue;
 }
 
-/** A recipe with the given values, by name, and the defaults. */
-export function recipeFrom(values: Readonly<Record<string, unknown>>): Recipe {
+/**
+ * A recipe with the given values, by name, and the defaults. Errors: `invalid_argument` where a word for one field stands
+ * against that field's own value.
+ */
+export function recipeFrom(given: Readonly<Record<string, unknown>>): Recipe {
+  const values = withWords(given);
   const recipe: Fields = {};
   const lora: Fields = {};
   for (const field of RECIPE_FIELDS) {
@@ -46,6 +51,22 @@ export function recipeFrom(values: Readonly<Record<string, unknown>>): Recipe {
     (field.ofLora ? lora : recipe)[field.key] = value;
   }
   return { ...recipe, lora } as unknown as Recipe;
+}
+
+/** `packing: "bfd"` is packing with packing_strategy "bfd". */
+function withWords(given: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  const values = { ...given };
+  for (const { name, wordsOf } of RECIPE_FIELDS) {
+    const word = given[name];
+    if (wordsOf === undefined || typeof word !== "string") continue;
+    const other = given[wordsOf] ?? word;
+    if (other !== word) {
+      const problem = `${name} is ${word}, but ${wordsOf} is ${String(other)}; give one of them`;
+      throw new GradpoolError("invalid_argument", problem);
+    }
+    Object.assign(values, { [name]: true, [wordsOf]: word });
+  }
+  return values;
 }
 
 /** The recipe of a run that asks for nothing else. */

@@ -12,6 +12,8 @@ function must(holds: boolean, field: string, value: unknown, bound: string): voi
 export function checkRules(recipe: Recipe): void {
   checkColumns(recipe);
   checkSchedule(recipe);
+  const { packing, packingStrategy } = recipe;
+  must(packing || packingStrategy === "wrapped", "packing_strategy", packingStrategy, "left out without packing");
   const { earlyStoppingPatience: patience, earlyStoppingThreshold: least } = recipe;
   must(least === 0 || patience > 0, "early_stopping_threshold", least, "left out without early_stopping_patience");
 }

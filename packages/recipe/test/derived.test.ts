@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import {
+  checkedRecipe,
   datasetFields,
   defaultRecipe,
   heldOut,
@@ -62,6 +63,40 @@ test("two recipes differ in each field that decides the result, and in no other"
 test("what a newer version's recipe has besides is a difference", () => {
   const there = { ...recipeJson(defaultRecipe()), flavour: "bitter" };
   assert.deepEqual(recipeDifferences(there, defaultRecipe()), [{ name: "flavour", there: "bitter", here: undefined }]);
+});
+
+test("a recipe from before packing had strategies packed as wrapped does", () => {
+  const older = (packing: boolean) => {
+    const { packing_strategy: _, ...json } = recipeJson(recipeFrom({ packing }));
+    return json;
+  };
+  assert.deepEqual(recipeDifferences(older(true), recipeFrom({ packing: true })), []);
+  assert.deepEqual(recipeDifferences(older(true), recipeFrom({ packing: "wrapped" })), []);
+  assert.deepEqual(
+    recipeDifferences(older(true), recipeFrom({ packing: "bfd" })).map(({ name }) => name),
+    ["packing_strategy"],
+  );
+  const { packing, packingStrategy } = checkedRecipe(Recipe.fromJSON(older(true)));
+  assert.deepEqual([packing, packingStrategy], [true, "wrapped"]);
+});
+
+test("a word for how to pack is packing that way", () => {
+  const of = (values: object) => {
+    const { packing, packingStrategy } = recipeFrom({ ...values });
+    return [packing, packingStrategy];
+  };
+  assert.deepEqual(of({ packing: "bfd" }), [true, "bfd"]);
+  assert.deepEqual(of({ packing: "bfd", packing_strategy: "bfd" }), [true, "bfd"]);
+  assert.deepEqual(of({ packing: true, packing_strategy: "bfd" }), [true, "bfd"]);
+  assert.deepEqual(of({ packing: "wrapped" }), [true, "wrapped"]);
+  assert.deepEqual(of({ packing: true }), [true, "wrapped"]);
+  assert.throws(() => of({ packing: "bfd", packing_strategy: "wrapped" }), {
+    code: "invalid_argument",
+    message: /^packing is bfd, but packing_strategy is wrapped; give one of them$/,
+  });
+  assert.throws(() => checkedRecipe(recipeFrom({ packing_strategy: "bfd" })), {
+    message: /^packing_strategy is bfd, but must be left out without packing$/,
+  });
 });
 
 test("held-out data is read as a whole and in its order, from its own sources", () => {

@@ -12,7 +12,7 @@ import {
   type GraphOptions,
   type TrainingOptions,
 } from "@gradpool/models";
-import { lossFeeds, type Batch } from "./batch.js";
+import { documentFeeds, lossFeeds, type Batch } from "./batch.js";
 import { dropoutMasks, siteMasks, type DropoutKey } from "./dropout-masks.js";
 import { Session, type TensorData } from "./session.js";
 import type { SessionOptions } from "./session-options.js";
@@ -28,6 +28,8 @@ export interface Base {
    * halves, which is why the loss is scaled then.
    */
   keepHalves?: boolean;
+  /** Rows hold several documents, which do not see each other (`Batch.documentLengths`). */
+  documents?: boolean;
 }
 
 export interface Adapter {
@@ -65,7 +67,7 @@ export class TrainingSession {
 
   /** `lossScale`: what the gradients are multiplied by, where the base keeps halves. */
   async run(batch: Batch, adapter: Adapter, key?: DropoutKey, lossScale = 1): Promise<TrainingResult> {
-    const { feeds, symbols, targetTokens } = lossFeeds(batch);
+    const { feeds, symbols, targetTokens } = feedsOf(batch, this.base);
     const { dropout, modelDropout } = this.options;
     if (modelDropout) feedMasks(feeds, siteMasks(this.base.source.model.dropouts, symbols, needed(key)));
     if (dropout) feedMasks(feeds, dropoutMasks(this.base.targets, symbols.B * symbols.S, needed(key)));
@@ -105,7 +107,7 @@ export class LossSession {
   }
 
   async run(batch: Batch, adapter?: Adapter): Promise<LossResult> {
-    const { feeds, symbols, targetTokens } = lossFeeds(batch);
+    const { feeds, symbols, targetTokens } = feedsOf(batch, this.base);
     const ranks = feedAdapter(feeds, this.base.targets, adapter);
     const outputs = await this.session.run({ ...symbols, ...ranks }, feeds);
     return { lossSum: scalarOf(outputs.get("loss_sum")), targetTokens };
@@ -118,7 +120,7 @@ export class LossSession {
 
 /** What a base's graphs are built from. */
 export async function graphOptions(
-  { source, targets, padRow, keepHalves = false }: Base,
+  { source, targets, padRow, keepHalves = false, documents = false }: Base,
   { cudaDevice }: SessionOptions,
 ): Promise<GraphOptions> {
   const halfProducts = keepHalves && cudaDevice !== undefined;
@@ -133,12 +135,20 @@ export async function graphOptions(
     squaredNorms: norms,
     keepHalves,
     halfProducts,
+    documents,
   };
   if (!padRow) return options;
   const { embedding, head } = source.model.tokenTables;
   const padRows = new Map<string, Float32Array>();
   for (const table of new Set([embedding, head])) padRows.set(table, await meanRow(source, table));
   return { ...options, padRows };
+}
+
+function feedsOf(batch: Batch, { documents = false }: Base) {
+  const { feeds, ...sizes } = lossFeeds(batch);
+  if (documents) for (const [name, data] of documentFeeds(batch)) feeds.set(name, data);
+  else if (batch.documentLengths?.length) throw new Error("a session for single texts was given several a row");
+  return { feeds, ...sizes };
 }
 
 function feedMasks(feeds: Map<string, TensorData>, masks: ReadonlyMap<string, Uint8Array>): void {

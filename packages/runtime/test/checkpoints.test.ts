@@ -10,11 +10,9 @@ import { suite, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { GradpoolError } from "@gradpool/errors";
 import { float16Weights, modelPlaces, openModel, type ModelSource } from "@gradpool/model-source";
-import { writeSafetensors, type FloatTensor } from "@gradpool/safetensors";
+import { writeSafetensors } from "@gradpool/safetensors";
 import { LossSession } from "../src/index.js";
-
-/** The tensor whose noise it is, what is added to it, its shape. */
-type Weight = [source: string, added: number, shape: number[]];
+import { noise, type Weight } from "./noise.js";
 
 interface Checkpoints {
   batch: number[][];
@@ -36,20 +34,6 @@ const REFUSED: [RegExp, RegExp][] = [
   [/dynamic, factor 1, beyond/, /beyond the model's 32 positions/],
   [/longrope of another length/, /short_factor is \[1\], but gradpool supports a list of \d numbers/],
 ];
-
-/** As scripts/compare/tiny_models.py makes it. */
-function noise([source, added, shape]: Weight): FloatTensor {
-  let seed = 2_166_136_261;
-  for (const byte of Buffer.from(source)) seed = Math.imul(seed ^ byte, 16_777_619) >>> 0;
-  const data = new Float32Array(shape.reduce((product, size) => product * size, 1));
-  for (let i = 0; i < data.length; i++) {
-    let x = (Math.imul(i + 1, 2_654_435_761) + seed) >>> 0;
-    for (let round = 0; round < 2; round++) x = Math.imul(x ^ (x >>> 16), 0x45d9f3b) >>> 0;
-    x = (x ^ (x >>> 16)) >>> 0;
-    data[i] = Math.fround((x / 2 ** 31 - 1) * 0.25) + added;
-  }
-  return { shape, data };
-}
 
 async function lossOf(source: ModelSource, batch: number[][]): Promise<number> {
   const rowLength = Math.max(...batch.map((row) => row.length));

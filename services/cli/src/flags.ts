@@ -1,6 +1,6 @@
 /** Values of flags: what is accepted, and the errors for the rest. */
 import { isModulePattern } from "@gradpool/adapter";
-import { RECIPE_FIELDS, type FieldKind, type FieldValue, type RecipeField } from "@gradpool/recipe";
+import { fieldNamed, RECIPE_FIELDS, type FieldKind, type FieldValue, type RecipeField } from "@gradpool/recipe";
 import { parseDevice, type DeviceRequest } from "@gradpool/runtime";
 import { parseListenAddress, type ListenAddress } from "@gradpool/service-kit";
 import { InvalidArgumentError, Option, type Command } from "commander";
@@ -31,10 +31,28 @@ const TRUE = ["true", "1", "yes", "on"];
 const FALSE = ["false", "0", "no", "off"];
 
 export function boolean(text: string): boolean {
-  if (TRUE.includes(text.toLowerCase())) return true;
-  if (FALSE.includes(text.toLowerCase())) return false;
-  throw refusal(text, "true or false");
+  const value = booleanIn(text);
+  if (value === undefined) throw refusal(text, "true or false");
+  return value;
 }
+
+function booleanIn(text: string): boolean | undefined {
+  if (TRUE.includes(text.toLowerCase())) return true;
+  return FALSE.includes(text.toLowerCase()) ? false : undefined;
+}
+
+/** true, false, or one of a few words. */
+const booleanOr =
+  (words: readonly string[]) =>
+  (text: string): boolean | string => {
+    const value = booleanIn(text) ?? words.find((word) => word === text);
+    if (value === undefined) throw refusal(text, `true or false, or one of ${words.join(", ")}`);
+    return value;
+  };
+
+/** A flag that is on without a value, and off with --no. */
+export const isBoolean = (option: Option): boolean =>
+  option.parseArg === boolean || fieldNamed(option.name())?.kind === "boolean";
 
 /** A whole number of at least `least`. */
 export function atLeast(least: number): (text: string) => number {
@@ -162,9 +180,12 @@ export function addRecipeFlags(command: Command, some = RECIPE_FIELDS): Command 
   return command;
 }
 
-function recipeOption({ name, kind, help, default: value }: RecipeField): Option {
-  const option = new Option(`--${name} ${PLACEHOLDERS[kind]}`, `${help}${shownDefault(value)}`);
+function recipeOption({ name, kind, help, default: value, wordsOf }: RecipeField): Option {
+  const words = wordsOf === undefined ? [] : (fieldNamed(wordsOf)?.words ?? []);
+  const placeholder = words.length > 0 ? `[${["true", "false", ...words].join("|")}]` : PLACEHOLDERS[kind];
+  const option = new Option(`--${name} ${placeholder}`, `${help}${shownDefault(value)}`);
   option.helpGroup("Recipe:");
+  if (words.length > 0) return option.argParser(booleanOr(words));
   if (kind === "list") return option.argParser(commaSeparated);
   if (kind === "patterns") return option.argParser(patternValues);
   const parser = PARSERS[kind];

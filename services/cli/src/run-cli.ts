@@ -3,7 +3,7 @@ import { CommanderError, type Command } from "commander";
 import { GradpoolError } from "@gradpool/errors";
 import { addCommonFlags, formatIn, readSettings } from "./common-flags.js";
 import { EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE } from "./exit-codes.js";
-import { boolean } from "./flags.js";
+import { isBoolean } from "./flags.js";
 import { Interrupted, type Interrupts } from "./interrupts.js";
 import { startTracing } from "@gradpool/tracing";
 import { createProgram } from "./program.js";
@@ -68,7 +68,7 @@ function knownFlags(program: Command): KnownFlags {
   const collect = (command: Command) => {
     for (const option of command.options) {
       names.add(option.name());
-      if (option.parseArg === boolean) booleans.add(option.name());
+      if (isBoolean(option)) booleans.add(option.name());
     }
     command.commands.forEach(collect);
   };

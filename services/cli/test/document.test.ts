@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
-import { boundText, RECIPE_FIELDS, type RecipeField } from "@gradpool/recipe";
+import { boundText, fieldNamed, RECIPE_FIELDS, type RecipeField } from "@gradpool/recipe";
 import { commandTree } from "../src/completion/command-tree.js";
 import { readCliConfig } from "../src/config.js";
 import { valueText } from "../src/flags.js";
@@ -70,11 +70,12 @@ function tableText(head: readonly string[], cells: readonly (readonly string[])[
 }
 
 /** What a field may be. */
-function valuesText({ kind, bound, words, needed }: RecipeField): string {
+function valuesText({ kind, bound, words, wordsOf, needed }: RecipeField): string {
   if (words) return words.join(", ");
   if (needed) return needed;
   if (bound) return boundText(bound);
-  return kind === "boolean" ? "true, false" : "";
+  const ofOther = wordsOf === undefined ? [] : (fieldNamed(wordsOf)?.words ?? []);
+  return kind === "boolean" ? ["true", "false", ...ofOther].join(", ") : "";
 }
 
 describe("docs/cli.md", { timeout: 120_000 }, () => {

@@ -109,6 +109,21 @@ describe("the table of recipe flags", () => {
     }
     assert.throws(() => recipeOf("--packing=perhaps"), /--packing.*must be true or false/);
   });
+
+  test("--packing takes a strategy, and is wrapped without one", () => {
+    const of = (...argv: string[]) => {
+      const { packing, packingStrategy } = recipeOf(...argv);
+      return [packing, packingStrategy];
+    };
+    for (const argv of [["--packing"], ["--packing", "true"], ["--packing=wrapped"], ["--packing", "wrapped"]]) {
+      assert.deepEqual(of(...argv), [true, "wrapped"]);
+    }
+    for (const argv of [["--packing", "bfd"], ["--packing=bfd"], ["--packing", "--packing-strategy", "bfd"]]) {
+      assert.deepEqual(of(...argv), [true, "bfd"]);
+    }
+    assert.deepEqual(of("--no-packing"), [false, "wrapped"]);
+    assert.throws(() => of("--packing", "ffd"), /must be true or false, or one of wrapped, bfd, not "ffd"/);
+  });
 });
 
 describe("oneSpelling", () => {

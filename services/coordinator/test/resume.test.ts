@@ -21,6 +21,7 @@ const VARIANTS: Record<string, RecipeChanges> = {
   "in the data's order": RECIPE,
   shuffled: { ...RECIPE, shuffleBuffer: 3 },
   packed: { ...RECIPE, packing: true, maxLength: 16 },
+  "whole rows packed": { ...RECIPE, packing: true, packingStrategy: "bfd", maxLength: 16 },
   "packed and shuffled": { ...RECIPE, packing: true, maxLength: 16, shuffleBuffer: 4 },
 };
 

@@ -23,9 +23,9 @@ export class Counts {
     } catch {
       return undefined;
     }
-    const { rows, tokens, bytesRead, end } = (value ?? {}) as Record<keyof DatasetCount, unknown>;
-    if (!isCount(rows) || !isCount(tokens) || !isCount(bytesRead) || !isPlace(end)) return undefined;
-    return { rows, tokens, bytesRead, end };
+    const { rows, tokens, blocks, bytesRead, end } = (value ?? {}) as Record<keyof DatasetCount, unknown>;
+    if (!isCount(rows) || !isCount(tokens) || !isCount(blocks) || !isCount(bytesRead)) return undefined;
+    return isPlace(end) ? { rows, tokens, blocks, bytesRead, end } : undefined;
   }
 
   async keep(key: string, count: DatasetCount): Promise<void> {

@@ -63,9 +63,9 @@ async function* describe(
   // Before a long count; but where not all rows are used, only the count tells which are.
   const isPartial = rowsAreLimited(dataset, recipe);
   const early = isPartial ? undefined : await check();
-  const progress = ({ rows, tokens, bytesRead }: DatasetCount): DescribeDatasetResponse => ({
-    ...{ rows, bytesRead, bytesTotal: dataset.bytesTotal, files: dataset.files.length },
-    microBatchesPerEpoch: microBatchesPerEpoch({ rows, tokens }, recipe),
+  const progress = (count: DatasetCount): DescribeDatasetResponse => ({
+    ...{ rows: count.rows, bytesRead: count.bytesRead, bytesTotal: dataset.bytesTotal, files: dataset.files.length },
+    microBatchesPerEpoch: microBatchesPerEpoch(count, recipe),
     ...{ complete: false, datasetHash: "", checked: undefined },
   });
   const count = yield* counted({ ...parts, dataset, recipe, encoder }, progress);

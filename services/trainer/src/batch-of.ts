@@ -5,7 +5,16 @@ import type { ComputeTask } from "./compute-messages.js";
 
 type BatchTask = Pick<
   ComputeTask,
-  "rows" | "rowLength" | "ids" | "lengths" | "targetMask" | "recipe" | "loraScaling" | "ownRanks" | "ownScalings"
+  | "rows"
+  | "rowLength"
+  | "ids"
+  | "lengths"
+  | "targetMask"
+  | "documentLengths"
+  | "recipe"
+  | "loraScaling"
+  | "ownRanks"
+  | "ownScalings"
 >;
 
 /**
@@ -17,7 +26,7 @@ export function batchOf(
   model: Pick<ModelDescription, "vocabSize" | "maxPositions">,
   padRow: boolean,
 ): Batch {
-  const { rows, rowLength, ids: bytes, lengths, targetMask } = task;
+  const { rows, rowLength, ids: bytes, lengths, targetMask, documentLengths } = task;
   const { r, dropout } = task.recipe.lora;
   const ranks = [r, ...Object.values(task.ownRanks)];
   const scalings = [task.loraScaling, ...Object.values(task.ownScalings)];
@@ -37,6 +46,7 @@ export function batchOf(
     targetMask.byteLength === 0 || targetMask.byteLength === rows * rowLength,
     `it has ${targetMask.byteLength} bytes of a target mask`,
   );
+  check(fitDocuments(lengths, documentLengths), "the lengths of its documents do not add up to those of its rows");
   const ids = new Int32Array(bytes.buffer, bytes.byteOffset, rows * rowLength);
   const vocabSize = model.vocabSize + (padRow ? 1 : 0);
   const stray = ids.find((id) => id < 0 || id >= vocabSize);
@@ -45,7 +55,21 @@ export function batchOf(
   check(dropout >= 0 && dropout < 1, `its LoRA dropout is ${dropout}`);
   const wrong = scalings.find((scaling) => !Number.isFinite(scaling));
   check(wrong === undefined, `its LoRA scaling is ${wrong}`);
-  return { rows, rowLength, ids, lengths, targetMask };
+  return { rows, rowLength, ids, lengths, targetMask, documentLengths };
+}
+
+/** Each row is filled by the next documents, none of which is empty; or there are none at all. */
+function fitDocuments(lengths: readonly number[], documentLengths: readonly number[]): boolean {
+  if (documentLengths.length === 0) return true;
+  const documents = documentLengths.values();
+  for (const length of lengths) {
+    for (let left = length; left > 0;) {
+      const next = documents.next().value ?? 0;
+      if (next < 1 || next > left) return false;
+      left -= next;
+    }
+  }
+  return documents.next().done === true;
 }
 
 function check(holds: boolean, problem: string): void {

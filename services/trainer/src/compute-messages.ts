@@ -32,6 +32,8 @@ export interface ComputeTask {
   lengths: number[];
   /** Which ids count in the loss where they are targets [B, S], a byte each; empty: all. */
   targetMask: Uint8Array<ArrayBuffer>;
+  /** Tokens of the documents that rows hold, row after row; empty: each row is one. */
+  documentLengths: number[];
   /** Only the loss, without dropout. */
   evaluate: boolean;
 }

@@ -36,7 +36,10 @@ function adapterOf(task: ComputeTask, targets: readonly AdaptedModule[]): Adapte
   return { tensors, scaling: task.loraScaling, ownScalings: new Map(Object.entries(task.ownScalings)) };
 }
 
-const variantOf = ({ recipe: { lora, dtype } }: ComputeTask) => ({ useDora: lora.useDora, dtype });
+const variantOf = ({ recipe: { lora, dtype }, documentLengths }: ComputeTask) => ({
+  ...{ useDora: lora.useDora, dtype },
+  documents: documentLengths.length > 0,
+});
 
 async function evaluate(task: ComputeTask): Promise<ComputeResult> {
   const { session, source, targets } = await sessions.getForLoss(task.base, variantOf(task));

@@ -14,9 +14,11 @@ export interface BaseVariant {
   useDora: boolean;
   /** "float16": the weights are rounded to it and stay float16 in memory. */
   dtype: string;
+  /** Rows hold several documents, which do not see each other. */
+  documents: boolean;
 }
 
-const PLAIN: BaseVariant = { useDora: false, dtype: "float32" };
+const PLAIN: BaseVariant = { useDora: false, dtype: "float32", documents: false };
 
 export interface LoadedBase<S extends TrainingSession | LossSession = TrainingSession> {
   session: S;
@@ -64,13 +66,13 @@ export class SessionCache implements AsyncDisposable {
   /** `kind` of sessions that `create` makes. */
   async #get<S extends TrainingSession | LossSession>(
     base: BaseModel,
-    { useDora, dtype }: BaseVariant,
+    { useDora, dtype, documents }: BaseVariant,
     kind: readonly boolean[] | string,
     create: (graph: Base) => Promise<S>,
   ): Promise<LoadedBase<S>> {
     const { modelId, modelHash, targetModules, padRow } = base;
     const keepHalves = dtype === "float16";
-    const key = JSON.stringify([modelId, modelHash, targetModules, padRow, useDora, keepHalves, kind]);
+    const key = JSON.stringify([modelId, modelHash, targetModules, padRow, useDora, keepHalves, documents, kind]);
     const known = this.#loaded.get(key);
     if (known) {
       this.#loaded.delete(key);
@@ -85,7 +87,7 @@ export class SessionCache implements AsyncDisposable {
     while (this.#loaded.size >= MAX_SESSIONS) await this.#releaseOldest();
     this.options.onLoading(base.modelId);
     const startedAt = performance.now();
-    const session = await create({ source, targets, padRow, keepHalves });
+    const session = await create({ source, targets, padRow, keepHalves, documents });
     this.options.onLoaded(base.modelId, (performance.now() - startedAt) / 1000);
     const loaded = { session, source, targets };
     this.#loaded.set(key, loaded);

@@ -60,6 +60,7 @@ export function taskOf(taskId: string, changes: Partial<MicroBatchTask> = {}): M
     ids: new Uint8Array(ids.buffer),
     lengths: Array.from({ length: rows }, (_, row) => Math.max(1, rowLength - row)),
     targetMask: new Uint8Array(),
+    documentLengths: [],
     evaluate: false,
     traceparent: "",
     // As an older coordinator without the field sends it.

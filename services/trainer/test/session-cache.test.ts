@@ -5,6 +5,7 @@ import { initAdapter } from "@gradpool/adapter";
 import { MAX_SESSIONS, SessionCache } from "../src/session-cache.js";
 import { base, targets } from "./helpers.js";
 
+const VARIANT = { useDora: false, dtype: "float32", documents: false };
 const PLAIN = { dropout: false, modelDropout: false, gradientCheckpointing: false };
 
 describe("the sessions of a compute thread", () => {
@@ -58,11 +59,12 @@ describe("the sessions of a compute thread", () => {
     assert.equal(await loadsBy({ ...base, padRow: true }, PLAIN), 1);
     assert.equal(await loadsBy(base, { ...PLAIN, modelDropout: true }), 1);
     assert.equal(await loadsBy(base, { ...PLAIN, gradientCheckpointing: true }), 1);
-    assert.equal(await loadsBy(base, PLAIN, { useDora: true, dtype: "float32" }), 1);
-    assert.equal(await loadsBy(base, PLAIN, { useDora: false, dtype: "float16" }), 1);
+    assert.equal(await loadsBy(base, PLAIN, { ...VARIANT, useDora: true }), 1);
+    assert.equal(await loadsBy(base, PLAIN, { ...VARIANT, dtype: "float16" }), 1);
+    assert.equal(await loadsBy(base, PLAIN, { ...VARIANT, documents: true }), 1);
     // Evaluations have their own.
     await sessions.getForLoss(base);
     await sessions.getForLoss({ ...base });
-    assert.equal(loads, 10);
+    assert.equal(loads, 11);
   });
 });

@@ -5,8 +5,8 @@ import type { DropoutMask } from "./dropout.js";
 
 /**
  * Scaled dot-product attention: dropout(softmax(scale · q·kᵀ + mask)) · v for q [B, H, S, D], k and v
- * [B, K, S, D], an additive mask [S, S], or a caching one (`cachedAttention`), and, where attention is dropped,
- * a mask [B, H, S, S] of what stays. Returns o [B, H, S, D]. With K < H (grouped-query attention, Ainslie et
+ * [B, K, S, D], an additive mask [S, S] or [B, 1, 1, S, S], or a caching one (`cachedAttention`), and, where
+ * attention is dropped, a mask [B, H, S, S] of what stays. Returns o [B, H, S, D]. With K < H (grouped-query attention, Ainslie et
  * al. 2023) H/K neighbouring heads share a key and value: their queries are stacked, so that nothing is
  * repeated in memory and the gradients of k and v add up by themselves.
  *

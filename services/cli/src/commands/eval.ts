@@ -1,7 +1,7 @@
 /** gradpool eval: loss per token and perplexity on rows of text, in this process. */
 import { availableParallelism } from "node:os";
 import { setImmediate } from "node:timers/promises";
-import { microBatches } from "@gradpool/data";
+import { microBatches, packingOf } from "@gradpool/data";
 import { GradpoolError } from "@gradpool/errors";
 import { count } from "@gradpool/format";
 import { checkPositions, RECIPE_FIELDS } from "@gradpool/recipe";
@@ -63,12 +63,12 @@ async function evaluate(flags: EvalFlags, context: CommandContext): Promise<void
   const dataset = await openDataset(flags.dataset, recipe, config.models.hub, signal);
   // As in training: an added pad token is part of the softmax.
   const padRow = tokenizer.info.vocabSize > vocabSize;
+  const rule = { ...recipe, maxRows: flags.max_rows };
   await using session = await LossSession.create(
-    { source, targets, padRow },
+    { source, targets, padRow, documents: packingOf(rule) === "bfd" },
     { threads: flags.threads ?? availableParallelism() },
   );
   let [rows, tokens, lossSum] = [0, 0, 0];
-  const rule = { ...recipe, maxRows: flags.max_rows };
   const batches = microBatches(dataset, rule, encoderOf(tokenizer), { epochs: 1, signal });
   for await (const batch of batches) {
     const result = await session.run(batch, adapter);

@@ -1,7 +1,7 @@
 /** Commands and flags as completion scripts need them, taken from the program itself. */
 import type { Command, Option } from "commander";
 import { fieldNamed } from "@gradpool/recipe";
-import { boolean } from "../flags.js";
+import { isBoolean } from "../flags.js";
 import { PICTURE_FORMATS, PLOTTED } from "../commands/run-plot.js";
 import { OUTPUT_FORMATS } from "../terminal/output.js";
 
@@ -46,8 +46,10 @@ const VALUES: Record<string, readonly string[]> = {
 };
 
 function flagOf(option: Option): CompletedFlag {
-  const words = VALUES[option.name()] ?? fieldNamed(option.name())?.words ?? option.argChoices ?? [];
-  const values = option.parseArg === boolean ? ["true", "false"] : words;
+  const field = fieldNamed(option.name());
+  const ofField = field?.words ?? (field?.wordsOf === undefined ? undefined : fieldNamed(field.wordsOf)?.words);
+  const words = VALUES[option.name()] ?? ofField ?? option.argChoices ?? [];
+  const values = isBoolean(option) ? ["true", "false", ...words] : words;
   return {
     name: option.long ?? `--${option.name()}`,
     help: option.description,

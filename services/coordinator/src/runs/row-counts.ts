@@ -6,7 +6,10 @@ import { RowCounts, type DescribeDatasetResponse, type MicroBatch, type Tokenize
 
 export const NO_ROWS: Readonly<RowCounts> = RowCounts.create();
 
-export function countsOf({ rows, rowsCut, rowsWithoutEos, rowsWithoutTarget }: MicroBatch): RowCounts {
+/** Where a micro-batch's rows hold several documents, these are the rows of the data. */
+export function countsOf({ documentLengths, ...microBatch }: MicroBatch): RowCounts {
+  const { rowsCut, rowsWithoutEos, rowsWithoutTarget } = microBatch;
+  const rows = documentLengths.length || microBatch.rows;
   return { rows, rowsCut, rowsWithoutEos, rowsWithoutTarget, stepsWithoutTarget: 0 };
 }
 

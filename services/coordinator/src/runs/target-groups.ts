@@ -108,5 +108,6 @@ export class TargetGroups {
 /** Nothing comes of it, so a single token stands for it: it takes no memory while it waits, and trainers hardly any time. */
 function shortened({ ids, ...microBatch }: MicroBatch): MicroBatch {
   const first = { rows: 1, rowLength: 1, ids: ids.slice(0, Int32Array.BYTES_PER_ELEMENT), lengths: [1] };
-  return { ...microBatch, ...first, targetMask: new Uint8Array() };
+  const documentLengths = microBatch.documentLengths.slice(0, 1).map(() => 1);
+  return { ...microBatch, ...first, targetMask: new Uint8Array(), documentLengths };
 }

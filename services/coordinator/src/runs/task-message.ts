@@ -7,7 +7,7 @@ import type { PreparedRun } from "./preparation.js";
 export function taskMessage(
   task: Task,
   { recipe, base, source, targets, ownScalings }: PreparedRun,
-  { rows, rowLength, ids, lengths, targetMask }: MicroBatch,
+  { rows, rowLength, ids, lengths, targetMask, documentLengths }: MicroBatch,
   lossScale: number,
 ): Omit<MicroBatchTask, "traceparent"> {
   // Where there are none to leave out, both share a session (I9).
@@ -29,6 +29,7 @@ export function taskMessage(
     ids,
     lengths,
     targetMask,
+    documentLengths,
     evaluate: task.evaluation,
     lossScale,
     ownRanks: Object.fromEntries(targets.flatMap(({ name, r }) => (r === undefined ? [] : [[name, r]]))),

@@ -42,8 +42,8 @@ export interface DatasetSpec {
   /** Append the end-of-sequence token to each row before cutting, except for chats, which end as their template says. */
   appendEos: boolean;
   /**
-   * Join rows, separated by the end-of-sequence token (whatever append_eos says), into full blocks. A row may
-   * span several blocks; an epoch's last block may be shorter, so no token is dropped.
+   * Join rows into blocks, as Recipe.packing_strategy says. "wrapped": rows are separated by the end-of-sequence token
+   * (whatever append_eos says) and may span several blocks; an epoch's last block may be shorter, so no token is dropped.
    */
   packing: boolean;
   /** Number of rows shuffled together, at most 1,048,576; 0 keeps the order. */
@@ -112,7 +112,7 @@ export interface DescribeDatasetResponse {
   files: number;
 }
 
-/** What there is to say of rows, which are blocks when they are packed. */
+/** What there is to say of rows, which are blocks when they are joined and cut (packing_strategy "wrapped"). */
 export interface RowCounts {
   /** All of them. */
   rows: number;
@@ -175,6 +175,12 @@ export interface MicroBatch {
   rowsWithoutEos: number;
   /** Number of rows without any token that counts in the loss. */
   rowsWithoutTarget: number;
+  /**
+   * With packing_strategy "bfd", the number of tokens in each document, row after row: a row holds several, one after
+   * another, which do not see each other, and each begins at position 0. A document's first id is never a target. The counts
+   * above are then of documents. Empty: each row is one document.
+   */
+  documentLengths: number[];
 }
 
 /** A position in a stream. Opaque to everyone but the data-stream service; small, however large the data. */
@@ -207,6 +213,11 @@ export interface Cursor {
   innerOffset: number;
   /** If sources are mixed by weight, the position in each further source; the fields above are for the first. */
   otherSources: SourcePlace[];
+  /**
+   * With packing_strategy "bfd", the position above is the start of the rows that are packed together, and this many of
+   * the blocks made of them are delivered.
+   */
+  packedBlocks: number;
 }
 
 /** A position in one source of a mixture, as in Cursor. */
@@ -1261,6 +1272,7 @@ function createBaseMicroBatch(): MicroBatch {
     rowsCut: 0,
     rowsWithoutEos: 0,
     rowsWithoutTarget: 0,
+    documentLengths: [],
   };
 }
 
@@ -1308,6 +1320,13 @@ export const MicroBatch: MessageFns<MicroBatch> = {
     }
     if (message.rowsWithoutTarget !== 0) {
       writer.uint32(104).uint32(message.rowsWithoutTarget);
+    }
+    if (message.documentLengths.length !== 0) {
+      writer.uint32(114).fork();
+      for (const v of message.documentLengths) {
+        writer.uint32(v);
+      }
+      writer.join();
     }
     return writer;
   },
@@ -1439,6 +1458,24 @@ export const MicroBatch: MessageFns<MicroBatch> = {
             message.rowsWithoutTarget = reader.uint32();
             continue;
           }
+          case 14: {
+            if (tag === 112) {
+              message.documentLengths.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 114) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.documentLengths.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1500,6 +1537,11 @@ export const MicroBatch: MessageFns<MicroBatch> = {
         : isSet(object.rows_without_target)
         ? globalThis.Number(object.rows_without_target)
         : 0,
+      documentLengths: globalThis.Array.isArray(object?.documentLengths)
+        ? object.documentLengths.map((e: any) => globalThis.Number(e))
+        : globalThis.Array.isArray(object?.document_lengths)
+        ? object.document_lengths.map((e: any) => globalThis.Number(e))
+        : [],
     };
   },
 
@@ -1544,6 +1586,9 @@ export const MicroBatch: MessageFns<MicroBatch> = {
     if (message.rowsWithoutTarget !== 0) {
       obj.rowsWithoutTarget = Math.round(message.rowsWithoutTarget);
     }
+    if (message.documentLengths?.length) {
+      obj.documentLengths = message.documentLengths.map((e) => Math.round(e));
+    }
     return obj;
   },
 
@@ -1567,6 +1612,7 @@ export const MicroBatch: MessageFns<MicroBatch> = {
     message.rowsCut = object.rowsCut ?? 0;
     message.rowsWithoutEos = object.rowsWithoutEos ?? 0;
     message.rowsWithoutTarget = object.rowsWithoutTarget ?? 0;
+    message.documentLengths = object.documentLengths?.map((e) => e) || [];
     return message;
   },
 };
@@ -1584,6 +1630,7 @@ function createBaseCursor(): Cursor {
     datasetHash: "",
     innerOffset: 0,
     otherSources: [],
+    packedBlocks: 0,
   };
 }
 
@@ -1621,6 +1668,9 @@ export const Cursor: MessageFns<Cursor> = {
     }
     for (const v of message.otherSources) {
       SourcePlace.encode(v!, writer.uint32(90).fork()).join();
+    }
+    if (message.packedBlocks !== 0) {
+      writer.uint32(96).uint32(message.packedBlocks);
     }
     return writer;
   },
@@ -1726,6 +1776,14 @@ export const Cursor: MessageFns<Cursor> = {
             message.otherSources.push(SourcePlace.decode(reader, reader.uint32()));
             continue;
           }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.packedBlocks = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1779,6 +1837,11 @@ export const Cursor: MessageFns<Cursor> = {
         : globalThis.Array.isArray(object?.other_sources)
         ? object.other_sources.map((e: any) => SourcePlace.fromJSON(e))
         : [],
+      packedBlocks: isSet(object.packedBlocks)
+        ? globalThis.Number(object.packedBlocks)
+        : isSet(object.packed_blocks)
+        ? globalThis.Number(object.packed_blocks)
+        : 0,
     };
   },
 
@@ -1817,6 +1880,9 @@ export const Cursor: MessageFns<Cursor> = {
     if (message.otherSources?.length) {
       obj.otherSources = message.otherSources.map((e) => SourcePlace.toJSON(e));
     }
+    if (message.packedBlocks !== 0) {
+      obj.packedBlocks = Math.round(message.packedBlocks);
+    }
     return obj;
   },
 
@@ -1836,6 +1902,7 @@ export const Cursor: MessageFns<Cursor> = {
     message.datasetHash = object.datasetHash ?? "";
     message.innerOffset = object.innerOffset ?? 0;
     message.otherSources = object.otherSources?.map((e) => SourcePlace.fromPartial(e)) || [];
+    message.packedBlocks = object.packedBlocks ?? 0;
     return message;
   },
 };

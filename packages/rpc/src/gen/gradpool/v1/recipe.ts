@@ -39,7 +39,7 @@ export interface Recipe {
   textColumn: string;
   /** Append the end-of-sequence token to every row. */
   appendEos: boolean;
-  /** Join rows into full blocks of max_length tokens. */
+  /** Join rows into blocks of max_length tokens, as packing_strategy says. */
   packing: boolean;
   /** Number of rows shuffled together, at most 1,048,576; 0 keeps the data's order. */
   shuffleBuffer: number;
@@ -117,6 +117,12 @@ export interface Recipe {
   trainOn: string;
   /** The date that a chat template prints as today (strftime_now), as YYYY-MM-DD; empty: the day on which the rows are read. */
   chatDate: string;
+  /**
+   * How rows are joined: "wrapped" (or empty), one text after another, cut into full blocks, in which a token attends to
+   * all before it, other texts included; or "bfd" (best-fit decreasing), whole rows, cut to max_length, in as few blocks as
+   * they fit, which do not see each other.
+   */
+  packingStrategy: string;
 }
 
 /** The LoRA adapter (Hu et al. 2021), in PEFT's terms. */
@@ -202,6 +208,7 @@ function createBaseRecipe(): Recipe {
     dtype: "",
     trainOn: "",
     chatDate: "",
+    packingStrategy: "",
   };
 }
 
@@ -339,6 +346,9 @@ export const Recipe: MessageFns<Recipe> = {
     }
     if (message.chatDate !== "") {
       writer.uint32(498).string(message.chatDate);
+    }
+    if (message.packingStrategy !== "") {
+      writer.uint32(506).string(message.packingStrategy);
     }
     return writer;
   },
@@ -710,6 +720,14 @@ export const Recipe: MessageFns<Recipe> = {
             message.chatDate = reader.string();
             continue;
           }
+          case 63: {
+            if (tag !== 506) {
+              break;
+            }
+
+            message.packingStrategy = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -915,6 +933,11 @@ export const Recipe: MessageFns<Recipe> = {
         : isSet(object.chat_date)
         ? globalThis.String(object.chat_date)
         : "",
+      packingStrategy: isSet(object.packingStrategy)
+        ? globalThis.String(object.packingStrategy)
+        : isSet(object.packing_strategy)
+        ? globalThis.String(object.packing_strategy)
+        : "",
     };
   },
 
@@ -1049,6 +1072,9 @@ export const Recipe: MessageFns<Recipe> = {
     if (message.chatDate !== "") {
       obj.chatDate = message.chatDate;
     }
+    if (message.packingStrategy !== "") {
+      obj.packingStrategy = message.packingStrategy;
+    }
     return obj;
   },
 
@@ -1102,6 +1128,7 @@ export const Recipe: MessageFns<Recipe> = {
     message.dtype = object.dtype ?? "";
     message.trainOn = object.trainOn ?? "";
     message.chatDate = object.chatDate ?? "";
+    message.packingStrategy = object.packingStrategy ?? "";
     return message;
   },
 };

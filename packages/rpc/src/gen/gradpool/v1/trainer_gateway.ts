@@ -147,7 +147,11 @@ export interface MicroBatchTask {
    * dropouts. If set, it replaces lora_r, lora_dropout, seed, model_dropout, gradient_checkpointing, use_dora and dtype. A new
    * coordinator sets both, and new fields are added to Recipe only.
    */
-  recipe: Recipe | undefined;
+  recipe:
+    | Recipe
+    | undefined;
+  /** Number of tokens in each document of the rows, as in MicroBatch; empty: each row is one document. */
+  documentLengths: number[];
 }
 
 export interface MicroBatchTask_OwnRanksEntry {
@@ -1106,6 +1110,7 @@ function createBaseMicroBatchTask(): MicroBatchTask {
     evaluate: false,
     traceparent: "",
     recipe: undefined,
+    documentLengths: [],
   };
 }
 
@@ -1189,6 +1194,13 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
     }
     if (message.recipe !== undefined) {
       Recipe.encode(message.recipe, writer.uint32(514).fork()).join();
+    }
+    if (message.documentLengths.length !== 0) {
+      writer.uint32(522).fork();
+      for (const v of message.documentLengths) {
+        writer.uint32(v);
+      }
+      writer.join();
     }
     return writer;
   },
@@ -1422,6 +1434,24 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
             message.recipe = Recipe.decode(reader, reader.uint32());
             continue;
           }
+          case 65: {
+            if (tag === 520) {
+              message.documentLengths.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 522) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.documentLengths.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1567,6 +1597,11 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
       evaluate: isSet(object.evaluate) ? globalThis.Boolean(object.evaluate) : false,
       traceparent: isSet(object.traceparent) ? globalThis.String(object.traceparent) : "",
       recipe: isSet(object.recipe) ? Recipe.fromJSON(object.recipe) : undefined,
+      documentLengths: globalThis.Array.isArray(object?.documentLengths)
+        ? object.documentLengths.map((e: any) => globalThis.Number(e))
+        : globalThis.Array.isArray(object?.document_lengths)
+        ? object.document_lengths.map((e: any) => globalThis.Number(e))
+        : [],
     };
   },
 
@@ -1659,6 +1694,9 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
     if (message.recipe !== undefined) {
       obj.recipe = Recipe.toJSON(message.recipe);
     }
+    if (message.documentLengths?.length) {
+      obj.documentLengths = message.documentLengths.map((e) => Math.round(e));
+    }
     return obj;
   },
 
@@ -1710,6 +1748,7 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
     message.recipe = (object.recipe !== undefined && object.recipe !== null)
       ? Recipe.fromPartial(object.recipe)
       : undefined;
+    message.documentLengths = object.documentLengths?.map((e) => e) || [];
     return message;
   },
 };
