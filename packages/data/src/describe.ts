@@ -2,7 +2,7 @@ import { packedRows } from "./best-fit.js";
 import type { Dataset, DatasetPlace } from "./dataset.js";
 import { encodedRows } from "./encoded-rows.js";
 import { epochRows, rangeFrom, type EpochPlace, type EpochRow } from "./epoch-rows.js";
-import { noRows } from "./micro-batches.js";
+import { noRows, noTokens } from "./micro-batches.js";
 import { chatOptions, columnsOf, packingOf, rowLimit, type DataRecipe, type Encoder } from "./recipe.js";
 import { packedLength } from "./sequences.js";
 
@@ -33,6 +33,7 @@ export async function* describeDataset(
     yield count;
   }
   if (count.rows === 0) throw noRows();
+  if (encoder && packingOf(recipe) === "bfd" && count.blocks === 0) throw noTokens();
 }
 
 function counts(dataset: Dataset, recipe: DataRecipe, encoder: Encoder | undefined, signal: AbortSignal) {

@@ -5,7 +5,7 @@ import { ENCODE_AHEAD_BATCHES, ENCODE_AHEAD_BYTES, ENCODE_BATCH_BYTES, ENCODE_BA
 import type { ChatOptions, Encoder } from "./recipe.js";
 import type { RowContent } from "./row-content.js";
 import type { SourceFile } from "./readers/reader.js";
-import { borderOf, countedAfter, countedIn, startsWith, targetText, type TargetText } from "./token-spans.js";
+import { commonLength, countedFrom, countedIn, targetText, type TargetText } from "./token-spans.js";
 
 interface ContentRow {
   content: RowContent;
@@ -117,25 +117,14 @@ async function countedAfterPrompts(
   ids: readonly Int32Array[],
   encode: Encode,
 ): Promise<[index: number, counted: Uint8Array][]> {
-  const prompted = rows.flatMap(({ text: { text, targets } }, index) =>
-    targets.kind === "after" ? [{ index, text, prompt: targets.prompt, ids: ids[index]! }] : [],
+  const prompted = rows.flatMap(({ text: { targets } }, index) =>
+    targets.kind === "after" ? [{ index, prompt: targets.prompt, ids: ids[index]! }] : [],
   );
   const prompts = await encode(
     prompted.map(({ prompt }) => prompt),
     0,
   );
-  const needed = prompted.filter(
-    ({ text, prompt, ids: all }, at) => text.startsWith(prompt) && !startsWith(all, prompts[at]!),
-  );
-  const rests = await encode(
-    needed.map(({ text, prompt }) => text.slice(prompt.length)),
-    0,
-  );
-  const suffixes = new Map(needed.map(({ index }, at) => [index, rests[at]!]));
-  return prompted.map(({ index, ids: all }, at) => [
-    index,
-    countedAfter(all, borderOf(all, prompts[at]!, suffixes.get(index))),
-  ]);
+  return prompted.map(({ index, ids: all }, at) => [index, countedFrom(all, commonLength(all, prompts[at]!))]);
 }
 
 async function countedInSpans(

@@ -85,6 +85,7 @@ export async function* microBatches(
     throw new GradpoolError("failed_precondition", `the cursor is from other data; ${advice}`);
   }
   const startPlace: SequencePlace = { rows: 0, place: dataset.start, blockRows: 0, rowTokens: 0, packedBlocks: 0 };
+  const packing = packingOf(recipe);
   let index = cursor?.microBatches ?? 0;
   for (let epoch = cursor?.epoch ?? 0; epoch < epochs; epoch++) {
     const from = epoch === cursor?.epoch ? placeOf(cursor) : startPlace;
@@ -95,8 +96,14 @@ export async function* microBatches(
       yield { index, epoch, lastOfEpoch: last, ...pad(members, encoder.padId), cursorAfter };
       index++;
     }
-    if (index === 0) throw noRows();
+    if (index === 0) throw packing === "bfd" ? noTokens() : noRows();
   }
+}
+
+/** Packing leaves out empty rows. */
+export function noTokens(): GradpoolError {
+  const message = "the rows of the data set are all empty; give others, or set --append_eos";
+  return new GradpoolError("failed_precondition", message);
 }
 
 export function noRows(): GradpoolError {

@@ -63,9 +63,19 @@ export function countedIn(
   return counted;
 }
 
-/** For each of a text's ids 1 from a border on. */
-export function countedAfter(ids: Int32Array, { begin }: Border): Uint8Array {
-  return new Uint8Array(ids.length).fill(1, begin);
+/**
+ * For each of a text's ids 1 from `first` on. After a prompt that is the first id that differs from those of the prompt alone,
+ * as TRL decides it: where tokens reach over the border, the completion begins with them.
+ */
+export function countedFrom(ids: Int32Array, first: number): Uint8Array {
+  return new Uint8Array(ids.length).fill(1, first);
+}
+
+/** Ids that two begin with. */
+export function commonLength(one: Int32Array, other: Int32Array): number {
+  let length = 0;
+  while (length < one.length && one[length] === other[length]) length++;
+  return length;
 }
 
 /**
@@ -76,8 +86,7 @@ export function borderOf(ids: Int32Array, prefix: Int32Array, suffix: Int32Array
   if (startsWith(ids, prefix)) return { begin: prefix.length, end: prefix.length };
   const rest = suffix ? ids.length - suffix.length : -1;
   if (suffix && rest >= 0 && startsWith(ids.subarray(rest), suffix)) return { begin: rest, end: rest };
-  let begin = 0;
-  while (begin < ids.length && prefix[begin] === ids[begin]) begin++;
+  const begin = commonLength(ids, prefix);
   return { begin, end: Math.min(begin + 1, ids.length) };
 }
 

@@ -4,8 +4,8 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { MAX_PACKED_TOKENS } from "../src/limits.js";
-import type { DataRecipe, MicroBatch } from "../src/index.js";
-import { ByteEncoder, EOS, jsonl, rowsOf, streamOf, withFolder } from "./helpers.js";
+import { Dataset, describeDataset, type DataRecipe, type MicroBatch } from "../src/index.js";
+import { ByteEncoder, collect, EOS, neverAborted, RECIPE, jsonl, rowsOf, streamOf, withFolder } from "./helpers.js";
 
 interface Packed {
   cases: Record<string, { lengths: number[]; size: number; blocks: [row: number, tokens: number][][] }>;
@@ -78,6 +78,16 @@ describe("packing by best fit", () => {
       ];
       assert.deepEqual(counts(first), [2, 9, 1, 1, 0]);
       assert.deepEqual(counts(last), [1, 1, 0, 0, 1]);
+    }));
+
+  it("refuses rows that are all empty", () =>
+    withTexts(["", ""], async (source) => {
+      const empty = { ...BFD, appendEos: false };
+      const expected = { code: "failed_precondition", message: /all empty; give others, or set --append_eos$/ };
+      await assert.rejects(streamOf([source], empty), expected);
+      const dataset = await Dataset.open([source], neverAborted);
+      const counted = describeDataset(dataset, { ...RECIPE, ...empty }, new ByteEncoder(), neverAborted);
+      await assert.rejects(collect(counted), expected);
     }));
 
   it("counts completions alone, document by document", () =>

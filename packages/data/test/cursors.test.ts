@@ -34,9 +34,10 @@ const files = fc.oneof(
   fc.string({ maxLength: 40 }).map((content) => ({ kind: ".py", content })),
 );
 
-/** Sources of a folder with these files and one row at least. */
+/** Sources of a folder with these files, before and after them a row. */
 function foldersOf(given: { kind: string; content: string }[]): Record<string, string> {
-  const all = [...given, { kind: ".jsonl", content: jsonl(["last"]) }];
+  const [first, last] = ["first", "last"].map((text) => ({ kind: ".jsonl", content: jsonl([text]) }));
+  const all = [first!, ...given, last!];
   return Object.fromEntries(all.map(({ kind, content }, index) => [`${100 + index}${kind}`, content]));
 }
 
@@ -127,8 +128,8 @@ describe("any cut of the same rows", () => {
         (rows, recipe, cut) => {
           const at = cut % (rows.length + 1);
           const files = {
-            "a.jsonl": jsonl(rows),
-            "b.jsonl": jsonl(rows.slice(0, at)),
+            "a.jsonl": jsonl(["first", ...rows]),
+            "b.jsonl": jsonl(["first", ...rows.slice(0, at)]),
             "c.jsonl": jsonl(rows.slice(at)),
           };
           return withFolder(files, async (folder) => {

@@ -33,13 +33,13 @@ describe("describing a data set", () => {
     });
     await fc.assert(
       fc.asyncProperty(texts, recipes, (rows, recipe) =>
-        withFolder({ "d.jsonl": jsonl(rows) }, async (folder) => {
+        withFolder({ "d.jsonl": jsonl(["first", ...rows]) }, async (folder) => {
           const { total } = await sizesOf([folder], recipe, recipe.packing ? new ByteEncoder() : undefined);
           assert.equal(
             microBatchesPerEpoch(total, { ...RECIPE, ...recipe }),
             (await streamOf([folder], recipe)).length,
           );
-          assert.equal(total.rows, Math.min(rows.length, recipe.maxRows || Infinity));
+          assert.equal(total.rows, Math.min(1 + rows.length, recipe.maxRows || Infinity));
         }),
       ),
       { numRuns: 60 },

@@ -190,6 +190,24 @@ describe("prompts and completions", () => {
     assert.deepEqual(await counted({ packing: true, maxLength: 7 }), ["yes", "all$", "", "$"]);
   });
 
+  it("begin where the ids of the prompt and of the whole diverge, as TRL decides a token that reaches over the border", async () => {
+    type Case = [tokenizer: string, prompt: string, completion: string, tokens: number, promptTokens: number];
+    const { cases: given } = JSON.parse(await readFile(join(FIXTURES, "prompts.json"), "utf8")) as { cases: Case[] };
+    for (const name of ["qwen2", "llama3"]) {
+      const ofTokenizer = given.filter(([tokenizer]) => tokenizer === name);
+      const pairs = jsonLines(ofTokenizer.map(([, p, c]) => ({ p, c })));
+      await withFolder({ "d.jsonl": pairs }, async (folder) => {
+        const found = (await streamOf([folder], COLUMNS, {}, new HfEncoder(name, "", {}))).flatMap(maskedRows);
+        for (const [index, [, prompt, completion, tokens, promptTokens]] of ofTokenizer.entries()) {
+          // A row's first token is not a target; the last is the end of the sequence.
+          const expected = Array.from({ length: tokens + 1 }, (_, at) => Number(at > 0 && at >= promptTokens));
+          const counts = found[index]!.map(([, counts]) => counts);
+          assert.deepEqual(counts, expected, JSON.stringify([name, prompt, completion]));
+        }
+      });
+    }
+  });
+
   it("leave the mask empty where every target counts", async () => {
     await withFolder({ "d.jsonl": jsonLines(rows.slice(1, 2)) }, async (folder) => {
       const [microBatch] = await streamOf([folder], COLUMNS);

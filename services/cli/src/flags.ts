@@ -182,8 +182,8 @@ export function addRecipeFlags(command: Command, some = RECIPE_FIELDS): Command 
 
 function recipeOption({ name, kind, help, default: value, wordsOf }: RecipeField): Option {
   const words = wordsOf === undefined ? [] : (fieldNamed(wordsOf)?.words ?? []);
-  const placeholder = words.length > 0 ? `[${["true", "false", ...words].join("|")}]` : PLACEHOLDERS[kind];
-  const option = new Option(`--${name} ${placeholder}`, `${help}${shownDefault(value)}`);
+  const shape = words.length > 0 ? `[${["true", "false", ...words].join("|")}]` : PLACEHOLDERS[kind];
+  const option = new Option(`--${name} ${shape}`, `${help}${shownDefault(value)}`);
   option.helpGroup("Recipe:");
   if (words.length > 0) return option.argParser(booleanOr(words));
   if (kind === "list") return option.argParser(commaSeparated);

@@ -36,6 +36,33 @@ const WITH = ["x", "y", "ab", "z", "x", "y", "x", "y", "cd", "e", "fghijklmn", "
 const WITHOUT = ["ab", "z", "cd", "e", "fghijklmn", "op"];
 
 describe("rows without a target", { timeout: 240_000 }, () => {
+  it("are counted row by row where whole rows are packed, and a micro-batch of these alone is one token", async () => {
+    await using world = await World.start();
+    const trainer = await world.trainer();
+    const dataset = [textFile(world, "rows.txt", ["abcdefg", "abcdefghij", "a", "b", "c", "d", "e"])];
+    const packed = {
+      ...RECIPE,
+      packing: true,
+      packingStrategy: "bfd",
+      epochs: 1,
+      maxLength: 9,
+      gradientAccumulation: 3,
+    };
+    const { run, steps } = await world.train(world.spec({ dataset, outputDir: world.outputDir("packed") }, packed));
+    assert.equal(run.state, RunState.RUN_STATE_COMPLETED, run.error?.message);
+    assert.equal(steps.length, 1);
+    const counts = { rows: 7, rowsCut: 1, rowsWithoutEos: 0, rowsWithoutTarget: 5, stepsWithoutTarget: 0 };
+    assert.deepEqual(run.rowCounts, counts);
+    assert.deepEqual(
+      trainer.tasks.map(({ rowLength, documentLengths }) => [rowLength, documentLengths]),
+      [
+        [9, [9]],
+        [9, [7, 1, 1]],
+        [1, [1]],
+      ],
+    );
+  });
+
   it("are no steps where a whole group has none, at an epoch's beginning, in its middle and at its end", async () => {
     await using world = await World.start();
     const trainer = await world.trainer();
