@@ -4,6 +4,7 @@ import { useRoute } from "./hooks.js";
 import { PoolPage } from "./pool-page.js";
 import { RunPage } from "./run-page.js";
 import { RunsPage } from "./runs-page.js";
+import { showControlCharacters } from "./visible-text.js";
 
 function Dashboard() {
   const route = useRoute();
@@ -42,4 +43,5 @@ function skip(event: Event): void {
   document.querySelector<HTMLElement>("h1")?.focus();
 }
 
+showControlCharacters();
 render(<Dashboard />, document.body);

@@ -1,6 +1,7 @@
 /** Parts that all pages share. */
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
+import { visible } from "@gradpool/format";
 import { stateName } from "./messages.js";
 
 interface PageProps {
@@ -15,7 +16,7 @@ interface PageProps {
 export function Page({ title, problem, isLoading, children }: PageProps) {
   const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => {
-    document.title = `${title} · gradpool`;
+    document.title = visible(`${title} · gradpool`);
     if (document.activeElement !== document.body || history.length > 1) heading.current?.focus();
   }, [title]);
   return (

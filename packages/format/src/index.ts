@@ -1,2 +1,3 @@
 export { bytes, count, counted, duration, localTime } from "./numbers.js";
 export { rowLines, rowsText, type RowCounts } from "./row-counts.js";
+export { visible, visibleLines } from "./visible.js";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { bytes, duration } from "@gradpool/format";
 import { parseAllDocuments } from "yaml";
-import { oneLine, table, trainableParameters } from "../src/terminal/format.js";
+import { facts, oneLine, table, trainableParameters } from "../src/terminal/format.js";
 import { Output } from "../src/terminal/output.js";
 import { TrainingProgress } from "../src/terminal/training-progress.js";
 import { Kept } from "./support.js";
@@ -48,6 +48,37 @@ describe("format", () => {
 });
 
 describe("Output", () => {
+  /** Harmless: red text, an end of line, and a name read from right to left. */
+  const HOSTILE = "\x1b[31mred\r\x9b0m\u202e";
+  const SHOWN = "\\x1b[31mred\\r\\x9b0m\\u202e";
+
+  for (const [how, write, expected] of [
+    ["a result", (output: Output) => output.say(`${HOSTILE}\n\t2`), `${SHOWN}\n\t2\n`],
+    ["a piece of text", (output: Output) => output.stream(`${HOSTILE}\n`), `${SHOWN}\n`],
+    ["a remark", (output: Output) => output.note(HOSTILE), `${SHOWN}\n`],
+    ["an error", (output: Output) => output.failure("internal", HOSTILE), `gradpool: ${SHOWN}\n`],
+    ["progress", (output: Output) => output.progress(`${HOSTILE}\n`), `${SHOWN}\\n\n`],
+    [
+      "a cell",
+      (output: Output) => output.say(table(["run"], [[`${HOSTILE}\nfake row`]])),
+      `run\n${SHOWN}\\nfake row\n`,
+    ],
+    ["a fact", (output: Output) => output.say(facts([["run", `${HOSTILE}\nfake`]])), `run  ${SHOWN}\\nfake\n`],
+  ] as const) {
+    test(`${how} shows control characters and does not obey them`, () => {
+      const terminal = new Kept();
+      write(new Output({ stdout: terminal, stderr: terminal, format: "table" }));
+      assert.equal(terminal.text, expected);
+    });
+  }
+
+  test("documents are for programs and keep the text as it is", () => {
+    const [stdout, stderr] = [new Kept(), new Kept()];
+    new Output({ stdout, stderr, format: "json" }).failure("internal", HOSTILE);
+    assert.deepEqual(JSON.parse(stdout.text), { error: { code: "internal", message: HOSTILE } });
+    assert.equal(stderr.text, `gradpool: ${SHOWN}\n`);
+  });
+
   test("on a terminal progress is drawn over itself, and other text goes above it", () => {
     const terminal = new Kept();
     terminal.isTTY = true;

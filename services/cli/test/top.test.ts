@@ -95,7 +95,7 @@ describe("text", () => {
 
   test("of others cannot speak to the terminal", () => {
     const line = [span("run\x1b[2J\x07\u009b31m\u202e\r\nx")];
-    assert.equal(render(line, 80, true), "run·[2J··31m···x");
+    assert.equal(render(line, 80, true), "run\\x1b[2J\\x07\\x9b31m\\u202e\\r\\nx");
   });
 
   test("has colour only where it may", () => {

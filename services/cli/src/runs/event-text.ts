@@ -1,6 +1,6 @@
 /** Events and entries of a run's log, as people read them and as --json shows them. */
 import { rowOf } from "@gradpool/events";
-import { count, localTime } from "@gradpool/format";
+import { count, localTime, visible } from "@gradpool/format";
 import { LogLevel, type Event, type RunLogEntry } from "@gradpool/rpc";
 import { snakeKeys } from "./run-json.js";
 import { evaluationText } from "./run-text.js";
@@ -9,7 +9,7 @@ import { evaluationText } from "./run-text.js";
 export function eventText(event: Event): string {
   const about = event.runId || event.trainerId;
   const words = [event.time ? localTime(event.time) : "", rowOf(event)?.name ?? "unknown", about, detail(event)];
-  return words.filter((word) => word !== "").join("  ");
+  return visible(words.filter((word) => word !== "").join("  "));
 }
 
 function detail({ payload }: Event): string {
@@ -74,7 +74,7 @@ const LEVEL_NAMES: Record<LogLevel, string> = {
 
 /** One line: time, level and message. */
 export function logText({ time, level, message }: RunLogEntry): string {
-  return `${time ? localTime(time) : ""}  ${LEVEL_NAMES[level].padEnd(5)}  ${message}`;
+  return `${time ? localTime(time) : ""}  ${LEVEL_NAMES[level].padEnd(5)}  ${visible(message)}`;
 }
 
 export function logJson({ level, ...entry }: RunLogEntry): unknown {

@@ -1,5 +1,5 @@
 /** Text for the terminal: tables, facts, lines. */
-import { count } from "@gradpool/format";
+import { count, visible } from "@gradpool/format";
 
 /** The line of PEFT's print_trainable_parameters. */
 export function trainableParameters(trainable: number, all: number): string {
@@ -9,7 +9,7 @@ export function trainableParameters(trainable: number, all: number): string {
 
 /** Columns, each as wide as its widest cell; numbers align right. */
 export function table(head: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
-  const cells = [head, ...rows].map((row) => row.map(String));
+  const cells = [head, ...rows].map((row) => row.map((cell) => visible(String(cell))));
   const widths = head.map((_, column) => Math.max(...cells.map((row) => (row[column] ?? "").length)));
   const isNumber = head.map((_, column) => rows.length > 0 && rows.every((row) => typeof row[column] === "number"));
   return cells
@@ -25,7 +25,7 @@ export function table(head: readonly string[], rows: readonly (readonly (string 
 /** Lines of "name  value", the names in one column. */
 export function facts(entries: readonly (readonly [string, string])[]): string {
   const width = Math.max(...entries.map(([name]) => name.length));
-  return entries.map(([name, value]) => `${name.padEnd(width)}  ${value}`).join("\n");
+  return entries.map(([name, value]) => `${name.padEnd(width)}  ${visible(value)}`).join("\n");
 }
 
 /** Everything on one line. */

@@ -1,5 +1,9 @@
-/** What a command writes: results on standard output, everything else on standard error. */
+/**
+ * What a command writes: results on standard output, everything else on standard error. Text for people passes here, and
+ * control characters in it are shown as escapes, whoever chose them; documents are for programs and stay as they are.
+ */
 import type { ErrorCode } from "@gradpool/errors";
+import { visible, visibleLines } from "@gradpool/format";
 import { stringify } from "yaml";
 
 /** The part of a stream that is used; process.stdout and process.stderr have it. */
@@ -49,12 +53,12 @@ export class Output {
 
   /** Lines of a result for people; nothing for programs. */
   say(text: string): void {
-    if (this.isForPeople) this.#write(this.#stdout, `${text}\n`);
+    if (this.isForPeople) this.#write(this.#stdout, `${visibleLines(text)}\n`);
   }
 
   /** A piece of text as it comes, without a line's end; nothing for programs. */
   stream(text: string): void {
-    if (this.isForPeople) this.#write(this.#stdout, text);
+    if (this.isForPeople) this.#write(this.#stdout, visibleLines(text));
   }
 
   /** One document, or the next of a stream of them; nothing for people. */
@@ -64,7 +68,7 @@ export class Output {
 
   /** A remark, not a result. */
   note(text: string): void {
-    this.#write(this.#stderr, `${text}\n`);
+    this.#write(this.#stderr, `${visibleLines(text)}\n`);
   }
 
   /** What the document of a failure holds besides the error: the part that could be found. */
@@ -82,8 +86,9 @@ export class Output {
    * How far things are. On a terminal the line replaces the previous one; elsewhere it is written every
    * few seconds, or when it is `due` whatever the time. Nothing for programs.
    */
-  progress(line: string, due = false): void {
+  progress(text: string, due = false): void {
     if (!this.isForPeople) return;
+    const line = visible(text);
     if (this.isLive) {
       const width = Math.max(20, (this.#stderr.columns || 80) - 1);
       this.#liveLine = line.length > width ? `${line.slice(0, width - 1)}…` : line;

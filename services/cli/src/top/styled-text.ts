@@ -1,4 +1,5 @@
 /** Lines of styled text of known width. */
+import { visible } from "@gradpool/format";
 
 export type Style = "plain" | "bold" | "dim" | "good" | "warning" | "bad" | "accent" | "selected";
 
@@ -21,10 +22,7 @@ const SGR: Record<Style, string> = {
   selected: "7",
 };
 
-export const span = (text: string, style: Style = "plain"): Span => ({ text: printable(text), style });
-
-/** What comes from others may hold control characters, which a terminal would obey. */
-const printable = (text: string) => text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "·");
+export const span = (text: string, style: Style = "plain"): Span => ({ text: visible(text), style });
 
 /** Cells that a character takes: 0 for combining marks, 2 for wide ones (Unicode's East Asian Width). */
 function cells(character: string): number {
@@ -40,7 +38,7 @@ export const widthOf = (text: string): number => [...text].reduce((sum, characte
 
 /** `text` in exactly `width` cells: cut with an ellipsis, or filled up. */
 export function fit(text: string, width: number, align: "left" | "right" = "left"): string {
-  const clean = printable(text);
+  const clean = visible(text);
   const own = widthOf(clean);
   if (own <= width) return align === "left" ? clean + " ".repeat(width - own) : " ".repeat(width - own) + clean;
   return width <= 0 ? "" : `${head(clean, width - 1)}…`;
