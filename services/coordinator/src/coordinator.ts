@@ -26,6 +26,7 @@ import { CoordinatorMetrics } from "./metrics/coordinator-metrics.js";
 import { Requests } from "./record/requests.js";
 import { RunRegistry } from "./record/run-registry.js";
 import { RunCommands } from "./run-commands.js";
+import { Charts } from "./runs/charts.js";
 import { PreparingRun } from "./runs/preparing-run.js";
 import type { TrainingRun } from "./runs/training-run.js";
 import { connectServices } from "./services.js";
@@ -35,6 +36,7 @@ import { DEFAULT_LEASES, TrainerPool, type Leases, type Runs } from "./trainer-p
 
 export interface CoordinatorOptions {
   leases?: Leases | undefined;
+  charts?: Charts | undefined;
   /** Called when it cannot continue: end the process. */
   onCrash: () => void;
 }
@@ -54,7 +56,7 @@ export function startCoordinator(
 async function partsOf(
   config: CoordinatorConfig,
   log: Logger,
-  { leases = DEFAULT_LEASES, onCrash }: CoordinatorOptions,
+  { leases = DEFAULT_LEASES, charts = new Charts(), onCrash }: CoordinatorOptions,
   scope: Scope,
 ): Promise<Parts> {
   const { own, stopping } = scope;
@@ -87,7 +89,8 @@ async function partsOf(
     openRun: (run, listener) => {
       const { runId } = run;
       return new PreparingRun({
-        ...{ run, services, recoveryMs: config.recoveryMs },
+        ...{ run, services, charts, recoveryMs: config.recoveryMs },
+        onRemark: (text) => log.warn({ runId }, text),
         onDoing: (doing) => registry.get(runId).tell(doing),
         onTrouble: (reason) => {
           log.warn({ runId }, reason || "continues");

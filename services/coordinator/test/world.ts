@@ -24,6 +24,7 @@ import {
 } from "@gradpool/rpc";
 import { createLogger, type Service as Running } from "@gradpool/service-kit";
 import { startCoordinator as start } from "../src/coordinator.js";
+import type { Charts } from "../src/runs/charts.js";
 import { DEFAULT_LEASES, type Leases } from "../src/trainer-pool.js";
 import { ByteTokenizer } from "./byte-tokenizer.js";
 import { FakeTrainer, type FakeTrainerOptions } from "./fake-trainer.js";
@@ -85,6 +86,7 @@ after(async () => shared && endSurroundings(await shared));
 
 export interface WorldOptions {
   leases?: Leases;
+  charts?: Charts;
   /** Of recovery points; 0, unless given: none. */
   recoveryMs?: number;
   /** File of the run store; see `durableWorld`. */
@@ -107,14 +109,14 @@ export interface Ended {
 const PATIENT: Leases = { ...DEFAULT_LEASES, leaseMs: 600_000 };
 
 function startCoordinator(listen: string, services: Surroundings, options: WorldOptions): Promise<Running> {
-  const { leases = PATIENT, recoveryMs = 0, runStore } = options;
+  const { leases = PATIENT, recoveryMs = 0, runStore, charts } = options;
   const config = {
     ...{ listen, recoveryMs, runStore, drainMs: 0, models: NO_CACHE, httpHosts: [] },
     tokenizerAddress: services.tokenizer.address,
     dataStreamAddress: services.dataStream.address,
     checkpointStoreAddress: services.store.address,
   };
-  return start(config, log, { leases, onCrash: fail });
+  return start(config, log, { leases, charts, onCrash: fail });
 }
 
 export class World implements AsyncDisposable {

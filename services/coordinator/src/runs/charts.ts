@@ -1,22 +1,68 @@
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
+import { GradpoolError } from "@gradpool/errors";
 import type { Evaluation, ResumePoint, StepMetrics } from "@gradpool/rpc";
 import type { ChartData } from "./charts-worker.js";
 import type { Files } from "./files.js";
 
-/** Plots and TensorBoard's event file, made in their own thread, since drawing takes a while (I10). */
-export async function drawCharts(
-  { steps, evaluations, title, startMs }: ChartData,
-  signal: AbortSignal,
-): Promise<Files> {
-  const workerData: ChartData = { steps, evaluations, title, startMs };
-  const worker = new Worker(new URL("./charts-worker.js", import.meta.url), { workerData });
-  try {
-    const [files] = (await once(worker, "message", { signal })) as [Files];
-    return files;
-  } finally {
-    await worker.terminate();
+/** How long the charts of one run may take to draw; 100,000 steps take seconds. */
+const LIMIT_MS = 60_000;
+
+const WORKER = new URL("./charts-worker.js", import.meta.url);
+
+/**
+ * Draws plots and TensorBoard's event file in a thread, since that takes a while (I10): for one run at a time, since each
+ * thread loads the drawing library.
+ */
+export class Charts {
+  readonly #worker: URL;
+  readonly #limitMs: number;
+  /** Settles when the last run in the queue is drawn. */
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor({ worker = WORKER, limitMs = LIMIT_MS }: { worker?: URL; limitMs?: number } = {}) {
+    this.#worker = worker;
+    this.#limitMs = limitMs;
   }
+
+  /** Errors: those of drawing; `deadline_exceeded` when it takes too long; the signal's reason. */
+  async draw(data: ChartData, signal: AbortSignal): Promise<Files> {
+    signal.throwIfAborted();
+    const drawing = this.#last.then(() => this.#draw(data, signal));
+    this.#last = drawing.catch(() => {});
+    // A run that is stopped does not wait for its turn.
+    const { promise: stopped, stop } = stoppedBy(signal);
+    try {
+      return await Promise.race([drawing, stopped]);
+    } finally {
+      signal.removeEventListener("abort", stop);
+    }
+  }
+
+  async #draw({ steps, evaluations, title, startMs }: ChartData, signal: AbortSignal): Promise<Files> {
+    signal.throwIfAborted();
+    const workerData: ChartData = { steps, evaluations, title, startMs };
+    const limit = AbortSignal.timeout(this.#limitMs);
+    const worker = new Worker(this.#worker, { workerData });
+    try {
+      const [files] = (await once(worker, "message", { signal: AbortSignal.any([signal, limit]) })) as [Files];
+      return files;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!limit.aborted) throw error;
+      const message = `drawing took more than ${this.#limitMs / 1000} s`;
+      throw new GradpoolError("deadline_exceeded", message, { cause: error });
+    } finally {
+      await worker.terminate();
+    }
+  }
+}
+
+function stoppedBy(signal: AbortSignal): { promise: Promise<never>; stop: () => void } {
+  let stop = () => {};
+  const promise = new Promise<never>((_, reject) => (stop = () => reject(signal.reason as Error)));
+  signal.addEventListener("abort", stop, { once: true });
+  return { promise, stop };
 }
 
 /**

@@ -33,7 +33,7 @@ export class Checkpoints {
   /** Step of the last checkpoint since the coordinator started, recovery points not counted. */
   #checkpointStep = 0;
   readonly #live: LiveMetrics;
-  #hasResult = false;
+  #isComplete = false;
 
   constructor(options: CheckpointsOptions, savedStep: number) {
     this.#options = options;
@@ -62,18 +62,28 @@ export class Checkpoints {
   }
 
   /** Writes the result, when all saves are done; a run resumed after its last step saves its checkpoint here. */
-  async finish(facts: RunFacts, training: Training, cursor: Cursor, charts: Files): Promise<void> {
+  async finish(facts: RunFacts, training: Training, cursor: Cursor): Promise<void> {
     if (this.#checkpointStep < training.version) await this.afterStep(true, facts, training, cursor);
     await this.#saving;
     await this.#live.settled();
-    const header = headerOf(facts, () => "", 0);
-    await this.#save(header, new Map([...resultFiles(facts, training), ...charts]));
-    this.#hasResult = true;
+    await this.#save(
+      headerOf(facts, () => "", 0),
+      resultFiles(facts, training),
+    );
   }
 
-  /** Leaves the metrics of a run that ends without a result, as far as that can be done now. */
+  /** Adds charts and TensorBoard's file to the result. Errors: those of CheckpointStoreService.Save. */
+  async addCharts(facts: RunFacts, charts: Files): Promise<void> {
+    await this.#save(
+      headerOf(facts, () => "", 0),
+      charts,
+    );
+    this.#isComplete = true;
+  }
+
+  /** Leaves the metrics of a run that ends without a result or without charts, as far as that can be done now. */
   async saveMetrics(facts: RunFacts, training: Training, signal: AbortSignal): Promise<void> {
-    if (!this.#hasResult) await this.#live.last(facts, training, signal);
+    if (!this.#isComplete) await this.#live.last(facts, training, signal);
   }
 
   /** Saves the last step's checkpoint of a run that failed, unless there is one; a failure of that is the last one's. */

@@ -120,7 +120,7 @@ export function metricsFactsOf(facts: RunFacts, { lossScaling }: Training): Metr
   return { runId, modelId, dataset, recipe: prepared.recipe, steps, rowCounts, heldOut, lossScaling };
 }
 
-/** The result in output_dir; charts come from elsewhere. */
+/** The result in output_dir; charts are added later. */
 export function resultFiles(facts: RunFacts, training: Training): Files {
   const { best } = facts;
   const adapterFile = best ? writeAdapter(best.tensors) : training.adapterFile();

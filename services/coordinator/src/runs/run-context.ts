@@ -3,6 +3,7 @@ import { absoluteOutputDir } from "@gradpool/service-kit";
 import type { RunListener } from "../driver/ports.js";
 import type { Doing } from "../record/run-record.js";
 import type { Services } from "../services.js";
+import type { Charts } from "./charts.js";
 import { Outages } from "./outages.js";
 import type { CheckpointSource } from "./resume.js";
 import type { Platform } from "./platform.js";
@@ -18,6 +19,9 @@ export interface RunOptions extends RunListener {
   /** As it is recorded. */
   run: Run;
   services: Services;
+  charts: Charts;
+  /** For the log: what is missing from a run that does not fail because of it. */
+  onRemark: (text: string) => void;
   recoveryMs: number;
 }
 

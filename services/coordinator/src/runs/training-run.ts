@@ -6,7 +6,7 @@ import type { MicroBatchResult, Outcome, Task } from "../core/state.js";
 import type { Findings, TrainingPort } from "../driver/ports.js";
 import type { TrainerConnection } from "../trainer-connection.js";
 import { keptAdapter } from "./best-adapter.js";
-import { drawCharts, firstStepMs } from "./charts.js";
+import { firstStepMs } from "./charts.js";
 import type { Checkpoints } from "./checkpoints.js";
 import { bestOf, isEvaluationDue, stopsEarly } from "./evaluations.js";
 import { Evaluator } from "./evaluator.js";
@@ -216,10 +216,19 @@ export class TrainingRun implements TrainingPort {
   }
 
   async #finish(): Promise<void> {
-    const { spec, signal } = this.#context;
+    const { spec, signal, options } = this.#context;
+    const { checkpoints } = this.#parts;
     const facts = this.#facts();
-    const charts = await drawCharts({ ...facts, title: spec.modelId }, signal);
-    await this.#parts.checkpoints.finish(facts, this.#training, this.#cursor(), charts);
+    await checkpoints.finish(facts, this.#training, this.#cursor());
+    // The run has its result: charts are a bonus, and their failure is not its own.
+    try {
+      await checkpoints.addCharts(facts, await options.charts.draw({ ...facts, title: spec.modelId }, signal));
+    } catch (reason) {
+      signal.throwIfAborted();
+      options.onRemark(
+        `the run's charts are missing: ${GradpoolError.from(reason).message}; gradpool run plot draws them`,
+      );
+    }
   }
 
   async end(outcome: Outcome): Promise<void> {
