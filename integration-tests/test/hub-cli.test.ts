@@ -51,3 +51,62 @@ test(
     assert.match(none.stderr, /gradpool: model_id: org\/nowhere is not a folder here, and .*\n$/);
   },
 );
+
+test(
+  "held-out data of a data set on the hub or of a folder: its test split, another one, a share of its rows",
+  { timeout: 300_000 },
+  async () => {
+    await using workspace = await Workspace.create();
+    await using hub = await FakeHub.start();
+    const splits = { train: shard(0, 30), test: shard(30, 6), extra: shard(36, 3) };
+    await mkdir(workspace.path("splits", "data"), { recursive: true });
+    for (const [split, text] of Object.entries(splits)) {
+      await writeFile(workspace.path("splits", "data", `${split}-00000-of-00001.jsonl`), text);
+      await writeFile(workspace.path(`${split}.jsonl`), text);
+    }
+    await hub.create("dataset", "org/splits").commit(workspace.path("splits"));
+    await mkdir(workspace.path("one"));
+    await writeFile(workspace.path("one", "rows.jsonl"), splits.train);
+    await hub.create("dataset", "org/one").commit(workspace.path("one"));
+    const env = { HF_ENDPOINT: hub.endpoint, HF_HOME: workspace.path("hf") };
+    const recipe = ["--model_id", TINY_CODER, "--max_length", "64", "--epochs", "1"];
+    const train = (out: string, ...flags: string[]) =>
+      gradpool(["train", "--output_dir", workspace.path(out), ...recipe, ...flags], workspace.path("home"), env);
+    const fingerprintOf = async (out: string, ...flags: string[]) => {
+      const { code, stdout, stderr } = await train(out, ...flags);
+      assert.equal(code, 0, stderr);
+      return { stdout, result: await fingerprint(workspace.path(out)) };
+    };
+    const [trained, tested] = [workspace.path("train.jsonl"), workspace.path("test.jsonl")];
+    const plain = await fingerprintOf("plain", "--dataset", trained, "--eval_dataset", tested);
+    for (const source of ["org/splits", workspace.path("splits")]) {
+      const chosen = await fingerprintOf(
+        "chosen",
+        "--overwrite_output_dir",
+        "--dataset",
+        source,
+        "--eval_dataset",
+        source,
+      );
+      assert.deepEqual(chosen.result, plain.result);
+      assert.ok(chosen.stdout.includes(`held-out data: ${source}: test`), chosen.stdout);
+    }
+    const extra = ["--dataset", trained, "--eval_dataset", workspace.path("extra.jsonl")];
+    const named = await fingerprintOf("named", "--dataset", "org/splits", "--eval_split", "extra");
+    assert.deepEqual(named.result, (await fingerprintOf("extra", ...extra)).result);
+
+    const share = await fingerprintOf("share", "--dataset", "org/one", "--eval_fraction", "0.2");
+    assert.equal(share.result.evaluations?.length, 1);
+    assert.ok(share.result.losses.length < plain.result.losses.length);
+
+    const silent = await train("silent", "--dataset", "org/one", "--eval_dataset", "org/one");
+    assert.equal(silent.code, 1);
+    assert.match(
+      silent.stderr,
+      /org\/one has no split validation, .*; name one of train with --eval_split, or .*--eval_fraction/,
+    );
+    const file = await train("file", "--dataset", trained, "--eval_split", "test");
+    assert.equal(file.code, 1);
+    assert.match(file.stderr, /train\.jsonl has no splits, so no test/);
+  },
+);

@@ -2,7 +2,15 @@
 import assert from "node:assert/strict";
 import { mkdir, symlink } from "node:fs/promises";
 import { describe, test } from "node:test";
-import { hubRepo, listDatasetFiles, type ByteSource, type DatasetSelection, type Hub } from "@gradpool/hub";
+import {
+  datasetResolver,
+  hubRepo,
+  hubSettings,
+  listDatasetFiles,
+  type ByteSource,
+  type DatasetSelection,
+  type Hub,
+} from "@gradpool/hub";
 import type { Fault, FakeRepo } from "@gradpool/integration-tests";
 import { failsWith, gate, HubWorkspace, noise } from "../src/hub-fixtures.js";
 
@@ -93,6 +101,66 @@ describe("the files of a split", () => {
     assert.deepEqual(await kinds("org/most", ["a.jsonl", "b.json", "c.csv", "d.csv"]), ["c.csv", "d.csv"]);
     assert.deepEqual(await kinds("org/draw", ["a.csv", "b.json", "c.jsonl"]), ["b.json", "c.jsonl"]);
     assert.deepEqual(await kinds("org/first", ["a.csv", "b.parquet"]), ["b.parquet"]);
+  });
+
+  test("one of several splits, and never train in place of held-out data", async () => {
+    await using workspace = await HubWorkspace.create();
+    const splitOf = async (id: string, names: string[], split = "validation|valid|val|dev|test") => {
+      const files = Object.fromEntries(names.map((name) => [name, "1"]));
+      await workspace.fake.create("dataset", id).commit(await workspace.folder(id.replace("/", "-"), files));
+      const found = await list(workspace.hub(), id, { split });
+      return [found.split, found.files.map(({ path }) => path)];
+    };
+    const all = ["train.jsonl", "test.jsonl", "dev.jsonl"];
+    assert.deepEqual(await splitOf("org/three", all), ["validation", ["dev.jsonl"]]);
+    assert.deepEqual(await splitOf("org/two", all.slice(0, 2)), ["test", ["test.jsonl"]]);
+    assert.deepEqual(await splitOf("org/named", all, "test"), ["test", ["test.jsonl"]]);
+    const shards = ["data/train-00000-of-00001.jsonl", "data/val-00000-of-00001.jsonl"];
+    assert.deepEqual(await splitOf("org/shards", shards), ["val", shards.slice(1)]);
+    const message =
+      /no split validation, .*test to evaluate on; name one of train with --eval_split, or .*--eval_fraction 0\.05$/;
+    await assert.rejects(splitOf("org/one", ["a.jsonl", "b.jsonl"]), failsWith("not_found", message));
+  });
+
+  test("of a folder, where one is asked for", async () => {
+    await using workspace = await HubWorkspace.create();
+    const folderOf = (name: string, names: string[]) =>
+      workspace.folder(name, Object.fromEntries(names.map((path) => [path, "1"])));
+    const open = async (path: string) => path;
+    const resolve = (source: string, selection: { split?: string; needsSplit?: boolean }) =>
+      datasetResolver(hubSettings({}), selection, open)(source, signal);
+    const heldOut = { split: "validation|valid|val|dev|test" };
+    const rows = await folderOf("rows", [
+      "README.md",
+      "LICENSE",
+      "train/a.csv",
+      "train/b.csv",
+      "test/c.csv",
+      ".cache/x.bin",
+    ]);
+    assert.deepEqual(await resolve(rows, heldOut), [`${rows}/test/c.csv`]);
+    assert.deepEqual(await resolve(rows, { split: "train" }), [`${rows}/train/a.csv`, `${rows}/train/b.csv`]);
+    // As a whole, as ever.
+    assert.equal(await resolve(rows, {}), undefined);
+    await assert.rejects(
+      resolve(rows, { split: "dev", needsSplit: true }),
+      failsWith("not_found", /rows has no split dev; choose one of train, test$/),
+    );
+    const trained = await folderOf("trained", ["train.jsonl", "notes.md"]);
+    await assert.rejects(resolve(trained, heldOut), failsWith("not_found", /to evaluate on; name one of train with/));
+    // Names that are not splits: the folder is what is held out.
+    const plain = await folderOf("plain", ["a.jsonl", "b.jsonl"]);
+    assert.equal(await resolve(plain, heldOut), undefined);
+    await assert.rejects(
+      resolve(plain, { split: "test", needsSplit: true }),
+      failsWith("not_found", /plain has no splits, so no test; .*--eval_fraction/),
+    );
+    await assert.rejects(
+      resolve(`${plain}/a.jsonl`, { split: "test", needsSplit: true }),
+      failsWith("not_found", /a\.jsonl has no splits/),
+    );
+    const programs = await folderOf("programs", ["a.py", "test/b.json", "test/c.py"]);
+    assert.equal(await resolve(programs, heldOut), undefined);
   });
 
   test("a repository without data says what it has", async () => {

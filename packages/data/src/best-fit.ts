@@ -9,8 +9,8 @@ import { encodedRows } from "./encoded-rows.js";
 import type { EpochPlace, EpochRow } from "./epoch-rows.js";
 import { MAX_PACKED_TOKENS, PACKED_ROWS, SHUFFLE_TEXT_BYTES } from "./limits.js";
 import { permutation } from "./random.js";
-import { chatOptions, type DataRecipe, type Encoder } from "./recipe.js";
-import { cut, type RowTokens, type Sequence, type SequencePlace } from "./sequences.js";
+import type { DataRecipe, Encoder } from "./recipe.js";
+import { cut, cutOptions, type RowTokens, type Sequence, type SequencePlace } from "./sequences.js";
 import { SpillFile, type Spilled } from "./spill-file.js";
 
 /** Tells the order of blocks from that of rows with the same seed. */
@@ -60,7 +60,10 @@ export async function* bestFitSequences(
   }
 }
 
-/** Cuts rows to max_length, as TRL does from the right, and packs them, a group at a time; empty rows are left out. */
+/** How rows end that are packed: cut from the right, as TRL does it whatever the tokenizer says. */
+export const packedEnds = ({ eosId }: Pick<Encoder, "eosId">) => ({ eosId, truncationSide: "right" as const });
+
+/** Cuts rows to max_length, and packs them, a group at a time; empty rows are left out. */
 export async function* packedRows(
   rows: AsyncIterable<EpochRow>,
   recipe: DataRecipe,
@@ -68,7 +71,7 @@ export async function* packedRows(
   signal: AbortSignal,
 ): AsyncGenerator<PackedRows> {
   const { maxLength } = recipe;
-  const ends = { eosId: encoder.eosId, truncationSide: "right" as const };
+  const ends = packedEnds(encoder);
   let documents: RowTokens[] = [];
   let [count, tokens] = [0, 0];
   let last: EpochRow | undefined;
@@ -80,7 +83,7 @@ export async function* packedRows(
     last = undefined;
     return { blocks, rows: rowCount, after, bytesRead };
   };
-  const options = { maxTokens: maxLength + 1, ...chatOptions(recipe) };
+  const options = cutOptions(recipe, ends);
   for await (const encoded of encodedRows(rows, encoder, options, signal)) {
     const document = cut(encoded, recipe, ends);
     if (document.tokens.length > 0) documents.push(document);

@@ -2,8 +2,9 @@
 import type { Dataset, DatasetPlace } from "./dataset.js";
 import { encodedRows, type EncodedRow } from "./encoded-rows.js";
 import { MAX_CHECK_MS, MAX_CHECKED_FILE_ROWS, MAX_CHECKED_ROWS } from "./limits.js";
-import { chatOptions, columnsOf, packingOf, type DataRecipe, type Encoder } from "./recipe.js";
+import { chatOptions, packingOf, readOptions, type DataRecipe, type Encoder } from "./recipe.js";
 import type { RowContent } from "./row-content.js";
+import { packedEnds } from "./best-fit.js";
 import { cut, cutOptions, type RowTokens } from "./sequences.js";
 
 /** What was found in the rows that were looked at. */
@@ -27,16 +28,14 @@ export async function checkRows(
   signal: AbortSignal,
 ): Promise<RowsCheck> {
   const fairShare = Math.max(1, Math.floor(MAX_CHECKED_ROWS / dataset.files.length));
-  const first = dataset.firstRows(Math.min(MAX_CHECKED_FILE_ROWS, fairShare), until, {
-    columns: columnsOf(recipe),
-    signal,
-  });
+  const first = dataset.firstRows(Math.min(MAX_CHECKED_FILE_ROWS, fairShare), until, readOptions(recipe, signal));
   const found: RowsCheck = { rows: 0, rowsCut: 0, rowsWithoutEos: 0, rowsWithoutTarget: 0 };
   // Wrapped rows are not cut.
   const isWrapped = packingOf(recipe) === "wrapped";
-  const options = isWrapped ? { maxTokens: 0, ...chatOptions(recipe) } : cutOptions(recipe, encoder);
+  const cutting = packingOf(recipe) === "bfd" ? packedEnds(encoder) : encoder;
+  const options = isWrapped ? { maxTokens: 0, ...chatOptions(recipe) } : cutOptions(recipe, cutting);
   for await (const encoded of encodedRows(bounded(first), encoder, options, signal)) {
-    const { isCut, lostEos, hasTarget } = isWrapped ? packed(encoded) : single(cut(encoded, recipe, encoder));
+    const { isCut, lostEos, hasTarget } = isWrapped ? packed(encoded) : single(cut(encoded, recipe, cutting));
     found.rows += 1;
     if (isCut) found.rowsCut += 1;
     if (lostEos) found.rowsWithoutEos += 1;

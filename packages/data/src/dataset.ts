@@ -3,6 +3,7 @@ import { GradpoolError } from "@gradpool/errors";
 import type { SourceResolver } from "./byte-source.js";
 import { mixed } from "./mixture.js";
 import { FILE_START, isFileStart, type Place, type ReadOptions, type Row, type SourceFile } from "./readers/reader.js";
+import type { RowContent } from "./row-content.js";
 import { localOnly, resolveSources } from "./sources.js";
 
 /** A place in a sequence of files. */
@@ -47,6 +48,11 @@ export interface PartRow extends Row {
   file: number;
 }
 
+/** How rows are read, and which are kept; undefined: all. */
+export interface RowOptions extends ReadOptions {
+  keeps?: ((content: RowContent) => boolean) | undefined;
+}
+
 /** The files of a data set, in order, as they were when it was opened. Holds no file open. */
 export class Dataset {
   readonly files: readonly SourceFile[];
@@ -89,7 +95,7 @@ export class Dataset {
    * Rows from a place on, a few at a time: file after file, or drawn by weight until a source that is drawn has
    * no more. Errors: those of the readers and sources.
    */
-  async *rows(range: RowRange, options: ReadOptions): AsyncGenerator<DatasetRow[]> {
+  async *rows(range: RowRange, options: RowOptions): AsyncGenerator<DatasetRow[]> {
     const { from } = range;
     if (from.length !== this.#parts.length) {
       throw new GradpoolError("failed_precondition", "the cursor is for another number of sources; start a new run");
@@ -106,14 +112,14 @@ export class Dataset {
   async *firstRows(
     count: number,
     until: DatasetPlace | undefined,
-    options: ReadOptions,
+    options: RowOptions,
   ): AsyncGenerator<Omit<PartRow, "file">> {
     for (const [part, files] of this.#parts.entries()) {
       const last = until?.[part];
       for (const [index, source] of files.entries()) {
         if (last && (index > last.file || isFileStart(last))) break;
         let left = count;
-        reading: for await (const rows of source.reader.rows(source, FILE_START, options)) {
+        reading: for await (const rows of keptRows(source, FILE_START, options)) {
           for (const row of rows) {
             yield { ...row, source };
             if (--left === 0 || (last?.file === index && isSamePlace(row.end, last))) break reading;
@@ -145,14 +151,21 @@ const isSamePlace = (one: Place, other: Place): boolean =>
 async function* partRows(
   files: readonly SourceFile[],
   from: FilePlace,
-  options: ReadOptions,
+  options: RowOptions,
 ): AsyncGenerator<PartRow[]> {
   for (let index = from.file; index < files.length; index++) {
     const file = files[index]!;
     const start = index === from.file ? from : FILE_START;
-    for await (const rows of file.reader.rows(file, start, options)) {
+    for await (const rows of keptRows(file, start, options)) {
       yield rows.map((row) => ({ ...row, source: file, file: index }));
     }
+  }
+}
+
+async function* keptRows(file: SourceFile, from: Place, { keeps, ...options }: RowOptions): AsyncGenerator<Row[]> {
+  for await (const rows of file.reader.rows(file, from, options)) {
+    const kept = keeps ? rows.filter(({ content }) => keeps(content)) : rows;
+    if (kept.length > 0) yield kept;
   }
 }
 

@@ -3,7 +3,7 @@ import type { Dataset, DatasetPlace } from "./dataset.js";
 import { encodedRows } from "./encoded-rows.js";
 import { epochRows, rangeFrom, type EpochPlace, type EpochRow } from "./epoch-rows.js";
 import { noRows, noTokens } from "./micro-batches.js";
-import { chatOptions, columnsOf, packingOf, rowLimit, type DataRecipe, type Encoder } from "./recipe.js";
+import { chatOptions, columnsOf, packingOf, readOptions, rowLimit, type DataRecipe, type Encoder } from "./recipe.js";
 import { packedLength } from "./sequences.js";
 
 /** What is counted of a data set. */
@@ -32,7 +32,7 @@ export async function* describeDataset(
   for await (count of counts(dataset, recipe, encoder, signal)) {
     yield count;
   }
-  if (count.rows === 0) throw noRows();
+  if (count.rows === 0) throw noRows(recipe);
   if (encoder && packingOf(recipe) === "bfd" && count.blocks === 0) throw noTokens();
 }
 
@@ -60,7 +60,7 @@ export function microBatchesPerEpoch(
 async function* countRows(dataset: Dataset, recipe: DataRecipe, signal: AbortSignal): AsyncGenerator<DatasetCount> {
   let count = 0;
   const range = rangeFrom(recipe, startOf(dataset));
-  for await (const rows of dataset.rows(range, { columns: columnsOf(recipe), signal })) {
+  for await (const rows of dataset.rows(range, readOptions(recipe, signal))) {
     count += rows.length;
     const { bytesRead, after: end } = rows.at(-1)!;
     yield { rows: count, tokens: 0, blocks: 0, bytesRead, end };
@@ -100,15 +100,16 @@ const COUNT_VERSION = 4;
 
 /**
  * What a count depends on, as text: the files as they are, the columns, with packing the tokenizer (`encoderKey`), and
- * how whole rows are packed. Two recipes with the same key have the same count.
+ * how whole rows are packed, and which rows are held out. Two recipes with the same key have the same count.
  */
 export function countKey(dataset: Dataset, recipe: DataRecipe, encoderKey: string): string {
   const limit = rowLimit(recipe);
   const rows = Number.isFinite(limit) ? limit : 0;
   const draws = dataset.isMixed ? recipe.seed : 0;
-  const { maxLength, appendEos } = recipe;
+  const { maxLength, appendEos, evalFraction, heldOut = false } = recipe;
   const packing = packingOf(recipe) === "bfd" ? [maxLength, appendEos] : [];
-  return JSON.stringify([COUNT_VERSION, dataset.hash, columnsOf(recipe), rows, draws, encoderKey, packing]);
+  const held = evalFraction > 0 ? [evalFraction, heldOut] : [];
+  return JSON.stringify([COUNT_VERSION, dataset.hash, columnsOf(recipe), rows, draws, encoderKey, packing, held]);
 }
 
 function startOf(dataset: Dataset): EpochPlace {

@@ -1,7 +1,7 @@
 import type { Dataset, DatasetPlace, DatasetRow, RowRange } from "./dataset.js";
 import { SHUFFLE_TEXT_BYTES } from "./limits.js";
 import { permutation } from "./random.js";
-import { columnsOf, rowLimit, type DataRecipe } from "./recipe.js";
+import { readOptions, rowLimit, type DataRecipe } from "./recipe.js";
 import { readContent, writeContent, type RowContent } from "./row-content.js";
 import { SpillFile, type Spilled } from "./spill-file.js";
 
@@ -49,7 +49,7 @@ async function* orderedRows(
   signal: AbortSignal,
 ): AsyncGenerator<EpochRow> {
   let before = from;
-  const options = { columns: columnsOf(recipe), signal };
+  const options = readOptions(recipe, signal);
   for await (const rows of dataset.rows(rangeFrom(recipe, from), options)) {
     for (const { content, bytes, source, line, after: place, bytesRead } of rows) {
       const after = { rows: before.rows + 1, place, blockRows: 0 };
@@ -75,7 +75,7 @@ async function* shuffledRows(
 ): AsyncGenerator<EpochRow> {
   let block: EpochPlace = { rows: from.rows - from.blockRows, place: from.place, blockRows: 0 };
   let consumed = from.blockRows;
-  const options = { columns: columnsOf(recipe), signal };
+  const options = readOptions(recipe, signal);
   const spill = new SpillFile();
   try {
     const pieces = dataset.rows(rangeFrom(recipe, block), options);

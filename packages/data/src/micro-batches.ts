@@ -96,7 +96,7 @@ export async function* microBatches(
       yield { index, epoch, lastOfEpoch: last, ...pad(members, encoder.padId), cursorAfter };
       index++;
     }
-    if (index === 0) throw packing === "bfd" ? noTokens() : noRows();
+    if (index === 0) throw packing === "bfd" ? noTokens() : noRows(recipe);
   }
 }
 
@@ -106,7 +106,12 @@ export function noTokens(): GradpoolError {
   return new GradpoolError("failed_precondition", message);
 }
 
-export function noRows(): GradpoolError {
+export function noRows({ evalFraction, heldOut }: DataRecipe): GradpoolError {
+  if (evalFraction > 0) {
+    const problem = heldOut ? "holds out none of the data set's rows; raise it" : "leaves no row to train on; lower it";
+    const advice = "or give held-out data with eval_dataset";
+    return new GradpoolError("failed_precondition", `eval_fraction ${evalFraction} ${problem}, ${advice}`);
+  }
   return new GradpoolError(
     "failed_precondition",
     "the data set has no rows: its files are empty or have only blank lines; give others",

@@ -1,6 +1,8 @@
+import { createHash } from "node:crypto";
 import type { Checked, CheckedRecipe } from "@gradpool/recipe";
 import type { ChatTemplateSource, TrainOn } from "./chat.js";
-import type { Columns } from "./row-content.js";
+import type { RowOptions } from "./dataset.js";
+import { writeContent, type Columns, type RowContent } from "./row-content.js";
 
 /** The fields of a recipe that decide how rows become micro-batches. */
 export type DataRecipe = Checked<
@@ -20,10 +22,13 @@ export type DataRecipe = Checked<
     | "shuffleBuffer"
     | "seed"
     | "maxSamples"
+    | "evalFraction"
   >
 > & {
   /** Use at most this many rows of an epoch, counted before packing; 0: all. */
   maxRows: number;
+  /** Of the rows, those that eval_fraction holds out, instead of the others. */
+  heldOut?: boolean;
 };
 
 /** Turns texts into token ids. */
@@ -70,6 +75,24 @@ export interface ChatOptions {
 
 export function chatOptions({ trainOn, chatDate }: DataRecipe): ChatOptions {
   return { trainOn: trainOn === "last" ? "last" : "all", now: chatDate ? new Date(`${chatDate}T12:00`) : new Date() };
+}
+
+/** How a recipe has rows read. */
+export function readOptions(recipe: DataRecipe, signal: AbortSignal): RowOptions {
+  return { columns: columnsOf(recipe), signal, keeps: rowFilter(recipe) };
+}
+
+/**
+ * Which rows eval_fraction leaves or holds out; undefined: all are used. A row is held out by the hash of its content: on any
+ * machine, in any order, and equal rows together.
+ */
+function rowFilter({ evalFraction, heldOut = false }: DataRecipe): ((content: RowContent) => boolean) | undefined {
+  if (evalFraction === 0) return undefined;
+  return (content) => {
+    const hash = createHash("sha256").update(writeContent(content)).digest();
+    const isHeldOut = hash.readUIntBE(0, 6) / 2 ** 48 < evalFraction;
+    return isHeldOut === heldOut;
+  };
 }
 
 /** The columns that a recipe asks for. */

@@ -50,7 +50,10 @@ export async function* cutSequences(
 const WHOLE = { rowTokens: 0, packedBlocks: 0 };
 
 /** How rows are encoded that are cut. */
-export function cutOptions(recipe: DataRecipe, { truncationSide }: Encoder): ChatOptions & { maxTokens: number } {
+export function cutOptions(
+  recipe: DataRecipe,
+  { truncationSide }: Pick<Encoder, "truncationSide">,
+): ChatOptions & { maxTokens: number } {
   // One more than is kept shows whether there was more.
   return { maxTokens: truncationSide === "left" ? 0 : recipe.maxLength + 1, ...chatOptions(recipe) };
 }

@@ -13,7 +13,7 @@ import { repoLabel, type RepoName } from "./repo-name.js";
 export interface DatasetSelection {
   /** A config that the card names; by default the card's default. */
   config?: string;
-  /** "train" by default. */
+  /** "train" by default; "a|b": the first that there is. */
   split?: string;
   /** The files by patterns of the user's own; config and split are then ignored. */
   patterns?: readonly string[];
@@ -29,6 +29,8 @@ export interface DatasetFiles {
   commit: string;
   /** In the order in which they are to be read. */
   files: DatasetFile[];
+  /** Of which they are; undefined where they are named by a pattern. */
+  split?: string;
   /** Why the hub was not asked, where only the cache was used. */
   fromCache?: string;
 }
@@ -62,11 +64,13 @@ export async function listDatasetFiles(
 ): Promise<DatasetFiles> {
   const listing = await hub.list(repo, signal);
   const patterns = selection.patterns ?? (repo.pattern === undefined ? undefined : [repo.pattern]);
-  const chosen = patterns ? named(listing, patterns) : await ofSplit(hub, listing, selection, signal);
+  const { split, files: chosen } = patterns
+    ? { files: named(listing, patterns), split: undefined }
+    : await ofSplit(hub, listing, selection, signal);
   const files: DatasetFile[] = [];
   for (const file of chosen) files.push({ path: file.path, source: await hub.byteSource(listing, file) });
   const { commit, fromCache } = listing;
-  return { commit, files, ...(fromCache === undefined ? {} : { fromCache }) };
+  return { commit, files, ...(split !== undefined && { split }), ...(fromCache === undefined ? {} : { fromCache }) };
 }
 
 function named(listing: RepoListing, patterns: readonly string[]): RepoFile[] {
@@ -79,22 +83,31 @@ function named(listing: RepoListing, patterns: readonly string[]): RepoFile[] {
 async function ofSplit(
   hub: Hub,
   listing: RepoListing,
-  { config: wantedConfig, split = "train" }: DatasetSelection,
+  { config: wantedConfig, split: wanted = "train" }: DatasetSelection,
   signal: AbortSignal,
-): Promise<RepoFile[]> {
+): Promise<{ split: string; files: RepoFile[] }> {
   const { repo, files } = listing;
   const config = chooseConfig(repo, await configsIn(hub, listing, signal), wantedConfig);
   const folder = config?.folder ?? "";
   const splits = config?.patterns ?? inferSplits(files, folder);
-  const patterns = splits.get(split);
-  if (!patterns) {
-    const message = `${repoLabel(repo)} has no split ${split}; choose one of ${[...splits.keys()].join(", ")}`;
-    throw new GradpoolError("not_found", message);
-  }
-  const matching = allMatching(listing, folder, patterns);
+  const split = chooseSplit(repoLabel(repo), [...splits.keys()], wanted);
+  const matching = allMatching(listing, folder, splits.get(split)!);
   const data = mostFrequentKind(matching);
-  if (data.length > 0) return data;
+  if (data.length > 0) return { split, files: data };
   throw noData(listing, matching);
+}
+
+/** The first of "a|b" that is there. Errors: `not_found` for none, saying how to choose one. */
+export function chooseSplit(label: string, splits: readonly string[], wanted: string): string {
+  const alternatives = wanted.split("|");
+  const found = alternatives.find((split) => splits.includes(split));
+  if (found !== undefined) return found;
+  const there = splits.join(", ");
+  if (alternatives.length === 1) {
+    throw new GradpoolError("not_found", `${label} has no split ${wanted}; choose one of ${there}`);
+  }
+  const advice = `name one of ${there} with --eval_split, or hold out rows of the training data with --eval_fraction 0.05`;
+  throw new GradpoolError("not_found", `${label} has no split ${alternatives.join(", ")} to evaluate on; ${advice}`);
 }
 
 async function configsIn(hub: Hub, listing: RepoListing, signal: AbortSignal): Promise<DatasetConfig[]> {
@@ -125,8 +138,17 @@ const extensionsOf = (path: string) =>
     .slice(1)
     .map((part) => `.${part.toLowerCase()}`);
 
+const isHidden = (path: string) => path.split("/").some((part) => part.startsWith("."));
+
+/** Data, or what has no kind or is beside data: a license, a card, a folder. */
+export function isOfDataset({ path }: Pick<RepoFile, "path">): boolean {
+  const extensions = extensionsOf(path);
+  const isData = extensions.some((extension) => KINDS.some((kind) => kind.includes(extension)));
+  return isData || extensions.length === 0 || extensions.at(-1) === ".md" || isHidden(path);
+}
+
 /** The files of the kind that the most frequent extension belongs to: .jsonl and .json count apart, and are then read together. */
-function mostFrequentKind(files: readonly RepoFile[]): RepoFile[] {
+export function mostFrequentKind<F extends Pick<RepoFile, "path">>(files: readonly F[]): F[] {
   const counts = new Map<string, number>();
   for (const extension of files.flatMap(({ path }) => extensionsOf(path))) {
     if (KINDS.some((kind) => kind.includes(extension))) counts.set(extension, (counts.get(extension) ?? 0) + 1);

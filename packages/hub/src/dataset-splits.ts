@@ -22,6 +22,8 @@ const IN_FILE_NAME = (keyword: string) => [`**/${keyword}${SEPARATORS}*`, `**/*$
 const SHARD = (split: string) => `data/${split}-[0-9][0-9][0-9][0-9][0-9]-of-[0-9][0-9][0-9][0-9][0-9]*.*`;
 const SHARD_NAME = /^(\w+(?:\.\w+)*)-\d{5}-of-\d{5}.*\./;
 
+type Named = Pick<RepoFile, "path">;
+
 /** Not data, wherever they are. */
 const IGNORED = new Set([
   "README.md",
@@ -36,7 +38,7 @@ const IGNORED = new Set([
  * The files that match a pattern below `folder`, by path. Hidden files and folders, and folders that begin with "__",
  * count only where the pattern names them.
  */
-export function matchingFiles(files: readonly RepoFile[], folder: string, pattern: string): RepoFile[] {
+export function matchingFiles<F extends Named>(files: readonly F[], folder: string, pattern: string): F[] {
   const whole = folder === "" ? pattern.replace(/^(\.\/)+/, "") : `${folder}/${pattern}`;
   const matches = compileGlob(whole);
   const parts = whole.split("/");
@@ -54,14 +56,18 @@ export function matchingFiles(files: readonly RepoFile[], folder: string, patter
 }
 
 /** By code points, as Python sorts. */
-export const byPath = (one: RepoFile, other: RepoFile): number =>
+export const byPath = (one: Named, other: Named): number =>
   Buffer.compare(Buffer.from(one.path), Buffer.from(other.path));
 
 /**
  * Patterns of each split: names like data/train-00000-of-00002.parquet first, else folders named after splits, else
  * files named after splits, else all is train.
  */
-export function inferSplits(files: readonly RepoFile[], folder: string): Map<string, readonly string[]> {
+export const inferSplits = (files: readonly Named[], folder: string): Map<string, readonly string[]> =>
+  namedSplits(files, folder) ?? new Map([["train", ["**"]]]);
+
+/** As inferSplits; undefined where no name is that of a split. */
+export function namedSplits(files: readonly Named[], folder: string): Map<string, readonly string[]> | undefined {
   const sharded = matchingFiles(files, folder, SHARD("*"));
   if (sharded.length > 0) {
     const names = new Set(sharded.flatMap(({ path }) => SHARD_NAME.exec(basename(path))?.[1] ?? []));
@@ -77,5 +83,5 @@ export function inferSplits(files: readonly RepoFile[], folder: string): Map<str
     }
     if (splits.size > 0) return splits;
   }
-  return new Map([["train", ["**"]]]);
+  return undefined;
 }

@@ -175,6 +175,21 @@ export const ROWS: Rows = {
   ),
   alpha_pattern: patterns("number", POSITIVE, "graph", "other alphas for some modules", { lora: "alphaPattern" }),
   init_adapter: text("", "graph", "folder of a PEFT adapter to start from", { lora: "initAdapter" }),
+  eval_split: text(
+    "",
+    "evaluation",
+    "split to evaluate on, of eval_dataset or else dataset; empty: validation, or test",
+    {
+      familiar: ["dataset_test_split"],
+    },
+  ),
+  eval_fraction: number(
+    0,
+    BELOW_ONE,
+    ["data", "evaluation"],
+    "hold out this share of the data's rows, chosen by their content, and evaluate on them, such as 0.05",
+    { forTraining: true, familiar: ["validation_split_percentage"] },
+  ),
   eval_every: integer(0, COUNT, "evaluation", "evaluate every N steps and at the end; 0: at each epoch's end", {
     familiar: ["eval_steps"],
   }),

@@ -15,5 +15,6 @@ export {
   valuesOfJson,
   type RecipeField,
 } from "./recipe.js";
+export { checkHeldOut, dataOf, splitOf, type DataUse, type SplitSelection } from "./held-out.js";
 export { checkPositions, evaluationField } from "./rules.js";
 export { DRY_RUN_ROWS, DRY_RUN_STEPS, NEW_START } from "./run.js";

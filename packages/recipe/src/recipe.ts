@@ -139,8 +139,9 @@ export function recipeDifferences(
     .map((name) => ({ name, there: there[name], here: here[name] }));
 }
 
-/** How held-out data is read: as a whole, in its order. */
+/** How held-out data is read: as a whole, in its order; or of the training data's rows, those that are held out. */
 export function heldOut<R extends Recipe>(recipe: R): R {
   // The weights are of the training data's sources.
-  return { ...withValues(recipe, (field) => (field.forTraining ? unsetValue(field) : undefined)), datasetWeights: [] };
+  const whole = withValues(recipe, (field) => (field.forTraining ? unsetValue(field) : undefined));
+  return { ...whole, datasetWeights: [], evalFraction: recipe.evalFraction };
 }

@@ -15,6 +15,8 @@ export function checkRules(recipe: Recipe): void {
   const { packing, packingStrategy } = recipe;
   must(packing || packingStrategy === "wrapped", "packing_strategy", packingStrategy, "left out without packing");
   const { earlyStoppingPatience: patience, earlyStoppingThreshold: least } = recipe;
+  const { evalFraction, evalSplit } = recipe;
+  must(evalFraction === 0 || evalSplit === "", "eval_split", evalSplit, "left out with eval_fraction");
   must(least === 0 || patience > 0, "early_stopping_threshold", least, "left out without early_stopping_patience");
 }
 

@@ -106,7 +106,7 @@ test("held-out data is read as a whole and in its order, from its own sources", 
 });
 
 describe("a data set's spec", () => {
-  const dataset = { sources: ["d"], tokenizer: undefined, maxRows: 0 };
+  const dataset = { sources: ["d"], tokenizer: undefined, maxRows: 0, heldOut: false };
   const sent = (spec: DatasetSpec) => DatasetSpec.decode(DatasetSpec.encode(spec).finish());
 
   test("carries the whole recipe", () => {

@@ -5,8 +5,13 @@ import { UsageError } from "./usage-error.js";
 
 /** The recipe that flags ask for, by their names, and defaults. Errors: UsageError. */
 export function checkedRecipeFrom(values: Readonly<Record<string, unknown>>): CheckedRecipe {
+  return usable(() => checkedRecipe(recipeFrom(values)));
+}
+
+/** What a check of flags refuses is a wrong use of them. */
+export function usable<T>(check: () => T): T {
   try {
-    return checkedRecipe(recipeFrom(values));
+    return check();
   } catch (error) {
     throw new UsageError(GradpoolError.from(error).message);
   }

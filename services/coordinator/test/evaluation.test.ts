@@ -234,6 +234,46 @@ describe("early stopping", { timeout: 240_000 }, () => {
   });
 });
 
+describe("a share of the data that is held out", { timeout: 240_000 }, () => {
+  it("is evaluated and not trained on, and a resumed run must hold out the same", async () => {
+    await using world = await World.start();
+    const trainer = await world.trainer();
+    const dataset = [world.rows(40, "all.jsonl")];
+    const held = { ...RECIPE, evalFraction: 0.2, epochs: 1, saveEvery: 1, keepLastNCheckpoints: 0 };
+    const spec = world.spec({ dataset, outputDir: world.outputDir("held") }, held);
+    const ended = await world.train(spec);
+    assertCompleted(ended);
+    const rowsOf = (evaluate: boolean, step?: number) =>
+      trainer.tasks
+        .filter((task) => task.evaluate === evaluate && (step ?? task.step) === task.step)
+        .reduce((sum, { rows }) => sum + rows, 0);
+    const [trained, evaluated] = [rowsOf(false), rowsOf(true, ended.run.step)];
+    assert.equal(trained + evaluated, 40);
+    assert.ok(evaluated > 0 && evaluated < 20, `${evaluated}`);
+    assert.equal(ended.run.rowCounts?.rows, trained);
+    assert.deepEqual(
+      ended.evaluations.map(({ step }) => step),
+      [ended.run.step],
+    );
+
+    const resumeFrom = join(world.outputDir("held"), "checkpoint-epoch0-step2");
+    const again = await world.train({ ...spec, outputDir: world.outputDir("again"), resumeFrom });
+    assertSame(world, ["held", ended], ["again", { ...again, steps: ended.steps }]);
+    const other = world.spec({ dataset, outputDir: world.outputDir("other") }, { ...held, evalFraction: 0.3 });
+    const refused = await world.train({ ...other, resumeFrom });
+    assert.match(refused.run.error?.message ?? "", /eval_fraction was 0.2, now 0.3/);
+  });
+
+  it("is not beside data of its own", async () => {
+    await using world = await World.start();
+    const message = /eval_fraction is 0.2, but must be left out with eval_dataset/;
+    await assert.rejects(
+      world.submit(specOf(world, "both", { evalFraction: 0.2 })),
+      failure("invalid_argument", message),
+    );
+  });
+});
+
 describe("what cannot be evaluated", () => {
   it("is refused when it is submitted", async () => {
     await using world = await World.start();

@@ -55,7 +55,8 @@ async function* describe(
   const { signal } = parts;
   const requested = requestedDataset(spec);
   const { recipe, tokenizer: ref } = requested;
-  const dataset = await openDataset(requested, hub, signal);
+  const splits: string[] = [];
+  const dataset = await openDataset(requested, hub, signal, (source, split) => splits.push(`${source}: ${split}`));
   const isEncoded = recipe.packing || isChecked;
   const encoder = isEncoded ? await TokenizerEncoder.create(tokenizer, ref, signal) : undefined;
   const check = (until?: DatasetCount["end"]) =>
@@ -66,7 +67,7 @@ async function* describe(
   const progress = (count: DatasetCount): DescribeDatasetResponse => ({
     ...{ rows: count.rows, bytesRead: count.bytesRead, bytesTotal: dataset.bytesTotal, files: dataset.files.length },
     microBatchesPerEpoch: microBatchesPerEpoch(count, recipe),
-    ...{ complete: false, datasetHash: "", checked: undefined },
+    ...{ complete: false, datasetHash: "", checked: undefined, splits },
   });
   const count = yield* counted({ ...parts, dataset, recipe, encoder }, progress);
   const found = isPartial ? await check(count.end) : early;

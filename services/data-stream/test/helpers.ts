@@ -65,6 +65,7 @@ export const SPEC: DatasetSpec = {
   sourceWeights: [],
   // As an older client without the field sends it.
   recipe: undefined,
+  heldOut: false,
 };
 
 export async function collect<T>(values: AsyncIterable<T>): Promise<T[]> {

@@ -60,7 +60,7 @@ async function evaluate(flags: EvalFlags, context: CommandContext): Promise<void
   for (const note of [...source.notes, ...tokenizer.info.notes]) output.note(`note: ${note}`);
   const { maxPositions, vocabSize } = source.model.description;
   checkPositions(recipe, maxPositions);
-  const dataset = await openDataset(flags.dataset, recipe, config.models.hub, signal);
+  const dataset = await openDataset({ sources: flags.dataset, recipe, heldOut: false }, config.models.hub, signal);
   // As in training: an added pad token is part of the softmax.
   const padRow = tokenizer.info.vocabSize > vocabSize;
   const rule = { ...recipe, maxRows: flags.max_rows };

@@ -1,7 +1,7 @@
 /** gradpool run get: show everything about a run. */
 import { count, localTime, rowsText } from "@gradpool/format";
 import { recipeValues } from "@gradpool/recipe";
-import type { Run } from "@gradpool/rpc";
+import type { Run, RunSpec } from "@gradpool/rpc";
 import type { Command } from "commander";
 import type { CommandContext } from "../command-context.js";
 import { contextFor, examples, onPool, type PoolFlags, type ProgramOptions } from "../command-options.js";
@@ -39,7 +39,7 @@ function factsOf(run: Run): [string, string][] {
     ...run.notes.map((note): [string, string] => ["note", note]),
     ["model", spec?.modelId],
     ["data set", spec?.dataset.join(" ")],
-    ["held out", spec?.evalDataset.join(" ") || undefined],
+    ["held out", spec && heldOutText(spec)],
     ["output folder", spec?.outputDir],
     ["start", resumedFrom && resumedText(resumedFrom, run.totalSteps)],
     ["step", run.totalSteps > 0 ? `${count(run.step)} of ${count(run.totalSteps)}` : undefined],
@@ -55,6 +55,14 @@ function factsOf(run: Run): [string, string][] {
     ["recipe", spec?.recipe && recipeText(recipeValues(spec.recipe))],
   ];
   return entries.filter((entry): entry is [string, string] => entry[1] !== undefined);
+}
+
+function heldOutText({ evalDataset, recipe }: RunSpec): string | undefined {
+  const { evalFraction = 0, evalSplit = "" } = recipe ?? {};
+  if (evalFraction > 0) return `${evalFraction} of the rows`;
+  const sources = evalDataset.join(" ");
+  const split = evalSplit && `split ${evalSplit}${sources && " of "}`;
+  return `${split}${sources}` || undefined;
 }
 
 /** The rows that its steps were made from, and what there is to say of them. */

@@ -1,18 +1,10 @@
-import { Dataset } from "@gradpool/data";
+import { Dataset, localFile } from "@gradpool/data";
 import { datasetResolver, type HubSettings } from "@gradpool/hub";
-import type { Recipe } from "@gradpool/rpc";
+import { splitOf, type DataUse } from "@gradpool/recipe";
 
-/** The files that a recipe reads from these sources, here or on the hub. Errors: those of Dataset.open and the hub. */
-export function openDataset(
-  sources: readonly string[],
-  { datasetWeights, datasetConfig, datasetSplit }: Recipe,
-  hub: HubSettings,
-  signal: AbortSignal,
-): Promise<Dataset> {
-  const selection = {
-    ...(datasetConfig && { config: datasetConfig }),
-    ...(datasetSplit && { split: datasetSplit }),
-  };
+/** The files of data, here or on the hub. Errors: those of Dataset.open and the hub. */
+export function openDataset(use: DataUse, hub: HubSettings, signal: AbortSignal): Promise<Dataset> {
+  const { datasetWeights } = use.recipe;
   const weights = datasetWeights.length > 0 ? datasetWeights : undefined;
-  return Dataset.open(sources, signal, { weights, elsewhere: datasetResolver(hub, selection) });
+  return Dataset.open(use.sources, signal, { weights, elsewhere: datasetResolver(hub, splitOf(use), localFile) });
 }

@@ -4,7 +4,7 @@ import { count } from "@gradpool/format";
 import { downloadText, openModel, type ModelPlaces, type OpenOptions } from "@gradpool/model-source";
 import { namedTargets, selectTargets } from "@gradpool/models";
 import { GradpoolError } from "@gradpool/errors";
-import { checkPositions, heldOut } from "@gradpool/recipe";
+import { checkPositions, dataOf } from "@gradpool/recipe";
 import type { Recipe, RunSpec } from "@gradpool/rpc";
 import { openDataset } from "./open-dataset.js";
 import { LATEST } from "./run-spec.js";
@@ -27,8 +27,9 @@ export async function preflight(
   if (lora)
     ownScalings(adaptedModules(selectTargets(description, namedTargets(description, lora.targetModules)), lora), lora);
   checkPositions(recipe, description.maxPositions);
-  await openDataset(spec.dataset, recipe, models.hub, signal);
-  if (spec.evalDataset.length > 0) await openDataset(spec.evalDataset, heldOut(recipe), models.hub, signal);
+  const { training, heldOut } = dataOf(spec, recipe);
+  await openDataset(training, models.hub, signal);
+  if (heldOut) await openDataset(heldOut, models.hub, signal);
   await checkResumeFrom(spec);
   return `${description.modelType}, ${count(description.parameters)} parameters`;
 }

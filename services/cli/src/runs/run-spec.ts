@@ -2,10 +2,10 @@
 import { stat } from "node:fs/promises";
 import { basename, resolve } from "node:path";
 import { hubRepo } from "@gradpool/hub";
-import { evaluationField } from "@gradpool/recipe";
+import { checkHeldOut, dataOf, evaluationField } from "@gradpool/recipe";
 import type { Recipe, RunSpec } from "@gradpool/rpc";
 import { absoluteOutputDir } from "@gradpool/service-kit";
-import { checkedRecipeFrom } from "../recipe-flags.js";
+import { checkedRecipeFrom, usable } from "../recipe-flags.js";
 import { UsageError } from "../usage-error.js";
 
 /** What commander gives for a run's flags: those of the recipe, and these. */
@@ -32,8 +32,11 @@ export function runSpecFrom(flags: RunFlags, now: Date): RunSpec & { recipe: Rec
   }
   const outputDir = flags.output_dir ?? defaultOutputDir(flags.model_id, now);
   const evalDataset = flags.eval_dataset ?? [];
-  const needing = evalDataset.length === 0 && evaluationField(recipe);
-  if (needing) throw new UsageError(`--${needing} needs --eval_dataset; add held-out data`);
+  const data = { dataset: flags.dataset, evalDataset };
+  const needing = !dataOf(data, recipe).heldOut && evaluationField(recipe);
+  if (needing)
+    throw new UsageError(`--${needing} needs --eval_dataset, --eval_split or --eval_fraction; add held-out data`);
+  usable(() => checkHeldOut(data, recipe));
   const { model_id: modelId, dataset, overwrite_output_dir: overwriteOutputDir = false } = flags;
   return { modelId, dataset, evalDataset, outputDir, overwriteOutputDir, ...resumeOf(flags), recipe };
 }

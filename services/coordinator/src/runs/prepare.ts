@@ -6,11 +6,12 @@ import { downloadText, float16Weights, openModel, type ModelSource } from "@grad
 import { namedTargets, selectTargets, type ModelDescription } from "@gradpool/models";
 import {
   checkPositions,
+  dataOf,
   datasetFields,
   DRY_RUN_ROWS,
   DRY_RUN_STEPS,
-  heldOut,
   type CheckedRecipe,
+  type DataUse,
 } from "@gradpool/recipe";
 import type { DatasetSpec, DescribeDatasetResponse, Recipe, TokenizerInfo } from "@gradpool/rpc";
 import { claimFolder } from "./claim-folder.js";
@@ -40,11 +41,11 @@ export async function prepareRun(asked: Preparation): Promise<PreparedRun> {
   report("loading the tokenizer");
   const tokenizer = await loadTokenizer(source, preparation);
   const padRow = needsPadRow(tokenizer, description.vocabSize);
-  const dataset = datasetOf(spec.dataset, recipe, source, tokenizer);
+  const { training, heldOut } = dataOf(spec, recipe);
+  const dataset = datasetOf(training, source, tokenizer);
   const base = { source, targets, tokenizer };
   const { own, notes } = await ownStart(preparation, base);
-  const { evalDataset: rest } = spec;
-  const evalDataset = rest.length > 0 ? datasetOf(rest, heldOut(recipe), source, tokenizer) : undefined;
+  const evalDataset = heldOut && datasetOf(heldOut, source, tokenizer);
   const size = own ?? (await measure(dataset, evalDataset, tokenizer, preparation));
   const { datasetHash, evalDatasetHash, totalSteps } = size;
   const start = own ?? (await chosenStart(preparation, base, { datasetHash, evalDatasetHash, totalSteps }));
@@ -94,14 +95,13 @@ function targetNotes(
 }
 
 function datasetOf(
-  sources: string[],
-  recipe: CheckedRecipe,
+  { sources, recipe, heldOut }: DataUse,
   source: ModelSource,
   { tokenizerHash }: TokenizerInfo,
 ): DatasetSpec {
   return {
     ...datasetFields(recipe),
-    sources,
+    ...{ sources, heldOut },
     tokenizer: { modelId: source.id, padToken: recipe.padToken, tokenizerHash },
     maxRows: recipe.dryRun ? DRY_RUN_ROWS : 0,
   };
@@ -166,6 +166,7 @@ async function measure(
   const heldOut = evalDataset && (await describe(evalDataset, "the held-out data", preparation));
   if (heldOut && lacksTargets(heldOut)) throw noTarget(heldOut.checked ?? NO_ROWS, recipe, tokenizer, "eval_dataset");
   const found = [
+    ...(heldOut?.splits ?? []).map((split) => `held-out data: ${split}`),
     ...checkNotes(size, recipe, isWhole),
     ...(heldOut ? checkNotes(heldOut, recipe, true).map((note) => `eval_dataset: ${note}`) : []),
   ];

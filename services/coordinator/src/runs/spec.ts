@@ -1,6 +1,6 @@
 /** Checks submitted specs, and those that an earlier version of the coordinator recorded. */
 import { GradpoolError } from "@gradpool/errors";
-import { checkedRecipe, evaluationField, type CheckedRecipe } from "@gradpool/recipe";
+import { checkedRecipe, checkHeldOut, type CheckedRecipe } from "@gradpool/recipe";
 import type { RunSpec } from "@gradpool/rpc";
 
 /** The recipe of a spec that is valid as a whole. Errors: `invalid_argument`. */
@@ -14,9 +14,6 @@ export function specRecipe({ modelId, dataset, evalDataset, outputDir, recipe, .
     throw new GradpoolError("invalid_argument", `${flag} needs resume_from: a checkpoint folder, or "latest"`);
   }
   const checked = checkedRecipe(recipe);
-  const field = evaluationField(checked);
-  if (field && evalDataset.length === 0) {
-    throw new GradpoolError("invalid_argument", `${field} needs eval_dataset: the held-out data`);
-  }
+  checkHeldOut({ dataset, evalDataset }, checked);
   return checked;
 }

@@ -76,7 +76,11 @@ export interface DatasetSpec {
    * text_column to split, except tokenizer and max_rows, and the bounds are those of Recipe. A new client sets both, and new
    * fields are added to Recipe only.
    */
-  recipe: Recipe | undefined;
+  recipe:
+    | Recipe
+    | undefined;
+  /** This is held-out data: of the rows, those that recipe.eval_fraction holds out, instead of the others. */
+  heldOut: boolean;
 }
 
 /** Asks for a data set's size. */
@@ -110,6 +114,8 @@ export interface DescribeDatasetResponse {
     | undefined;
   /** Files of the data set. */
   files: number;
+  /** The splits that are read, such as "org/name: test", of sources that have splits. */
+  splits: string[];
 }
 
 /** What there is to say of rows, which are blocks when they are joined and cut (packing_strategy "wrapped"). */
@@ -247,6 +253,7 @@ function createBaseDatasetSpec(): DatasetSpec {
     config: "",
     split: "",
     recipe: undefined,
+    heldOut: false,
   };
 }
 
@@ -306,6 +313,9 @@ export const DatasetSpec: MessageFns<DatasetSpec> = {
     }
     if (message.recipe !== undefined) {
       Recipe.encode(message.recipe, writer.uint32(138).fork()).join();
+    }
+    if (message.heldOut !== false) {
+      writer.uint32(144).bool(message.heldOut);
     }
     return writer;
   },
@@ -469,6 +479,14 @@ export const DatasetSpec: MessageFns<DatasetSpec> = {
             message.recipe = Recipe.decode(reader, reader.uint32());
             continue;
           }
+          case 18: {
+            if (tag !== 144) {
+              break;
+            }
+
+            message.heldOut = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -540,6 +558,11 @@ export const DatasetSpec: MessageFns<DatasetSpec> = {
       config: isSet(object.config) ? globalThis.String(object.config) : "",
       split: isSet(object.split) ? globalThis.String(object.split) : "",
       recipe: isSet(object.recipe) ? Recipe.fromJSON(object.recipe) : undefined,
+      heldOut: isSet(object.heldOut)
+        ? globalThis.Boolean(object.heldOut)
+        : isSet(object.held_out)
+        ? globalThis.Boolean(object.held_out)
+        : false,
     };
   },
 
@@ -596,6 +619,9 @@ export const DatasetSpec: MessageFns<DatasetSpec> = {
     if (message.recipe !== undefined) {
       obj.recipe = Recipe.toJSON(message.recipe);
     }
+    if (message.heldOut !== false) {
+      obj.heldOut = message.heldOut;
+    }
     return obj;
   },
 
@@ -625,6 +651,7 @@ export const DatasetSpec: MessageFns<DatasetSpec> = {
     message.recipe = (object.recipe !== undefined && object.recipe !== null)
       ? Recipe.fromPartial(object.recipe)
       : undefined;
+    message.heldOut = object.heldOut ?? false;
     return message;
   },
 };
@@ -730,6 +757,7 @@ function createBaseDescribeDatasetResponse(): DescribeDatasetResponse {
     datasetHash: "",
     checked: undefined,
     files: 0,
+    splits: [],
   };
 }
 
@@ -758,6 +786,9 @@ export const DescribeDatasetResponse: MessageFns<DescribeDatasetResponse> = {
     }
     if (message.files !== 0) {
       writer.uint32(64).uint32(message.files);
+    }
+    for (const v of message.splits) {
+      writer.uint32(74).string(v!);
     }
     return writer;
   },
@@ -839,6 +870,14 @@ export const DescribeDatasetResponse: MessageFns<DescribeDatasetResponse> = {
             message.files = reader.uint32();
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.splits.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -877,6 +916,9 @@ export const DescribeDatasetResponse: MessageFns<DescribeDatasetResponse> = {
         : "",
       checked: isSet(object.checked) ? RowCounts.fromJSON(object.checked) : undefined,
       files: isSet(object.files) ? globalThis.Number(object.files) : 0,
+      splits: globalThis.Array.isArray(object?.splits)
+        ? object.splits.map((e: any) => globalThis.String(e))
+        : [],
     };
   },
 
@@ -906,6 +948,9 @@ export const DescribeDatasetResponse: MessageFns<DescribeDatasetResponse> = {
     if (message.files !== 0) {
       obj.files = Math.round(message.files);
     }
+    if (message.splits?.length) {
+      obj.splits = message.splits;
+    }
     return obj;
   },
 
@@ -924,6 +969,7 @@ export const DescribeDatasetResponse: MessageFns<DescribeDatasetResponse> = {
       ? RowCounts.fromPartial(object.checked)
       : undefined;
     message.files = object.files ?? 0;
+    message.splits = object.splits?.map((e) => e) || [];
     return message;
   },
 };

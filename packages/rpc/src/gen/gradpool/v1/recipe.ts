@@ -76,7 +76,10 @@ export interface Recipe {
   messagesColumn: string;
   /** One weight for each of the data set's sources, whose rows are then mixed. Empty: one after another. */
   datasetWeights: number[];
-  /** For data sets on the hub: the config, by default the one the card names; and the split, by default "train". */
+  /**
+   * For data sets on the hub: the config, by default the one the card names; and the split, by default "train". A folder is read
+   * completely unless a split is named. "a|b" is the first split of these that there is.
+   */
   datasetConfig: string;
   datasetSplit: string;
   /**
@@ -123,6 +126,16 @@ export interface Recipe {
    * they fit, which do not see each other.
    */
   packingStrategy: string;
+  /**
+   * The split to evaluate on, of the sources in RunSpec.eval_dataset or, without any, of those in dataset. Empty: of
+   * eval_dataset, the first there is of validation, valid, val, dev and test.
+   */
+  evalSplit: string;
+  /**
+   * Hold out this share of the rows, at least 0 and below 1, and evaluate on them. A row is held out by the hash of its
+   * content, whatever its place, so that equal rows are on one side. Without eval_dataset and eval_split.
+   */
+  evalFraction: number;
 }
 
 /** The LoRA adapter (Hu et al. 2021), in PEFT's terms. */
@@ -209,6 +222,8 @@ function createBaseRecipe(): Recipe {
     trainOn: "",
     chatDate: "",
     packingStrategy: "",
+    evalSplit: "",
+    evalFraction: 0,
   };
 }
 
@@ -349,6 +364,12 @@ export const Recipe: MessageFns<Recipe> = {
     }
     if (message.packingStrategy !== "") {
       writer.uint32(506).string(message.packingStrategy);
+    }
+    if (message.evalSplit !== "") {
+      writer.uint32(514).string(message.evalSplit);
+    }
+    if (message.evalFraction !== 0) {
+      writer.uint32(521).double(message.evalFraction);
     }
     return writer;
   },
@@ -728,6 +749,22 @@ export const Recipe: MessageFns<Recipe> = {
             message.packingStrategy = reader.string();
             continue;
           }
+          case 64: {
+            if (tag !== 514) {
+              break;
+            }
+
+            message.evalSplit = reader.string();
+            continue;
+          }
+          case 65: {
+            if (tag !== 521) {
+              break;
+            }
+
+            message.evalFraction = reader.double();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -938,6 +975,16 @@ export const Recipe: MessageFns<Recipe> = {
         : isSet(object.packing_strategy)
         ? globalThis.String(object.packing_strategy)
         : "",
+      evalSplit: isSet(object.evalSplit)
+        ? globalThis.String(object.evalSplit)
+        : isSet(object.eval_split)
+        ? globalThis.String(object.eval_split)
+        : "",
+      evalFraction: isSet(object.evalFraction)
+        ? globalThis.Number(object.evalFraction)
+        : isSet(object.eval_fraction)
+        ? globalThis.Number(object.eval_fraction)
+        : 0,
     };
   },
 
@@ -1075,6 +1122,12 @@ export const Recipe: MessageFns<Recipe> = {
     if (message.packingStrategy !== "") {
       obj.packingStrategy = message.packingStrategy;
     }
+    if (message.evalSplit !== "") {
+      obj.evalSplit = message.evalSplit;
+    }
+    if (message.evalFraction !== 0) {
+      obj.evalFraction = floatToJson(message.evalFraction);
+    }
     return obj;
   },
 
@@ -1129,6 +1182,8 @@ export const Recipe: MessageFns<Recipe> = {
     message.trainOn = object.trainOn ?? "";
     message.chatDate = object.chatDate ?? "";
     message.packingStrategy = object.packingStrategy ?? "";
+    message.evalSplit = object.evalSplit ?? "";
+    message.evalFraction = object.evalFraction ?? 0;
     return message;
   },
 };
