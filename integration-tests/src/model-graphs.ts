@@ -17,7 +17,7 @@ export interface ModelGraph {
   source: ModelSource;
 }
 
-/** Training with and without dropout, LoRA's and DoRA's, loss and logits, each with and without an added pad token, of every reference model. */
+/** Training with and without dropout, LoRA's and DoRA's, loss, both of several documents a row, and logits, each with and without an added pad token, of every reference model. */
 export async function* modelGraphs(): AsyncGenerator<ModelGraph> {
   for (const name of GOLDEN_CASES) {
     const source = await openModel(new Golden(name).modelDir);
@@ -64,6 +64,11 @@ function graphsOf(
       [`DoRA${suffix}`, buildTrainingGraph({ ...options, ...dora, dropout: false })],
       [`DoRA with dropout${suffix}`, buildTrainingGraph({ ...options, ...dora, dropout: true })],
       [`loss${suffix}`, buildLossGraph(options)],
+      [
+        `training on several documents a row${suffix}`,
+        buildTrainingGraph({ ...options, documents: true, dropout: false }),
+      ],
+      [`loss of several documents a row${suffix}`, buildLossGraph({ ...options, documents: true })],
       [`logits${suffix}`, buildLogitsGraph(options)],
     ];
   });

@@ -188,7 +188,7 @@ export const ROWS: Rows = {
     BELOW_ONE,
     ["data", "evaluation"],
     "hold out this share of the data's rows, chosen by their content, and evaluate on them, such as 0.05",
-    { forTraining: true, familiar: ["validation_split_percentage"] },
+    { forTraining: true, familiar: ["test_size", "validation_split_percentage"] },
   ),
   eval_every: integer(0, COUNT, "evaluation", "evaluate every N steps and at the end; 0: at each epoch's end", {
     familiar: ["eval_steps"],
