@@ -16,7 +16,10 @@ export function addRunFlags(command: Command): Command {
         DEFAULT_DATASET,
       ),
     )
-    .option("--eval_dataset <sources...>", "held-out data, evaluated as --eval_every says; of data with splits, validation or test")
+    .option(
+      "--eval_dataset <sources...>",
+      "held-out data, evaluated as --eval_every says; of data with splits, validation or test",
+    )
     .option("--output_dir <folder>", "folder for the result (default: outputs/<model>-<date>-<time>)")
     .option("--overwrite_output_dir", "replace the result of another run in output_dir")
     .option("--resume_from <folder>", "checkpoint to resume from, or latest: the newest intact one in output_dir")
