@@ -1,10 +1,11 @@
-"""Creates tokenizers, models, weight files and GGUF files with the real libraries, and prints where gradpool reads them differently.
+"""Creates tokenizers, models, weight files, GGUF files and data with the real libraries, and prints where gradpool reads them differently.
 
-Usage: python scripts/compare-with-transformers.py [--only TEXT] [--keep FOLDER] [--verbose] [--table FILE]
+Usage: python scripts/compare-with-transformers.py [--only PATTERN] [--keep FOLDER] [--verbose] [--table FILE]
 
-Needs torch, transformers, tokenizers, safetensors and gguf, and a built checkout (npx tsc -b). --only selects the cases whose name
-contains TEXT, --keep keeps the files in FOLDER, --table writes docs/compatibility.md's table into FILE. The exit status is 1 if
-gradpool differs silently: with different ids or a different loss, and without a line that says so.
+Needs torch, transformers, tokenizers, safetensors, gguf, datasets, pyarrow, pandas, polars and duckdb, and a built checkout
+(npx tsc -b). --only selects the cases whose name matches PATTERN, --keep keeps the files in FOLDER, --table writes
+docs/compatibility.md's table into FILE. The exit status is 1 if gradpool differs silently: with other ids, rows or another loss,
+without a line that says so and without a reason that is given here.
 """
 import argparse
 import contextlib
@@ -53,14 +54,19 @@ def verdict(case, expected, got):
         return "refused"
     if is_same(expected, got, case.ask.get("tolerance", TOLERANCE)):
         return "same"
+    if case.stays:
+        return "differs, as documented"
     return "differs, with a line" if got.get("notes") else "DIFFERS SILENTLY"
 
 
 def shown(a, b):
-    """Both answers; for lists of ids, the first that differ."""
+    """Both answers; of lists of ids and rows, the first that differ."""
     if "ids" in a and "ids" in b:
         at = next((i for i, (x, y) in enumerate(zip(a["ids"], b["ids"])) if x != y), 0)
         return f"text {at}: {a['ids'][at]}", f"text {at}: {b['ids'][at]}"
+    if "rows" in a and "rows" in b:
+        at = next((i for i, (x, y) in enumerate(zip(a["rows"], b["rows"])) if x != y), min(len(a["rows"]), len(b["rows"])))
+        return [f"{len(value['rows'])} rows, {at}: {json.dumps(value['rows'][at : at + 1])[:300]}" for value in (a, b)]
     texts = [json.dumps({key: part for key, part in value.items() if key != "notes"}, ensure_ascii=False) for value in (a, b)]
     return [text if len(text) < 400 else text[:400] + "…" for text in texts]
 
@@ -73,10 +79,11 @@ def main():
     parser.add_argument("--table")
     options = parser.parse_args()
     transformers.logging.set_verbosity(transformers.logging.CRITICAL)
+    sys.stdout.reconfigure(errors="backslashreplace")
     root = Path(options.keep or tempfile.mkdtemp(prefix="compare-"))
     questions, expected, cases = [], [], []
     for case in all_cases():
-        if options.only not in case.name:
+        if not re.search(options.only, case.name):
             continue
         folder = root / re.sub(r"[^\w.]+", "-", case.name)
         shutil.rmtree(folder, ignore_errors=True)
@@ -86,7 +93,7 @@ def main():
         expected.append(theirs(case, path))
         questions.append(json.dumps({"path": str(path)} | case.ask))
     answered = subprocess.run(["node", OTHER_SIDE], input="\n".join(questions), stdout=subprocess.PIPE, text=True, check=True)
-    answers = [json.loads(line) for line in answered.stdout.splitlines()]
+    answers = [json.loads(line) for line in answered.stdout.split("\n") if line]
     results = [(case, verdict(case, a, b), a, b) for case, a, b in zip(cases, expected, answers, strict=True)]
     report(results, options.verbose)
     if options.table:
@@ -103,7 +110,9 @@ def report(results, verbose):
         if result in ("same", "both refuse") and not verbose:
             continue
         print(f"{result}: {case.name}")
-        if result in ("DIFFERS SILENTLY", "differs, with a line", "only gradpool reads it") or verbose:
+        if case.stays:
+            print(f"    {case.stays}")
+        if result in ("DIFFERS SILENTLY", "differs, as documented", "differs, with a line", "only gradpool reads it") or verbose:
             print("    library   {}\n    gradpool  {}".format(*shown(a, b)))
         for line in [b["error"]] if "error" in b else b.get("notes", []):
             print(f"    {line}")
@@ -116,7 +125,7 @@ def write_table(results, file):
     for case, result, _, _ in results:
         row = kinds.setdefault(case.name.split(":")[0], {})
         row[result] = row.get(result, 0) + 1
-    columns = ["same", "both refuse", "differs, with a line", "refused", "only gradpool reads it", "DIFFERS SILENTLY"]
+    columns = ["same", "both refuse", "differs, with a line", "differs, as documented", "refused", "only gradpool reads it", "DIFFERS SILENTLY"]
     lines = [f"| | {' | '.join(column.lower() for column in columns)} |", "|---|" + "---:|" * len(columns)]
     lines += [f"| {kind} | {' | '.join(str(row.get(column, 0)) for column in columns)} |" for kind, row in kinds.items()]
     file.write_text("\n".join(lines) + "\n")

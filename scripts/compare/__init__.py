@@ -1,7 +1,7 @@
 """The cases, one module per kind. To add a kind: a module with `cases()`, and a line here."""
-from . import gguf_cases, model_cases, tokenizer_cases
+from . import data_cases, gguf_cases, hub_cases, model_cases, tokenizer_cases
 
 
 def all_cases():
-    for module in (tokenizer_cases, model_cases, gguf_cases):
+    for module in (tokenizer_cases, model_cases, gguf_cases, data_cases, hub_cases):
         yield from module.cases()

@@ -3,9 +3,14 @@
  * Answers compare-with-transformers.py: one line of JSON per question on standard input, one line of JSON per answer. Questions
  * go through the same functions as `gradpool eval`.
  */
+import { mkdtemp, rm } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Dataset, localFile } from "@gradpool/data";
 import { GradpoolError } from "@gradpool/errors";
+import { datasetResolver, hubSettings } from "@gradpool/hub";
+import { FakeHub } from "@gradpool/integration-tests";
 import { modelPlaces, openModel } from "@gradpool/model-source";
 import { LossSession } from "@gradpool/runtime";
 import { loadTokenizer } from "@gradpool/tokenizers";
@@ -33,7 +38,36 @@ const KINDS = {
     await session[Symbol.asyncDispose]();
     return { loss: lossSum / targetTokens, notes: source.notes };
   },
+  async data({ path, columns, selection }) {
+    const signal = new AbortController().signal;
+    const { sources, elsewhere, done } = selection ? await onHub(path, selection) : { sources: [path], done() {} };
+    try {
+      const dataset = await Dataset.open(sources, signal, elsewhere && { elsewhere });
+      const rows = [];
+      const all = { from: dataset.start, before: 0, count: Infinity, seed: 0 };
+      for await (const some of dataset.rows(all, { columns, signal })) {
+        rows.push(...some.map(({ content }) => ("text" in content ? content.text : content.messages)));
+      }
+      return { rows };
+    } finally {
+      await done();
+    }
+  },
 };
+
+/** The folder as a data set on a hub. */
+async function onHub(path, selection) {
+  const hub = await FakeHub.start();
+  const id = `org/${path.replace(/^.*\//, "").replace(/\W+$/, "")}`;
+  await hub.create("dataset", id).commit(path);
+  const cacheDir = await mkdtemp(join(tmpdir(), "compare-hub-"));
+  const settings = hubSettings({ HF_ENDPOINT: hub.endpoint, HF_HOME: cacheDir });
+  const done = async () => {
+    await hub[Symbol.asyncDispose]();
+    await rm(cacheDir, { recursive: true });
+  };
+  return { sources: [id], elsewhere: datasetResolver(settings, selection, localFile), done };
+}
 
 for await (const line of createInterface({ input: process.stdin })) {
   if (line === "") continue;

@@ -46,6 +46,8 @@ const layouts: [what: string, name: string, content: string, rows: string[]][] =
   ["doubled quotes", "a.csv", 'content,b\n"a ""q"" b",3\n"",4\n', ['a "q" b', ""]],
   ["rows without their last fields", "a.csv", "content,b,c\nshort\nx,1\n", ["short", "x"]],
   ["line feeds within quotes only", "a.csv", 'b,content\n1,"a\nb"\n2,x"y\n"3","z\n"\n', ["a\nb", 'x"y', "z\n"]],
+  ["lines that end in CR", "a.csv", 'content,b\ra,1\r"b\rc",2\r\r\nd,3\n\re,4\r', ["a", "b\rc", "d", "e"]],
+  ["CRs before a line feed", "a.csv", "b,content\r1,x\r\r\n2,y\r\r", ["x", "y"]],
   ["a quoted header after a byte order mark", "a.csv", '\u{feff}"content","b\nc"\na,1\n', ["a"]],
   ["quotes within a field of .tsv", "a.tsv", 'content\tb\na "q" b\t1\n"x\ty"\t2\n', ['a "q" b', "x\ty"]],
 ];

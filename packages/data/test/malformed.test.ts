@@ -20,6 +20,7 @@ const refusals: [name: string, content: string | Buffer, message: RegExp][] = [
   ["a.csv", "content,id\nx,1,2\n", /a\.csv:2: the row has 3 fields, but the header 2/],
   ["a.csv", "id,content\nx\n", /a\.csv:2: column "content" holds null/],
   ["a.csv", 'content\nfine\n"open\nstill', /a\.csv:3: a quote is never closed/],
+  ["a.csv", "content,id\rx,1\r\ny,2\rz,1,2\r", /a\.csv:4: the row has 3 fields/],
   ["a.csv", "content,content\nx,y\n", /a\.csv:1: two columns are named "content"/],
   ["a.csv", "text,id\n\nx,y\n", /a\.csv:3: no column "content"; the row has "text", "id"/],
   ["a.csv", `content\n${",".repeat(20_000)}\n`, /a\.csv:2: the row has more than 16384 fields/],

@@ -1,6 +1,6 @@
 /**
  * `.csv` and `.tsv` as pandas' parser splits them: a header line; fields that begin with a double quote may hold delimiters, line
- * feeds and doubled quotes; a quote anywhere else is an ordinary character. Every value is a text, as it is in the file; blank
+ * ends and doubled quotes; a quote anywhere else is an ordinary character. Lines end in LF, CRLF or CR. Every value is a text, as it is in the file; blank
  * lines are skipped, and a row may lack its last fields.
  */
 import { advanced, contentOf, readBytesAt, type ContentChunk } from "../content/content.js";
@@ -31,6 +31,7 @@ interface CsvRecord {
 }
 
 const QUOTE = 0x22;
+const CARRIAGE_RETURN = 0x0d;
 
 export const csvReader = readerWith(",");
 export const tsvReader = readerWith("\t");
@@ -74,7 +75,7 @@ function checkedHeader(names: string[], where: string): string[] {
   throw refused(where, `two columns are named ${JSON.stringify(twice)}; name every column differently`);
 }
 
-/** The records from a place on. A line feed ends one unless it is within quotes. */
+/** The records from a place on. A line's end ends one unless it is within quotes. */
 async function* records(
   file: SourceFile,
   delimiter: string,
@@ -91,8 +92,8 @@ async function* records(
   if (last) yield [last];
 }
 
-/** Where in a record its next byte is: at a field's start, within one, within its quotes, or after a quote in those. */
-type State = "start" | "field" | "quoted" | "quote";
+/** Where in a record its next byte is: at a field's start, within one, within its quotes, after a quote in those, or after a CR. */
+type State = "start" | "field" | "quoted" | "quote" | "return";
 
 class RecordCutter {
   readonly #file: SourceFile;
@@ -103,6 +104,8 @@ class RecordCutter {
   #pending: Buffer[] = [];
   #pendingBytes = 0;
   #end: { place: BytePlace; readBytes: number } | undefined;
+  /** In these bytes, or their length; looked for once, since there may be none. */
+  #nextLineFeed = -1;
 
   constructor(file: SourceFile, delimiter: string, from: Place) {
     this.#file = file;
@@ -113,9 +116,10 @@ class RecordCutter {
 
   *records({ bytes, at, readBytes }: ContentChunk): Generator<CsvRecord> {
     let start = 0;
-    for (let stop = this.#recordEnd(bytes, 0); stop >= 0; stop = this.#recordEnd(bytes, start)) {
-      this.#keep(bytes.subarray(start, stop));
-      start = stop + 1;
+    this.#nextLineFeed = -1;
+    for (let found = this.#recordEnd(bytes, 0); found; found = this.#recordEnd(bytes, start)) {
+      this.#keep(bytes.subarray(start, found.stop));
+      start = found.next;
       const record = this.#take(advanced(this.#file, at, start), readBytes, 1);
       if (record) yield record;
     }
@@ -123,7 +127,7 @@ class RecordCutter {
     this.#end = { place: advanced(this.#file, at, bytes.length), readBytes };
   }
 
-  /** The last record, without a line feed. Errors: `invalid_argument` when it ends within quotes. */
+  /** The last record, whose line need not end. Errors: `invalid_argument` when it ends within quotes. */
   last(): CsvRecord | undefined {
     if (this.#state === "quoted") {
       throw refused(`${this.#file.name}:${this.#line}`, "a quote is never closed; double a quote within a field");
@@ -131,29 +135,32 @@ class RecordCutter {
     return this.#end && this.#take(this.#end.place, this.#end.readBytes, 0);
   }
 
-  /** The index of the line feed that ends the record, or -1. */
-  #recordEnd(bytes: Buffer, from: number): number {
+  /** Where the record ends, and where the next one begins; undefined: after these bytes. */
+  #recordEnd(bytes: Buffer, from: number): { stop: number; next: number } | undefined {
     let at = from;
     // Most lines have no quote, and need no look at every byte.
     if (this.#state === "start" || this.#state === "field") {
-      const lineFeed = bytes.indexOf(LINE_FEED, from);
-      const lineEnd = lineFeed < 0 ? bytes.length : lineFeed;
-      const quote = bytes.subarray(from, lineEnd).indexOf(QUOTE);
-      at = quote < 0 ? lineEnd : from + quote;
+      if (this.#nextLineFeed < from) this.#nextLineFeed = indexIn(bytes, LINE_FEED, from, bytes.length);
+      at = indexIn(bytes, CARRIAGE_RETURN, from, this.#nextLineFeed);
+      at = indexIn(bytes, QUOTE, from, at);
       if (at > from) this.#state = this.#after(bytes[at - 1]!, at - 1 - from);
     }
     for (; at < bytes.length; at++) {
       if (this.#state === "quoted") {
         at = bytes.indexOf(QUOTE, at);
-        if (at < 0) return -1;
+        if (at < 0) return undefined;
         this.#state = "quote";
       } else if (bytes[at] === LINE_FEED) {
         this.#state = "start";
-        return at;
-      } else if (bytes[at] === QUOTE && this.#state !== "field") this.#state = "quoted";
+        return { stop: at, next: at + 1 };
+      } else if (this.#state === "return") {
+        this.#state = "start";
+        return { stop: at, next: at };
+      } else if (bytes[at] === CARRIAGE_RETURN) this.#state = "return";
+      else if (bytes[at] === QUOTE && this.#state !== "field") this.#state = "quoted";
       else this.#state = this.#after(bytes[at]!, at - from);
     }
-    return -1;
+    return undefined;
   }
 
   /** The state after a byte outside of quotes; `index` is its place in the record, less what is kept of that. */
@@ -188,6 +195,12 @@ class RecordCutter {
       readBytes: readBytesAt(this.#file, end, readBytes),
     };
   }
+}
+
+/** The first such byte in bytes[from, to), or `to`. */
+function indexIn(bytes: Buffer, byte: number, from: number, to: number): number {
+  const index = bytes.subarray(from, to).indexOf(byte);
+  return index < 0 ? to : from + index;
 }
 
 function fieldsOf(text: string, delimiter: string, where: string): string[] {
