@@ -34,6 +34,8 @@ const refusals: [name: string, content: string | Buffer, message: RegExp][] = [
   ["a.jsonl", '{"content":"x"}\n{"content":"y","content":"z"}', /a\.jsonl:2: two columns have the same name/],
   ["a.jsonl", Buffer.from('{"content":"x"}\n{"content":"caf\xe9"}\n', "latin1"), /a\.jsonl:2: byte 0xe9 is not UTF-8/],
   ["a.csv", Buffer.from("content\ncaf\xe9\n", "latin1"), /a\.csv:2: byte 0xe9 is not UTF-8/],
+  ["a.csv", Buffer.from([0xef]), /a\.csv:1: byte 0xef is not UTF-8/],
+  ["a.txt", Buffer.from([0x78, 0xef, 0xbf]), /a\.txt:1: byte 0xef is not UTF-8/],
   ["a.txt", Buffer.from("x\ncaf\xe9\n", "latin1"), /a\.txt:2: byte 0xe9 is not UTF-8/],
   ["a.py", Buffer.from("# caf\xe9\n", "latin1"), /a\.py: byte 0xe9 is not UTF-8/],
   ["a.jsonl", `{"content":${"[".repeat(MAX_JSON_DEPTH)}`, /a\.jsonl:1: the row is nested more than 128 deep/],
