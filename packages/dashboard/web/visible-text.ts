@@ -9,7 +9,9 @@ const SHOWN_ATTRIBUTES = ["title", "aria-label"];
 export function showControlCharacters(): void {
   const next = options.vnode;
   options.vnode = (vnode) => {
-    const props = vnode.props as Record<string, unknown>;
+    const props = vnode.props as Record<string, unknown> | string;
+    // A text, which was a child before.
+    if (typeof props !== "object") return next?.(vnode);
     if ("children" in props) props["children"] = shown(props["children"] as ComponentChildren);
     for (const name of SHOWN_ATTRIBUTES) {
       const value = props[name];
