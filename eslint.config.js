@@ -1,7 +1,7 @@
 import tseslint from "typescript-eslint";
 
 export default tseslint.config(
-  { ignores: ["**/dist/", "**/gen/", "**/node_modules/", "**/fixtures/", "**/.scratch/"] },
+  { ignores: ["**/dist/", "**/gen/", "**/node_modules/", "**/fixtures/", "**/.scratch/", ".cache/"] },
   {
     files: ["**/*.ts", "**/*.tsx"],
     extends: [tseslint.configs.base],

@@ -82,7 +82,7 @@ export async function* microBatches(
   if (epochs < 1) throw new GradpoolError("invalid_argument", `epochs is ${epochs}, but must be at least 1`);
   if (cursor && cursor.datasetHash !== dataset.hash) {
     const advice = "continue with the original data, or start a new run";
-    throw new GradpoolError("failed_precondition", `the cursor is from other data; ${advice}`);
+    throw new GradpoolError("failed_precondition", `the cursor is from another data set; ${advice}`);
   }
   const startPlace: SequencePlace = { rows: 0, place: dataset.start, blockRows: 0, rowTokens: 0, packedBlocks: 0 };
   const packing = packingOf(recipe);

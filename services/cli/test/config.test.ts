@@ -157,7 +157,10 @@ describe("profiles", { timeout: 60_000 }, () => {
       });
     }
     const env = { HF_ENDPOINT: "huggingface" };
-    assert.match((await run(["run", "list"], env)).stderr, /^gradpool: HF_ENDPOINT is no http\(s\) address; set one/);
+    assert.match(
+      (await run(["run", "list"], env)).stderr,
+      /^gradpool: HF_ENDPOINT is not an http\(s\) address; set one/,
+    );
     assert.equal((await run(["run", "list", "--help"], env)).code, 0);
     assert.match((await run(["run", "list", "--profile", "x"])).stderr, /no profile x: .*config\.yaml does not exist/);
   });
@@ -187,7 +190,7 @@ describe("gradpool config check", { timeout: 60_000 }, () => {
       for (const line of [
         /^GRADPOOL_ADRESS is not a gradpool variable; did you mean GRADPOOL_ADDRESS\?$/,
         /^GRADPOOL_ADDRESS must be HOST:PORT/,
-        /^HF_ENDPOINT is no http\(s\) address; set one/,
+        /^HF_ENDPOINT is not an http\(s\) address; set one/,
         /^epochs must be a whole number/,
         /^learning_rat is not a flag of train; did you mean learning_rate\?$/,
         /^epochs is 0, but must be/,
