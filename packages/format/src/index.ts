@@ -1,3 +1,3 @@
 export { bytes, count, counted, duration, localTime } from "./numbers.js";
-export { rowLines, rowsText, type RowCounts } from "./row-counts.js";
+export { rowLines, rowsText, trainedRowLines, type RowCounts } from "./row-counts.js";
 export { visible, visibleLines } from "./visible.js";

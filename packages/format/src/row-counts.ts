@@ -50,4 +50,8 @@ export function rowLines(counts: RowCounts, maxLength: number, of: string, past:
   return lines;
 }
 
+/** rowLines of all rows that a run was trained on. `recipe`: the run's. */
+export const trainedRowLines = (counts: RowCounts, recipe: Packing & { maxLength: number }): string[] =>
+  rowLines(counts, recipe.maxLength, `of ${rowsText(counts.rows, recipe)}`, true);
+
 const toBe = (number: number, past: boolean): string => (number === 1 ? (past ? "was" : "is") : past ? "were" : "are");

@@ -1,6 +1,6 @@
 /** A run's messages as text for people. */
 import { basename } from "node:path";
-import { count, rowLines, rowsText } from "@gradpool/format";
+import { count, trainedRowLines } from "@gradpool/format";
 import { RunState, type Evaluation, type ResumePoint, type Run } from "@gradpool/rpc";
 
 /** "resumed from checkpoint-epoch0-step10: epoch 0, step 10 of 40". */
@@ -20,7 +20,7 @@ export function stallText({ state, pausedBecause, waitingFor }: Run): string {
 /** What a person should know of the rows that a run trained on, a line each: "12 of 600 rows were longer …". */
 export function rowCountLines({ rowCounts, spec }: Run): string[] {
   if (!rowCounts || !spec?.recipe) return [];
-  return rowLines(rowCounts, spec.recipe.maxLength, `of ${rowsText(rowCounts.rows, spec.recipe)}`, true);
+  return trainedRowLines(rowCounts, spec.recipe);
 }
 
 /** "evaluation loss 1.2345, perplexity 3.437". */

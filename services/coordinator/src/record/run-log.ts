@@ -1,6 +1,6 @@
 /** Facts as lines of runs' logs, recorded along with them. No text of a data set gets in here. */
 import { basename } from "node:path";
-import { count, rowLines, rowsText } from "@gradpool/format";
+import { count, trainedRowLines } from "@gradpool/format";
 import { LogLevel, RowCounts, RunState, type Run } from "@gradpool/rpc";
 import { placeOf } from "../core/lookup.js";
 import { ON_REQUEST } from "../core/runs.js";
@@ -108,15 +108,13 @@ function firstRowLines(step: number, { rowCounts: before }: Run, { rowCounts: af
     if (!before?.[key]) first[key] = after[key];
   }
   if (first.rowsCut > 0) first.rowsWithoutEos = after.rowsWithoutEos;
-  const of = `of ${rowsText(first.rows, spec.recipe)}`;
-  return rowLines(first, spec.recipe.maxLength, of, true).map((line) => warn(`up to step ${step}, ${line}`));
+  return trainedRowLines(first, spec.recipe).map((line) => warn(`up to step ${step}, ${line}`));
 }
 
 /** Of the whole run. */
 function allRowLines({ rowCounts, spec }: Run): LogLine[] {
   if (!rowCounts || !spec?.recipe) return [];
-  const of = `of ${rowsText(rowCounts.rows, spec.recipe)}`;
-  return rowLines(rowCounts, spec.recipe.maxLength, of, true).map(warn);
+  return trainedRowLines(rowCounts, spec.recipe).map(warn);
 }
 
 function endLine({ state, step, tokens, error }: Run): LogLine {
