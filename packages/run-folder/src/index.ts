@@ -30,7 +30,6 @@ export { snakeKeys } from "./json.js";
 export { lockBytes, lockOf, MAX_LOCK_BYTES, parseLock, type Lock } from "./lock.js";
 export {
   METRICS_HEAD_BYTES,
-  metricsBytes,
   metricsPieces,
   parseMetrics,
   runIdOfMetrics,

@@ -1,7 +1,7 @@
 /** metrics.json: what a run made, for people and other programs. */
 import { duration } from "@gradpool/format";
 import { recipeJson, type CheckedRecipe } from "@gradpool/recipe";
-import { concat, type Evaluation, type RowCounts, type StepMetrics } from "@gradpool/rpc";
+import type { Evaluation, RowCounts, StepMetrics } from "@gradpool/rpc";
 import { z } from "zod";
 import { parsed, type FileProblem } from "./file-problem.js";
 import { evaluationJson, evaluationsSchema, snakeKeys, stepJson, stepsSchema } from "./json.js";
@@ -75,8 +75,6 @@ export function* metricsPieces(facts: MetricsFacts): Generator<Uint8Array> {
   }
   yield text.encode(`${steps.length === 0 ? "" : "\n  "}${frame.slice(place)}\n`);
 }
-
-export const metricsBytes = (facts: MetricsFacts): Uint8Array => concat([...metricsPieces(facts)]);
 
 /** Reads metrics.json, or says what is wrong with it. */
 export const parseMetrics = (bytes: Uint8Array): Metrics | FileProblem => parsed(bytes, schema, METRICS_FILE);

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { describe, test } from "node:test";
 import { checkedRecipe, defaultRecipe } from "@gradpool/recipe";
-import { Cursor } from "@gradpool/rpc";
+import { concat, Cursor } from "@gradpool/rpc";
 import {
   checkFileName,
   checkpointName,
@@ -13,7 +13,7 @@ import {
   lockBytes,
   lockOf,
   manifestBytes,
-  metricsBytes,
+  metricsPieces,
   newestByName,
   parseLock,
   parseManifest,
@@ -26,6 +26,7 @@ import {
   trainerStateBytes,
   trainingStateBytes,
   type Manifest,
+  type MetricsFacts,
 } from "../src/index.js";
 
 const FIXTURE = new URL(
@@ -33,6 +34,7 @@ const FIXTURE = new URL(
   import.meta.url,
 );
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+const metricsBytes = (facts: MetricsFacts) => concat([...metricsPieces(facts)]);
 const bytes = (content: string) => new TextEncoder().encode(content);
 
 const RECIPE = checkedRecipe({ ...defaultRecipe(), epochs: 2, learningRate: 1e-3 });

@@ -31,15 +31,6 @@ export interface ChartedEvaluation {
   seconds: number;
 }
 
-/** The bytes of an event file: eventRecords, one after the other. */
-export function eventFile(
-  steps: readonly ChartedStep[],
-  evaluations: readonly ChartedEvaluation[],
-  startMs: number,
-): Uint8Array {
-  return joined([...eventRecords(steps, evaluations, startMs)]);
-}
-
 /**
  * The records of an event file, under the tags of transformers' TensorBoardCallback ("train/loss", "eval/loss"). The
  * same steps, evaluations and start give the same bytes. A record's time is `startMs` (since 1970) and what its steps
@@ -80,13 +71,3 @@ export function* eventRecords(
 }
 
 const record = (event: Event) => framed(Event.encode(event).finish());
-
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(parts.reduce((sum, { byteLength }) => sum + byteLength, 0));
-  let offset = 0;
-  for (const part of parts) {
-    bytes.set(part, offset);
-    offset += part.byteLength;
-  }
-  return bytes;
-}

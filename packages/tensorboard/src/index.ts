@@ -1,1 +1,1 @@
-export { EVENT_FILE, eventFile, eventRecords, type ChartedEvaluation, type ChartedStep } from "./event-file.js";
+export { EVENT_FILE, eventRecords, type ChartedEvaluation, type ChartedStep } from "./event-file.js";

@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { eventFile, type ChartedStep } from "@gradpool/tensorboard";
+import { eventRecords, type ChartedStep } from "@gradpool/tensorboard";
 import { crc32c, maskedCrc32c } from "../src/crc32c.js";
 import { readEvents } from "./read-events.js";
 
 const START_MS = 1_700_000_000_250;
+
+const eventFile = (...of: Parameters<typeof eventRecords>) => new Uint8Array(Buffer.concat([...eventRecords(...of)]));
 
 const steps: ChartedStep[] = [1, 2, 3].map((step) => {
   return { step, loss: 4 - step / 2, learningRate: 5e-4, gradNorm: 1.5, tokens: 100 * step, seconds: 2 };
@@ -24,7 +26,7 @@ describe("crc32c", () => {
   });
 });
 
-describe("eventFile", () => {
+describe("an event file", () => {
   test("holds each step's scalars once, in order, under transformers' tags", () => {
     const [version, ...events] = readEvents(eventFile(steps, [], START_MS));
     assert.deepEqual(version, { wallTime: START_MS / 1000, step: 0, fileVersion: "brain.Event:2", scalars: {} });

@@ -3,14 +3,16 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { readdirSync } from "node:fs";
 import { describe, it } from "node:test";
-import { RunState } from "@gradpool/rpc";
-import { EVENT_FILE, eventFile } from "@gradpool/tensorboard";
+import { concat, RunState } from "@gradpool/rpc";
+import { EVENT_FILE, eventRecords } from "@gradpool/tensorboard";
 import { Charts } from "../src/runs/charts.js";
 import { durableWorld, World, type Ended, type RecipeChanges } from "./world.js";
 
 /** Instead of drawing, this says when it began and ended, fails, or never ends, as the title says. */
 const WORKER = new URL("./charts-test-worker.js", import.meta.url);
-const titled = (title: string) => ({ title, steps: [], evaluations: [], startMs: 0 });
+const titled = (title: string) => ({ title, steps: [], evaluations: [] });
+
+const eventFile = (...of: Parameters<typeof eventRecords>) => concat([...eventRecords(...of)]);
 
 describe("the queue of charts", { timeout: 60_000 }, () => {
   it("draws for one run at a time, in order", async () => {

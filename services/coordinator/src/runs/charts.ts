@@ -4,16 +4,14 @@ import { GradpoolError } from "@gradpool/errors";
 import type { Evaluation, ResumePoint, StepMetrics } from "@gradpool/rpc";
 import type { ChartData } from "./charts-worker.js";
 import type { Files } from "./files.js";
+import { inheritedSteps } from "./progress.js";
 
 /** How long the charts of one run may take to draw; 100,000 steps take seconds. */
 const LIMIT_MS = 60_000;
 
 const WORKER = new URL("./charts-worker.js", import.meta.url);
 
-/**
- * Draws plots and TensorBoard's event file in a thread, since that takes a while (I10): for one run at a time, since each
- * thread loads the drawing library.
- */
+/** Draws plots in a thread, since that takes a while (I10): for one run at a time, since each thread loads the drawing library. */
 export class Charts {
   readonly #worker: URL;
   readonly #limitMs: number;
@@ -39,9 +37,9 @@ export class Charts {
     }
   }
 
-  async #draw({ steps, evaluations, title, startMs }: ChartData, signal: AbortSignal): Promise<Files> {
+  async #draw({ steps, evaluations, title }: ChartData, signal: AbortSignal): Promise<Files> {
     signal.throwIfAborted();
-    const workerData: ChartData = { steps, evaluations, title, startMs };
+    const workerData: ChartData = { steps, evaluations, title };
     const limit = AbortSignal.timeout(this.#limitMs);
     const worker = new Worker(this.#worker, { workerData });
     try {
@@ -75,7 +73,7 @@ export function firstStepMs(
   steps: readonly StepMetrics[],
   evaluations: readonly Evaluation[],
 ): number {
-  const stepsBefore = !resumedFrom || resumedFrom.weightsOnly ? 0 : resumedFrom.step;
+  const stepsBefore = inheritedSteps(resumedFrom);
   const before = [...steps, ...evaluations].filter(({ step }) => step <= stepsBefore);
   return startedAt.getTime() - 1000 * before.reduce((sum, { seconds }) => sum + seconds, 0);
 }

@@ -4,7 +4,7 @@ import type { CheckpointUpdate, Cursor, SaveHeader, SaveResponse } from "@gradpo
 import { checkpointName, placeOf, recoveryName, type Place } from "@gradpool/run-folder";
 import type { Services } from "../services.js";
 import { checkpointFiles, recoveryFiles, resultFiles, type Files, type RunFacts } from "./files.js";
-import { LiveMetrics } from "./live-metrics.js";
+import { LiveMetrics, metricsFiles } from "./live-metrics.js";
 import { AWAY_OR_FULL, type Outages } from "./outages.js";
 import { saveFiles } from "./save-files.js";
 import type { Training } from "./training.js";
@@ -33,7 +33,7 @@ export class Checkpoints {
   /** Step of the last checkpoint since the coordinator started, recovery points not counted. */
   #checkpointStep = 0;
   readonly #live: LiveMetrics;
-  #isComplete = false;
+  #hasResult = false;
 
   constructor(options: CheckpointsOptions, savedStep: number) {
     this.#options = options;
@@ -66,24 +66,19 @@ export class Checkpoints {
     if (this.#checkpointStep < training.version) await this.afterStep(true, facts, training, cursor);
     await this.#saving;
     await this.#live.settled();
-    await this.#save(
-      headerOf(facts, () => "", 0),
-      resultFiles(facts, training),
-    );
+    const metrics = await metricsFiles(facts, training, this.#options.signal);
+    await this.#saveResult(facts, new Map([...resultFiles(facts, training), ...metrics]));
+    this.#hasResult = true;
   }
 
-  /** Adds charts and TensorBoard's file to the result. Errors: those of CheckpointStoreService.Save. */
+  /** Adds charts to the result. Errors: those of CheckpointStoreService.Save. */
   async addCharts(facts: RunFacts, charts: Files): Promise<void> {
-    await this.#save(
-      headerOf(facts, () => "", 0),
-      charts,
-    );
-    this.#isComplete = true;
+    await this.#saveResult(facts, charts);
   }
 
-  /** Leaves the metrics of a run that ends without a result or without charts, as far as that can be done now. */
+  /** Leaves the metrics of a run that ends without a result, as far as that can be done now. */
   async saveMetrics(facts: RunFacts, training: Training, signal: AbortSignal): Promise<void> {
-    if (!this.#isComplete) await this.#live.last(facts, training, signal);
+    if (!this.#hasResult) await this.#live.last(facts, training, signal);
   }
 
   /** Saves the last step's checkpoint of a run that failed, unless there is one; a failure of that is the last one's. */
@@ -143,6 +138,13 @@ export class Checkpoints {
       if (signal.aborted) throw error;
     }
     return removed;
+  }
+
+  async #saveResult(facts: RunFacts, files: Files): Promise<void> {
+    await this.#save(
+      headerOf(facts, () => "", 0),
+      files,
+    );
   }
 
   #save(header: Omit<SaveHeader, "files">, files: Files): Promise<SaveResponse> {

@@ -8,8 +8,6 @@ import type { Cursor, Evaluation, RowCounts, RunSpec, StepMetrics } from "@gradp
 import {
   ADAPTER_CONFIG_FILE,
   ADAPTER_FILE,
-  METRICS_FILE,
-  metricsBytes,
   MODEL_CARD_FILE,
   snakeKeys,
   totalTokens,
@@ -120,10 +118,9 @@ export function metricsFactsOf(facts: RunFacts, { lossScaling }: Training): Metr
   return { runId, modelId, dataset, recipe: prepared.recipe, steps, rowCounts, heldOut, lossScaling };
 }
 
-/** The result in output_dir; charts are added later. */
+/** The adapter in output_dir. */
 export function resultFiles(facts: RunFacts, training: Training): Files {
   const { best } = facts;
   const adapterFile = best ? writeAdapter(best.tensors) : training.adapterFile();
-  const metrics = metricsBytes(metricsFactsOf(facts, training));
-  return new Map([...adapterFiles(facts, adapterFile), [METRICS_FILE, metrics]]);
+  return adapterFiles(facts, adapterFile);
 }

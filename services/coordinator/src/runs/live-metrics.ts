@@ -46,14 +46,11 @@ export class LiveMetrics {
 
   async #write(facts: RunFacts, training: Training, signal: AbortSignal): Promise<void> {
     const beganMs = performance.now();
-    const { runId, prepared, steps, evaluations, startMs } = facts;
+    const { runId, prepared, steps } = facts;
     const { step, epoch } = steps.at(-1) ?? { step: 0, epoch: 0 };
     const header = { ...{ outputDir: prepared.outputDir, runId, name: "", epoch, step }, unfinished: true };
     try {
-      const files: Files = new Map([
-        [METRICS_FILE, await collected(metricsPieces(metricsFactsOf(facts, training)), signal)],
-        [EVENT_FILE, await collected(eventRecords(steps, evaluations, startMs), signal)],
-      ]);
+      const files = await metricsFiles(facts, training, signal);
       await saveFiles(this.#store, { ...header, keepLastN: 0, continuedRunIds: [] }, files, signal);
       this.#writtenSteps = steps.length;
     } catch {
@@ -62,6 +59,15 @@ export class LiveMetrics {
     const nowMs = performance.now();
     this.#dueMs = nowMs + Math.max(INTERVAL_MS, (nowMs - beganMs) / MAX_SHARE);
   }
+}
+
+/** metrics.json and TensorBoard's file of the run so far. Errors: the signal's reason. */
+export async function metricsFiles(facts: RunFacts, training: Training, signal: AbortSignal): Promise<Files> {
+  const { steps, evaluations, startMs } = facts;
+  return new Map([
+    [METRICS_FILE, await collected(metricsPieces(metricsFactsOf(facts, training)), signal)],
+    [EVENT_FILE, await collected(eventRecords(steps, evaluations, startMs), signal)],
+  ]);
 }
 
 /** The pieces in one, made in slices that let others work. */

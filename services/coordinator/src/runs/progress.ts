@@ -1,5 +1,5 @@
 /** A run's progress: with its tensors, all that a checkpoint says of it. */
-import type { Cursor, Evaluation, RowCounts, StepMetrics } from "@gradpool/rpc";
+import type { Cursor, Evaluation, ResumePoint, RowCounts, StepMetrics } from "@gradpool/rpc";
 import { resumedBest, type BestAdapter } from "./best-adapter.js";
 import type { PreparedRun } from "./preparation.js";
 import { NO_ROWS } from "./row-counts.js";
@@ -27,3 +27,7 @@ export function startOf(prepared: PreparedRun): Progress {
     ...{ rowCounts, evaluationPending, cursor, best: resumedBest(prepared) },
   };
 }
+
+/** Steps that a run did not make itself, but has from the one that it resumes from. */
+export const inheritedSteps = (resumedFrom: ResumePoint | undefined): number =>
+  !resumedFrom || resumedFrom.weightsOnly ? 0 : resumedFrom.step;

@@ -15,7 +15,7 @@ import { MicroBatchBuffer } from "./micro-batch-buffer.js";
 import { streamHeldOut, streamSteps } from "./micro-batch-stream.js";
 import type { PreparedRun } from "./preparation.js";
 import { enoughEpochs } from "./prepare.js";
-import type { Progress } from "./progress.js";
+import { inheritedSteps, type Progress } from "./progress.js";
 import { addCounts } from "./row-counts.js";
 import type { RunContext } from "./run-context.js";
 import { platformName, type Platform } from "./platform.js";
@@ -254,10 +254,8 @@ export class TrainingRun implements TrainingPort {
   async #keep(): Promise<void> {
     const { prepared, checkpoints } = this.#parts;
     const { steps, cursor } = this.#progress;
-    const { resumedFrom } = prepared;
-    const stepsBefore = !resumedFrom || resumedFrom.weightsOnly ? 0 : resumedFrom.step;
     await checkpoints.settled();
-    if (this.#isSpoilt || !cursor || steps.length === stepsBefore) return;
+    if (this.#isSpoilt || !cursor || steps.length === inheritedSteps(prepared.resumedFrom)) return;
     await checkpoints.keepLast(this.#facts(), this.#training, cursor);
   }
 
