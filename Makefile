@@ -27,7 +27,7 @@ SEED ?= 1
 sim: build ## Run the coordinator's driver through one simulated history: make sim SEED=7
 	GRADPOOL_SIM_SEED=$(SEED) node scripts/run-tests.mjs simulation
 
-sim-long: build ## 10,000 seeds of each simulated scenario (about five minutes)
+sim-long: build ## 10,000 seeds of each simulated scenario (ten minutes on two shared cores)
 	GRADPOOL_SIM_SEEDS=10000 node scripts/run-tests.mjs simulation
 
 same-ids: build ## Compare token ids of 10 MB with Hugging Face's library, for each family (ten minutes)
