@@ -51,7 +51,7 @@ try {
     console.log(`${name}: a step takes ${wall} ms, ${cpu} ms of the coordinator's CPU time;`);
     console.log(`  ratio to without, ${ratios.length} rounds: ${median(ratios).toFixed(3)} (${least} to ${most})`);
   }
-  hanging.goOn();
+  hanging.resume();
 } finally {
   await rm(dir, { recursive: true, force: true });
 }

@@ -10,6 +10,7 @@ export * from "./random.js";
 export * from "./tiny-coder.js";
 export * from "./cli.js";
 export * from "./jaeger.js";
+export * from "./certificates.js";
 export * from "./nats-server.js";
 export * from "./tools.js";
 export * from "./npm-registry.js";

@@ -1,10 +1,10 @@
-/** A real nats-server with the configuration of deploy/, to stop, kill and wipe. */
+/** A real nats-server with the configuration of deploy/ or a test's own, to stop, kill and wipe. */
 import { spawn, type ChildProcess } from "node:child_process";
-import { rm } from "node:fs/promises";
+import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { DeliverPolicy, jetstream, jetstreamManager } from "@nats-io/jetstream";
-import { connect, type NatsConnection } from "@nats-io/transport-node";
+import { connect, type ConnectionOptions, type NatsConnection } from "@nats-io/transport-node";
 import { Event } from "@gradpool/rpc";
 import { STREAM } from "@gradpool/events";
 import { ROOT } from "./structure.js";
@@ -24,6 +24,7 @@ export class NatsServer implements AsyncDisposable {
   readonly #folder: string;
   readonly #ports: [number, number];
   readonly #flags: readonly string[];
+  #configuration = CONFIGURATION;
   #child: ChildProcess | undefined;
 
   private constructor(folder: string, ports: [number, number], flags: readonly string[]) {
@@ -33,6 +34,16 @@ export class NatsServer implements AsyncDisposable {
     this.url = `nats://127.0.0.1:${ports[0]}`;
   }
 
+  /**
+   * With a configuration of its own instead of that in deploy/. Every port on which it listens but the two of
+   * `start` is the caller's choice.
+   */
+  static async startWith(folder: string, configuration: string): Promise<NatsServer> {
+    const server = new NatsServer(folder, (await freePorts(2)) as [number, number], []);
+    await server.start(configuration);
+    return server;
+  }
+
   /** `folder`: where it keeps its data; `flags`: additional flags, such as --user. */
   static async start(folder: string, flags: readonly string[] = []): Promise<NatsServer> {
     const server = new NatsServer(folder, (await freePorts(2)) as [number, number], flags);
@@ -40,11 +51,17 @@ export class NatsServer implements AsyncDisposable {
     return server;
   }
 
-  async start(): Promise<void> {
+  /** `configuration`: from now on instead of the current one. */
+  async start(configuration?: string): Promise<void> {
     const { path } = await deployTool("nats-server");
     const [port, httpPort] = this.#ports;
+    if (configuration !== undefined) {
+      await mkdir(this.#folder, { recursive: true });
+      this.#configuration = join(this.#folder, "server.conf");
+      await writeFile(this.#configuration, configuration);
+    }
     const where = ["-a", "127.0.0.1", "-p", String(port), "-m", String(httpPort), "-sd", this.#folder];
-    const child = spawn(path, ["-c", CONFIGURATION, ...where, ...this.#flags], { stdio: "ignore" });
+    const child = spawn(path, ["-c", this.#configuration, ...where, ...this.#flags], { stdio: "ignore" });
     this.#child = child;
     while (!(await this.#isHealthy(httpPort))) {
       if (child.exitCode !== null) throw new Error(`nats-server ended with exit code ${child.exitCode}`);
@@ -57,7 +74,13 @@ export class NatsServer implements AsyncDisposable {
     this.#child?.kill("SIGSTOP");
   }
 
-  goOn(): void {
+  /** Connections so far, those that were refused included. */
+  async connections(): Promise<number> {
+    const response = await fetch(`http://127.0.0.1:${this.#ports[1]}/varz`);
+    return ((await response.json()) as { total_connections: number }).total_connections;
+  }
+
+  resume(): void {
     this.#child?.kill("SIGCONT");
   }
 
@@ -71,7 +94,7 @@ export class NatsServer implements AsyncDisposable {
   }
 
   /** All events in the stream, oldest first. */
-  async events(as: { user?: string; pass?: string } = {}): Promise<StoredEvent[]> {
+  async events(as: ConnectionOptions = {}): Promise<StoredEvent[]> {
     const connection = await connect({ servers: this.url, ...as });
     try {
       return await storedIn(connection);
@@ -81,10 +104,7 @@ export class NatsServer implements AsyncDisposable {
   }
 
   /** Like `events`, once one of them is as wanted. */
-  async eventsWith(
-    isWanted: (stored: StoredEvent) => boolean,
-    as: { user?: string; pass?: string } = {},
-  ): Promise<StoredEvent[]> {
+  async eventsWith(isWanted: (stored: StoredEvent) => boolean, as: ConnectionOptions = {}): Promise<StoredEvent[]> {
     for (;;) {
       const events = await this.events(as).catch(() => []);
       if (events.some(isWanted)) return events;

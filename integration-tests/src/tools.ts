@@ -30,7 +30,7 @@ export const deployTool = (name: string): Promise<Tool> =>
 /** A Python with the packages of a requirements.txt, in a virtual environment made from PyPI. */
 export const pythonWith = (requirements: string): Promise<Tool> => toolOf(() => virtualEnvironment(requirements));
 
-async function toolOf(find: () => Promise<string>): Promise<Tool> {
+export async function toolOf(find: () => Promise<string>): Promise<Tool> {
   try {
     return { path: await find(), skip: false };
   } catch (error) {

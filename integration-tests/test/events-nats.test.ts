@@ -51,7 +51,7 @@ test(
 
     const storm: Record<number, () => Promise<void> | void> = {
       4: () => nats.suspend(),
-      8: () => nats.goOn(),
+      8: () => nats.resume(),
       10: () => stack.restartCoordinator(),
       16: () => nats.kill(),
       20: () => stack.restartCoordinator(),
@@ -67,7 +67,7 @@ test(
     const stormy = await stack.watch(runId, async ({ step }) => storm[step]?.());
     assert.equal(stormy.run.state, RunState.RUN_STATE_COMPLETED, stormy.run.error?.message);
     assert.deepEqual(await fingerprint(workspace.path("stormy")), await fingerprint(workspace.path("whole")));
-    nats.goOn();
+    nats.resume();
 
     const stored = await nats.eventsWith(isCompleted(runId));
     const ids = stored.map(({ messageId }) => messageId);

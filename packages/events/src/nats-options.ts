@@ -9,6 +9,16 @@ export interface NatsVariables {
   NATS_TOKEN?: string | undefined;
   /** File with a user's JWT and seed, as `nsc` writes it. */
   NATS_CREDS?: string | undefined;
+  /** File with a user's nkey seed. */
+  NATS_NKEY?: string | undefined;
+  /** PEM files: certificates to trust instead of the system's, and our own certificate with its key. */
+  NATS_CA?: string | undefined;
+  NATS_CERT?: string | undefined;
+  NATS_KEY?: string | undefined;
+  /** "true" for a server with handshake_first. */
+  NATS_TLS_FIRST?: string | undefined;
+  /** JetStream domain, such as that of a hub seen from a leaf node. */
+  NATS_JS_DOMAIN?: string | undefined;
 }
 
 /** Where NATS is, and our credentials. Secrets: never logged. */
@@ -16,10 +26,16 @@ export interface NatsOptions {
   /** "host:port". */
   servers: string[];
   tls: boolean;
+  caFile?: string;
+  certFile?: string;
+  keyFile?: string;
+  tlsFirst?: boolean;
+  domain?: string;
   user?: string;
   password?: string;
   token?: string;
   credsFile?: string;
+  nkeyFile?: string;
 }
 
 const DEFAULT_PORT = "4222";
@@ -29,7 +45,7 @@ const DEFAULT_PORT = "4222";
  * may hold a password.
  */
 export function natsOptions(variables: NatsVariables): NatsOptions | undefined {
-  const { NATS_URL, NATS_USER, NATS_PASSWORD, NATS_TOKEN, NATS_CREDS } = variables;
+  const { NATS_URL, NATS_USER, NATS_PASSWORD, NATS_TOKEN, NATS_CREDS, NATS_NKEY } = variables;
   if (!NATS_URL) return undefined;
   const urls = NATS_URL.split(",").map((text) => parseUrl(text.trim()));
   const [first] = urls;
@@ -39,13 +55,30 @@ export function natsOptions(variables: NatsVariables): NatsOptions | undefined {
       : { token: decoded(first.username) }
     : {};
   if (NATS_USER !== undefined && NATS_PASSWORD === undefined) refuse("NATS_USER needs NATS_PASSWORD");
+  const encryption = encryptionOf(variables);
   return {
     servers: urls.map(({ hostname, port }) => `${hostname}:${port || DEFAULT_PORT}`),
-    tls: urls.some(({ protocol }) => protocol === "tls:"),
+    tls: urls.some(({ protocol }) => protocol === "tls:") || Object.keys(encryption).length > 0,
+    ...encryption,
+    ...(variables.NATS_JS_DOMAIN && { domain: variables.NATS_JS_DOMAIN }),
     ...inUrl,
     ...(NATS_USER && { user: NATS_USER, password: NATS_PASSWORD ?? "" }),
     ...(NATS_TOKEN && { token: NATS_TOKEN }),
     ...(NATS_CREDS && { credsFile: NATS_CREDS }),
+    ...(NATS_NKEY && { nkeyFile: NATS_NKEY }),
+  };
+}
+
+function encryptionOf(variables: NatsVariables): Pick<NatsOptions, "caFile" | "certFile" | "keyFile" | "tlsFirst"> {
+  const { NATS_CA, NATS_CERT, NATS_KEY, NATS_TLS_FIRST } = variables;
+  if (NATS_CERT && !NATS_KEY) refuse("NATS_CERT needs NATS_KEY");
+  if (NATS_KEY && !NATS_CERT) refuse("NATS_KEY needs NATS_CERT");
+  const first = NATS_TLS_FIRST?.toLowerCase() || "false";
+  if (!["true", "false", "1", "0"].includes(first)) refuse("NATS_TLS_FIRST must be true or false");
+  return {
+    ...(NATS_CA && { caFile: NATS_CA }),
+    ...(NATS_CERT && NATS_KEY && { certFile: NATS_CERT, keyFile: NATS_KEY }),
+    ...(["true", "1"].includes(first) && { tlsFirst: true }),
   };
 }
 

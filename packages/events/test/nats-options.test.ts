@@ -25,12 +25,25 @@ test("servers, and a user from the URL or from separate variables", () => {
   });
 });
 
+test("encryption, an nkey and a domain, under the names that the nats command uses", () => {
+  const where = { NATS_URL: "nats://nats", NATS_JS_DOMAIN: "hub", NATS_NKEY: "user.nk" };
+  const plain = { servers: ["nats:4222"], tls: false, domain: "hub", nkeyFile: "user.nk" };
+  assert.deepEqual(natsOptions(where), plain);
+  assert.deepEqual(natsOptions({ ...where, NATS_CA: "ca.pem" }), { ...plain, tls: true, caFile: "ca.pem" });
+  const pair = { NATS_CERT: "c.pem", NATS_KEY: "k.pem", NATS_TLS_FIRST: "true" };
+  const mutual = { ...plain, tls: true, certFile: "c.pem", keyFile: "k.pem", tlsFirst: true };
+  assert.deepEqual(natsOptions({ ...where, ...pair }), mutual);
+});
+
 test("invalid values are refused, without the secret", () => {
   const wrong = [
     { NATS_URL: "s3cret" },
     { NATS_URL: "http://user:s3cret@nats" },
     { NATS_URL: "nats://user:s3cret%zz@nats" },
     { NATS_URL: "nats://nats", NATS_USER: "s3cret" },
+    { NATS_URL: "nats://nats", NATS_CERT: "s3cret" },
+    { NATS_URL: "nats://nats", NATS_KEY: "s3cret" },
+    { NATS_URL: "nats://nats", NATS_TLS_FIRST: "s3cret" },
   ];
   for (const variables of wrong) {
     assert.throws(

@@ -23,6 +23,12 @@ const schema = z.object({
   NATS_PASSWORD: z.string().optional(),
   NATS_TOKEN: z.string().optional(),
   NATS_CREDS: z.string().optional(),
+  NATS_NKEY: z.string().optional(),
+  NATS_CA: z.string().optional(),
+  NATS_CERT: z.string().optional(),
+  NATS_KEY: z.string().optional(),
+  NATS_TLS_FIRST: z.string().optional(),
+  NATS_JS_DOMAIN: z.string().optional(),
 });
 
 /** Variables it reads besides those of every service; docs and deployments are checked against them. */

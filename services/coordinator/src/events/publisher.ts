@@ -60,7 +60,7 @@ export class Publisher implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     const giveUp = AbortSignal.timeout(LAST_EVENTS_MS);
-    while (this.#isAway === false && this.waiting > 0 && !giveUp.aborted) await delay(10);
+    while (this.#isAway !== true && this.waiting > 0 && !giveUp.aborted) await delay(10);
     this.#stopping.abort();
     await this.#ended;
     await this.#record();
@@ -90,13 +90,13 @@ export class Publisher implements AsyncDisposable {
     const { streamCreated } = stream;
     if (book.published.stream === streamCreated) await this.#markGap();
     else book.published = { position: await this.#beforeKept(), stream: streamCreated };
-    this.#tellBack();
     let isUnsure = true;
     for (;;) {
       for (const { position, event } of await store.events(book.published.position, PAGE_EVENTS)) {
         isUnsure &&= await this.#unlessStopped(this.#hasArrived(stream, position, event));
         if (!isUnsure) await this.#unlessStopped(stream.publish(event));
         this.#backoff.reset();
+        this.#tellBack();
         book.published = { position, stream: streamCreated };
         this.#isRecorded = false;
         if (performance.now() - this.#recordedAtMs >= RECORD_EVERY_MS) await this.#record();
@@ -196,7 +196,9 @@ export class Publisher implements AsyncDisposable {
     this.#options.log.warn({ waiting: this.waiting }, GradpoolError.from(error).message);
   }
 
+  /** NATS has an event: a connection alone shows too little, since it may refuse each of them. */
   #tellBack(): void {
+    if (this.#isAway === false) return;
     this.#isAway = false;
     this.#options.log.info({ servers: this.#options.nats.servers, waiting: this.waiting }, "publishing events to NATS");
   }
