@@ -11,7 +11,8 @@ import { Dataset, localFile } from "@gradpool/data";
 import { GradpoolError } from "@gradpool/errors";
 import { datasetResolver, hubSettings } from "@gradpool/hub";
 import { FakeHub } from "@gradpool/integration-tests";
-import { modelPlaces, openModel } from "@gradpool/model-source";
+import { modelPlaces } from "@gradpool/hub";
+import { openModel } from "@gradpool/model-source";
 import { LossSession } from "@gradpool/runtime";
 import { loadTokenizer } from "@gradpool/tokenizers";
 

@@ -1,6 +1,5 @@
 export { openModel, type ModelSource } from "./model-source.js";
 export { modelPath, type ModelPath } from "./model-path.js";
-export { downloadText, modelPlaces, type ModelPlaces, type OpenOptions } from "./model-places.js";
 export { moduleWeight, squaredNorms, weightNorms } from "./module-weights.js";
 export { tensorPieces } from "./tensor-pieces.js";
 export { float16Weights } from "./float16-weights.js";

@@ -3,10 +3,9 @@ import { open, readdir, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
 import { isGguf, partNames } from "@gradpool/gguf";
-import { downloadModel, Hub, hubRepo, type Repo } from "@gradpool/hub";
+import { downloadModel, Hub, hubRepo, type ModelPlaces, type OpenOptions, type Repo } from "@gradpool/hub";
 import { convertedGguf } from "./gguf-conversion.js";
 import { CONFIG_FILE, readAt } from "./model-folder.js";
-import type { ModelPlaces, OpenOptions } from "./model-places.js";
 
 /** Names of GGUF files that a refusal lists. */
 const MAX_LISTED = 10;

@@ -21,7 +21,8 @@ import { afterEach, beforeEach, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { GradpoolError } from "@gradpool/errors";
-import { modelPath, modelPlaces, type ModelPlaces, openModel } from "@gradpool/model-source";
+import { modelPlaces, type ModelPlaces } from "@gradpool/hub";
+import { modelPath, openModel } from "@gradpool/model-source";
 import { readSafetensors, toFloat32 } from "@gradpool/safetensors";
 import { refuses } from "./support.js";
 

@@ -1,6 +1,5 @@
 /** The one file that reads the environment. */
-import { gradpoolHome } from "@gradpool/hub";
-import { modelPlaces, type ModelPlaces } from "@gradpool/model-source";
+import { gradpoolHome, modelPlaces, type ModelPlaces } from "@gradpool/hub";
 import type { ChosenProfile } from "./settings/config-file.js";
 import type { OutputFormat } from "./terminal/output.js";
 

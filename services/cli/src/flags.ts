@@ -1,8 +1,6 @@
 /** Values of flags: what is accepted, and the errors for the rest. */
 import { isModulePattern } from "@gradpool/adapter";
 import { fieldNamed, RECIPE_FIELDS, type FieldKind, type FieldValue, type RecipeField } from "@gradpool/recipe";
-import { parseDevice, type DeviceRequest } from "@gradpool/runtime";
-import { parseListenAddress, type ListenAddress } from "@gradpool/service-kit";
 import { InvalidArgumentError, Option, type Command } from "commander";
 import { UsageError } from "./usage-error.js";
 
@@ -63,34 +61,10 @@ export function atLeast(least: number): (text: string) => number {
   };
 }
 
-/** auto, cpu, cuda or cuda:i. */
-export function device(text: string): DeviceRequest {
-  const request = parseDevice(text);
-  if (!request) throw refusal(text, "auto, cpu, cuda, or one device such as cuda:0");
-  return request;
-}
-
-/** Errors: UsageError when one device is named for several trainers. */
-export function deviceOf(flags: { device?: DeviceRequest; trainers?: number }): DeviceRequest | undefined {
-  const { device, trainers = 1 } = flags;
-  if (device?.kind === "cuda" && device.index !== undefined && trainers > 1) {
-    throw new UsageError(`--device cuda:${device.index} is one device for ${trainers} trainers; give --device cuda`);
-  }
-  return device;
-}
-
 /** "host:port". */
 export function address(text: string): string {
   if (!isAddress(text)) throw refusal(text, "HOST:PORT, such as 127.0.0.1:7070");
   return text;
-}
-
-/** What to listen on, with or without a port; the port leaves room as `port` does. */
-export function listen(text: string): ListenAddress {
-  const address = parseListenAddress(text);
-  if (!address) throw refusal(text, "HOST or HOST:PORT, such as 0.0.0.0, ::1 or [::]:7070");
-  if (address.port !== undefined) port(String(address.port));
-  return address;
 }
 
 export function isAddress(text: string): boolean {
@@ -123,7 +97,7 @@ export function singlePort(text: string): number {
   return value;
 }
 
-function refusal(text: string, bound: string): InvalidArgumentError {
+export function refusal(text: string, bound: string): InvalidArgumentError {
   return new InvalidArgumentError(`must be ${bound}, not ${JSON.stringify(text)}`);
 }
 

@@ -1,79 +1,103 @@
-/** The command line's commands, each a file in commands that adds itself. */
+/** The command line's commands, each a file in commands that adds its flags and its work. */
 import { Command } from "commander";
 import { HELP_TAIL, type ProgramOptions } from "./command-options.js";
-import { addCheckpointDelete } from "./commands/checkpoint-delete.js";
-import { addCheckpointExport } from "./commands/checkpoint-export.js";
-import { addCheckpointList } from "./commands/checkpoint-list.js";
-import { addCheckpointVerify } from "./commands/checkpoint-verify.js";
-import { addCompletion } from "./commands/completion.js";
-import { addConfigCheck } from "./commands/config-check.js";
-import { addConfigShow } from "./commands/config-show.js";
-import { addDoctor } from "./commands/doctor.js";
-import { addEval } from "./commands/eval.js";
-import { addEventsTail } from "./commands/events-tail.js";
-import { addExport } from "./commands/export.js";
-import { addPoolBackup } from "./commands/pool-backup.js";
-import { addPoolStatus } from "./commands/pool-status.js";
-import { addRunControls } from "./commands/run-control.js";
-import { addRunDiff } from "./commands/run-diff.js";
-import { addRunGet } from "./commands/run-get.js";
-import { addRunList } from "./commands/run-list.js";
-import { addRunLogs } from "./commands/run-logs.js";
-import { addRunPlot } from "./commands/run-plot.js";
-import { addRunSubmit } from "./commands/run-submit.js";
-import { addRunTrace } from "./commands/run-trace.js";
-import { addRunWatch } from "./commands/run-watch.js";
-import { addSample } from "./commands/sample.js";
-import { addTop } from "./commands/top.js";
-import { addTrain } from "./commands/train.js";
-import { addTrainerControls } from "./commands/trainer-control.js";
-import { addTrainerList } from "./commands/trainer-list.js";
-import { addUp } from "./commands/up.js";
 
-type Add = (parent: Command, options: ProgramOptions) => void;
+type Add = (command: Command, options: ProgramOptions) => void;
 
-export function createProgram(options: ProgramOptions): Command {
+interface Entry {
+  name: string;
+  description: string;
+  /** Loading all of them takes longer than many commands run. */
+  load: () => Promise<Add>;
+}
+
+/** Its script has the flags of all. */
+const COMPLETION = "completion";
+
+const COMMANDS: readonly Entry[] = [
+  {
+    name: "train",
+    description: "fine-tune a model, on this machine or on a running pool",
+    load: async () => (await import("./commands/train.js")).addTrain,
+  },
+  {
+    name: "up",
+    description: "run a pool on this machine, in the foreground",
+    load: async () => (await import("./commands/up.js")).addUp,
+  },
+  {
+    name: "run",
+    description: "submit, follow and control runs of a running pool",
+    load: async () => (await import("./commands/run.js")).addRun,
+  },
+  {
+    name: "trainer",
+    description: "list, drain and undrain trainers",
+    load: async () => (await import("./commands/trainer.js")).addTrainer,
+  },
+  {
+    name: "pool",
+    description: "show and back up a running pool",
+    load: async () => (await import("./commands/pool.js")).addPool,
+  },
+  {
+    name: "events",
+    description: "follow the events of a running pool",
+    load: async () => (await import("./commands/events-tail.js")).addEventsTail,
+  },
+  {
+    name: "top",
+    description: "watch a running pool and its runs live in the terminal",
+    load: async () => (await import("./commands/top.js")).addTop,
+  },
+  {
+    name: "checkpoint",
+    description: "list, check, export and delete checkpoints",
+    load: async () => (await import("./commands/checkpoint.js")).addCheckpoint,
+  },
+  {
+    name: "sample",
+    description: "generate text with a model, with or without an adapter",
+    load: async () => (await import("./commands/sample.js")).addSample,
+  },
+  {
+    name: "eval",
+    description: "measure a model's loss per token and perplexity on rows of data",
+    load: async () => (await import("./commands/eval.js")).addEval,
+  },
+  {
+    name: "export",
+    description: "write an adapter, or the model merged with it, for other programs",
+    load: async () => (await import("./commands/export.js")).addExport,
+  },
+  {
+    name: "doctor",
+    description: "check this machine; exit code 1 when it cannot train on its CPU",
+    load: async () => (await import("./commands/doctor.js")).addDoctor,
+  },
+  {
+    name: "config",
+    description: "show and check configuration and profiles",
+    load: async () => (await import("./commands/config.js")).addConfig,
+  },
+  {
+    name: COMPLETION,
+    description: "print a script that lets a shell complete commands and flags",
+    load: async () => (await import("./commands/completion.js")).addCompletion,
+  },
+];
+
+/** The program; the flags and work of those commands only that are among `words`, or of all. */
+export async function createProgram(options: ProgramOptions, words?: readonly string[]): Promise<Command> {
   const program = new Command("gradpool")
     .description("Fine-tune language models with LoRA on a shared pool of trainers.")
     .version(options.version, "-V, --version")
+    .configureHelp({ subcommandTerm: (command) => command.name() })
     .addHelpText("after", `\nFor more about a command: gradpool COMMAND --help\n${HELP_TAIL}`);
-  const group = (name: string, description: string, ...commands: readonly Add[]) => {
-    const parent = program.command(name).description(description).helpCommand(false);
-    for (const add of commands) add(parent, options);
-  };
-  const train = addTrain(program, options);
-  addUp(program, options);
-  group(
-    "run",
-    "submit, follow and control runs of a running pool",
-    ...[
-      addRunSubmit,
-      addRunList,
-      addRunGet,
-      addRunTrace,
-      addRunWatch,
-      addRunLogs,
-      addRunControls,
-      addRunPlot,
-      addRunDiff,
-    ],
-  );
-  group("trainer", "list, drain and undrain trainers", addTrainerList, addTrainerControls);
-  group("pool", "show and back up a running pool", addPoolStatus, addPoolBackup);
-  group("events", "follow the events of a running pool", addEventsTail);
-  addTop(program, options);
-  group(
-    "checkpoint",
-    "list, check, export and delete checkpoints",
-    ...[addCheckpointList, addCheckpointVerify, addCheckpointDelete, addCheckpointExport],
-  );
-  addSample(program, options);
-  addEval(program, options);
-  addExport(program, options);
-  addDoctor(program, options);
-  group("config", "show and check configuration and profiles", addConfigShow, (parent) =>
-    addConfigCheck(parent, train, options),
-  );
-  addCompletion(program, options);
+  const isNeeded = (name: string) => words === undefined || words.includes(name) || words.includes(COMPLETION);
+  for (const { name, description, load } of COMMANDS) {
+    const command = program.command(name).description(description).helpCommand(false);
+    if (isNeeded(name)) (await load())(command, options);
+  }
   return program;
 }

@@ -30,11 +30,8 @@ export async function runCli(argv: readonly string[], environment: CliEnvironmen
   const outputOf = (format: OutputFormat) => new Output({ stdout, stderr, format });
   // Even when flags are invalid, a program expects a document.
   let output = outputOf(formatIn(argv) ?? config.output);
-  const program = createProgram({
-    version,
-    config,
-    contextOf: (format) => ({ output: (output = outputOf(format)), config, interrupts, terminal }),
-  });
+  const contextOf = (format: OutputFormat) => ({ output: (output = outputOf(format)), config, interrupts, terminal });
+  const program = await createProgram({ version, config, contextOf }, argv);
   addCommonFlags(program, problem);
   prepare(program, { stdout, stderr });
   const tracing = await startTracing("gradpool-cli", env, (message) => output.note(message));

@@ -81,7 +81,7 @@ function valuesText({ kind, bound, words, wordsOf, needed }: RecipeField): strin
 describe("docs/cli.md", { timeout: 120_000 }, () => {
   test("lists each command, as its help describes it", async () => {
     const contextOf = () => assert.fail("nothing runs");
-    const program = createProgram({ version: "1.2.3", config: readCliConfig({}), contextOf });
+    const program = await createProgram({ version: "1.2.3", config: readCliConfig({}), contextOf });
     const rows = commandTree(program)
       .filter(({ path, commands }) => path.length > 0 && commands.length === 0)
       .map(({ path, help }) => [`\`${path.join(" ")}\``, help]);

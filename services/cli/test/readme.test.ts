@@ -28,9 +28,9 @@ async function rows(): Promise<{ script: string; flags: string[] }[]> {
     });
 }
 
-function trainCommand(): Command {
+async function trainCommand(): Promise<Command> {
   const contextOf = () => assert.fail("nothing runs");
-  const program = createProgram({ version: "1.2.3", config: readCliConfig({}), contextOf });
+  const program = await createProgram({ version: "1.2.3", config: readCliConfig({}), contextOf });
   addCommonFlags(program, undefined);
   return program.commands.find((command) => command.name() === "train") ?? assert.fail("no train");
 }
@@ -44,7 +44,7 @@ test("README: each flag of the usual script's table exists, and takes the value 
   assert.ok(all.length > 30);
   for (const { flags } of all) {
     for (const code of flags) {
-      const command = trainCommand().exitOverride();
+      const command = (await trainCommand()).exitOverride();
       const options = command.options.map((option) => option.name());
       const known = { names: new Set(options), booleans: new Set(options) };
       // A flag alone means that flag with any value.

@@ -162,7 +162,7 @@ describe("help", () => {
   test("of each command has examples with its own flags, and exit codes", async () => {
     const { env } = process;
     const contextOf = () => assert.fail("nothing runs");
-    const program = createProgram({ version: "1.2.3", config: readCliConfig({}), contextOf });
+    const program = await createProgram({ version: "1.2.3", config: readCliConfig({}), contextOf });
     const paths = commandTree(program).filter(({ path, commands }) => path.length > 0 && commands.length === 0);
     assert.ok(paths.length > 25);
     for (const { path } of paths) {

@@ -1,5 +1,5 @@
 import { natsOptions, type NatsOptions } from "@gradpool/events";
-import { modelPlaces, type ModelPlaces } from "@gradpool/model-source";
+import { modelPlaces, type ModelPlaces } from "@gradpool/hub";
 import { finishMsOf, listenAddress, readConfig, serviceAddress, stopGraceSeconds } from "@gradpool/service-kit";
 import { z } from "zod";
 

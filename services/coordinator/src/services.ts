@@ -1,4 +1,4 @@
-import type { ModelPlaces } from "@gradpool/model-source";
+import type { ModelPlaces } from "@gradpool/hub";
 import {
   CheckpointStoreServiceService,
   DataStreamServiceService,

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { modelPlaces } from "@gradpool/model-source";
+import { modelPlaces } from "@gradpool/hub";
 import { GradpoolError } from "@gradpool/errors";
 import { readCoordinatorConfig } from "../src/config.js";
 

@@ -1,5 +1,5 @@
 import { availableParallelism } from "node:os";
-import { modelPlaces, type ModelPlaces } from "@gradpool/model-source";
+import { modelPlaces, type ModelPlaces } from "@gradpool/hub";
 import { listenAddress, readConfig } from "@gradpool/service-kit";
 import { z } from "zod";
 

@@ -1,4 +1,4 @@
-import type { ModelPlaces } from "@gradpool/model-source";
+import type { ModelPlaces } from "@gradpool/hub";
 import { GradpoolError } from "@gradpool/errors";
 import type { CallContext, EncodeRequest, EncodeResponse } from "@gradpool/rpc";
 import { type CutRule, lastCut, MAX_PART_LENGTH, tooLong } from "@gradpool/tokenizers";

@@ -1,7 +1,8 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
-import { modelPath, type ModelPlaces } from "@gradpool/model-source";
+import { type ModelPlaces } from "@gradpool/hub";
+import { modelPath } from "@gradpool/model-source";
 import type { TokenizerRef } from "@gradpool/rpc";
 import { SOURCE_FILES } from "@gradpool/tokenizers";
 import type { TokenizerKey } from "./work.js";

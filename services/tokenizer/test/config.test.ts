@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { modelPlaces } from "@gradpool/model-source";
+import { modelPlaces } from "@gradpool/hub";
 import { readTokenizerConfig } from "../src/config.js";
 
 test("the environment's settings, and invalid numbers of threads", () => {

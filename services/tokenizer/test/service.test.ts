@@ -1,4 +1,4 @@
-import { modelPlaces } from "@gradpool/model-source";
+import { modelPlaces } from "@gradpool/hub";
 import assert from "node:assert/strict";
 import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";

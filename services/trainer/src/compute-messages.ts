@@ -1,5 +1,5 @@
 /** Messages between the main thread and the compute thread. Buffers are transferred, never copied. */
-import type { ModelPlaces } from "@gradpool/model-source";
+import type { ModelPlaces } from "@gradpool/hub";
 import type { MessagePort } from "node:worker_threads";
 import type { BaseModel, LoraRecipe, Recipe } from "@gradpool/rpc";
 import type { ErrorCode } from "@gradpool/errors";

@@ -1,5 +1,5 @@
 import { availableParallelism, hostname } from "node:os";
-import { modelPlaces, type ModelPlaces } from "@gradpool/model-source";
+import { modelPlaces, type ModelPlaces } from "@gradpool/hub";
 import { MAX_TRAINER_ID_CHARACTERS } from "@gradpool/rpc";
 import { parseDevice, type DeviceRequest } from "@gradpool/runtime";
 import { finishMsOf, listenAddress, readConfig, serviceAddress, stopGraceSeconds } from "@gradpool/service-kit";

@@ -1,6 +1,7 @@
 import type { AdaptedModule } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
-import { float16Weights, openModel, type ModelPlaces, type ModelSource } from "@gradpool/model-source";
+import { type ModelPlaces } from "@gradpool/hub";
+import { float16Weights, openModel, type ModelSource } from "@gradpool/model-source";
 import type { TrainingOptions } from "@gradpool/models";
 import type { BaseModel } from "@gradpool/rpc";
 import { LossSession, TrainingSession, type Base, type SessionOptions } from "@gradpool/runtime";

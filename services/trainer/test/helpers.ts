@@ -1,4 +1,4 @@
-import { modelPlaces } from "@gradpool/model-source";
+import { modelPlaces } from "@gradpool/hub";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";

@@ -1,4 +1,4 @@
-import { modelPlaces } from "@gradpool/model-source";
+import { modelPlaces } from "@gradpool/hub";
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { initAdapter } from "@gradpool/adapter";

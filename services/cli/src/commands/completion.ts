@@ -19,14 +19,12 @@ Examples:
   gradpool completion fish > ~/.config/fish/completions/gradpool.fish
 ${HELP_TAIL}`;
 
-export function addCompletion(program: Command, options: ProgramOptions): void {
-  program
-    .command("completion")
-    .description("print a script that lets a shell complete commands and flags")
+export function addCompletion(command: Command, options: ProgramOptions): void {
+  command
     .addArgument(new Argument("<shell>").choices(Object.keys(COMPLETIONS)))
     .addHelpText("after", HELP)
     .action((shell: string) => {
-      const script = COMPLETIONS[shell]?.(commandTree(program)) ?? "";
+      const script = COMPLETIONS[shell]?.(commandTree(command.parent ?? command)) ?? "";
       options.contextOf("table").output.stream(script);
     });
 }

@@ -1,7 +1,7 @@
 /** gradpool config check: what is wrong with the environment, the profiles, and files for --config. */
 import { GradpoolError } from "@gradpool/errors";
 import { counted } from "@gradpool/format";
-import type { Command } from "commander";
+import { Command } from "commander";
 import type { CommandContext } from "../command-context.js";
 import { contextFor, HELP_TAIL, jsonOption, type OutputFlags, type ProgramOptions } from "../command-options.js";
 import { profileDefaults } from "../common-flags.js";
@@ -12,7 +12,7 @@ import { configFile, readConfigFile } from "../settings/config-file.js";
 import { environmentProblems } from "../settings/environment.js";
 import { fileValues } from "../settings/file-values.js";
 import { readYaml } from "../settings/yaml-file.js";
-import { plannedRun, type TrainFlags } from "./train.js";
+import { addTrain, plannedRun, type TrainFlags } from "./train.js";
 
 const HELP = `
 A FILE is one for the --config of train and run submit: YAML with the names of their flags as keys.
@@ -22,15 +22,23 @@ Examples:
   gradpool config check recipe.yaml
 ${HELP_TAIL}`;
 
-/** `train` gives the flags that files for --config may set. */
-export function addConfigCheck(group: Command, train: Command, options: ProgramOptions): void {
+export function addConfigCheck(group: Command, options: ProgramOptions): void {
   group
     .command("check")
     .description("check the environment, profiles and files; exit code 1 when something is wrong")
     .argument("[files...]", "files to check, as for --config")
     .addOption(jsonOption())
     .addHelpText("after", HELP)
-    .action((files: string[], flags: OutputFlags) => configCheck(files, train, contextFor(flags, options)));
+    .action((files: string[], flags: OutputFlags) =>
+      configCheck(files, trainCommand(options), contextFor(flags, options)),
+    );
+}
+
+/** The command whose flags files for --config may set. */
+function trainCommand(options: ProgramOptions): Command {
+  const train = new Command("gradpool").command("train");
+  addTrain(train, options);
+  return train;
 }
 
 type NamedCheck = [name: string, check: Check];

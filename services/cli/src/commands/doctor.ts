@@ -19,10 +19,8 @@ import {
 } from "../doctor/checks.js";
 import { sayChecks } from "../doctor/report.js";
 
-export function addDoctor(program: Command, options: ProgramOptions): void {
-  program
-    .command("doctor")
-    .description("check this machine; exit code 1 when it cannot train on its CPU")
+export function addDoctor(command: Command, options: ProgramOptions): void {
+  command
     .option("--online", "also check whether the hub can be reached")
     .addOption(jsonOption())
     .addHelpText("after", examples("gradpool doctor", "gradpool doctor --online --json"))

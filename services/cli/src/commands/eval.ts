@@ -28,10 +28,7 @@ ${HELP_TAIL}`;
 /** The recipe's flags that decide what is read and how. */
 const EVAL_FIELDS = RECIPE_FIELDS.filter(({ readBy, forTraining }) => readBy.includes("data") && !forTraining);
 
-export function addEval(program: Command, options: ProgramOptions): void {
-  const command = program
-    .command("eval")
-    .description("measure a model's loss per token and perplexity on rows of data");
+export function addEval(command: Command, options: ProgramOptions): void {
   addThreads(addModelFlags(command, options)).option(
     "--dataset <sources...>",
     "files, folders, globs, data sets of the hub, or synthetic",

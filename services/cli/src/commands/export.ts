@@ -19,10 +19,7 @@ Examples:
   gradpool export --model_id models/tiny-coder --adapter outputs/my-run --to my-adapter
 ${HELP_TAIL}`;
 
-export function addExport(program: Command, options: ProgramOptions): void {
-  const command = program
-    .command("export")
-    .description("write an adapter, or the model merged with it, for other programs");
+export function addExport(command: Command, options: ProgramOptions): void {
   addModelFlags(command, options)
     .option("--merged", "the whole model with the adapter merged into its weights, as transformers loads it")
     .option("--to <folder>", "folder to write; must be empty or not exist yet")

@@ -27,8 +27,7 @@ Examples:
   gradpool sample --model_id ./instruct --messages chat.json --adapter run-mf3k2a1b-9c04e7
 ${HELP_TAIL}`;
 
-export function addSample(program: Command, options: ProgramOptions): void {
-  const command = program.command("sample").description("generate text with a model, with or without an adapter");
+export function addSample(command: Command, options: ProgramOptions): void {
   addThreads(addModelFlags(command, options))
     .option("--prompt <text>", "text to continue; - reads standard input")
     .option("--chat", "use the prompt as a user's message, in the model's chat template")

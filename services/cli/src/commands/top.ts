@@ -24,8 +24,7 @@ Examples:
   gradpool top --once --address 10.0.0.5:7070
 ${HELP_TAIL}`;
 
-export function addTop(program: Command, options: ProgramOptions): void {
-  const command = program.command("top").description("watch a running pool and its runs live in the terminal");
+export function addTop(command: Command, options: ProgramOptions): void {
   onAddress(command, options)
     .option("--once", "print the view once as plain text")
     .addHelpText("after", HELP)

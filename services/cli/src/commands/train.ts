@@ -16,9 +16,9 @@ import {
   type ProgramOptions,
 } from "../command-options.js";
 import { addConfigFlag } from "../common-flags.js";
-import { address, deviceOf } from "../flags.js";
+import { address } from "../flags.js";
 import { startLocalStack } from "../local-stack/local-stack.js";
-import { addStackFlags } from "../local-stack/stack-flags.js";
+import { addStackFlags, deviceOf } from "../local-stack/stack-flags.js";
 import { addRunFlags } from "../run-flags.js";
 import { superviseRun } from "../runs/follow.js";
 import { Pool } from "../runs/pool.js";
@@ -35,9 +35,8 @@ Examples:
   gradpool train --model_id ./gpt2 --dataset rows.jsonl --output_dir out --resume_from latest
 ${HELP_TAIL}`;
 
-export function addTrain(program: Command, options: ProgramOptions): Command {
-  const command = program.command("train").description("fine-tune a model, on this machine or on a running pool");
-  return addStackFlags(addConfigFlag(addRunFlags(command), options.config))
+export function addTrain(command: Command, options: ProgramOptions): void {
+  addStackFlags(addConfigFlag(addRunFlags(command), options.config))
     .addOption(
       new Option("--address <host:port>", "train on this coordinator's pool instead of a local one").argParser(address),
     )

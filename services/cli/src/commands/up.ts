@@ -1,6 +1,6 @@
 /** gradpool up: the whole stack in the foreground. */
 import type { DeviceRequest } from "@gradpool/runtime";
-import { formatAddress, type ListenAddress } from "@gradpool/service-kit";
+import { formatAddress, parseListenAddress, type ListenAddress } from "@gradpool/service-kit";
 import { Option, type Command } from "commander";
 import type { CommandContext } from "../command-context.js";
 import {
@@ -12,9 +12,9 @@ import {
   type ProgramOptions,
 } from "../command-options.js";
 import { DEFAULT_PORT } from "../config.js";
-import { deviceOf, listen, port, singlePort } from "../flags.js";
+import { port, refusal, singlePort } from "../flags.js";
 import { startLocalStack } from "../local-stack/local-stack.js";
-import { addStackFlags } from "../local-stack/stack-flags.js";
+import { addStackFlags, deviceOf } from "../local-stack/stack-flags.js";
 import { table } from "../terminal/format.js";
 import { UsageError } from "../usage-error.js";
 
@@ -25,8 +25,7 @@ Examples:
   gradpool up --listen ::
 ${HELP_TAIL}`;
 
-export function addUp(program: Command, options: ProgramOptions): void {
-  const command = program.command("up").description("run a pool on this machine, in the foreground");
+export function addUp(command: Command, options: ProgramOptions): void {
   addStackFlags(command)
     .addOption(
       new Option(
@@ -56,6 +55,14 @@ export function addUp(program: Command, options: ProgramOptions): void {
     .action((flags: UpFlags & OutputFlags) =>
       up({ ...flags, port: portOf(flags, command.getOptionValueSource("port") === "cli") }, contextFor(flags, options)),
     );
+}
+
+/** What to listen on, with or without a port; the port leaves room as `port` does. */
+function listen(text: string): ListenAddress {
+  const address = parseListenAddress(text);
+  if (!address) throw refusal(text, "HOST or HOST:PORT, such as 0.0.0.0, ::1 or [::]:7070");
+  if (address.port !== undefined) port(String(address.port));
+  return address;
 }
 
 interface UpFlags {

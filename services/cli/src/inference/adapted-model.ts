@@ -11,7 +11,8 @@ import {
   type AdapterTensors,
 } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
-import { openModel, TORCH_ADAPTER, torchAdapter, type ModelPlaces, type ModelSource } from "@gradpool/model-source";
+import { type ModelPlaces } from "@gradpool/hub";
+import { openModel, TORCH_ADAPTER, torchAdapter, type ModelSource } from "@gradpool/model-source";
 import { selectTargets, type LinearModule } from "@gradpool/models";
 import { ADAPTER_CONFIG_FILE, ADAPTER_FILE } from "@gradpool/run-folder";
 import type { Adapter } from "@gradpool/runtime";

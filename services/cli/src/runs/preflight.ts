@@ -1,7 +1,8 @@
 import { stat } from "node:fs/promises";
 import { adaptedModules, ownScalings } from "@gradpool/adapter";
 import { count } from "@gradpool/format";
-import { downloadText, openModel, type ModelPlaces, type OpenOptions } from "@gradpool/model-source";
+import { downloadText, type ModelPlaces, type OpenOptions } from "@gradpool/hub";
+import { openModel } from "@gradpool/model-source";
 import { namedTargets, selectTargets } from "@gradpool/models";
 import { GradpoolError } from "@gradpool/errors";
 import { checkPositions, dataOf } from "@gradpool/recipe";

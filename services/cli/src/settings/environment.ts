@@ -1,6 +1,6 @@
 /** What is wrong with the environment's variables. */
 import { GradpoolError } from "@gradpool/errors";
-import { modelPlaces } from "@gradpool/model-source";
+import { modelPlaces } from "@gradpool/hub";
 import { ADDRESS_VARIABLE, CLI_VARIABLES, STORE_VARIABLE } from "../config.js";
 import { isAddress } from "../flags.js";
 import { nearest } from "../nearest.js";

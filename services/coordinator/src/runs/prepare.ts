@@ -2,7 +2,8 @@
 import { adaptedModules, ownScalings } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
 import { count } from "@gradpool/format";
-import { downloadText, float16Weights, openModel, type ModelSource } from "@gradpool/model-source";
+import { downloadText } from "@gradpool/hub";
+import { float16Weights, openModel, type ModelSource } from "@gradpool/model-source";
 import { namedTargets, selectTargets, type ModelDescription } from "@gradpool/models";
 import {
   checkPositions,

@@ -1,6 +1,8 @@
 import { join } from "node:path";
 import { count } from "@gradpool/format";
-import { gradpoolHome, hubSettings, type DownloadProgress, type HubSettings } from "@gradpool/hub";
+import { gradpoolHome } from "./home-folder.js";
+import type { DownloadProgress } from "./hub.js";
+import { hubSettings, type HubSettings } from "./settings.js";
 
 /** Where models are cached, apart from folders named directly. Plain data. */
 export interface ModelPlaces {

@@ -1,0 +1,10 @@
+/** The commands of gradpool pool. */
+import type { Command } from "commander";
+import type { ProgramOptions } from "../command-options.js";
+import { addPoolBackup } from "./pool-backup.js";
+import { addPoolStatus } from "./pool-status.js";
+
+export function addPool(group: Command, options: ProgramOptions): void {
+  addPoolStatus(group, options);
+  addPoolBackup(group, options);
+}
