@@ -132,6 +132,10 @@ export class Stack implements AsyncDisposable {
     return this.#coordinator.address;
   }
 
+  get dataStreamAddress(): string {
+    return this.#processes.find(({ name }) => name === "data-stream")!.address;
+  }
+
   /** "host:port" of the coordinator's HTTP port. */
   get httpAddress(): string {
     if (!this.#coordinator.httpAddress) throw new Error("the stack was started without an HTTP port");
