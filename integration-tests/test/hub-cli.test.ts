@@ -1,7 +1,8 @@
 /** Model and data set by their names on the hub, through the command line and all services: the same as from local files. */
 import assert from "node:assert/strict";
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { FakeHub, fingerprint, gradpool, TINY_CODER, Workspace } from "@gradpool/integration-tests";
 
@@ -51,6 +52,35 @@ test(
     assert.match(none.stderr, /gradpool: model_id: org\/nowhere is not a folder here, and .*\n$/);
   },
 );
+
+test("a Llama at a revision: adapter_config.json names both, and the modules that PEFT names", async () => {
+  await using workspace = await Workspace.create();
+  await using hub = await FakeHub.start();
+  const fixture = fileURLToPath(new URL("../../fixtures/trl/", import.meta.url));
+  // The main branch holds another model.
+  const model = hub.create("model", "org/llama");
+  await model.commit(TINY_CODER);
+  await model.commit(`${fixture}llama`, "v1");
+  const env = { HF_ENDPOINT: hub.endpoint, HF_HOME: workspace.path("hf") };
+  const train = async (...more: string[]) => {
+    const out = ["--output_dir", workspace.path("out"), "--overwrite_output_dir"];
+    const data = ["--dataset", `${fixture}texts.jsonl`, "--epochs", "1", "--max_length", "64"];
+    const argv = ["train", "--model_id", "org/llama@v1", ...out, ...data, ...more];
+    const { code, stdout, stderr } = await gradpool(argv, workspace.path("home"), env);
+    assert.equal(code, 0, stderr);
+    const config = await readFile(workspace.path("out", "adapter_config.json"), "utf8");
+    return { stdout, config: JSON.parse(config) as Record<string, unknown> };
+  };
+  const plain = await train();
+  assert.ok(plain.stdout.includes("target_modules: q_proj, v_proj, which PEFT adapts by default in a llama"));
+  assert.equal(plain.config["base_model_name_or_path"], "org/llama");
+  assert.equal(plain.config["revision"], "v1");
+  assert.deepEqual(plain.config["target_modules"], ["q_proj", "v_proj"]);
+
+  const expected = JSON.parse(await readFile(`${fixture}expected.json`, "utf8")) as { all_linear: string[] };
+  const { config } = await train("--target_modules", "all-linear");
+  assert.deepEqual(config["target_modules"], expected.all_linear);
+});
 
 test(
   "held-out data of a data set on the hub or of a folder: its test split, another one, a share of its rows",

@@ -66,6 +66,14 @@ export function adapterConfigJson(options: {
 /** PEFT's word for every linear layer but the head. */
 export const ALL_LINEAR = "all-linear";
 
+/** From this many modules on, PEFT writes no whole names (its MIN_TARGET_MODULES_FOR_OPTIMIZATION). */
+const MANY_TARGETS = 20;
+
+/** What PEFT 0.21 writes as target_modules for all-linear: the modules' names, or of many their last parts, which no others have. */
+export function allLinearAsWritten(names: readonly string[]): string[] {
+  return names.length < MANY_TARGETS ? [...names] : [...new Set(names.map((name) => name.replace(/^.*\./, "")))];
+}
+
 /** A recipe's word for the modules that fit the model (PEFT's None). */
 export const OWN_TARGETS = "auto";
 

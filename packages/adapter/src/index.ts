@@ -13,6 +13,7 @@ export {
 export {
   adapterConfigJson,
   ALL_LINEAR,
+  allLinearAsWritten,
   OWN_TARGETS,
   parseAdapterConfig,
   type AdapterConfig,

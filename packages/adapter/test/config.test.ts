@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { adapterConfigJson, modelCard, parseAdapterConfig } from "../src/index.js";
+import { adapterConfigJson, allLinearAsWritten, modelCard, parseAdapterConfig } from "../src/index.js";
 import { failure, goldenConfig } from "./support.js";
 
 const LORA = { r: 8, alpha: 32, dropout: 0, useRslora: false, useDora: false, rankPattern: {}, alphaPattern: {} };
@@ -71,6 +71,14 @@ test("targets that PEFT takes as a string stay one: a regular expression, and al
     assert.equal((JSON.parse(json) as { target_modules: unknown }).target_modules, target);
     assert.deepEqual(parseAdapterConfig(JSON.parse(json)).targetModules, [target]);
   }
+});
+
+test("all-linear is written as the list that PEFT 0.21.2 writes: whole names, or of 20 and more their last parts", () => {
+  const modules = ["attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"];
+  const names = (layers: number) =>
+    Array.from({ length: layers }, (_, layer) => modules.map((name) => `transformer.h.${layer}.${name}`)).flat();
+  assert.deepEqual(allLinearAsWritten(names(4)), names(4));
+  assert.deepEqual(allLinearAsWritten(names(5)), ["c_attn", "c_proj", "c_fc"]);
 });
 
 test("settings without effect on the result are let pass", () => {

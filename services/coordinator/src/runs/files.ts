@@ -3,7 +3,7 @@
  * trainer_state.json's `run` and metrics.json have the same bytes whenever the run is repeated (I2).
  */
 import { isAbsolute } from "node:path";
-import { adapterConfigJson, ALL_LINEAR, modelCard, writeAdapter } from "@gradpool/adapter";
+import { adapterConfigJson, ALL_LINEAR, allLinearAsWritten, modelCard, writeAdapter } from "@gradpool/adapter";
 import type { Cursor, Evaluation, RowCounts, RunSpec, StepMetrics } from "@gradpool/rpc";
 import {
   ADAPTER_CONFIG_FILE,
@@ -71,8 +71,10 @@ function adapterFiles({ spec, prepared, steps, tokenizerFiles }: RunFacts, adapt
   const config = adapterConfigJson({
     ...baseOf(spec, prepared),
     lora,
-    // As PEFT writes them: it has resolved the layers by then.
-    targetModules: lora.targetModules.join() === ALL_LINEAR ? targets.map(({ name }) => name) : lora.targetModules,
+    targetModules:
+      lora.targetModules.join() === ALL_LINEAR
+        ? allLinearAsWritten(targets.map(({ name }) => name))
+        : lora.targetModules,
     fanInFanOut: source.model.description.fanInFanOut,
   });
   return new Map([
