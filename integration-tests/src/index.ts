@@ -11,6 +11,7 @@ export * from "./tiny-coder.js";
 export * from "./cli.js";
 export * from "./jaeger.js";
 export * from "./certificates.js";
+export * from "./helm.js";
 export * from "./nats-server.js";
 export * from "./tools.js";
 export * from "./npm-registry.js";

@@ -1,20 +1,14 @@
 /** Everything named in deploy/ and docs/operating.md exists: services, variables, ports, volumes and files. */
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { promisify } from "node:util";
-import { deployTool, pythonWith } from "@gradpool/integration-tests";
+import { assertAccepted, deployTool, lintChart, objectsIn, pythonWith, renderChart } from "@gradpool/integration-tests";
 import { processVariables } from "@gradpool/service-kit";
-import { parse, parseAllDocuments } from "yaml";
+import { parse } from "yaml";
 
-const run = promisify(execFile);
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
-const CHART = join(ROOT, "deploy/helm/gradpool");
 const SERVICES = ["coordinator", "data-stream", "tokenizer", "checkpoint-store", "trainer"];
 const GRPC_PORT = 7070;
 
@@ -122,12 +116,6 @@ test("only trainers need ONNX Runtime, which images of other services leave out"
   assert.deepEqual(computing, ["trainer"]);
 });
 
-interface KubernetesObject {
-  kind: string;
-  metadata: { name: string };
-  spec: { template?: { spec: { containers: { name: string; env: { name: string; value?: string }[] }[] } } };
-}
-
 /** Values with which the chart creates everything it can create. */
 const ALL = {
   ...{ nats: { url: "nats://nats:4222", existingSecret: "nats" }, tracing: { endpoint: "http://jaeger:4318" } },
@@ -137,22 +125,9 @@ const ALL = {
 };
 
 describe("the Helm chart", { skip: helm.skip }, () => {
-  const rendered = async (values: object): Promise<string> => {
-    const folder = await mkdtemp(join(tmpdir(), "gradpool-test-"));
-    try {
-      const file = join(folder, "values.json");
-      await writeFile(file, JSON.stringify(values));
-      const flags = [CHART, "--values", file, "--kube-version", "1.33.0"];
-      const { stdout } = await run(helm.path, ["template", "pool", ...flags]);
-      await run(helm.path, ["lint", ...flags]);
-      return stdout;
-    } finally {
-      await rm(folder, { recursive: true, force: true });
-    }
-  };
-
   test("connects to services that it creates, with variables that they read", async () => {
-    const objects = parseAllDocuments(await rendered(ALL)).map((document) => document.toJS() as KubernetesObject);
+    await lintChart(helm.path, ALL);
+    const objects = objectsIn(await renderChart(helm.path, ALL));
     const names = objects.filter(({ kind }) => kind === "Service").map(({ metadata }) => metadata.name);
     const containers = objects.flatMap(({ spec }) => spec.template?.spec.containers ?? []);
     assert.equal(containers.length, SERVICES.length + 1);
@@ -168,21 +143,14 @@ describe("the Helm chart", { skip: helm.skip }, () => {
   });
 
   test("creates objects that Kubernetes accepts", { skip: validator.skip }, async () => {
-    const folder = await mkdtemp(join(tmpdir(), "gradpool-test-"));
-    try {
-      const file = join(folder, "objects.yaml");
-      // KEDA's object has its own schema.
-      const values = { ...ALL, trainers: { gpu: { enabled: true } } };
-      await writeFile(file, await rendered(values));
-      await run(validator.path, ["-m", "kubernetes_validate", "-k", "1.33.0", "--strict", file]);
-    } finally {
-      await rm(folder, { recursive: true, force: true });
-    }
+    // KEDA's object has its own schema.
+    const values = { ...ALL, trainers: { gpu: { enabled: true } } };
+    await assertAccepted(validator.path, await renderChart(helm.path, values));
   });
 
   test("refuses values that it does not know", async () => {
-    await assert.rejects(rendered({ trainers: { cpu: { replica: 3 } } }), /replica/);
-    await assert.rejects(rendered({ stopGraceSeconds: "soon" }), /stopGraceSeconds/);
+    await assert.rejects(renderChart(helm.path, { trainers: { cpu: { replica: 3 } } }), /replica/);
+    await assert.rejects(renderChart(helm.path, { stopGraceSeconds: "soon" }), /stopGraceSeconds/);
   });
 });
 

@@ -1,17 +1,22 @@
-{{- define "gradpool.name" -}}{{ .Release.Name | trunc 40 | trimSuffix "-" }}{{- end }}
+{{/* What all names begin with. A Service's name begins with a letter and has no dots; a release's may. */}}
+{{- define "gradpool.name" -}}
+{{- $name := .Release.Name | replace "." "-" }}
+{{- if not (regexMatch "^[a-z]" $name) }}{{ $name = printf "gradpool-%s" $name }}{{ end }}
+{{- $name | trunc 40 | trimAll "-" }}
+{{- end }}
 
 {{/* For a component: dict "root" . "component" "tokenizer" */}}
 {{- define "gradpool.selector" -}}
 app.kubernetes.io/name: gradpool
-app.kubernetes.io/instance: {{ .root.Release.Name }}
-app.kubernetes.io/component: {{ .component }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
+app.kubernetes.io/component: {{ .component | quote }}
 {{- end }}
 
 {{- define "gradpool.labels" -}}
 {{ include "gradpool.selector" . }}
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service | quote }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | quote }}
 {{- end }}
 
 {{- define "gradpool.podMetadata" -}}
@@ -71,16 +76,16 @@ volumeMounts:
 {{- define "gradpool.volumes" -}}
 {{- $outputs := .root.Values.volumes.outputsClaim | default (printf "%s-outputs" (include "gradpool.name" .root)) }}
 - name: cache
-  emptyDir: { sizeLimit: {{ .root.Values.volumes.cacheSize }} }
+  emptyDir: { sizeLimit: {{ .root.Values.volumes.cacheSize | quote }} }
 - name: tmp
   emptyDir: {}
 {{- if eq .component "checkpoint-store" }}
 - name: outputs
-  persistentVolumeClaim: { claimName: {{ $outputs }} }
+  persistentVolumeClaim: { claimName: {{ $outputs | quote }} }
 {{- end }}
 {{- with .root.Values.volumes.dataClaim }}
 - name: data
-  persistentVolumeClaim: { claimName: {{ . }}, readOnly: true }
+  persistentVolumeClaim: { claimName: {{ . | quote }}, readOnly: true }
 {{- end }}
 {{- end }}
 
@@ -94,8 +99,17 @@ volumeMounts:
 {{- end }}
 {{- end }}
 
+{{/* More of them, from the values: list of all services' and of one's own. */}}
+{{- define "gradpool.extraEnv" -}}
+{{- range . }}
+{{- with . }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- define "gradpool.envFrom" -}}
 {{- with .Values.hub.existingSecret }}
-- secretRef: { name: {{ . }} }
+- secretRef: { name: {{ . | quote }} }
 {{- end }}
 {{- end }}
