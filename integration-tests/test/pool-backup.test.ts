@@ -1,4 +1,7 @@
-/** gradpool pool backup: a copy of the run store, made while a run trains, from which the run continues to the same bits (I2, I4). */
+/**
+ * gradpool pool backup: a copy of the run store, made while a run trains, from which the run continues to the same bits (I2, I4);
+ * gradpool pool verify: whether it is what was written.
+ */
 import assert from "node:assert/strict";
 import { copyFile, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { basename, dirname } from "node:path";
@@ -69,14 +72,36 @@ async function backUp(stack: Stack, file: string, home: string): Promise<void> {
   const { code, stdout, stderr } = await gradpool(["pool", "backup", file, "--address", stack.address, "--json"], home);
   assert.equal(code, 0, stderr);
   assert.ok((JSON.parse(stdout) as { size_bytes: number }).size_bytes > 0);
+  const whole = await gradpool(["pool", "verify", "--address", stack.address, "--json"], home);
+  assert.equal(whole.code, 0, whole.stderr);
+  const { rows, problems } = JSON.parse(whole.stdout) as { rows: number; problems: string[] };
+  assert.ok(rows > 2 * BACKUP_STEP, `${rows} rows`);
+  assert.deepEqual(problems, []);
+  await verifyCopy(file, home);
+}
+
+/** The copy is as it was written, and another with one changed letter is not. */
+async function verifyCopy(file: string, home: string): Promise<void> {
+  const whole = await gradpool(["pool", "verify", file], home);
+  assert.equal(whole.code, 0, whole.stderr);
+  assert.match(whole.stdout, /copy\.sqlite: \d+ rows, all as they were written/);
+  const bytes = await readFile(file);
+  bytes.write("X", bytes.indexOf("restored"));
+  const damaged = `${file}.damaged`;
+  await writeFile(damaged, bytes);
+  const { code, stderr } = await gradpool(["pool", "verify", damaged], home);
+  assert.equal(code, 1);
+  assert.match(stderr, /of run run-\w+-\w+ is not what was written/);
+  assert.match(stderr, /is damaged \(1 problem\); restore a copy that "gradpool pool backup" made/);
+  await rm(damaged);
 }
 
 /** For copying a run store by hand, docs/operating.md says which files it has. */
 async function assertDocumented(runStore: string): Promise<void> {
   const page = await readFile(new URL("../../../docs/operating.md", import.meta.url), "utf8");
   const files = (await readdir(dirname(runStore))).filter((name) => name.startsWith(basename(runStore)));
-  // The coordinator's lock and SQLite's own hold no data.
-  const data = files.filter((name) => !/\.(pid|lock)$/.test(name)).sort();
+  // The locks, and the note about the write-ahead log, hold no data.
+  const data = files.filter((name) => !/\.(pid|lock|confirmed)$/.test(name)).sort();
   assert.deepEqual(data, ["runs.sqlite", "runs.sqlite-wal"]);
   for (const name of data) assert.ok(page.includes(`\`${name}\``), name);
 }

@@ -37,7 +37,7 @@ const COMMANDS: readonly Entry[] = [
   },
   {
     name: "pool",
-    description: "show and back up a running pool",
+    description: "show, back up and verify a pool",
     load: async () => (await import("./commands/pool.js")).addPool,
   },
   {

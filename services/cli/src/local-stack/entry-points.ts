@@ -7,11 +7,11 @@ export type ServiceName = "tokenizer" | "data-stream" | "checkpoint-store" | "co
 
 const require = createRequire(import.meta.url);
 
-/** The file to run a service from: in the workspace, or where npm installed it. */
-export function entryPoint(service: ServiceName): string {
+/** The file to run a service from, or another `program` of it: in the workspace, or where npm installed it. */
+export function entryPoint(service: ServiceName, program = "main"): string {
   const manifest = `@gradpool/${service}-service/package.json`;
   try {
-    const main = join(dirname(require.resolve(manifest)), "dist/src/main.js");
+    const main = join(dirname(require.resolve(manifest)), `dist/src/${program}.js`);
     if (existsSync(main)) return main;
   } catch {
     // Falls through to the same advice.

@@ -14,6 +14,7 @@ import {
   type RunSpec,
   type StepMetrics,
   type Trainer,
+  type VerifyRunStoreResponse,
   type WatchEventsRequest,
   type WatchRunResponse,
 } from "@gradpool/rpc";
@@ -100,6 +101,11 @@ export class Pool implements Disposable {
       yield data;
     }
     if (missing !== 0) throw new GradpoolError("data_loss", "the run store's copy is truncated; try again");
+  }
+
+  /** Looks at the run store, part by part. */
+  verifyRunStore(signal: AbortSignal): AsyncIterable<VerifyRunStoreResponse> {
+    return this.#pool.verifyRunStore({}, { signal });
   }
 
   /**

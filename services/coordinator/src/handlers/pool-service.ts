@@ -72,5 +72,6 @@ export function poolServiceHandlers(parts: PoolServiceParts): Handlers<PoolServi
         sizeBytes = 0;
       }
     },
+    verifyRunStore: () => store.check(),
   };
 }

@@ -78,6 +78,13 @@ export interface RecordedEvents {
   reported: Map<string, Reported>;
 }
 
+/** A part of the store that was looked at. */
+export interface Checked {
+  rows: number;
+  /** One line each: what is damaged. */
+  problems: string[];
+}
+
 /** A run's steps, evaluations and checkpoints, in the order in which they were recorded. */
 export type History = NonNullable<WatchRunResponse["update"]>[];
 
@@ -97,6 +104,8 @@ export interface RunStore extends AsyncDisposable {
   events(after: number, limit: number): Promise<PlacedEvent[]>;
   /** The next entries of a run's log after a number, oldest first, at most `limit`. */
   runLog(runId: string, after: number, limit: number): Promise<RunLogEntry[]>;
+  /** Looks at all that is recorded, a page at a time, so that commits need not wait. */
+  check(): AsyncIterable<Checked>;
   /**
    * A copy of all that is recorded at this moment: a file that is removed when it is closed. Errors: `failed_precondition` when
    * the store is not durable, `resource_exhausted` when there is no space for it.

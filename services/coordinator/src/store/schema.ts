@@ -31,4 +31,11 @@ export const MIGRATIONS: readonly string[] = [
   -- entry: gradpool.v1.RunLogEntry.
   CREATE TABLE run_log (run_id TEXT NOT NULL, number INTEGER NOT NULL, entry BLOB NOT NULL, PRIMARY KEY (run_id, number)) STRICT, WITHOUT ROWID;
   `,
+  // See checked-tables.ts.
+  [...["coordinator", "runs", "history", "requests", "drained_trainers"], ...["event_log", "events", "told", "run_log"]]
+    .map((table) => `ALTER TABLE ${table} ADD COLUMN checksum BLOB NOT NULL DEFAULT x'';`)
+    .join("\n"),
 ];
+
+/** The migration after which rows have checksums. */
+export const CHECKED_VERSION = 3;

@@ -8,59 +8,87 @@
  */
 import { closeSync, fsyncSync, openSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { Run, WatchRunResponse, type RunLogEntry } from "@gradpool/rpc";
 import { GradpoolError } from "@gradpool/errors";
 import sqlite from "node-sqlite3-wasm";
 import {
-  applyEventChange,
-  eventsBehind,
-  recordedEvents,
-  runLogBehind,
+  CheckedTables,
+  TABLE_NAMES,
+  type Place,
   type Row,
   type Statements,
-} from "./event-tables.js";
-import { MIGRATIONS } from "./schema.js";
-import { MAX_REQUESTS, type Change, type History, type PlacedEvent, type Recorded } from "./run-store.js";
+  type TableName,
+  type Value,
+} from "./checked-tables.js";
+import { ConfirmedLog, missingFromLog } from "./confirmed-log.js";
+import { applyEventChange, eventsAfter, recordedEvents, runLogAfter } from "./event-tables.js";
+import { CHECKED_VERSION, MIGRATIONS } from "./schema.js";
+import { MAX_REQUESTS, type Change, type Checked, type History, type PlacedEvent, type Recorded } from "./run-store.js";
+
+/** A page of the store; undefined table: its structure. */
+export interface CheckPlace {
+  table?: TableName;
+  after?: Place;
+}
+
+const MEMORY = ":memory:";
 
 export class SqliteDatabase {
+  readonly #path: string;
   readonly #database: InstanceType<typeof sqlite.Database>;
   readonly #statements: Statements = {
     run: (sql, values) => this.#run(sql, values),
     all: (sql, values) => this.#all(sql, values),
   };
+  readonly #tables = new CheckedTables(this.#statements, (what) => this.#damaged(what));
+  readonly #readOnly: boolean;
+  #log: ConfirmedLog | undefined;
 
-  /** `path`: a file that no other process uses, or ":memory:". Errors: `data_loss`, `failed_precondition`. */
-  constructor(path: string) {
-    // Left behind by a killed process; the store's lock ensures that no other process is alive.
-    if (path !== ":memory:") rmSync(`${path}.lock`, { recursive: true, force: true });
-    this.#database = new sqlite.Database(path);
+  /**
+   * `path`: a file that no other process uses, or ":memory:". With `readOnly` it stays as it is, and what is damaged is for
+   * `check` to find. Errors: `data_loss`, `failed_precondition`.
+   */
+  constructor(path: string, { readOnly = false } = {}) {
+    this.#path = path;
+    this.#readOnly = readOnly;
+    const missing = readOnly ? undefined : missingFromLog(path);
+    if (missing) throw this.#damaged(missing);
+    // Left by a killed process; the store's lock ensures that no other process is alive.
+    if (path !== MEMORY) rmSync(`${path}.lock`, { recursive: true, force: true });
+    this.#database = new sqlite.Database(path, { readOnly });
     try {
-      this.#database.exec("PRAGMA locking_mode = EXCLUSIVE");
-      this.#database.exec("PRAGMA journal_mode = WAL");
-      this.#database.exec("PRAGMA synchronous = FULL");
-      const [row = {}] = this.#all("PRAGMA quick_check(1)");
-      if (row["quick_check"] !== "ok") throw damaged(path, String(row["quick_check"]));
-      this.#migrate(path);
+      this.#all("PRAGMA locking_mode = EXCLUSIVE");
+      if (readOnly) return;
+      this.#all("PRAGMA journal_mode = WAL");
+      this.#all("PRAGMA synchronous = FULL");
+      const [problem] = this.#structureProblems();
+      if (problem) throw this.#damaged(problem);
+      this.#migrate();
+      if (path === MEMORY) return;
+      this.#log = new ConfirmedLog(path);
+      syncFolder(dirname(path));
     } catch (error) {
       this.#database.close();
-      throw isDamage(error) ? damaged(path, error.message) : error;
+      throw error;
     }
-    if (path !== ":memory:") syncFolder(dirname(path));
   }
 
   /** Counts a start of the coordinator, and returns what is recorded. */
   begin(): Recorded {
-    this.#transaction(() => this.#run("UPDATE coordinator SET life = life + 1"));
+    const [row] = this.#tables.read("coordinator");
+    const life = Number(row?.["life"]) + 1;
+    this.#transaction(() => this.#tables.put("coordinator", [1, life]));
     return {
-      life: Number(this.#all("SELECT life FROM coordinator")[0]?.["life"]),
-      runs: this.#all("SELECT run FROM runs ORDER BY number").map((row) => Run.decode(row["run"] as Uint8Array)),
-      requests: this.#all("SELECT request_id, content, subject FROM requests ORDER BY number").map((row) => ({
+      life,
+      runs: this.#tables.read("runs", "ORDER BY number").map((row) => Run.decode(row["run"] as Uint8Array)),
+      requests: this.#tables.read("requests", "ORDER BY number").map((row) => ({
         requestId: String(row["request_id"]),
         content: String(row["content"]),
         subject: String(row["subject"]),
       })),
-      drained: this.#all("SELECT trainer_id FROM drained_trainers").map((row) => String(row["trainer_id"])),
-      events: recordedEvents(this.#statements),
+      drained: this.#tables.read("drained_trainers").map((row) => String(row["trainer_id"])),
+      events: recordedEvents(this.#tables),
     };
   }
 
@@ -71,18 +99,32 @@ export class SqliteDatabase {
   }
 
   history(runId: string): History {
-    return this.#all("SELECT entry FROM history WHERE run_id = ? ORDER BY position", [runId]).flatMap((row) => {
+    return this.#tables.read("history", "WHERE run_id = ? ORDER BY position", [runId]).flatMap((row) => {
       const { update } = WatchRunResponse.decode(row["entry"] as Uint8Array);
       return update ? [update] : [];
     });
   }
 
   events(after: number, limit: number): PlacedEvent[] {
-    return eventsBehind(this.#statements, after, limit);
+    return eventsAfter(this.#tables, after, limit);
   }
 
   runLog(runId: string, after: number, limit: number): RunLogEntry[] {
-    return runLogBehind(this.#statements, runId, after, limit);
+    return runLogAfter(this.#tables, runId, after, limit);
+  }
+
+  /** Looks at the structure first, then at one page of rows after another, as `next` says. */
+  check({ table, after }: CheckPlace = {}): Checked & { next?: CheckPlace } {
+    if (!table) {
+      const missing = this.#readOnly ? missingFromLog(this.#path) : undefined;
+      const problems = missing ? [missing] : this.#structureProblems();
+      if (problems.length === 0) this.#requireChecksums();
+      return { rows: 0, problems, ...(problems.length === 0 && { next: { table: TABLE_NAMES[0] ?? "runs" } }) };
+    }
+    const { rows, damaged, next } = this.#tables.check(table, after);
+    const nextTable = TABLE_NAMES[TABLE_NAMES.indexOf(table) + 1];
+    const continued = next ? { table, after: next } : nextTable && { table: nextTable };
+    return { rows, problems: damaged, ...(continued && { next: continued }) };
   }
 
   /** Writes all of it, as it is now, to a new file. */
@@ -91,6 +133,7 @@ export class SqliteDatabase {
   }
 
   close(): void {
+    this.#log?.close();
     this.#database.close();
   }
 
@@ -98,11 +141,9 @@ export class SqliteDatabase {
     switch (change.type) {
       case "run": {
         const { runId, state } = change.run;
-        this.#run(
-          `INSERT INTO runs (run_id, state, run) VALUES (?, ?, ?)
-           ON CONFLICT (run_id) DO UPDATE SET state = excluded.state, run = excluded.run`,
-          [runId, state, Run.encode(change.run).finish()],
-        );
+        const [known] = this.#all("SELECT number FROM runs WHERE run_id = ?", [runId]);
+        const number = known?.["number"] ?? this.#next("runs", "number");
+        this.#tables.put("runs", [number, runId, state, Run.encode(change.run).finish()]);
         break;
       }
       case "step":
@@ -117,27 +158,25 @@ export class SqliteDatabase {
       case "steps":
         this.#replaceSteps(change);
         break;
-      case "request":
-        this.#run("INSERT OR IGNORE INTO requests (request_id, content, subject) VALUES (?, ?, ?)", [
-          change.requestId,
-          change.content,
-          change.subject,
-        ]);
-        this.#run("DELETE FROM requests WHERE number <= (SELECT MAX(number) FROM requests) - ?", [MAX_REQUESTS]);
+      case "request": {
+        const number = this.#next("requests", "number");
+        this.#tables.put("requests", [number, change.requestId, change.content, change.subject]);
+        this.#run("DELETE FROM requests WHERE number <= ?", [number - MAX_REQUESTS]);
         break;
+      }
       case "drained":
-        if (change.draining) this.#run("INSERT OR IGNORE INTO drained_trainers VALUES (?)", [change.trainerId]);
+        if (change.draining) this.#tables.put("drained_trainers", [change.trainerId]);
         else this.#run("DELETE FROM drained_trainers WHERE trainer_id = ?", [change.trainerId]);
         break;
       default:
-        applyEventChange(this.#statements, change);
+        applyEventChange(this.#statements, this.#tables, change);
     }
   }
 
   #append(runId: string, update: History[number]): void {
     const entry = WatchRunResponse.encode({ update }).finish();
     const step = update.$case === "step" ? update.value.step : null;
-    this.#run("INSERT INTO history (run_id, step, entry) VALUES (?, ?, ?)", [runId, step, entry]);
+    this.#tables.put("history", [this.#next("history", "position"), runId, step, entry]);
   }
 
   /** Steps recorded already keep their place among the checkpoints; later ones are removed. */
@@ -152,13 +191,18 @@ export class SqliteDatabase {
   /** Removes the evaluations after `lastStep`, and counts the others. */
   #keepEvaluations(runId: string, lastStep: number): number {
     let kept = 0;
-    for (const row of this.#all("SELECT position, entry FROM history WHERE run_id = ? AND step IS NULL", [runId])) {
+    for (const row of this.#tables.read("history", "WHERE run_id = ? AND step IS NULL ORDER BY position", [runId])) {
       const { update } = WatchRunResponse.decode(row["entry"] as Uint8Array);
       if (update?.$case !== "evaluation") continue;
       if (update.value.step <= lastStep) kept += 1;
       else this.#run("DELETE FROM history WHERE position = ?", [Number(row["position"])]);
     }
     return kept;
+  }
+
+  /** One more than the largest in the column. */
+  #next(table: TableName, column: string): number {
+    return Number(this.#all(`SELECT MAX(${column}) AS last FROM ${table}`)[0]?.["last"] ?? 0) + 1;
   }
 
   #transaction(work: () => void): void {
@@ -170,36 +214,83 @@ export class SqliteDatabase {
       if (this.#database.inTransaction) this.#database.exec("ROLLBACK");
       throw error;
     }
+    this.#log?.advance();
   }
 
-  #migrate(path: string): void {
-    const version = Number(this.#all("PRAGMA user_version")[0]?.["user_version"]);
-    if (version > MIGRATIONS.length) {
-      const message = `the run store ${path} was made by a newer gradpool; use that version, or name another file`;
-      throw new GradpoolError("failed_precondition", message);
-    }
+  #migrate(): void {
+    const version = this.#version();
     for (const [i, migration] of MIGRATIONS.entries()) {
       if (i < version) continue;
-      this.#transaction(() => this.#database.exec(`${migration}; PRAGMA user_version = ${i + 1}`));
+      this.#transaction(() => {
+        this.#database.exec(`${migration}; PRAGMA user_version = ${i + 1}`);
+        if (i + 1 === CHECKED_VERSION) this.#tables.seal();
+      });
     }
   }
 
-  #run(sql: string, values: (number | string | Uint8Array | null)[] = []): void {
-    this.#database.run(sql, values);
+  /** Errors: `failed_precondition` when a newer gradpool made it. */
+  #version(): number {
+    const version = Number(this.#all("PRAGMA user_version")[0]?.["user_version"]);
+    if (version <= MIGRATIONS.length) return version;
+    const message = `the run store ${this.#path} was made by a newer gradpool; use that version, or name another file`;
+    throw new GradpoolError("failed_precondition", message);
   }
 
-  #all(sql: string, values: (number | string | Uint8Array | null)[] = []): Row[] {
-    return this.#database.all(sql, values) as Row[];
+  /** Errors: `failed_precondition`. */
+  #requireChecksums(): void {
+    if (this.#version() >= CHECKED_VERSION) return;
+    const message = `the run store ${this.#path} was made by an older gradpool, without checksums`;
+    throw new GradpoolError("failed_precondition", `${message}; a coordinator that is started on it adds them`);
+  }
+
+  /** One line each: of the file as SQLite sees it, and of its tables' definitions. */
+  #structureProblems(): string[] {
+    const lines = this.#all(`PRAGMA integrity_check(${MAX_PROBLEMS})`).map((row) => String(row["integrity_check"]));
+    if (lines[0] !== "ok") return lines;
+    const version = this.#version();
+    return isDeepStrictEqual(this.#all(DEFINITIONS), definitionsOf(version)) ? [] : ["the definition of a table"];
+  }
+
+  #run(sql: string, values: Value[] = []): void {
+    this.#explained(() => this.#database.run(sql, values));
+  }
+
+  #all(sql: string, values: Value[] = []): Row[] {
+    return this.#explained(() => this.#database.all(sql, values) as Row[]);
+  }
+
+  #explained<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      throw isDamage(error) ? this.#damaged(error.message) : error;
+    }
+  }
+
+  #damaged(what: string): GradpoolError {
+    const advice = `restore a copy that "gradpool pool backup" made, or move it away to start with an empty one`;
+    return new GradpoolError("data_loss", `the run store ${this.#path} is damaged (${what}); ${advice}`);
+  }
+}
+
+/** Problems that are named of one file. */
+const MAX_PROBLEMS = 20;
+
+const DEFINITIONS = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name";
+
+/** The definitions of a store of that version. */
+function definitionsOf(version: number): unknown[] {
+  const database = new sqlite.Database(MEMORY);
+  try {
+    for (const migration of MIGRATIONS.slice(0, version)) database.exec(migration);
+    return database.all(DEFINITIONS);
+  } finally {
+    database.close();
   }
 }
 
 const isDamage = (error: unknown): error is Error =>
   error instanceof Error && /not a database|malformed/.test(error.message);
-
-function damaged(path: string, what: string): GradpoolError {
-  const advice = "move it away to start with an empty one, or restore a backup";
-  return new GradpoolError("data_loss", `the run store ${path} is damaged (${what}); ${advice}`);
-}
 
 /** Makes the names of new files durable, too. */
 function syncFolder(path: string): void {

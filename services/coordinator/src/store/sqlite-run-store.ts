@@ -5,7 +5,8 @@ import { Worker } from "node:worker_threads";
 import { GradpoolError } from "@gradpool/errors";
 import { Backoff, type Logger } from "@gradpool/service-kit";
 import type { RunLogEntry } from "@gradpool/rpc";
-import type { Change, History, PlacedEvent, Recorded, RunStore } from "./run-store.js";
+import type { Change, Checked, History, PlacedEvent, Recorded, RunStore } from "./run-store.js";
+import type { CheckPlace, SqliteDatabase } from "./sqlite-database.js";
 import type { StoreAnswer, StoreRequest } from "./sqlite-worker.js";
 import { lockStore } from "./store-lock.js";
 
@@ -115,6 +116,15 @@ export class SqliteRunStore implements RunStore {
 
   async runLog(runId: string, after: number, limit: number): Promise<RunLogEntry[]> {
     return (await this.#ask({ type: "run-log", runId, after, limit })) as RunLogEntry[];
+  }
+
+  async *check(): AsyncGenerator<Checked> {
+    let place: CheckPlace | undefined;
+    do {
+      const { next, ...checked } = (await this.#ask({ type: "check", place })) as ReturnType<SqliteDatabase["check"]>;
+      yield checked;
+      place = next;
+    } while (place);
   }
 
   /** The copy is next to the store: without space for it, the store has none either. */

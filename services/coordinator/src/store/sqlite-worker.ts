@@ -1,7 +1,7 @@
 /** The thread in which the run store waits for the disk. */
 import { parentPort, workerData } from "node:worker_threads";
 import { GradpoolError, type ErrorCode } from "@gradpool/errors";
-import { SqliteDatabase } from "./sqlite-database.js";
+import { SqliteDatabase, type CheckPlace } from "./sqlite-database.js";
 import type { RunLogEntry } from "@gradpool/rpc";
 import type { Change, History, PlacedEvent, Recorded } from "./run-store.js";
 
@@ -10,11 +10,12 @@ export type StoreRequest = { id: number } & (
   | { type: "history"; runId: string }
   | { type: "events"; after: number; limit: number }
   | { type: "run-log"; runId: string; after: number; limit: number }
+  | { type: "check"; place: CheckPlace | undefined }
   | { type: "back-up"; path: string }
   | { type: "close" }
 );
 
-type Value = Recorded | History | PlacedEvent[] | RunLogEntry[] | undefined;
+type Value = Recorded | History | PlacedEvent[] | RunLogEntry[] | ReturnType<SqliteDatabase["check"]> | undefined;
 
 export type StoreAnswer = { id: number } & (
   { type: "done"; value: Value } | { type: "failed"; code: ErrorCode; message: string }
@@ -44,6 +45,8 @@ port.on("message", (request: StoreRequest) => {
         return database?.events(request.after, request.limit);
       case "run-log":
         return database?.runLog(request.runId, request.after, request.limit);
+      case "check":
+        return database?.check(request.place);
       case "back-up":
         return void database?.backUp(request.path);
       case "close":

@@ -572,6 +572,18 @@ export interface BackUpResponse {
   data: Uint8Array;
 }
 
+/** Asks to look at the run store. */
+export interface VerifyRunStoreRequest {
+}
+
+/** What was found in a part of it. */
+export interface VerifyRunStoreResponse {
+  /** Rows that were looked at. */
+  rows: number;
+  /** One line each: what is damaged. */
+  problems: string[];
+}
+
 /** Asks for the pool's trainers. */
 export interface ListTrainersRequest {
 }
@@ -4254,6 +4266,143 @@ export const BackUpResponse: MessageFns<BackUpResponse> = {
   },
 };
 
+function createBaseVerifyRunStoreRequest(): VerifyRunStoreRequest {
+  return {};
+}
+
+export const VerifyRunStoreRequest: MessageFns<VerifyRunStoreRequest> = {
+  encode(_: VerifyRunStoreRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): VerifyRunStoreRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVerifyRunStoreRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): VerifyRunStoreRequest {
+    return {};
+  },
+
+  toJSON(_: VerifyRunStoreRequest): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<VerifyRunStoreRequest>): VerifyRunStoreRequest {
+    return VerifyRunStoreRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<VerifyRunStoreRequest>): VerifyRunStoreRequest {
+    const message = createBaseVerifyRunStoreRequest();
+    return message;
+  },
+};
+
+function createBaseVerifyRunStoreResponse(): VerifyRunStoreResponse {
+  return { rows: 0, problems: [] };
+}
+
+export const VerifyRunStoreResponse: MessageFns<VerifyRunStoreResponse> = {
+  encode(message: VerifyRunStoreResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.rows !== 0) {
+      writer.uint32(8).uint32(message.rows);
+    }
+    for (const v of message.problems) {
+      writer.uint32(18).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): VerifyRunStoreResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVerifyRunStoreResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.rows = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.problems.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): VerifyRunStoreResponse {
+    return {
+      rows: isSet(object.rows) ? globalThis.Number(object.rows) : 0,
+      problems: globalThis.Array.isArray(object?.problems) ? object.problems.map((e: any) => globalThis.String(e)) : [],
+    };
+  },
+
+  toJSON(message: VerifyRunStoreResponse): unknown {
+    const obj: any = {};
+    if (message.rows !== 0) {
+      obj.rows = Math.round(message.rows);
+    }
+    if (message.problems?.length) {
+      obj.problems = message.problems;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<VerifyRunStoreResponse>): VerifyRunStoreResponse {
+    return VerifyRunStoreResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<VerifyRunStoreResponse>): VerifyRunStoreResponse {
+    const message = createBaseVerifyRunStoreResponse();
+    message.rows = object.rows ?? 0;
+    message.problems = object.problems?.map((e) => e) || [];
+    return message;
+  },
+};
+
 function createBaseListTrainersRequest(): ListTrainersRequest {
   return {};
 }
@@ -5082,6 +5231,21 @@ export const PoolServiceService = {
     responseSerialize: (value: BackUpResponse): Buffer => Buffer.from(BackUpResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): BackUpResponse => BackUpResponse.decode(value),
   },
+  /**
+   * Looks at all that the run store holds, while the pool keeps working, and sends what it finds part by part. All of it was
+   * looked at when the stream ends without an error.
+   */
+  verifyRunStore: {
+    path: "/gradpool.v1.PoolService/VerifyRunStore" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: VerifyRunStoreRequest): Buffer =>
+      Buffer.from(VerifyRunStoreRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): VerifyRunStoreRequest => VerifyRunStoreRequest.decode(value),
+    responseSerialize: (value: VerifyRunStoreResponse): Buffer =>
+      Buffer.from(VerifyRunStoreResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): VerifyRunStoreResponse => VerifyRunStoreResponse.decode(value),
+  },
 } as const;
 
 export interface PoolServiceServer extends UntypedServiceImplementation {
@@ -5102,6 +5266,11 @@ export interface PoolServiceServer extends UntypedServiceImplementation {
    * is not enough space next to the run store, where the copy is made first.
    */
   backUp: handleServerStreamingCall<BackUpRequest, BackUpResponse>;
+  /**
+   * Looks at all that the run store holds, while the pool keeps working, and sends what it finds part by part. All of it was
+   * looked at when the stream ends without an error.
+   */
+  verifyRunStore: handleServerStreamingCall<VerifyRunStoreRequest, VerifyRunStoreResponse>;
 }
 
 export interface PoolServiceClient extends Client {
@@ -5183,6 +5352,19 @@ export interface PoolServiceClient extends Client {
     metadata?: Metadata,
     options?: Partial<CallOptions>,
   ): ClientReadableStream<BackUpResponse>;
+  /**
+   * Looks at all that the run store holds, while the pool keeps working, and sends what it finds part by part. All of it was
+   * looked at when the stream ends without an error.
+   */
+  verifyRunStore(
+    request: VerifyRunStoreRequest,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<VerifyRunStoreResponse>;
+  verifyRunStore(
+    request: VerifyRunStoreRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<VerifyRunStoreResponse>;
 }
 
 export const PoolServiceClient = makeGenericClientConstructor(
