@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
@@ -15,23 +16,52 @@ const PROMETHEUS = join(ROOT, "deploy/prometheus");
 const run = promisify(execFile);
 const read = (...path: string[]) => readFileSync(join(ROOT, ...path), "utf8");
 
+/** Counters of ours, and the counts of histograms. */
+const COUNTED = /^gradpool_\w+_(total|count)\b/;
+
+/** Alerts that fire when a counter rises. */
+const ON_COUNTERS = [
+  "GradpoolCheckpointsFail",
+  "GradpoolCheckpointsDamaged",
+  "GradpoolRunsFail",
+  "GradpoolTrainersLost",
+  "GradpoolMicroBatchesFail",
+  "GradpoolInternalErrors",
+];
+
+/** Values of all series in a scrape. */
+const seriesIn = (text: string) =>
+  new Map(
+    [...text.matchAll(/^([a-z_]+(?:\{.*\})?) (\S+)$/gm)].map(([, series = "", count]) => [series, Number(count)]),
+  );
+
+/** A series as Prometheus has it, with the labels of whom it asked. */
+function scraped(series: string, service: string): string {
+  const [, name, labels = ""] = /^([a-z_]+)(?:\{(.*)\})?$/.exec(series) ?? [];
+  const of = `job="gradpool",service="${service.replace(/-\d+$/, "")}",instance="${service}:7071"`;
+  return `${name}{${labels === "" ? of : `${labels},${of}`}}`;
+}
+
 describe("the metrics of a pool that has completed a run", () => {
   let workspace: Workspace;
   let pool: LocalPool;
   /** The text of each service's metrics after the run, by its name. */
   let scrapes: Map<string, string>;
+  /** The same before the run, when the trainers have joined. */
+  let first: Map<string, string>;
   let during = "";
 
   before(async () => {
     workspace = await Workspace.create();
     pool = await LocalPool.start(workspace.path("home"), ["--trainers", "2", "--metrics"]);
+    while (value(await scrape("coordinator"), 'gradpool_trainers{state="active"}') < 2) await delay(20);
+    first = await scrapeAll();
     const spec = tinyRun(await workspace.dataset(40), workspace.path("run"), { saveEvery: 2 });
     const runId = await pool.submit(spec);
     await watchRun(pool.runs, runId, async () => {
       during ||= await scrape("coordinator");
     });
-    scrapes = new Map();
-    for (const { name } of pool.services) scrapes.set(name, await scrape(name));
+    scrapes = await scrapeAll();
   });
 
   after(async () => {
@@ -44,6 +74,12 @@ describe("the metrics of a pool that has completed a run", () => {
     const response = await fetch(`http://${service?.http_address}/metrics`);
     assert.equal(response.status, 200);
     return response.text();
+  }
+
+  async function scrapeAll(): Promise<Map<string, string>> {
+    const texts = new Map<string, string>();
+    for (const { name } of pool.services) texts.set(name, await scrape(name));
+    return texts;
   }
 
   /** Names and types of what is exported. */
@@ -107,6 +143,46 @@ describe("the metrics of a pool that has completed a run", () => {
     assert.ok(sum("gradpool_tokens_total") > 0 && sum("gradpool_gradient_bytes_total") > 0);
     assert.ok(value(scrapes.get("checkpoint-store"), 'gradpool_checkpoint_seconds_count{operation="save"}') > 1);
     assert.equal(value(scrapes.get("checkpoint-store"), 'gradpool_checkpoint_failures_total{operation="save"}'), 0);
+  });
+
+  test("have each counter's series before it counts, or Prometheus would not see it rise", () => {
+    for (const [service, text] of scrapes) {
+      const before = seriesIn(first.get(service) ?? "");
+      const born = [...seriesIn(text).keys()].filter((series) => COUNTED.test(series) && !before.has(series));
+      assert.deepEqual(born, [], service);
+    }
+  });
+
+  test("as they are before the run, let each alert on a counter fire when it rises", promtool, async () => {
+    const history = (rise: number) => {
+      const series = [...first].flatMap(([service, text]) =>
+        [...seriesIn(text)]
+          .filter(([name]) => COUNTED.test(name))
+          .map(([name, count]) => ({
+            series: scraped(name, service),
+            values: `${count}x20 ${count + rise}x20`,
+          })),
+      );
+      return { interval: "1m", input_series: series };
+    };
+    const firing = (names: string[]) => [
+      {
+        expr: 'group by (alertname) (ALERTS{alertstate="firing"})',
+        eval_time: "25m",
+        exp_samples: names.map((name) => ({ labels: `{alertname="${name}"}`, value: 1 })),
+      },
+    ];
+    const tests = [
+      { ...history(0), promql_expr_test: firing([]) },
+      { ...history(20), promql_expr_test: firing(ON_COUNTERS) },
+    ];
+    const file = workspace.path("alerts_test.json");
+    await writeFile(
+      file,
+      JSON.stringify({ rule_files: [join(PROMETHEUS, "alerts.yml")], evaluation_interval: "1m", tests }),
+    );
+    const { stdout } = await run(promtool.path, ["test", "rules", file]);
+    assert.match(stdout, /SUCCESS/);
   });
 
   test("show a run and a trainer only while they exist", async () => {

@@ -1,20 +1,23 @@
 export { parseJson, parsePythonJson } from "./json.js";
 
-/** What kind of failure it is; each maps to one gRPC status. */
-export type ErrorCode =
-  | "invalid_argument"
-  | "not_found"
-  | "already_exists"
-  | "permission_denied"
-  | "failed_precondition"
-  | "resource_exhausted"
-  | "aborted"
-  | "cancelled"
-  | "unavailable"
-  | "deadline_exceeded"
-  | "unimplemented"
-  | "data_loss"
-  | "internal";
+/** What kinds of failures there are; each maps to one gRPC status. */
+export const ERROR_CODES = [
+  "invalid_argument",
+  "not_found",
+  "already_exists",
+  "permission_denied",
+  "failed_precondition",
+  "resource_exhausted",
+  "aborted",
+  "cancelled",
+  "unavailable",
+  "deadline_exceeded",
+  "unimplemented",
+  "data_loss",
+  "internal",
+] as const;
+
+export type ErrorCode = (typeof ERROR_CODES)[number];
 
 /**
  * An expected failure. The message is one line for the user: what is wrong, and

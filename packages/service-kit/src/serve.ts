@@ -80,9 +80,10 @@ export async function serve(
   };
   try {
     parts = await create({ metrics, stopping: stopping.signal, own, connect });
+    const methods = parts.services.flatMap(({ definition }) => Object.values(definition).map(({ path }) => path));
     server = await startServer({
       ...{ listen, services: parts.services, shutdownGraceMs },
-      interceptors: [observed(grpcObserver(metrics)), ...interceptors],
+      interceptors: [observed(grpcObserver(metrics, methods)), ...interceptors],
       onInternalError: (error, method) => log.error({ err: error, method }, "internal error"),
     });
   } catch (error) {

@@ -23,7 +23,13 @@ test("a gauge that is read says what is there, and forgets what was", async () =
 
 test("calls are counted by method and result", async () => {
   const registry = new Registry();
-  const observe = grpcObserver(registry);
+  const observe = grpcObserver(registry, ["/a/B", "/a/C"]);
+  const before = await registry.metrics();
+  for (const method of ["/a/B", "/a/C"]) {
+    assert.match(before, new RegExp(`^gradpool_grpc_request_seconds_count\\{method="${method}"\\} 0$`, "m"));
+    for (const code of ["ok", "internal", "cancelled"])
+      assert.match(before, new RegExp(`^gradpool_grpc_requests_total\\{method="${method}",code="${code}"\\} 0$`, "m"));
+  }
   observe({ method: "/a/B", code: "ok", seconds: 0.2 });
   observe({ method: "/a/B", code: "not_found", seconds: 0.1 });
   const text = await registry.metrics();

@@ -27,7 +27,10 @@ export function measured(store: ArtifactStore, registry: Registry): ArtifactStor
     "operation",
   );
   // An alert's series must exist before the first occurrence.
-  for (const operation of OPERATIONS) failures.inc({ operation }, 0);
+  for (const operation of OPERATIONS) {
+    failures.inc({ operation }, 0);
+    times.zero({ operation });
+  }
   const sizes = set.histogram("gradpool_checkpoint_size_bytes", "Size of saved checkpoints and results.", SIZE_BYTES);
 
   const begin = (operation: Operation) => {

@@ -1,9 +1,12 @@
 /** What the coordinator counts of its core's events. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { ERROR_CODES } from "@gradpool/errors";
+import { Run } from "@gradpool/rpc";
 import { Registry } from "@gradpool/service-kit";
 import { emptyPool, type Input } from "../src/core/state.js";
 import { transition } from "../src/core/transition.js";
+import type { Fact } from "../src/facts.js";
 import { CoordinatorMetrics } from "../src/metrics/coordinator-metrics.js";
 
 const RUN = "run-1";
@@ -19,11 +22,12 @@ const joins = (trainerId: string, nowMs: number): Input[] => [
   { type: "trainer-pulled", trainerId, tasks: 2, nowMs },
 ];
 
-/** The value of a series after the inputs. */
-async function counted(inputs: Input[]): Promise<(series: string) => number | undefined> {
+/** The value of a series after the inputs; `before`: facts that come first. */
+async function counted(inputs: Input[], before: Fact[] = []): Promise<(series: string) => number | undefined> {
   const registry = new Registry();
   let state = emptyPool();
   const metrics = new CoordinatorMetrics(registry, () => ({ state, runs: [], trainers: [], eventsWaiting: 0 }));
+  metrics.observe(before);
   for (const input of inputs) {
     const after = transition(state, input);
     metrics.observe(after.facts);
@@ -68,6 +72,31 @@ describe("the coordinator's metrics", () => {
     assert.equal(failed('gradpool_micro_batch_failures_total{code="resource_exhausted"}'), 1);
     assert.equal(failed('gradpool_runs_ended_total{outcome="failed"}'), 1);
     assert.equal(failed('gradpool_runs_ended_total{outcome="completed"}'), 0);
+  });
+
+  test("have every series at 0 from the start, and those of a device class once a trainer of it joined", async () => {
+    const start = await counted([]);
+    for (const code of ERROR_CODES) assert.equal(start(`gradpool_micro_batch_failures_total{code="${code}"}`), 0);
+    const joined = await counted(joins("a", 0));
+    const of = 'device_class="cpu-x64-avx512"';
+    for (const name of ["tokens_total", "device_busy_seconds_total", "micro_batch_queue_seconds_count"])
+      assert.equal(joined(`gradpool_${name}{${of}}`), 0, name);
+    for (const kind of ["train", "evaluation"])
+      for (const name of ["micro_batches_total", "micro_batch_seconds_count"])
+        assert.equal(joined(`gradpool_${name}{${of},kind="${kind}"}`), 0, name);
+  });
+
+  test("a run that waits over a restart counts with all of its time, and one that ran before does not", async () => {
+    const submittedAt = new Date(Date.now() - 100_000);
+    const recovered = (run: Partial<Run>): Fact[] => [
+      { type: "run-recovered", run: Run.fromPartial({ runId: RUN, submittedAt, ...run }) },
+    ];
+    const waited = await counted(BEGIN, recovered({}));
+    assert.equal(waited("gradpool_run_queue_seconds_count"), 1);
+    const seconds = waited("gradpool_run_queue_seconds_sum") ?? 0;
+    assert.ok(seconds >= 100 && seconds < 160, `${seconds} s`);
+    const ran = await counted(BEGIN, recovered({ startedAt: submittedAt }));
+    assert.equal(ran("gradpool_run_queue_seconds_count"), 0);
   });
 });
 

@@ -16,6 +16,7 @@ export class TokenizerMetrics {
       "Uses of a tokenizer, by whether its thread had loaded it before: hit or miss.",
       "result",
     );
+    for (const result of ["hit", "miss"]) this.#uses.inc({ result }, 0);
     set.gauge("gradpool_tokenizer_work_waiting", "Requests that no thread has started.", [], () => [[waiting()]]);
   }
 

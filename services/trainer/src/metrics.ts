@@ -38,6 +38,12 @@ export class TrainerMetrics {
   constructor(registry: Registry, isConnected: () => boolean) {
     const set = new MetricSet(registry);
     this.#metrics = metricsIn(set);
+    const { computing, transfers, transferred } = this.#metrics;
+    for (const kind of ["train", "evaluation"]) computing.zero({ kind });
+    for (const kind of ["adapter", "gradients"]) {
+      transfers.zero({ kind });
+      transferred.inc({ kind }, 0);
+    }
     set.gauge("gradpool_trainer_connected", "1 while connected to the coordinator, else 0.", [], () => [
       [isConnected() ? 1 : 0],
     ]);

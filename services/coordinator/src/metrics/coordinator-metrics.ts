@@ -1,5 +1,6 @@
 /** What the coordinator counts and times; docs/metrics.md says how to use it. A projection of facts. */
-import type { ResultHeader } from "@gradpool/rpc";
+import { ERROR_CODES } from "@gradpool/errors";
+import type { ResultHeader, Run } from "@gradpool/rpc";
 import { BoundedLabels, MetricSet, type Registry } from "@gradpool/service-kit";
 import type { Task } from "../core/state.js";
 import type { Fact } from "../facts.js";
@@ -60,6 +61,8 @@ export class CoordinatorMetrics {
   readonly #metrics: ReturnType<typeof metricsIn>;
   readonly #classes = new BoundedLabels();
   readonly #codes = new BoundedLabels();
+  /** Device classes that have series. */
+  readonly #joined = new Set<string>();
   /** Submission times of the runs that have not run yet. */
   readonly #submittedMs = new Map<string, number>();
 
@@ -68,6 +71,7 @@ export class CoordinatorMetrics {
     this.#metrics = metricsIn(registry);
     // An alert's series must exist before the first occurrence.
     for (const outcome of ["completed", "failed", "cancelled"]) this.#metrics.ended.inc({ outcome }, 0);
+    for (const code of ERROR_CODES) this.#metrics.failures.inc({ code: this.#codes.of(code) }, 0);
     readPool(new MetricSet(registry), view);
   }
 
@@ -85,7 +89,7 @@ export class CoordinatorMetrics {
   }
 
   observe(facts: readonly Fact[]): void {
-    const nowMs = performance.now();
+    const nowMs = Date.now();
     for (const fact of facts) this.#count(fact, nowMs);
   }
 
@@ -93,7 +97,8 @@ export class CoordinatorMetrics {
     const { steps, stepSeconds, lost, failures, ended, retries, microBatchQueue } = this.#metrics;
     switch (fact.type) {
       case "run-submitted":
-        this.#submittedMs.set(fact.run.runId, nowMs);
+      case "run-recovered":
+        this.#waits(fact.run);
         break;
       case "run-state":
         if (fact.state === "running") this.#runs(fact.runId, nowMs);
@@ -104,11 +109,12 @@ export class CoordinatorMetrics {
         break;
       case "task-assigned": {
         if (fact.attempt > 1) return retries.inc();
-        // The core's classes tell versions apart, too.
-        const [of = ""] = fact.deviceClass.split(", ");
-        microBatchQueue.observe({ device_class: this.#classes.of(of) }, fact.waitedMs / 1000);
+        microBatchQueue.observe({ device_class: this.#classOf(fact.deviceClass) }, fact.waitedMs / 1000);
         break;
       }
+      case "trainer-joined":
+        this.#classJoins(this.#classOf(fact.deviceClass));
+        break;
       case "task-failed":
         failures.inc({ code: this.#codes.of(fact.code) });
         break;
@@ -124,10 +130,35 @@ export class CoordinatorMetrics {
     }
   }
 
+  /** The core's classes tell versions apart, too. */
+  #classOf(deviceClass: string): string {
+    const [of = ""] = deviceClass.split(", ");
+    return this.#classes.of(of);
+  }
+
+  /** Its series exist before its first result. */
+  #classJoins(device_class: string): void {
+    if (this.#joined.has(device_class)) return;
+    this.#joined.add(device_class);
+    const { tokens, results, computing, busy, microBatchQueue } = this.#metrics;
+    tokens.inc({ device_class }, 0);
+    busy.inc({ device_class }, 0);
+    microBatchQueue.zero({ device_class });
+    for (const kind of ["train", "evaluation"]) {
+      results.inc({ device_class, kind }, 0);
+      computing.zero({ device_class, kind });
+    }
+  }
+
+  /** A run that has not run yet; the time until it does includes restarts of the coordinator. */
+  #waits({ runId, submittedAt, startedAt }: Run): void {
+    if (submittedAt && !startedAt) this.#submittedMs.set(runId, submittedAt.getTime());
+  }
+
   /** Perhaps for the first time. */
   #runs(runId: string, nowMs: number): void {
     const submittedMs = this.#submittedMs.get(runId);
-    if (submittedMs !== undefined) this.#metrics.runQueue.observe((nowMs - submittedMs) / 1000);
+    if (submittedMs !== undefined) this.#metrics.runQueue.observe(Math.max(0, nowMs - submittedMs) / 1000);
     this.#submittedMs.delete(runId);
   }
 }
