@@ -9,7 +9,7 @@ import { after, before, describe, test } from "node:test";
 import { Cli, isAlive, jsonLines, REPOSITORY, run, TINY_CODER, until, withFolder, type Finished } from "./support.js";
 
 const TIMEOUT = { timeout: 120_000 };
-const DATA = join(REPOSITORY, "services/cli/src/commands");
+const DATA = join(REPOSITORY, "services/cli/src/completion");
 
 interface Ready {
   address: string;

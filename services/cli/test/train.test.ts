@@ -9,10 +9,10 @@ const TIMEOUT = { timeout: 120_000 };
 
 const RESULT_FILES = ["README.md", "adapter_config.json", "adapter_model.safetensors", "loss.png", "loss.svg"];
 
-/** Rows of this package's own source; `epochs` decides how long it takes. */
+/** A few rows of this package's own source; `epochs` decides how long it takes. */
 function flags(folder: string, epochs: number): string[] {
   const recipe = ["--epochs", String(epochs), "--max_length", "32", "--gradient_accumulation", "2", "--packing"];
-  const data = join(REPOSITORY, "services/cli/src/commands");
+  const data = join(REPOSITORY, "services/cli/src/completion");
   return ["train", "--model_id", TINY_CODER, "--dataset", data, "--output_dir", join(folder, "out"), ...recipe];
 }
 
@@ -32,19 +32,19 @@ describe("gradpool train", () => {
   test("trains, says what it does, and leaves the result", TIMEOUT, async () => {
     await withFolder(async (folder) => {
       const home = join(folder, "home");
-      const cli = new Cli([...flags(folder, 1), "--save_every", "40", "--keep-last-n-checkpoints", "1"], {
+      const cli = new Cli([...flags(folder, 1), "--save_every", "8", "--keep-last-n-checkpoints", "1"], {
         GRADPOOL_HOME: home,
       });
       const { code, stdout, stderr } = await cli.ended;
       assert.equal(code, 0, stderr);
       assert.match(stdout, /^model +\S+\/models\/tiny-coder \(gpt2, 4,273,664 parameters\)$/m);
-      assert.match(stdout, /^data set +\S+\/services\/cli\/src\/commands$/m);
+      assert.match(stdout, /^data set +\S+\/services\/cli\/src\/completion$/m);
       assert.match(stdout, /^output folder +\S+\/out$/m);
       assert.match(stdout, /^dry run +no$/m);
       assert.match(stdout, /^dashboard: http:\/\/127\.0\.0\.1:\d+\/ while it runs$/m);
       assert.match(stdout, /^trainable params: 90,112 \|\| all params: 4,364,032 \|\| trainable%: 2.0649$/m);
-      assert.match(stdout, /^checkpoint saved: \S+\/out\/checkpoint-epoch0-step40$/m);
-      assert.match(stdout, /^checkpoint removed: \S+\/out\/checkpoint-epoch0-step40$/m);
+      assert.match(stdout, /^checkpoint saved: \S+\/out\/checkpoint-epoch0-step8$/m);
+      assert.match(stdout, /^checkpoint removed: \S+\/out\/checkpoint-epoch0-step8$/m);
       assert.match(
         stdout,
         /^done in 0:\d\d:\d\d: \d+ steps, [\d,]+ tokens, final loss \d\.\d{4} \(\d\.\d{4} at the first step\)$/m,
@@ -90,7 +90,7 @@ describe("gradpool train", () => {
       const heldOut = join(REPOSITORY, "services/cli/src/terminal");
       const env = { GRADPOOL_HOME: join(folder, "home") };
       const evaluation = ["--eval_dataset", heldOut, "--eval_every", "20", "--load_best_model_at_end"];
-      const argv = [...flags(folder, 1), ...evaluation, "--max_steps", "50", "--learning_rate", "1e-3"];
+      const argv = [...flags(folder, 5), ...evaluation, "--max_steps", "50", "--learning_rate", "1e-3"];
       const { code, stdout, stderr } = await new Cli(argv, env).ended;
       assert.equal(code, 0, stderr);
       const said = [...stdout.matchAll(/^step (\d+): evaluation loss \d\.\d{4}, perplexity [\d.]+$/gm)];
