@@ -1,5 +1,6 @@
 /** A look at the first rows of each file, so that most of what cannot be used, or teaches nothing, shows before training. */
-import type { Dataset, DatasetPlace } from "./dataset.js";
+import type { Dataset } from "./dataset.js";
+import type { DatasetPlace } from "./dataset-rows.js";
 import { encodedRows, type EncodedRow } from "./encoded-rows.js";
 import { MAX_CHECK_MS, MAX_CHECKED_FILE_ROWS, MAX_CHECKED_ROWS } from "./limits.js";
 import { chatOptions, packingOf, readOptions, type DataRecipe, type Encoder } from "./recipe.js";

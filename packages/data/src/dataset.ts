@@ -1,51 +1,17 @@
 import { createHash } from "node:crypto";
 import { GradpoolError } from "@gradpool/errors";
 import type { SourceResolver } from "./byte-source.js";
+import type { DatasetPlace, DatasetRow, FilePlace, PartRow, RowRange } from "./dataset-rows.js";
 import { mixed } from "./mixture.js";
 import { FILE_START, isFileStart, type Place, type ReadOptions, type Row, type SourceFile } from "./readers/reader.js";
 import type { RowContent } from "./row-content.js";
 import { localOnly, resolveSources } from "./sources.js";
-
-/** A place in a sequence of files. */
-export interface FilePlace extends Place {
-  /** Index of the file. */
-  file: number;
-}
-
-/** A place in a data set: one in each of its parts. */
-export type DatasetPlace = readonly FilePlace[];
-
-/** A row, and where the data set is after it. */
-export interface DatasetRow extends Omit<Row, "end" | "readBytes"> {
-  /** Where it comes from. */
-  source: SourceFile;
-  after: DatasetPlace;
-  /** Bytes of all files read so far. */
-  bytesRead: number;
-}
 
 export interface DatasetOptions {
   /** A share for each source: its rows are then drawn by these instead of coming one source after the other. */
   weights?: readonly number[] | undefined;
   /** Finds sources other than this machine's files. */
   elsewhere?: SourceResolver;
-}
-
-/** Which rows, in which order: the draws of a mixture depend only on seed and row number. */
-export interface RowRange {
-  from: DatasetPlace;
-  /** Rows of the epoch before `from`. */
-  before: number;
-  /** At most this many rows. */
-  count: number;
-  seed: number;
-}
-
-/** A row of one part. */
-export interface PartRow extends Row {
-  source: SourceFile;
-  /** Index of that in the part. */
-  file: number;
 }
 
 /** How rows are read, and which are kept; undefined: all. */

@@ -1,5 +1,6 @@
 import { packedRows } from "./best-fit.js";
-import type { Dataset, DatasetPlace } from "./dataset.js";
+import type { Dataset } from "./dataset.js";
+import type { DatasetPlace } from "./dataset-rows.js";
 import { encodedRows } from "./encoded-rows.js";
 import { epochRows, rangeFrom, type EpochPlace, type EpochRow } from "./epoch-rows.js";
 import { noRows, noTokens } from "./micro-batches.js";

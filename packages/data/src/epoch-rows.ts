@@ -1,4 +1,5 @@
-import type { Dataset, DatasetPlace, DatasetRow, RowRange } from "./dataset.js";
+import type { Dataset } from "./dataset.js";
+import type { DatasetPlace, DatasetRow, RowRange } from "./dataset-rows.js";
 import { SHUFFLE_TEXT_BYTES } from "./limits.js";
 import { permutation } from "./random.js";
 import { readOptions, rowLimit, type DataRecipe } from "./recipe.js";

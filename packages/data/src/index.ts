@@ -9,7 +9,8 @@ export {
   type ChatTemplateSource,
   type TrainOn,
 } from "./chat.js";
-export { Dataset, type DatasetOptions, type DatasetPlace } from "./dataset.js";
+export { Dataset, type DatasetOptions } from "./dataset.js";
+export type { DatasetPlace } from "./dataset-rows.js";
 export { countKey, describeDataset, microBatchesPerEpoch, rowsAreLimited, type DatasetCount } from "./describe.js";
 export * from "./limits.js";
 export { microBatches, type Cursor, type MicroBatch, type StreamOptions } from "./micro-batches.js";

@@ -10,7 +10,8 @@
 import { GradpoolError } from "@gradpool/errors";
 import { MAX_MICRO_BATCH_TOKENS } from "@gradpool/recipe";
 import { bestFitSequences } from "./best-fit.js";
-import type { Dataset, FilePlace } from "./dataset.js";
+import type { Dataset } from "./dataset.js";
+import type { FilePlace } from "./dataset-rows.js";
 import { epochRows } from "./epoch-rows.js";
 import { packingOf, type DataRecipe, type Encoder } from "./recipe.js";
 import { cutSequences, packedSequences, type Sequence, type SequencePlace } from "./sequences.js";

@@ -1,4 +1,4 @@
-import type { DatasetRow, FilePlace, PartRow, RowRange } from "./dataset.js";
+import type { DatasetRow, FilePlace, PartRow, RowRange } from "./dataset-rows.js";
 import { uint32Generator } from "./random.js";
 
 /** Rows that are passed on together. */

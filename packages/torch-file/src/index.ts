@@ -1,3 +1,3 @@
-export { readTorchFile, type TorchFile } from "./torch-file.js";
-export type { StridedEntry } from "./state-dict.js";
+export { readTorchFile } from "./torch-file.js";
+export type { StridedEntry, TorchFile } from "./state-dict.js";
 export type { RandomAccess } from "./random-access.js";

@@ -6,8 +6,7 @@
 import { DTYPE_BYTES } from "@gradpool/safetensors";
 import type { PickleValue, Storage } from "./pickle-values.js";
 import { damaged, MAX_PICKLE_BYTES, type RandomAccess, shown } from "./random-access.js";
-import { refuse, tensorsOf } from "./state-dict.js";
-import type { TorchFile } from "./torch-file.js";
+import { refuse, tensorsOf, type TorchFile } from "./state-dict.js";
 import { unpickle } from "./unpickle.js";
 
 /** The pickled number 0x1950a86a20f9469cfc6c. */

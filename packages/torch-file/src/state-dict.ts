@@ -19,6 +19,11 @@ export interface FoundTensors {
   unreadable: Map<string, GradpoolError>;
 }
 
+export interface TorchFile extends FoundTensors {
+  /** What the file says about its tensors, with their CRC-32 where it has them: what identifies it. */
+  fingerprint: Uint8Array;
+}
+
 /**
  * Errors: `failed_precondition` for what is not a dict, and for one that holds no tensor which can be read as it is stored,
  * with the first reason; `data_loss` for impossible ones.

@@ -1,15 +1,10 @@
 /** Files that torch.save(model.state_dict()) wrote, of either format. Nothing in them is ever executed (I7). */
 import { isOldFile, readOldFile } from "./old-file.js";
 import { damaged, type RandomAccess } from "./random-access.js";
-import type { FoundTensors } from "./state-dict.js";
+import type { TorchFile } from "./state-dict.js";
 import { readZipFile } from "./zip-file.js";
 
 const ZIP_MAGIC = 0x04034b50;
-
-export interface TorchFile extends FoundTensors {
-  /** What the file says about its tensors, with their CRC-32 where it has them: what identifies it. */
-  fingerprint: Uint8Array;
-}
 
 /**
  * Finds the tensors of a torch file. Errors: `data_loss` for a damaged file, `failed_precondition` for what

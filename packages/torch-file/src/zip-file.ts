@@ -7,8 +7,7 @@ import { crc32 } from "node:zlib";
 import { tensorBytes } from "@gradpool/safetensors";
 import type { Storage } from "./pickle-values.js";
 import { damaged, MAX_PICKLE_BYTES, type RandomAccess, shown } from "./random-access.js";
-import { refuse, tensorsOf } from "./state-dict.js";
-import type { TorchFile } from "./torch-file.js";
+import { refuse, tensorsOf, type TorchFile } from "./state-dict.js";
 import { unpickle } from "./unpickle.js";
 import { locateEntry, readZipDirectory, type ZipDirectory, type ZipEntry } from "./zip.js";
 

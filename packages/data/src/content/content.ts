@@ -1,16 +1,8 @@
 import type { BytePlace, SourceFile } from "../readers/reader.js";
 import { ByteReader } from "./byte-reader.js";
+import type { ContentChunk } from "./content-chunk.js";
 import { gunzip } from "./gzip.js";
 import { unzstd } from "./zstd.js";
-
-/** Bytes of a file's content: decompressed where the file is compressed. */
-export interface ContentChunk {
-  bytes: Buffer;
-  /** Where the first of them is. */
-  at: BytePlace;
-  /** Bytes of the file read so far. */
-  readBytes: number;
-}
 
 /** The content from a place on. Compressed data is decompressed from its member's or frame's start on. */
 export async function* contentOf(file: SourceFile, from: BytePlace, signal: AbortSignal): AsyncGenerator<ContentChunk> {

@@ -5,7 +5,7 @@
 import { once } from "node:events";
 import { crc32, createInflateRaw, type InflateRaw } from "node:zlib";
 import type { ByteReader } from "./byte-reader.js";
-import type { ContentChunk } from "./content.js";
+import type { ContentChunk } from "./content-chunk.js";
 import { damaged, Expansion } from "./expansion.js";
 
 const MAGIC_DEFLATE = Buffer.from([0x1f, 0x8b, 8]);

@@ -6,7 +6,7 @@ import { Decompress } from "fzstd";
 import { GradpoolError } from "@gradpool/errors";
 import { MAX_ZSTD_WINDOW_BYTES } from "../limits.js";
 import type { ByteReader } from "./byte-reader.js";
-import type { ContentChunk } from "./content.js";
+import type { ContentChunk } from "./content-chunk.js";
 import { Checksum } from "./checksum.js";
 import { damaged, Expansion } from "./expansion.js";
 

@@ -3,7 +3,8 @@
  * ends and doubled quotes; a quote anywhere else is an ordinary character. Lines end in LF, CRLF or CR. Every value is a text, as it is in the file; blank
  * lines are skipped, and a row may lack its last fields.
  */
-import { advanced, contentOf, readBytesAt, type ContentChunk } from "../content/content.js";
+import { advanced, contentOf, readBytesAt } from "../content/content.js";
+import type { ContentChunk } from "../content/content-chunk.js";
 import { MAX_CSV_FIELDS, MAX_ROW_BYTES } from "../limits.js";
 import { refused } from "../refusals.js";
 import { contentOfRow } from "../row-content.js";

@@ -2,7 +2,8 @@
  * `.json`: one array of objects or of texts, or objects one after the other (JSON Lines, also pretty-printed). Values are
  * cut out of the stream one by one; the array as a whole is never in memory.
  */
-import { advanced, contentOf, readBytesAt, type ContentChunk } from "../content/content.js";
+import { advanced, contentOf, readBytesAt } from "../content/content.js";
+import type { ContentChunk } from "../content/content-chunk.js";
 import { MAX_ROW_BYTES } from "../limits.js";
 import { refused } from "../refusals.js";
 import { contentOfJson, nestedTooDeeply, parseRow } from "./json-row.js";
