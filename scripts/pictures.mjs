@@ -11,6 +11,7 @@ import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { Resvg } from "@resvg/resvg-js";
+import { readKeyFile } from "../packages/access/dist/src/index.js";
 import { DashboardBrowser } from "../integration-tests/dist/src/browser.js";
 import { TerminalProgram } from "../integration-tests/dist/src/terminal-program.js";
 import { terminalSvg } from "./terminal-svg.mjs";
@@ -74,14 +75,16 @@ async function startPool() {
     stdio: ["ignore", "pipe", "inherit"],
   });
   for await (const line of createInterface({ input: child.stdout })) {
-    const { address, http_address: http } = JSON.parse(line);
-    if (address) return { child, address, http };
+    const { address, http_address: http, key_file: keyFile } = JSON.parse(line);
+    if (address) return { child, address, http, keyFile, key: readKeyFile(keyFile) };
   }
   throw new Error("gradpool up ended before it was ready");
 }
 
-const gradpool = (args, { address }) =>
-  execFileSync(process.execPath, [BIN, ...args, "--address", address], { encoding: "utf8" }).trim();
+const gradpool = (args, { address, keyFile }) =>
+  execFileSync(process.execPath, [BIN, ...args, "--address", address, "--key_file", keyFile], {
+    encoding: "utf8",
+  }).trim();
 
 /** Returns the run's id. */
 function submit(pool, name, flags) {
@@ -104,9 +107,12 @@ async function until(pool, runId, holds) {
 async function top(pool) {
   const fonts = createRequire(join(ROOT, "packages/plots/package.json"));
   const font = (name) => fonts.resolve(`dejavu-fonts-ttf/ttf/${name}.ttf`);
-  const program = new TerminalProgram([process.execPath, BIN, "top", "--address", pool.address], {
-    ...{ columns: 100, rows: 24, nameFile: join(FOLDER, "tty") },
-  });
+  const program = new TerminalProgram(
+    [process.execPath, BIN, "top", "--address", pool.address, "--key_file", pool.keyFile],
+    {
+      ...{ columns: 100, rows: 24, nameFile: join(FOLDER, "tty") },
+    },
+  );
   const picture = async (name) => {
     const svg = terminalSvg(program.screen.cells);
     const fontFiles = [font("DejaVuSansMono"), font("DejaVuSansMono-Bold"), font("DejaVuSans")];
@@ -126,8 +132,8 @@ async function top(pool) {
   }
 }
 
-async function dashboard({ http }, runId) {
-  const browser = await DashboardBrowser.start(`http://${http}`);
+async function dashboard({ http, key }, runId) {
+  const browser = await DashboardBrowser.start(`http://${http}`, key);
   const picture = async (name, hash, options, ready) => {
     const page = await browser.open(hash, { ...options, viewport: { width: 1000, height: 720 } });
     await page.locator(ready).first().waitFor();

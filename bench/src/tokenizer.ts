@@ -7,7 +7,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { createClient, type EncodeRequest, TokenizerServiceService } from "@gradpool/rpc";
+import { createClient, type EncodeRequest, PoolKey, TokenizerServiceService, withKey } from "@gradpool/rpc";
 import { loadTokenizer } from "@gradpool/tokenizers";
 
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
@@ -38,15 +38,16 @@ for (let round = 0; round < rounds; round++) {
 }
 tokenizer.free();
 
+const key = PoolKey.random();
 const service = fork(join(ROOT, "services/tokenizer/dist/src/main.js"), {
-  env: { ...process.env, GRADPOOL_WORKERS: values.workers, GRADPOOL_LOG_LEVEL: "warn" },
+  env: { ...process.env, GRADPOOL_KEY: key.reveal(), GRADPOOL_WORKERS: values.workers, GRADPOOL_LOG_LEVEL: "warn" },
 });
 const address = await new Promise<string>((resolve, reject) => {
   service.once("message", (message: { address?: string }) =>
     message.address ? resolve(message.address) : reject(new Error("the tokenizer service did not start")),
   );
 });
-const client = createClient(TokenizerServiceService, address);
+const client = createClient(TokenizerServiceService, address, [withKey(() => key)]);
 const served: number[] = [];
 let servedIds = 0;
 try {

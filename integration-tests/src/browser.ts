@@ -2,6 +2,8 @@
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
+import type { PoolKey } from "@gradpool/access";
+import { KEY_PARAMETER } from "@gradpool/service-kit";
 import { chromium, type Browser, type BrowserContextOptions, type Page } from "playwright-core";
 
 const PLACES = ["chromium", "chromium-browser", "google-chrome"];
@@ -23,16 +25,18 @@ export class DashboardBrowser implements AsyncDisposable {
   readonly complaints: string[] = [];
   readonly #browser: Browser;
   readonly #base: string;
+  readonly #key: PoolKey;
 
-  private constructor(browser: Browser, base: string) {
+  private constructor(browser: Browser, base: string, key: PoolKey) {
     this.#browser = browser;
     this.#base = base;
+    this.#key = key;
   }
 
-  /** `base`: "http://host:port" of the coordinator. */
-  static async start(base: string): Promise<DashboardBrowser> {
+  /** `base`: "http://host:port" of the coordinator; `key`: its pool's. */
+  static async start(base: string, key: PoolKey): Promise<DashboardBrowser> {
     if (!CHROMIUM) throw new Error("there is no Chromium on PATH; install Debian's package chromium");
-    return new DashboardBrowser(await chromium.launch({ executablePath: CHROMIUM, args: FLAGS }), base);
+    return new DashboardBrowser(await chromium.launch({ executablePath: CHROMIUM, args: FLAGS }), base, key);
   }
 
   /** A page at `hash`, such as "#/pool". */
@@ -46,7 +50,8 @@ export class DashboardBrowser implements AsyncDisposable {
     page.on("console", (message) => {
       if (/Content Security Policy/i.test(message.text())) this.complaints.push(message.text());
     });
-    await page.goto(`${this.#base}/${hash}`);
+    // As the link that a person opens once; the page then has the key in a cookie and no longer in its address.
+    await page.goto(`${this.#base}/?${KEY_PARAMETER}=${this.#key.reveal()}${hash}`);
     return page;
   }
 

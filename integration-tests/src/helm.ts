@@ -16,7 +16,7 @@ export const KUBE_VERSION = "1.33.0";
 export interface KubernetesObject {
   kind: string;
   metadata: { name: string; labels: Record<string, unknown> };
-  spec: {
+  spec?: {
     template?: {
       metadata: { labels: Record<string, unknown> };
       spec: { containers: { name: string; env: { name: string; value?: string }[] }[] };

@@ -22,3 +22,4 @@ export * from "./virtual-screen.js";
 export * from "./terminal-program.js";
 export * from "./browser.js";
 export * from "./versitygw.js";
+export { Intruder, type Attempt, type Outcome } from "./intruder.js";

@@ -6,25 +6,30 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
-import { createClient, RunServiceService, type Client, type RunSpec } from "@gradpool/rpc";
+import { readKeyFile, type PoolKey } from "@gradpool/access";
+import { createClient, RunServiceService, withKey, type Client, type RunSpec } from "@gradpool/rpc";
 import { BIN } from "./cli.js";
 
-type Ready = Pick<LocalPool, "address" | "services">;
+interface Ready extends Pick<LocalPool, "address" | "services"> {
+  key_file: string;
+}
 
 export class LocalPool implements AsyncDisposable {
   readonly address: string;
+  readonly key: PoolKey;
   readonly runs: Client<RunServiceService>;
   /** As gradpool up reports them. */
-  readonly services: readonly { name: string; address: string; http_address?: string }[];
+  readonly services: readonly { name: string; address: string; http_address?: string; pid: number }[];
   readonly #child: ChildProcess;
   readonly #home: string;
 
-  private constructor(child: ChildProcess, { address, services }: Ready, home: string) {
+  private constructor(child: ChildProcess, { address, services, key_file }: Ready, home: string) {
     this.#child = child;
     this.address = address;
     this.services = services;
     this.#home = home;
-    this.runs = createClient(RunServiceService, address);
+    this.key = readKeyFile(key_file);
+    this.runs = createClient(RunServiceService, address, [withKey(() => this.key)]);
   }
 
   /** `home`: a folder for its logs, pid files and runs. `more`: environment. */

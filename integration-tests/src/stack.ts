@@ -7,9 +7,11 @@ import { fileURLToPath } from "node:url";
 import {
   createClient,
   EventServiceService,
+  PoolKey,
   PoolServiceService,
   RunServiceService,
   RunState,
+  withKey,
   type Client,
   type Run,
   type RunSpec,
@@ -17,6 +19,10 @@ import {
 } from "@gradpool/rpc";
 import { randomUUID } from "node:crypto";
 import { watchRun, type Finished } from "./watch-run.js";
+
+/** Of every stack: a test may ask any of them. */
+export const STACK_KEY = PoolKey.random();
+const keyed = [withKey(() => STACK_KEY)];
 
 interface Process {
   name: string;
@@ -32,7 +38,10 @@ interface Process {
 /** Starts a service and waits until it listens. */
 async function startService(name: string, env: Record<string, string>): Promise<Process> {
   const main = fileURLToPath(new URL(`../../../services/${name}/dist/src/main.js`, import.meta.url));
-  const child = fork(main, { env: { ...process.env, ...env }, stdio: ["ignore", "ignore", "pipe", "ipc"] });
+  const child = fork(main, {
+    env: { ...process.env, GRADPOOL_KEY: STACK_KEY.reveal(), ...env },
+    stdio: ["ignore", "ignore", "pipe", "ipc"],
+  });
   const log: string[] = [];
   if (child.stderr) createInterface({ input: child.stderr }).on("line", (line) => log.push(line));
   const exited = once(child, "exit").then(() => {
@@ -102,9 +111,9 @@ export class Stack implements AsyncDisposable {
     this.#coordinator = coordinator;
     this.#coordinatorEnv = { ...coordinatorEnv, GRADPOOL_LISTEN: coordinator.address };
     if (coordinator.httpAddress) this.#coordinatorEnv["GRADPOOL_HTTP_LISTEN"] = coordinator.httpAddress;
-    this.runs = createClient(RunServiceService, coordinator.address);
-    this.pool = createClient(PoolServiceService, coordinator.address);
-    this.events = createClient(EventServiceService, coordinator.address);
+    this.runs = createClient(RunServiceService, coordinator.address, keyed);
+    this.pool = createClient(PoolServiceService, coordinator.address, keyed);
+    this.events = createClient(EventServiceService, coordinator.address, keyed);
   }
 
   static async start(options: StackOptions): Promise<Stack> {

@@ -7,12 +7,16 @@ import {
   chunks,
   concat,
   createClient,
+  PoolKey,
+  withKey,
   type Client,
   SaveHeader,
   type SaveRequest,
 } from "@gradpool/rpc";
 
 const MAIN = fileURLToPath(new URL("../../../services/checkpoint-store/dist/src/main.js", import.meta.url));
+
+const key = PoolKey.random();
 
 export type Files = ReadonlyMap<string, Uint8Array>;
 
@@ -24,13 +28,19 @@ export class StoreProcess implements AsyncDisposable {
 
   private constructor(child: ChildProcess, address: string) {
     this.#child = child;
-    this.client = createClient(CheckpointStoreServiceService, address);
+    this.client = createClient(CheckpointStoreServiceService, address, [withKey(() => key)]);
     this.ended = new Promise((resolve) => child.once("exit", (_, signal) => resolve(signal)));
   }
 
   /** All its file operations come from one thread, one after another, so that they can be counted. `more`: environment. */
   static async start(more: Record<string, string> = {}): Promise<StoreProcess> {
-    const env = { ...process.env, ...more, GRADPOOL_LISTEN: "127.0.0.1:0", GRADPOOL_LOG_LEVEL: "silent" };
+    const env = {
+      ...process.env,
+      ...more,
+      GRADPOOL_LISTEN: "127.0.0.1:0",
+      GRADPOOL_LOG_LEVEL: "silent",
+      GRADPOOL_KEY: key.reveal(),
+    };
     const child = fork(MAIN, { env: { ...env, UV_THREADPOOL_SIZE: "1", UV_USE_IO_URING: "0" } });
     const [message] = (await once(child, "message")) as [{ type: string; address: string }];
     if (message.type !== "ready") throw new Error(`the checkpoint store did not start: ${JSON.stringify(message)}`);

@@ -13,6 +13,7 @@ import {
   fingerprint,
   pythonWith,
   Stack,
+  STACK_KEY,
   TINY_CODER,
   tinyRun,
   Workspace,
@@ -62,7 +63,7 @@ async function train(
   [program = "", ...args]: string[],
   onStep: (step: number, signal: (name: NodeJS.Signals) => void) => Promise<void> | void = () => {},
 ) {
-  const env = { ...process.env, GRPCURL: grpcurl.path };
+  const env = { ...process.env, GRPCURL: grpcurl.path, GRADPOOL_KEY: STACK_KEY.reveal() };
   const child = spawn(program, args, { env, stdio: ["ignore", "pipe", "pipe"] });
   const closed = once(child, "close") as Promise<[number | null]>;
   const stderr = text(child.stderr);

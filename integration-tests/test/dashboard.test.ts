@@ -4,7 +4,15 @@ import { setTimeout as delay } from "node:timers/promises";
 import { describe, test } from "node:test";
 import { RunState } from "@gradpool/rpc";
 import type { Page } from "playwright-core";
-import { accessibilityProblems, CHROMIUM, DashboardBrowser, Stack, tinyRun, Workspace } from "../src/index.js";
+import {
+  accessibilityProblems,
+  CHROMIUM,
+  DashboardBrowser,
+  Stack,
+  STACK_KEY,
+  tinyRun,
+  Workspace,
+} from "../src/index.js";
 
 const OPTIONS = {
   timeout: 300_000,
@@ -25,7 +33,7 @@ async function withDashboard(work: (dashboard: Dashboard) => Promise<void>): Pro
   const recipe = { epochs: 1000, evalEvery: 4, saveEvery: 4 };
   const spec = tinyRun(await workspace.dataset(400), workspace.path("out"), recipe);
   const { runId } = await stack.submit({ ...spec, evalDataset: [await workspace.dataset(5)] });
-  await using browser = await DashboardBrowser.start(`http://${stack.httpAddress}`);
+  await using browser = await DashboardBrowser.start(`http://${stack.httpAddress}`, STACK_KEY);
   await work({ stack, browser, runId });
   assert.deepEqual(browser.complaints, []);
 }

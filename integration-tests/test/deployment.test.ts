@@ -129,7 +129,7 @@ describe("the Helm chart", { skip: helm.skip }, () => {
     await lintChart(helm.path, ALL);
     const objects = objectsIn(await renderChart(helm.path, ALL));
     const names = objects.filter(({ kind }) => kind === "Service").map(({ metadata }) => metadata.name);
-    const containers = objects.flatMap(({ spec }) => spec.template?.spec.containers ?? []);
+    const containers = objects.flatMap(({ spec }) => spec?.template?.spec.containers ?? []);
     assert.equal(containers.length, SERVICES.length + 1);
     for (const { name, env } of containers) {
       assertKnown(

@@ -76,7 +76,7 @@ function assertNames({ kind, metadata, spec }: KubernetesObject): void {
   const { name } = metadata;
   assert.ok(typeof name === "string" && SERVICE_NAME.test(name), `${kind} ${name}`);
   if (kind === "StatefulSet") assert.ok(name.length <= STATEFUL_SET_LENGTH, name);
-  for (const labels of [metadata.labels, spec.template?.metadata.labels ?? {}]) {
+  for (const labels of [metadata.labels, spec?.template?.metadata.labels ?? {}]) {
     for (const [label, value] of Object.entries(labels)) {
       assert.ok(typeof value === "string" && LABEL.test(value), `${kind} ${name}: ${label} is ${String(value)}`);
     }
@@ -86,7 +86,7 @@ function assertNames({ kind, metadata, spec }: KubernetesObject): void {
 /** Without `from`, or with an empty one, a rule lets everybody in. */
 function assertClosed({ kind, metadata, spec }: KubernetesObject): void {
   if (kind !== "NetworkPolicy") return;
-  for (const { from } of spec.ingress ?? []) assert.ok(from?.length, `${metadata.name} lets everybody in`);
+  for (const { from } of spec?.ingress ?? []) assert.ok(from?.length, `${metadata.name} lets everybody in`);
 }
 
 describe("the Helm chart", { skip: helm.skip || validator.skip }, () => {
@@ -121,13 +121,13 @@ describe("the Helm chart", { skip: helm.skip || validator.skip }, () => {
 
   test("opens no port that nobody may use", async () => {
     const objects = await accepted({ networkPolicy: { clients: [], monitoring: [] } });
-    const open = objects.flatMap(({ spec }) => spec.ingress ?? []).flatMap(({ ports }) => ports);
+    const open = objects.flatMap(({ spec }) => spec?.ingress ?? []).flatMap(({ ports }) => ports);
     assert.deepEqual([...new Set(open.map(({ port }) => port))], ["grpc"], "only between our own services");
   });
 
   test("gives further variables to each service that they are for", async () => {
     const objects = await accepted(ACCEPTED["further variables"] ?? {});
-    const containers = objects.flatMap(({ spec }) => spec.template?.spec.containers ?? []);
+    const containers = objects.flatMap(({ spec }) => spec?.template?.spec.containers ?? []);
     const having = (variable: string) =>
       containers.filter(({ env }) => env.some(({ name }) => name === variable)).map(({ name }) => name);
     assert.equal(having("OTEL_RESOURCE_ATTRIBUTES").length, containers.length);

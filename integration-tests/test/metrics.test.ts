@@ -1,5 +1,6 @@
 /** A running pool exports exactly what docs/metrics.md lists, and everything that the alerts and the dashboard use. */
 import assert from "node:assert/strict";
+import { authorizationOf } from "@gradpool/access";
 import { execFile } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
@@ -71,7 +72,9 @@ describe("the metrics of a pool that has completed a run", () => {
 
   async function scrape(name: string): Promise<string> {
     const service = pool.services.find((candidate) => candidate.name === name);
-    const response = await fetch(`http://${service?.http_address}/metrics`);
+    const response = await fetch(`http://${service?.http_address}/metrics`, {
+      headers: { authorization: authorizationOf(pool.key) },
+    });
     assert.equal(response.status, 200);
     return response.text();
   }
@@ -197,7 +200,7 @@ describe("the metrics of a pool that has completed a run", () => {
 
 test("promtool accepts configuration and rules, and each alert fires when it must", promtool, async () => {
   for (const check of [
-    ["check", "config", "prometheus.yml"],
+    ["check", "config", "--syntax-only", "prometheus.yml"],
     ["check", "rules", "alerts.yml"],
     ["test", "rules", "alerts_test.yml"],
   ]) {

@@ -3,6 +3,7 @@
  * runs the tests and those whose programs $GRADPOOL_TEST_NODES lists (separated by colons).
  */
 import assert from "node:assert/strict";
+import { authorizationOf, readKeyFile } from "@gradpool/access";
 import { execFile, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
@@ -130,10 +131,12 @@ for (const [index, node] of NODES.entries()) {
       });
       try {
         const [line] = (await once(createInterface({ input: up.stdout }), "line")) as [string];
-        const { address, http_address } = JSON.parse(line) as { address: string; http_address: string };
-        const page = await fetch(`http://${http_address}/`);
+        const { address, http_address, key_file } = JSON.parse(line) as Record<string, string>;
+        const page = await fetch(`http://${http_address}/`, {
+          headers: { authorization: authorizationOf(readKeyFile(String(key_file))) },
+        });
         assert.match(await page.text(), /<script/);
-        assert.deepEqual(JSON.parse(await npx("gradpool", "run", "list", "--address", address, "--json")), []);
+        assert.deepEqual(JSON.parse(await npx("gradpool", "run", "list", "--address", String(address), "--json")), []);
       } finally {
         const ended = once(up, "exit");
         up.kill("SIGINT");

@@ -7,7 +7,7 @@ import { copyFile, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { describe, test } from "node:test";
 import { RunState } from "@gradpool/rpc";
-import { fingerprint, gradpool, Stack, tinyRun, Workspace } from "@gradpool/integration-tests";
+import { fingerprint, gradpool, Stack, STACK_KEY, tinyRun, Workspace } from "@gradpool/integration-tests";
 
 const TIMEOUT = { timeout: 300_000 };
 const BACKUP_STEP = 4;
@@ -58,7 +58,11 @@ describe("gradpool pool backup", () => {
     const copy = workspace.path("copy.sqlite");
     await writeFile(copy, "Monday's");
     const fails = async (file: string, message: RegExp, address = stack.address) => {
-      const { code, stderr } = await gradpool(["pool", "backup", file, "--address", address], workspace.path("home"));
+      const { code, stderr } = await gradpool(
+        ["pool", "backup", file, "--address", address],
+        workspace.path("home"),
+        ENV,
+      );
       assert.equal(code, 1);
       assert.match(stderr, message);
     };
@@ -68,11 +72,17 @@ describe("gradpool pool backup", () => {
   });
 });
 
+const ENV = { GRADPOOL_KEY: STACK_KEY.reveal() };
+
 async function backUp(stack: Stack, file: string, home: string): Promise<void> {
-  const { code, stdout, stderr } = await gradpool(["pool", "backup", file, "--address", stack.address, "--json"], home);
+  const { code, stdout, stderr } = await gradpool(
+    ["pool", "backup", file, "--address", stack.address, "--json"],
+    home,
+    ENV,
+  );
   assert.equal(code, 0, stderr);
   assert.ok((JSON.parse(stdout) as { size_bytes: number }).size_bytes > 0);
-  const whole = await gradpool(["pool", "verify", "--address", stack.address, "--json"], home);
+  const whole = await gradpool(["pool", "verify", "--address", stack.address, "--json"], home, ENV);
   assert.equal(whole.code, 0, whole.stderr);
   const { rows, problems } = JSON.parse(whole.stdout) as { rows: number; problems: string[] };
   assert.ok(rows > 2 * BACKUP_STEP, `${rows} rows`);

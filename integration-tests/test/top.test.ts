@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { RunState } from "@gradpool/rpc";
-import { BIN, Stack, TerminalProgram, tinyRun, Workspace } from "../src/index.js";
+import { BIN, Stack, STACK_KEY, TerminalProgram, tinyRun, Workspace } from "../src/index.js";
 
 const OPTIONS = {
   timeout: 240_000,
@@ -19,7 +19,7 @@ async function withTop(
   const spec = tinyRun(await workspace.dataset(400), workspace.path("out"), { epochs: 1000 });
   const { runId } = await stack.submit(spec);
   await using top = new TerminalProgram([process.execPath, BIN, "top", "--address", stack.address], {
-    ...{ columns: 80, rows: 24, env, nameFile: workspace.path("tty") },
+    ...{ columns: 80, rows: 24, env: { ...env, GRADPOOL_KEY: STACK_KEY.reveal() }, nameFile: workspace.path("tty") },
   });
   await work(top, stack, runId);
 }

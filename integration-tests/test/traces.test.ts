@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
-import { createClient, PoolServiceService, RunState } from "@gradpool/rpc";
+import { createClient, PoolServiceService, RunState, withKey } from "@gradpool/rpc";
 import {
   deployTool,
   gradpool,
@@ -39,7 +39,7 @@ async function until(jaeger: Jaeger, traceId: string, condition: (spans: JaegerS
 
 /** Kills a trainer while it holds a micro-batch. */
 async function killAtWork(pool: LocalPool, trainerId: string, runId: string): Promise<void> {
-  const client = createClient(PoolServiceService, pool.address);
+  const client = createClient(PoolServiceService, pool.address, [withKey(() => pool.key)]);
   const hasWork = async () => {
     const { trainers } = await client.listTrainers({});
     return trainers.some((trainer) => trainer.trainerId === trainerId && trainer.runId === runId);

@@ -3,14 +3,21 @@
 #
 #   bash train.sh 127.0.0.1:7070 MODEL_FOLDER DATASET OUTPUT_FOLDER [RECIPE_FILE]
 #
-# GRPCURL names the program, if it is not on PATH.
+# GRPCURL names the program, if it is not on PATH. The pool's key is GRADPOOL_KEY, in the file GRADPOOL_KEY_FILE, or that
+# of a pool of this machine.
 set -euo pipefail
 address=$1 model=$2 dataset=$3 output=$4
 recipe=$(cat "${5:-"$(dirname "$0")/../recipe.json"}")
 problem=$(mktemp)
 trap 'rm -f "$problem"' EXIT
 
-call() { "${GRPCURL:-grpcurl}" -plaintext -d "$2" "$address" "gradpool.v1.RunService/$1" 2>"$problem"; }
+# grpcurl puts the value of a variable in a header itself, so that no command line shows the key.
+key_file=${GRADPOOL_KEY_FILE:-${GRADPOOL_HOME:-$HOME/.gradpool}/pools/${address##*:}/key}
+[[ -n ${GRADPOOL_KEY:-} || ! -e $key_file ]] || GRADPOOL_KEY=$(<"$key_file")
+export GRADPOOL_KEY=${GRADPOOL_KEY:-}
+key=(-expand-headers -H 'authorization: Bearer ${GRADPOOL_KEY}')
+
+call() { "${GRPCURL:-grpcurl}" "${key[@]}" -plaintext -d "$2" "$address" "gradpool.v1.RunService/$1" 2>"$problem"; }
 
 # Ends the script unless the call may be repeated: 64 and more is a gRPC status (CANCELLED 1, DEADLINE_EXCEEDED 4,
 # UNAVAILABLE 14), 130 an interrupt; "Failed to dial" means that the coordinator is down.

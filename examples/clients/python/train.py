@@ -6,6 +6,7 @@
 
 import argparse
 import json
+import os
 import signal
 import sys
 import tempfile
@@ -37,6 +38,30 @@ def contracts(protos: Path, name: str):
         sys.exit("protoc could not read the contracts")
     sys.path.insert(0, out)
     return import_module(f"gradpool.v1.{name}_pb2"), import_module(f"gradpool.v1.{name}_pb2_grpc")
+
+
+def key_of(address: str) -> str:
+    """The pool's key: $GRADPOOL_KEY, the file that $GRADPOOL_KEY_FILE names, or that of a pool of this machine."""
+    if os.environ.get("GRADPOOL_KEY"):
+        return os.environ["GRADPOOL_KEY"]
+    file = os.environ.get("GRADPOOL_KEY_FILE")
+    host, _, port = address.rpartition(":")
+    if not file and host in ("127.0.0.1", "localhost", "[::1]"):
+        home = Path(os.environ.get("GRADPOOL_HOME") or Path.home() / ".gradpool")
+        file = home / "pools" / port / "key"
+    return Path(file).read_text().strip() if file and Path(file).exists() else ""
+
+
+class WithKey(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
+    """Sends the pool's key with each call."""
+
+    def __init__(self, key: str):
+        self.metadata = [("authorization", f"Bearer {key}")]
+
+    def _call(self, proceed, details, request):
+        return proceed(details._replace(metadata=self.metadata), request)
+
+    intercept_unary_unary = intercept_unary_stream = _call
 
 
 def retried(call, request, seconds: float):
@@ -88,7 +113,7 @@ def main() -> int:
         "recipe": json.loads(flags.recipe.read_text()),
     }
     with grpc.insecure_channel(flags.address) as channel:
-        stub = services.RunServiceStub(channel)
+        stub = services.RunServiceStub(grpc.intercept_channel(channel, WithKey(key_of(flags.address))))
         request = pb.SubmitRunRequest(request_id=str(uuid.uuid4()), spec=json_format.ParseDict(spec, pb.RunSpec()))
         run_id = retried(stub.SubmitRun, request, CALL_SECONDS).run.run_id
         print("run", run_id, flush=True)

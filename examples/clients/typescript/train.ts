@@ -8,9 +8,10 @@ import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
+import { findKey, keySources } from "@gradpool/access";
 import { GradpoolError } from "@gradpool/errors";
 import { defaultRecipe, NEW_START } from "@gradpool/recipe";
-import { createClient, Recipe, RunServiceService, RunState, type Client, type Run } from "@gradpool/rpc";
+import { createClient, Recipe, RunServiceService, RunState, withKey, type Client, type Run } from "@gradpool/rpc";
 
 /** The coordinator is down or stopping, or the connection broke: the same request may be sent again. */
 const AGAIN = ["unavailable", "deadline_exceeded", "cancelled"];
@@ -65,7 +66,10 @@ const { positionals, values: flags } = parseArgs({
 const recipe = flags.recipe ? Recipe.fromJSON(JSON.parse(await readFile(flags.recipe, "utf8"))) : defaultRecipe();
 const spec = { ...NEW_START, modelId: flags.model_id, dataset: flags.dataset, outputDir: flags.output_dir, recipe };
 
-const runs = createClient(RunServiceService, positionals[0] ?? "127.0.0.1:7070");
+const address = positionals[0] ?? "127.0.0.1:7070";
+// $GRADPOOL_KEY, the file that $GRADPOOL_KEY_FILE names, or that of a pool of this machine.
+const key = () => findKey(keySources(process.env), address);
+const runs = createClient(RunServiceService, address, [withKey(key)]);
 try {
   const request = { requestId: randomUUID(), spec };
   const submitted = await retried(() => runs.submitRun(request, { timeoutMs: CALL_MS }));

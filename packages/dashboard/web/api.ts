@@ -14,6 +14,9 @@ export class ApiError extends Error {
 const ATTEMPTS = 10;
 const PAUSE_MS = 500;
 
+/** What a page says whose cookie is missing or an earlier pool's. */
+export const NO_KEY = "the pool asks for its key: open the link that gradpool up or gradpool train prints";
+
 const AWAY = "the coordinator does not answer; retrying";
 
 /** Errors: ApiError. */
@@ -33,10 +36,11 @@ export async function post<T>(path: string): Promise<T> {
 }
 
 async function send<T>(path: string, init: RequestInit): Promise<T> {
-  const response = await fetch(path, { ...init, credentials: "omit" }).catch((cause: unknown) => {
+  const response = await fetch(path, { ...init, credentials: "same-origin" }).catch((cause: unknown) => {
     if (init.signal?.aborted) throw cause;
     throw new ApiError("unavailable", AWAY);
   });
+  if (response.status === 401) throw new ApiError("unauthenticated", NO_KEY);
   const answer = (await response.json().catch(() => {
     throw new ApiError("unavailable", AWAY);
   })) as T & { code?: string; message?: string };

@@ -1,5 +1,6 @@
 /** One run as it happens: server-sent events into columns that a page draws. */
 import type { CheckpointJson, EvaluationJson, RunJson, StepJson } from "./messages.js";
+import { NO_KEY } from "./api.js";
 import { Series } from "./series.js";
 
 const COLUMNS = ["step", "loss", "learningRate", "gradNorm", "tokensPerSecond", "seconds"] as const;
@@ -59,6 +60,7 @@ export class LiveRun {
   /** The browser gives up when the response is not a stream: the coordinator is starting, or the run does not exist. */
   async #retry(): Promise<void> {
     const response = await fetch(`/api/runs/${encodeURIComponent(this.#runId)}`).catch(() => undefined);
+    if (response?.status === 401) return this.#say(NO_KEY);
     if (response?.status === 404) {
       const { message } = (await response.json()) as { message: string };
       return this.#say(message);

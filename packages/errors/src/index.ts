@@ -5,6 +5,7 @@ export const ERROR_CODES = [
   "invalid_argument",
   "not_found",
   "already_exists",
+  "unauthenticated",
   "permission_denied",
   "failed_precondition",
   "resource_exhausted",

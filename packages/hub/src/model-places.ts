@@ -1,6 +1,6 @@
 import { join } from "node:path";
+import { gradpoolHome } from "@gradpool/access";
 import { count } from "@gradpool/format";
-import { gradpoolHome } from "./home-folder.js";
 import type { DownloadProgress } from "./hub.js";
 import { hubSettings, type HubSettings } from "./settings.js";
 

@@ -1,8 +1,8 @@
 /** What the environment says about the hub, read as Python's huggingface_hub reads it. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { homeFolder } from "@gradpool/access";
 import { GradpoolError } from "@gradpool/errors";
-import { homeFolder } from "./home-folder.js";
 
 export interface HubTiming {
   /** Until a request's headers must have come. */

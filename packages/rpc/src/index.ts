@@ -9,6 +9,8 @@ export type { CallContext, CallOptions, Client, Definition, Handlers } from "./m
 export { Metadata } from "@grpc/grpc-js";
 export { MAX_TRAINER_ID_CHARACTERS } from "./bounds.js";
 export { createClient } from "./client.js";
+export { PoolKey } from "@gradpool/access";
+export { withKey } from "./key-check.js";
 export { isHealthCheck, watchEnd, type Call, type Interceptor, type Next } from "./interceptor.js";
 export { deadline, observed, retries, untilStopping, type Again, type AnsweredCall } from "./links.js";
 export { service, startServer, type RunningServer, type ServedService, type ServerOptions } from "./server.js";

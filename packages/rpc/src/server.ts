@@ -7,11 +7,13 @@ import {
   type ServerUnaryCall,
   type UntypedHandleCall,
 } from "@grpc/grpc-js";
+import type { PoolKey } from "@gradpool/access";
 import { GradpoolError } from "@gradpool/errors";
 import { HealthImplementation } from "grpc-health-check";
 import { serverSpans } from "./call-spans.js";
 import { FILE_DESCRIPTORS } from "./gen/descriptors.js";
 import { chain, onlyResponse, type Interceptor, type Next } from "./interceptor.js";
+import { keyCheck } from "./key-check.js";
 import type { AnyMethod, CallContext, Definition, Handlers } from "./methods.js";
 import { errorsToStatus, fromStatus } from "./status.js";
 import { writeAll } from "./streams.js";
@@ -39,6 +41,10 @@ export interface ServerOptions {
   services: ServedService[];
   /** For every call, health checks and reflection included; the first is the outermost. */
   interceptors?: readonly Interceptor[];
+  /** Asked of every call but health checks. */
+  key: PoolKey;
+  /** Called for each call without it, such as "/gradpool.v1.RunService/SubmitRun". */
+  onRefused?: (method: string) => void;
   /** Called with errors that are the server's own fault. */
   onInternalError: (error: unknown, method: string) => void;
   /** How long open calls may continue after shutdown began; 2 s unless given. */
@@ -68,7 +74,7 @@ const DESCRIBED = {
 
 /** Starts a gRPC server with health checks and reflection. Errors: `unavailable` when the port is taken. */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
-  const server = new GrpcServer();
+  const server = new GrpcServer({ interceptors: [keyCheck(options.key, options.onRefused)] });
   const links = [errorsToStatus(options.onInternalError), serverSpans, ...(options.interceptors ?? [])];
   const names = new Set<string>();
   for (const { definition, handlers, interceptors } of options.services) {

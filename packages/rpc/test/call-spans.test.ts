@@ -11,6 +11,7 @@ import {
   type Client,
   type RunningServer,
 } from "@gradpool/rpc";
+import { key, keyed } from "./key.js";
 
 const FOREIGN = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 const decodeRequest = { tokenizer: undefined, ids: new Uint8Array(), skipSpecialTokens: false };
@@ -27,6 +28,7 @@ describe("with tracing", () => {
     // Nothing listens there: spans are made all the same.
     tracing = await startTracing("test", { OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:9" }, () => {});
     server = await startServer({
+      key,
       listen: "127.0.0.1:0",
       services: [
         service(TokenizerServiceService, {
@@ -49,7 +51,7 @@ describe("with tracing", () => {
       ],
       onInternalError: assert.fail,
     });
-    client = createClient(TokenizerServiceService, server.address);
+    client = createClient(TokenizerServiceService, server.address, keyed);
   });
 
   after(async () => {

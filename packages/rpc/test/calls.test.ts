@@ -18,6 +18,7 @@ import {
   type Handlers,
   type SaveRequest,
 } from "@gradpool/rpc";
+import { key, keyed } from "./key.js";
 
 const notUsed = () => {
   throw new Error("not part of this test");
@@ -27,11 +28,12 @@ async function serveTokenizer(handlers: Partial<Handlers<TokenizerServiceService
   const internal: unknown[] = [];
   const all = { getTokenizer: notUsed, encode: notUsed, decode: notUsed, getTokenizerFiles: notUsed, ...handlers };
   const server = await startServer({
+    key,
     listen: "127.0.0.1:0",
     services: [service(TokenizerServiceService, all)],
     onInternalError: (error) => internal.push(error),
   });
-  const client = createClient(TokenizerServiceService, server.address);
+  const client = createClient(TokenizerServiceService, server.address, keyed);
   return {
     client,
     internal,
@@ -68,12 +70,13 @@ test("each ended call is reported once, with its result", async () => {
   };
   const all = { getTokenizer: notUsed, encode: notUsed, decode: notUsed, getTokenizerFiles: notUsed, ...handlers };
   await using server = await startServer({
+    key,
     listen: "127.0.0.1:0",
     services: [service(TokenizerServiceService, all)],
     onInternalError: notUsed,
     interceptors: [observed((call) => calls.push(call))],
   });
-  const client = createClient(TokenizerServiceService, server.address);
+  const client = createClient(TokenizerServiceService, server.address, keyed);
   await client.decode(decodeRequest);
   await assert.rejects(client.getTokenizer({ tokenizer: undefined }), isCode("not_found"));
   async function* requests() {
@@ -115,6 +118,7 @@ describe("the four kinds of calls", () => {
   test("many to one", async () => {
     let bytes = 0;
     const server = await startServer({
+      key,
       listen: "127.0.0.1:0",
       services: [
         service(CheckpointStoreServiceService, {
@@ -132,7 +136,7 @@ describe("the four kinds of calls", () => {
       ],
       onInternalError: (error) => assert.fail(String(error)),
     });
-    const client = createClient(CheckpointStoreServiceService, server.address);
+    const client = createClient(CheckpointStoreServiceService, server.address, keyed);
     const messages = async function* (): AsyncGenerator<SaveRequest> {
       for (let i = 0; i < 5; i++) yield { message: { $case: "data", value: new Uint8Array(1 << 20) } };
     };
@@ -228,7 +232,7 @@ describe("errors", () => {
   });
 
   test("nothing listens", async () => {
-    const client = createClient(TokenizerServiceService, "127.0.0.1:1");
+    const client = createClient(TokenizerServiceService, "127.0.0.1:1", keyed);
     const refused = { code: "unavailable", message: "connect ECONNREFUSED 127.0.0.1:1" };
     await assert.rejects(client.decode(decodeRequest), refused);
     client.close();
@@ -238,7 +242,7 @@ describe("errors", () => {
     const taken = createServer().listen(0, "127.0.0.1");
     await once(taken, "listening");
     const listen = `127.0.0.1:${(taken.address() as AddressInfo).port}`;
-    const start = startServer({ listen, services: [], onInternalError: notUsed });
+    const start = startServer({ key, listen, services: [], onInternalError: notUsed });
     await assert.rejects(start, { code: "unavailable", message: /the port is taken; choose another port/ });
     taken.close();
   });

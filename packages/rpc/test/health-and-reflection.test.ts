@@ -1,10 +1,18 @@
 import assert from "node:assert/strict";
+import { authorizationOf } from "@gradpool/access";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
-import { credentials, loadPackageDefinition, type GrpcObject, type ServiceClientConstructor } from "@grpc/grpc-js";
+import {
+  credentials,
+  loadPackageDefinition,
+  Metadata,
+  type GrpcObject,
+  type ServiceClientConstructor,
+} from "@grpc/grpc-js";
 import { loadSync } from "@grpc/proto-loader";
 import { service, startServer, TokenizerServiceService } from "@gradpool/rpc";
+import { key } from "./key.js";
 
 const require = createRequire(import.meta.url);
 const healthProto = join(dirname(require.resolve("grpc-health-check/package.json")), "proto/health/v1/health.proto");
@@ -15,6 +23,7 @@ test("every served service is healthy and reflected", async () => {
   const never = () => Promise.reject(new Error("not called"));
   const handlers = { getTokenizer: never, decode: never, encode: never, getTokenizerFiles: never } as unknown;
   const server = await startServer({
+    key,
     listen: "127.0.0.1:0",
     services: [service(TokenizerServiceService, handlers as never)],
     onInternalError: (error) => assert.fail(String(error)),
@@ -44,12 +53,16 @@ async function reflectedServices(address: string): Promise<string[]> {
   const loaded = loadPackageDefinition(loadSync(proto));
   const { ServerReflection } = ((loaded["grpc"] as GrpcObject)["reflection"] as GrpcObject)["v1"] as GrpcObject;
   const client = new (ServerReflection as ServiceClientConstructor)(address, credentials.createInsecure());
+  const metadata = new Metadata();
+  metadata.set("authorization", authorizationOf(key));
   type Answer = { listServicesResponse?: { service: { name: string }[] } };
   const call = (
     client as unknown as {
-      serverReflectionInfo: () => AsyncIterable<Answer> & { write(request: object): void; end(): void };
+      serverReflectionInfo: (
+        metadata: Metadata,
+      ) => AsyncIterable<Answer> & { write(request: object): void; end(): void };
     }
-  ).serverReflectionInfo();
+  ).serverReflectionInfo(metadata);
   call.write({ listServices: "" });
   call.end();
   const names: string[] = [];

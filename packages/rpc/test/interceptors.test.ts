@@ -25,6 +25,7 @@ import {
   type Handlers,
   type Interceptor,
 } from "@gradpool/rpc";
+import { key, keyed } from "./key.js";
 
 const CONTRACTS: Definition[] = [
   CheckpointStoreServiceService,
@@ -73,6 +74,7 @@ async function outcomeOf(definition: Definition, name: string, address: string, 
 
 async function serveTokenizer(handlers: Partial<Handlers<TokenizerServiceService>>, ...interceptors: Interceptor[]) {
   const server = await startServer({
+    key,
     listen: "127.0.0.1:0",
     services: [service(TokenizerServiceService, handlers as Handlers<TokenizerServiceService>, ...interceptors)],
     onInternalError: (error) => assert.fail(String(error)),
@@ -80,7 +82,7 @@ async function serveTokenizer(handlers: Partial<Handlers<TokenizerServiceService
   const clients: Disposable[] = [];
   return {
     client(...links: Interceptor[]) {
-      const client = createClient(TokenizerServiceService, server.address, links);
+      const client = createClient(TokenizerServiceService, server.address, [...links, ...keyed]);
       clients.push(client);
       return client;
     },
@@ -91,7 +93,7 @@ async function serveTokenizer(handlers: Partial<Handlers<TokenizerServiceService
   };
 }
 
-test("one interceptor refuses every call of every contract, and reflection; health is exempt", async () => {
+test("without the key, and by one interceptor, every call of every contract and reflection are refused; health is not", async () => {
   // Handlers differ in their answers: their error shows that they were reached.
   const handled = ({ responseStream }: { responseStream: boolean }) => {
     const reached = () => {
@@ -105,6 +107,7 @@ test("one interceptor refuses every call of every contract, and reflection; heal
   });
   const onInternalError = (error: unknown) => assert.fail(String(error));
   await using server = await startServer({
+    key,
     ...{ listen: "127.0.0.1:0", services, interceptors: [refuseWithoutKey], onInternalError },
   });
   const kinds = new Set<string>();
@@ -113,8 +116,9 @@ test("one interceptor refuses every call of every contract, and reflection; heal
     for (const [name, { path, requestStream, responseStream }] of Object.entries(definition)) {
       methods++;
       kinds.add(`${requestStream} ${responseStream}`);
-      assert.equal(await outcomeOf(definition, name, server.address, []), "permission_denied", path);
-      assert.equal(await outcomeOf(definition, name, server.address, [withKey]), "aborted", path);
+      assert.equal(await outcomeOf(definition, name, server.address, []), "unauthenticated", path);
+      assert.equal(await outcomeOf(definition, name, server.address, keyed), "permission_denied", path);
+      assert.equal(await outcomeOf(definition, name, server.address, [withKey, ...keyed]), "aborted", path);
     }
   }
   assert.equal(kinds.size, 4, "unary, and streams of requests, of responses, and of both");
@@ -126,8 +130,9 @@ test("one interceptor refuses every call of every contract, and reflection; heal
     const reflection = { path, requestStream: true, responseStream: true, ...bytes } as const;
     const answers = { responseSerialize: Buffer.from, responseDeserialize: Buffer.from };
     const definition = { info: { ...reflection, ...answers } } as unknown as Definition;
-    assert.equal(await outcomeOf(definition, "info", server.address, []), "permission_denied");
-    assert.equal(await outcomeOf(definition, "info", server.address, [withKey]), "ok");
+    assert.equal(await outcomeOf(definition, "info", server.address, []), "unauthenticated");
+    assert.equal(await outcomeOf(definition, "info", server.address, keyed), "permission_denied");
+    assert.equal(await outcomeOf(definition, "info", server.address, [withKey, ...keyed]), "ok");
   }
 });
 

@@ -28,7 +28,16 @@ export const finishMsOf = (graceSeconds: number): number => Math.max(0, 1000 * g
 export const processVariables = z.object({
   /** "host:port" of its HTTP port, for metrics and probes; unset: it has none. */
   GRADPOOL_HTTP_LISTEN: serviceAddress.optional(),
+  /** Names by which people reach its HTTP port, besides its addresses and localhost. */
+  GRADPOOL_HTTP_HOSTS: z
+    .string()
+    .regex(/^[\w.-]+(,[\w.-]+)*$/, "must be names with commas between them, such as gradpool.example")
+    .transform((names) => names.split(","))
+    .optional(),
   GRADPOOL_STOP_GRACE_SECONDS: stopGraceSeconds,
+  /** The pool's key, or the file that holds it; see readAccess. */
+  GRADPOOL_KEY: z.string().optional(),
+  GRADPOOL_KEY_FILE: z.string().optional(),
 });
 
 /**

@@ -5,6 +5,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { GradpoolError, type ErrorCode } from "@gradpool/errors";
+import { HttpGuard, type HttpAccess } from "./http-guard.js";
 import { formatAddress, parseListenAddress } from "./listen-address.js";
 
 export interface HttpRoute {
@@ -15,6 +16,8 @@ export interface HttpRoute {
    * answers.
    */
   path: string;
+  /** Answered without the pool's key. */
+  isOpen?: boolean;
   /** Answers with `response`. A GradpoolError thrown before anything was sent becomes one line of text. */
   handle(request: IncomingMessage, response: ServerResponse, url: URL): void | Promise<void>;
 }
@@ -23,6 +26,8 @@ export interface HttpServerOptions {
   /** "host:port"; port 0 takes any free one. */
   listen: string;
   routes: readonly HttpRoute[];
+  /** Whom it answers. */
+  access: HttpAccess;
   /** Called with errors that are the server's own fault. */
   onInternalError: (error: unknown, path: string) => void;
 }
@@ -50,6 +55,7 @@ const HTTP_STATUS: Record<ErrorCode, number> = {
   invalid_argument: 400,
   not_found: 404,
   already_exists: 409,
+  unauthenticated: 401,
   permission_denied: 403,
   failed_precondition: 409,
   resource_exhausted: 429,
@@ -67,6 +73,7 @@ export const httpStatusOf = (code: ErrorCode): number => HTTP_STATUS[code];
 
 /** Starts an HTTP server. Errors: `unavailable` when the port is taken. */
 export async function startHttpServer(options: HttpServerOptions): Promise<RunningHttpServer> {
+  const guard = new HttpGuard(options.access);
   const server = createServer(
     {
       maxHeaderSize: MAX_HEADER_BYTES,
@@ -75,7 +82,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
       connectionsCheckingInterval: CHECK_MS,
       keepAliveTimeout: KEEP_ALIVE_MS,
     },
-    (request, response) => void answer(options, request, response),
+    (request, response) => void answer(options, guard, request, response),
   );
   server.maxConnections = MAX_CONNECTIONS;
   server.maxHeadersCount = MAX_HEADERS;
@@ -121,15 +128,22 @@ export async function readBody(request: IncomingMessage): Promise<Buffer> {
   return Buffer.concat(chunks, sizeBytes);
 }
 
-async function answer(options: HttpServerOptions, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function answer(
+  options: HttpServerOptions,
+  guard: HttpGuard,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
   // A client that disconnects is not our error.
   response.on("error", () => {});
   let path = request.url ?? "";
   try {
     const url = urlOf(request);
     path = url.pathname;
-    if (Number(request.headers["content-length"] ?? 0) > MAX_BODY_BYTES) throw tooLarge();
     const found = options.routes.filter((route) => matches(route, path));
+    const isOpen = found.some((route) => route.isOpen);
+    if (guard.check(request, response, url, isOpen)) return;
+    if (Number(request.headers["content-length"] ?? 0) > MAX_BODY_BYTES) throw tooLarge();
     const method = request.method === "HEAD" ? "GET" : request.method;
     const route = mostExact(found.filter((candidate) => candidate.method === method));
     if (route) return await route.handle(request, response, url);

@@ -1,3 +1,4 @@
+export type { Access } from "@gradpool/access";
 export { dialAddress, formatAddress, parseListenAddress, type ListenAddress } from "./listen-address.js";
 export { finishMsOf, listenAddress, processVariables, readConfig, serviceAddress, stopGraceSeconds } from "./config.js";
 export {
@@ -9,6 +10,7 @@ export {
   type HttpServerOptions,
   type RunningHttpServer,
 } from "./http-server.js";
+export { KEY_PARAMETER, type HttpAccess } from "./http-guard.js";
 export { Backoff, type BackoffBounds } from "./backoff.js";
 export { BoundedLabels, OTHER } from "./bounded-labels.js";
 export { grpcObserver } from "./grpc-metrics.js";

@@ -16,10 +16,16 @@ export function processRoutes({ metrics, problem }: ProcessState): HttpRoute[] {
       path: "/metrics",
       handle: async (_request, response) => sendText(response, 200, await metrics.metrics(), metrics.contentType),
     },
-    { method: "GET", path: "/healthz", handle: (_request, response) => sendText(response, 200, "ok\n") },
+    {
+      method: "GET",
+      path: "/healthz",
+      isOpen: true,
+      handle: (_request, response) => sendText(response, 200, "ok\n"),
+    },
     {
       method: "GET",
       path: "/readyz",
+      isOpen: true,
       handle: async (_request, response) => {
         const reason = await problem();
         sendText(response, reason ? 503 : 200, reason ? `not ready: ${reason}\n` : "ready\n");

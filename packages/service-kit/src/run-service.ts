@@ -1,8 +1,10 @@
+import { readAccess, type Access } from "@gradpool/access";
 import { GradpoolError } from "@gradpool/errors";
 import { startTracing } from "@gradpool/tracing";
 import { collectDefaultMetrics, type Registry } from "prom-client";
 import { processVariables, readConfig } from "./config.js";
 import { startHttpServer, type HttpRoute, type RunningHttpServer } from "./http-server.js";
+import type { HttpAccess } from "./http-guard.js";
 import { createLogger, type Logger } from "./logger.js";
 import { processRoutes } from "./process-routes.js";
 
@@ -40,7 +42,7 @@ type EndSignal = keyof typeof EXIT_CODES;
  */
 export async function runService(
   name: string,
-  create: (env: NodeJS.ProcessEnv, log: Logger) => Promise<Service>,
+  create: (env: NodeJS.ProcessEnv, log: Logger, access: Access) => Promise<Service>,
 ): Promise<void> {
   const log = createLogger(name, process.env);
   // Before it is ready there is nothing to stop cleanly.
@@ -57,10 +59,11 @@ export async function runService(
   let graceSeconds: number;
   try {
     const variables = readConfig(processVariables, process.env);
-    const httpListen = variables.GRADPOOL_HTTP_LISTEN;
+    const access = readAccess(process.env);
+    const { GRADPOOL_HTTP_LISTEN: httpListen, GRADPOOL_HTTP_HOSTS: hosts = [] } = variables;
     graceSeconds = variables.GRADPOOL_STOP_GRACE_SECONDS;
-    service = await create(process.env, log);
-    if (httpListen !== undefined) http = await serveHttp(httpListen, service, state, log);
+    service = await create(process.env, log, access);
+    if (httpListen !== undefined) http = await serveHttp(httpListen, { ...access, hosts }, service, state, log);
   } catch (reason) {
     process.off("disconnect", giveUp);
     const error = GradpoolError.from(reason);
@@ -95,6 +98,7 @@ export async function runService(
 /** Errors: `unavailable` when the port is taken; the service is then stopped. */
 async function serveHttp(
   listen: string,
+  access: HttpAccess,
   service: Service,
   state: { readonly isStopping: boolean },
   log: Logger,
@@ -105,7 +109,7 @@ async function serveHttp(
   // The process's own: event-loop lag, garbage collection, memory, processor time, open files.
   collectDefaultMetrics({ register: service.metrics });
   try {
-    return await startHttpServer({ listen, routes, onInternalError });
+    return await startHttpServer({ listen, routes, access, onInternalError });
   } catch (error) {
     await service[Symbol.asyncDispose]();
     throw error;

@@ -1,5 +1,6 @@
 /** What every service has around its work: a server with the chain of all calls, metrics, clients, and a clean stop. */
 import { setMaxListeners } from "node:events";
+import type { Access } from "@gradpool/access";
 import type { Client, Definition, Interceptor, RunningServer, ServedService } from "@gradpool/rpc";
 import { Registry } from "prom-client";
 import { grpcObserver } from "./grpc-metrics.js";
@@ -11,6 +12,8 @@ export interface ServeOptions {
   /** "host:port"; port 0 takes any free one. */
   listen: string;
   log: Logger;
+  /** Whom it answers, and as whom it calls other services. */
+  access: Access;
   /** For every call, health checks and reflection included; the first is the outermost. */
   interceptors?: readonly Interceptor[];
   /** How long open calls may continue after the server stopped accepting new ones; 2 s unless given. */
@@ -54,11 +57,11 @@ export interface Parts {
  * made is disposed; `unavailable` when the port is taken.
  */
 export async function serve(
-  { listen, log, interceptors = [], shutdownGraceMs }: ServeOptions,
+  { listen, log, access, interceptors = [], shutdownGraceMs }: ServeOptions,
   create: (scope: Scope) => Parts | Promise<Parts>,
 ): Promise<Service> {
   // The command line and worker threads use this package, too, and need no gRPC.
-  const { createClient, observed, startServer } = await import("@gradpool/rpc");
+  const { createClient, observed, startServer, withKey } = await import("@gradpool/rpc");
   const metrics = new Registry();
   const stopping = new AbortController();
   // There is one listener per open call.
@@ -68,7 +71,7 @@ export async function serve(
     owned.push(part);
     return part;
   };
-  const connect: Connect = (definition, address) => createClient(definition, address);
+  const connect: Connect = (definition, address) => createClient(definition, address, [withKey(() => access.key)]);
   let parts: Parts | undefined;
   let server: RunningServer | undefined;
   const stop = async () => {
@@ -81,9 +84,11 @@ export async function serve(
   try {
     parts = await create({ metrics, stopping: stopping.signal, own, connect });
     const methods = parts.services.flatMap(({ definition }) => Object.values(definition).map(({ path }) => path));
+    const observe = grpcObserver(metrics, methods);
     server = await startServer({
-      ...{ listen, services: parts.services, shutdownGraceMs },
-      interceptors: [observed(grpcObserver(metrics, methods)), ...interceptors],
+      ...{ listen, services: parts.services, shutdownGraceMs, key: access.key },
+      interceptors: [observed(observe), ...interceptors],
+      onRefused: (method) => observe({ method, code: "unauthenticated", seconds: 0 }),
       onInternalError: (error, method) => log.error({ err: error, method }, "internal error"),
     });
   } catch (error) {

@@ -5,10 +5,16 @@ import { request as httpRequest, type IncomingMessage } from "node:http";
 import { connect } from "node:net";
 import { networkInterfaces } from "node:os";
 import { after, before, describe, test } from "node:test";
+import { authorizationOf, PoolKey } from "@gradpool/access";
 import { GradpoolError } from "@gradpool/errors";
 import { readBody, sendText, startHttpServer, type HttpRoute, type RunningHttpServer } from "../src/index.js";
 
 const MIB = 1024 * 1024;
+const key = PoolKey.random();
+const access = { key, hosts: ["pool.example"] };
+const authorization = authorizationOf(key);
+/** In bytes that no client library would send. */
+const AUTHORIZED = `Host: a\r\nAuthorization: ${authorization}`;
 const failures: { error: unknown; path: string }[] = [];
 
 const say =
@@ -51,12 +57,12 @@ describe("the HTTP server", () => {
   let server: RunningHttpServer;
   before(async () => {
     const onInternalError = (error: unknown, path: string) => failures.push({ error, path });
-    server = await startHttpServer({ listen: "127.0.0.1:0", routes, onInternalError });
+    server = await startHttpServer({ listen: "127.0.0.1:0", routes, access, onInternalError });
   });
   after(() => server[Symbol.asyncDispose]());
 
   async function ask(path: string, init: RequestInit = {}): Promise<[number, string]> {
-    const response = await fetch(`http://${server.address}${path}`, init);
+    const response = await fetch(`http://${server.address}${path}`, { headers: { authorization }, ...init });
     return [response.status, await response.text()];
   }
 
@@ -80,18 +86,21 @@ describe("the HTTP server", () => {
   });
 
   test("a path that leaves the folder is refused", async () => {
-    assert.match(await raw("GET /files/../etc HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"), /^HTTP\/1\.1 404 /);
+    assert.match(
+      await raw(`GET /files/../etc HTTP/1.1\r\n${AUTHORIZED}\r\nConnection: close\r\n\r\n`),
+      /^HTTP\/1\.1 404 /,
+    );
   });
 
   test("HEAD has GET's headers and no body", async () => {
-    const response = await fetch(`http://${server.address}/both`, { method: "HEAD" });
+    const response = await fetch(`http://${server.address}/both`, { method: "HEAD", headers: { authorization } });
     assert.deepEqual([response.status, response.headers.get("content-length"), await response.text()], [200, "3", ""]);
   });
 
   test("no route and no method are one line each", async () => {
     assert.deepEqual(await ask("/files"), [404, "there is nothing at /files\n"]);
     assert.deepEqual(await ask("/", { method: "POST" }), [405, "/ takes GET and HEAD\n"]);
-    const response = await fetch(`http://${server.address}/both`, { method: "DELETE" });
+    const response = await fetch(`http://${server.address}/both`, { method: "DELETE", headers: { authorization } });
     assert.deepEqual(
       [response.status, response.headers.get("allow"), await response.text()],
       [405, "GET, HEAD, POST", "/both takes GET and HEAD and POST\n"],
@@ -120,6 +129,7 @@ describe("the HTTP server", () => {
   /** With its length said beforehand, or in chunks. Nothing but the first half is sent unless the server reads on. */
   async function statusOfPost(path: string, sizeBytes: number, saysLength: boolean): Promise<number | undefined> {
     const headers = saysLength ? { "content-length": sizeBytes } : { "transfer-encoding": "chunked" };
+    Object.assign(headers, { authorization });
     const request = httpRequest(`http://${server.address}${path}`, { method: "POST", headers, agent: false });
     request.on("error", () => {});
     const answered = once(request, "response") as Promise<[IncomingMessage]>;
@@ -133,7 +143,7 @@ describe("the HTTP server", () => {
 
   test("what is not HTTP is refused, and so are too many headers", async () => {
     assert.match(await raw("hello\r\n\r\n"), /^HTTP\/1\.1 400 /);
-    assert.match(await raw("GET // HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"), /^HTTP\/1\.1 40[04] /);
+    assert.match(await raw(`GET // HTTP/1.1\r\n${AUTHORIZED}\r\nConnection: close\r\n\r\n`), /^HTTP\/1\.1 40[04] /);
     assert.match(await raw(`GET / HTTP/1.1\r\nA: ${"a".repeat(20_000)}\r\n\r\n`), /^HTTP\/1\.1 431 /);
     assert.match(await raw(`GET /${"a".repeat(20_000)} HTTP/1.1\r\n\r\n`), /^HTTP\/1\.1 431 /);
   });
@@ -144,8 +154,8 @@ describe("the HTTP server", () => {
 });
 
 test("closing does not wait for a client that listens for ever", async () => {
-  const server = await startHttpServer({ listen: "127.0.0.1:0", routes, onInternalError: () => {} });
-  const response = await fetch(`http://${server.address}/endless`);
+  const server = await startHttpServer({ listen: "127.0.0.1:0", routes, access, onInternalError: () => {} });
+  const response = await fetch(`http://${server.address}/endless`, { headers: { authorization } });
   const reader = (response.body as ReadableStream<Uint8Array>).getReader();
   assert.equal(new TextDecoder().decode((await reader.read()).value), "begun\n");
   const ended = assert.rejects(reader.read());
@@ -155,14 +165,14 @@ test("closing does not wait for a client that listens for ever", async () => {
 });
 
 test("a port that is taken is said so, and an IPv6 address is a place like any other", async () => {
-  await using server = await startHttpServer({ listen: "127.0.0.1:0", routes, onInternalError: () => {} });
+  await using server = await startHttpServer({ listen: "127.0.0.1:0", routes, access, onInternalError: () => {} });
   await assert.rejects(
-    startHttpServer({ listen: server.address, routes, onInternalError: () => {} }),
+    startHttpServer({ listen: server.address, routes, access, onInternalError: () => {} }),
     (error: unknown) =>
       error instanceof GradpoolError && error.code === "unavailable" && /is taken/.test(error.message),
   );
   const addresses = Object.values(networkInterfaces()).flatMap((all) => all?.map(({ address }) => address) ?? []);
   if (!addresses.includes("::1")) return;
-  await using six = await startHttpServer({ listen: "[::1]:0", routes, onInternalError: () => {} });
-  assert.equal((await fetch(`http://${six.address}/`)).status, 200);
+  await using six = await startHttpServer({ listen: "[::1]:0", routes, access, onInternalError: () => {} });
+  assert.equal((await fetch(`http://${six.address}/`, { headers: { authorization } })).status, 200);
 });

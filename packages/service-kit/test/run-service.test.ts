@@ -3,11 +3,14 @@ import assert from "node:assert/strict";
 import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { describe, test } from "node:test";
+import { authorizationOf, PoolKey } from "@gradpool/access";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
+const key = PoolKey.random();
+
 function start(file: string, env: Record<string, string> = {}): ChildProcess {
-  const options = { stdio: "ignore", env: { ...process.env, ...env } } as const;
+  const options = { stdio: "ignore", env: { ...process.env, GRADPOOL_KEY: key.reveal(), ...env } } as const;
   return fork(fileURLToPath(new URL(file, import.meta.url)), {
     ...options,
     stdio: ["ignore", "ignore", "ignore", "ipc"],
@@ -48,8 +51,11 @@ describe("the HTTP port", () => {
     }
   }
 
-  async function get(url: string): Promise<[number, string]> {
-    const response = await fetch(url);
+  async function get(
+    url: string,
+    headers: Record<string, string> = { authorization: authorizationOf(key) },
+  ): Promise<[number, string]> {
+    const response = await fetch(url, { headers });
     return [response.status, await response.text()];
   }
 
@@ -62,6 +68,9 @@ describe("the HTTP port", () => {
       assert.equal(status, 200);
       assert.match(metrics, /^nodejs_eventloop_lag_p99_seconds \S+$/m);
       assert.match(metrics, /^process_resident_memory_bytes \d+$/m);
+      // Whoever probes has no key.
+      const answers = ["/healthz", "/readyz", "/metrics", "/"].map(async (path) => (await get(`${url}${path}`, {}))[0]);
+      assert.deepEqual(await Promise.all(answers), [200, 200, 401, 401]);
     });
   });
 
@@ -107,6 +116,15 @@ test("a service that does not end in time is ended", async () => {
   await once(child, "message");
   child.kill("SIGTERM");
   assert.deepEqual(await once(child, "exit"), [1, null]);
+});
+
+test("a service without a key does not start, and says what to set", async () => {
+  const child = start("./example-service.js", { GRADPOOL_KEY: "", GRADPOOL_HOME: "/dev/null/none" });
+  const exit = once(child, "exit");
+  const [message] = (await once(child, "message")) as [{ code: string; message: string }];
+  assert.equal(message.code, "invalid_argument");
+  assert.match(message.message, /^GRADPOOL_KEY: [^\n]*GRADPOOL_KEY_FILE[^\n]*$/);
+  assert.deepEqual(await exit, [1, null]);
 });
 
 test("a service that cannot start says why in one line and exits with 1", async () => {

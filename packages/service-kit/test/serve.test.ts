@@ -4,6 +4,8 @@ import { test } from "node:test";
 import { GradpoolError } from "@gradpool/errors";
 import {
   createClient,
+  PoolKey,
+  withKey,
   healthProblem,
   isHealthCheck,
   service,
@@ -14,6 +16,9 @@ import {
 import { createLogger, serve } from "../src/index.js";
 
 const log = createLogger("test", { GRADPOOL_LOG_LEVEL: "silent" });
+const key = PoolKey.random();
+const access = { key };
+const keyed = [withKey(() => key)];
 const decodeRequest = { tokenizer: undefined, ids: new Uint8Array(), skipSpecialTokens: false };
 const tokenizer = (decode: Handlers<TokenizerServiceService>["decode"]) =>
   service(TokenizerServiceService, { decode } as Handlers<TokenizerServiceService>);
@@ -22,7 +27,7 @@ test("stops in order, and health checks say so from the first moment", async () 
   const order: string[] = [];
   let drained = () => {};
   const part = (name: string) => ({ [Symbol.dispose]: () => void order.push(name) });
-  const served = await serve({ listen: "127.0.0.1:0", log }, ({ own, stopping }) => {
+  const served = await serve({ listen: "127.0.0.1:0", log, access }, ({ own, stopping }) => {
     own(part("first"));
     own(part("second"));
     stopping.addEventListener("abort", () => order.push("stopping"));
@@ -39,7 +44,7 @@ test("stops in order, and health checks say so from the first moment", async () 
   assert.equal(await healthProblem(address), "");
   const ended = served[Symbol.asyncDispose]();
   assert.equal(await healthProblem(address), "it reports NOT_SERVING");
-  const client = createClient(TokenizerServiceService, address);
+  const client = createClient(TokenizerServiceService, address, keyed);
   assert.deepEqual(await client.decode(decodeRequest), { text: "still there" });
   client.close();
   drained();
@@ -49,9 +54,9 @@ test("stops in order, and health checks say so from the first moment", async () 
 });
 
 test("a service that cannot listen disposes what it made", async () => {
-  await using taken = await serve({ listen: "127.0.0.1:0", log }, () => ({ services: [] }));
+  await using taken = await serve({ listen: "127.0.0.1:0", log, access }, () => ({ services: [] }));
   let isDisposed = false;
-  const start = serve({ listen: taken.address, log }, ({ own }) => {
+  const start = serve({ listen: taken.address, log, access }, ({ own }) => {
     own({ [Symbol.asyncDispose]: async () => void (isDisposed = true) });
     return { services: [] };
   });
@@ -65,10 +70,10 @@ test("a check on every call is counted where it refuses, and reaches no handler"
       if (!isHealthCheck(call)) throw new GradpoolError("permission_denied", "no key; give one");
       yield* next(call);
     };
-  await using served = await serve({ listen: "127.0.0.1:0", log, interceptors: [refusing] }, () => ({
+  await using served = await serve({ listen: "127.0.0.1:0", log, access, interceptors: [refusing] }, () => ({
     services: [tokenizer(() => assert.fail("it was reached"))],
   }));
-  const client = createClient(TokenizerServiceService, served.address);
+  const client = createClient(TokenizerServiceService, served.address, keyed);
   await assert.rejects(client.decode(decodeRequest), { code: "permission_denied", message: "no key; give one" });
   client.close();
   assert.equal(await healthProblem(served.address), "");
@@ -76,4 +81,25 @@ test("a check on every call is counted where it refuses, and reaches no handler"
   const counted = [...text.matchAll(/^gradpool_grpc_requests_total\{.* [1-9]\d*$/gm)].map(([line]) => line);
   const decode = 'method="/gradpool.v1.TokenizerService/Decode",code="permission_denied"';
   assert.deepEqual(counted, [`gradpool_grpc_requests_total{${decode}} 1`]);
+});
+
+test("a call without the key is refused and counted, and neither message nor header reaches a handler", async () => {
+  let seen: unknown;
+  const handler = tokenizer(async (_, { metadata }) => {
+    seen = metadata.get("authorization");
+    return { text: "answered" };
+  });
+  await using served = await serve({ listen: "127.0.0.1:0", log, access }, () => ({ services: [handler] }));
+  const decodeAs = async (sent: PoolKey | undefined) => {
+    using client = createClient(TokenizerServiceService, served.address, [withKey(() => sent)]);
+    return await client.decode(decodeRequest);
+  };
+  await assert.rejects(decodeAs(undefined), { code: "unauthenticated", message: /carries none; set GRADPOOL_KEY/ });
+  await assert.rejects(decodeAs(PoolKey.random()), { code: "unauthenticated", message: /not this pool's/ });
+  assert.equal(seen, undefined);
+  assert.deepEqual(await decodeAs(key), { text: "answered" });
+  assert.deepEqual(seen, []);
+  assert.equal(await healthProblem(served.address), "");
+  const text = await served.metrics.metrics();
+  assert.match(text, /^gradpool_grpc_requests_total\{method="\S+\/Decode",code="unauthenticated"\} 2$/m);
 });

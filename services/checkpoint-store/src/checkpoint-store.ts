@@ -1,5 +1,5 @@
 import { CheckpointStoreServiceService, service, type Handlers, type LoadResponse } from "@gradpool/rpc";
-import { serve, type Logger, type Service } from "@gradpool/service-kit";
+import { serve, type Access, type Logger, type Service } from "@gradpool/service-kit";
 import type { ArtifactStore, LoadedPiece } from "./artifact-store.js";
 import type { CheckpointStoreConfig } from "./config.js";
 import { nodeFileSystem } from "./file-system.js";
@@ -15,9 +15,10 @@ import { storesByAddress } from "./stores-by-address.js";
 export function startCheckpointStore(
   config: CheckpointStoreConfig,
   log: Logger,
+  access: Access,
   kept: ArtifactStore = storesFor(config, log),
 ): Promise<Service> {
-  return serve({ listen: config.listen, log, shutdownGraceMs: config.finishMs }, ({ metrics, own }) => {
+  return serve({ listen: config.listen, log, access, shutdownGraceMs: config.finishMs }, ({ metrics, own }) => {
     const store = own(measured(kept, metrics));
     return { services: [service(CheckpointStoreServiceService, handlersOf(store))] };
   });

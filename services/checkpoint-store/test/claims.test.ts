@@ -8,16 +8,22 @@ import { CheckpointStoreServiceService, createClient } from "@gradpool/rpc";
 import type { ServiceMessage } from "@gradpool/service-kit";
 import { LOCK_FILE } from "@gradpool/run-folder";
 import { failure, headerOf, RUN, save, startStore, tempFolder, type StoreClient } from "./support.js";
+import { key, keyed } from "./key.js";
 
 const MAIN = new URL("../src/main.js", import.meta.url);
 
 /** The service as a separate process. */
 async function startProcess(t: TestContext): Promise<{ child: ChildProcess; client: StoreClient }> {
-  const env = { ...process.env, GRADPOOL_LISTEN: "127.0.0.1:0", GRADPOOL_LOG_LEVEL: "silent" };
+  const env = {
+    ...process.env,
+    GRADPOOL_LISTEN: "127.0.0.1:0",
+    GRADPOOL_LOG_LEVEL: "silent",
+    GRADPOOL_KEY: key.reveal(),
+  };
   const child = fork(MAIN, { env });
   const [message] = (await once(child, "message")) as [ServiceMessage];
   assert.equal(message.type, "ready");
-  const client = createClient(CheckpointStoreServiceService, message.type === "ready" ? message.address : "");
+  const client = createClient(CheckpointStoreServiceService, message.type === "ready" ? message.address : "", keyed);
   t.after(async () => {
     client.close();
     if (child.exitCode === null && child.signalCode === null) await ended(child, "SIGKILL");

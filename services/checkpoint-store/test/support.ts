@@ -16,6 +16,7 @@ import {
 } from "@gradpool/rpc";
 import { createLogger, type Service } from "@gradpool/service-kit";
 import { startCheckpointStore } from "../src/index.js";
+import { key, keyed } from "./key.js";
 
 export const RUN = "run-1";
 export const LOG = createLogger("checkpoint-store", { GRADPOOL_LOG_LEVEL: "silent" });
@@ -34,8 +35,9 @@ export async function startStore(t: TestContext): Promise<{ client: StoreClient;
   const store = await startCheckpointStore(
     { listen: "127.0.0.1:0", finishMs: 2_000, s3: { endpoint: undefined, region: "us-east-1" } },
     LOG,
+    { key },
   );
-  const client = createClient(CheckpointStoreServiceService, store.address);
+  const client = createClient(CheckpointStoreServiceService, store.address, keyed);
   t.after(async () => {
     client.close();
     await store[Symbol.asyncDispose]();

@@ -56,11 +56,20 @@ export function onPool(command: Command, options: ProgramOptions, json = jsonOpt
   return onAddress(command, options).addOption(json);
 }
 
-/** The flag that says which pool. */
-export function onAddress(command: Command, { config }: ProgramOptions): Command {
-  return command.addOption(
-    new Option("--address <host:port>", "coordinator of the pool, also $GRADPOOL_ADDRESS")
-      .argParser(address)
-      .default(config.address),
+/** Read before the command is known, see readSettings. */
+export const keyFileOption = () =>
+  new Option(
+    "--key_file <file>",
+    "file with the pool's key, also $GRADPOOL_KEY_FILE (default: that of a pool of this machine)",
   );
+
+/** The flags that say which pool. */
+export function onAddress(command: Command, { config }: ProgramOptions): Command {
+  return command
+    .addOption(keyFileOption())
+    .addOption(
+      new Option("--address <host:port>", "coordinator of the pool, also $GRADPOOL_ADDRESS")
+        .argParser(address)
+        .default(config.address),
+    );
 }

@@ -25,13 +25,13 @@ export async function readSettings(argv: readonly string[], env: NodeJS.ProcessE
   } catch (reason) {
     problem = GradpoolError.from(reason);
   }
-  const isFirst = named !== undefined;
+  const flags = { isFirst: named !== undefined, keyFile: valueIn(argv, "key_file") ?? valueIn(argv, "key-file") };
   try {
-    return { config: readCliConfig(env, profile, isFirst), problem };
+    return { config: readCliConfig(env, profile, flags), problem };
   } catch (reason) {
     // The hub's variables and its token file are checked as they are read; no others are.
     const others = Object.fromEntries(Object.entries(env).filter(([name]) => !/^(HF|HUGGING_FACE)_/.test(name)));
-    const config = { ...readCliConfig({ ...others, HF_HUB_DISABLE_IMPLICIT_TOKEN: "1" }, profile, isFirst), env };
+    const config = { ...readCliConfig({ ...others, HF_HUB_DISABLE_IMPLICIT_TOKEN: "1" }, profile, flags), env };
     return { config, problem: problem ?? GradpoolError.from(reason) };
   }
 }

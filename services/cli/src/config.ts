@@ -1,11 +1,15 @@
 /** The one file that reads the environment. */
-import { gradpoolHome, modelPlaces, type ModelPlaces } from "@gradpool/hub";
+import { resolve } from "node:path";
+import { keySources, type KeySources } from "@gradpool/access";
+import { modelPlaces, type ModelPlaces } from "@gradpool/hub";
 import type { ChosenProfile } from "./settings/config-file.js";
 import type { OutputFormat } from "./terminal/output.js";
 
 export interface CliConfig {
   /** Folder for logs, pid files, converted models and the runs of local pools: $GRADPOOL_HOME. */
   home: string;
+  /** Where keys of pools come from: --key_file, $GRADPOOL_KEY, $GRADPOOL_KEY_FILE, the profile, or this machine's files. */
+  keys: KeySources;
   /** Where models are cached. */
   models: ModelPlaces;
   /** Coordinator of a running pool: $GRADPOOL_ADDRESS, or the profile's. */
@@ -32,11 +36,15 @@ export const DEFAULT_PORT = 7070;
 /** The variables that flags and profiles can set, too. */
 export const ADDRESS_VARIABLE = "GRADPOOL_ADDRESS";
 export const STORE_VARIABLE = "GRADPOOL_CHECKPOINT_STORE_ADDRESS";
+const KEY_VARIABLE = "GRADPOOL_KEY";
+const KEY_FILE_VARIABLE = "GRADPOOL_KEY_FILE";
 
 /** Those that are gradpool's own. */
 export const CLI_VARIABLES = [
   ADDRESS_VARIABLE,
   STORE_VARIABLE,
+  KEY_VARIABLE,
+  KEY_FILE_VARIABLE,
   "GRADPOOL_HOME",
   "GRADPOOL_PROFILE",
   "GRADPOOL_DEBUG",
@@ -46,8 +54,18 @@ export const CLI_VARIABLES = [
 /** The profile that the environment names. */
 export const profileOf = (env: NodeJS.ProcessEnv): string | undefined => env["GRADPOOL_PROFILE"] || undefined;
 
-/** `profile`: the environment overrides it, unless a flag named it (`isFirst`). */
-export function readCliConfig(env: NodeJS.ProcessEnv, profile?: ChosenProfile | undefined, isFirst = false): CliConfig {
+/** Flags that are read before the command is known. */
+export interface EarlyFlags {
+  /** A flag named the profile: then it overrides the environment. */
+  isFirst?: boolean;
+  keyFile?: string | undefined;
+}
+
+export function readCliConfig(
+  env: NodeJS.ProcessEnv,
+  profile?: ChosenProfile | undefined,
+  { isFirst = false, keyFile }: EarlyFlags = {},
+): CliConfig {
   const choose = (variable: string, ofProfile: string | undefined) => {
     const places: [origin: string, value: string | undefined][] = [
       [`$${variable}`, env[variable]],
@@ -57,10 +75,14 @@ export function readCliConfig(env: NodeJS.ProcessEnv, profile?: ChosenProfile | 
     return { origin, value };
   };
   const address = choose(ADDRESS_VARIABLE, profile?.profile.address);
+  const keys = keySources(env);
+  const ofProfile = profile?.profile.key_file && resolve(keys.home, profile.profile.key_file);
+  const named = keyFile ?? (isFirst || !(keys.key ?? keys.keyFile) ? ofProfile : undefined);
   const store = choose(STORE_VARIABLE, profile?.profile.checkpoint_store);
   return {
     ...(store.value && { checkpointStoreAddress: store.value }),
-    home: gradpoolHome(env),
+    home: keys.home,
+    keys: named ? { keyFile: named, home: keys.home } : keys,
     models: modelPlaces(env),
     address: address.value ?? `127.0.0.1:${DEFAULT_PORT}`,
     hubEndpoint: (env["HF_ENDPOINT"] || "https://huggingface.co").replace(/\/+$/, ""),

@@ -5,7 +5,15 @@ import { mkdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
-import { CheckpointStoreServiceService, createClient, SaveHeader, type Client, type SaveRequest } from "@gradpool/rpc";
+import {
+  CheckpointStoreServiceService,
+  createClient,
+  SaveHeader,
+  withKey,
+  type Client,
+  type SaveRequest,
+} from "@gradpool/rpc";
+import { key } from "./fake-pool.js";
 import { entryPoint } from "../src/local-stack/entry-points.js";
 import { ServiceProcess } from "../src/local-stack/service-process.js";
 import { jsonLines, run } from "./support.js";
@@ -32,11 +40,11 @@ describe("gradpool checkpoint", () => {
     store = await ServiceProcess.start({
       name: "checkpoint-store",
       main: entryPoint("checkpoint-store"),
-      env: { ...process.env, GRADPOOL_LISTEN: "127.0.0.1:0" },
+      env: { ...process.env, GRADPOOL_LISTEN: "127.0.0.1:0", GRADPOOL_KEY: key.reveal() },
       logPath: join(folder, "log"),
       note: () => {},
     });
-    client = createClient(CheckpointStoreServiceService, store.address);
+    client = createClient(CheckpointStoreServiceService, store.address, [withKey(() => key)]);
   }, TIMEOUT);
 
   after(async () => {

@@ -1,4 +1,5 @@
 /** A coordinator's contracts without a coordinator: what a client meets is decided by the test. */
+import { PoolKey } from "@gradpool/access";
 import { GradpoolError } from "@gradpool/errors";
 import { defaultRecipe, NEW_START } from "@gradpool/recipe";
 import {
@@ -57,6 +58,9 @@ export function trainerOf(given: Partial<Trainer> = {}): Trainer {
   };
 }
 
+/** Of fake pools; `run` gives it to commands. */
+export const key = new PoolKey("the-key-of-these-tests", "the tests");
+
 const notExpected = (): never => {
   throw new GradpoolError("unimplemented", "the test did not expect this call");
 };
@@ -72,6 +76,7 @@ export function startFakePool({ runs, pool, events }: FakeHandlers, listen = "12
   const everyRun = Object.fromEntries(Object.keys(RunServiceService).map((name) => [name, notExpected]));
   const everyPool = Object.fromEntries(Object.keys(PoolServiceService).map((name) => [name, notExpected]));
   return startServer({
+    key,
     listen,
     services: [
       service(RunServiceService, { ...everyRun, ...runs } as unknown as Handlers<RunServiceService>),

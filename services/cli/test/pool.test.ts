@@ -1,5 +1,7 @@
 /** gradpool up, and the commands that talk to a running pool. */
 import assert from "node:assert/strict";
+import { authorizationOf } from "@gradpool/access";
+import { key } from "./fake-pool.js";
 import { createServer, type AddressInfo } from "node:net";
 import { once } from "node:events";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
@@ -76,8 +78,12 @@ describe("a pool", () => {
     assert.equal(stack.services.find(({ name }) => name === "coordinator")?.http_address, stack.http_address);
     const home = { GRADPOOL_HOME: join(folder, "home") };
     const { stdout } = await run(["pool", "status", "--address", stack.address], home);
+    const headers = { authorization: authorizationOf(key) };
     for (const { name, http_address } of stack.services) {
-      assert.match(await (await fetch(`http://${http_address}/metrics`)).text(), /^process_cpu_seconds_total /m);
+      assert.match(
+        await (await fetch(`http://${http_address}/metrics`, { headers })).text(),
+        /^process_cpu_seconds_total /m,
+      );
       const probe = () => fetch(`http://${http_address}/readyz`);
       await until(async () => (await probe()).status === 200);
       assert.match(stdout, new RegExp(`^\\S+ +${name} .* ${http_address} `, "m"));

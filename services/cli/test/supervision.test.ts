@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import { readPidFile } from "@gradpool/service-kit";
 import { SupervisedService, type RestartPolicy } from "../src/local-stack/supervised-service.js";
 import { isAlive, until, withFolder } from "./support.js";
+import { key } from "./fake-pool.js";
 
 const TIMEOUT = { timeout: 60_000 };
 const MAIN = fileURLToPath(new URL("./mortal-service.js", import.meta.url));
@@ -34,7 +35,13 @@ async function supervise(folder: string, policy: RestartPolicy = POLICY): Promis
   const processOptions = (life: number, listen: string) => ({
     name: "mortal",
     main: MAIN,
-    env: { GRADPOOL_LISTEN: listen, MORTAL_NAME: `life ${life}`, MORTAL_CRASHES: crashes, MORTAL_REFUSES: refuses },
+    env: {
+      GRADPOOL_KEY: key.reveal(),
+      GRADPOOL_LISTEN: listen,
+      MORTAL_NAME: `life ${life}`,
+      MORTAL_CRASHES: crashes,
+      MORTAL_REFUSES: refuses,
+    },
     logPath: join(folder, "mortal.log"),
     note,
   });

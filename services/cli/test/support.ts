@@ -7,6 +7,7 @@ import { join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { Interrupts } from "../src/interrupts.js";
+import { key } from "./fake-pool.js";
 import { runCli } from "../src/run-cli.js";
 
 /** The repository, seen from dist/test. */
@@ -35,7 +36,8 @@ export class Kept {
 export async function run(argv: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Finished> {
   const stdout = new Kept();
   const stderr = new Kept();
-  const code = await runCli(argv, { stdout, stderr, env, interrupts: new Interrupts(), version: "1.2.3" });
+  const withKey = { GRADPOOL_KEY: key.reveal(), ...env };
+  const code = await runCli(argv, { stdout, stderr, env: withKey, interrupts: new Interrupts(), version: "1.2.3" });
   return { code, stdout: stdout.text, stderr: stderr.text };
 }
 
@@ -50,7 +52,7 @@ export class Cli {
   constructor(argv: readonly string[], env: NodeJS.ProcessEnv = {}, user?: { uid: number; gid: number }) {
     this.child = spawn(process.execPath, [BIN, ...argv], {
       cwd: REPOSITORY,
-      env: { ...process.env, NODE_TEST_CONTEXT: undefined, ...env },
+      env: { ...process.env, NODE_TEST_CONTEXT: undefined, GRADPOOL_KEY: key.reveal(), ...env },
       stdio: ["ignore", "pipe", "pipe"],
       ...user,
     });

@@ -9,10 +9,6 @@ const schema = z.object({
   GRADPOOL_DATA_STREAM_ADDRESS: serviceAddress,
   GRADPOOL_CHECKPOINT_STORE_ADDRESS: serviceAddress,
   GRADPOOL_RUN_STORE: z.string().min(1, "must be a file").optional(),
-  GRADPOOL_HTTP_HOSTS: z
-    .string()
-    .regex(/^[\w.-]+(,[\w.-]+)*$/, "must be names with commas between them, such as gradpool.example")
-    .optional(),
   GRADPOOL_RECOVERY_SECONDS: z.coerce
     .number("must be a number of seconds; 0 turns recovery points off")
     .min(0, "must be 0 or more seconds")
@@ -42,8 +38,6 @@ export interface CoordinatorConfig {
   checkpointStoreAddress: string;
   /** SQLite file that records the runs; undefined: they are lost when the process ends. */
   runStore?: string | undefined;
-  /** Host names of the HTTP port, besides its addresses and localhost. */
-  httpHosts: readonly string[];
   /** A run saves a recovery point when this much time has passed since its last save; 0: never. */
   recoveryMs: number;
   /** How long steps in progress may take to finish when the coordinator stops. */
@@ -63,7 +57,6 @@ export function readCoordinatorConfig(env: NodeJS.ProcessEnv): CoordinatorConfig
     dataStreamAddress: config.GRADPOOL_DATA_STREAM_ADDRESS,
     checkpointStoreAddress: config.GRADPOOL_CHECKPOINT_STORE_ADDRESS,
     runStore: config.GRADPOOL_RUN_STORE,
-    httpHosts: config.GRADPOOL_HTTP_HOSTS?.split(",") ?? [],
     recoveryMs: 1000 * config.GRADPOOL_RECOVERY_SECONDS,
     drainMs: finishMsOf(config.GRADPOOL_STOP_GRACE_SECONDS),
     models: modelPlaces(env),

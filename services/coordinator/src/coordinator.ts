@@ -8,7 +8,7 @@ import {
   service,
   TrainerGatewayServiceService,
 } from "@gradpool/rpc";
-import { serve, type Logger, type Parts, type Scope, type Service } from "@gradpool/service-kit";
+import { serve, type Access, type Logger, type Parts, type Scope, type Service } from "@gradpool/service-kit";
 import type { CoordinatorConfig } from "./config.js";
 import { ON_REQUEST } from "./core/runs.js";
 import { Driver } from "./driver/driver.js";
@@ -35,6 +35,7 @@ import { RunTraces } from "./traces/run-traces.js";
 import { DEFAULT_LEASES, TrainerPool, type Leases, type Runs } from "./trainer-pool.js";
 
 export interface CoordinatorOptions {
+  access: Access;
   leases?: Leases | undefined;
   charts?: Charts | undefined;
   /** Called when it cannot continue: end the process. */
@@ -50,7 +51,7 @@ export function startCoordinator(
   log: Logger,
   options: CoordinatorOptions,
 ): Promise<Service> {
-  return serve({ listen: config.listen, log }, (scope) => partsOf(config, log, options, scope));
+  return serve({ listen: config.listen, log, access: options.access }, (scope) => partsOf(config, log, options, scope));
 }
 
 async function partsOf(
@@ -132,7 +133,7 @@ async function partsOf(
       service(EventServiceService, eventServiceHandlers(new EventLog(store, book), stopping)),
       service(TrainerGatewayServiceService, trainerGatewayHandlers(driver, trainers)),
     ],
-    httpRoutes: dashboardRoutes({ handlers, hosts: config.httpHosts, onInternalError }),
+    httpRoutes: dashboardRoutes({ handlers, onInternalError }),
     problem: () => problemOf(config),
     started: (listening) => (address = listening),
     async drain() {

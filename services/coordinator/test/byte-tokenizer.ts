@@ -8,6 +8,7 @@ import {
   type RunningServer,
   type TokenizerInfo,
 } from "@gradpool/rpc";
+import { key } from "./key.js";
 
 /** A TokenizerService of any model: ids are the text's UTF-8 bytes, 256 ends a sequence, 257 pads. */
 export class ByteTokenizer implements AsyncDisposable {
@@ -41,6 +42,7 @@ export class ByteTokenizer implements AsyncDisposable {
 
   async listen(address: string): Promise<void> {
     this.#server = await startServer({
+      key,
       listen: address,
       services: [
         service(TokenizerServiceService, {

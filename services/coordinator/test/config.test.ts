@@ -19,7 +19,6 @@ describe("the coordinator's configuration", () => {
       checkpointStoreAddress: "127.0.0.1:7003",
       runStore: undefined,
       recoveryMs: 30_000,
-      httpHosts: [],
       drainMs: 25_000,
       models: modelPlaces({ GRADPOOL_HOME: "/srv/gradpool" }),
       nats: undefined,

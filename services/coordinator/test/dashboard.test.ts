@@ -6,7 +6,8 @@ import { text } from "node:stream/consumers";
 import { describe, test } from "node:test";
 import { GradpoolError } from "@gradpool/errors";
 import { RunState, type Run, type WatchRunRequest, type WatchRunResponse } from "@gradpool/rpc";
-import { startHttpServer, type RunningHttpServer } from "@gradpool/service-kit";
+import { KEY_PARAMETER, startHttpServer, type RunningHttpServer } from "@gradpool/service-kit";
+import { key } from "./key.js";
 import type { ApiHandlers } from "../src/http/api-calls.js";
 import { dashboardRoutes } from "../src/http/dashboard-routes.js";
 
@@ -27,13 +28,24 @@ const step = (n: number): WatchRunResponse => ({
   },
 });
 
+interface Served extends RunningHttpServer {
+  problems: unknown[];
+  /** As a browser gets it for the key. */
+  cookie: string;
+}
+
 /** Serves the test's handlers; refuses all else. */
-async function serve(runs: object, pool: object = {}): Promise<RunningHttpServer & { problems: unknown[] }> {
+async function serve(runs: object, pool: object = {}): Promise<Served> {
   const problems: unknown[] = [];
   const onInternalError = (error: unknown) => void problems.push(error);
   const handlers = { runs, pool } as ApiHandlers;
-  const routes = dashboardRoutes({ handlers, hosts: ["gradpool.example"], onInternalError });
-  return Object.assign(await startHttpServer({ listen: "127.0.0.1:0", routes, onInternalError }), { problems });
+  const routes = dashboardRoutes({ handlers, onInternalError });
+  const access = { key, hosts: ["gradpool.example"] };
+  const server = await startHttpServer({ listen: "127.0.0.1:0", routes, access, onInternalError });
+  const link = `http://${server.address}/?${KEY_PARAMETER}=${key.reveal()}`;
+  const { headers } = await fetch(link, { redirect: "manual" });
+  const cookie = /^[^;]*/.exec(headers.get("set-cookie") ?? "")?.[0] ?? "";
+  return Object.assign(server, { problems, cookie });
 }
 
 interface Answer {
@@ -44,12 +56,12 @@ interface Answer {
 
 /** `fetch` sets Host and Origin itself; here they are the test's. */
 async function ask(
-  { address }: RunningHttpServer,
+  { address, cookie }: Served,
   path: string,
   { method = "GET", headers = {}, body }: { method?: string; headers?: Record<string, string>; body?: string } = {},
 ): Promise<Answer> {
   const [host, port] = address.split(":");
-  const sent = request({ host, port, path, method, headers });
+  const sent = request({ host, port, path, method, headers: { cookie, ...headers } });
   sent.end(body);
   const [response] = (await once(sent, "response")) as [IncomingMessage];
   return { status: response.statusCode ?? 0, headers: response.headers, body: await text(response) };
@@ -218,16 +230,17 @@ describe("a run's events", () => {
     });
     const leave = new AbortController();
     const url = `http://${server.address}/api/runs/run-1/events`;
-    const first = await Promise.all(Array.from({ length: 100 }, () => fetch(url, { signal: leave.signal })));
+    const headers = { authorization: `Bearer ${key.reveal()}` };
+    const first = await Promise.all(Array.from({ length: 100 }, () => fetch(url, { headers, signal: leave.signal })));
     const reader = first[0]?.body?.getReader();
     let seen = "";
     while (!seen.includes('"step":1')) seen += Buffer.from((await reader?.read())?.value ?? []).toString();
-    assert.equal((await fetch(url)).status, 429);
+    assert.equal((await fetch(url, { headers })).status, 429);
     assert.equal(watching, 100);
     leave.abort();
     while (watching > 0) await new Promise((resolve) => setTimeout(resolve, 10));
     const again = new AbortController();
-    assert.equal((await fetch(url, { signal: again.signal })).status, 200);
+    assert.equal((await fetch(url, { headers, signal: again.signal })).status, 200);
     again.abort();
   });
 });

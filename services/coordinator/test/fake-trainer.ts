@@ -13,6 +13,7 @@ import {
   type WorkResponse,
 } from "@gradpool/rpc";
 import { readSafetensors, toFloat32, writeSafetensors, type FloatTensor } from "@gradpool/safetensors";
+import { keyed } from "./key.js";
 
 export interface FakeTrainerOptions {
   trainerId?: string;
@@ -55,7 +56,7 @@ export class FakeTrainer implements AsyncDisposable {
   private constructor(address: string, options: FakeTrainerOptions) {
     this.#options = options;
     this.trainerId = options.trainerId ?? "trainer-1";
-    this.#gateway = createClient(TrainerGatewayServiceService, address);
+    this.#gateway = createClient(TrainerGatewayServiceService, address, keyed);
     this.say({
       $case: "hello",
       value: {

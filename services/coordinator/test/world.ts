@@ -27,6 +27,7 @@ import { startCoordinator as start } from "../src/coordinator.js";
 import type { Charts } from "../src/runs/charts.js";
 import { DEFAULT_LEASES, type Leases } from "../src/trainer-pool.js";
 import { ByteTokenizer } from "./byte-tokenizer.js";
+import { key, keyed } from "./key.js";
 import { FakeTrainer, type FakeTrainerOptions } from "./fake-trainer.js";
 
 const fail = () => {
@@ -47,7 +48,10 @@ export interface Service {
 /** Starts a service of this repository as a process. */
 export async function startService(name: string, env: Record<string, string>): Promise<Service> {
   const main = fileURLToPath(new URL(`../../../${name}/dist/src/main.js`, import.meta.url));
-  const child = fork(main, { env: { ...process.env, GRADPOOL_LOG_LEVEL: "silent", ...env }, stdio: "inherit" });
+  const child = fork(main, {
+    env: { ...process.env, GRADPOOL_LOG_LEVEL: "silent", GRADPOOL_KEY: key.reveal(), ...env },
+    stdio: "inherit",
+  });
   const [message] = (await once(child, "message")) as [{ type: string; address: string }];
   if (message.type !== "ready") throw new Error(`${name} did not start`);
   return { address: message.address, child };
@@ -111,12 +115,12 @@ const PATIENT: Leases = { ...DEFAULT_LEASES, leaseMs: 600_000 };
 function startCoordinator(listen: string, services: Surroundings, options: WorldOptions): Promise<Running> {
   const { leases = PATIENT, recoveryMs = 0, runStore, charts } = options;
   const config = {
-    ...{ listen, recoveryMs, runStore, drainMs: 0, models: NO_CACHE, httpHosts: [] },
+    ...{ listen, recoveryMs, runStore, drainMs: 0, models: NO_CACHE },
     tokenizerAddress: services.tokenizer.address,
     dataStreamAddress: services.dataStream.address,
     checkpointStoreAddress: services.store.address,
   };
-  return start(config, log, { leases, charts, onCrash: fail });
+  return start(config, log, { access: { key }, leases, charts, onCrash: fail });
 }
 
 export class World implements AsyncDisposable {
@@ -134,9 +138,9 @@ export class World implements AsyncDisposable {
   private constructor(services: Surroundings, coordinator: Running, options: WorldOptions) {
     this.services = services;
     this.#coordinator = coordinator;
-    this.runs = createClient(RunServiceService, coordinator.address);
-    this.pool = createClient(PoolServiceService, coordinator.address);
-    this.events = createClient(EventServiceService, coordinator.address);
+    this.runs = createClient(RunServiceService, coordinator.address, keyed);
+    this.pool = createClient(PoolServiceService, coordinator.address, keyed);
+    this.events = createClient(EventServiceService, coordinator.address, keyed);
     this.#options = options;
   }
 

@@ -5,7 +5,7 @@ import {
   TokenizerServiceService,
   untilStopping,
 } from "@gradpool/rpc";
-import { serve, type Logger, type Service } from "@gradpool/service-kit";
+import { serve, type Access, type Logger, type Service } from "@gradpool/service-kit";
 import type { DataStreamConfig } from "./config.js";
 import { Counts } from "./counts.js";
 import { describeDatasetHandler } from "./describe-dataset.js";
@@ -18,8 +18,8 @@ const STOPPING = "the data-stream service is shutting down; try again";
  * Starts the data-stream service. It keeps only counts between calls: a cursor has all that is needed to
  * resume. Errors: those of serve.
  */
-export function startDataStream(config: DataStreamConfig, log: Logger): Promise<Service> {
-  return serve({ listen: config.listen, log }, ({ metrics: registry, stopping, own, connect }) => {
+export function startDataStream(config: DataStreamConfig, log: Logger, access: Access): Promise<Service> {
+  return serve({ listen: config.listen, log, access }, ({ metrics: registry, stopping, own, connect }) => {
     const tokenizer = own(connect(TokenizerServiceService, config.tokenizerAddress));
     const metrics = new DataStreamMetrics(registry);
     const handlers = {

@@ -9,6 +9,7 @@ import {
   type EncodeResponse,
   type RunningServer,
 } from "@gradpool/rpc";
+import { key } from "./key.js";
 
 export const EOS = 256;
 export const PAD = 257;
@@ -41,6 +42,7 @@ export class ByteTokenizer implements AsyncDisposable {
   /** Starts, at the same address as before. */
   async listen(): Promise<void> {
     this.#server = await startServer({
+      key,
       listen: this.#address,
       services: [
         service(TokenizerServiceService, {

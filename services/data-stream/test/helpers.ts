@@ -13,6 +13,7 @@ import { hubSettings } from "@gradpool/hub";
 import { createLogger, type Service } from "@gradpool/service-kit";
 import { startDataStream } from "../src/data-stream.js";
 import { ByteTokenizer, EOS } from "./byte-tokenizer.js";
+import { key, keyed } from "./key.js";
 
 export interface Stage {
   tokenizer: ByteTokenizer;
@@ -29,8 +30,10 @@ export async function onStage(use: (stage: Stage) => Promise<void>): Promise<voi
   const tokenizer = await ByteTokenizer.start();
   const hub = hubSettings({ HF_HOME: folder, HF_HUB_OFFLINE: "1" });
   const config = { listen: "127.0.0.1:0", tokenizerAddress: tokenizer.address, hub, countsDir: join(folder, "counts") };
-  const dataStream = await startDataStream(config, createLogger("data-stream", { GRADPOOL_LOG_LEVEL: "silent" }));
-  const client = createClient(DataStreamServiceService, dataStream.address);
+  const dataStream = await startDataStream(config, createLogger("data-stream", { GRADPOOL_LOG_LEVEL: "silent" }), {
+    key,
+  });
+  const client = createClient(DataStreamServiceService, dataStream.address, keyed);
   const dataset = async (texts: readonly string[], options: Partial<DatasetSpec> = {}) => {
     const path = join(folder, "d.jsonl");
     await writeFile(path, texts.map((content) => `${JSON.stringify({ content })}\n`).join(""));

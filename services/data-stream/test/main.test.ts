@@ -6,11 +6,15 @@ import { fileURLToPath } from "node:url";
 import { createClient, DataStreamServiceService } from "@gradpool/rpc";
 import type { ServiceMessage } from "@gradpool/service-kit";
 import { collect, SPEC } from "./helpers.js";
+import { key, keyed } from "./key.js";
 
 const MAIN = fileURLToPath(new URL("../src/main.js", import.meta.url));
 
 function start(env: Record<string, string>) {
-  const service = fork(MAIN, { env: { ...process.env, ...env, GRADPOOL_LOG_LEVEL: "silent" }, stdio: "pipe" });
+  const service = fork(MAIN, {
+    env: { ...process.env, GRADPOOL_KEY: key.reveal(), ...env, GRADPOOL_LOG_LEVEL: "silent" },
+    stdio: "pipe",
+  });
   const message = once(service, "message").then(([first]) => first as ServiceMessage);
   return { service, message, exited: once(service, "exit") };
 }
@@ -23,7 +27,7 @@ describe("the service's process", () => {
     });
     const ready = await message;
     assert.ok(ready.type === "ready");
-    const client = createClient(DataStreamServiceService, ready.address);
+    const client = createClient(DataStreamServiceService, ready.address, keyed);
     const [last] = (await collect(client.describeDataset({ dataset: SPEC }))).slice(-1);
     assert.equal(last?.rows, 2);
     client.close();

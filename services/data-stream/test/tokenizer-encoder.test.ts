@@ -7,6 +7,7 @@ import { GradpoolError } from "@gradpool/errors";
 import { createClient, TokenizerServiceService } from "@gradpool/rpc";
 import { TokenizerEncoder } from "../src/tokenizer-encoder.js";
 import { ByteTokenizer } from "./byte-tokenizer.js";
+import { keyed } from "./key.js";
 
 const REF = { modelId: "bytes", padToken: "", tokenizerHash: "" };
 const RETRY_MS = 200;
@@ -16,7 +17,7 @@ async function withTokenizer(
   use: (tokenizer: ByteTokenizer, create: (retryMs?: number) => Promise<TokenizerEncoder>) => Promise<void>,
 ): Promise<void> {
   const tokenizer = await ByteTokenizer.start();
-  const client = createClient(TokenizerServiceService, tokenizer.address);
+  const client = createClient(TokenizerServiceService, tokenizer.address, keyed);
   try {
     await use(tokenizer, (retryMs = RETRY_MS) => TokenizerEncoder.create(client, REF, neverAborted, retryMs));
   } finally {
@@ -91,7 +92,7 @@ describe("TokenizerEncoder", () => {
     };
     const first = start("127.0.0.1:0", 3);
     const [address] = (await once(first, "message")) as [string];
-    const client = createClient(TokenizerServiceService, address);
+    const client = createClient(TokenizerServiceService, address, keyed);
     const encoder = await TokenizerEncoder.create(client, REF, neverAborted);
     const second = once(first, "exit").then(() => start(address, 0));
     const texts = Array.from({ length: 8 }, (_, i) => `text ${i}`);

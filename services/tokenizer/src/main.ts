@@ -2,4 +2,4 @@ import { runService } from "@gradpool/service-kit";
 import { readTokenizerConfig } from "./config.js";
 import { startTokenizer } from "./tokenizer-server.js";
 
-await runService("tokenizer", (env, log) => startTokenizer(readTokenizerConfig(env), log));
+await runService("tokenizer", (env, log, access) => startTokenizer(readTokenizerConfig(env), log, access));

@@ -15,6 +15,7 @@ import {
 import { createLogger, type Service } from "@gradpool/service-kit";
 import { type HfTokenizer, loadTokenizer } from "@gradpool/tokenizers";
 import { startTokenizer } from "../src/tokenizer-server.js";
+import { key, keyed } from "./key.js";
 
 const TINY_CODER = fileURLToPath(new URL("../../../../models/tiny-coder", import.meta.url));
 const PLAIN = fileURLToPath(new URL("../../../../integration-tests/fixtures/golden/gpt2-plain/model", import.meta.url));
@@ -48,8 +49,9 @@ suite("tokenizer service", () => {
     server = await startTokenizer(
       { listen: "127.0.0.1:0", workers: 2, models: modelPlaces({ GRADPOOL_HOME: folder }) },
       LOG,
+      { key },
     );
-    client = createClient(TokenizerServiceService, server.address);
+    client = createClient(TokenizerServiceService, server.address, keyed);
     bare = await loadTokenizer(TINY_CODER, "");
   });
 

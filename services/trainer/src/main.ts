@@ -5,4 +5,4 @@ import { startTrainer } from "./trainer.js";
 /** A trainer is useless without its compute thread: its supervisor starts another. */
 const onCrash = () => process.exit(1);
 
-await runService("trainer", (env, log) => startTrainer(readTrainerConfig(env), log, onCrash));
+await runService("trainer", (env, log, access) => startTrainer(readTrainerConfig(env), log, access, onCrash));

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { TrainerGatewayServiceService, type TrainerHello } from "@gradpool/rpc";
-import { serve, type Logger, type Service } from "@gradpool/service-kit";
+import { serve, type Access, type Logger, type Service } from "@gradpool/service-kit";
 import { ComputeThread } from "./compute.js";
 import type { TrainerConfig } from "./config.js";
 import { keepConnected } from "./connection.js";
@@ -19,10 +19,11 @@ import { TrainerMetrics } from "./metrics.js";
 export function startTrainer(
   config: TrainerConfig,
   log: Logger,
+  access: Access,
   onCrash: () => void,
   computeModule?: URL,
 ): Promise<Service> {
-  return serve({ listen: config.listen, log }, async ({ metrics: registry, stopping, own, connect }) => {
+  return serve({ listen: config.listen, log, access }, async ({ metrics: registry, stopping, own, connect }) => {
     let isConnected = false;
     const metrics = new TrainerMetrics(registry, () => isConnected);
     const { cudaDevice, ...device } = await chooseDevice(config, log);

@@ -5,6 +5,6 @@ import { startTrainer } from "../src/trainer.js";
 
 const dyingWorker = new URL("./dying-worker.js", import.meta.url);
 
-await runService("trainer", (env, log) =>
-  startTrainer(readTrainerConfig(env), log, () => process.exit(1), dyingWorker),
+await runService("trainer", (env, log, access) =>
+  startTrainer(readTrainerConfig(env), log, access, () => process.exit(1), dyingWorker),
 );

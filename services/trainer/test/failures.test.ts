@@ -6,6 +6,7 @@ import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import type { MicroBatchTask, TaskFailed } from "@gradpool/rpc";
 import { TestGateway } from "./gateway.js";
+import { key } from "./key.js";
 import { adapterFile, base, startTrainer, taskOf } from "./helpers.js";
 
 const TIMEOUT_MS = 120_000;
@@ -114,7 +115,7 @@ describe("a compute thread that dies", { timeout: TIMEOUT_MS }, () => {
       await using gateway = await TestGateway.start();
       gateway.adapters.set("run/0", adapterFile(8, 1));
       const trainer = fork(fileURLToPath(new URL("./dying-trainer.js", import.meta.url)), {
-        env: { ...process.env, GRADPOOL_COORDINATOR_ADDRESS: gateway.address },
+        env: { ...process.env, GRADPOOL_KEY: key.reveal(), GRADPOOL_COORDINATOR_ADDRESS: gateway.address },
         execArgv: ["--max-old-space-size=64"],
         stdio: "pipe",
       });

@@ -22,6 +22,7 @@ import {
   type WorkRequest,
   type WorkResponse,
 } from "@gradpool/rpc";
+import { key } from "./key.js";
 
 export interface PushedResult {
   header: ResultHeader;
@@ -69,6 +70,7 @@ export class TestGateway implements AsyncDisposable {
   static async start(options: GatewayOptions = {}): Promise<TestGateway> {
     const gateway = new TestGateway(options);
     gateway.#server = await startServer({
+      key,
       listen: options.listen ?? "127.0.0.1:0",
       services: [
         service(TrainerGatewayServiceService, {

@@ -8,6 +8,7 @@ import { selectTargets, type LinearModule } from "@gradpool/models";
 import type { MicroBatchTask } from "@gradpool/rpc";
 import { createLogger, type Service } from "@gradpool/service-kit";
 import { startTrainer as start } from "../src/trainer.js";
+import { key } from "./key.js";
 
 export const TINY_CODER = fileURLToPath(new URL("../../../../models/tiny-coder", import.meta.url));
 export const GOLDEN = fileURLToPath(new URL("../../../../integration-tests/fixtures/golden", import.meta.url));
@@ -93,5 +94,5 @@ export function startTrainer(coordinatorAddress: string, options: StartOptions =
     env: process.env,
     models: modelPlaces({ GRADPOOL_HOME: join(tmpdir(), "gradpool-no-cache") }),
   };
-  return start(config, log, options.onCrash ?? crash, computeModule);
+  return start(config, log, { key }, options.onCrash ?? crash, computeModule);
 }

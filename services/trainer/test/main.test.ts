@@ -6,11 +6,15 @@ import { fileURLToPath } from "node:url";
 import type { ServiceMessage } from "@gradpool/service-kit";
 import { TestGateway } from "./gateway.js";
 import { adapterFile, taskOf } from "./helpers.js";
+import { key } from "./key.js";
 
 const MAIN = fileURLToPath(new URL("../src/main.js", import.meta.url));
 
 function start(env: Record<string, string>) {
-  const service = fork(MAIN, { env: { ...process.env, ...env, GRADPOOL_LOG_LEVEL: "silent" }, stdio: "pipe" });
+  const service = fork(MAIN, {
+    env: { ...process.env, GRADPOOL_KEY: key.reveal(), ...env, GRADPOOL_LOG_LEVEL: "silent" },
+    stdio: "pipe",
+  });
   const message = once(service, "message").then(([first]) => first as ServiceMessage);
   return { service, message, exited: once(service, "exit") };
 }

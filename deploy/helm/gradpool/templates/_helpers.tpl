@@ -64,6 +64,7 @@ resources: {{ toYaml .resources | nindent 2 }}
 volumeMounts:
   - { name: cache, mountPath: /var/lib/gradpool }
   - { name: tmp, mountPath: /tmp }
+  - { name: key, mountPath: /run/secrets/gradpool, readOnly: true }
   {{- if eq .component "checkpoint-store" }}
   - { name: outputs, mountPath: /outputs }
   {{- end }}
@@ -78,7 +79,9 @@ volumeMounts:
 - name: cache
   emptyDir: { sizeLimit: {{ .root.Values.volumes.cacheSize | quote }} }
 - name: tmp
-  emptyDir: {}
+  emptyDir: { sizeLimit: {{ .root.Values.volumes.tmpSize | quote }} }
+- name: key
+  secret: { secretName: {{ include "gradpool.keySecret" .root | quote }}, items: [{ key: key, path: key }] }
 {{- if eq .component "checkpoint-store" }}
 - name: outputs
   persistentVolumeClaim: { claimName: {{ $outputs | quote }} }
@@ -89,8 +92,14 @@ volumeMounts:
 {{- end }}
 {{- end }}
 
+{{/* The secret with the pool's key. */}}
+{{- define "gradpool.keySecret" -}}
+{{ .Values.key.existingSecret | default (printf "%s-key" (include "gradpool.name" .)) }}
+{{- end }}
+
 {{/* Variables for every service. */}}
 {{- define "gradpool.env" -}}
+- { name: GRADPOOL_KEY_FILE, value: /run/secrets/gradpool/key }
 - { name: GRADPOOL_LOG_LEVEL, value: {{ .Values.logLevel | quote }} }
 - { name: GRADPOOL_STOP_GRACE_SECONDS, value: {{ .Values.stopGraceSeconds | quote }} }
 - { name: HF_ENDPOINT, value: {{ .Values.hub.endpoint | quote }} }

@@ -2,9 +2,11 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { findKey, hostAndPort, isLoopback, PoolKey, type KeySources } from "@gradpool/access";
 import { GradpoolError } from "@gradpool/errors";
 import { CheckpointStoreServiceService, type Client } from "@gradpool/rpc";
 import type { CommandContext } from "../command-context.js";
+import type { CliConfig } from "../config.js";
 import { connect } from "../connect.js";
 import { entryPoint } from "../local-stack/entry-points.js";
 import { ServiceProcess } from "../local-stack/service-process.js";
@@ -19,37 +21,45 @@ export interface StoreFlags {
 /** Does `work` with a store. Errors: its own; `unavailable`, saying which store does not answer. */
 export async function withStore<T>(
   flags: StoreFlags,
-  { output, interrupts }: CommandContext,
+  { output, config, interrupts }: CommandContext,
   work: (store: StoreClient, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const { signal } = interrupts;
-  if (flags.store) return call(flags.store, "check --store", signal, work);
+  if (flags.store) return call(flags.store, storeKeys(flags.store, config), "check --store", signal, work);
+  const key = PoolKey.random().reveal();
   const folder = await mkdtemp(join(tmpdir(), "gradpool-checkpoint-store-"));
   // Stays when the service fails, for its log; the error names it.
   await using service = await ServiceProcess.start({
     name: "checkpoint-store",
     main: entryPoint("checkpoint-store"),
-    env: { ...process.env, GRADPOOL_LISTEN: "127.0.0.1:0" },
+    env: { ...process.env, GRADPOOL_LISTEN: "127.0.0.1:0", GRADPOOL_KEY: key, GRADPOOL_KEY_FILE: undefined },
     logPath: join(folder, "checkpoint-store.log"),
     note: (text) => output.note(text),
     signal,
   });
   const release = interrupts.onForce(async () => service.kill());
   try {
-    return await call(service.address, `its log was ${service.logPath}`, signal, work);
+    return await call(service.address, { key, home: config.home }, `its log was ${service.logPath}`, signal, work);
   } finally {
     release();
     if (service.isAlive) await rm(folder, { recursive: true, force: true });
   }
 }
 
+/** A store has its pool's key: on this machine, that of the pool that commands call. */
+function storeKeys(store: string, { keys, address }: CliConfig): KeySources {
+  const key = findKey(keys, store) ?? (isLoopback(hostAndPort(store).host) ? findKey(keys, address) : undefined);
+  return key ? { key: key.reveal(), home: keys.home } : keys;
+}
+
 async function call<T>(
   address: string,
+  keys: KeySources,
   advice: string,
   signal: AbortSignal,
   work: (store: StoreClient, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  using store = connect(CheckpointStoreServiceService, address);
+  using store = connect(CheckpointStoreServiceService, address, keys);
   try {
     return await work(store, signal);
   } catch (reason) {

@@ -14,6 +14,7 @@ Profiles are in config.yaml in $GRADPOOL_HOME (default: ~/.gradpool):
     team:
       address: 10.0.0.5:7070
       checkpoint_store: 10.0.0.5:7074
+      key_file: team.key   # in this folder, or an absolute path
       output: table
       defaults:            # for train and run submit, by the names of their flags
         learning_rate: 1e-4

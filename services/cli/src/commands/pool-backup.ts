@@ -27,13 +27,13 @@ export function addPoolBackup(pool: Command, options: ProgramOptions): void {
 async function poolBackup(
   file: string,
   flags: { address: string },
-  { output, interrupts }: CommandContext,
+  { output, config, interrupts }: CommandContext,
 ): Promise<void> {
   const path = resolve(file);
   const partial = `${path}.partial`;
   let sizeBytes = 0;
   try {
-    using pool = new Pool(flags.address, (text) => output.note(text));
+    using pool = new Pool(flags.address, config.keys, (text) => output.note(text));
     // Opened first: without a file to write there is nothing to ask for.
     const handle = await open(partial, "w");
     try {

@@ -35,9 +35,9 @@ export function addPoolVerify(pool: Command, options: ProgramOptions): void {
 async function poolVerify(
   file: string | undefined,
   flags: { address: string },
-  { output, interrupts }: CommandContext,
+  { output, config, interrupts }: CommandContext,
 ): Promise<void> {
-  using pool = new Pool(flags.address, (text) => output.note(text));
+  using pool = new Pool(flags.address, config.keys, (text) => output.note(text));
   const parts = file === undefined ? pool.verifyRunStore(interrupts.signal) : ofFile(resolve(file), interrupts.signal);
   const problems: string[] = [];
   let rows = 0;

@@ -25,9 +25,9 @@ async function runControl(
   action: RunAction,
   runId: string,
   flags: { address: string },
-  { output, interrupts }: CommandContext,
+  { output, config, interrupts }: CommandContext,
 ): Promise<void> {
-  using pool = new Pool(flags.address, (text) => output.note(text));
+  using pool = new Pool(flags.address, config.keys, (text) => output.note(text));
   const run = await pool[action](runId, interrupts.signal);
   output.document(runJson(run));
   output.say(`run ${run.runId} is ${stateName(run.state)}`);

@@ -19,9 +19,9 @@ export function addRunGet(run: Command, options: ProgramOptions): void {
 async function runGet(
   runId: string,
   flags: { address: string },
-  { output, interrupts }: CommandContext,
+  { output, config, interrupts }: CommandContext,
 ): Promise<void> {
-  using pool = new Pool(flags.address, (text) => output.note(text));
+  using pool = new Pool(flags.address, config.keys, (text) => output.note(text));
   const run = await pool.get(runId, interrupts.signal);
   output.document(runJson(run));
   output.say(facts(factsOf(run)));

@@ -15,8 +15,8 @@ export function addRunList(run: Command, options: ProgramOptions): void {
     .action((flags: PoolFlags) => runList(flags, contextFor(flags, options)));
 }
 
-async function runList(flags: { address: string }, { output, interrupts }: CommandContext): Promise<void> {
-  using pool = new Pool(flags.address, (text) => output.note(text));
+async function runList(flags: { address: string }, { output, config, interrupts }: CommandContext): Promise<void> {
+  using pool = new Pool(flags.address, config.keys, (text) => output.note(text));
   const runs = await pool.list(interrupts.signal);
   output.document(runs.map(runJson));
   if (runs.length === 0) {

@@ -22,8 +22,12 @@ export function addRunLogs(run: Command, options: ProgramOptions): void {
     .action((runId: string, flags: RunLogsFlags) => runLogs(runId, flags, contextFor(flags, options)));
 }
 
-async function runLogs(runId: string, flags: RunLogsFlags, { output, interrupts }: CommandContext): Promise<void> {
-  using pool = new Pool(flags.address, (text) => output.note(text));
+async function runLogs(
+  runId: string,
+  flags: RunLogsFlags,
+  { output, config, interrupts }: CommandContext,
+): Promise<void> {
+  using pool = new Pool(flags.address, config.keys, (text) => output.note(text));
   for await (const entry of pool.log(runId, flags.follow === true, interrupts.signal)) {
     output.document(logJson(entry));
     output.say(logText(entry));

@@ -1,6 +1,7 @@
 /** gradpool train: fine-tunes a model, on a local stack or on a running pool. */
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { givenKey } from "@gradpool/access";
 import { DRY_RUN_ROWS, DRY_RUN_STEPS } from "@gradpool/recipe";
 import type { Recipe, Run, RunSpec } from "@gradpool/rpc";
 import type { DeviceRequest } from "@gradpool/runtime";
@@ -12,12 +13,14 @@ import {
   HELP_TAIL,
   JSON_LINES,
   jsonOption,
+  keyFileOption,
   type OutputFlags,
   type ProgramOptions,
 } from "../command-options.js";
 import { addConfigFlag } from "../common-flags.js";
 import { address } from "../flags.js";
 import { startLocalStack } from "../local-stack/local-stack.js";
+import { dashboardLines } from "../local-stack/dashboard-link.js";
 import { addStackFlags, deviceOf } from "../local-stack/stack-flags.js";
 import { addRunFlags } from "../run-flags.js";
 import { superviseRun } from "../runs/follow.js";
@@ -40,6 +43,7 @@ export function addTrain(command: Command, options: ProgramOptions): void {
     .addOption(
       new Option("--address <host:port>", "train on this coordinator's pool instead of a local one").argParser(address),
     )
+    .addOption(keyFileOption())
     .addOption(jsonOption(JSON_LINES))
     .addHelpText("after", HELP)
     .action((flags: TrainFlags & OutputFlags) => train(flags, contextFor(flags, options)));
@@ -87,14 +91,17 @@ async function trainHere(flags: TrainFlags, spec: RunSpec & { recipe: Recipe }, 
     httpListen: "127.0.0.1:0",
     recoverySeconds: flags.recovery_seconds,
     home: config.home,
+    key: givenKey(config.keys),
     note: (text) => output.note(text),
     signal: interrupts.signal,
   });
   interrupts.onForce(() => stack.kill());
   output.endProgress();
-  output.say(`dashboard: http://${stack.httpAddress}/ while it runs`);
+  for (const line of dashboardLines(stack, output, " while it runs")) output.say(line);
   try {
-    using pool = new Pool(stack.addresses.coordinator, (text) => output.note(text));
+    using pool = new Pool(stack.addresses.coordinator, { keyFile: stack.keyFile, home: config.home }, (text) =>
+      output.note(text),
+    );
     const { runId } = await pool.submit(spec);
     return await superviseRun(pool, runId, context, stack.failed);
   } catch (error) {
@@ -108,7 +115,7 @@ async function trainHere(flags: TrainFlags, spec: RunSpec & { recipe: Recipe }, 
 
 async function trainOnPool(address: string, given: RunSpec & { recipe: Recipe }, context: CommandContext) {
   const spec = await specForPool(given, address);
-  using pool = new Pool(address, (text) => context.output.note(text));
+  using pool = new Pool(address, context.config.keys, (text) => context.output.note(text));
   const { runId } = await pool.submit(spec, context.interrupts.signal);
   sayStart(spec, `on the pool at ${address}`, context);
   return await superviseRun(pool, runId, context);

@@ -26,9 +26,9 @@ async function trainerControl(
   action: TrainerAction,
   trainerId: string,
   flags: { address: string },
-  { output, interrupts }: CommandContext,
+  { output, config, interrupts }: CommandContext,
 ): Promise<void> {
-  using pool = new Pool(flags.address, (text) => output.note(text));
+  using pool = new Pool(flags.address, config.keys, (text) => output.note(text));
   const trainer = await pool[action](trainerId, interrupts.signal);
   output.document(trainerJson(trainer));
   output.say(`trainer ${trainer.trainerId} is ${trainerStateName(trainer.state)}`);

@@ -12,8 +12,8 @@ export function addTrainerList(trainer: Command, options: ProgramOptions): void 
     .action((flags: PoolFlags) => trainerList(flags, contextFor(flags, options)));
 }
 
-async function trainerList(flags: { address: string }, { output, interrupts }: CommandContext): Promise<void> {
-  using pool = new Pool(flags.address, (text) => output.note(text));
+async function trainerList(flags: { address: string }, { output, config, interrupts }: CommandContext): Promise<void> {
+  using pool = new Pool(flags.address, config.keys, (text) => output.note(text));
   const trainers = await pool.trainers(interrupts.signal);
   output.document(trainers.map(trainerJson));
   output.say(trainerTable(trainers));

@@ -1,4 +1,5 @@
 /** gradpool up: the whole stack in the foreground. */
+import { givenKey } from "@gradpool/access";
 import type { DeviceRequest } from "@gradpool/runtime";
 import { formatAddress, parseListenAddress, type ListenAddress } from "@gradpool/service-kit";
 import { Option, type Command } from "commander";
@@ -8,12 +9,14 @@ import {
   HELP_TAIL,
   JSON_LINES,
   jsonOption,
+  keyFileOption,
   type OutputFlags,
   type ProgramOptions,
 } from "../command-options.js";
 import { DEFAULT_PORT } from "../config.js";
 import { port, refusal, singlePort } from "../flags.js";
 import { startLocalStack } from "../local-stack/local-stack.js";
+import { dashboardLines } from "../local-stack/dashboard-link.js";
 import { addStackFlags, deviceOf } from "../local-stack/stack-flags.js";
 import { table } from "../terminal/format.js";
 import { UsageError } from "../usage-error.js";
@@ -50,6 +53,7 @@ export function addUp(command: Command, options: ProgramOptions): void {
         .argParser(listen)
         .default({ host: "127.0.0.1", port: undefined }, "127.0.0.1"),
     )
+    .addOption(keyFileOption())
     .addOption(jsonOption(JSON_LINES))
     .addHelpText("after", HELP)
     .action((flags: UpFlags & OutputFlags) =>
@@ -102,6 +106,7 @@ async function up(flags: UpFlags, { output, config, interrupts }: CommandContext
     servicePort: flags.port === 0 ? undefined : flags.port + 2,
     recoverySeconds: flags.recovery_seconds,
     home: config.home,
+    key: givenKey(config.keys),
     note: (text) => output.note(text),
     signal: interrupts.signal,
   });
@@ -113,7 +118,7 @@ async function up(flags: UpFlags, { output, config, interrupts }: CommandContext
   const http_address = stack.httpAddress;
   output.document({
     ...{ event: "ready", address: stack.addresses.coordinator, http_address },
-    ...{ services, logs: stack.logFolder },
+    ...{ services, logs: stack.logFolder, key_file: stack.keyFile },
   });
   output.say(
     table(
@@ -121,7 +126,7 @@ async function up(flags: UpFlags, { output, config, interrupts }: CommandContext
       services.map(({ name, address, http_address: http, pid }) => [name, address, http ?? "-", pid]),
     ),
   );
-  output.say(`dashboard: http://${http_address}/`);
+  for (const line of dashboardLines(stack, output)) output.say(line);
   output.say(`metrics: http://${http_address}/metrics`);
   output.say(`logs: ${stack.logFolder}`);
   output.say(

@@ -4,6 +4,7 @@ import { statfs } from "node:fs/promises";
 import { createServer } from "node:net";
 import { availableParallelism, freemem, release, totalmem } from "node:os";
 import { dirname } from "node:path";
+import type { KeySources } from "@gradpool/access";
 import { GradpoolError } from "@gradpool/errors";
 import { bytes, counted } from "@gradpool/format";
 import { listCudaDevices, onnxRuntimeVersion, requireCudaDevice } from "@gradpool/runtime";
@@ -129,16 +130,18 @@ async function isFree(port: number): Promise<boolean> {
 const POOL_TIMEOUT_MS = 3_000;
 
 /** Whether a coordinator answers where commands will look for one. */
-export async function poolCheck(address: string, signal: AbortSignal): Promise<Check> {
-  using pool = new Pool(address, () => {});
+export async function poolCheck(address: string, keys: KeySources, signal: AbortSignal): Promise<Check> {
+  using pool = new Pool(address, keys, () => {});
   try {
     const until = AbortSignal.any([signal, AbortSignal.timeout(POOL_TIMEOUT_MS)]);
     const { trainers, services } = await pool.status(until);
     const down = services.filter(({ serving }) => !serving).map(({ name }) => name);
     const text = `${address} answers, with ${counted(trainers.length, "trainer")}`;
     return down.length > 0 ? note(`${text}; not serving: ${down.join(", ")} (see gradpool pool status)`) : ok(text);
-  } catch {
+  } catch (reason) {
     signal.throwIfAborted();
+    const { code, message } = GradpoolError.from(reason);
+    if (code === "unauthenticated") return note(`${address} answers, but refuses this user: ${message}`);
     return note(
       `none at ${address}; gradpool train works without one, other commands need gradpool up or --address HOST:PORT`,
     );

@@ -35,8 +35,12 @@ export async function openAdapter(adapter: string, address: string, context: Com
   throw new GradpoolError("not_found", `${problem}; copy that folder here and give its path to --adapter`);
 }
 
-async function outputFolderOf(runId: string, address: string, { output, interrupts }: CommandContext): Promise<string> {
-  using pool = new Pool(address, (text) => output.note(text));
+async function outputFolderOf(
+  runId: string,
+  address: string,
+  { output, config, interrupts }: CommandContext,
+): Promise<string> {
+  using pool = new Pool(address, config.keys, (text) => output.note(text));
   try {
     return (await pool.get(runId, interrupts.signal)).spec?.outputDir ?? "";
   } catch (reason) {

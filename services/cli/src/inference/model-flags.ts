@@ -1,6 +1,6 @@
 /** Flags of the commands that use a model in this process: sample, eval and export. */
 import { Option, type Command } from "commander";
-import { jsonOption, type ProgramOptions } from "../command-options.js";
+import { jsonOption, keyFileOption, type ProgramOptions } from "../command-options.js";
 import { address, atLeast } from "../flags.js";
 
 export function addModelFlags(command: Command, { config }: ProgramOptions): Command {
@@ -12,6 +12,7 @@ export function addModelFlags(command: Command, { config }: ProgramOptions): Com
         .argParser(address)
         .default(config.address),
     )
+    .addOption(keyFileOption())
     .addOption(jsonOption());
 }
 

@@ -2,6 +2,7 @@
 import { rm } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
+import { forgetKey, hostAndPort, keepKey, localKeyFile, type PoolKey } from "@gradpool/access";
 import type { GradpoolError } from "@gradpool/errors";
 import type { DeviceRequest } from "@gradpool/runtime";
 import { dialAddress } from "@gradpool/service-kit";
@@ -37,6 +38,8 @@ export interface LocalStackOptions {
    * unless nobody gave it an address: it works in the system's temporary folder.
    */
   home: string;
+  /** The pool's key; its own unless given. */
+  key?: PoolKey | undefined;
   /** Environment of the services. */
   env?: NodeJS.ProcessEnv | undefined;
   /** Called when a service ends unexpectedly, and when logs go elsewhere than to `home`. */
@@ -85,6 +88,9 @@ export class LocalStack implements AsyncDisposable {
   /** Of each trainer. */
   readonly #devices: readonly string[];
   #fail: (error: GradpoolError) => void = () => {};
+  /** What the services read. */
+  #serviceKeyFile = "";
+  #keyFile = "";
 
   private constructor(options: LocalStackOptions, folders: StackFolders, devices: readonly string[]) {
     this.#devices = devices;
@@ -119,6 +125,11 @@ export class LocalStack implements AsyncDisposable {
     return this.#folders.logs;
   }
 
+  /** The file in which clients of this machine find the pool's key. */
+  get keyFile(): string {
+    return this.#keyFile;
+  }
+
   /** "host:port" of the coordinator's HTTP port, where the dashboard is; undefined: it has none. */
   get httpAddress(): string | undefined {
     return this.services.find(({ name }) => name === "coordinator")?.httpAddress;
@@ -146,12 +157,19 @@ export class LocalStack implements AsyncDisposable {
     await Promise.all(this.trainers.map((trainer) => trainer[Symbol.asyncDispose]()));
     for (const service of others.toReversed()) await service[Symbol.asyncDispose]();
     await rm(this.#folders.run, { recursive: true, force: true });
+    // A pool at any port leaves nothing there; one at a given port keeps its key.
+    if (this.#keyFile !== this.#serviceKeyFile) await forgetKey(this.#keyFile);
   }
 
   async #startAll(): Promise<void> {
     const { listen = ANY_PORT, servicePort, recoverySeconds = DEFAULT_RECOVERY_SECONDS } = this.#options;
     const listenOf = (name: (typeof SERVICE_ORDER)[number]) =>
       servicePort === undefined ? ANY_PORT : `127.0.0.1:${servicePort + SERVICE_ORDER.indexOf(name)}`;
+    const { port } = hostAndPort(listen);
+    const runStore = await this.#runStore(listen);
+    this.#keyFile = Number(port) === 0 ? join(this.#folders.run, "key") : localKeyFile(this.#folders.home, port);
+    this.#serviceKeyFile = this.#keyFile;
+    const key = await keepKey(this.#keyFile, this.#options.key);
     await settle([
       this.#startService("tokenizer", listenOf("tokenizer"), {}),
       this.#startService("checkpoint-store", listenOf("checkpoint-store"), {}),
@@ -162,9 +180,13 @@ export class LocalStack implements AsyncDisposable {
       ...tokenizer,
       GRADPOOL_DATA_STREAM_ADDRESS: this.#addressOf("data-stream"),
       GRADPOOL_CHECKPOINT_STORE_ADDRESS: this.#addressOf("checkpoint-store"),
-      GRADPOOL_RUN_STORE: await this.#runStore(listen),
+      GRADPOOL_RUN_STORE: runStore,
       GRADPOOL_RECOVERY_SECONDS: String(recoverySeconds),
     });
+    if (Number(port) === 0) {
+      this.#keyFile = localKeyFile(this.#folders.home, hostAndPort(this.#addressOf("coordinator")).port);
+      await keepKey(this.#keyFile, key);
+    }
     await settle(this.#devices.map((device, i) => this.#startTrainer(i + 1, device)));
   }
 
@@ -203,6 +225,9 @@ export class LocalStack implements AsyncDisposable {
       env: {
         ...env,
         OTEL_SERVICE_NAME: undefined,
+        // One place for the key: no child's environment holds it.
+        GRADPOOL_KEY: undefined,
+        GRADPOOL_KEY_FILE: this.#serviceKeyFile,
         ...envOf(life),
         GRADPOOL_LISTEN: address,
         GRADPOOL_HTTP_LISTEN: httpAddress,
@@ -221,7 +246,7 @@ export class LocalStack implements AsyncDisposable {
 
   /** Path of the coordinator's database: that of its port, or, when that is any, of this stack alone. */
   async #runStore(listen: string): Promise<string> {
-    const port = listen.slice(listen.lastIndexOf(":") + 1);
+    const { port } = hostAndPort(listen);
     const { home, logs } = this.#folders;
     const path = join(Number(port) === 0 ? logs : join(home, "pools", port), "runs.sqlite");
     await createRunStoreFolder(dirname(path));

@@ -1,7 +1,8 @@
 /** The folders of a local stack: its logs and its pid files. */
 import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir, userInfo } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { forgetKey, hostAndPort, localKeyFile } from "@gradpool/access";
 import { GradpoolError } from "@gradpool/errors";
 import { writePidFile } from "@gradpool/service-kit";
 import { OWNER, pidPath, readStacks, runFolder, STACK_NAME } from "./stack-processes.js";
@@ -105,8 +106,13 @@ async function makeOwnFolder(parent: string, wanted: string): Promise<string> {
 /** Removes the pid files that a killed stack left. Gives the names of the others. */
 async function clearDeadStacks(home: string): Promise<string[]> {
   const stacks = await readStacks(home);
-  for (const { name, isAlive } of stacks) {
-    if (!isAlive) await rm(join(runFolder(home), name), { recursive: true, force: true });
+  for (const { name, processes } of stacks.filter((stack) => !stack.isAlive)) {
+    await rm(join(runFolder(home), name), { recursive: true, force: true });
+    const { port } = hostAndPort(processes.find((process) => process.name === "coordinator")?.address ?? "");
+    const keyFile = localKeyFile(home, port);
+    // That of a pool at any port has its key alone, which was good for one life.
+    const files = port === "" ? [] : await readdir(dirname(keyFile)).catch(() => []);
+    if (files.length === 1) await forgetKey(keyFile);
   }
   return stacks.filter(({ isAlive }) => isAlive).map(({ name }) => name);
 }

@@ -12,10 +12,10 @@ import type { RunHistory } from "./run-history.js";
 export async function readHistories(
   named: readonly string[],
   address: string,
-  { output, interrupts }: CommandContext,
+  { output, config, interrupts }: CommandContext,
 ): Promise<RunHistory[]> {
   let pool: Pool | undefined;
-  const poolAt = () => (pool ??= new Pool(address, (text) => output.note(text)));
+  const poolAt = () => (pool ??= new Pool(address, config.keys, (text) => output.note(text)));
   const histories: RunHistory[] = [];
   try {
     for (const one of named) histories.push(await readHistory(one, poolAt, interrupts.signal));

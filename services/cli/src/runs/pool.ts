@@ -1,5 +1,6 @@
 /** A running pool, as clients see it. */
 import { randomUUID } from "node:crypto";
+import type { KeySources } from "@gradpool/access";
 import { GradpoolError } from "@gradpool/errors";
 import {
   EventServiceService,
@@ -40,15 +41,19 @@ export class Pool implements Disposable {
   readonly #events: Client<EventServiceService>;
   readonly #note: (text: string) => void;
 
-  /** `address`: "host:port" of a coordinator. `note` is called when it is away and waited for, once each time. */
+  /**
+   * `address`: "host:port" of a coordinator; `keys`: where its key comes from. `note` is called when it is away and waited
+   * for, once each time.
+   */
   constructor(
     readonly address: string,
+    keys: KeySources,
     note: (text: string) => void,
   ) {
     const interceptors = callsOfPool(address, note);
-    this.#runs = connect(RunServiceService, address, interceptors);
-    this.#pool = connect(PoolServiceService, address, interceptors);
-    this.#events = connect(EventServiceService, address, interceptors);
+    this.#runs = connect(RunServiceService, address, keys, interceptors);
+    this.#pool = connect(PoolServiceService, address, keys, interceptors);
+    this.#events = connect(EventServiceService, address, keys, interceptors);
     this.#note = note;
   }
 

@@ -13,6 +13,8 @@ const profileSchema = z.strictObject({
   address: address.optional(),
   /** Checkpoint store that runs already. */
   checkpoint_store: address.optional(),
+  /** File with the key of that pool; relative to $GRADPOOL_HOME. */
+  key_file: z.string().min(1).optional(),
   output: z.enum(OUTPUT_FORMATS).optional(),
   /** Of train and run submit, under the names of their flags. */
   defaults: z.record(z.string(), z.unknown()).optional(),

@@ -46,6 +46,11 @@ export class Output {
     return this.#format === "table";
   }
 
+  /** A person sees the results as they come; no file keeps them. */
+  get isTerminal(): boolean {
+    return this.#stdout.isTTY === true && this.isForPeople;
+  }
+
   /** Progress is drawn over itself, on a terminal. */
   get isLive(): boolean {
     return this.#stderr.isTTY === true && this.isForPeople;

@@ -5,13 +5,11 @@ import { GradpoolError } from "@gradpool/errors";
 import { Metadata } from "@gradpool/rpc";
 import { httpStatusOf, readBody, sendText, type HttpRoute } from "@gradpool/service-kit";
 import { apiCalls, decoded, findCall, type ApiCall, type ApiHandlers } from "./api-calls.js";
-import { requestGuard } from "./request-guard.js";
+import { refuseOtherSites } from "./request-guard.js";
 import { WatchStreams } from "./watch-stream.js";
 
 export interface DashboardOptions {
   handlers: ApiHandlers;
-  /** Host names of this server, besides its addresses and localhost. */
-  hosts: readonly string[];
   /** Called with errors that are the server's own fault. */
   onInternalError: (error: unknown, path: string) => void;
 }
@@ -19,15 +17,14 @@ export interface DashboardOptions {
 const JSON_TYPE = "application/json; charset=utf-8";
 const EVENTS = /^\/api\/runs\/([^/]+)\/events$/;
 
-export function dashboardRoutes({ handlers, hosts, onInternalError }: DashboardOptions): HttpRoute[] {
+export function dashboardRoutes({ handlers, onInternalError }: DashboardOptions): HttpRoute[] {
   const calls = apiCalls(handlers);
   const streams = new WatchStreams(handlers.runs);
-  const guard = requestGuard(hosts);
 
   const answer: HttpRoute["handle"] = async (request, response, url) => {
     secure(response);
     try {
-      guard(request);
+      refuseOtherSites(request);
       const watched = request.method === "GET" ? EVENTS.exec(url.pathname) : null;
       if (watched) await streams.stream(decoded(watched[1] ?? ""), request, response, url);
       else await answerCall(calls, request, response, url.pathname);
@@ -37,7 +34,7 @@ export function dashboardRoutes({ handlers, hosts, onInternalError }: DashboardO
   };
   const page: HttpRoute["handle"] = async (request, response, url) => {
     secure(response);
-    guard(request);
+    refuseOtherSites(request);
     await sendPage(request, response, url.pathname);
   };
   return [
