@@ -1,4 +1,3 @@
-import { service as healthService } from "grpc-health-check";
 import { GradpoolError } from "@gradpool/errors";
 import { createClient } from "./client.js";
 import type { CallOptions, Definition } from "./methods.js";
@@ -10,7 +9,8 @@ type Check = (request: { service: string }, options: CallOptions) => Promise<{ s
 
 /** Checks the service at `address` ("host:port"): empty when it serves, else what is wrong. */
 export async function healthProblem(address: string): Promise<string> {
-  const client = createClient(healthService as Definition, address);
+  const { service } = await import("grpc-health-check");
+  const client = createClient(service as Definition, address);
   try {
     const { status } = await (client["Check"] as unknown as Check)({ service: "" }, { timeoutMs: TIMEOUT_MS });
     return status === "SERVING" ? "" : `it reports ${status}`;

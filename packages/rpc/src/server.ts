@@ -1,4 +1,4 @@
-import { ReflectionService } from "@grpc/reflection";
+import type { ReflectionService } from "@grpc/reflection";
 import {
   Server as GrpcServer,
   ServerCredentials,
@@ -9,7 +9,6 @@ import {
 } from "@grpc/grpc-js";
 import type { PoolKey } from "@gradpool/access";
 import { GradpoolError } from "@gradpool/errors";
-import { HealthImplementation } from "grpc-health-check";
 import { serverSpans } from "./call-spans.js";
 import { FILE_DESCRIPTORS } from "./gen/descriptors.js";
 import { chain, onlyResponse, type Interceptor, type Next } from "./interceptor.js";
@@ -74,6 +73,9 @@ const DESCRIBED = {
 
 /** Starts a gRPC server with health checks and reflection. Errors: `unavailable` when the port is taken. */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
+  // Clients, who import this file with the rest of the package, need not wait for them.
+  const { HealthImplementation } = await import("grpc-health-check");
+  const { ReflectionService } = await import("@grpc/reflection");
   const server = new GrpcServer({ interceptors: [keyCheck(options.key, options.onRefused)] });
   const links = [errorsToStatus(options.onInternalError), serverSpans, ...(options.interceptors ?? [])];
   const names = new Set<string>();
