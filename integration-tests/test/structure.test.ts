@@ -21,6 +21,7 @@ const ALLOWED: Record<string, string[]> = {
   "packages/errors": [],
   "packages/access": ["errors"],
   "packages/format": [],
+  "packages/threads": ["errors"],
   "packages/graph": [],
   "packages/safetensors": ["errors"],
   "packages/torch-file": ["errors", "safetensors"],
@@ -43,8 +44,8 @@ const ALLOWED: Record<string, string[]> = {
   "packages/recipe": ["errors", "rpc"],
   "packages/run-folder": ["adapter", "errors", "format", "optim", "recipe", "rpc", "safetensors", "service-kit"],
   "packages/service-kit": ["access", "errors", "rpc", "tracing"],
-  "services/tokenizer": ["errors", "hub", "model-source", "rpc", "service-kit", "tokenizers"],
-  "services/data-stream": ["data", "errors", "hub", "recipe", "rpc", "service-kit", "tracing"],
+  "services/tokenizer": ["errors", "hub", "model-source", "rpc", "service-kit", "threads", "tokenizers"],
+  "services/data-stream": ["data", "errors", "hub", "recipe", "rpc", "service-kit", "threads", "tracing"],
   "services/checkpoint-store": ["errors", "rpc", "run-folder", "service-kit"],
   "services/trainer": [
     "adapter",
@@ -75,6 +76,7 @@ const ALLOWED: Record<string, string[]> = {
     "safetensors",
     "service-kit",
     "tensorboard",
+    "threads",
     "tracing",
   ],
   "services/cli": [

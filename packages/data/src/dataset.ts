@@ -12,6 +12,8 @@ export interface DatasetOptions {
   weights?: readonly number[] | undefined;
   /** Finds sources other than this machine's files. */
   elsewhere?: SourceResolver;
+  /** Called with the name of each file that is about to be read. */
+  onFile?: ((name: string) => void) | undefined;
 }
 
 /** How rows are read, and which are kept; undefined: all. */
@@ -30,8 +32,10 @@ export class Dataset {
   /** Files that are read one after the other; several parts are mixed by weight. */
   readonly #parts: readonly (readonly SourceFile[])[];
   readonly #weights: readonly number[] | undefined;
+  readonly #onFile: (name: string) => void;
 
-  private constructor(sources: readonly SourceFile[][], weights: readonly number[] | undefined) {
+  private constructor(sources: readonly SourceFile[][], { weights, onFile = () => {} }: DatasetOptions) {
+    this.#onFile = onFile;
     this.files = sources.flat();
     this.#parts = weights ? sources : [this.files];
     this.#weights = weights;
@@ -54,7 +58,7 @@ export class Dataset {
   static async open(sources: readonly string[], signal: AbortSignal, options: DatasetOptions = {}): Promise<Dataset> {
     const { weights, elsewhere = localOnly } = options;
     if (weights) checkWeights(weights, sources);
-    return new Dataset(await resolveSources(sources, elsewhere, signal), weights);
+    return new Dataset(await resolveSources(sources, elsewhere, signal), options);
   }
 
   /**
@@ -66,7 +70,7 @@ export class Dataset {
     if (from.length !== this.#parts.length) {
       throw new GradpoolError("failed_precondition", "the cursor is for another number of sources; start a new run");
     }
-    const parts = this.#parts.map((files, part) => partRows(files, from[part]!, options));
+    const parts = this.#parts.map((files, part) => this.#partRows(files, from[part]!, options));
     if (this.#weights) yield* mixed(parts, this.#weights, range);
     else yield* this.#inOrder(parts[0]!, range.count);
   }
@@ -85,7 +89,7 @@ export class Dataset {
       for (const [index, source] of files.entries()) {
         if (last && (index > last.file || isFileStart(last))) break;
         let left = count;
-        reading: for await (const rows of keptRows(source, FILE_START, options)) {
+        reading: for await (const rows of this.#keptRows(source, FILE_START, options)) {
           for (const row of rows) {
             yield { ...row, source };
             if (--left === 0 || (last?.file === index && isSamePlace(row.end, last))) break reading;
@@ -109,31 +113,28 @@ export class Dataset {
       if (left <= 0) return;
     }
   }
-}
 
-const isSamePlace = (one: Place, other: Place): boolean =>
-  one.byteOffset === other.byteOffset && one.innerOffset === other.innerOffset && one.line === other.line;
+  async *#partRows(files: readonly SourceFile[], from: FilePlace, options: RowOptions): AsyncGenerator<PartRow[]> {
+    for (let index = from.file; index < files.length; index++) {
+      const file = files[index]!;
+      const start = index === from.file ? from : FILE_START;
+      for await (const rows of this.#keptRows(file, start, options)) {
+        yield rows.map((row) => ({ ...row, source: file, file: index }));
+      }
+    }
+  }
 
-async function* partRows(
-  files: readonly SourceFile[],
-  from: FilePlace,
-  options: RowOptions,
-): AsyncGenerator<PartRow[]> {
-  for (let index = from.file; index < files.length; index++) {
-    const file = files[index]!;
-    const start = index === from.file ? from : FILE_START;
-    for await (const rows of keptRows(file, start, options)) {
-      yield rows.map((row) => ({ ...row, source: file, file: index }));
+  async *#keptRows(file: SourceFile, from: Place, { keeps, ...options }: RowOptions): AsyncGenerator<Row[]> {
+    this.#onFile(file.name);
+    for await (const rows of file.reader.rows(file, from, options)) {
+      const kept = keeps ? rows.filter(({ content }) => keeps(content)) : rows;
+      if (kept.length > 0) yield kept;
     }
   }
 }
 
-async function* keptRows(file: SourceFile, from: Place, { keeps, ...options }: RowOptions): AsyncGenerator<Row[]> {
-  for await (const rows of file.reader.rows(file, from, options)) {
-    const kept = keeps ? rows.filter(({ content }) => keeps(content)) : rows;
-    if (kept.length > 0) yield kept;
-  }
-}
+const isSamePlace = (one: Place, other: Place): boolean =>
+  one.byteOffset === other.byteOffset && one.innerOffset === other.innerOffset && one.line === other.line;
 
 function checkWeights(weights: readonly number[], sources: readonly string[]): void {
   const advice = "give one weight above 0 for each source, such as 0.7,0.3";

@@ -15,6 +15,8 @@ export interface OpenOptions {
   /** Called during a download, chunk by chunk. */
   onProgress?: ((progress: DownloadProgress) => void) | undefined;
   signal?: AbortSignal | undefined;
+  /** Converts a GGUF file, as convertedGguf, which is meant unless it is given: in a thread, where others must not wait. */
+  convert?: ((path: string, modelId: string, cacheDir: string | undefined) => Promise<string>) | undefined;
 }
 
 /** As the environment says: $GRADPOOL_HOME, and what Python's huggingface_hub reads. Errors: as hubSettings. */

@@ -1,3 +1,4 @@
+export { convertedGguf } from "./gguf-conversion.js";
 export { openModel, type ModelSource } from "./model-source.js";
 export { modelPath, type ModelPath } from "./model-path.js";
 export { moduleWeight, squaredNorms, weightNorms } from "./module-weights.js";

@@ -3,7 +3,7 @@ import { open, readdir, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
 import { isGguf, partNames } from "@gradpool/gguf";
-import { downloadModel, Hub, hubRepo, type ModelPlaces, type OpenOptions, type Repo } from "@gradpool/hub";
+import type { ModelPlaces, OpenOptions, Repo } from "@gradpool/hub";
 import { convertedGguf } from "./gguf-conversion.js";
 import { CONFIG_FILE, readAt } from "./model-folder.js";
 
@@ -28,10 +28,15 @@ const downloaded = new Map<string, string>();
  * several GGUF files, those of the conversion and of downloadModel. Other problems are reported when it is opened.
  */
 export async function modelPath(modelId: string, places?: ModelPlaces, options: OpenOptions = {}): Promise<ModelPath> {
-  const repo = places && (await hubRepo(modelId, "model"));
-  if (repo) return hubModel(modelId, repo, places, options);
+  if (places && !(await isHere(modelId))) {
+    // Loaded only where it is needed: it takes a while.
+    const { hubRepo } = await import("@gradpool/hub");
+    const repo = await hubRepo(modelId, "model");
+    if (repo) return hubModel(modelId, repo, places, options);
+  }
   const path = resolve(modelId);
-  return { folder: await localFolder(modelId, path, places?.cacheDir), id: path };
+  const { convert = convertedGguf } = options;
+  return { folder: await localFolder(modelId, path, (gguf, name) => convert(gguf, name, places?.cacheDir)), id: path };
 }
 
 async function hubModel(modelId: string, repo: Repo, places: ModelPlaces, options: OpenOptions): Promise<ModelPath> {
@@ -40,6 +45,7 @@ async function hubModel(modelId: string, repo: Repo, places: ModelPlaces, option
   if (known !== undefined) return { folder: known, id: modelId };
   const { onProgress, signal = new AbortController().signal } = options;
   try {
+    const { downloadModel, Hub } = await import("@gradpool/hub");
     const hub = new Hub(places.hub);
     const { folder, commit } = await downloadModel(hub, repo, { signal, ...(onProgress && { onProgress }) });
     const id = `${repo.id}@${commit}`;
@@ -52,9 +58,13 @@ async function hubModel(modelId: string, repo: Repo, places: ModelPlaces, option
   }
 }
 
-async function localFolder(modelId: string, path: string, cacheDir: string | undefined): Promise<string> {
+async function localFolder(
+  modelId: string,
+  path: string,
+  convert: (gguf: string, name: string) => Promise<string>,
+): Promise<string> {
   const found = await stat(path).catch(() => undefined);
-  if (found?.isFile()) return (await startsAsGguf(path)) ? convertedGguf(path, modelId, cacheDir) : path;
+  if (found?.isFile()) return (await startsAsGguf(path)) ? convert(path, modelId) : path;
   if (!found?.isDirectory() || (await isFile(join(path, CONFIG_FILE)))) return path;
   const names = (await readdir(path).catch(() => [])).filter((name) => name.endsWith(".gguf")).sort();
   const [name] = names;
@@ -67,8 +77,10 @@ async function localFolder(modelId: string, path: string, cacheDir: string | und
       `model_id: ${modelId} has ${names.length} GGUF files; name one: ${listed}`,
     );
   }
-  return convertedGguf(join(path, name), join(modelId, name), cacheDir);
+  return convert(join(path, name), join(modelId, name));
 }
+
+const isHere = async (path: string) => (await stat(path).catch(() => undefined)) !== undefined;
 
 const isFile = async (path: string) => (await stat(path).catch(() => undefined))?.isFile() === true;
 

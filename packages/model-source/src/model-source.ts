@@ -1,9 +1,9 @@
 /** Where a model_id becomes files. */
 import { createHash } from "node:crypto";
+import type { ModelPlaces, OpenOptions } from "@gradpool/hub";
 import { checkConfig, isSamePlace, openFamily, type Model, type WeightsHeader } from "@gradpool/models";
 import { CONFIG_FILE, ModelFolder } from "./model-folder.js";
 import { modelPath } from "./model-path.js";
-import type { ModelPlaces, OpenOptions } from "@gradpool/hub";
 import { plainHeader, plainWeights } from "./plain-weights.js";
 import { readWeights } from "./weights.js";
 

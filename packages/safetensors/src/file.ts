@@ -1,5 +1,14 @@
+import { GradpoolError } from "@gradpool/errors";
 import { DTYPE_RANK, type Dtype } from "./dtype.js";
-import { LENGTH_BYTES, MAX_HEADER_BYTES, parseHeader, tensorBytes, type TensorEntry, UNNAMED_FILE } from "./header.js";
+import {
+  headerLength,
+  LENGTH_BYTES,
+  MAX_HEADER_BYTES,
+  parseHeader,
+  tensorBytes,
+  type TensorEntry,
+  UNNAMED_FILE,
+} from "./header.js";
 import { shown } from "./header-json.js";
 
 /** A tensor's little-endian bytes. */
@@ -15,11 +24,22 @@ export interface FloatTensor {
   data: Float32Array;
 }
 
-/** All tensors of a file held in memory; their data are views of `file`. Errors: as for parseHeader. */
+/** Bound on the header of a file in memory: adapters, gradients and optimizer states have far fewer tensors than models. */
+export const MAX_SMALL_HEADER_BYTES = 8_000_000;
+
+/**
+ * All tensors of a file held in memory; their data are views of `file`. Errors: as for parseHeader; `data_loss` for a
+ * header of more than MAX_SMALL_HEADER_BYTES.
+ */
 export function readSafetensors(
   file: Uint8Array,
   name = UNNAMED_FILE,
 ): { tensors: Map<string, Tensor>; metadata: Record<string, string> } {
+  const headerBytes = headerLength(file, name);
+  if (headerBytes > MAX_SMALL_HEADER_BYTES) {
+    const problem = `${name} has a header of ${headerBytes} bytes, where ${MAX_SMALL_HEADER_BYTES} are allowed`;
+    throw new GradpoolError("data_loss", `${problem}; save it again`);
+  }
   const header = parseHeader(file, file.byteLength, name);
   const tensors = new Map<string, Tensor>();
   for (const { name, dtype, shape, begin, end } of header.tensors.values()) {

@@ -4,11 +4,19 @@ import { type Pattern, type PatternItem, unsupported } from "./pattern.js";
 
 const SPACE: CodePoints = [0x20, 0x20];
 
+/** Characters that bounded repetitions may take together, one inside of another. */
+const MAX_LENGTH = 1_000;
+
+/** Ways in which a backtracking engine may try a pattern at one place; patterns in use have at most 32. */
+const MAX_WAYS = 1_000;
+
 /**
  * Refuses patterns that match nothing at all somewhere, or that could take more than linear time: on a
  * backtracking engine one long line would hang. Errors: `failed_precondition`.
  */
 export function requireBounded(pattern: Pattern, source: string): void {
+  if (lengthOf(pattern) > MAX_LENGTH) throw unsupported(source, "repetitions of repetitions that are too long");
+  if (waysOf(pattern) > MAX_WAYS) throw unsupported(source, "repetitions that can match in too many ways");
   for (const [index, items] of pattern.entries()) {
     if (items.every(isOptional)) throw unsupported(source, "an alternative that can match nothing");
     for (const { node, max } of items) {
@@ -37,7 +45,8 @@ export function requireBounded(pattern: Pattern, source: string): void {
  * before it is split the same whatever follows. Text can then be cut there.
  */
 export function neverCrossesSpace(pattern: Pattern): boolean {
-  return pattern.every((items) => walk(items, false) !== undefined);
+  const known: Walked = new Map();
+  return pattern.every((items) => walk(items, false, known) !== undefined);
 }
 
 /** Whether every space is part of a match, so that no gap between matches runs across one. */
@@ -47,8 +56,45 @@ export function alwaysMatchesSpace(pattern: Pattern): boolean {
   });
 }
 
+/** Characters of the longest match, each unbounded repetition counted as one. */
+function lengthOf(pattern: Pattern): number {
+  const lengths = pattern.map((items) =>
+    items.reduce((sum, { node, max }) => {
+      const repeats = max === Infinity ? 1 : max;
+      if (node.kind === "look") return sum;
+      return sum + repeats * (node.kind === "set" ? 1 : lengthOf(node.branches));
+    }, 0),
+  );
+  return lengths.reduce((longest, length) => Math.max(longest, length), 0);
+}
+
+/** In how many ways the pattern may match at one place, each unbounded repetition counted once: they are checked apart. */
+function waysOf(pattern: Pattern): number {
+  return pattern.reduce((sum, items) => sum + items.reduce((product, item) => product * waysOfItem(item), 1), 0);
+}
+
+function waysOfItem({ node, min, max }: PatternItem): number {
+  if (node.kind === "look") return 1;
+  const each = node.kind === "group" ? waysOf(node.branches) : 1;
+  if (max === Infinity) return each;
+  // Σ each^k for k from min to max, of which more than the bound are not counted.
+  let [ways, power] = [0, each ** min];
+  for (let repeats = min; repeats <= max && ways <= MAX_WAYS; repeats++, power *= each) ways += power;
+  return ways;
+}
+
+/** Outcomes of `walk` by its items and `before`: each group is walked twice at each level that it is nested in. */
+type Walked = Map<PatternItem[], Map<boolean, boolean | undefined>>;
+
 /** Whether a character other than whitespace may have been taken, given so before; undefined when a space may follow one. */
-function walk(items: PatternItem[], before: boolean): boolean | undefined {
+function walk(items: PatternItem[], before: boolean, known: Walked): boolean | undefined {
+  const outcomes = known.get(items) ?? new Map<boolean, boolean | undefined>();
+  known.set(items, outcomes);
+  if (!outcomes.has(before)) outcomes.set(before, walkItems(items, before, known));
+  return outcomes.get(before);
+}
+
+function walkItems(items: PatternItem[], before: boolean, known: Walked): boolean | undefined {
   let taken = before;
   for (const { node, max } of items) {
     for (let repeat = 0; repeat < Math.min(max, 2); repeat++) {
@@ -57,7 +103,7 @@ function walk(items: PatternItem[], before: boolean): boolean | undefined {
         if (node.kind === "set") taken ||= !isSubset(node.set, unicodeClass("space"));
         continue;
       }
-      const outcomes = node.branches.map((branch) => walk(branch, taken));
+      const outcomes = node.branches.map((branch) => walk(branch, taken, known));
       if (outcomes.includes(undefined)) return undefined;
       taken ||= outcomes.includes(true);
     }

@@ -210,6 +210,9 @@ suite("tokenizers of other kinds are refused by name", () => {
       ["a)", /unmatched/],
       ["[a", /unfinished/],
       ["a".repeat(5000), /4096 characters/],
+      [`${"a?".repeat(30)}${"a".repeat(30)}`, /too many ways/],
+      [`b(?:${"(?:".repeat(12)}a?${"){0,8}".repeat(12)})`, /too (long|many)/],
+      [`${"(?:".repeat(500)}a${"){2}".repeat(500)}`, /too long/],
     ];
     for (const [pattern, says] of patterns) {
       await unsupported((root) => (root["pre_tokenizer"] = sequence(split(pattern))), says);

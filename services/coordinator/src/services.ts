@@ -1,4 +1,3 @@
-import type { ModelPlaces } from "@gradpool/hub";
 import {
   CheckpointStoreServiceService,
   DataStreamServiceService,
@@ -7,14 +6,14 @@ import {
 } from "@gradpool/rpc";
 import type { Scope } from "@gradpool/service-kit";
 import type { CoordinatorConfig } from "./config.js";
+import { Models } from "./runs/models.js";
 
-/** What a run needs: services, and a folder. */
+/** What a run needs: services, and what reads models. */
 export interface Services {
   tokenizer: Client<TokenizerServiceService>;
   dataStream: Client<DataStreamServiceService>;
   checkpointStore: Client<CheckpointStoreServiceService>;
-  /** Absolute folder for converted models. */
-  models: ModelPlaces;
+  models: Models;
 }
 
 export function connectServices(config: CoordinatorConfig, { own, connect }: Scope): Services {
@@ -22,6 +21,6 @@ export function connectServices(config: CoordinatorConfig, { own, connect }: Sco
     tokenizer: own(connect(TokenizerServiceService, config.tokenizerAddress)),
     dataStream: own(connect(DataStreamServiceService, config.dataStreamAddress)),
     checkpointStore: own(connect(CheckpointStoreServiceService, config.checkpointStoreAddress)),
-    models: config.models,
+    models: own(new Models(config.models)),
   };
 }

@@ -7,7 +7,7 @@ import {
 } from "@gradpool/rpc";
 import { serve, type Access, type Logger, type Service } from "@gradpool/service-kit";
 import type { DataStreamConfig } from "./config.js";
-import { Counts } from "./counts.js";
+import { BOUNDS, DataThreads } from "./data-threads.js";
 import { describeDatasetHandler } from "./describe-dataset.js";
 import { DataStreamMetrics } from "./metrics.js";
 import { openStreamHandler } from "./open-stream.js";
@@ -18,13 +18,19 @@ const STOPPING = "the data-stream service is shutting down; try again";
  * Starts the data-stream service. It keeps only counts between calls: a cursor has all that is needed to
  * resume. Errors: those of serve.
  */
-export function startDataStream(config: DataStreamConfig, log: Logger, access: Access): Promise<Service> {
+export function startDataStream(
+  config: DataStreamConfig,
+  log: Logger,
+  access: Access,
+  bounds = BOUNDS,
+): Promise<Service> {
   return serve({ listen: config.listen, log, access }, ({ metrics: registry, stopping, own, connect }) => {
     const tokenizer = own(connect(TokenizerServiceService, config.tokenizerAddress));
     const metrics = new DataStreamMetrics(registry);
+    const threads = own(new DataThreads(tokenizer, metrics, bounds));
     const handlers = {
-      describeDataset: describeDatasetHandler(tokenizer, config.hub, new Counts(config.countsDir), metrics),
-      openStream: openStreamHandler(tokenizer, config.hub, metrics),
+      describeDataset: describeDatasetHandler(threads, config.hub, config.countsDir, metrics),
+      openStream: openStreamHandler(threads, config.hub, metrics),
     };
     return {
       services: [service(DataStreamServiceService, handlers, untilStopping(stopping, STOPPING))],

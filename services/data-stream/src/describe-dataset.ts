@@ -10,55 +10,63 @@ import {
 } from "@gradpool/data";
 import type { HubSettings } from "@gradpool/hub";
 import type {
-  Client,
   DataStreamServiceService,
   DescribeDatasetRequest,
   DescribeDatasetResponse,
   Handlers,
-  TokenizerServiceService,
 } from "@gradpool/rpc";
+import type { JobContext } from "@gradpool/threads";
 import type { Counts } from "./counts.js";
+import type { DataValues } from "./data-jobs.js";
+import type { DataThreads } from "./data-threads.js";
 import type { DataStreamMetrics } from "./metrics.js";
-import { TokenizerEncoder } from "./tokenizer-encoder.js";
 import { openDataset } from "./open-dataset.js";
+import { remoteEncoder, type RemoteEncoder } from "./remote-encoder.js";
 import { requestedDataset } from "./translate.js";
 
 /** Least time between two reports of progress. */
 const PROGRESS_INTERVAL_MS = 250;
+
+export function describeDatasetHandler(
+  threads: DataThreads,
+  hub: HubSettings,
+  countsDir: string,
+  metrics: DataStreamMetrics,
+): Handlers<DataStreamServiceService>["describeDataset"] {
+  return async function* describeDataset(request, { signal }) {
+    for await (const { response, counted } of threads.run<"describe">(
+      { kind: "describe", hub, request, countsDir },
+      signal,
+    )) {
+      metrics.counted(counted.rows, counted.bytes);
+      yield response;
+    }
+  };
+}
 
 /** What a description needs. */
 interface Description {
   dataset: Dataset;
   recipe: DataRecipe;
   /** Undefined where nothing is encoded. */
-  encoder: TokenizerEncoder | undefined;
+  encoder: RemoteEncoder | undefined;
   counts: Counts;
-  metrics: DataStreamMetrics;
   signal: AbortSignal;
 }
 
-export function describeDatasetHandler(
-  tokenizer: Client<TokenizerServiceService>,
+/** In a thread. Errors: those of openDataset, checkRows and describeDataset. */
+export async function* describe(
+  { dataset: spec, checkRows: isChecked = false }: DescribeDatasetRequest,
   hub: HubSettings,
   counts: Counts,
-  metrics: DataStreamMetrics,
-): Handlers<DataStreamServiceService>["describeDataset"] {
-  return (request, { signal }) => describe(request, tokenizer, hub, { counts, metrics, signal });
-}
-
-async function* describe(
-  { dataset: spec, checkRows: isChecked = false }: DescribeDatasetRequest,
-  tokenizer: Client<TokenizerServiceService>,
-  hub: HubSettings,
-  parts: Pick<Description, "counts" | "metrics" | "signal">,
-): AsyncGenerator<DescribeDatasetResponse> {
-  const { signal } = parts;
+  context: JobContext,
+): AsyncGenerator<DataValues["describe"]> {
+  const { signal } = context;
   const requested = requestedDataset(spec);
-  const { recipe, tokenizer: ref } = requested;
+  const { recipe } = requested;
   const splits: string[] = [];
-  const dataset = await openDataset(requested, hub, signal, (source, split) => splits.push(`${source}: ${split}`));
-  const isEncoded = recipe.packing || isChecked;
-  const encoder = isEncoded ? await TokenizerEncoder.create(tokenizer, ref, signal) : undefined;
+  const dataset = await openDataset(requested, hub, context, (source, split) => splits.push(`${source}: ${split}`));
+  const encoder = recipe.packing || isChecked ? await remoteEncoder(context) : undefined;
   const check = (until?: DatasetCount["end"]) =>
     encoder && isChecked ? checkRows(dataset, recipe, encoder, until, signal) : undefined;
   // Before a long count; but where not all rows are used, only the count tells which are.
@@ -69,31 +77,44 @@ async function* describe(
     microBatchesPerEpoch: microBatchesPerEpoch(count, recipe),
     ...{ complete: false, datasetHash: "", checked: undefined, splits },
   });
-  const count = yield* counted({ ...parts, dataset, recipe, encoder }, progress);
+  const reported = { rows: 0, bytes: 0 };
+  const sinceLast = ({ rows, bytesRead }: DatasetCount) => {
+    const counted = { rows: rows - reported.rows, bytes: bytesRead - reported.bytes };
+    Object.assign(reported, { rows, bytes: bytesRead });
+    return counted;
+  };
+  const counting = counted({ dataset, recipe, encoder, counts, signal });
+  let next = await counting.next();
+  for (; !next.done; next = await counting.next()) {
+    yield { response: progress(next.value), counted: sinceLast(next.value) };
+  }
+  const { count, isNew } = next.value;
   const found = isPartial ? await check(count.end) : early;
   const checked = found && { ...found, stepsWithoutTarget: 0 };
-  yield { ...progress(count), complete: true, datasetHash: dataset.hash, checked };
+  const response = { ...progress(count), complete: true, datasetHash: dataset.hash, checked };
+  yield { response, counted: isNew ? sinceLast(count) : { rows: 0, bytes: 0 } };
 }
 
-/** Yields progress, and finally the count. */
-async function* counted<T>(
-  { dataset, recipe, encoder, counts, metrics, signal }: Description,
-  progress: (count: DatasetCount) => T,
-): AsyncGenerator<T, DatasetCount> {
+/** Yields the count so far, and finally the whole, and whether it was counted now. */
+async function* counted({
+  dataset,
+  recipe,
+  encoder,
+  counts,
+  signal,
+}: Description): AsyncGenerator<DatasetCount, { count: DatasetCount; isNew: boolean }> {
   const packer = recipe.packing ? encoder : undefined;
   const key = countKey(dataset, recipe, packer?.key ?? "");
   const known = await counts.find(key);
-  if (known) return known;
+  if (known) return { count: known, isNew: false };
   let count: DatasetCount | undefined;
   let reportedAt = performance.now();
-  for await (const next of describeDataset(dataset, recipe, packer, signal)) {
-    metrics.counted(next.rows - (count?.rows ?? 0), next.bytesRead - (count?.bytesRead ?? 0));
-    count = next;
+  for await (count of describeDataset(dataset, recipe, packer, signal)) {
     if (performance.now() - reportedAt < PROGRESS_INTERVAL_MS) continue;
     reportedAt = performance.now();
-    yield progress(count);
+    yield count;
   }
   if (!count) throw new Error("a data set was counted without a count");
   await counts.keep(key, count);
-  return count;
+  return { count, isNew: true };
 }

@@ -1,5 +1,5 @@
 /** What the data-stream service counts; docs/metrics.md says how to use it. */
-import type { Encoder, MicroBatch } from "@gradpool/data";
+import type { MicroBatch } from "@gradpool/rpc";
 import { MetricSet, type Registry } from "@gradpool/service-kit";
 
 export class DataStreamMetrics {
@@ -31,14 +31,7 @@ export class DataStreamMetrics {
     this.#countedBytes.inc(Math.max(0, bytes));
   }
 
-  /** The encoder, whose texts are counted. */
-  counting(encoder: Encoder): Encoder {
-    return {
-      ...encoder,
-      encode: (texts, ...rest) => {
-        this.#textBytes.inc(texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0));
-        return encoder.encode(texts, ...rest);
-      },
-    };
+  encoded(texts: readonly string[]): void {
+    this.#textBytes.inc(texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0));
   }
 }

@@ -11,6 +11,7 @@ import {
 } from "@gradpool/rpc";
 import { hubSettings } from "@gradpool/hub";
 import { createLogger, type Service } from "@gradpool/service-kit";
+import { BOUNDS } from "../src/data-threads.js";
 import { startDataStream } from "../src/data-stream.js";
 import { ByteTokenizer, EOS } from "./byte-tokenizer.js";
 import { key, keyed } from "./key.js";
@@ -25,14 +26,13 @@ export interface Stage {
 }
 
 /** Runs `use` with both services, a client and a folder. */
-export async function onStage(use: (stage: Stage) => Promise<void>): Promise<void> {
+export async function onStage(use: (stage: Stage) => Promise<void>, bounds = BOUNDS): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), "gradpool-data-stream-"));
   const tokenizer = await ByteTokenizer.start();
   const hub = hubSettings({ HF_HOME: folder, HF_HUB_OFFLINE: "1" });
   const config = { listen: "127.0.0.1:0", tokenizerAddress: tokenizer.address, hub, countsDir: join(folder, "counts") };
-  const dataStream = await startDataStream(config, createLogger("data-stream", { GRADPOOL_LOG_LEVEL: "silent" }), {
-    key,
-  });
+  const log = createLogger("data-stream", { GRADPOOL_LOG_LEVEL: "silent" });
+  const dataStream = await startDataStream(config, log, { key }, bounds);
   const client = createClient(DataStreamServiceService, dataStream.address, keyed);
   const dataset = async (texts: readonly string[], options: Partial<DatasetSpec> = {}) => {
     const path = join(folder, "d.jsonl");

@@ -1,9 +1,9 @@
-import type { ModelPlaces } from "@gradpool/hub";
 import { GradpoolError } from "@gradpool/errors";
 import type { CallContext, EncodeRequest, EncodeResponse } from "@gradpool/rpc";
 import { type CutRule, lastCut, MAX_PART_LENGTH, tooLong } from "@gradpool/tokenizers";
 import { inOrder } from "./in-order.js";
 import type { TokenizerMetrics } from "./metrics.js";
+import type { ModelFolders } from "./model-folders.js";
 import { keyOf } from "./tokenizer-key.js";
 import type { EncodeWork, ResultOf, TokenizerKey } from "./work.js";
 import type { WorkerPool } from "./worker-pool.js";
@@ -15,7 +15,7 @@ const MAX_IDS_PER_RESPONSE = 1_000_000;
 const REQUESTS_AHEAD = 2;
 
 /** TokenizerService.Encode. */
-export function encodeHandler(pool: WorkerPool, models: ModelPlaces, metrics: TokenizerMetrics) {
+export function encodeHandler(pool: WorkerPool, models: ModelFolders, metrics: TokenizerMetrics) {
   return async function* encode(
     requests: AsyncIterable<EncodeRequest>,
     { signal }: CallContext,
@@ -57,11 +57,11 @@ class EncodeStream {
 
   static async open(
     pool: WorkerPool,
-    models: ModelPlaces,
+    models: ModelFolders,
     { tokenizer }: EncodeRequest,
     signal: AbortSignal,
   ): Promise<EncodeStream> {
-    const key = await keyOf(tokenizer, models);
+    const key = await keyOf(tokenizer, models, signal);
     const described = await pool.run(key, tokenizer?.tokenizerHash ?? "", { kind: "describe" }, signal);
     return new EncodeStream(pool, key, described, signal);
   }

@@ -1,4 +1,3 @@
-import type { ModelPlaces } from "@gradpool/hub";
 import { GradpoolError } from "@gradpool/errors";
 import {
   type CallContext,
@@ -10,21 +9,22 @@ import {
   type GetTokenizerRequest,
   type GetTokenizerResponse,
 } from "@gradpool/rpc";
+import type { ModelFolders } from "./model-folders.js";
 import { keyOf } from "./tokenizer-key.js";
 import type { WorkerPool } from "./worker-pool.js";
 
 /** TokenizerService.GetTokenizer. */
-export function getTokenizerHandler(pool: WorkerPool, models: ModelPlaces) {
+export function getTokenizerHandler(pool: WorkerPool, models: ModelFolders) {
   return async ({ tokenizer }: GetTokenizerRequest, { signal }: CallContext): Promise<GetTokenizerResponse> => {
     const hash = tokenizer?.tokenizerHash ?? "";
-    const { info } = await pool.run(await keyOf(tokenizer, models), hash, { kind: "describe" }, signal);
+    const { info } = await pool.run(await keyOf(tokenizer, models, signal), hash, { kind: "describe" }, signal);
     const { hash: tokenizerHash, ...rest } = info;
     return { info: { tokenizerHash, ...rest } };
   };
 }
 
 /** TokenizerService.Decode. */
-export function decodeHandler(pool: WorkerPool, models: ModelPlaces) {
+export function decodeHandler(pool: WorkerPool, models: ModelFolders) {
   return async (request: DecodeRequest, { signal }: CallContext): Promise<DecodeResponse> => {
     const { tokenizer, ids: bytes, skipSpecialTokens } = request;
     if (bytes.byteLength % 4 !== 0) {
@@ -32,7 +32,7 @@ export function decodeHandler(pool: WorkerPool, models: ModelPlaces) {
       throw new GradpoolError("invalid_argument", message);
     }
     const ids = new Int32Array(new Uint8Array(bytes).buffer);
-    const key = await keyOf(tokenizer, models);
+    const key = await keyOf(tokenizer, models, signal);
     const text = await pool.run(
       key,
       tokenizer?.tokenizerHash ?? "",
@@ -44,13 +44,13 @@ export function decodeHandler(pool: WorkerPool, models: ModelPlaces) {
 }
 
 /** TokenizerService.GetTokenizerFiles. */
-export function getTokenizerFilesHandler(pool: WorkerPool, models: ModelPlaces) {
+export function getTokenizerFilesHandler(pool: WorkerPool, models: ModelFolders) {
   return async function* getTokenizerFiles(
     { tokenizer }: GetTokenizerFilesRequest,
     { signal }: CallContext,
   ): AsyncGenerator<GetTokenizerFilesResponse> {
     const files = await pool.run(
-      await keyOf(tokenizer, models),
+      await keyOf(tokenizer, models, signal),
       tokenizer?.tokenizerHash ?? "",
       { kind: "files" },
       signal,

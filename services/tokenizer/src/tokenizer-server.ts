@@ -4,21 +4,28 @@ import type { TokenizerConfig } from "./config.js";
 import { encodeHandler } from "./encode.js";
 import { decodeHandler, getTokenizerFilesHandler, getTokenizerHandler } from "./handlers.js";
 import { TokenizerMetrics } from "./metrics.js";
-import { WorkerPool } from "./worker-pool.js";
+import { ModelFolders } from "./model-folders.js";
+import { BOUNDS, WorkerPool } from "./worker-pool.js";
 
 /**
  * Starts the tokenizer service: encoders in a pool of worker threads. It keeps only what it has loaded. Errors:
  * those of serve.
  */
-export function startTokenizer(config: TokenizerConfig, log: Logger, access: Access): Promise<Service> {
+export function startTokenizer(
+  config: TokenizerConfig,
+  log: Logger,
+  access: Access,
+  bounds = BOUNDS,
+): Promise<Service> {
   return serve({ listen: config.listen, log, access }, ({ metrics: registry, own }) => {
     const metrics = new TokenizerMetrics(registry, () => pool.waiting);
-    const pool: WorkerPool = own(new WorkerPool(config.workers, log, metrics));
+    const pool: WorkerPool = own(new WorkerPool(config.workers, log, metrics, bounds));
+    const models = own(new ModelFolders(config.models));
     const handlers = {
-      getTokenizer: getTokenizerHandler(pool, config.models),
-      encode: encodeHandler(pool, config.models, metrics),
-      decode: decodeHandler(pool, config.models),
-      getTokenizerFiles: getTokenizerFilesHandler(pool, config.models),
+      getTokenizer: getTokenizerHandler(pool, models),
+      encode: encodeHandler(pool, models, metrics),
+      decode: decodeHandler(pool, models),
+      getTokenizerFiles: getTokenizerFilesHandler(pool, models),
     };
     return { services: [service(TokenizerServiceService, handlers)] };
   });

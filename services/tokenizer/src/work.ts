@@ -1,5 +1,5 @@
 /** Requests to the service's worker threads, and their responses. */
-import type { ErrorCode } from "@gradpool/errors";
+import type { PlainError } from "@gradpool/threads";
 import type { CutRule, TokenizerInfo } from "@gradpool/tokenizers";
 
 /** A tokenizer with its current files: other files have another key. */
@@ -47,5 +47,4 @@ export interface WorkMessage {
 
 export type WorkAnswer =
   /** `loaded`: the thread had to load the tokenizer first. */
-  | { id: number; loaded: boolean; result: ResultOf[keyof ResultOf] }
-  | { id: number; error: { code: ErrorCode; message: string } };
+  { id: number; loaded: boolean; result: ResultOf[keyof ResultOf] } | { id: number; error: PlainError };

@@ -1,6 +1,6 @@
 /** A worker thread: loads tokenizers, and encodes and decodes with them, one job at a time. */
-import { parentPort } from "node:worker_threads";
 import { GradpoolError } from "@gradpool/errors";
+import { threadPort, toPlain } from "@gradpool/threads";
 import { type HfTokenizer, loadTokenizer } from "@gradpool/tokenizers";
 import type { EncodeWork, ResultOf, TokenizerKey, Work, WorkAnswer, WorkMessage } from "./work.js";
 
@@ -10,8 +10,9 @@ const MAX_TOKENIZERS = 4;
 /** The most recently used is last. */
 const tokenizers = new Map<string, HfTokenizer>();
 
+const port = threadPort();
 let before = Promise.resolve();
-parentPort?.on("message", (message: WorkMessage) => {
+port.on("message", (message: WorkMessage) => {
   before = before.then(() => answer(message));
 });
 
@@ -23,14 +24,12 @@ async function answer({ id, key, hash, work }: WorkMessage): Promise<void> {
     const result = resultOf(tokenizer, work);
     reply({ id, loaded, result }, "ids" in Object(result) ? [(result as ResultOf["encode"]).ids.buffer] : []);
   } catch (reason) {
-    const { code, message } = GradpoolError.from(reason);
-    const details = code === "internal" && reason instanceof Error ? (reason.stack ?? message) : message;
-    reply({ id, error: { code, message: details } }, []);
+    reply({ id, error: toPlain(reason) }, []);
   }
 }
 
 function reply(answer: WorkAnswer, transfer: ArrayBuffer[]): void {
-  parentPort?.postMessage(answer, transfer);
+  port.postMessage(answer, transfer);
 }
 
 function otherTokenizer({ dir }: TokenizerKey, found: string, wanted: string): GradpoolError {

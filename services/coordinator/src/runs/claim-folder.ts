@@ -2,9 +2,9 @@
 import { realpath } from "node:fs/promises";
 import { dirname } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
-import type { ModelSource } from "@gradpool/model-source";
 import type { ResumePoint } from "@gradpool/rpc";
 import { absoluteOutputDir, OBJECT_STORE_SCHEME } from "@gradpool/service-kit";
+import type { OpenedModel } from "./opened-model.js";
 import type { Preparation } from "./preparation.js";
 
 /**
@@ -14,7 +14,7 @@ import type { Preparation } from "./preparation.js";
  */
 export async function claimFolder(
   { runId, spec, services, outages, signal }: Preparation,
-  source: Pick<ModelSource, "id" | "dir" | "weightsDir">,
+  source: Pick<OpenedModel, "id" | "dir" | "weightsDir">,
   resumedFrom: ResumePoint | undefined,
 ): Promise<string> {
   const folder = absoluteOutputDir(spec.outputDir);

@@ -1,14 +1,14 @@
 /** What a run is prepared with, and what comes of it. */
 import type { AdaptedModule, AdapterTensors } from "@gradpool/adapter";
-import type { ModelSource } from "@gradpool/model-source";
 import type { CheckedRecipe } from "@gradpool/recipe";
 import type { BaseModel, DatasetSpec, ResumePoint, RunSpec, TokenizerInfo } from "@gradpool/rpc";
+import type { OpenedModel } from "./opened-model.js";
 import type { Platform } from "./platform.js";
 import type { CheckpointSource, Resumed } from "./resume.js";
 
 export interface PreparedRun {
   recipe: CheckedRecipe;
-  source: ModelSource;
+  source: OpenedModel;
   targets: AdaptedModule[];
   /** Scalings of the targets whose own differs from the adapter's. */
   ownScalings: ReadonlyMap<string, number>;

@@ -2,8 +2,6 @@
 import { adaptedModules, ownScalings } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
 import { count } from "@gradpool/format";
-import { downloadText } from "@gradpool/hub";
-import { float16Weights, openModel, type ModelSource } from "@gradpool/model-source";
 import { namedTargets, selectTargets, type ModelDescription } from "@gradpool/models";
 import {
   checkPositions,
@@ -16,6 +14,7 @@ import {
 } from "@gradpool/recipe";
 import type { DatasetSpec, DescribeDatasetResponse, Recipe, TokenizerInfo } from "@gradpool/rpc";
 import { claimFolder } from "./claim-folder.js";
+import type { OpenedModel } from "./opened-model.js";
 import type { Preparation, PreparedRun } from "./preparation.js";
 import type { DatasetHashes } from "./receipt.js";
 import { checkNotes, lacksTargets, noTarget, NO_ROWS } from "./row-counts.js";
@@ -28,11 +27,8 @@ import { chosenStart, ownStart } from "./start.js";
 export async function prepareRun(asked: Preparation): Promise<PreparedRun> {
   const { spec, services, report, signal } = asked;
   report("opening the model");
-  const opened = await openModel(spec.modelId, services.models, {
-    signal,
-    onProgress: (progress) => report(downloadText("the model", progress)),
-  });
-  const source = asked.recipe.dtype === "float16" ? await inFloat16(opened, asked) : opened;
+  const choice = { modelId: spec.modelId, dtype: asked.recipe.dtype };
+  const source = await services.models.open(choice, signal, report);
   const { description } = source.model;
   const recipe = withTargets(asked.recipe, description);
   const preparation = { ...asked, recipe };
@@ -97,7 +93,7 @@ function targetNotes(
 
 function datasetOf(
   { sources, recipe, heldOut }: DataUse,
-  source: ModelSource,
+  source: OpenedModel,
   { tokenizerHash }: TokenizerInfo,
 ): DatasetSpec {
   return {
@@ -108,18 +104,12 @@ function datasetOf(
   };
 }
 
-/** Converted here, where an error fails the run; trainers on other machines convert it themselves. */
-function inFloat16(source: ModelSource, { services, report }: Preparation): Promise<ModelSource> {
-  report("rounding the model's weights to float16");
-  return float16Weights(source, services.models.cacheDir);
-}
-
 function refuse(message: string): never {
   throw new GradpoolError("invalid_argument", message);
 }
 
 async function loadTokenizer(
-  source: ModelSource,
+  source: OpenedModel,
   { recipe, services, outages, signal }: Preparation,
 ): Promise<TokenizerInfo> {
   const request = { tokenizer: { modelId: source.id, padToken: recipe.padToken, tokenizerHash: "" } };

@@ -1,8 +1,8 @@
 /** What a run's result depends on, and how a checkpoint's run differs from this one. */
-import type { ModelSource } from "@gradpool/model-source";
 import { recipeDifferences, type CheckedRecipe } from "@gradpool/recipe";
 import type { RunSpec, TokenizerInfo } from "@gradpool/rpc";
 import type { Receipt, SavedState } from "@gradpool/run-folder";
+import type { OpenedModel } from "./opened-model.js";
 import type { Platform } from "./platform.js";
 
 /** Hashes of training and held-out data; empty: none is held out. */
@@ -13,7 +13,7 @@ export interface DatasetHashes {
 
 /** The parts of a run's base and data that its receipt names. */
 interface Examined extends DatasetHashes {
-  source: Pick<ModelSource, "modelHash">;
+  source: Pick<OpenedModel, "modelHash">;
   tokenizer: Pick<TokenizerInfo, "tokenizerHash">;
 }
 

@@ -1,11 +1,5 @@
 /** Where a run starts: a new adapter, a given one, or a checkpoint to resume from. */
-import { access, readFile } from "node:fs/promises";
-import { join } from "node:path";
-import { adapterOf, initAdapter, parseAdapterConfig, readAdapter, type AdapterTensors } from "@gradpool/adapter";
-import { GradpoolError, parseJson } from "@gradpool/errors";
-import { TORCH_ADAPTER, torchAdapter, weightNorms } from "@gradpool/model-source";
-import type { CheckedRecipe } from "@gradpool/recipe";
-import { ADAPTER_CONFIG_FILE, ADAPTER_FILE } from "@gradpool/run-folder";
+import { initAdapter } from "@gradpool/adapter";
 import { absoluteOutputDir } from "@gradpool/service-kit";
 import type { Preparation, PreparedRun } from "./preparation.js";
 import {
@@ -55,7 +49,7 @@ export async function chosenStart(
   const { spec, recipe, platforms } = preparation;
   const { loaded, note } = await loadNamed(spec, preparation);
   if (!loaded) {
-    const adapter = await startingAdapter(recipe, base);
+    const adapter = await startingAdapter(preparation, base);
     return { adapter, resumed: undefined, resumedFrom: undefined, notes: note ? [note] : [] };
   }
   const { path, state } = loaded;
@@ -76,57 +70,14 @@ function theirsIfThere({ state }: LoadedCheckpoint, platforms: Platform[]): Plat
   return platforms.some((other) => platformName(other) === platformName(theirs)) ? theirs : first;
 }
 
-async function startingAdapter(recipe: CheckedRecipe, { source, targets }: Base): Promise<AdapterTensors> {
-  const { r, alpha, useRslora, useDora, rankPattern, alphaPattern, initAdapter: folder } = recipe.lora;
-  if (!folder) return initAdapter(targets, r, recipe.seed, useDora ? await weightNorms(source, targets) : undefined);
-  const config = parseAdapterConfig(adapterJson(await readAdapterFile(folder, ADAPTER_CONFIG_FILE), folder));
-  const same = (flag: string, its: number | boolean | string, ours: number | boolean | string) => {
-    if (its === ours) return;
-    refuse(`init_adapter ${folder} has ${flag} ${its}, but the recipe ${ours}; give --${flag} ${its}`);
-  };
-  same("lora_r", config.r, r);
-  same("lora_alpha", config.alpha, alpha);
-  same("use_rslora", config.useRslora, useRslora);
-  same("use_dora", config.useDora, useDora);
-  same("rank_pattern", patternText(config.rankPattern), patternText(rankPattern));
-  same("alpha_pattern", patternText(config.alphaPattern), patternText(alphaPattern));
-  const isThere = (name: string) =>
-    access(join(folder, name)).then(
-      () => true,
-      () => false,
-    );
-  if (!(await isThere(ADAPTER_FILE)) && (await isThere(TORCH_ADAPTER))) {
-    const file = await readAdapterFile(folder, TORCH_ADAPTER);
-    return adapterOf(await torchAdapter(file, join(folder, TORCH_ADAPTER)), targets, r);
-  }
-  return readAdapter(await readAdapterFile(folder, ADAPTER_FILE), targets, r, join(folder, ADAPTER_FILE));
-}
-
-/** As the command line takes it, in one order: PEFT sorts them when it saves. */
-const patternText = (patterns: Readonly<Record<string, number>>) =>
-  Object.entries(patterns)
-    .map(([pattern, value]) => `${pattern}=${value}`)
-    .sort()
-    .join(",");
-
-async function readAdapterFile(folder: string, file: string): Promise<Buffer> {
-  try {
-    return await readFile(join(folder, file));
-  } catch (cause) {
-    const message = `init_adapter: ${join(folder, file)} cannot be read; give a folder that PEFT or gradpool saved`;
-    throw new GradpoolError("not_found", message, { cause });
-  }
-}
-
-function adapterJson(text: Buffer, folder: string): unknown {
-  try {
-    return parseJson(text.toString("utf8"));
-  } catch (cause) {
-    const message = `init_adapter: ${join(folder, ADAPTER_CONFIG_FILE)} is not valid JSON; save the adapter again`;
-    throw new GradpoolError("data_loss", message, { cause });
-  }
-}
-
-function refuse(message: string): never {
-  throw new GradpoolError("invalid_argument", message);
+async function startingAdapter({ recipe, services, signal }: Preparation, { source, targets }: Base) {
+  const { lora, seed, dtype } = recipe;
+  if (lora.initAdapter) return services.models.adapter(lora, targets, signal);
+  const choice = { modelId: source.id, dtype };
+  return initAdapter(
+    targets,
+    lora.r,
+    seed,
+    lora.useDora ? await services.models.norms(choice, targets, signal) : undefined,
+  );
 }

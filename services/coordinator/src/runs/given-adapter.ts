@@ -1,0 +1,65 @@
+/** An adapter that PEFT or gradpool saved, to start from. */
+import { access, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { adapterOf, parseAdapterConfig, readAdapter, type AdaptedModule, type AdapterTensors } from "@gradpool/adapter";
+import { GradpoolError, parseJson } from "@gradpool/errors";
+import { TORCH_ADAPTER, torchAdapter } from "@gradpool/model-source";
+import type { CheckedRecipe } from "@gradpool/recipe";
+import { ADAPTER_CONFIG_FILE, ADAPTER_FILE } from "@gradpool/run-folder";
+
+/** The recipe's init_adapter. Errors: `not_found`, `data_loss`; `invalid_argument` where its settings are not the recipe's. */
+export async function givenAdapter(
+  { r, alpha, useRslora, useDora, rankPattern, alphaPattern, initAdapter: folder }: CheckedRecipe["lora"],
+  targets: readonly AdaptedModule[],
+): Promise<AdapterTensors> {
+  const config = parseAdapterConfig(adapterJson(await readAdapterFile(folder, ADAPTER_CONFIG_FILE), folder));
+  const same = (flag: string, its: number | boolean | string, ours: number | boolean | string) => {
+    if (its === ours) return;
+    refuse(`init_adapter ${folder} has ${flag} ${its}, but the recipe ${ours}; give --${flag} ${its}`);
+  };
+  same("lora_r", config.r, r);
+  same("lora_alpha", config.alpha, alpha);
+  same("use_rslora", config.useRslora, useRslora);
+  same("use_dora", config.useDora, useDora);
+  same("rank_pattern", patternText(config.rankPattern), patternText(rankPattern));
+  same("alpha_pattern", patternText(config.alphaPattern), patternText(alphaPattern));
+  const isThere = (name: string) =>
+    access(join(folder, name)).then(
+      () => true,
+      () => false,
+    );
+  if (!(await isThere(ADAPTER_FILE)) && (await isThere(TORCH_ADAPTER))) {
+    const file = await readAdapterFile(folder, TORCH_ADAPTER);
+    return adapterOf(await torchAdapter(file, join(folder, TORCH_ADAPTER)), targets, r);
+  }
+  return readAdapter(await readAdapterFile(folder, ADAPTER_FILE), targets, r, join(folder, ADAPTER_FILE));
+}
+
+/** As the command line takes it, in one order: PEFT sorts them when it saves. */
+const patternText = (patterns: Readonly<Record<string, number>>) =>
+  Object.entries(patterns)
+    .map(([pattern, value]) => `${pattern}=${value}`)
+    .sort()
+    .join(",");
+
+async function readAdapterFile(folder: string, file: string): Promise<Buffer> {
+  try {
+    return await readFile(join(folder, file));
+  } catch (cause) {
+    const message = `init_adapter: ${join(folder, file)} cannot be read; give a folder that PEFT or gradpool saved`;
+    throw new GradpoolError("not_found", message, { cause });
+  }
+}
+
+function adapterJson(text: Buffer, folder: string): unknown {
+  try {
+    return parseJson(text.toString("utf8"));
+  } catch (cause) {
+    const message = `init_adapter: ${join(folder, ADAPTER_CONFIG_FILE)} is not valid JSON; save the adapter again`;
+    throw new GradpoolError("data_loss", message, { cause });
+  }
+}
+
+function refuse(message: string): never {
+  throw new GradpoolError("invalid_argument", message);
+}
