@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { GradpoolError, parsePythonJson } from "@gradpool/errors";
 
 /** Largest file that is read, in bytes; the largest in use (250,000 entries) have about 30 MB. */
-const MAX_FILE_BYTES = 256 * 1024 * 1024;
+const MAX_FILE_BYTES = 128 * 1024 * 1024;
 
 export type JsonObject = Record<string, unknown>;
 

@@ -245,4 +245,27 @@ suite("tokenizer service", () => {
     assert.ok(left instanceof Error && "code" in left && left.code === "cancelled");
     assert.equal((await encode([request(TINY_CODER, ["x"])])).length, 1);
   });
+
+  test("ends a tokenizer that takes too long to load, and serves others meanwhile", async () => {
+    const slow = join(folder, "slow");
+    await cp(PLAIN, slow, { recursive: true });
+    const path = join(slow, "tokenizer.json");
+    const root = JSON.parse(await readFile(path, "utf8")) as { model: { vocab: Record<string, number> } };
+    // A million entries more: seconds of work.
+    for (let i = 0; i < 1_000_000; i++) root.model.vocab[`entry ${i}`] = 60_000 + i;
+    await writeFile(path, JSON.stringify(root));
+    const config = { listen: "127.0.0.1:0", workers: 1, models: modelPlaces({ GRADPOOL_HOME: folder }) };
+    const strict = await startTokenizer(config, LOG, { key }, { heapMb: 2048, stuckMs: 600 });
+    const asking = createClient(TokenizerServiceService, strict.address, keyed);
+    try {
+      await assert.rejects(encode([request(slow, ["a"])], asking), {
+        code: "failed_precondition",
+        message: `loading the tokenizer in ${slow} took more than 0.6 s at a stretch and was stopped; correct or replace the file`,
+      });
+      assert.equal((await encode([request(TINY_CODER, ["a b"])], asking)).length, 1);
+    } finally {
+      asking.close();
+      await strict[Symbol.asyncDispose]();
+    }
+  });
 });
