@@ -16,7 +16,8 @@ export interface Certificates {
   client: KeyPair;
 }
 
-interface KeyPair {
+/** Paths of PEM files. */
+export interface KeyPair {
   cert: string;
   key: string;
 }

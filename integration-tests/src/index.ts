@@ -23,3 +23,4 @@ export * from "./terminal-program.js";
 export * from "./browser.js";
 export * from "./versitygw.js";
 export { Intruder, type Attempt, type Outcome } from "./intruder.js";
+export * from "./moto.js";

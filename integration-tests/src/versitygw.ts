@@ -1,8 +1,11 @@
 /** A real object store with an S3 interface, versitygw over a folder, to kill, restart and inspect. */
 import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
 import { mkdir } from "node:fs/promises";
+import { createConnection } from "node:net";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import type { KeyPair } from "./certificates.js";
 import { deployTool, freePorts, killServer } from "./tools.js";
 
 const ACCESS_KEY = "gradpool";
@@ -13,13 +16,15 @@ export class Versitygw implements AsyncDisposable {
   readonly env: Record<string, string>;
   readonly #folder: string;
   readonly #port: number;
+  readonly #certificate: KeyPair | undefined;
   #child: ChildProcess | undefined;
 
-  private constructor(folder: string, port: number) {
+  private constructor(folder: string, port: number, certificate: KeyPair | undefined) {
     this.#folder = folder;
     this.#port = port;
+    this.#certificate = certificate;
     this.env = {
-      AWS_ENDPOINT_URL_S3: `http://127.0.0.1:${port}`,
+      AWS_ENDPOINT_URL_S3: `${certificate ? "https" : "http"}://127.0.0.1:${port}`,
       AWS_REGION: "us-east-1",
       AWS_ACCESS_KEY_ID: ACCESS_KEY,
       AWS_SECRET_ACCESS_KEY: SECRET_KEY,
@@ -28,10 +33,10 @@ export class Versitygw implements AsyncDisposable {
     };
   }
 
-  /** `folder`: where it keeps its data, a folder for each bucket. */
-  static async start(folder: string, buckets: readonly string[]): Promise<Versitygw> {
+  /** `folder`: where it keeps its data, a folder for each bucket; with a `certificate` it speaks TLS. */
+  static async start(folder: string, buckets: readonly string[], certificate?: KeyPair): Promise<Versitygw> {
     const [port] = (await freePorts(1)) as [number];
-    const store = new Versitygw(folder, port);
+    const store = new Versitygw(folder, port, certificate);
     for (const bucket of buckets) await mkdir(store.path(bucket), { recursive: true });
     await store.start();
     return store;
@@ -45,7 +50,8 @@ export class Versitygw implements AsyncDisposable {
   async start(): Promise<void> {
     const { path } = await deployTool("versitygw");
     const env = { ...process.env, ROOT_ACCESS_KEY_ID: ACCESS_KEY, ROOT_SECRET_ACCESS_KEY: SECRET_KEY };
-    const args = ["--port", `127.0.0.1:${this.#port}`, "--quiet", "posix", this.#folder];
+    const tls = this.#certificate ? ["--cert", this.#certificate.cert, "--key", this.#certificate.key] : [];
+    const args = ["--port", `127.0.0.1:${this.#port}`, ...tls, "--quiet", "posix", this.#folder];
     const child = spawn(path, args, { env, stdio: "ignore" });
     this.#child = child;
     while (!(await this.#answers())) {
@@ -63,7 +69,14 @@ export class Versitygw implements AsyncDisposable {
   }
 
   async #answers(): Promise<boolean> {
-    const response = await fetch(`http://127.0.0.1:${this.#port}/`).catch(() => undefined);
-    return response !== undefined;
+    const socket = createConnection(this.#port, "127.0.0.1");
+    try {
+      await once(socket, "connect");
+      return true;
+    } catch {
+      return false;
+    } finally {
+      socket.destroy();
+    }
   }
 }

@@ -8,6 +8,7 @@ const schema = z.object({
   AWS_ENDPOINT_URL_S3: z.url({ protocol: /^https?$/ }).optional(),
   AWS_ENDPOINT_URL: z.url({ protocol: /^https?$/ }).optional(),
   AWS_REGION: z.string().default("us-east-1"),
+  AWS_CA_BUNDLE: z.string().optional(),
 });
 
 /** Read by the object store's client library. */
@@ -27,10 +28,14 @@ export interface CheckpointStoreConfig {
 
 /** Errors: `invalid_argument`, naming the variable. */
 export function readCheckpointStoreConfig(env: NodeJS.ProcessEnv): CheckpointStoreConfig {
-  const { GRADPOOL_LISTEN, GRADPOOL_STOP_GRACE_SECONDS, AWS_REGION, ...urls } = readConfig(schema, env);
+  const { GRADPOOL_LISTEN, GRADPOOL_STOP_GRACE_SECONDS, AWS_REGION, AWS_CA_BUNDLE, ...urls } = readConfig(schema, env);
   return {
     listen: GRADPOOL_LISTEN,
     finishMs: finishMsOf(GRADPOOL_STOP_GRACE_SECONDS),
-    s3: { endpoint: urls.AWS_ENDPOINT_URL_S3 ?? urls.AWS_ENDPOINT_URL, region: AWS_REGION },
+    s3: {
+      endpoint: urls.AWS_ENDPOINT_URL_S3 ?? urls.AWS_ENDPOINT_URL,
+      region: AWS_REGION,
+      caBundle: AWS_CA_BUNDLE || undefined,
+    },
   };
 }

@@ -23,11 +23,8 @@ export const NOTHING_THERE: Condition = { IfNoneMatch: "*" };
 /** More objects under one prefix are not ours. */
 const MAX_LISTED = 100_000;
 
-export interface UploadedPart {
-  PartNumber: number;
-  ETag: string | undefined;
-  ChecksumCRC32: string | undefined;
-}
+/** A part with the checksums that the store's answer has: some have none. */
+export type UploadedPart = aws.CompletedPart;
 
 export class Bucket {
   readonly #sdk: Sdk;
@@ -136,7 +133,7 @@ export class Bucket {
     const request = { ...this.#name, Key: key, UploadId: uploadId, PartNumber: number, Body: bytes };
     const command = new this.#sdk.UploadPartCommand({ ...request, ChecksumAlgorithm: "CRC32" });
     const { ETag, ChecksumCRC32 } = await this.#client.send(command, { abortSignal: signal });
-    return { PartNumber: number, ETag, ChecksumCRC32 };
+    return { PartNumber: number, ETag, ...(ChecksumCRC32 !== undefined && { ChecksumCRC32 }) };
   }
 
   /** The whole object appears at once. */
@@ -148,11 +145,5 @@ export class Bucket {
   async abortParts(key: string, uploadId: string): Promise<void> {
     const request = { ...this.#name, Key: key, UploadId: uploadId };
     await this.#client.send(new this.#sdk.AbortMultipartUploadCommand(request));
-  }
-
-  /** Unfinished multipart uploads. At most a thousand, S3's page: the next call sees the others. */
-  async unfinished(prefix: string): Promise<{ key: string; uploadId: string }[]> {
-    const page = await this.#client.send(new this.#sdk.ListMultipartUploadsCommand({ ...this.#name, Prefix: prefix }));
-    return (page.Uploads ?? []).map(({ Key = "", UploadId = "" }) => ({ key: Key, uploadId: UploadId }));
   }
 }

@@ -1,11 +1,10 @@
-import { randomUUID } from "node:crypto";
 import { GradpoolError } from "@gradpool/errors";
 import { LOCK_FILE, lockBytes, lockOf, MAX_LOCK_BYTES, parseLock, type Lock } from "@gradpool/run-folder";
 import { isAlive } from "@gradpool/service-kit";
 import { inUse } from "../claims.js";
 import type { S3Address } from "./address.js";
 import { NOTHING_THERE, type Bucket, type Condition } from "./bucket.js";
-import { isConditionFailed, isNoSuchKey } from "./errors.js";
+import { isConditionFailed, isNoSuchKey, isNotImplemented } from "./errors.js";
 
 /** Attempts while others claim or release the same folder. */
 const MAX_TRIES = 20;
@@ -14,6 +13,24 @@ interface Held {
   bucket: Bucket;
   runId: string;
   contested: boolean;
+}
+
+/** An ETag that no object has. */
+const OTHER_OBJECT = { IfMatch: `"${"0".repeat(32)}"` };
+
+/** A lock of no run. */
+const NOBODY = Buffer.from("{}\n");
+
+/** Whether a request failed because its condition did not hold; false also where the store has no such condition. */
+async function isHeldBack(request: Promise<void>): Promise<boolean> {
+  try {
+    await request;
+    return false;
+  } catch (error) {
+    if (isConditionFailed(error)) return true;
+    if (isNotImplemented(error)) return false;
+    throw error;
+  }
 }
 
 /** A store's claim of a folder. */
@@ -29,11 +46,16 @@ export interface Claim {
  * none (If-None-Match), and only replaced or removed as it was read (If-Match), so that of two stores one gets it.
  */
 export class S3Claims {
-  readonly #owner = randomUUID();
+  readonly #owner: string;
   /** By the folder's URL. */
   readonly #held = new Map<string, Held>();
-  /** Buckets known to honour conditional writes. */
-  readonly #tried = new Set<string>();
+  /** Buckets that were tried, with whether they honour conditions when an object is deleted. */
+  readonly #tried = new Map<string, boolean>();
+
+  /** `owner`: this store, in locks. */
+  constructor(owner: string) {
+    this.#owner = owner;
+  }
 
   /**
    * Claims the folder for a run; the same run may claim it again, also from another store. Errors:
@@ -56,7 +78,7 @@ export class S3Claims {
         if (isConditionFailed(error) || isNoSuchKey(error)) continue;
         throw error;
       }
-      await this.#checkConditions(bucket, address, runId);
+      if (!(await this.#checkConditions(bucket, address, runId))) continue;
       const contested = lock !== undefined && isAlive(lock);
       this.#held.set(url, { bucket, runId, contested });
       return { again: lock?.run_id === runId, fresh: true };
@@ -70,15 +92,19 @@ export class S3Claims {
     return lock !== undefined && this.#isOurs(lock, runId);
   }
 
-  /** Releases the folder if the run claimed it through this store. */
-  async release({ url, prefix }: S3Address, runId: string): Promise<void> {
+  /**
+   * Releases the folder if the run claimed it through this store. Where a condition does not hold back a deletion, the
+   * lock is replaced by one that names nobody: another store may have taken it since it was read.
+   */
+  async release({ url, prefix, bucket: name }: S3Address, runId: string): Promise<void> {
     const held = this.#held.get(url);
     if (held?.runId !== runId) return;
     this.#held.delete(url);
     const { lock, condition } = await this.#read(held.bucket, prefix);
     if (!lock || !this.#isOurs(lock, runId)) return;
     try {
-      await held.bucket.delete(`${prefix}${LOCK_FILE}`, condition);
+      if (this.#tried.get(name)) await held.bucket.delete(`${prefix}${LOCK_FILE}`, condition);
+      else await held.bucket.put(`${prefix}${LOCK_FILE}`, NOBODY, condition);
     } catch (error) {
       if (!isConditionFailed(error)) throw error;
     }
@@ -98,19 +124,30 @@ export class S3Claims {
     return lock.owner === this.#owner && lock.run_id === runId;
   }
 
-  /** Some object stores silently ignore conditions: two runs would write into one folder. */
-  async #checkConditions(bucket: Bucket, { bucket: name, prefix, url }: S3Address, runId: string): Promise<void> {
-    if (this.#tried.has(name)) return;
-    try {
-      await bucket.put(`${prefix}${LOCK_FILE}`, lockBytes(lockOf(runId, this.#owner)), NOTHING_THERE);
-    } catch (error) {
-      if (!isConditionFailed(error)) throw error;
-      this.#tried.add(name);
-      return;
+  /**
+   * Some object stores silently ignore conditions: two runs would write into one folder. Tries each that is relied on,
+   * on the lock that was just made; false if another store took it meanwhile.
+   */
+  async #checkConditions(bucket: Bucket, address: S3Address, runId: string): Promise<boolean> {
+    const { bucket: name, prefix, url } = address;
+    if (this.#tried.has(name)) return true;
+    const key = `${prefix}${LOCK_FILE}`;
+    const lock = lockBytes(lockOf(runId, this.#owner));
+    for (const [header, condition] of [
+      ["If-None-Match", NOTHING_THERE],
+      ["If-Match", OTHER_OBJECT],
+    ] as const) {
+      if (await isHeldBack(bucket.put(key, lock, condition))) continue;
+      await bucket.delete(key);
+      const problem = `output_dir ${url} is in an object store that ignores ${header}`;
+      throw new GradpoolError("failed_precondition", `${problem}; choose one with conditional writes`);
     }
-    await bucket.delete(`${prefix}${LOCK_FILE}`);
-    const problem = `output_dir ${url} is in an object store that ignores If-None-Match`;
-    throw new GradpoolError("failed_precondition", `${problem}; choose one with conditional writes`);
+    const honoursInDelete = await isHeldBack(bucket.delete(key, OTHER_OBJECT));
+    this.#tried.set(name, honoursInDelete);
+    if (honoursInDelete) return true;
+    // Where it is ignored, as by MinIO, the lock is gone.
+    await isHeldBack(bucket.put(key, lock, NOTHING_THERE));
+    return this.holds(bucket, address, runId);
   }
 
   /** The lock, and the condition for a write to replace what was read. */

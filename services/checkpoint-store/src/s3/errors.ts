@@ -15,6 +15,16 @@ export function isNoSuchKey(error: unknown): boolean {
   return nameOf(error) === "NoSuchKey" || nameOf(error) === "NotFound";
 }
 
+/** The upload in parts was ended, by whomever. */
+export function isNoSuchUpload(error: unknown): boolean {
+  return nameOf(error) === "NoSuchUpload";
+}
+
+/** The store lacks what a header asks for. */
+export function isNotImplemented(error: unknown): boolean {
+  return nameOf(error) === "NotImplemented";
+}
+
 /** If-None-Match or If-Match did not hold, or two such requests met. */
 export function isConditionFailed(error: unknown): boolean {
   return nameOf(error) === "PreconditionFailed" || nameOf(error) === "ConditionalRequestConflict";
@@ -22,12 +32,9 @@ export function isConditionFailed(error: unknown): boolean {
 
 const CREDENTIALS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
 
-const DENIED = "may not be used with these credentials; grant them access, or use others";
-
 /** Messages by S3's name of the failure. */
 const KNOWN: Record<string, [code: ErrorCode, what: string]> = {
   NoSuchBucket: ["not_found", "is in a bucket that does not exist; create the bucket, or choose another --output_dir"],
-  AccessDenied: ["permission_denied", DENIED],
   InvalidAccessKeyId: [
     "permission_denied",
     `cannot be used: the object store does not know the access key; ${CREDENTIALS}`,
@@ -49,6 +56,31 @@ const KNOWN: Record<string, [code: ErrorCode, what: string]> = {
 /** System errors of an endpoint that is unavailable, or whose connection broke. */
 const AWAY = /^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ECONNABORTED)$/;
 
+/** What is wrong with a store's certificate, by Node's code. */
+const CERTIFICATE: Record<string, string> = {
+  ...Object.fromEntries(
+    [
+      "SELF_SIGNED_CERT_IN_CHAIN",
+      "DEPTH_ZERO_SELF_SIGNED_CERT",
+      "UNABLE_TO_GET_ISSUER_CERT",
+      "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+      "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+    ].map((code) => [code, "is signed by an authority that is not trusted here; set AWS_CA_BUNDLE to its PEM file"]),
+  ),
+  CERT_HAS_EXPIRED: "has expired; renew it",
+  CERT_NOT_YET_VALID: "is not valid yet; check the clocks",
+  ERR_TLS_CERT_ALTNAME_INVALID: "is for another host name; check AWS_ENDPOINT_URL_S3",
+};
+
+const MAX_REASON_LENGTH = 200;
+
+/** What the store itself says, in one line of untrusted text; empty: nothing. */
+function saidBy(error: unknown): string {
+  const text = error instanceof Error ? error.message.replace(/[\s\p{Cc}]+/gu, " ").trim() : "";
+  const isSaid = text !== "" && text !== nameOf(error) && text !== "UnknownError" && httpStatusOf(error) !== undefined;
+  return isSaid ? `, it says "${text.slice(0, MAX_REASON_LENGTH)}"` : "";
+}
+
 /** What a failed request about `url` means to the person who chose the address. */
 export function explainS3(error: unknown, url: string): unknown {
   if (error instanceof GradpoolError || nameOf(error) === "AbortError") return error;
@@ -59,12 +91,22 @@ export function explainS3(error: unknown, url: string): unknown {
   if (known) return failure(...known);
   const status = httpStatusOf(error) ?? 0;
   const code = error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
+  const certificate = Object.hasOwn(CERTIFICATE, code) ? CERTIFICATE[code] : undefined;
+  if (certificate) return failure("failed_precondition", `cannot be used: the store's certificate ${certificate}`);
   const reason = code || (status > 0 ? `${name}, status ${status}` : name);
+  const said = saidBy(error);
   // The response to a HEAD gives no other reason.
-  if (status === 403) return failure("permission_denied", DENIED);
+  if (status === 403 || name === "AccessDenied") {
+    return failure(
+      "permission_denied",
+      `may not be used with these credentials${said}; grant them access, or use others`,
+    );
+  }
   if (status === 507) return failure("resource_exhausted", "has no space left; free some space");
   const isAway = status >= 500 || status === 429 || name === "TimeoutError" || name === "SlowDown" || AWAY.test(code);
-  if (isAway) return failure("unavailable", `cannot be reached (${reason}); check AWS_ENDPOINT_URL_S3, or try again`);
-  if (status > 0) return failure("failed_precondition", `was refused by the object store (${reason}); see its log`);
+  if (isAway)
+    return failure("unavailable", `cannot be reached (${reason})${said}; check AWS_ENDPOINT_URL_S3, or try again`);
+  if (status > 0)
+    return failure("failed_precondition", `was refused by the object store (${reason})${said}; see its log`);
   return error;
 }

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import type { SaveFile, SaveHeader } from "@gradpool/rpc";
 import { GradpoolError } from "@gradpool/errors";
 import { MANIFEST_FILE, type ManifestFile } from "@gradpool/run-folder";
@@ -20,11 +21,15 @@ import {
   removeCheckpoint,
   removePlace,
 } from "./output-prefix.js";
+import { Uploads } from "./uploads.js";
 
 /** Output folders in an object store with S3's interface; see output-prefix.ts for how they stay whole (I5). */
 export class S3Folders implements OutputFolders {
   readonly #connection: S3Connection;
-  readonly #claims = new S3Claims();
+  readonly #owner = randomUUID();
+  readonly #claims = new S3Claims(this.#owner);
+  /** By the folder's URL. */
+  readonly #uploads = new Map<string, Uploads>();
   /** Places that running saves write to. */
   readonly #active = new Set<string>();
 
@@ -55,12 +60,12 @@ export class S3Folders implements OutputFolders {
   }
 
   async stage(url: string, { name, runId }: SaveHeader, signal: AbortSignal): Promise<Stage> {
-    const { bucket, address, prefix } = await this.#at(url);
+    const { bucket, address, prefix, uploads } = await this.#at(url);
     // A store that lost its connection must not write where another has taken over.
     const checkHeld = async () => {
       if (!(await this.#claims.holds(bucket, address, runId))) throw takenError(url);
     };
-    const saving = { bucket, prefix, name, signal, checkHeld };
+    const saving = { bucket, uploads, prefix, name, signal, checkHeld };
     if (name === "") return new ResultStage(saving);
     const place = await freshPlace(bucket, `${prefix}${name}`, this.#active, this.#claims.isContested(url));
     return new CheckpointStage(saving, place, this.#active);
@@ -99,7 +104,8 @@ export class S3Folders implements OutputFolders {
   }
 
   async clearLeftovers(url: string): Promise<void> {
-    const { bucket, prefix } = await this.#at(url);
+    const { bucket, prefix, uploads } = await this.#at(url);
+    await uploads.clearOthers(prefix);
     await clearLeftovers(bucket, prefix, this.#active);
   }
 
@@ -107,14 +113,19 @@ export class S3Folders implements OutputFolders {
     return this.#connection.close();
   }
 
-  async #at(url: string): Promise<{ bucket: Bucket; address: S3Address; prefix: string }> {
+  async #at(url: string): Promise<{ bucket: Bucket; address: S3Address; prefix: string; uploads: Uploads }> {
     const address = checkS3Address(url);
-    return { bucket: await this.#connection.bucket(address.bucket), address, prefix: address.prefix };
+    const { prefix } = address;
+    const bucket = await this.#connection.bucket(address.bucket);
+    const uploads = this.#uploads.get(address.url) ?? new Uploads(bucket, prefix, this.#owner);
+    this.#uploads.set(address.url, uploads);
+    return { bucket, address, prefix, uploads };
   }
 }
 
 interface Saving {
   bucket: Bucket;
+  uploads: Uploads;
   prefix: string;
   name: string;
   signal: AbortSignal;
@@ -138,9 +149,9 @@ class CheckpointStage implements Stage {
   }
 
   async create({ path, sizeBytes }: SaveFile): Promise<ObjectWriter> {
-    const { bucket, signal } = this.#saving;
+    const { signal } = this.#saving;
     const plan = { key: `${this.#place}${path}`, sizeBytes, condition: NOTHING_THERE, later: false };
-    return (this.#begun = new ObjectWriter(bucket, plan, signal));
+    return (this.#begun = new ObjectWriter(this.#saving, plan, signal));
   }
 
   async publish(manifest: Uint8Array): Promise<void> {
@@ -173,8 +184,9 @@ class ResultStage implements Stage {
   }
 
   async create({ path, sizeBytes }: SaveFile): Promise<ObjectWriter> {
-    const { bucket, prefix, signal } = this.#saving;
-    const writer = new ObjectWriter(bucket, { key: `${prefix}${path}`, sizeBytes, condition: {}, later: true }, signal);
+    const { prefix, signal } = this.#saving;
+    const plan = { key: `${prefix}${path}`, sizeBytes, condition: {}, later: true };
+    const writer = new ObjectWriter(this.#saving, plan, signal);
     this.#begun.push(writer);
     return writer;
   }

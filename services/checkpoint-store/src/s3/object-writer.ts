@@ -1,5 +1,6 @@
 import type { NewFile } from "../file-system.js";
 import type { Bucket, Condition, UploadedPart } from "./bucket.js";
+import type { Uploads } from "./uploads.js";
 
 /** S3's minimum for all parts but the last, of which there are at most MAX_PARTS. */
 const PART_BYTES = 8 << 20;
@@ -18,6 +19,7 @@ export interface ObjectPlan {
  */
 export class ObjectWriter implements NewFile {
   readonly #bucket: Bucket;
+  readonly #uploads: Uploads;
   readonly #plan: ObjectPlan;
   readonly #signal: AbortSignal;
   readonly #partBytes: number;
@@ -26,15 +28,12 @@ export class ObjectWriter implements NewFile {
   #waitingBytes = 0;
   #uploadId: string | undefined;
 
-  constructor(bucket: Bucket, plan: ObjectPlan, signal: AbortSignal) {
+  constructor({ bucket, uploads }: { bucket: Bucket; uploads: Uploads }, plan: ObjectPlan, signal: AbortSignal) {
     this.#bucket = bucket;
+    this.#uploads = uploads;
     this.#plan = plan;
     this.#signal = signal;
     this.#partBytes = Math.max(PART_BYTES, Math.ceil(plan.sizeBytes / MAX_PARTS));
-  }
-
-  get uploadId(): string | undefined {
-    return this.#uploadId;
   }
 
   async write(bytes: Uint8Array): Promise<void> {
@@ -63,7 +62,7 @@ export class ObjectWriter implements NewFile {
   async publish(): Promise<void> {
     const uploadId = this.#uploadId;
     if (uploadId === undefined) throw new Error("an object is published after it was written");
-    await this.#bucket.completeParts(this.#plan.key, uploadId, this.#parts, this.#plan.condition);
+    await this.#uploads.complete(this.#plan.key, uploadId, this.#parts, this.#plan.condition);
     this.#uploadId = undefined;
   }
 
@@ -71,12 +70,12 @@ export class ObjectWriter implements NewFile {
 
   /** Discards what has not appeared yet. */
   async abandon(): Promise<void> {
-    if (this.#uploadId !== undefined) await this.#bucket.abortParts(this.#plan.key, this.#uploadId);
+    if (this.#uploadId !== undefined) await this.#uploads.abort(this.#plan.key, this.#uploadId);
   }
 
   async #sendPart(): Promise<void> {
     const { key } = this.#plan;
-    this.#uploadId ??= await this.#bucket.beginParts(key);
+    this.#uploadId ??= await this.#uploads.begin(key);
     const number = this.#parts.length + 1;
     this.#parts.push(await this.#bucket.putPart(key, this.#uploadId, number, this.#take(), this.#signal));
   }

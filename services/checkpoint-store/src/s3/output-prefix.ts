@@ -6,6 +6,7 @@
  *                                                 with a manifest, the one saved last is the checkpoint
  *   .recovery-epoch0-step12/                      a recovery point
  *   .gradpool.lock                                which run has claimed the folder
+ *   .gradpool.uploads.…                           uploads in parts that a store has begun and not ended
  *
  * Nothing can be renamed here, and a listing is not a snapshot. So nothing under a checkpoint's name is ever
  * overwritten: each save has its own place, and appears with one request, the manifest's.
@@ -112,10 +113,6 @@ export async function removePlace(bucket: Bucket, location: string): Promise<voi
 /** Cleans up interrupted saves and removals after a crash; `active` are the places of saves in progress. */
 export async function clearLeftovers(bucket: Bucket, prefix: string, active: ReadonlySet<string>): Promise<void> {
   const isLeftover = (folder: string) => checkpointAt(folder) !== undefined && !active.has(`${prefix}${folder}/`);
-  for (const { key, uploadId } of await bucket.unfinished(prefix)) {
-    const [folder = "", ...path] = key.slice(prefix.length).split("/");
-    if (path.length === 1 && isLeftover(folder)) await bucket.abortParts(key, uploadId);
-  }
   for (const folder of (await bucket.folders(prefix)).filter(isLeftover)) {
     const location = `${prefix}${folder}/`;
     const objects = await bucket.objects(location);
