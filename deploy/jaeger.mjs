@@ -1,23 +1,24 @@
-// Prints the path of Jaeger's all-in-one: the one on PATH, or one that Go builds from the module proxy's source, with
-// the hashes of deploy/jaeger/go.sum, into a folder that git ignores. The first build takes some minutes; it lacks the web
-// pages' assets, but has the HTTP API and OTLP. Needs no root; fails if there is neither Jaeger nor Go.
+// Prints the path of Jaeger 2: the one on PATH, or one that Go builds from the module proxy's source, with the hashes of
+// deploy/jaeger/go.sum, into a folder that git ignores. The module's version is 1.76.0, whose cmd/jaeger is the program of
+// Jaeger 2.13. The first build takes some minutes; it lacks the web pages' assets, but has the HTTP API and OTLP. Needs
+// no root; fails if there is neither Jaeger nor Go.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, renameSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { CACHE, onPath } from "./go-tool.mjs";
 
-const VERSION = "1.76.0";
-const MODULE = "github.com/jaegertracing/jaeger/cmd/all-in-one";
+const VERSION = "2.13.0";
+const MODULE = "github.com/jaegertracing/jaeger/cmd/jaeger";
 
-const built = join(CACHE, `jaeger-${VERSION}`, "jaeger-all-in-one");
+const built = join(CACHE, `jaeger-${VERSION}`, "jaeger");
 
 try {
-  const found = onPath("jaeger-all-in-one");
+  const found = onPath("jaeger");
   if (!found && !existsSync(built)) build();
   console.log(found ?? built);
 } catch (error) {
-  console.error(`${error.message}; install jaeger-all-in-one, or Go 1.24.6 or newer`);
+  console.error(`${error.message}; install jaeger, or Go 1.24.6 or newer`);
   process.exitCode = 1;
 }
 

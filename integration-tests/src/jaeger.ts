@@ -1,10 +1,11 @@
-/** A real Jaeger, and the traces in its HTTP API. */
+/** A real Jaeger 2, and the traces in its HTTP API, by the paths that versions 1 and 2 both answer. */
 import { spawn, type ChildProcess } from "node:child_process";
 import { setTimeout as delay } from "node:timers/promises";
 import { freePorts, killServer } from "./tools.js";
 
 /** The ports were free a moment ago, but another process may take one first. */
 const MOST_STARTS = 3;
+const LONGEST_TEST_MS = 3_600_000;
 
 export interface JaegerSpan {
   spanId: string;
@@ -57,21 +58,13 @@ export class Jaeger implements AsyncDisposable {
   }
 
   static async #tryStart(path: string): Promise<Jaeger | undefined> {
-    const [query, queryGrpc, otlp] = await freePorts(3);
-    const listen = {
-      "admin.http": 0,
-      "collector.grpc-server": 0,
-      "collector.http-server": 0,
-      "collector.otlp.grpc": 0,
-      "collector.otlp.http": otlp,
-      "query.http-server": query,
-      "query.grpc-server": queryGrpc,
-    };
-    const args = Object.entries(listen).map(([server, port]) => `--${server}.host-port=127.0.0.1:${port}`);
-    const child = spawn(path, [...args, "--memory.max-traces=10000"], { stdio: "ignore" });
+    const [query, queryGrpc, otlp] = (await freePorts(3)) as [number, number, number];
+    // A configuration in an argument: YAML, of which JSON is a part.
+    const configuration = `yaml:${JSON.stringify(configurationOf(query, queryGrpc, otlp))}`;
+    const child = spawn(path, ["--config", configuration], { stdio: "ignore" });
     const jaeger = new Jaeger(child, `http://127.0.0.1:${query}`, `http://127.0.0.1:${otlp}`);
     while (child.exitCode === null) {
-      const answers = await Promise.allSettled([fetch(`${jaeger.url}/api/services`), fetch(jaeger.otlpEndpoint)]);
+      const answers = await Promise.allSettled([fetch(jaeger.url), fetch(jaeger.otlpEndpoint)]);
       if (answers.every(({ status }) => status === "fulfilled")) return jaeger;
       await delay(50);
     }
@@ -86,8 +79,14 @@ export class Jaeger implements AsyncDisposable {
 
   /** Spans of all traces that contain an operation of a service. */
   async find(service: string, operation: string): Promise<JaegerSpan[]> {
-    const traces = await this.#traces(`/api/traces?limit=1000&service=${service}&operation=${operation}`);
-    return traces.flatMap(spansOf);
+    const query = new URLSearchParams({
+      ...{ "query.service_name": service, "query.operation_name": operation, "query.num_traces": "1000" },
+      "query.start_time_min": new Date(Date.now() - LONGEST_TEST_MS).toISOString(),
+      "query.start_time_max": new Date().toISOString(),
+    });
+    const text = await (await fetch(`${this.url}/api/v3/traces?${query.toString()}`)).text();
+    const ids = new Set([...text.matchAll(/"traceId":"([0-9a-f]{32})"/g)].map(([, id = ""]) => id));
+    return (await Promise.all([...ids].map((id) => this.spans(id)))).flat();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -98,6 +97,24 @@ export class Jaeger implements AsyncDisposable {
     const response = await fetch(this.url + path);
     return ((await response.json()) as { data: ApiTrace[] | null }).data ?? [];
   }
+}
+
+/** Traces in memory, from OTLP over HTTP, and no other ports. */
+function configurationOf(query: number, queryGrpc: number, otlp: number): object {
+  const at = (port: number) => ({ endpoint: `127.0.0.1:${port}` });
+  return {
+    service: {
+      extensions: ["jaeger_storage", "jaeger_query"],
+      pipelines: { traces: { receivers: ["otlp"], processors: [], exporters: ["jaeger_storage_exporter"] } },
+      telemetry: { metrics: { level: "none" } },
+    },
+    extensions: {
+      jaeger_storage: { backends: { memory: { memory: { max_traces: 10_000 } } } },
+      jaeger_query: { storage: { traces: "memory" }, http: at(query), grpc: at(queryGrpc) },
+    },
+    receivers: { otlp: { protocols: { http: at(otlp) } } },
+    exporters: { jaeger_storage_exporter: { trace_storage: "memory" } },
+  };
 }
 
 function spansOf({ spans, processes, traceID }: ApiTrace): JaegerSpan[] {
