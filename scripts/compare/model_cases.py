@@ -24,7 +24,7 @@ def case(name, kind, changes=None, weights=None, build_changes=None, save=None, 
     written = settings(kind, **(changes or {}))
 
     def make(folder):
-        state = dict(build(settings(kind, **(build_changes if build_changes is not None else changes or {}))).state_dict())
+        state = dict(model_of(settings(kind, **(build_changes if build_changes is not None else changes or {})), kind).state_dict())
         if kind == "gpt_neox" and "lm_head.weight" in state:
             state["embed_out.weight"] = state.pop("lm_head.weight")
         if written.get("tie_word_embeddings", kind == "gpt2"):
@@ -37,6 +37,13 @@ def case(name, kind, changes=None, weights=None, build_changes=None, save=None, 
 
     ask = {"kind": "model", "batch": batch or BATCH}
     return Case(f"model: {kind}, {name}", make, lambda path: loaded_loss(path, batch), ask, stays)
+
+
+def model_of(raw, kind):
+    try:
+        return build(raw)
+    except Exception:  # a config that the library refuses: it will refuse the folder, too
+        return build(settings(kind))
 
 
 def save_safetensors(folder, state):

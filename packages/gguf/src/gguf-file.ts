@@ -80,7 +80,8 @@ export function parseGguf(bytes: Uint8Array, fileBytes: number, path: string): G
     const cursor = new Cursor(bytes);
     if (cursor.uint32() !== MAGIC) throw fail("it does not begin with GGUF");
     const version = cursor.uint32();
-    if (version < 2 || version > 3) throw unsupported(path, `version ${version} of the format`);
+    const order = version > 0 && version % 2 ** 24 === 0 ? ", which is big-endian" : "";
+    if (version < 2 || version > 3) throw unsupported(path, `version ${version} of the format${order}`);
     const tensorCount = cursor.uint64();
     if (tensorCount > MAX_TENSORS) throw fail(`it claims ${tensorCount} tensors`);
     const metadata = readMetadata(cursor, cursor.uint64(), fail);

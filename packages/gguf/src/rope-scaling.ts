@@ -35,8 +35,9 @@ export function ropeScaling(metadata: MetadataReader, architecture: string, rope
   }
   if (type === "none" || (type === "linear" && !scales)) return { rope_theta: theta };
   if (type === "linear") return { rope_theta: theta, rope_scaling: { rope_type: "linear", factor } };
-  const original = metadata.optionalCount(key("scaling.original_context_length"));
-  if (type === "yarn" && scales && original !== undefined) {
+  const context = metadata.count(`${architecture}.context_length`);
+  const original = metadata.optionalCount(key("scaling.original_context_length")) ?? context;
+  if (type === "yarn" && scales) {
     for (const name of ["yarn_ext_factor", "yarn_attn_factor", "yarn_log_multiplier", "attn_factor"]) {
       if (metadata.file.metadata.has(key(`scaling.${name}`))) throw unsupportedScaling(metadata, `"yarn" with ${name}`);
     }

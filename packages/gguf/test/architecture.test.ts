@@ -45,6 +45,12 @@ test("a factor without a type is linear, and so is the older rope.scale_linear (
   assert.equal(read(none).config["rope_scaling"], undefined);
 });
 
+test("yarn without an original length: llama.cpp takes the context's", () => {
+  const scaling = { "llama.rope.scaling.type": "yarn", "llama.rope.scaling.factor": 4.5 };
+  const { rope_scaling } = read({ ...scaling, "llama.context_length": 2048 }).config;
+  assert.equal((rope_scaling as Record<string, unknown>)["original_max_position_embeddings"], 2048);
+});
+
 test("yarn by its factor and its original length", () => {
   const scaling = { "llama.rope.scaling.type": "yarn", "llama.rope.scaling.factor": 4.5 };
   const { config } = read({ ...scaling, "llama.rope.scaling.original_context_length": 4096 });

@@ -8,6 +8,7 @@ import { plainHeader, plainWeights } from "./plain-weights.js";
 import { readWeights } from "./weights.js";
 
 const MAX_CONFIG_BYTES = 10_000_000;
+const ADAPTER_CONFIG = "adapter_config.json";
 
 /** A model that was found, read as far as its weights' headers, and checked. */
 export interface ModelSource {
@@ -50,8 +51,15 @@ export async function openModel(modelId: string, places?: ModelPlaces, options?:
   const { dir } = folder;
   const modelHash = hash.digest("hex");
   const source = { modelId, modelHash, weightsDir: folder.weightsDir, header: stored, strided, needed: model.weights };
-  const notes = unusedNotes(plainHeader(stored, strided), model);
+  const notes = [...unusedNotes(plainHeader(stored, strided), model), ...(await adapterNotes(folder))];
   return { modelId, id: path.id, dir, modelHash, model, notes, ...(await plainWeights(source, places?.cacheDir)) };
+}
+
+/** transformers adds an adapter that it finds beside a model to it. */
+async function adapterNotes(folder: ModelFolder): Promise<string[]> {
+  if (!(await folder.has(ADAPTER_CONFIG))) return [];
+  const how = "name the folder as --init_adapter or --adapter, or merge it into the model (gradpool export --merged)";
+  return [`the adapter in the model's folder (${ADAPTER_CONFIG}) is not applied: to use it, ${how}`];
 }
 
 function unusedNotes({ tensors, unreadable }: WeightsHeader, { weights }: Model): string[] {

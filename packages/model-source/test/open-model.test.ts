@@ -93,6 +93,23 @@ test("a missing tensor", async () => {
   await editWeights((tensors) => tensors.delete("transformer.h.1.mlp.c_fc.weight"));
   await refuses("data_loss", /transformer\.h\.1\.mlp\.c_fc\.weight is missing/);
 });
+test("the weights of a model within another", async () => {
+  await editWeights((tensors) => {
+    for (const [name, tensor] of [...tensors]) {
+      tensors.delete(name);
+      tensors.set(`module.${name}`, tensor);
+    }
+  });
+  await refuses(
+    "failed_precondition",
+    /wte\.weight is missing: the weights name it "module\.transformer\.wte\.weight"/,
+  );
+});
+test("an adapter beside the model is reported", async () => {
+  await writeFile(join(dir, "adapter_config.json"), "{}");
+  const { notes } = await openModel(dir);
+  assert.match(notes.join(), /the adapter in the model's folder \(adapter_config\.json\) is not applied/);
+});
 test("an untied head that is not there", async () => {
   await editConfig({ tie_word_embeddings: false });
   await refuses("data_loss", /lm_head\.weight is missing/);

@@ -24,7 +24,12 @@ export function requireTensor(header: WeightsHeader, name: string, shape: readon
     new GradpoolError("data_loss", `the model's weights do not fit its config.json: ${problem}; download the model again`);
   const reason = header.unreadable?.get(name);
   if (!entry && reason) throw reason;
-  if (!entry) throw refuse(`${name} is missing`);
+  if (!entry) {
+    const other = [...header.tensors.keys()].find((known) => known.endsWith(`.${name}`));
+    if (other === undefined) throw refuse(`${name} is missing`);
+    const named = `the weights name it ${JSON.stringify(other.slice(0, 200))}`;
+    throw new GradpoolError("failed_precondition", `${name} is missing: ${named}; save the model itself, not what it is wrapped in`);
+  }
   if (entry.shape.join() !== shape.join()) {
     throw refuse(`${name} is [${entry.shape.join(", ")}] instead of [${shape.join(", ")}]`);
   }

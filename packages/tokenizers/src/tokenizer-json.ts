@@ -2,7 +2,7 @@
 import { GradpoolError } from "@gradpool/errors";
 import { type AddedToken, AddedVocabulary, type Definition } from "./definition.js";
 import { asArray, asId, asObject, asString, damaged, type JsonObject, shown } from "./json.js";
-import type { Stage } from "./pre-tokenizer.js";
+import { BEHAVIORS, type Stage } from "./pre-tokenizer.js";
 
 export const TOKENIZER_JSON = "tokenizer.json";
 
@@ -115,18 +115,18 @@ function stagesOf(step: JsonObject): Stage[] {
 }
 
 function splitOf(step: JsonObject): Stage {
-  const { behavior, invert } = step;
-  const keepGaps = behavior === "Isolated";
-  if (!keepGaps && !(behavior === "Removed" && invert === true)) {
-    throw unsupportedKind(
-      `the pre_tokenizer Split with behavior ${shown(behavior)}${invert === true ? ", inverted" : ""}`,
-    );
+  const behavior = BEHAVIORS.find((known) => known === step["behavior"]);
+  if (behavior === undefined) {
+    throw unsupportedKind(`the pre_tokenizer Split with behavior ${shown(step["behavior"])}`);
   }
   const pattern = asObject(TOKENIZER_JSON, "pre_tokenizer's pattern", step["pattern"]);
   const literal = "String" in pattern;
   const source = asString(TOKENIZER_JSON, "pre_tokenizer's pattern", literal ? pattern["String"] : pattern["Regex"]);
   if (source.length === 0) throw unsupportedKind("a pre_tokenizer Split without a pattern");
-  return { type: "pattern", source, literal, keepGaps };
+  const invert = step["invert"] === true;
+  if (behavior === "Isolated") return { type: "pattern", source, literal, keepGaps: true };
+  if (behavior === "Removed" && invert) return { type: "pattern", source, literal, keepGaps: false };
+  return { type: "pattern", source, literal, keepGaps: true, joined: { behavior, invert } };
 }
 
 function readAddedTokens(root: JsonObject, vocab: ReadonlyMap<string, number>): AddedVocabulary {
@@ -177,10 +177,10 @@ function readPostProcessor(value: unknown): Template {
       return { prefix: [], suffix: [] };
     case "Sequence": {
       const list = asArray(TOKENIZER_JSON, "post_processor.processors", processor["processors"]).map(readPostProcessor);
-      return {
-        prefix: list.toReversed().flatMap(({ prefix }) => prefix),
-        suffix: list.flatMap(({ suffix }) => suffix),
-      };
+      const adding = list.filter(({ prefix, suffix }) => prefix.length + suffix.length > 0);
+      // A second one gets what the first put around the text as texts of their own, and uses its template for pairs.
+      if (adding.length > 1) throw unsupportedKind(`a post_processor of ${adding.length} that add tokens`);
+      return adding[0] ?? { prefix: [], suffix: [] };
     }
     case "RobertaProcessing":
     case "BertProcessing":

@@ -191,8 +191,8 @@ suite("tokenizers of other kinds are refused by name", () => {
     await unsupported((root) => (root["pre_tokenizer"] = { type: "Metaspace" }), /pre_tokenizer "Metaspace"/);
     await unsupported((root) => (root["pre_tokenizer"] = null), /without a pre_tokenizer/);
     await unsupported((root) => (root["post_processor"] = { type: "Other" }), /post_processor "Other"/);
-    const merged = { ...split("a"), behavior: "MergedWithNext" };
-    await unsupported((root) => (root["pre_tokenizer"] = sequence(merged)), /MergedWithNext/);
+    const other = { ...split("a"), behavior: "Other" };
+    await unsupported((root) => (root["pre_tokenizer"] = sequence(other)), /Split with behavior "Other"/);
   });
 
   test("patterns that are not supported, or could take very long", async () => {

@@ -36,12 +36,8 @@ export async function tensorsOf(file: RandomAccess, stateDict: PickleValue, find
     if (typeof name !== "string") throw refuse(file, `its dict has ${kindOf(name)} as a key`);
     if (tensor instanceof TorchTensor) {
       const entry = await locate(file, find, name, tensor);
-      if (!("strides" in entry)) found.tensors.set(name, entry);
-      else {
-        found.strided.set(name, entry);
-        const strides = entry.strides.join(", ");
-        reasons.push(refuse(file, `tensor ${shown(name)} is stored with strides (${strides}), not row by row`));
-      }
+      if ("strides" in entry) found.strided.set(name, entry);
+      else found.tensors.set(name, entry);
       continue;
     }
     const what = tensor instanceof Foreign ? `is of the kind ${tensor.name}` : `is ${kindOf(tensor)}, not a tensor`;
@@ -50,7 +46,7 @@ export async function tensorsOf(file: RandomAccess, stateDict: PickleValue, find
     reasons.push(reason);
   }
   const [first] = reasons;
-  if (first && found.tensors.size === 0) throw first;
+  if (first && found.tensors.size + found.strided.size === 0) throw first;
   return found;
 }
 

@@ -34,4 +34,8 @@ test("the fingerprint tells of changed weights: it holds their CRC-32", async ()
 test("code is refused by its name", () =>
   refuses(fixture("code.bin"), "failed_precondition", /"posix\.system", which gradpool never/));
 test("a module instead of tensors", () => refuses(fixture("module.bin"), "failed_precondition", /linear\.Linear/));
-test("a transposed tensor", () => refuses(fixture("strided.bin"), "failed_precondition", /"weight".*strides \(1, 2\)/));
+test("a transposed tensor is found with its strides", async () => {
+  const { tensors, strided } = await readBytes(fixture("strided.bin"));
+  assert.equal(tensors.size, 0);
+  assert.deepEqual(strided.get("weight")?.strides, [1, 2]);
+});
