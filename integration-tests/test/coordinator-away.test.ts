@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
-import { RunState, type Run } from "@gradpool/rpc";
+import { ListRunsRequest, RunState, type Run } from "@gradpool/rpc";
 import { fingerprint, Stack, tinyRun, Workspace } from "@gradpool/integration-tests";
 
 /** Seconds down; GRADPOOL_AWAY_SECONDS="0 20 60" for longer ones. */
@@ -29,7 +29,7 @@ test("after a coordinator was down: the same queue, no step lost or repeated", {
       if (step === 4) restarted = stack.restartCoordinator(() => delay(1000 * seconds));
     });
     await restarted;
-    const listed = (await stack.runs.listRuns({})).runs.map(({ runId, state }) => [runId, state]);
+    const listed = (await stack.runs.listRuns(ListRunsRequest.create())).runs.map(({ runId, state }) => [runId, state]);
     assert.deepEqual(
       listed.slice(0, 3).map(([runId]) => runId),
       [resting, second, first],

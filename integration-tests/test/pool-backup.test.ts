@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { copyFile, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { describe, test } from "node:test";
-import { RunState } from "@gradpool/rpc";
+import { ListRunsRequest, RunState } from "@gradpool/rpc";
 import { fingerprint, gradpool, Stack, STACK_KEY, tinyRun, Workspace } from "@gradpool/integration-tests";
 
 const TIMEOUT = { timeout: 300_000 };
@@ -43,7 +43,7 @@ describe("gradpool pool backup", () => {
       finished.steps.map(({ step, loss }) => [step, loss]),
       whole.steps.map(({ step, loss }) => [step, loss]),
     );
-    const { runs } = await stack.runs.listRuns({});
+    const { runs } = await stack.runs.listRuns(ListRunsRequest.create());
     assert.equal(runs.length, 2);
     const files = await readdir(workspace.path());
     assert.deepEqual(

@@ -1,11 +1,25 @@
 /** All runs of the pool. */
 import { count, duration } from "@gradpool/format";
+import { useState } from "preact/hooks";
 import { localTime, loss } from "./format.js";
 import { usePolled } from "./hooks.js";
 import { hasEnded, stallText, stateName, type RunJson, type StepJson } from "./messages.js";
 import { Page, State, Table } from "./page.js";
 
 const EVERY_MS = 2_000;
+
+/** Runs that have ended are shown this many at a time, the newest first, and at most as many as a page of the API has. */
+const PAGE_RUNS = 100;
+const MAX_RUNS = 1_000;
+
+const LIST = "/api/runs?view=RUN_VIEW_BASIC";
+const UNFINISHED = ["QUEUED", "PREPARING", "RUNNING", "PAUSED"].map((state) => `&states=RUN_STATE_${state}`);
+const ACTIVE = `${LIST}&page_size=${MAX_RUNS}${UNFINISHED.join("")}`;
+
+interface ListJson {
+  runs?: RunJson[];
+  nextPageToken?: string;
+}
 
 /** Speed is measured over this many of the steps seen. */
 const WINDOW_STEPS = 10;
@@ -14,11 +28,15 @@ const WINDOW_STEPS = 10;
 const windows = new Map<string, StepJson[]>();
 
 export function RunsPage() {
-  const { data, problem } = usePolled<{ runs?: RunJson[] }>("/api/runs", EVERY_MS);
-  const runs = data?.runs ?? [];
-  const ordered = [...runs.filter((run) => !hasEnded(run)), ...runs.filter(hasEnded)];
+  const [shown, setShown] = useState(PAGE_RUNS);
+  const active = usePolled<ListJson>(ACTIVE, EVERY_MS);
+  const newest = usePolled<ListJson>(`${LIST}&page_size=${shown}`, EVERY_MS);
+  const unfinished = (active.data?.runs ?? []).filter((run) => !hasEnded(run));
+  const ordered = [...unfinished, ...(newest.data?.runs ?? []).filter(hasEnded)];
+  const hasMore = Boolean(newest.data?.nextPageToken) && shown < MAX_RUNS;
+  const isLoading = active.data === undefined || newest.data === undefined;
   return (
-    <Page title="Runs" problem={problem} isLoading={data === undefined}>
+    <Page title="Runs" problem={active.problem || newest.problem} isLoading={isLoading}>
       {ordered.length === 0 ? (
         <p class="empty">
           No runs yet; submit one with <code>gradpool run submit</code>.
@@ -33,6 +51,11 @@ export function RunsPage() {
             <RunRow key={run.runId} run={run} />
           ))}
         </Table>
+      )}
+      {hasMore && (
+        <button type="button" onClick={() => setShown(Math.min(shown + PAGE_RUNS, MAX_RUNS))}>
+          Show older runs
+        </button>
       )}
     </Page>
   );

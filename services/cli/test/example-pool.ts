@@ -47,7 +47,7 @@ const RUNS = [
 export const startExamplePool = () =>
   startFakePool({
     runs: {
-      listRuns: async () => ({ runs: RUNS }),
+      listRuns: async () => ({ runs: RUNS, nextPageToken: "" }),
       getRun: async ({ runId }) => {
         if (runId !== FULL_RUN.runId) throw new GradpoolError("not_found", `there is no run ${runId}`);
         return { run: FULL_RUN };

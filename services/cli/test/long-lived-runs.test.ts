@@ -268,7 +268,10 @@ test("run list and run get show why a run waits, where it began and what is to b
     notes: ["one", "two"],
   });
   const waiting = runOf({ runId: "run-2", waitingFor: "the tokenizer" });
-  const runs = { listRuns: async () => ({ runs: [shown, waiting] }), getRun: async () => ({ run: shown }) };
+  const runs = {
+    listRuns: async () => ({ runs: [shown, waiting], nextPageToken: "" }),
+    getRun: async () => ({ run: shown }),
+  };
   const list = (await on({ runs }, "run", "list")).stdout;
   assert.match(list, /^run-1 +paused .* paused: on request; resumed from checkpoint-epoch1-step30: .*; one; two$/m);
   assert.match(list, /^run-2 +running .* waiting for the tokenizer$/m);

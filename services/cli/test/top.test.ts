@@ -193,7 +193,10 @@ describe("gradpool top", () => {
     await using server = await startFakePool({
       pool: { getPool: async () => POOL },
       runs: {
-        listRuns: async () => ({ runs: [runOf({ step: 3, lastStep: stepOf(3), state: RunState.RUN_STATE_RUNNING })] }),
+        listRuns: async () => ({
+          runs: [runOf({ step: 3, lastStep: stepOf(3), state: RunState.RUN_STATE_RUNNING })],
+          nextPageToken: "",
+        }),
         async *watchRun(_, { signal }) {
           for (const step of [1, 2, 3]) yield { update: { $case: "step", value: stepOf(step) } };
           await new Promise((resolve) => signal.addEventListener("abort", resolve));
@@ -213,6 +216,7 @@ describe("gradpool top", () => {
       runs: {
         listRuns: async () => ({
           runs: [runOf({ step: 2, lastStep: stepOf(2), state: RunState.RUN_STATE_COMPLETED })],
+          nextPageToken: "",
         }),
         async *watchRun() {
           for (const step of [1, 2]) yield { update: { $case: "step", value: stepOf(step) } };

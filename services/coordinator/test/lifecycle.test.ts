@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { describe, it } from "node:test";
-import { RunState, type Run } from "@gradpool/rpc";
+import { ListRunsRequest, RunState, type Run } from "@gradpool/rpc";
 import { assertSame, trainAlone } from "./same-bits.js";
 import { failure } from "./support.js";
 import { durableWorld, World, type RecipeChanges } from "./world.js";
@@ -99,7 +99,7 @@ describe("a coordinator that restarts", { timeout: 240_000 }, () => {
     await Promise.all(ids.map((runId) => world.watch(runId, ({ steps }) => steps.length >= 2)));
     const ended = alone.run.runId;
     await world.restartCoordinator();
-    const { runs } = await world.runs.listRuns({});
+    const { runs } = await world.runs.listRuns(ListRunsRequest.create());
     assert.deepEqual(
       runs.map(({ runId }) => runId),
       [...ids.toReversed(), ended],
@@ -180,7 +180,7 @@ describe("a coordinator that restarts", { timeout: 240_000 }, () => {
     await world.restartCoordinator();
     answers.push(...(await Promise.all(Array.from({ length: 100 }, submit))));
     assert.equal(new Set(answers.map(({ run }) => run?.runId)).size, 1);
-    assert.equal((await world.runs.listRuns({})).runs.length, 1);
+    assert.equal((await world.runs.listRuns(ListRunsRequest.create())).runs.length, 1);
     const other = { requestId, spec: world.spec({ modelId: "another" }) };
     await assert.rejects(world.runs.submitRun(other), failure("already_exists", /request_id/));
     const runId = answers[0]?.run?.runId ?? "";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { describe, it } from "node:test";
-import { RunState, type RunSpec } from "@gradpool/rpc";
+import { ListRunsRequest, RunState, type RunSpec } from "@gradpool/rpc";
 import type { FakeTrainer } from "./fake-trainer.js";
 import { failure } from "./support.js";
 import { World, type RecipeChanges } from "./world.js";
@@ -17,7 +17,7 @@ describe("submitting a run", { timeout: 240_000 }, () => {
     const [first, second] = await Promise.all([1, 2].map(() => world.runs.submitRun({ requestId, spec })));
     assert.match(first?.run?.runId ?? "", /^run-[0-9a-z]+-[0-9a-z]+$/);
     assert.equal(second?.run?.runId, first?.run?.runId);
-    assert.equal((await world.runs.listRuns({})).runs.length, 1);
+    assert.equal((await world.runs.listRuns(ListRunsRequest.create())).runs.length, 1);
     const other: RunSpec = world.spec({ outputDir: world.outputDir("other") });
     await assert.rejects(world.runs.submitRun({ requestId, spec: other }), failure("already_exists", /request_id/));
   });
@@ -26,7 +26,7 @@ describe("submitting a run", { timeout: 240_000 }, () => {
     await using world = await World.start();
     const ids = [];
     for (const name of ["a", "b", "c"]) ids.push(await world.submit(world.spec({ outputDir: world.outputDir(name) })));
-    const { runs } = await world.runs.listRuns({});
+    const { runs } = await world.runs.listRuns(ListRunsRequest.create());
     assert.deepEqual(
       runs.map(({ runId }) => runId),
       ids.reverse(),
@@ -64,7 +64,7 @@ describe("submitting a run", { timeout: 240_000 }, () => {
     for (const [requestId, wrong, text] of cases) {
       await assert.rejects(world.runs.submitRun({ requestId, spec: wrong }), failure("invalid_argument", text));
     }
-    assert.equal((await world.runs.listRuns({})).runs.length, 0);
+    assert.equal((await world.runs.listRuns(ListRunsRequest.create())).runs.length, 0);
   });
 
   it("refuses an output folder that another of its runs uses, until that run has ended", async () => {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import type { Evaluation, RowCounts, Run, RunLogEntry, StepMetrics } from "@gradpool/rpc";
 import { hasEnded, resumedHistory } from "../src/record/run-record.js";
 import type { RecordStore } from "../src/record/run-registry.js";
-import type { Change, History, PlacedEvent, Recorded, Reported } from "../src/store/run-store.js";
+import type { Change, History, PlacedEvent, PlacedUpdate, Recorded, Reported } from "../src/store/run-store.js";
 
 /** Raised in the middle of whatever the coordinator was doing. */
 export class SimulatedCrash extends Error {}
@@ -62,6 +62,11 @@ export class SimulatedStore implements RecordStore {
 
   save(runId: string, saved: Saved): void {
     this.#write(() => this.saved.set(runId, saved));
+  }
+
+  async historyPage(runId: string, after: number, limit: number): Promise<PlacedUpdate[]> {
+    const history = await this.history(runId);
+    return history.map((update, i) => ({ position: i + 1, update })).slice(after, after + limit);
   }
 
   history(runId: string): Promise<History> {

@@ -1,24 +1,38 @@
-/** gradpool run list: all runs of a pool, newest first. */
+/** gradpool run list: the runs of a pool, newest first. */
 import { localTime } from "@gradpool/format";
-import type { Run } from "@gradpool/rpc";
-import type { Command } from "commander";
+import { RunView, type Run } from "@gradpool/rpc";
+import { Option, type Command } from "commander";
 import type { CommandContext } from "../command-context.js";
 import { contextFor, examples, onPool, type PoolFlags, type ProgramOptions } from "../command-options.js";
+import { atLeast } from "../flags.js";
 import { Pool } from "../runs/pool.js";
 import { runJson, stateName } from "../runs/run-json.js";
 import { resumedText, stallText } from "../runs/run-text.js";
 import { table } from "../terminal/format.js";
 
-export function addRunList(run: Command, options: ProgramOptions): void {
-  onPool(run.command("list").description("list all runs, newest first"), options)
-    .addHelpText("after", examples("gradpool run list", "gradpool run list --output yaml --profile team"))
-    .action((flags: PoolFlags) => runList(flags, contextFor(flags, options)));
+const DEFAULT_LIMIT = 100;
+
+interface Flags extends PoolFlags {
+  limit: number;
+  all?: boolean;
 }
 
-async function runList(flags: { address: string }, { output, config, interrupts }: CommandContext): Promise<void> {
+export function addRunList(run: Command, options: ProgramOptions): void {
+  onPool(run.command("list").description("list runs, newest first"), options)
+    .addOption(new Option("--limit <n>", "list at most this many").argParser(atLeast(1)).default(DEFAULT_LIMIT))
+    .addOption(new Option("--all", "list all of them").conflicts("limit"))
+    .addHelpText("after", examples("gradpool run list", "gradpool run list --all --output yaml --profile team"))
+    .action((flags: Flags) => runList(flags, contextFor(flags, options)));
+}
+
+async function runList(flags: Flags, { output, config, interrupts }: CommandContext): Promise<void> {
   using pool = new Pool(flags.address, config.keys, (text) => output.note(text));
-  const runs = await pool.list(interrupts.signal);
+  const limit = flags.all ? Infinity : flags.limit;
+  // Documents hold all of a run, recipe included.
+  const view = output.isForPeople ? RunView.RUN_VIEW_BASIC : RunView.RUN_VIEW_FULL;
+  const { runs, hasMore } = await pool.list({ limit, view }, interrupts.signal);
   output.document(runs.map(runJson));
+  if (hasMore) output.note(`the newest ${runs.length} runs; --all lists older ones, too`);
   if (runs.length === 0) {
     output.say("no runs yet; submit one with gradpool run submit");
     return;

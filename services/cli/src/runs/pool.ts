@@ -6,6 +6,7 @@ import {
   EventServiceService,
   PoolServiceService,
   RunServiceService,
+  RunView,
   type Client,
   type Evaluation,
   type Event,
@@ -13,6 +14,7 @@ import {
   type Run,
   type RunLogEntry,
   type RunSpec,
+  type RunState,
   type StepMetrics,
   type Trainer,
   type VerifyRunStoreResponse,
@@ -22,10 +24,24 @@ import {
 import { inSpan } from "@gradpool/tracing";
 import { connect } from "../connect.js";
 import { callsOfPool, Outage } from "./outage.js";
-import { hasEnded } from "./run-state.js";
+import { hasEnded, UNFINISHED } from "./run-state.js";
 
 /** The time for a look at the pool, which asks its services. */
 const STATUS_TIMEOUT_MS = 10_000;
+
+/** Runs in a page, at most. */
+const MAX_PAGE_RUNS = 1_000;
+
+/** Runs that a view of the pool shows, besides those that have not ended. */
+const SHOWN_RUNS = 100;
+
+/** Which runs to list. */
+export interface WantedRuns {
+  limit: number;
+  view: RunView;
+  /** None: all. */
+  states?: readonly RunState[];
+}
 
 export interface RunSoFar {
   run: Run;
@@ -66,8 +82,30 @@ export class Pool implements Disposable {
     return given((await this.#runs.getRun({ runId }, { signal })).run);
   }
 
-  async list(signal?: AbortSignal): Promise<Run[]> {
-    return (await this.#runs.listRuns({}, { signal })).runs;
+  /** The newest runs, page by page, at most `limit`; whether there are more. */
+  async list(wanted: WantedRuns, signal?: AbortSignal): Promise<{ runs: Run[]; hasMore: boolean }> {
+    const { limit, view, states = [] } = wanted;
+    const runs: Run[] = [];
+    for (let pageToken = ""; ;) {
+      const pageSize = Math.min(limit - runs.length, MAX_PAGE_RUNS);
+      const page = await this.#runs.listRuns({ pageSize, pageToken, view, states: [...states] }, { signal });
+      runs.push(...page.runs);
+      pageToken = page.nextPageToken;
+      if (pageToken === "" || runs.length >= limit) {
+        return { runs: runs.slice(0, limit), hasMore: pageToken !== "" || runs.length > limit };
+      }
+    }
+  }
+
+  /** For views of a pool: the runs that have not ended, and the newest of the others, newest first. */
+  async listShown(signal?: AbortSignal): Promise<Run[]> {
+    const view = RunView.RUN_VIEW_BASIC;
+    const [unfinished, newest] = await Promise.all([
+      this.list({ limit: MAX_PAGE_RUNS, view, states: UNFINISHED }, signal),
+      this.list({ limit: SHOWN_RUNS, view }, signal),
+    ]);
+    const active = unfinished.runs.filter((run) => !hasEnded(run));
+    return [...active, ...newest.runs.filter(hasEnded)];
   }
 
   async pause(runId: string, signal?: AbortSignal): Promise<Run> {

@@ -41,7 +41,7 @@ export class PoolFeed {
   async run(listener: FeedListener, lookedAt: () => string, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       try {
-        const [pool, runs] = await Promise.all([this.#pool.status(signal), this.#pool.list(signal)]);
+        const [pool, runs] = await Promise.all([this.#pool.status(signal), this.#pool.listShown(signal)]);
         listener.seen(pool, runs);
         this.follow(runs, lookedAt(), listener, signal);
       } catch (error) {
@@ -73,7 +73,7 @@ export class PoolFeed {
     lookedAt: (pool: GetPoolResponse, runs: readonly Run[]) => string,
     signal: AbortSignal,
   ): Promise<{ pool: GetPoolResponse; runs: readonly Run[] }> {
-    const [pool, runs] = await Promise.all([this.#pool.status(signal), this.#pool.list(signal)]);
+    const [pool, runs] = await Promise.all([this.#pool.status(signal), this.#pool.listShown(signal)]);
     const stop = new AbortController();
     const steps = new Map(runs.map(({ runId, step }) => [runId, step]));
     const behind = () =>

@@ -31,7 +31,8 @@ export function runDetail(run: Run, series: RunSeries | undefined, size: Size): 
 }
 
 function factLines(run: Run, series: RunSeries | undefined): Line[] {
-  const { spec, state, step, totalSteps, submittedAt, tokens } = run;
+  const { state, step, totalSteps, submittedAt, tokens } = run;
+  const spec = series?.spec ?? run.spec;
   const recipe = spec?.recipe;
   const stall = run.error ? run.error.message : stallText(run) || run.preparing;
   const share = totalSteps > 0 ? step / totalSteps : 0;

@@ -1,5 +1,5 @@
 /** What a view remembers of a run's steps: bounded, however many there are. */
-import type { CheckpointUpdate, Evaluation, StepMetrics } from "@gradpool/rpc";
+import type { CheckpointUpdate, Evaluation, RunSpec, StepMetrics } from "@gradpool/rpc";
 import type { RunUpdate } from "../runs/pool.js";
 import { TrainingProgress } from "../terminal/training-progress.js";
 
@@ -40,12 +40,19 @@ export class RunSeries {
   #checkpoints: CheckpointUpdate[] = [];
   #lastStep: StepMetrics | undefined;
   #lastEvaluation: Evaluation | undefined;
+  #spec: RunSpec | undefined;
 
   /** After an outage steps may come again: they count once. */
   add(update: RunUpdate): void {
     if (update.$case === "step" && update.value.step > (this.#lastStep?.step ?? 0)) this.#onStep(update.value);
     if (update.$case === "evaluation") this.#lastEvaluation = update.value;
+    if (update.$case === "run") this.#spec = update.value.spec;
     if (update.$case === "checkpoint") this.#onCheckpoint(update.value);
+  }
+
+  /** In full, unlike a list's. */
+  get spec(): RunSpec | undefined {
+    return this.#spec;
   }
 
   get loss(): readonly number[] {

@@ -46,8 +46,8 @@ export function runServiceHandlers({ registry, commands, stopping }: RunServiceP
     async getRun({ runId }) {
       return { run: registry.get(runId).run };
     },
-    async listRuns() {
-      return { runs: registry.list() };
+    async listRuns(request) {
+      return registry.page(request);
     },
     async *watchRun({ runId, afterStep }, { signal }) {
       try {

@@ -7,6 +7,7 @@ import {
   DrainTrainerResponse,
   GetPoolResponse,
   GetRunResponse,
+  ListRunsRequest,
   ListRunsResponse,
   ListTrainersResponse,
   PauseRunRequest,
@@ -32,8 +33,16 @@ export interface ApiCall {
   method: "GET" | "POST";
   /** Of the URL; ":id" stands for one segment. */
   path: string;
-  /** `body`: the request's JSON, an empty object for GET. Returns the response's JSON. */
-  call: (id: string, body: Readonly<Record<string, unknown>>, context: CallContext) => Promise<unknown>;
+  /** Returns the response's JSON. */
+  call: (given: Given, context: CallContext) => Promise<unknown>;
+}
+
+/** What a request has. */
+export interface Given {
+  id: string;
+  /** Its JSON; an empty object for GET. */
+  body: Readonly<Record<string, unknown>>;
+  query: URLSearchParams;
 }
 
 /** Ties a path to an RPC. */
@@ -41,26 +50,22 @@ function rpc<Request, Response>(
   method: ApiCall["method"],
   path: string,
   handle: (request: Request, context: CallContext) => Promise<Response>,
-  request: (id: string, body: Readonly<Record<string, unknown>>) => Request,
+  request: (given: Given) => Request,
   response: { toJSON(message: Response): unknown },
 ): ApiCall {
   return {
     ...{ method, path },
-    call: async (id, body, context) => response.toJSON(await handle(readable(request, id, body), context)),
+    call: async (given, context) => response.toJSON(await handle(readable(request, given), context)),
   };
 }
 
 /** ts-proto's reader throws plain errors for what no enum or oneof has. */
-function readable<Request>(
-  read: (id: string, body: Readonly<Record<string, unknown>>) => Request,
-  id: string,
-  body: object,
-) {
+function readable<Request>(read: (given: Given) => Request, given: Given) {
   try {
-    return read(id, body as Readonly<Record<string, unknown>>);
+    return read(given);
   } catch (cause) {
     const what = cause instanceof Error ? cause.message : String(cause);
-    throw new GradpoolError("invalid_argument", `the body is not a valid request: ${what}`, { cause });
+    throw new GradpoolError("invalid_argument", `this is not a valid request: ${what}`, { cause });
   }
 }
 
@@ -68,36 +73,45 @@ export function apiCalls({ runs, pool }: ApiHandlers): ApiCall[] {
   return [
     rpc("GET", "/api/pool", pool.getPool, () => ({}), GetPoolResponse),
     rpc("GET", "/api/trainers", pool.listTrainers, () => ({}), ListTrainersResponse),
-    rpc("GET", "/api/runs", runs.listRuns, () => ({}), ListRunsResponse),
-    rpc("POST", "/api/runs", runs.submitRun, (_, body) => SubmitRunRequest.fromJSON(body), SubmitRunResponse),
-    rpc("GET", "/api/runs/:id", runs.getRun, (runId) => ({ runId }), GetRunResponse),
+    rpc("GET", "/api/runs", runs.listRuns, ({ query }) => listRequest(query), ListRunsResponse),
+    rpc("POST", "/api/runs", runs.submitRun, ({ body }) => SubmitRunRequest.fromJSON(body), SubmitRunResponse),
+    rpc("GET", "/api/runs/:id", runs.getRun, ({ id: runId }) => ({ runId }), GetRunResponse),
     rpc(
       ...(["POST", "/api/runs/:id/pause", runs.pauseRun] as const),
-      (runId, body) => PauseRunRequest.fromJSON({ ...body, runId }),
+      ({ id: runId, body }) => PauseRunRequest.fromJSON({ ...body, runId }),
       PauseRunResponse,
     ),
     rpc(
       ...(["POST", "/api/runs/:id/resume", runs.resumeRun] as const),
-      (runId, body) => ResumeRunRequest.fromJSON({ ...body, runId }),
+      ({ id: runId, body }) => ResumeRunRequest.fromJSON({ ...body, runId }),
       ResumeRunResponse,
     ),
     rpc(
       ...(["POST", "/api/runs/:id/cancel", runs.cancelRun] as const),
-      (runId, body) => CancelRunRequest.fromJSON({ ...body, runId }),
+      ({ id: runId, body }) => CancelRunRequest.fromJSON({ ...body, runId }),
       CancelRunResponse,
     ),
     rpc(
       ...(["POST", "/api/trainers/:id/drain", pool.drainTrainer] as const),
-      (trainerId, body) => DrainTrainerRequest.fromJSON({ ...body, trainerId }),
+      ({ id: trainerId, body }) => DrainTrainerRequest.fromJSON({ ...body, trainerId }),
       DrainTrainerResponse,
     ),
     rpc(
       ...(["POST", "/api/trainers/:id/undrain", pool.undrainTrainer] as const),
-      (trainerId, body) => UndrainTrainerRequest.fromJSON({ ...body, trainerId }),
+      ({ id: trainerId, body }) => UndrainTrainerRequest.fromJSON({ ...body, trainerId }),
       UndrainTrainerResponse,
     ),
   ];
 }
+
+/** page_size, page_token, view, and states as often as there are. */
+const listRequest = (query: URLSearchParams): ListRunsRequest =>
+  ListRunsRequest.fromJSON({
+    pageSize: query.get("page_size"),
+    pageToken: query.get("page_token"),
+    view: query.get("view"),
+    states: query.getAll("states"),
+  });
 
 /** The call for a path, and its id; undefined: there is none. */
 export function findCall(

@@ -27,7 +27,7 @@ export function dashboardRoutes({ handlers, onInternalError }: DashboardOptions)
       refuseOtherSites(request);
       const watched = request.method === "GET" ? EVENTS.exec(url.pathname) : null;
       if (watched) await streams.stream(decoded(watched[1] ?? ""), request, response, url);
-      else await answerCall(calls, request, response, url.pathname);
+      else await answerCall(calls, request, response, url);
     } catch (reason) {
       refuse(response, reason, (error) => onInternalError(error, url.pathname));
     }
@@ -53,7 +53,8 @@ function secure(response: ServerResponse): void {
   response.setHeader("x-content-type-options", "nosniff");
 }
 
-async function answerCall(calls: readonly ApiCall[], request: IncomingMessage, response: ServerResponse, path: string) {
+async function answerCall(calls: readonly ApiCall[], request: IncomingMessage, response: ServerResponse, url: URL) {
+  const { pathname: path, searchParams: query } = url;
   const method = request.method === "HEAD" ? "GET" : (request.method ?? "");
   const found = findCall(calls, method, path);
   if (!found)
@@ -61,7 +62,10 @@ async function answerCall(calls: readonly ApiCall[], request: IncomingMessage, r
   const gone = new AbortController();
   response.once("close", () => gone.abort());
   const body = method === "POST" ? objectOf(await readBody(request)) : {};
-  const result = await found.call.call(found.id, body, { signal: gone.signal, metadata: new Metadata() });
+  const result = await found.call.call(
+    { id: found.id, body, query },
+    { signal: gone.signal, metadata: new Metadata() },
+  );
   sendText(response, 200, JSON.stringify(result), JSON_TYPE);
 }
 

@@ -36,7 +36,12 @@ export class RunRecord {
   }
 
   get run(): Run {
-    return { ...this.#recorded, ...(this.hasEnded ? undefined : this.#doing) };
+    return { ...this.#recorded, ...this.doing };
+  }
+
+  /** Undefined once it has ended. */
+  get doing(): Doing | undefined {
+    return this.hasEnded ? undefined : this.#doing;
   }
 
   get hasEnded(): boolean {
@@ -106,14 +111,13 @@ export class RunRecord {
 
   /**
    * The run, its checkpoints, its steps after `afterStep` and its evaluations from there on, then what happens,
-   * until it ends. A slow reader misses only intermediate states of the run.
-   * `stored` is its history where the record itself has none. Errors: `cancelled` when `signal` aborts first.
+   * until it ends. A slow reader misses only intermediate states of the run. Errors: `cancelled` when `signal` aborts first.
    */
-  async *watch(afterStep: number, signal: AbortSignal, stored?: History): AsyncGenerator<WatchRunResponse> {
+  async *watch(afterStep: number, signal: AbortSignal): AsyncGenerator<WatchRunResponse> {
     let updates = this.#updates;
-    let history = this.#history ?? stored ?? [];
+    let history = this.#history ?? [];
     let place = 0;
-    const isNews = newsBehind(afterStep);
+    const isNews = newsAfter(afterStep);
     yield { update: { $case: "run", value: this.run } };
     for (;;) {
       if (this.#history && history !== this.#history) {
@@ -156,7 +160,7 @@ export function resumedHistory(history: History, { steps, evaluations }: Change 
 }
 
 /** Yields what a watcher has not seen, however often a run goes back and repeats steps. */
-function newsBehind(afterStep: number): (update: History[number]) => boolean {
+export function newsAfter(afterStep: number): (update: History[number]) => boolean {
   let lastStep = afterStep;
   let lastEvaluated = afterStep - 1;
   const seen = new Set<unknown>();

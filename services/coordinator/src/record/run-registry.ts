@@ -1,6 +1,15 @@
 import { randomBytes } from "node:crypto";
 import { GradpoolError } from "@gradpool/errors";
-import { Run, RunState, type RunLogEntry, type RunSpec, type WatchRunResponse } from "@gradpool/rpc";
+import { bytes } from "@gradpool/format";
+import {
+  Run,
+  RunSpec,
+  RunState,
+  type ListRunsRequest,
+  type ListRunsResponse,
+  type RunLogEntry,
+  type WatchRunResponse,
+} from "@gradpool/rpc";
 import { absoluteOutputDir } from "@gradpool/service-kit";
 import { isSampled, traceIdOf } from "@gradpool/tracing";
 import type { Draft, EventBook } from "../events/event-book.js";
@@ -9,20 +18,27 @@ import { specRecipe } from "../runs/spec.js";
 import type { Change, RunStore } from "../store/run-store.js";
 import { poolPayloadOf, runPayloadOf } from "./event-payloads.js";
 import { linesOf, linesOfLoss, type LogLine } from "./run-log.js";
-import { hasEnded, RunRecord } from "./run-record.js";
+import { pageOf } from "./run-pages.js";
+import { hasEnded, newsAfter, RunRecord } from "./run-record.js";
 import { changesOf, patchOf } from "./store-changes.js";
 
 /** Runs that have ended whose steps stay in memory; those of others are read from the store. */
 const HISTORIES_KEPT = 16;
 
+/** A run with its spec must fit into one message, of 4 MiB. */
+const MAX_SPEC_BYTES = 2 << 20;
+
 /** With this many unfinished runs, no other is accepted. */
 export const MAX_UNFINISHED_RUNS = 1_000;
+
+/** Steps and the like of a run that has ended that are read from the store at a time. */
+const HISTORY_PAGE_UPDATES = 500;
 
 /** Entries of a run's log that are read from the store at a time. */
 const LOG_PAGE_ENTRIES = 256;
 
 /** What records of runs need of the run store. */
-export type RecordStore = Pick<RunStore, "recorded" | "commit" | "history" | "runLog">;
+export type RecordStore = Pick<RunStore, "recorded" | "commit" | "history" | "historyPage" | "runLog">;
 
 /** All runs, as they are recorded in the store. */
 export class RunRegistry {
@@ -32,6 +48,8 @@ export class RunRegistry {
   readonly #records = new Map<string, RunRecord>();
   readonly #ended: string[] = [];
   readonly #newRunId: () => string;
+  /** The newest read for a watcher, which settles after all before it. */
+  #lastRead: Promise<unknown> = Promise.resolve();
 
   private constructor(store: RecordStore, events: EventBook, newRunId: () => string) {
     this.#store = store;
@@ -49,9 +67,9 @@ export class RunRegistry {
     return registry;
   }
 
-  /** Newest first. */
-  list(): Run[] {
-    return [...this.#records.values()].map(({ run }) => run).reverse();
+  /** A page of all runs, newest first. Errors: `invalid_argument`. */
+  page(request: ListRunsRequest): ListRunsResponse {
+    return pageOf([...this.#records.values()], request);
   }
 
   /** In order of submission. */
@@ -69,7 +87,28 @@ export class RunRegistry {
   /** As RunRecord.watch. Errors: `not_found` besides. */
   async *watch(runId: string, afterStep: number, signal: AbortSignal): AsyncGenerator<WatchRunResponse> {
     const record = this.get(runId);
-    yield* record.watch(afterStep, signal, record.history ? undefined : await this.#store.history(runId));
+    if (record.history) return yield* record.watch(afterStep, signal);
+    yield { update: { $case: "run", value: record.run } };
+    const isNews = newsAfter(afterStep);
+    for (let place = 0; ;) {
+      const page = await this.#readInTurn(signal, () => this.#store.historyPage(runId, place, HISTORY_PAGE_UPDATES));
+      for (const { update } of page) if (isNews(update)) yield { update };
+      place = page.at(-1)?.position ?? place;
+      if (page.length < HISTORY_PAGE_UPDATES) return;
+    }
+  }
+
+  /**
+   * Reads for a watcher while no other watcher does, so that commits wait for one page at most; of those that left, nothing is
+   * read. Errors: `cancelled` when `signal` aborts first.
+   */
+  #readInTurn<T>(signal: AbortSignal, read: () => Promise<T>): Promise<T> {
+    const turn = this.#lastRead.then(() => {
+      signal.throwIfAborted();
+      return read();
+    });
+    this.#lastRead = turn.catch(() => {});
+    return turn;
   }
 
   /** Entries of a run's log after `after`; with `follow` until the run has ended. Errors: `not_found`, `cancelled`. */
@@ -94,6 +133,11 @@ export class RunRegistry {
   newRun(spec: RunSpec | undefined, traceparent: string): Run {
     if (!spec) throw new GradpoolError("invalid_argument", "spec is missing");
     specRecipe(spec);
+    const sizeBytes = RunSpec.encode(spec).finish().byteLength;
+    if (sizeBytes > MAX_SPEC_BYTES) {
+      const problem = `the spec has ${bytes(sizeBytes)}, and ${bytes(MAX_SPEC_BYTES)} at most are accepted`;
+      throw new GradpoolError("invalid_argument", `${problem}; name folders or patterns instead of each data file`);
+    }
     const { unfinished } = this;
     if (unfinished.length >= MAX_UNFINISHED_RUNS) {
       const problem = `${MAX_UNFINISHED_RUNS} runs have not ended, the most that a pool accepts`;

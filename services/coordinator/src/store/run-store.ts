@@ -88,6 +88,12 @@ export interface Checked {
 /** A run's steps, evaluations and checkpoints, in the order in which they were recorded. */
 export type History = NonNullable<WatchRunResponse["update"]>[];
 
+/** A part of a run's history; positions ascend. */
+export interface PlacedUpdate {
+  position: number;
+  update: History[number];
+}
+
 /**
  * The coordinator's memory, for one coordinator at a time. I4: what `commit` has confirmed survives
  * whatever happens to the process or the machine.
@@ -100,6 +106,8 @@ export interface RunStore extends AsyncDisposable {
   /** Records all of it or nothing, durably; in the order of the calls. */
   commit(changes: readonly Change[]): Promise<void>;
   history(runId: string): Promise<History>;
+  /** The next part of a run's history after a position, at most `limit`. */
+  historyPage(runId: string, after: number, limit: number): Promise<PlacedUpdate[]>;
   /** The next events after a position, oldest first, at most `limit`. */
   events(after: number, limit: number): Promise<PlacedEvent[]>;
   /** The next entries of a run's log after a number, oldest first, at most `limit`. */

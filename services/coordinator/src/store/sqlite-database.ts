@@ -24,7 +24,15 @@ import {
 import { ConfirmedLog, missingFromLog } from "./confirmed-log.js";
 import { applyEventChange, eventsAfter, recordedEvents, runLogAfter } from "./event-tables.js";
 import { CHECKED_VERSION, MIGRATIONS } from "./schema.js";
-import { MAX_REQUESTS, type Change, type Checked, type History, type PlacedEvent, type Recorded } from "./run-store.js";
+import {
+  MAX_REQUESTS,
+  type Change,
+  type Checked,
+  type History,
+  type PlacedEvent,
+  type PlacedUpdate,
+  type Recorded,
+} from "./run-store.js";
 
 /** A page of the store; undefined table: its structure. */
 export interface CheckPlace {
@@ -99,9 +107,15 @@ export class SqliteDatabase {
   }
 
   history(runId: string): History {
-    return this.#tables.read("history", "WHERE run_id = ? ORDER BY position", [runId]).flatMap((row) => {
+    return this.historyPage(runId, 0, -1).map(({ update }) => update);
+  }
+
+  /** With a negative limit all of it. */
+  historyPage(runId: string, after: number, limit: number): PlacedUpdate[] {
+    const where = "WHERE run_id = ? AND position > ? ORDER BY position LIMIT ?";
+    return this.#tables.read("history", where, [runId, after, limit]).flatMap((row) => {
       const { update } = WatchRunResponse.decode(row["entry"] as Uint8Array);
-      return update ? [update] : [];
+      return update ? [{ position: Number(row["position"]), update }] : [];
     });
   }
 

@@ -5,7 +5,7 @@ import { Worker } from "node:worker_threads";
 import { GradpoolError } from "@gradpool/errors";
 import { Backoff, type Logger } from "@gradpool/service-kit";
 import type { RunLogEntry } from "@gradpool/rpc";
-import type { Change, Checked, History, PlacedEvent, Recorded, RunStore } from "./run-store.js";
+import type { Change, Checked, History, PlacedEvent, PlacedUpdate, Recorded, RunStore } from "./run-store.js";
 import type { CheckPlace, SqliteDatabase } from "./sqlite-database.js";
 import type { StoreAnswer, StoreRequest } from "./sqlite-worker.js";
 import { lockStore } from "./store-lock.js";
@@ -108,6 +108,10 @@ export class SqliteRunStore implements RunStore {
 
   async history(runId: string): Promise<History> {
     return (await this.#ask({ type: "history", runId })) as History;
+  }
+
+  async historyPage(runId: string, after: number, limit: number): Promise<PlacedUpdate[]> {
+    return (await this.#ask({ type: "history-page", runId, after, limit })) as PlacedUpdate[];
   }
 
   async events(after: number, limit: number): Promise<PlacedEvent[]> {

@@ -3,11 +3,12 @@ import { parentPort, workerData } from "node:worker_threads";
 import { GradpoolError, type ErrorCode } from "@gradpool/errors";
 import { SqliteDatabase, type CheckPlace } from "./sqlite-database.js";
 import type { RunLogEntry } from "@gradpool/rpc";
-import type { Change, History, PlacedEvent, Recorded } from "./run-store.js";
+import type { Change, History, PlacedEvent, PlacedUpdate, Recorded } from "./run-store.js";
 
 export type StoreRequest = { id: number } & (
   | { type: "commit"; changes: readonly Change[] }
   | { type: "history"; runId: string }
+  | { type: "history-page"; runId: string; after: number; limit: number }
   | { type: "events"; after: number; limit: number }
   | { type: "run-log"; runId: string; after: number; limit: number }
   | { type: "check"; place: CheckPlace | undefined }
@@ -15,7 +16,8 @@ export type StoreRequest = { id: number } & (
   | { type: "close" }
 );
 
-type Value = Recorded | History | PlacedEvent[] | RunLogEntry[] | ReturnType<SqliteDatabase["check"]> | undefined;
+type Value =
+  Recorded | History | PlacedUpdate[] | PlacedEvent[] | RunLogEntry[] | ReturnType<SqliteDatabase["check"]> | undefined;
 
 export type StoreAnswer = { id: number } & (
   { type: "done"; value: Value } | { type: "failed"; code: ErrorCode; message: string }
@@ -41,6 +43,8 @@ port.on("message", (request: StoreRequest) => {
         return void database?.commit(request.changes);
       case "history":
         return database?.history(request.runId);
+      case "history-page":
+        return database?.historyPage(request.runId, request.after, request.limit);
       case "events":
         return database?.events(request.after, request.limit);
       case "run-log":

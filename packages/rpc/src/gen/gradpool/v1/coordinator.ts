@@ -120,6 +120,58 @@ export function runStateToNumber(object: RunState): number {
   }
 }
 
+/** How much of each run a list has. */
+export enum RunView {
+  /** RUN_VIEW_UNSPECIFIED - As RUN_VIEW_FULL. */
+  RUN_VIEW_UNSPECIFIED = "RUN_VIEW_UNSPECIFIED",
+  /** RUN_VIEW_BASIC - Without what may be long: the spec has neither a recipe nor data sources, but the first of `dataset`. */
+  RUN_VIEW_BASIC = "RUN_VIEW_BASIC",
+  /** RUN_VIEW_FULL - All of it. */
+  RUN_VIEW_FULL = "RUN_VIEW_FULL",
+}
+
+export function runViewFromJSON(object: any): RunView {
+  switch (object) {
+    case 0:
+    case "RUN_VIEW_UNSPECIFIED":
+      return RunView.RUN_VIEW_UNSPECIFIED;
+    case 1:
+    case "RUN_VIEW_BASIC":
+      return RunView.RUN_VIEW_BASIC;
+    case 2:
+    case "RUN_VIEW_FULL":
+      return RunView.RUN_VIEW_FULL;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum RunView");
+  }
+}
+
+export function runViewToJSON(object: RunView): string {
+  switch (object) {
+    case RunView.RUN_VIEW_UNSPECIFIED:
+      return "RUN_VIEW_UNSPECIFIED";
+    case RunView.RUN_VIEW_BASIC:
+      return "RUN_VIEW_BASIC";
+    case RunView.RUN_VIEW_FULL:
+      return "RUN_VIEW_FULL";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum RunView");
+  }
+}
+
+export function runViewToNumber(object: RunView): number {
+  switch (object) {
+    case RunView.RUN_VIEW_UNSPECIFIED:
+      return 0;
+    case RunView.RUN_VIEW_BASIC:
+      return 1;
+    case RunView.RUN_VIEW_FULL:
+      return 2;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum RunView");
+  }
+}
+
 /** Severity of an entry of a run's log. */
 export enum LogLevel {
   LOG_LEVEL_UNSPECIFIED = "LOG_LEVEL_UNSPECIFIED",
@@ -404,13 +456,22 @@ export interface GetRunResponse {
   run: Run | undefined;
 }
 
-/** Asks for all runs. */
+/** Asks for a page of the list of runs, see google.aip.dev/158. */
 export interface ListRunsRequest {
+  /** Runs in a response, at most 1,000; 0: 100. A page may have fewer, since it ends at 1 MiB. */
+  pageSize: number;
+  /** The next_page_token of the page before, or empty for the first. */
+  pageToken: string;
+  view: RunView;
+  /** Only runs in one of these states; none: all. */
+  states: RunState[];
 }
 
-/** All runs. */
+/** A page of the list of runs. */
 export interface ListRunsResponse {
   runs: Run[];
+  /** Empty: this is the last page. */
+  nextPageToken: string;
 }
 
 /** Asks to follow a run. */
@@ -2239,11 +2300,27 @@ export const GetRunResponse: MessageFns<GetRunResponse> = {
 };
 
 function createBaseListRunsRequest(): ListRunsRequest {
-  return {};
+  return { pageSize: 0, pageToken: "", view: RunView.RUN_VIEW_UNSPECIFIED, states: [] };
 }
 
 export const ListRunsRequest: MessageFns<ListRunsRequest> = {
-  encode(_: ListRunsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+  encode(message: ListRunsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.pageSize !== 0) {
+      writer.uint32(8).uint32(message.pageSize);
+    }
+    if (message.pageToken !== "") {
+      writer.uint32(18).string(message.pageToken);
+    }
+    if (message.view !== RunView.RUN_VIEW_UNSPECIFIED) {
+      writer.uint32(24).int32(runViewToNumber(message.view));
+    }
+    if (message.states.length !== 0) {
+      writer.uint32(34).fork();
+      for (const v of message.states) {
+        writer.int32(runStateToNumber(v));
+      }
+      writer.join();
+    }
     return writer;
   },
 
@@ -2260,6 +2337,48 @@ export const ListRunsRequest: MessageFns<ListRunsRequest> = {
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.pageSize = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.view = runViewFromJSON(reader.int32());
+            continue;
+          }
+          case 4: {
+            if (tag === 32) {
+              message.states.push(runStateFromJSON(reader.int32()));
+
+              continue;
+            }
+
+            if (tag === 34) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.states.push(runStateFromJSON(reader.int32()));
+              }
+
+              continue;
+            }
+
+            break;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2272,32 +2391,64 @@ export const ListRunsRequest: MessageFns<ListRunsRequest> = {
     }
   },
 
-  fromJSON(_: any): ListRunsRequest {
-    return {};
+  fromJSON(object: any): ListRunsRequest {
+    return {
+      pageSize: isSet(object.pageSize)
+        ? globalThis.Number(object.pageSize)
+        : isSet(object.page_size)
+        ? globalThis.Number(object.page_size)
+        : 0,
+      pageToken: isSet(object.pageToken)
+        ? globalThis.String(object.pageToken)
+        : isSet(object.page_token)
+        ? globalThis.String(object.page_token)
+        : "",
+      view: isSet(object.view) ? runViewFromJSON(object.view) : RunView.RUN_VIEW_UNSPECIFIED,
+      states: globalThis.Array.isArray(object?.states) ? object.states.map((e: any) => runStateFromJSON(e)) : [],
+    };
   },
 
-  toJSON(_: ListRunsRequest): unknown {
+  toJSON(message: ListRunsRequest): unknown {
     const obj: any = {};
+    if (message.pageSize !== 0) {
+      obj.pageSize = Math.round(message.pageSize);
+    }
+    if (message.pageToken !== "") {
+      obj.pageToken = message.pageToken;
+    }
+    if (message.view !== RunView.RUN_VIEW_UNSPECIFIED) {
+      obj.view = runViewToJSON(message.view);
+    }
+    if (message.states?.length) {
+      obj.states = message.states.map((e) => runStateToJSON(e));
+    }
     return obj;
   },
 
   create(base?: DeepPartial<ListRunsRequest>): ListRunsRequest {
     return ListRunsRequest.fromPartial(base ?? {});
   },
-  fromPartial(_: DeepPartial<ListRunsRequest>): ListRunsRequest {
+  fromPartial(object: DeepPartial<ListRunsRequest>): ListRunsRequest {
     const message = createBaseListRunsRequest();
+    message.pageSize = object.pageSize ?? 0;
+    message.pageToken = object.pageToken ?? "";
+    message.view = object.view ?? RunView.RUN_VIEW_UNSPECIFIED;
+    message.states = object.states?.map((e) => e) || [];
     return message;
   },
 };
 
 function createBaseListRunsResponse(): ListRunsResponse {
-  return { runs: [] };
+  return { runs: [], nextPageToken: "" };
 }
 
 export const ListRunsResponse: MessageFns<ListRunsResponse> = {
   encode(message: ListRunsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.runs) {
       Run.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(18).string(message.nextPageToken);
     }
     return writer;
   },
@@ -2323,6 +2474,14 @@ export const ListRunsResponse: MessageFns<ListRunsResponse> = {
             message.runs.push(Run.decode(reader, reader.uint32()));
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2336,13 +2495,23 @@ export const ListRunsResponse: MessageFns<ListRunsResponse> = {
   },
 
   fromJSON(object: any): ListRunsResponse {
-    return { runs: globalThis.Array.isArray(object?.runs) ? object.runs.map((e: any) => Run.fromJSON(e)) : [] };
+    return {
+      runs: globalThis.Array.isArray(object?.runs) ? object.runs.map((e: any) => Run.fromJSON(e)) : [],
+      nextPageToken: isSet(object.nextPageToken)
+        ? globalThis.String(object.nextPageToken)
+        : isSet(object.next_page_token)
+        ? globalThis.String(object.next_page_token)
+        : "",
+    };
   },
 
   toJSON(message: ListRunsResponse): unknown {
     const obj: any = {};
     if (message.runs?.length) {
       obj.runs = message.runs.map((e) => Run.toJSON(e));
+    }
+    if (message.nextPageToken !== "") {
+      obj.nextPageToken = message.nextPageToken;
     }
     return obj;
   },
@@ -2353,6 +2522,7 @@ export const ListRunsResponse: MessageFns<ListRunsResponse> = {
   fromPartial(object: DeepPartial<ListRunsResponse>): ListRunsResponse {
     const message = createBaseListRunsResponse();
     message.runs = object.runs?.map((e) => Run.fromPartial(e)) || [];
+    message.nextPageToken = object.nextPageToken ?? "";
     return message;
   },
 };
@@ -4918,7 +5088,7 @@ export const RunServiceService = {
     responseSerialize: (value: GetRunResponse): Buffer => Buffer.from(GetRunResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetRunResponse => GetRunResponse.decode(value),
   },
-  /** Returns all runs, newest first. */
+  /** Returns runs, newest first, page by page. INVALID_ARGUMENT: the page_token is not one that ListRuns gave. */
   listRuns: {
     path: "/gradpool.v1.RunService/ListRuns" as const,
     requestStream: false as const,
@@ -5002,7 +5172,7 @@ export interface RunServiceServer extends UntypedServiceImplementation {
   submitRun: handleUnaryCall<SubmitRunRequest, SubmitRunResponse>;
   /** Returns one run. NOT_FOUND: no such run. */
   getRun: handleUnaryCall<GetRunRequest, GetRunResponse>;
-  /** Returns all runs, newest first. */
+  /** Returns runs, newest first, page by page. INVALID_ARGUMENT: the page_token is not one that ListRuns gave. */
   listRuns: handleUnaryCall<ListRunsRequest, ListRunsResponse>;
   /**
    * Sends the run as it is, the steps after `after_step`, then everything as it happens; ends when the
@@ -5066,7 +5236,7 @@ export interface RunServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetRunResponse) => void,
   ): ClientUnaryCall;
-  /** Returns all runs, newest first. */
+  /** Returns runs, newest first, page by page. INVALID_ARGUMENT: the page_token is not one that ListRuns gave. */
   listRuns(
     request: ListRunsRequest,
     callback: (error: ServiceError | null, response: ListRunsResponse) => void,
