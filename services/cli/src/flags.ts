@@ -52,6 +52,20 @@ const booleanOr =
 export const isBoolean = (option: Option): boolean =>
   option.parseArg === boolean || fieldNamed(option.name())?.kind === "boolean";
 
+const UNITS_MS = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
+
+/** "30s", "15m", "2h", "30d" or "8w" in milliseconds; undefined: it is not a length of time. */
+export function lengthOfTime(text: string): number | undefined {
+  const [, number, unit] = /^(\d+(?:\.\d+)?)([smhdw])$/.exec(text) ?? [];
+  return number === undefined ? undefined : Number(number) * UNITS_MS[unit as keyof typeof UNITS_MS];
+}
+
+export function age(text: string): number {
+  const ageMs = lengthOfTime(text);
+  if (ageMs === undefined) throw refusal(text, "an age such as 12h, 30d or 8w");
+  return ageMs;
+}
+
 /** A whole number of at least `least`. */
 export function atLeast(least: number): (text: string) => number {
   return (text) => {

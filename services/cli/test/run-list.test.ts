@@ -52,7 +52,10 @@ describe("gradpool run list", () => {
     assert.deepEqual((await listed("--limit", "2")).ids, ["run-0", "run-1"]);
     assert.ok(asked.every(({ view }) => view === RunView.RUN_VIEW_FULL));
     const { ids, stderr } = await listed("--all");
-    assert.deepEqual(ids, Array.from({ length: RUNS }, (_, i) => `run-${i}`));
+    assert.deepEqual(
+      ids,
+      Array.from({ length: RUNS }, (_, i) => `run-${i}`),
+    );
     assert.equal(stderr, "");
     assert.equal((await run(["run", "list", "--all", "--limit", "2"])).code, 2);
   });

@@ -13,6 +13,10 @@ const schema = z.object({
     .number("must be a number of seconds; 0 turns recovery points off")
     .min(0, "must be 0 or more seconds")
     .default(30),
+  GRADPOOL_KEEP_RUNS_DAYS: z.coerce
+    .number("must be a number of days")
+    .positive("must be more than 0 days; unset: runs are kept")
+    .optional(),
   GRADPOOL_STOP_GRACE_SECONDS: stopGraceSeconds,
   NATS_URL: z.string().optional(),
   NATS_USER: z.string().optional(),
@@ -27,6 +31,8 @@ const schema = z.object({
   NATS_JS_DOMAIN: z.string().optional(),
 });
 
+const DAY_MS = 86_400_000;
+
 /** Variables it reads besides those of every service; docs and deployments are checked against them. */
 export const variables: readonly string[] = Object.keys(schema.shape);
 
@@ -40,6 +46,8 @@ export interface CoordinatorConfig {
   runStore?: string | undefined;
   /** A run saves a recovery point when this much time has passed since its last save; 0: never. */
   recoveryMs: number;
+  /** Runs are deleted once they ended this long ago; undefined: never. */
+  keepRunsMs?: number | undefined;
   /** How long steps in progress may take to finish when the coordinator stops. */
   drainMs: number;
   /** Where models are looked for and kept. */
@@ -58,6 +66,7 @@ export function readCoordinatorConfig(env: NodeJS.ProcessEnv): CoordinatorConfig
     checkpointStoreAddress: config.GRADPOOL_CHECKPOINT_STORE_ADDRESS,
     runStore: config.GRADPOOL_RUN_STORE,
     recoveryMs: 1000 * config.GRADPOOL_RECOVERY_SECONDS,
+    keepRunsMs: config.GRADPOOL_KEEP_RUNS_DAYS && DAY_MS * config.GRADPOOL_KEEP_RUNS_DAYS,
     drainMs: finishMsOf(config.GRADPOOL_STOP_GRACE_SECONDS),
     models: modelPlaces(env),
     nats: natsOptions(config),

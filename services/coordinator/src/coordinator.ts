@@ -25,6 +25,7 @@ import { trainerGatewayHandlers } from "./handlers/trainer-gateway.js";
 import { CoordinatorMetrics } from "./metrics/coordinator-metrics.js";
 import { Requests } from "./record/requests.js";
 import { RunRegistry } from "./record/run-registry.js";
+import { Retention } from "./retention.js";
 import { RunCommands } from "./run-commands.js";
 import { Charts } from "./runs/charts.js";
 import { PreparingRun } from "./runs/preparing-run.js";
@@ -117,6 +118,7 @@ async function partsOf(
     driver.recover(run, paused);
   }
   const commands = new RunCommands({ driver, registry, requests, stopping });
+  if (config.keepRunsMs !== undefined) own(new Retention(commands, config.keepRunsMs, log));
   let address = config.listen;
   const handlers = {
     runs: runServiceHandlers({ registry, commands, stopping }),

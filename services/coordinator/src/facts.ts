@@ -26,6 +26,8 @@ export type Fact =
   | { type: "run-waits"; runId: string; waitingFor: string }
   /** Its work is stopped and its output folder is free. */
   | { type: "run-ended"; runId: string; outcome: Outcome; code: string; message: string; at: Date }
+  /** It had ended, and is forgotten. */
+  | { type: "run-deleted"; runId: string }
   /** A request took effect (I4): a hash of what it asked for, and the run or trainer it is about. */
   | { type: "request-answered"; requestId: string; content: string; subject: string }
   /** Whether a trainer is to be given work, now and whenever it joins. */

@@ -1,10 +1,11 @@
 /** What clients may ask of runs: each request has one effect and one answer (I4), and is refused while the coordinator stops. */
 import { GradpoolError } from "@gradpool/errors";
-import { RunState, SubmitRunRequest, type Run, type RunSpec } from "@gradpool/rpc";
+import { DeleteRunRequest, RunState, SubmitRunRequest, type Run, type RunSpec } from "@gradpool/rpc";
 import { activeTraceparent, inSpan } from "@gradpool/tracing";
 import type { Input } from "./core/state.js";
 import type { Driver } from "./driver/driver.js";
 import { Refusals } from "./events/refusals.js";
+import type { Fact } from "./facts.js";
 import { contentOf, type Answered, type Requests } from "./record/requests.js";
 import { MAX_UNFINISHED_RUNS, type RunRegistry } from "./record/run-registry.js";
 
@@ -90,6 +91,36 @@ export class RunCommands {
     });
     requireUnfinished(record.run, wish);
     return record.run;
+  }
+
+  /** Errors: `not_found`, `failed_precondition` when it has not ended, those of Requests.once, and `unavailable`. */
+  async delete({ requestId, runId }: RunRequest): Promise<void> {
+    this.#refuseWhenStopping();
+    const { requests, driver, stopping } = this.#options;
+    const content = contentOf("DeleteRun", DeleteRunRequest.encode({ requestId: "", runId }).finish());
+    await requests.once(requestId, content, async (answered) => {
+      await driver.happen(() => ({ facts: [this.#deleted(runId), answered(runId)] }));
+      stopping.throwIfAborted();
+      return runId;
+    });
+  }
+
+  /** Deletes the runs that ended before `time`, one by one, so that others' turns come in between; returns how many. */
+  async deleteEndedBefore(time: Date): Promise<number> {
+    const { registry, driver, stopping } = this.#options;
+    const old = registry.endedBefore(time);
+    for (const { recorded } of old) {
+      if (stopping.aborted) break;
+      await driver.happen(() => ({ facts: registry.has(recorded.runId) ? [this.#deleted(recorded.runId)] : [] }));
+    }
+    return old.length;
+  }
+
+  #deleted(runId: string): Fact {
+    const { hasEnded } = this.#options.registry.get(runId);
+    if (hasEnded) return { type: "run-deleted", runId };
+    const advice = `cancel it first: gradpool run cancel ${runId}`;
+    throw new GradpoolError("failed_precondition", `run ${runId} has not ended; ${advice}`);
   }
 
   /** A wait that ended because the coordinator stops may be tried again. */

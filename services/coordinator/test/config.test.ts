@@ -39,6 +39,14 @@ describe("the coordinator's configuration", () => {
     }
   });
 
+  it("keeps runs for ever, or as many days as it is told", () => {
+    assert.equal(readCoordinatorConfig(ENV).keepRunsMs, undefined);
+    assert.equal(readCoordinatorConfig({ ...ENV, GRADPOOL_KEEP_RUNS_DAYS: "30" }).keepRunsMs, 30 * 24 * 3_600_000);
+    for (const wrong of ["0", "-1", "soon"]) {
+      assert.throws(() => readCoordinatorConfig({ ...ENV, GRADPOOL_KEEP_RUNS_DAYS: wrong }), /KEEP_RUNS_DAYS/);
+    }
+  });
+
   for (const variable of Object.keys(ENV)) {
     for (const value of [undefined, "nowhere"]) {
       it(`names ${variable} when it is ${String(value)}`, () => {

@@ -102,6 +102,9 @@ export class SimulatedStore implements RecordStore {
       case "steps":
         this.histories.set(change.runId, resumedHistory(this.histories.get(change.runId) ?? [], change));
         break;
+      case "delete-run":
+        this.runs.delete(change.runId);
+        break;
       case "request":
         this.requests.set(change.requestId, { content: change.content, subject: change.subject });
         break;

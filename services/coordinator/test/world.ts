@@ -95,6 +95,8 @@ export interface WorldOptions {
   recoveryMs?: number;
   /** File of the run store; see `durableWorld`. */
   runStore?: string;
+  /** How long runs are kept that have ended; for ever unless given. */
+  keepRunsMs?: number;
   /** Services that no other test uses, so that this one may end and change them. */
   ownServices?: boolean;
 }
@@ -113,9 +115,9 @@ export interface Ended {
 const PATIENT: Leases = { ...DEFAULT_LEASES, leaseMs: 600_000 };
 
 function startCoordinator(listen: string, services: Surroundings, options: WorldOptions): Promise<Running> {
-  const { leases = PATIENT, recoveryMs = 0, runStore, charts } = options;
+  const { leases = PATIENT, recoveryMs = 0, runStore, keepRunsMs, charts } = options;
   const config = {
-    ...{ listen, recoveryMs, runStore, drainMs: 0, models: NO_CACHE },
+    ...{ listen, recoveryMs, runStore, keepRunsMs, drainMs: 0, models: NO_CACHE },
     tokenizerAddress: services.tokenizer.address,
     dataStreamAddress: services.dataStream.address,
     checkpointStoreAddress: services.store.address,

@@ -12,6 +12,7 @@ import {
   type OutputFlags,
   type ProgramOptions,
 } from "../command-options.js";
+import { lengthOfTime } from "../flags.js";
 import { eventJson, eventText } from "../runs/event-text.js";
 import { Pool } from "../runs/pool.js";
 
@@ -53,12 +54,9 @@ function eventType(text: string, previous: readonly EventType[] = []): EventType
   return [...previous, type];
 }
 
-const UNITS_MS = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-
 function moment(text: string): Date {
-  const [, number, unit] = /^(\d+(?:\.\d+)?)([smhd])$/.exec(text) ?? [];
-  const ago = Number(number) * (UNITS_MS[unit as keyof typeof UNITS_MS] ?? NaN);
-  const time = number === undefined ? new Date(text) : new Date(Date.now() - ago);
+  const ago = lengthOfTime(text);
+  const time = ago === undefined ? new Date(text) : new Date(Date.now() - ago);
   if (!Number.isNaN(time.getTime())) return time;
   throw new InvalidArgumentError(`must be like 15m, or a time such as 2026-01-31T12:00, not ${JSON.stringify(text)}`);
 }

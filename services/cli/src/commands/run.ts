@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import type { ProgramOptions } from "../command-options.js";
 import { addRunControls } from "./run-control.js";
+import { addRunDelete } from "./run-delete.js";
 import { addRunDiff } from "./run-diff.js";
 import { addRunGet } from "./run-get.js";
 import { addRunList } from "./run-list.js";
@@ -19,6 +20,7 @@ export function addRun(group: Command, options: ProgramOptions): void {
   addRunWatch(group, options);
   addRunLogs(group, options);
   addRunControls(group, options);
+  addRunDelete(group, options);
   addRunPlot(group, options);
   addRunDiff(group, options);
 }

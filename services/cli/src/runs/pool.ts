@@ -120,6 +120,10 @@ export class Pool implements Disposable {
     return given((await this.#runs.cancelRun({ requestId: randomUUID(), runId }, { signal })).run);
   }
 
+  async delete(runId: string, signal?: AbortSignal): Promise<void> {
+    await this.#runs.deleteRun({ requestId: randomUUID(), runId }, { signal });
+  }
+
   async status(signal?: AbortSignal): Promise<GetPoolResponse> {
     return this.#pool.getPool({}, { signal, timeoutMs: STATUS_TIMEOUT_MS });
   }

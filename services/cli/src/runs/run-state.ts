@@ -1,6 +1,6 @@
 import { RunState, type Run } from "@gradpool/rpc";
 
-const ENDED: readonly RunState[] = [
+export const ENDED: readonly RunState[] = [
   RunState.RUN_STATE_COMPLETED,
   RunState.RUN_STATE_FAILED,
   RunState.RUN_STATE_CANCELLED,

@@ -112,6 +112,11 @@ export class EventBook {
     return changes;
   }
 
+  /** There will be no more of a run. */
+  forget(runId: string): void {
+    this.#reported.delete(runId);
+  }
+
   /** What `record` gave is recorded. */
   recorded(): void {
     if (this.#newest === this.#numbered) return;

@@ -43,6 +43,10 @@ export function runServiceHandlers({ registry, commands, stopping }: RunServiceP
     async cancelRun(request, { signal }) {
       return { run: await commands.askForEnd(CANCEL, request, signal) };
     },
+    async deleteRun(request) {
+      await commands.delete(request);
+      return {};
+    },
     async getRun({ runId }) {
       return { run: registry.get(runId).run };
     },

@@ -3,6 +3,8 @@ import { GradpoolError } from "@gradpool/errors";
 import {
   CancelRunRequest,
   CancelRunResponse,
+  DeleteRunRequest,
+  DeleteRunResponse,
   DrainTrainerRequest,
   DrainTrainerResponse,
   GetPoolResponse,
@@ -90,6 +92,11 @@ export function apiCalls({ runs, pool }: ApiHandlers): ApiCall[] {
       ...(["POST", "/api/runs/:id/cancel", runs.cancelRun] as const),
       ({ id: runId, body }) => CancelRunRequest.fromJSON({ ...body, runId }),
       CancelRunResponse,
+    ),
+    rpc(
+      ...(["POST", "/api/runs/:id/delete", runs.deleteRun] as const),
+      ({ id: runId, body }) => DeleteRunRequest.fromJSON({ ...body, runId }),
+      DeleteRunResponse,
     ),
     rpc(
       ...(["POST", "/api/trainers/:id/drain", pool.drainTrainer] as const),

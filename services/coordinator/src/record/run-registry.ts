@@ -72,9 +72,20 @@ export class RunRegistry {
     return pageOf([...this.#records.values()], request);
   }
 
+  /** Runs that ended before `time`, in order of submission. */
+  endedBefore(time: Date): RunRecord[] {
+    return [...this.#records.values()].filter(({ hasEnded: ended, recorded }) => {
+      return ended && recorded.endedAt !== undefined && recorded.endedAt < time;
+    });
+  }
+
   /** In order of submission. */
   get unfinished(): RunRecord[] {
     return [...this.#records.values()].filter((record) => !record.hasEnded);
+  }
+
+  has(runId: string): boolean {
+    return this.#records.has(runId);
   }
 
   /** Errors: `not_found`. */
@@ -208,10 +219,18 @@ export class RunRegistry {
   #apply(change: Change): void {
     const runId = change.type === "run" ? change.run.runId : "runId" in change ? change.runId : undefined;
     if (runId === undefined) return;
+    if (change.type === "delete-run") return this.#forget(runId);
     const record = this.#records.get(runId);
     if (record) record.apply(change);
     else if (change.type === "run") this.#records.set(runId, new RunRecord(change.run, []));
     if (change.type === "run" && hasEnded(change.run)) this.#keepFewHistories(runId);
+  }
+
+  #forget(runId: string): void {
+    this.#records.delete(runId);
+    this.#events.forget(runId);
+    const place = this.#ended.indexOf(runId);
+    if (place >= 0) this.#ended.splice(place, 1);
   }
 
   #keepFewHistories(runId: string): void {

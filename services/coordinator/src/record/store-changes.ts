@@ -29,6 +29,8 @@ export function changesOf(fact: Fact): Change[] {
       return [{ type: "checkpoint", runId: fact.runId, checkpoint: fact.checkpoint }];
     case "run-prepared":
       return [{ type: "steps", runId: fact.runId, steps: fact.steps, evaluations: fact.evaluations }];
+    case "run-deleted":
+      return [{ type: "delete-run", runId: fact.runId }];
     case "request-answered":
       return [{ ...fact, type: "request" }];
     case "drain-requested":

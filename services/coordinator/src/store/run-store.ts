@@ -44,6 +44,8 @@ export type Change =
   | { type: "checkpoint"; runId: string; checkpoint: CheckpointUpdate }
   /** Replaces a run's steps and evaluations: it resumes from a checkpoint that has these. */
   | { type: "steps"; runId: string; steps: readonly StepMetrics[]; evaluations: readonly Evaluation[] }
+  /** Removes all of a run but its events. */
+  | { type: "delete-run"; runId: string }
   /** What was asked for under a request id (I4): a hash of its content, and its subject. */
   | { type: "request"; requestId: string; content: string; subject: string }
   | { type: "drained"; trainerId: string; draining: boolean }

@@ -172,6 +172,11 @@ export class SqliteDatabase {
       case "steps":
         this.#replaceSteps(change);
         break;
+      case "delete-run":
+        for (const table of ["runs", "history", "run_log", "told"]) {
+          this.#run(`DELETE FROM ${table} WHERE run_id = ?`, [change.runId]);
+        }
+        break;
       case "request": {
         const number = this.#next("requests", "number");
         this.#tables.put("requests", [number, change.requestId, change.content, change.subject]);
