@@ -37,6 +37,29 @@ const sequence = (...steps: JsonObject[]) => ({
 });
 const split = (regex: string) => ({ type: "Split", pattern: { Regex: regex }, behavior: "Isolated", invert: false });
 
+test("truncation_side is the configuration's, else tokenizer.json's own (transformers 5.24)", async () => {
+  const [left, right] = [{ truncation_side: "left" }, { truncation_side: "right" }];
+  for (const [own, configured, expected] of [
+    [undefined, {}, "right"],
+    ["Left", {}, "left"],
+    ["Right", {}, "right"],
+    [undefined, left, "left"],
+    ["Right", left, "left"],
+    ["Left", right, "right"],
+  ] as const) {
+    await withCopy(PLAIN, [], async (dir) => {
+      const truncation = own && { direction: own, max_length: 5, strategy: "LongestFirst", stride: 0 };
+      await edit(dir, "tokenizer.json", (root) => Object.assign(root, { truncation: truncation ?? null }));
+      await edit(dir, "tokenizer_config.json", (root) => Object.assign(root, configured));
+      const tokenizer = await loadTokenizer(dir, "");
+      assert.equal(tokenizer.info.truncationSide, expected, JSON.stringify([own, configured]));
+      // It does not cut what is encoded alone.
+      assert.ok(tokenizer.encode("a text of more than five tokens").length > 5);
+      tokenizer.free();
+    });
+  }
+});
+
 suite("pad and eos tokens", () => {
   test("a tokenizer without a pad token gets <|pad|> after its vocabulary", async () => {
     const tokenizer = await loadTokenizer(PLAIN, "");

@@ -83,8 +83,8 @@ export interface Recipe {
   datasetConfig: string;
   datasetSplit: string;
   /**
-   * Train only on this many rows, the first in the data's order, before shuffling and packing; 0: all. Held-out data is
-   * always read completely.
+   * Train only on this many rows, the first in the data's order, before shuffling and packing; 0: all. Rows that eval_fraction
+   * holds out are not among them, and held-out data is always read completely.
    */
   maxSamples: number;
   /** Apply the model's own dropouts, as its config sets them. */
