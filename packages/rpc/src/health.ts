@@ -9,13 +9,28 @@ type Check = (request: { service: string }, options: CallOptions) => Promise<{ s
 
 /** Checks the service at `address` ("host:port"): empty when it serves, else what is wrong. */
 export async function healthProblem(address: string): Promise<string> {
+  try {
+    const status = await healthStatus(address);
+    return status === "SERVING" ? "" : `it reports ${status}`;
+  } catch (error) {
+    return GradpoolError.from(error).message.split("\n")[0] || "it does not answer";
+  }
+}
+
+/** Whether the service at `address` ("host:port") answers at all, whatever it says. */
+export function answers(address: string): Promise<boolean> {
+  return healthStatus(address).then(
+    () => true,
+    () => false,
+  );
+}
+
+async function healthStatus(address: string): Promise<string> {
   const { service } = await import("grpc-health-check");
   const client = createClient(service as Definition, address);
   try {
     const { status } = await (client["Check"] as unknown as Check)({ service: "" }, { timeoutMs: TIMEOUT_MS });
-    return status === "SERVING" ? "" : `it reports ${status}`;
-  } catch (error) {
-    return GradpoolError.from(error).message.split("\n")[0] || "it does not answer";
+    return status;
   } finally {
     client.close();
   }

@@ -14,5 +14,6 @@ export { withKey } from "./key-check.js";
 export { isHealthCheck, watchEnd, type Call, type Interceptor, type Next } from "./interceptor.js";
 export { deadline, observed, retries, untilStopping, type Again, type AnsweredCall } from "./links.js";
 export { service, startServer, type RunningServer, type ServedService, type ServerOptions } from "./server.js";
-export { healthProblem } from "./health.js";
+export { answers, healthProblem } from "./health.js";
+export { isBroken } from "./status.js";
 export { CHUNK_BYTES, chunks, concat, MessageQueue } from "./streams.js";

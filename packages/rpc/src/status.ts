@@ -76,6 +76,15 @@ export function fromStatus(reason: unknown): GradpoolError {
   return GradpoolError.from(reason);
 }
 
+/** grpc-js's messages when a connection breaks while a call is in progress. */
+const BROKEN = /^Connection dropped$|ECONNRESET|EPIPE|Received RST_STREAM|socket hang up/;
+
+/** Whether a call failed because its connection broke while it was in progress, as when the service's process dies. */
+export function isBroken(error: unknown): boolean {
+  const reason = error instanceof GradpoolError ? error.cause : error;
+  return isServiceError(reason) && BROKEN.test(reason.details);
+}
+
 function isServiceError(reason: unknown): reason is ServiceError {
   return reason instanceof Error && "code" in reason && typeof reason.code === "number" && "details" in reason;
 }

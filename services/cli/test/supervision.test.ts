@@ -5,14 +5,20 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { answers } from "@gradpool/rpc";
 import { readPidFile } from "@gradpool/service-kit";
+import { entryPoint } from "../src/local-stack/entry-points.js";
 import { SupervisedService, type RestartPolicy } from "../src/local-stack/supervised-service.js";
 import { isAlive, until, withFolder } from "./support.js";
 import { key } from "./fake-pool.js";
 
 const TIMEOUT = { timeout: 60_000 };
 const MAIN = fileURLToPath(new URL("./mortal-service.js", import.meta.url));
-const POLICY: RestartPolicy = { firstPauseMs: 1, longestPauseMs: 4, healthyMs: 60_000, mostRestarts: 3 };
+const POLICY: RestartPolicy = {
+  ...{ firstPauseMs: 1, longestPauseMs: 4, healthyMs: 60_000, mostRestarts: 3 },
+  // The service of these tests knows no health checks.
+  ...{ checkMs: 60_000, stuckMs: 60_000 },
+};
 
 interface Supervised {
   service: SupervisedService;
@@ -168,6 +174,31 @@ describe("a supervised service", () => {
       await writeFile(join(folder, "crashes"), "");
       await assert.rejects(supervise(folder), /^GradpoolError: mortal ended \(exit code 7\); its log is \S+$/);
       assert.deepEqual((await readdir(folder)).sort(), ["crashes", "mortal.log", "refuses"]);
+    });
+  });
+
+  test("is killed and started again when it does not answer, and only then", TIMEOUT, async () => {
+    await withFolder(async (folder) => {
+      const notes: string[] = [];
+      const note = (text: string) => void notes.push(text);
+      const pidFile = join(folder, "a.pid");
+      await using service = await SupervisedService.start({
+        ...{ listen: "127.0.0.1:0", pidFile, note, policy: { ...POLICY, checkMs: 50, stuckMs: 2_000 } },
+        processOptions: (_life, listen) => ({
+          ...{ name: "tokenizer", main: entryPoint("tokenizer"), logPath: join(folder, "log"), note },
+          env: { GRADPOOL_KEY: key.reveal(), GRADPOOL_LISTEN: listen, GRADPOOL_HOME: folder },
+        }),
+      });
+      const { pid, address } = service;
+      // Alive for longer than it may be silent.
+      const quietUntil = performance.now() + 4_000;
+      await until(() => Promise.resolve(performance.now() > quietUntil));
+      assert.deepEqual(notes, []);
+      process.kill(pid, "SIGSTOP");
+      await until(async () => ![undefined, pid].includes((await readPidFile(pidFile))?.process.pid));
+      assert.match(notes[0] ?? "", /^tokenizer ended \(no answer for 2 s\); its log is \S+; restarting in 0\.001 s$/);
+      assert.equal(isAlive(pid), false);
+      assert.ok(await answers(address));
     });
   });
 });

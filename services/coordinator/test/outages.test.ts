@@ -51,6 +51,33 @@ describe("an outage", { timeout: 240_000 }, () => {
     assert.deepEqual(world.output("b/adapter_model.safetensors"), world.output("a/adapter_model.safetensors"));
   });
 
+  it("that a run causes again and again fails this run, and no other", async () => {
+    await using world = await World.start({ ownServices: true });
+    await world.trainer();
+    const { tokenizer } = world.services;
+    const runId = await world.submit(world.spec({ outputDir: world.outputDir("bad") }));
+    const ended = world.watch(runId);
+    for (let times = 0; times < 5; times++) {
+      const gate = new Gate();
+      tokenizer.beforeEncode = () => gate.pass();
+      await gate.reached;
+      const { dataStream } = world.services;
+      await kill(dataStream);
+      const env = { GRADPOOL_TOKENIZER_ADDRESS: tokenizer.address, GRADPOOL_LISTEN: dataStream.address };
+      world.services.dataStream = await startService("data-stream", env);
+      gate.letGo();
+    }
+    tokenizer.beforeEncode = () => Promise.resolve();
+    const { run } = await ended;
+    assert.equal(run.state, RunState.RUN_STATE_FAILED);
+    assert.match(
+      run.error?.message ?? "",
+      /the data-stream service ended 5 times in a row while it worked for this run/,
+    );
+    const good = await world.train(world.spec({ outputDir: world.outputDir("good") }));
+    assert.equal(good.run.state, RunState.RUN_STATE_COMPLETED, good.run.error?.message);
+  });
+
   it("of the tokenizer delays the preparation", async () => {
     await using world = await World.start({ ownServices: true });
     await world.trainer();

@@ -1,12 +1,21 @@
 import type { ChatTemplateSource, EncodeOptions, Encoder } from "@gradpool/data";
 import { GradpoolError } from "@gradpool/errors";
-import type { Client, EncodeResponse, TokenizerInfo, TokenizerRef, TokenizerServiceService } from "@gradpool/rpc";
+import {
+  isBroken,
+  type Client,
+  type EncodeResponse,
+  type TokenizerInfo,
+  type TokenizerRef,
+  type TokenizerServiceService,
+} from "@gradpool/rpc";
 import { Backoff } from "@gradpool/service-kit";
 import { within } from "@gradpool/tracing";
 import { EncodeRequests } from "./encode-requests.js";
 
 /** How long the tokenizer service may be unavailable before a stream fails. */
 const RETRY_MS = 30_000;
+/** It may end this often in a row during the same call, which then is the reason. */
+const MAX_BREAKS = 5;
 const PAUSES = { firstMs: 50, longestMs: 1_000 };
 
 /** A stream's trace shows its first Encode calls only: a week-long stream has millions. */
@@ -124,6 +133,7 @@ function join(parts: Int32Array[], maxTokens: number): Int32Array {
 async function retrying<T>(call: () => Promise<T>, retryMs: number, signal: AbortSignal): Promise<T> {
   const giveUpAt = performance.now() + retryMs;
   const backoff = new Backoff(PAUSES);
+  let breaks = 0;
   for (;;) {
     try {
       return await call();
@@ -132,6 +142,10 @@ async function retrying<T>(call: () => Promise<T>, retryMs: number, signal: Abor
       signal.throwIfAborted();
       // A service that is shutting down cancels its calls.
       if (error.code !== "unavailable" && error.code !== "cancelled") throw error;
+      if (isBroken(error) && ++breaks === MAX_BREAKS) {
+        const message = `the tokenizer service ended ${MAX_BREAKS} times in a row on the same texts; its log says why; correct the data or the tokenizer`;
+        throw new GradpoolError("failed_precondition", message, { cause: error });
+      }
       if (performance.now() >= giveUpAt) {
         const message = `the tokenizer service cannot be reached (${error.message}); start it, then resume`;
         throw new GradpoolError("unavailable", message, { cause: error });

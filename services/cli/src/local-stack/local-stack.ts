@@ -64,6 +64,8 @@ const SERVICE_RESTARTS: RestartPolicy = {
   longestPauseMs: 30_000,
   healthyMs: 5_000,
   mostRestarts: 7,
+  checkMs: 5_000,
+  stuckMs: 30_000,
 };
 
 /** The stack works without a trainer for a while; one that its work kills dies only after some time. */

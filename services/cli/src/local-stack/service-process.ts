@@ -35,6 +35,8 @@ export class ServiceProcess implements AsyncDisposable {
   /** "host:port" of its HTTP port; undefined: it has none. */
   httpAddress: string | undefined;
   readonly #child: ChildProcess;
+  /** Why it was killed. */
+  #why: string | undefined;
   readonly #note: (text: string) => void;
 
   private constructor(child: ChildProcess, { name, logPath, note }: ServiceProcessOptions) {
@@ -43,7 +45,7 @@ export class ServiceProcess implements AsyncDisposable {
     this.logPath = logPath;
     this.#note = note;
     this.ended = new Promise((resolve) => {
-      child.once("exit", (code, signal) => resolve(signal ? `signal ${signal}` : `exit code ${code}`));
+      child.once("exit", (code, signal) => resolve(this.#why ?? (signal ? `signal ${signal}` : `exit code ${code}`)));
       child.once("error", (error) => resolve(error.message));
     });
   }
@@ -84,8 +86,9 @@ export class ServiceProcess implements AsyncDisposable {
     return this.#child.exitCode === null && this.#child.signalCode === null && this.#child.pid !== undefined;
   }
 
-  /** Ends it at once. */
-  kill(): void {
+  /** Ends it at once; `why` is then how it ended. */
+  kill(why?: string): void {
+    this.#why ??= why;
     this.#child.kill("SIGKILL");
   }
 

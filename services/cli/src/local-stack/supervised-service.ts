@@ -1,8 +1,8 @@
-/** A service that is restarted at its address whenever it ends unexpectedly (I3: the others continue meanwhile). */
+/** A service that is restarted at its address whenever it ends unexpectedly, or does not answer for long (I3: the others continue meanwhile). */
 import { rm } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { GradpoolError } from "@gradpool/errors";
-import { Backoff, writePidFile } from "@gradpool/service-kit";
+import { Backoff, dialAddress, writePidFile } from "@gradpool/service-kit";
 import { logEnd } from "./log-tail.js";
 import { ServiceProcess, type ServiceProcessOptions } from "./service-process.js";
 
@@ -15,6 +15,10 @@ export interface RestartPolicy {
   healthyMs: number;
   /** After this many restarts in a row without a good life it is given up. */
   mostRestarts: number;
+  /** How often it is asked whether it is alive. */
+  checkMs: number;
+  /** One that has not answered for this long is killed: its loop is stuck. */
+  stuckMs: number;
 }
 
 export interface SupervisedServiceOptions {
@@ -102,7 +106,7 @@ export class SupervisedService implements AsyncDisposable {
     let restarts = 0;
     for (;;) {
       const begin = performance.now();
-      const how = await this.#process.ended;
+      const how = await this.#endOf(this.#process);
       if (signal.aborted) return;
       await rm(pidFile, { force: true });
       if (performance.now() - begin >= policy.healthyMs) {
@@ -119,6 +123,26 @@ export class SupervisedService implements AsyncDisposable {
         if (signal.aborted) return;
       }
     }
+  }
+
+  /** How the process ended; one that does not answer is killed. */
+  async #endOf(process: ServiceProcess): Promise<string> {
+    const { checkMs, stuckMs } = this.#options.policy;
+    const over = new AbortController();
+    const signal = AbortSignal.any([over.signal, this.#stopping.signal]);
+    const watch = async () => {
+      for (let answeredAt = performance.now(); ;) {
+        await delay(checkMs, undefined, { signal });
+        const { answers } = await import("@gradpool/rpc");
+        if (await answers(dialAddress(process.address))) answeredAt = performance.now();
+        else if (performance.now() - answeredAt >= stuckMs) return process.kill(`no answer for ${stuckMs / 1000} s`);
+      }
+    };
+    const watching = watch().catch(() => {});
+    const how = await process.ended;
+    over.abort();
+    await watching;
+    return how;
   }
 
   /** Gives the problem, or undefined when the service is back or was stopped meanwhile. */

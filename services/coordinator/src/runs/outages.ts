@@ -1,11 +1,15 @@
 import { EventEmitter, once } from "node:events";
 import { GradpoolError, type ErrorCode } from "@gradpool/errors";
+import { isBroken } from "@gradpool/rpc";
 import { Backoff } from "@gradpool/service-kit";
 
 /** Between attempts. */
 const PAUSES = { firstMs: 100, longestMs: 5_000 };
 /** A service may be unavailable this long, as when it restarts, before it is reported. */
 const QUIET_MS = 5_000;
+
+/** A service may end this often in a row while it works for a run, which then is the reason. */
+const MAX_BREAKS = 5;
 
 /** A service that stops cancels its calls, one that died breaks them. */
 export const AWAY: ReadonlySet<ErrorCode> = new Set(["unavailable", "cancelled"]);
@@ -33,7 +37,8 @@ export class Outages {
 
   /**
    * Retries the call of the named service while it fails with a code in `waitFor`. A call that takes
-   * long calls `progressed` whenever it advances. Errors: any other failure, and `cancelled`.
+   * long calls `progressed` whenever it advances. Errors: any other failure, and `cancelled`; `failed_precondition` when
+   * the service's process ends during MAX_BREAKS calls in a row.
    */
   async waitOut<T>(
     service: string,
@@ -43,9 +48,11 @@ export class Outages {
   ): Promise<T> {
     const held = {};
     let since: number | undefined;
+    let breaks = 0;
     const backoff = new Backoff(PAUSES);
     const progressed = () => {
       since = undefined;
+      breaks = 0;
       backoff.reset();
       this.#release(held);
     };
@@ -57,6 +64,7 @@ export class Outages {
         } catch (error) {
           const { code, message } = GradpoolError.from(error);
           if (!waitFor.has(code) || signal.aborted) throw error;
+          if (isBroken(error) && ++breaks === MAX_BREAKS) throw endsTheService(service, error);
           since ??= performance.now();
           const [line = ""] = message.split("\n");
           if (!AWAY.has(code)) this.#hold(held, `${line}; the run resumes by itself once that is fixed`);
@@ -94,4 +102,11 @@ export class Outages {
     const [first = ""] = this.#reasons.values();
     this.#report(first);
   }
+}
+
+/** The supervisor starts it again; but no other run could work if this one continued. */
+function endsTheService(service: string, cause: unknown): GradpoolError {
+  const problem = `the ${service} service ended ${MAX_BREAKS} times in a row while it worked for this run`;
+  const advice = "its log says why; correct the run's model or data";
+  return new GradpoolError("failed_precondition", `${problem}; ${advice}`, { cause });
 }
