@@ -28,6 +28,8 @@ export type PoolFact =
   | { type: "trainer-lost"; trainerId: string; how: TrainerLoss; tasks: readonly Task[] }
   | { type: "trainer-drained"; trainerId: string }
   | { type: "trainer-quarantined"; trainerId: string; reason: string }
+  /** The coordinator stops in order: no run is the reason. */
+  | { type: "pool-stopping" }
   /** It is given work again after draining or quarantine. */
   | { type: "trainer-active"; trainerId: string };
 

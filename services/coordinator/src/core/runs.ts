@@ -9,9 +9,15 @@ export const MAX_RUNS = 32;
 /** Why a run that was paused by a request is paused. */
 export const ON_REQUEST = "on request";
 
-export function newRun(runId: string, paused: boolean): PoolRun {
+/** A run that was begun in this many lives of the coordinator without making a step fails: it may be what ends them. */
+export const MAX_LIVES = 5;
+
+/** From this many on it is begun only while no other such run is: so that the one that ends them is told from the others. */
+const SUSPECT_LIVES = 2;
+
+export function newRun(runId: string, paused: boolean, lives: number): PoolRun {
   return {
-    runId,
+    ...{ runId, lives },
     phase: "queued",
     paused,
     trouble: "",
@@ -36,9 +42,24 @@ export function newRun(runId: string, paused: boolean): PoolRun {
 export function startQueued(state: PoolState, out: Output): void {
   if (state.stopping) return;
   let room = MAX_RUNS - state.runs.filter(({ phase }) => phase !== "queued").length;
+  let hasSuspect = state.runs.some(({ phase, lives }) => phase !== "queued" && lives >= SUSPECT_LIVES);
   for (const run of state.runs) {
-    if (room <= 0) return;
     if (run.phase !== "queued" || run.paused) continue;
+    if (run.lives >= MAX_LIVES) {
+      const what = `the coordinator ended ${run.lives} times while it prepared this run or made its next step`;
+      endRun(
+        state,
+        run.runId,
+        out,
+        "failed",
+        "failed_precondition",
+        `${what}; see its log, and submit the run changed`,
+      );
+      continue;
+    }
+    const isSuspect = run.lives >= SUSPECT_LIVES;
+    if (room <= 0 || (isSuspect && hasSuspect)) continue;
+    hasSuspect ||= isSuspect;
     run.phase = "preparing";
     room -= 1;
     out.effects.push({ type: "prepare", runId: run.runId });
@@ -58,6 +79,7 @@ export function beginRun(run: PoolRun, prepared: Prepared, out: Output): void {
 
 /** `stop`: there is no next step, even if there could be. */
 export function nextStep(state: PoolState, run: PoolRun, stop: boolean, out: Output): void {
+  run.lives = 0;
   beginStep(run, run.step + 1);
   if (stop || run.step > run.totalSteps) finishRun(run, out);
   else fillGroup(state, run);

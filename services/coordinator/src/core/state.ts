@@ -47,6 +47,8 @@ export interface PoolRun {
   hasResults: boolean;
   /** Value of `PoolState.assignments` when the run was last given a trainer. */
   lastServed: number;
+  /** Lives of the coordinator in which it was begun and made no step, before this one; 0 once it has made one. */
+  lives: number;
   /** How long a trainer takes for one of its micro-batches, as measured so far, and on how many. */
   turnMs: number;
   turns: number;
@@ -139,35 +141,37 @@ export interface Prepared {
 }
 
 /** Something that happened, for the core. `nowMs`: when, on a monotonic clock. */
-export type Input = { nowMs?: number } & (
-  | { type: "run-submitted"; runId: string; paused?: boolean }
-  | ({ type: "run-prepared"; runId: string } & Prepared)
-  | { type: "micro-batch-arrived"; runId: string; lastOfEpoch: boolean }
-  /** All micro-batches up to the end of this step have arrived, and there are no more. */
-  | { type: "stream-ended"; runId: string; lastStep: number }
-  | { type: "trainer-joined"; trainerId: string; deviceClass: string; draining?: boolean }
-  | { type: "trainer-pulled"; trainerId: string; tasks: number }
-  | { type: "trainer-heard"; trainerId: string }
-  | { type: "trainer-left"; trainerId: string }
-  | { type: "trainer-drained"; trainerId: string; draining: boolean }
-  | { type: "time-passed"; leaseMs: number }
-  | { type: "result-arrived"; taskId: string; result: TaskResult }
-  | { type: "task-failed"; taskId: string; permanent: boolean; code: string; message: string }
-  /** `evaluate`: before the next step. */
-  | { type: "step-applied"; runId: string; evaluate: boolean }
-  | { type: "evaluation-batch-arrived"; runId: string; last: boolean }
-  /** `stop`: no further step. */
-  | { type: "evaluation-applied"; runId: string; stop: boolean }
-  | { type: "run-paused"; runId: string }
-  | { type: "run-resumed"; runId: string }
-  /** Something that is not the run's fault holds it up; an empty reason: no longer. */
-  | { type: "run-troubled"; runId: string; reason: string }
-  | { type: "run-finished"; runId: string }
-  | { type: "run-failed"; runId: string; code: string; message: string }
-  | { type: "run-cancelled"; runId: string }
-  /** The coordinator is stopping: begin no further step. */
-  | { type: "pool-stopping" }
-);
+export type Input = { nowMs?: number } &
+  /** `lives`: of the coordinator, in which it was begun and made no step. */
+  (
+    | { type: "run-submitted"; runId: string; paused?: boolean; lives?: number }
+    | ({ type: "run-prepared"; runId: string } & Prepared)
+    | { type: "micro-batch-arrived"; runId: string; lastOfEpoch: boolean }
+    /** All micro-batches up to the end of this step have arrived, and there are no more. */
+    | { type: "stream-ended"; runId: string; lastStep: number }
+    | { type: "trainer-joined"; trainerId: string; deviceClass: string; draining?: boolean }
+    | { type: "trainer-pulled"; trainerId: string; tasks: number }
+    | { type: "trainer-heard"; trainerId: string }
+    | { type: "trainer-left"; trainerId: string }
+    | { type: "trainer-drained"; trainerId: string; draining: boolean }
+    | { type: "time-passed"; leaseMs: number }
+    | { type: "result-arrived"; taskId: string; result: TaskResult }
+    | { type: "task-failed"; taskId: string; permanent: boolean; code: string; message: string }
+    /** `evaluate`: before the next step. */
+    | { type: "step-applied"; runId: string; evaluate: boolean }
+    | { type: "evaluation-batch-arrived"; runId: string; last: boolean }
+    /** `stop`: no further step. */
+    | { type: "evaluation-applied"; runId: string; stop: boolean }
+    | { type: "run-paused"; runId: string }
+    | { type: "run-resumed"; runId: string }
+    /** Something that is not the run's fault holds it up; an empty reason: no longer. */
+    | { type: "run-troubled"; runId: string; reason: string }
+    | { type: "run-finished"; runId: string }
+    | { type: "run-failed"; runId: string; code: string; message: string }
+    | { type: "run-cancelled"; runId: string }
+    /** The coordinator is stopping: begin no further step. */
+    | { type: "pool-stopping" }
+  );
 
 /** What people see of where a run is. */
 export type VisibleState = "queued" | "preparing" | "running" | "paused";

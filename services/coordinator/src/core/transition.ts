@@ -98,7 +98,7 @@ function reportGroup(old: PoolRun | undefined, run: PoolRun, facts: PoolFact[]):
 function apply(state: PoolState, input: Input, out: Output): void {
   switch (input.type) {
     case "run-submitted":
-      state.runs.push(newRun(input.runId, input.paused === true));
+      state.runs.push(newRun(input.runId, input.paused === true, input.lives ?? 0));
       break;
     case "trainer-joined":
       addTrainer(state, input, out);
@@ -126,6 +126,7 @@ function apply(state: PoolState, input: Input, out: Output): void {
       failTask(state, input, out);
       break;
     case "pool-stopping":
+      if (!state.stopping) out.facts.push({ type: "pool-stopping" });
       state.stopping = true;
       break;
     default: {

@@ -58,7 +58,8 @@ export class Driver<T extends TrainingPort = TrainingPort> implements AsyncDispo
   recover(run: Run, paused: boolean): void {
     void this.happen(() => {
       this.#open(run);
-      const input = { type: "run-submitted" as const, runId: run.runId, paused };
+      const { runId, livesWithoutProgress: lives } = run;
+      const input = { type: "run-submitted" as const, runId, paused, lives };
       return { input, facts: [{ type: "run-recovered", run }] };
     });
   }

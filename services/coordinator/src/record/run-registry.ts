@@ -187,12 +187,21 @@ export class RunRegistry {
     const runs = new Map<string, Run>();
     for (const fact of facts) {
       if (fact.type === "run-submitted") runs.set(fact.run.runId, fact.run);
+      if (fact.type === "pool-stopping") this.#forgetLives(runs);
       const runId = runIdOf(fact);
       const run = runId === undefined ? undefined : (runs.get(runId) ?? this.#records.get(runId)?.recorded);
       const patch = run && patchOf(fact, run);
       if (patch) runs.set(run.runId, { ...run, ...patch });
     }
     return runs;
+  }
+
+  /** A coordinator that stops in order was not ended by a run. */
+  #forgetLives(runs: Map<string, Run>): void {
+    for (const { recorded } of this.unfinished) {
+      const run = runs.get(recorded.runId) ?? recorded;
+      if (run.livesWithoutProgress > 0) runs.set(run.runId, { ...run, livesWithoutProgress: 0 });
+    }
   }
 
   /** Events and log entries. `changed`: the records that facts change. */

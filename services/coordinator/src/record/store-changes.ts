@@ -43,14 +43,17 @@ export function changesOf(fact: Fact): Change[] {
 /** What a fact changes in the record `run` of its run. */
 export function patchOf(fact: Fact, run: Run): Partial<Run> | undefined {
   switch (fact.type) {
-    case "run-state":
-      return { state: STATES[fact.state], pausedBecause: fact.because };
+    case "run-state": {
+      const isBegun = fact.state === "preparing" && run.state !== RunState.RUN_STATE_PAUSED;
+      const lives = run.livesWithoutProgress + (isBegun ? 1 : 0);
+      return { state: STATES[fact.state], pausedBecause: fact.because, livesWithoutProgress: lives };
+    }
     case "run-prepared":
       return { ...fact.found, ...afterSteps(fact.steps, fact.evaluations) };
     case "step-made":
       return {
         ...{ step: fact.step.step, lastStep: fact.step, tokens: run.tokens + fact.step.tokens },
-        rowCounts: fact.rowCounts,
+        ...{ rowCounts: fact.rowCounts, livesWithoutProgress: 0 },
       };
     case "run-shortened":
       return { totalSteps: fact.totalSteps };
@@ -60,7 +63,7 @@ export function patchOf(fact: Fact, run: Run): Partial<Run> | undefined {
       return {
         lastEvaluation: evaluation,
         bestEvaluation: bestOf(best ? [best, evaluation] : [evaluation]),
-        stoppedEarly,
+        ...{ stoppedEarly, livesWithoutProgress: 0 },
       };
     }
     case "run-ended": {

@@ -378,6 +378,11 @@ export interface Run {
   rowCounts:
     | RowCounts
     | undefined;
+  /**
+   * How often the coordinator began to prepare it since its last step, or since it stopped in order: it ended each time. After
+   * 5 times the run fails, since it may be the reason.
+   */
+  livesWithoutProgress: number;
   /** W3C trace context of its submission; empty: unknown. */
   traceparent: string;
 }
@@ -955,6 +960,7 @@ function createBaseRun(): Run {
     stoppedEarly: false,
     traceId: "",
     rowCounts: undefined,
+    livesWithoutProgress: 0,
     traceparent: "",
   };
 }
@@ -1032,6 +1038,9 @@ export const Run: MessageFns<Run> = {
     }
     if (message.rowCounts !== undefined) {
       RowCounts.encode(message.rowCounts, writer.uint32(274).fork()).join();
+    }
+    if (message.livesWithoutProgress !== 0) {
+      writer.uint32(280).uint32(message.livesWithoutProgress);
     }
     if (message.traceparent !== "") {
       writer.uint32(482).string(message.traceparent);
@@ -1244,6 +1253,14 @@ export const Run: MessageFns<Run> = {
             message.rowCounts = RowCounts.decode(reader, reader.uint32());
             continue;
           }
+          case 35: {
+            if (tag !== 280) {
+              break;
+            }
+
+            message.livesWithoutProgress = reader.uint32();
+            continue;
+          }
           case 60: {
             if (tag !== 482) {
               break;
@@ -1356,6 +1373,11 @@ export const Run: MessageFns<Run> = {
         : isSet(object.row_counts)
         ? RowCounts.fromJSON(object.row_counts)
         : undefined,
+      livesWithoutProgress: isSet(object.livesWithoutProgress)
+        ? globalThis.Number(object.livesWithoutProgress)
+        : isSet(object.lives_without_progress)
+        ? globalThis.Number(object.lives_without_progress)
+        : 0,
       traceparent: isSet(object.traceparent) ? globalThis.String(object.traceparent) : "",
     };
   },
@@ -1434,6 +1456,9 @@ export const Run: MessageFns<Run> = {
     if (message.rowCounts !== undefined) {
       obj.rowCounts = RowCounts.toJSON(message.rowCounts);
     }
+    if (message.livesWithoutProgress !== 0) {
+      obj.livesWithoutProgress = Math.round(message.livesWithoutProgress);
+    }
     if (message.traceparent !== "") {
       obj.traceparent = message.traceparent;
     }
@@ -1481,6 +1506,7 @@ export const Run: MessageFns<Run> = {
     message.rowCounts = (object.rowCounts !== undefined && object.rowCounts !== null)
       ? RowCounts.fromPartial(object.rowCounts)
       : undefined;
+    message.livesWithoutProgress = object.livesWithoutProgress ?? 0;
     message.traceparent = object.traceparent ?? "";
     return message;
   },
