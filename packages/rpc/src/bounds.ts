@@ -2,3 +2,10 @@
 
 /** Characters of a trainer's id: it is part of a subject on NATS, where some characters take three bytes. */
 export const MAX_TRAINER_ID_CHARACTERS = 128;
+
+/** Characters of each other text that a trainer introduces itself with. */
+export const MAX_TRAINER_TEXT_CHARACTERS = 256;
+/** Characters of a trainer's message about a failed task; the rest is cut. */
+export const MAX_FAILURE_CHARACTERS = 2_000;
+/** Sources of a data set. */
+export const MAX_SOURCES = 4_096;

@@ -7,7 +7,7 @@ export * from "./gen/gradpool/v1/checkpoint_store.js";
 export * from "./gen/gradpool/v1/events.js";
 export type { CallContext, CallOptions, Client, Definition, Handlers } from "./methods.js";
 export { Metadata } from "@grpc/grpc-js";
-export { MAX_TRAINER_ID_CHARACTERS } from "./bounds.js";
+export * from "./bounds.js";
 export { createClient } from "./client.js";
 export { PoolKey } from "@gradpool/access";
 export { withKey } from "./key-check.js";

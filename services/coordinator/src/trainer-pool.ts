@@ -1,6 +1,7 @@
 /** The trainers' side of the driver: their conversations, and what they send. */
 import { GradpoolError } from "@gradpool/errors";
 import {
+  MAX_FAILURE_CHARACTERS,
   RunState,
   type Heartbeat,
   type ResultHeader,
@@ -20,6 +21,9 @@ import { platformName, type Platform } from "./runs/platform.js";
 import type { TrainingRun } from "./runs/training-run.js";
 import type { RunTraces } from "./traces/run-traces.js";
 import { TrainerConnection } from "./trainer-connection.js";
+
+/** Of a failure: any that is known is shorter. */
+const MAX_CODE_CHARACTERS = 64;
 
 export interface Leases {
   /** How often trainers send heartbeats, and leases are checked. */
@@ -106,8 +110,9 @@ export class TrainerPool implements TrainersPort, Disposable {
     });
   }
 
-  taskFailed(connection: TrainerConnection, { taskId, permanent, code, message }: TaskFailed): void {
+  taskFailed(connection: TrainerConnection, { taskId, permanent, code: given, message: text }: TaskFailed): void {
     const { driver, log } = this.#options;
+    const [code, message] = [given.slice(0, MAX_CODE_CHARACTERS), text.slice(0, MAX_FAILURE_CHARACTERS)];
     const { trainerId } = connection;
     if (!this.#isCurrent(connection) || driver.taskOf(taskId)?.trainerId !== trainerId) return;
     log.warn({ trainerId, taskId, permanent, code }, message);

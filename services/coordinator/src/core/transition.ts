@@ -15,7 +15,7 @@
  */
 import { assignTasks } from "./assignment.js";
 import type { PoolFact } from "./facts.js";
-import { isResting, runOf, trainerOf } from "./lookup.js";
+import { isResting, runOf, tasksOf, trainerOf } from "./lookup.js";
 import {
   addToEvaluation,
   beginEvaluation,
@@ -36,7 +36,7 @@ import type { Input, PoolRun, PoolState } from "./state.js";
 import { isQuiet } from "./stopping.js";
 import { drain, failTask, loseTrainer, noticeTime, recallTasks, takeResult } from "./tasks.js";
 
-/** Tasks that a trainer may hold. */
+/** Tasks that a trainer may hold or have room for. */
 export const MAX_CREDITS = 16;
 
 export interface Transition extends Output {
@@ -162,7 +162,9 @@ function applyToTrainer(state: PoolState, input: TrainerInput, out: Output): voi
   if (!trainer) return;
   if (input.type === "trainer-drained") return drain(trainer, input.draining, out);
   trainer.lastSeenMs = state.nowMs;
-  if (input.type === "trainer-pulled") trainer.credits = Math.min(trainer.credits + input.tasks, MAX_CREDITS);
+  if (input.type !== "trainer-pulled") return;
+  const room = MAX_CREDITS - tasksOf(state, input.trainerId).length;
+  trainer.credits = Math.max(0, Math.min(trainer.credits + input.tasks, room));
 }
 
 type RunInput = Exclude<Extract<Input, { runId: string }>, { type: "run-submitted" }>;

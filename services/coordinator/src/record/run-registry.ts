@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { GradpoolError } from "@gradpool/errors";
 import { bytes } from "@gradpool/format";
 import {
+  MAX_SOURCES,
   Run,
   RunSpec,
   RunState,
@@ -143,6 +144,7 @@ export class RunRegistry {
    */
   newRun(spec: RunSpec | undefined, traceparent: string): Run {
     if (!spec) throw new GradpoolError("invalid_argument", "spec is missing");
+    checkSources(spec);
     specRecipe(spec);
     const sizeBytes = RunSpec.encode(spec).finish().byteLength;
     if (sizeBytes > MAX_SPEC_BYTES) {
@@ -245,6 +247,15 @@ export class RunRegistry {
   #keepFewHistories(runId: string): void {
     if (!this.#ended.includes(runId)) this.#ended.push(runId);
     if (this.#ended.length > HISTORIES_KEPT) this.#records.get(this.#ended.shift() ?? "")?.dropHistory();
+  }
+}
+
+/** Each source takes time to look for, even where they are few bytes. */
+function checkSources({ dataset, evalDataset }: RunSpec): void {
+  for (const [field, sources] of Object.entries({ dataset, eval_dataset: evalDataset })) {
+    if (sources.length <= MAX_SOURCES) continue;
+    const problem = `${field} has ${sources.length} sources, where ${MAX_SOURCES} are allowed`;
+    throw new GradpoolError("invalid_argument", `${problem}; name a folder or a pattern instead of many files`);
   }
 }
 

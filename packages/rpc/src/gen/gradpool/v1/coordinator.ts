@@ -293,7 +293,7 @@ export function trainerStateToNumber(object: TrainerState): number {
 export interface RunSpec {
   /** Model folder, .gguf file, or name on the hub ("org/name", "org/name@revision"). */
   modelId: string;
-  /** Data sources, as in DatasetSpec.sources. */
+  /** Data sources, as in DatasetSpec.sources; at most 4,096. */
   dataset: string[];
   /** Folder for the result, on the checkpoint store. */
   outputDir: string;
@@ -310,7 +310,7 @@ export interface RunSpec {
   resumeIfExists: boolean;
   /** Take only the adapter from resume_from: a new optimizer, from step 1, whatever else differs. */
   resumeWeightsOnly: boolean;
-  /** Held-out data sources, read like `dataset`, in order; see Recipe.eval_every. None: no evaluation. */
+  /** Held-out data sources, at most 4,096, read like `dataset`, in order; see Recipe.eval_every. None: no evaluation. */
   evalDataset: string[];
   /**
    * Replace the result of another run in output_dir. Without, such a folder is refused, unless the run resumes from a

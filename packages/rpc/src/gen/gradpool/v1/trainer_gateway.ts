@@ -38,7 +38,7 @@ export interface WorkRequest {
 export interface TrainerHello {
   /** Unique in the pool and stable across reconnects of the same process; 1 to 128 characters. */
   trainerId: string;
-  /** Device name for people, such as "cpu" or "cuda:0". */
+  /** Device name for people, such as "cpu" or "cuda:0". This and the other texts: at most 256 characters each. */
   device: string;
   /** Devices of one class compute the same bits (I2), such as "cpu-x64-avx512". */
   deviceClass: string;
@@ -55,6 +55,7 @@ export interface TrainerHello {
 
 /** The trainer has room for this many more tasks. */
 export interface PullTasks {
+  /** Tasks that it has room for; of these and those in its hands at most 16 count. */
   tasks: number;
 }
 
@@ -63,7 +64,7 @@ export interface TaskFailed {
   taskId: string;
   /**
    * Error code and message for people, as in RunError. "cancelled": the trainer is stopping and gives the task back;
-   * nothing failed.
+   * nothing failed. The message is cut after 2,000 characters.
    */
   code: string;
   message: string;
