@@ -19,6 +19,7 @@ const SMALL_FILES = [
   "vocab.json",
   "merges.txt",
   "chat_template.jinja",
+  "additional_chat_templates/tool_use.jinja",
   "chat_template.json",
 ];
 

@@ -3,6 +3,8 @@ import { damaged } from "./json.js";
 import { configuredToken, type FolderConfig, SPECIAL_ROLES } from "./special-tokens.js";
 
 export const CHAT_TEMPLATE_FILE = "chat_template.jinja";
+/** Where transformers 5 saves a named template; "tool_use" is the only name that has a meaning. */
+export const TOOL_TEMPLATE_FILE = "additional_chat_templates/tool_use.jinja";
 
 export interface ChatTemplateSource {
   /** Jinja. */
@@ -14,15 +16,18 @@ export interface ChatTemplateSource {
 }
 
 /**
- * chat_template.jinja, else tokenizer_config.json's chat_template: a text, or named ones, of which "default" is taken, and
+ * chat_template.jinja and the one for tools beside it, else tokenizer_config.json's chat_template: a text, or named ones, of which "default" is taken, and
  * "tool_use" for chats with tools, as by transformers' get_chat_template. Errors: `data_loss` for one of another form.
  */
 export function readChatTemplate(
   files: ReadonlyMap<string, Uint8Array>,
   config: FolderConfig,
 ): ChatTemplateSource | undefined {
-  const file = files.get(CHAT_TEMPLATE_FILE);
-  const named = file ? { default: Buffer.from(file).toString("utf8") } : configured(config.tokenizer["chat_template"]);
+  const textOf = (name: string) =>
+    files.has(name) ? Buffer.from(files.get(name) as Uint8Array).toString("utf8") : undefined;
+  const named = files.has(CHAT_TEMPLATE_FILE)
+    ? { default: textOf(CHAT_TEMPLATE_FILE), tool_use: textOf(TOOL_TEMPLATE_FILE) }
+    : configured(config.tokenizer["chat_template"]);
   const template = named["default"];
   if (template === undefined) return undefined;
   const toolTemplate = named["tool_use"];

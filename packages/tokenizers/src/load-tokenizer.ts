@@ -1,11 +1,11 @@
 import { createHash } from "node:crypto";
 import { resolve } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
-import { type ChatTemplateSource, readChatTemplate } from "./chat-template.js";
+import { type ChatTemplateSource, readChatTemplate, TOOL_TEMPLATE_FILE } from "./chat-template.js";
 import { addConfiguredTokens, effectiveSettings } from "./configured-tokens.js";
 import type { AddedVocabulary, Definition } from "./definition.js";
 import { parseObject, readIfPresent } from "./json.js";
-import { TOKENIZER_FILES, withPadToken } from "./result-files.js";
+import { TOKENIZER_FILES, withNamedTemplates, withPadToken } from "./result-files.js";
 import { choosePad, configuredToken, findEos, type FolderConfig } from "./special-tokens.js";
 import { classNotes, tokenizerClass } from "./tokenizer-class.js";
 import { HfTokenizer, type TokenizerInfo, type TruncationSide } from "./tokenizer.js";
@@ -13,7 +13,7 @@ import { readTokenizerJson, TOKENIZER_JSON } from "./tokenizer-json.js";
 import { MERGES_TXT, readVocabAndMerges, VOCAB_JSON } from "./vocab-and-merges.js";
 
 /** The files of a model folder that decide its tokenizer. */
-export const SOURCE_FILES: readonly string[] = [...TOKENIZER_FILES, "config.json"];
+export const SOURCE_FILES: readonly string[] = [...TOKENIZER_FILES, TOOL_TEMPLATE_FILE, "config.json"];
 
 /**
  * Loads the tokenizer of a model folder: tokenizer.json, or vocab.json and merges.txt. `padToken` names
@@ -56,7 +56,8 @@ export async function loadTokenizer(dir: string, padToken: string): Promise<HfTo
   files.delete("config.json");
   // tokenizer.json gives ids in the order of its list: those that the configuration added come before the pad token.
   const newTokens = pad.isNew ? added.tokens.filter(({ content }) => !own.has(content)) : [];
-  const results = pad.configured && !pad.isNew ? files : withPadToken(files, { token: pad.token, added: newTokens });
+  const plain = withNamedTemplates(files);
+  const results = pad.configured && !pad.isNew ? plain : withPadToken(plain, { token: pad.token, added: newTokens });
   return new HfTokenizer(definition, info, results, file);
 }
 

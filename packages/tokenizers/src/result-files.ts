@@ -1,4 +1,5 @@
 /** The tokenizer files that a result folder needs, with the pad token in them. */
+import { CHAT_TEMPLATE_FILE, TOOL_TEMPLATE_FILE } from "./chat-template.js";
 import type { AddedToken } from "./definition.js";
 import { type JsonObject, parseObject } from "./json.js";
 
@@ -10,8 +11,22 @@ export const TOKENIZER_FILES = [
   "tokenizer_config.json",
   "special_tokens_map.json",
   "added_tokens.json",
-  "chat_template.jinja",
+  CHAT_TEMPLATE_FILE,
 ];
+
+/** Without folders: a template for tools goes into tokenizer_config.json, together with the default one. */
+export function withNamedTemplates(files: ReadonlyMap<string, Uint8Array>): ReadonlyMap<string, Uint8Array> {
+  const [plain, tools] = [files.get(CHAT_TEMPLATE_FILE), files.get(TOOL_TEMPLATE_FILE)];
+  if (!tools) return files;
+  const changed = new Map(files);
+  changed.delete(TOOL_TEMPLATE_FILE);
+  const config = files.get("tokenizer_config.json") ?? Buffer.from("{}");
+  if (!plain || "chat_template" in parseObject("tokenizer_config.json", config)) return changed;
+  changed.delete(CHAT_TEMPLATE_FILE);
+  const named = (name: string, template: Uint8Array) => ({ name, template: Buffer.from(template).toString("utf8") });
+  const value = [named("default", plain), named("tool_use", tools)];
+  return changed.set("tokenizer_config.json", withMember("tokenizer_config.json", config, "chat_template", value));
+}
 
 /**
  * Writes the chosen pad token into the files: its name into the configuration, and when it is new, itself and
@@ -31,15 +46,20 @@ export function withPadToken(
   return changed;
 }
 
-/**
- * Sets the member `pad_token` in the file's text: parsed and written again, numbers such as
- * model_max_length 1000000000000000019884624838656 would not come back as they were.
- */
 function withConfiguredPad(name: string, bytes: Uint8Array, padToken: string): Uint8Array {
   const text = Buffer.from(bytes).toString("utf8");
-  const member = `"pad_token": ${JSON.stringify(padToken)}`;
   const present = /"pad_token"\s*:\s*null/;
-  if (present.test(text)) return Buffer.from(text.replace(present, () => member));
+  if (!present.test(text)) return withMember(name, bytes, "pad_token", padToken);
+  return Buffer.from(text.replace(present, () => `"pad_token": ${JSON.stringify(padToken)}`));
+}
+
+/**
+ * Adds a member in the file's text: parsed and written again, numbers such as model_max_length
+ * 1000000000000000019884624838656 would not come back as they were.
+ */
+function withMember(name: string, bytes: Uint8Array, key: string, value: unknown): Uint8Array {
+  const text = Buffer.from(bytes).toString("utf8");
+  const member = `${JSON.stringify(key)}: ${JSON.stringify(value)}`;
   const isEmpty = Object.keys(parseObject(name, bytes)).length === 0;
   return Buffer.from(text.replace("{", () => (isEmpty ? `{${member}` : `{\n  ${member},`)));
 }

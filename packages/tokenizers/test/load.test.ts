@@ -1,6 +1,6 @@
 /** Which tokenizers are loaded, what they add, and how others are refused. */
 import assert from "node:assert/strict";
-import { mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { suite, test } from "node:test";
@@ -292,6 +292,25 @@ suite("chat templates", () => {
       await edit(dir, "tokenizer_config.json", (config) => Object.assign(config, { chat_template: 5 }));
       await rm(join(dir, "chat_template.jinja"));
       await refused(dir, "data_loss", /chat_template that is neither text nor list/);
+    });
+  });
+
+  test("for tools may be a file of its own, as transformers 5 saves it; results have both without a folder", async () => {
+    await withCopy(LLAMA, [], async (dir) => {
+      await mkdir(join(dir, "additional_chat_templates"));
+      await writeFile(join(dir, "chat_template.jinja"), "plain");
+      await writeFile(join(dir, "additional_chat_templates", "tool_use.jinja"), "tools");
+      const chatTemplate = { template: "plain", toolTemplate: "tools", specialTokens };
+      assert.deepEqual((await loaded(dir)).chatTemplate, chatTemplate);
+      const tokenizer = await loadTokenizer(dir, "");
+      const files = tokenizer.files();
+      tokenizer.free();
+      await withCopy(LLAMA, [...files.keys()], async (result) => {
+        for (const [name, content] of files) await writeFile(join(result, name), content);
+        assert.ok(!files.has("chat_template.jinja"));
+        const { template, toolTemplate } = (await loaded(result)).chatTemplate!;
+        assert.deepEqual([template, toolTemplate], ["plain", "tools"]);
+      });
     });
   });
 

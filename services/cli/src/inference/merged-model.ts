@@ -10,7 +10,7 @@ import { GradpoolError } from "@gradpool/errors";
 import { meanRow, moduleWeight, tensorPieces, type ModelSource } from "@gradpool/model-source";
 import type { WeightEntry } from "@gradpool/models";
 import { fromFloat32, layOut, toFloat32 } from "@gradpool/safetensors";
-import { SOURCE_FILES } from "@gradpool/tokenizers";
+import { SOURCE_FILES, withNamedTemplates } from "@gradpool/tokenizers";
 import type { AdaptedModel } from "./adapted-model.js";
 
 const CONFIG = "config.json";
@@ -43,13 +43,13 @@ async function grownConfig({ dir, model }: ModelSource): Promise<Uint8Array> {
 }
 
 /** Without a pad token that only loading it here would add. */
-async function baseTokenizer(dir: string): Promise<Map<string, Uint8Array>> {
+async function baseTokenizer(dir: string): Promise<ReadonlyMap<string, Uint8Array>> {
   const files = new Map<string, Uint8Array>();
   for (const name of SOURCE_FILES) {
     const data = name === CONFIG ? undefined : await readIfPresent(join(dir, name));
     if (data) files.set(name, data);
   }
-  return files;
+  return withNamedTemplates(files);
 }
 
 async function readIfPresent(path: string): Promise<Uint8Array | undefined> {
