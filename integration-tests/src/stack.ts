@@ -1,7 +1,7 @@
 /** The real services as child processes, as the local stack starts them; trainers can be added and killed. */
 import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { openSync, readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import {
@@ -35,12 +35,12 @@ interface Process {
   log: string[];
 }
 
-/** Starts a service and waits until it listens. */
-async function startService(name: string, env: Record<string, string>): Promise<Process> {
+/** Starts a service and waits until it listens. With a `logFile` its log goes there. */
+async function startService(name: string, env: Record<string, string>, logFile?: string): Promise<Process> {
   const main = fileURLToPath(new URL(`../../../services/${name}/dist/src/main.js`, import.meta.url));
   const child = fork(main, {
     env: { ...process.env, GRADPOOL_KEY: STACK_KEY.reveal(), ...env },
-    stdio: ["ignore", "ignore", "pipe", "ipc"],
+    stdio: ["ignore", "ignore", logFile === undefined ? "pipe" : openSync(logFile, "a"), "ipc"],
   });
   const log: string[] = [];
   if (child.stderr) createInterface({ input: child.stderr }).on("line", (line) => log.push(line));
@@ -84,6 +84,8 @@ export interface StackOptions {
   recoverySeconds?: number;
   /** Where events are sent. */
   natsUrl?: string;
+  /** Where the coordinator's log goes in its first life. */
+  coordinatorLog?: string;
   /** The coordinator has an HTTP port. */
   http?: boolean;
   trainerEnv?: Record<string, string>;
@@ -130,7 +132,7 @@ export class Stack implements AsyncDisposable {
       ...(natsUrl && { NATS_URL: natsUrl }),
       ...(http && { GRADPOOL_HTTP_LISTEN: "127.0.0.1:0" }),
     };
-    const coordinator = await startService("coordinator", coordinatorEnv);
+    const coordinator = await startService("coordinator", coordinatorEnv, options.coordinatorLog);
     const stack = new Stack([tokenizer, store, data], coordinator, coordinatorEnv, options.trainerEnv);
     await Promise.all(Array.from({ length: options.trainers }, () => stack.addTrainer()));
     return stack;

@@ -30,7 +30,10 @@ export interface ByteRange {
  */
 export type SourceResolver = (source: string, signal: AbortSignal) => Promise<ByteSource[] | undefined>;
 
-/** A local file as it was when it was found; undefined when `path` is not a regular file. Errors: `permission_denied`. */
+/**
+ * A local file as it was when it was found; undefined when `path` is not a regular file. Errors: `permission_denied`, and
+ * `unavailable` while this process has too many open files.
+ */
 export async function localFile(path: string): Promise<ByteSource | undefined> {
   const stats = await stat(path, { bigint: true }).catch((error: unknown) => {
     throw unreadable(path, error);
@@ -90,5 +93,9 @@ export function isMissing(error: unknown): boolean {
 
 export function unreadable(path: string, error: unknown): GradpoolError {
   const reason = error instanceof Error ? error.message : String(error);
+  if (/^(EMFILE|ENFILE)/.test(reason)) {
+    const message = `cannot open ${path}: too many open files; raise the limit (ulimit -n)`;
+    return new GradpoolError("unavailable", message, { cause: error });
+  }
   return new GradpoolError("permission_denied", `cannot read ${path}: ${reason}`, { cause: error });
 }

@@ -12,13 +12,18 @@ export type { Logger } from "pino";
 export function createLogger(name: string, env: NodeJS.ProcessEnv): Logger {
   const { level, format } = settingsOf(env);
   const redact = redactor(env);
-  const file = pino.destination({ dest: 2, sync: true });
+  const file = pino.destination({ dest: 2, sync: true, maxLength: MAX_WAITING_CHARACTERS });
+  // A full disk must not end a service: its lines wait until there is space, and those beyond the bound are dropped.
+  file.on("error", () => {});
   const write = (line: string) => {
     const safe = redact(line);
     file.write(format === "pretty" ? readableLine(safe) : safe);
   };
   return pino({ name, level, mixin: activeTraceIds }, { write });
 }
+
+/** Of log lines that cannot be written. */
+const MAX_WAITING_CHARACTERS = 1 << 20;
 
 const LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"];
 

@@ -25,7 +25,7 @@ export function explain(error: unknown, outputDir: string): unknown {
       return failure("invalid_argument", "is too long; choose a shorter --output_dir");
     case "EMFILE":
     case "ENFILE":
-      return failure("resource_exhausted", "cannot be opened: too many open files; raise the limit (ulimit -n)");
+      return failure("unavailable", "cannot be opened: too many open files; raise the limit (ulimit -n)");
     default:
       return error;
   }

@@ -54,6 +54,7 @@ describe("submitting a run", { timeout: 240_000 }, () => {
       ["5", { ...spec, recipe: undefined }, /recipe is missing/],
       ["6", { ...spec, recipe: { ...recipe, lora: undefined } }, /recipe.lora is missing/],
       ["7", { ...spec, recipe: { ...recipe, epochs: 0 } }, /epochs is 0/],
+      ["7a", { ...spec, recipe: { ...recipe, lora: { ...recipe.lora!, r: 10_000 } } }, /lora_r is 10000.*1024/],
       ["8", { ...spec, recipe: { ...recipe, learningRate: NaN } }, /learning_rate is NaN/],
       [
         "9",

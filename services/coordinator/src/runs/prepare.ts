@@ -14,6 +14,7 @@ import {
 } from "@gradpool/recipe";
 import type { DatasetSpec, DescribeDatasetResponse, Recipe, TokenizerInfo } from "@gradpool/rpc";
 import { claimFolder } from "./claim-folder.js";
+import { checkMemory } from "./memory.js";
 import type { OpenedModel } from "./opened-model.js";
 import type { Preparation, PreparedRun } from "./preparation.js";
 import type { DatasetHashes } from "./receipt.js";
@@ -33,6 +34,8 @@ export async function prepareRun(asked: Preparation): Promise<PreparedRun> {
   const recipe = withTargets(asked.recipe, description);
   const preparation = { ...asked, recipe };
   const targets = adaptedModules(selectTargets(description, recipe.lora.targetModules), recipe.lora);
+  // A run that has begun fitted before.
+  if (!asked.before) checkMemory(targets, recipe.lora.r);
   const scalings = ownScalings(targets, recipe.lora);
   checkPositions(recipe, description.maxPositions);
   report("loading the tokenizer");
