@@ -22,5 +22,6 @@ export * from "./virtual-screen.js";
 export * from "./terminal-program.js";
 export * from "./browser.js";
 export * from "./versitygw.js";
+export { LoneTrainer } from "./lone-trainer.js";
 export { Intruder, type Attempt, type Outcome } from "./intruder.js";
 export * from "./moto.js";

@@ -6,7 +6,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
-import { readKeyFile, type PoolKey } from "@gradpool/access";
+import { findCertificates, readKeyFile, type PoolKey } from "@gradpool/access";
 import { createClient, RunServiceService, withKey, type Client, type RunSpec } from "@gradpool/rpc";
 import { BIN } from "./cli.js";
 
@@ -29,7 +29,8 @@ export class LocalPool implements AsyncDisposable {
     this.services = services;
     this.#home = home;
     this.key = readKeyFile(key_file);
-    this.runs = createClient(RunServiceService, address, [withKey(() => this.key)]);
+    const tls = findCertificates({ home }, address);
+    this.runs = createClient(RunServiceService, address, [withKey(() => this.key)], tls);
   }
 
   /** `home`: a folder for its logs, pid files and runs. `more`: environment. */
@@ -50,6 +51,14 @@ export class LocalPool implements AsyncDisposable {
     const { run } = await this.runs.submitRun({ requestId: randomUUID(), spec });
     if (!run) throw new Error("the coordinator gave no run");
     return run.runId;
+  }
+
+  /** What a service has logged. */
+  log(name: string): string {
+    const file = readdirSync(this.#home, { recursive: true, encoding: "utf8" }).find((path) =>
+      path.endsWith(`/${name}.log`),
+    );
+    return file === undefined ? "" : readFileSync(join(this.#home, file), "utf8");
   }
 
   /** Sends a signal to a process by its name, once it is alive and is no longer `afterPid`; returns its process id. */

@@ -48,6 +48,7 @@ const ALLOWED: Record<string, string[]> = {
   "services/data-stream": ["data", "errors", "hub", "recipe", "rpc", "service-kit", "threads", "tracing"],
   "services/checkpoint-store": ["errors", "rpc", "run-folder", "service-kit"],
   "services/trainer": [
+    "access",
     "adapter",
     "errors",
     "hub",

@@ -4,7 +4,7 @@
 #   bash train.sh 127.0.0.1:7070 MODEL_FOLDER DATASET OUTPUT_FOLDER [RECIPE_FILE]
 #
 # GRPCURL names the program, if it is not on PATH. The pool's key is GRADPOOL_KEY, in the file GRADPOOL_KEY_FILE, or that
-# of a pool of this machine.
+# of a pool of this machine; GRADPOOL_TLS_CA, GRADPOOL_TLS_CERT and GRADPOOL_TLS_KEY name certificates, if it has some.
 set -euo pipefail
 address=$1 model=$2 dataset=$3 output=$4
 recipe=$(cat "${5:-"$(dirname "$0")/../recipe.json"}")
@@ -17,7 +17,10 @@ key_file=${GRADPOOL_KEY_FILE:-${GRADPOOL_HOME:-$HOME/.gradpool}/pools/${address#
 export GRADPOOL_KEY=${GRADPOOL_KEY:-}
 key=(-expand-headers -H 'authorization: Bearer ${GRADPOOL_KEY}')
 
-call() { "${GRPCURL:-grpcurl}" "${key[@]}" -plaintext -d "$2" "$address" "gradpool.v1.RunService/$1" 2>"$problem"; }
+security=(-plaintext)
+[[ -z ${GRADPOOL_TLS_CA:-} ]] || security=(-cacert "$GRADPOOL_TLS_CA" -cert "$GRADPOOL_TLS_CERT" -key "$GRADPOOL_TLS_KEY")
+
+call() { "${GRPCURL:-grpcurl}" "${key[@]}" "${security[@]}" -d "$2" "$address" "gradpool.v1.RunService/$1" 2>"$problem"; }
 
 # Ends the script unless the call may be repeated: 64 and more is a gRPC status (CANCELLED 1, DEADLINE_EXCEEDED 4,
 # UNAVAILABLE 14), 130 an interrupt; "Failed to dial" means that the coordinator is down.

@@ -40,16 +40,32 @@ def contracts(protos: Path, name: str):
     return import_module(f"gradpool.v1.{name}_pb2"), import_module(f"gradpool.v1.{name}_pb2_grpc")
 
 
+def local_file(address: str, name: str) -> Path | None:
+    """What a pool of this machine keeps for its user's programs."""
+    host, _, port = address.rpartition(":")
+    file = Path(os.environ.get("GRADPOOL_HOME") or Path.home() / ".gradpool") / "pools" / port / name
+    return file if host in ("127.0.0.1", "localhost", "[::1]") and file.exists() else None
+
+
 def key_of(address: str) -> str:
     """The pool's key: $GRADPOOL_KEY, the file that $GRADPOOL_KEY_FILE names, or that of a pool of this machine."""
     if os.environ.get("GRADPOOL_KEY"):
         return os.environ["GRADPOOL_KEY"]
-    file = os.environ.get("GRADPOOL_KEY_FILE")
-    host, _, port = address.rpartition(":")
-    if not file and host in ("127.0.0.1", "localhost", "[::1]"):
-        home = Path(os.environ.get("GRADPOOL_HOME") or Path.home() / ".gradpool")
-        file = home / "pools" / port / "key"
-    return Path(file).read_text().strip() if file and Path(file).exists() else ""
+    file = os.environ.get("GRADPOOL_KEY_FILE") or local_file(address, "key")
+    return Path(file).read_text().strip() if file else ""
+
+
+def channel_to(address: str) -> grpc.Channel:
+    """Encrypted with $GRADPOOL_TLS_CA, _CERT and _KEY, or the certificates of a pool of this machine that has some."""
+    files = {part: os.environ.get(f"GRADPOOL_TLS_{part.upper()}") for part in ("ca", "key", "cert")}
+    found = local_file(address, "tls.json")
+    if not any(files.values()):
+        files = json.loads(found.read_text()) if found else {}
+    if not files:
+        return grpc.insecure_channel(address)
+    return grpc.secure_channel(
+        address, grpc.ssl_channel_credentials(*(Path(files[part]).read_bytes() for part in ("ca", "key", "cert")))
+    )
 
 
 class WithKey(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
@@ -112,7 +128,7 @@ def main() -> int:
         "output_dir": flags.output_dir,
         "recipe": json.loads(flags.recipe.read_text()),
     }
-    with grpc.insecure_channel(flags.address) as channel:
+    with channel_to(flags.address) as channel:
         stub = services.RunServiceStub(grpc.intercept_channel(channel, WithKey(key_of(flags.address))))
         request = pb.SubmitRunRequest(request_id=str(uuid.uuid4()), spec=json_format.ParseDict(spec, pb.RunSpec()))
         run_id = retried(stub.SubmitRun, request, CALL_SECONDS).run.run_id

@@ -8,7 +8,7 @@ import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import { findKey, keySources } from "@gradpool/access";
+import { accessSources, findCertificates, findKey } from "@gradpool/access";
 import { GradpoolError } from "@gradpool/errors";
 import { defaultRecipe, NEW_START } from "@gradpool/recipe";
 import { createClient, Recipe, RunServiceService, RunState, withKey, type Client, type Run } from "@gradpool/rpc";
@@ -67,9 +67,10 @@ const recipe = flags.recipe ? Recipe.fromJSON(JSON.parse(await readFile(flags.re
 const spec = { ...NEW_START, modelId: flags.model_id, dataset: flags.dataset, outputDir: flags.output_dir, recipe };
 
 const address = positionals[0] ?? "127.0.0.1:7070";
-// $GRADPOOL_KEY, the file that $GRADPOOL_KEY_FILE names, or that of a pool of this machine.
-const key = () => findKey(keySources(process.env), address);
-const runs = createClient(RunServiceService, address, [withKey(key)]);
+// Key and certificates that the environment names, or those of a pool of this machine.
+const access = accessSources(process.env);
+const key = withKey(() => findKey(access, address));
+const runs = createClient(RunServiceService, address, [key], findCertificates(access, address));
 try {
   const request = { requestId: randomUUID(), spec };
   const submitted = await retried(() => runs.submitRun(request, { timeoutMs: CALL_MS }));

@@ -1,13 +1,25 @@
-import { serviceKey } from "./find-key.js";
+import { Certificates } from "./certificates.js";
+import { serviceKey } from "./find-access.js";
+import { gradpoolHome } from "./home-folder.js";
 import type { PoolKey } from "./pool-key.js";
+import { isInsecure, localTlsFiles, tlsFilesOf } from "./tls-files.js";
 
 /** Whom a process answers, and how it shows others who it is. */
 export interface Access {
   /** Asked of whoever calls it, and sent with its own calls: a pool has one key. */
   key: PoolKey;
+  /** For all its gRPC connections, on both sides; undefined: they are plain text. */
+  tls?: Certificates | undefined;
+  /** Plain text may cross networks. */
+  isInsecure?: boolean;
 }
 
-/** What the environment says to a service. Errors: those of serviceKey. */
-export function readAccess(env: NodeJS.ProcessEnv): Access {
-  return { key: serviceKey(env) };
+/**
+ * What the environment says to a service. `onProblem` is called when renewed certificates cannot be used. Errors: those
+ * of serviceKey, tlsFilesOf and Certificates.
+ */
+export function readAccess(env: NodeJS.ProcessEnv, onProblem: (problem: string) => void): Access {
+  const key = serviceKey(env);
+  const files = tlsFilesOf(env) ?? localTlsFiles(gradpoolHome(env), env["GRADPOOL_COORDINATOR_ADDRESS"] ?? "");
+  return { key, tls: files && new Certificates(files, onProblem), isInsecure: isInsecure(env) };
 }

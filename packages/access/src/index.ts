@@ -1,5 +1,8 @@
 export { readAccess, type Access } from "./access.js";
-export { findKey, givenKey, hostAndPort, isLoopback, keySources, serviceKey, type KeySources } from "./find-key.js";
+export { hostAndPort, isLoopback } from "./addresses.js";
+export { Certificates, type TlsMaterial } from "./certificates.js";
+export { accessSources, findCertificates, findKey, givenKey, serviceKey, type AccessSources } from "./find-access.js";
+export { gradpoolHome, homeFolder } from "./home-folder.js";
 export { forgetKey, keepKey, localKeyFile, readKeyFile, readOwnKeyFile } from "./key-file.js";
 export { authorizationOf, PoolKey, refusalOf } from "./pool-key.js";
-export { gradpoolHome, homeFolder } from "./home-folder.js";
+export { checkDial, checkListen, keepTlsFiles, tlsEnvironment, wholeTlsFiles, type TlsFiles } from "./tls-files.js";

@@ -1,11 +1,7 @@
 import { setMaxListeners } from "node:events";
-import {
-  Client as GrpcClient,
-  credentials,
-  Metadata,
-  type CallOptions as GrpcCallOptions,
-  type ServiceError,
-} from "@grpc/grpc-js";
+import type { Certificates } from "@gradpool/access";
+import { Client as GrpcClient, Metadata, type CallOptions as GrpcCallOptions, type ServiceError } from "@grpc/grpc-js";
+import { channelCredentials } from "./credentials.js";
 import { clientSpans } from "./call-spans.js";
 import { chain, onlyResponse, type Call, type Interceptor, type Next } from "./interceptor.js";
 import type { AnyMethod, CallOptions, Client, Definition } from "./methods.js";
@@ -31,14 +27,16 @@ const CHANNEL_OPTIONS = {
 
 /**
  * A client for a generated service definition at `address` ("host:port"), with `interceptors` around each call, the
- * first outermost. It connects on the first call. Calls throw GradpoolError. Close it when done.
+ * first outermost; without `tls` in plain text. It connects on the first call. Calls throw GradpoolError. Close it when done.
  */
 export function createClient<S extends Definition>(
   definition: S,
   address: string,
   interceptors: readonly Interceptor[] = [],
+  tls?: Certificates,
 ): Client<S> {
-  const grpc = new GrpcClient(address, credentials.createInsecure(), CHANNEL_OPTIONS);
+  const { credentials, options } = channelCredentials(address, tls);
+  const grpc = new GrpcClient(address, credentials, { ...CHANNEL_OPTIONS, ...options });
   const calls: Record<string | symbol, unknown> = { close: () => grpc.close(), [Symbol.dispose]: () => grpc.close() };
   for (const [name, definedMethod] of Object.entries(definition)) {
     const method = definedMethod as AnyMethod;

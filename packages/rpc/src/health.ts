@@ -1,3 +1,4 @@
+import type { Certificates } from "@gradpool/access";
 import { GradpoolError } from "@gradpool/errors";
 import { createClient } from "./client.js";
 import type { CallOptions, Definition } from "./methods.js";
@@ -8,9 +9,9 @@ const TIMEOUT_MS = 2_000;
 type Check = (request: { service: string }, options: CallOptions) => Promise<{ status: string }>;
 
 /** Checks the service at `address` ("host:port"): empty when it serves, else what is wrong. */
-export async function healthProblem(address: string): Promise<string> {
+export async function healthProblem(address: string, tls?: Certificates): Promise<string> {
   try {
-    const status = await healthStatus(address);
+    const status = await healthStatus(address, tls);
     return status === "SERVING" ? "" : `it reports ${status}`;
   } catch (error) {
     return GradpoolError.from(error).message.split("\n")[0] || "it does not answer";
@@ -18,16 +19,16 @@ export async function healthProblem(address: string): Promise<string> {
 }
 
 /** Whether the service at `address` ("host:port") answers at all, whatever it says. */
-export function answers(address: string): Promise<boolean> {
-  return healthStatus(address).then(
+export function answers(address: string, tls?: Certificates): Promise<boolean> {
+  return healthStatus(address, tls).then(
     () => true,
     () => false,
   );
 }
 
-async function healthStatus(address: string): Promise<string> {
+async function healthStatus(address: string, tls: Certificates | undefined): Promise<string> {
   const { service } = await import("grpc-health-check");
-  const client = createClient(service as Definition, address);
+  const client = createClient(service as Definition, address, [], tls);
   try {
     const { status } = await (client["Check"] as unknown as Check)({ service: "" }, { timeoutMs: TIMEOUT_MS });
     return status;

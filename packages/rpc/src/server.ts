@@ -1,14 +1,15 @@
 import type { ReflectionService } from "@grpc/reflection";
 import {
   Server as GrpcServer,
-  ServerCredentials,
+  type ServerCredentials,
   type sendUnaryData,
   type ServerDuplexStream,
   type ServerUnaryCall,
   type UntypedHandleCall,
 } from "@grpc/grpc-js";
-import type { PoolKey } from "@gradpool/access";
+import type { Certificates, PoolKey } from "@gradpool/access";
 import { GradpoolError } from "@gradpool/errors";
+import { serverCredentials } from "./credentials.js";
 import { serverSpans } from "./call-spans.js";
 import { FILE_DESCRIPTORS } from "./gen/descriptors.js";
 import { chain, onlyResponse, type Interceptor, type Next } from "./interceptor.js";
@@ -42,6 +43,8 @@ export interface ServerOptions {
   interceptors?: readonly Interceptor[];
   /** Asked of every call but health checks. */
   key: PoolKey;
+  /** Undefined: connections are plain text. */
+  tls?: Certificates | undefined;
   /** Called for each call without it, such as "/gradpool.v1.RunService/SubmitRun". */
   onRefused?: (method: string) => void;
   /** Called with errors that are the server's own fault. */
@@ -99,7 +102,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   health.addToServer(behindTheChain);
   const reflection = new ReflectionService(DESCRIBED, { services: [...names, "grpc.health.v1.Health"] });
   reflection.addToServer(behindTheChain);
-  const port = await bind(server, options.listen);
+  const port = await bind(server, options.listen, serverCredentials(options.tls));
   const host = options.listen.slice(0, options.listen.lastIndexOf(":"));
   const notServing = () => [...names, ""].forEach((name) => health.setStatus(name, "NOT_SERVING"));
   return {
@@ -126,9 +129,9 @@ function addMethods(
   server.addService(definition, Object.fromEntries(adapted) as Record<string, UntypedHandleCall>);
 }
 
-function bind(server: GrpcServer, listen: string): Promise<number> {
+function bind(server: GrpcServer, listen: string, access: ServerCredentials): Promise<number> {
   return new Promise((resolve, reject) => {
-    server.bindAsync(listen, ServerCredentials.createInsecure(), (error, port) => {
+    server.bindAsync(listen, access, (error, port) => {
       if (!error) return resolve(port);
       const message = `cannot listen on ${listen}: ${reasonOf(error)}; choose another port, or stop the process that uses it`;
       reject(new GradpoolError("unavailable", message, { cause: error }));

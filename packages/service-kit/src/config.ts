@@ -38,6 +38,12 @@ export const processVariables = z.object({
   /** The pool's key, or the file that holds it; see readAccess. */
   GRADPOOL_KEY: z.string().optional(),
   GRADPOOL_KEY_FILE: z.string().optional(),
+  /** PEM files: its certificate, the key of that, and the authority that signs those of the pool. */
+  GRADPOOL_TLS_CERT: z.string().optional(),
+  GRADPOOL_TLS_KEY: z.string().optional(),
+  GRADPOOL_TLS_CA: z.string().optional(),
+  /** Plain text may cross networks. */
+  GRADPOOL_INSECURE: z.string().optional(),
 });
 
 /**

@@ -5,11 +5,13 @@
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { isIP } from "node:net";
-import { hostAndPort, refusalOf, type PoolKey } from "@gradpool/access";
+import { hostAndPort, refusalOf, type Certificates, type PoolKey } from "@gradpool/access";
 import { GradpoolError } from "@gradpool/errors";
 
 export interface HttpAccess {
   key: PoolKey;
+  /** For ports that other machines can reach; undefined: they are plain HTTP, too. */
+  tls?: Certificates | undefined;
   /** Names by which people reach the server, besides its addresses and localhost. */
   hosts: readonly string[];
 }
@@ -40,7 +42,7 @@ export class HttpGuard {
     const given = url.searchParams.get(KEY_PARAMETER);
     const name = cookieName(request);
     if (given !== null && this.#key.matches(given)) {
-      const attributes = "Path=/; HttpOnly; SameSite=Strict";
+      const attributes = `Path=/; HttpOnly; SameSite=Strict${isEncrypted(request) ? "; Secure" : ""}`;
       response.setHeader("set-cookie", `${name}=${this.#cookie.reveal()}; ${attributes}`);
       url.searchParams.delete(KEY_PARAMETER);
       response.writeHead(303, { location: url.pathname + url.search, "referrer-policy": "no-referrer" });
@@ -50,7 +52,7 @@ export class HttpGuard {
     if (isOpen || cookiesOf(cookie).some(([one, value]) => one === name && this.#cookie.matches(value))) return false;
     response.setHeader("www-authenticate", 'Bearer realm="gradpool"');
     const problem = refusalOf(given === null ? authorization : `Bearer ${given}`, this.#key);
-    const link = `http://${host}/?${KEY_PARAMETER}=KEY`;
+    const link = `http${isEncrypted(request) ? "s" : ""}://${host}/?${KEY_PARAMETER}=KEY`;
     throw new GradpoolError("unauthenticated", `${problem}; a browser opens ${link} once`);
   }
 
@@ -62,6 +64,8 @@ export class HttpGuard {
     throw new GradpoolError("permission_denied", `the name "${name}" is not known here; ${advice}`);
   }
 }
+
+const isEncrypted = ({ socket }: IncomingMessage) => "encrypted" in socket;
 
 /** Two pools of one machine share their browser's cookies. */
 const cookieName = ({ socket }: IncomingMessage) => `gradpool_${socket.localPort}`;

@@ -3,7 +3,9 @@
  * body bytes, and the time that a request may take to arrive. Handlers may take longer if they choose.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
+import { hostAndPort, isLoopback, type Certificates, type TlsMaterial } from "@gradpool/access";
 import { GradpoolError, type ErrorCode } from "@gradpool/errors";
 import { HttpGuard, type HttpAccess } from "./http-guard.js";
 import { formatAddress, parseListenAddress } from "./listen-address.js";
@@ -39,15 +41,17 @@ export interface RunningHttpServer extends AsyncDisposable {
 
 /** A browser keeps six connections to a server, a monitoring system one. */
 const MAX_CONNECTIONS = 256;
-const MAX_HEADER_BYTES = 16 * 1024;
 const MAX_HEADERS = 100;
 const MAX_BODY_BYTES = 1024 * 1024;
-/** How long a request's headers, and the whole request, may take to arrive. */
-const HEADERS_TIMEOUT_MS = 5_000;
-const REQUEST_TIMEOUT_MS = 15_000;
-/** How often the two are checked. */
-const CHECK_MS = 1_000;
-const KEEP_ALIVE_MS = 5_000;
+const LIMITS = {
+  maxHeaderSize: 16 * 1024,
+  // How long a request's headers, and the whole request, may take to arrive.
+  headersTimeout: 5_000,
+  requestTimeout: 15_000,
+  // How often the two are checked.
+  connectionsCheckingInterval: 1_000,
+  keepAliveTimeout: 5_000,
+};
 /** How long responses may continue after shutdown began. */
 const SHUTDOWN_GRACE_MS = 2_000;
 
@@ -74,28 +78,37 @@ export const httpStatusOf = (code: ErrorCode): number => HTTP_STATUS[code];
 /** Starts an HTTP server. Errors: `unavailable` when the port is taken. */
 export async function startHttpServer(options: HttpServerOptions): Promise<RunningHttpServer> {
   const guard = new HttpGuard(options.access);
-  const server = createServer(
-    {
-      maxHeaderSize: MAX_HEADER_BYTES,
-      headersTimeout: HEADERS_TIMEOUT_MS,
-      requestTimeout: REQUEST_TIMEOUT_MS,
-      connectionsCheckingInterval: CHECK_MS,
-      keepAliveTimeout: KEEP_ALIVE_MS,
-    },
-    (request, response) => void answer(options, guard, request, response),
-  );
+  const listener = (request: IncomingMessage, response: ServerResponse) =>
+    void answer(options, guard, request, response);
+  // Browsers do not know the pool's authority, and a connection within this machine needs none.
+  const tls = isLoopback(hostAndPort(options.listen).host) ? undefined : options.access.tls;
+  const server = tls
+    ? createTlsServer({ ...LIMITS, ...identityOf(tls.material) }, listener)
+    : createServer(LIMITS, listener);
   server.maxConnections = MAX_CONNECTIONS;
   server.maxHeadersCount = MAX_HEADERS;
   const address = await bind(server, options.listen);
+  const renewal = tls && renewed(server as TlsServer, tls);
   return {
     address,
     async [Symbol.asyncDispose]() {
+      renewal?.[Symbol.dispose]();
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       const force = setTimeout(() => server.closeAllConnections(), SHUTDOWN_GRACE_MS);
       await closed;
       clearTimeout(force);
     },
   };
+}
+
+/** No certificate is asked for: browsers, probes and Prometheus show the key. */
+const identityOf = ({ cert, key }: TlsMaterial) => ({ cert, key });
+
+/** Gives the server each renewed certificate, until it is disposed. */
+function renewed(server: TlsServer, tls: Certificates): Disposable {
+  const take = (material: TlsMaterial) => server.setSecureContext(identityOf(material));
+  tls.onRenewal(take);
+  return { [Symbol.dispose]: () => tls.offRenewal(take) };
 }
 
 /** Answers with text of any type, such as JSON. */

@@ -6,6 +6,7 @@ import { processVariables, readConfig } from "./config.js";
 import { startHttpServer, type HttpRoute, type RunningHttpServer } from "./http-server.js";
 import type { HttpAccess } from "./http-guard.js";
 import { createLogger, type Logger } from "./logger.js";
+import { guardListener } from "./plain-text.js";
 import { processRoutes } from "./process-routes.js";
 
 /** A service from outside: it has started when created, and stops when disposed. */
@@ -59,9 +60,10 @@ export async function runService(
   let graceSeconds: number;
   try {
     const variables = readConfig(processVariables, process.env);
-    const access = readAccess(process.env);
+    const access = readAccess(process.env, (problem) => log.error(problem));
     const { GRADPOOL_HTTP_LISTEN: httpListen, GRADPOOL_HTTP_HOSTS: hosts = [] } = variables;
     graceSeconds = variables.GRADPOOL_STOP_GRACE_SECONDS;
+    if (httpListen !== undefined) guardListener(httpListen, access, "GRADPOOL_HTTP_LISTEN", log);
     service = await create(process.env, log, access);
     if (httpListen !== undefined) http = await serveHttp(httpListen, { ...access, hosts }, service, state, log);
   } catch (reason) {

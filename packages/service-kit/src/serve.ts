@@ -1,11 +1,12 @@
 /** What every service has around its work: a server with the chain of all calls, metrics, clients, and a clean stop. */
 import { setMaxListeners } from "node:events";
-import type { Access } from "@gradpool/access";
+import { checkDial, type Access } from "@gradpool/access";
 import type { Client, Definition, Interceptor, RunningServer, ServedService } from "@gradpool/rpc";
 import { Registry } from "prom-client";
 import { grpcObserver } from "./grpc-metrics.js";
 import type { HttpRoute } from "./http-server.js";
 import type { Logger } from "./logger.js";
+import { guardListener } from "./plain-text.js";
 import type { Service } from "./run-service.js";
 
 export interface ServeOptions {
@@ -30,6 +31,8 @@ export interface Scope {
   /** Disposes `part` after the server has ended, or when the service cannot start; the last first. */
   own<P extends Part>(part: P): P;
   connect: Connect;
+  /** Checks another service at "host:port": empty when it serves, else what is wrong. */
+  problemAt(address: string): Promise<string>;
 }
 
 /**
@@ -61,7 +64,7 @@ export async function serve(
   create: (scope: Scope) => Parts | Promise<Parts>,
 ): Promise<Service> {
   // The command line and worker threads use this package, too, and need no gRPC.
-  const { createClient, observed, startServer, withKey } = await import("@gradpool/rpc");
+  const { createClient, healthProblem, observed, startServer, withKey } = await import("@gradpool/rpc");
   const metrics = new Registry();
   const stopping = new AbortController();
   // There is one listener per open call.
@@ -71,7 +74,12 @@ export async function serve(
     owned.push(part);
     return part;
   };
-  const connect: Connect = (definition, address) => createClient(definition, address, [withKey(() => access.key)]);
+  const { key, tls } = access;
+  const connect: Connect = (definition, address) => {
+    checkDial(address, access);
+    return createClient(definition, address, [withKey(() => key)], tls);
+  };
+  const problemAt = (address: string) => healthProblem(address, tls);
   let parts: Parts | undefined;
   let server: RunningServer | undefined;
   const stop = async () => {
@@ -82,11 +90,12 @@ export async function serve(
     for (const part of owned.splice(0).reverse()) await dispose(part);
   };
   try {
-    parts = await create({ metrics, stopping: stopping.signal, own, connect });
+    own(guardListener(listen, access, "GRADPOOL_LISTEN", log));
+    parts = await create({ metrics, stopping: stopping.signal, own, connect, problemAt });
     const methods = parts.services.flatMap(({ definition }) => Object.values(definition).map(({ path }) => path));
     const observe = grpcObserver(metrics, methods);
     server = await startServer({
-      ...{ listen, services: parts.services, shutdownGraceMs, key: access.key },
+      ...{ listen, services: parts.services, shutdownGraceMs, key, tls },
       interceptors: [observed(observe), ...interceptors],
       onRefused: (method) => observe({ method, code: "unauthenticated", seconds: 0 }),
       onInternalError: (error, method) => log.error({ err: error, method }, "internal error"),

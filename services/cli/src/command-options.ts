@@ -56,20 +56,24 @@ export function onPool(command: Command, options: ProgramOptions, json = jsonOpt
   return onAddress(command, options).addOption(json);
 }
 
-/** Read before the command is known, see readSettings. */
-export const keyFileOption = () =>
-  new Option(
-    "--key_file <file>",
-    "file with the pool's key, also $GRADPOOL_KEY_FILE (default: that of a pool of this machine)",
-  );
+/** Adds the flags for what a pool asks for. They are read before the command is known, see readSettings. */
+export function addAccessFlags(command: Command): Command {
+  return command
+    .option(
+      "--key_file <file>",
+      "file with the pool's key, also $GRADPOOL_KEY_FILE (default: of a pool of this machine)",
+    )
+    .option("--tls_ca <file>", "certificate of the pool's authority, also $GRADPOOL_TLS_CA (default: the same)")
+    .option("--tls_cert <file>", "this side's certificate, also $GRADPOOL_TLS_CERT (default: the same)")
+    .option("--tls_key <file>", "key of that certificate, also $GRADPOOL_TLS_KEY (default: the same)")
+    .option("--insecure", "allow plain text between machines, also $GRADPOOL_INSECURE=1");
+}
 
 /** The flags that say which pool. */
 export function onAddress(command: Command, { config }: ProgramOptions): Command {
-  return command
-    .addOption(keyFileOption())
-    .addOption(
-      new Option("--address <host:port>", "coordinator of the pool, also $GRADPOOL_ADDRESS")
-        .argParser(address)
-        .default(config.address),
-    );
+  return addAccessFlags(command).addOption(
+    new Option("--address <host:port>", "coordinator of the pool, also $GRADPOOL_ADDRESS")
+      .argParser(address)
+      .default(config.address),
+  );
 }

@@ -7,6 +7,7 @@ import { oneOf } from "./flags.js";
 import { addRunFlags } from "./run-flags.js";
 import { configFile, readProfile, type ChosenProfile } from "./settings/config-file.js";
 import { applyValues, fileValues, readFlagFile, type FileValues } from "./settings/file-values.js";
+import type { AccessFlags } from "./settings/pool-access.js";
 import { OUTPUT_FORMATS, type OutputFormat } from "./terminal/output.js";
 
 export interface Settings {
@@ -25,13 +26,14 @@ export async function readSettings(argv: readonly string[], env: NodeJS.ProcessE
   } catch (reason) {
     problem = GradpoolError.from(reason);
   }
-  const flags = { isFirst: named !== undefined, keyFile: valueIn(argv, "key_file") ?? valueIn(argv, "key-file") };
+  const flags = { isFirst: named !== undefined, access: accessIn(argv) };
   try {
     return { config: readCliConfig(env, profile, flags), problem };
   } catch (reason) {
-    // The hub's variables and its token file are checked as they are read; no others are.
-    const others = Object.fromEntries(Object.entries(env).filter(([name]) => !/^(HF|HUGGING_FACE)_/.test(name)));
-    const config = { ...readCliConfig({ ...others, HF_HUB_DISABLE_IMPLICIT_TOKEN: "1" }, profile, flags), env };
+    // The hub's variables, its token file and the names of certificates are checked as they are read; no others are.
+    const checked = /^(HF|HUGGING_FACE|GRADPOOL_TLS)_/;
+    const others = Object.fromEntries(Object.entries(env).filter(([name]) => !checked.test(name)));
+    const config = { ...readCliConfig({ ...others, HF_HUB_DISABLE_IMPLICIT_TOKEN: "1" }), env };
     return { config, problem: problem ?? GradpoolError.from(reason) };
   }
 }
@@ -40,6 +42,17 @@ export async function readSettings(argv: readonly string[], env: NodeJS.ProcessE
 export function formatIn(argv: readonly string[]): OutputFormat | undefined {
   if (argv.includes("--json")) return "json";
   return OUTPUT_FORMATS.find((format) => format === valueIn(argv, "output"));
+}
+
+function accessIn(argv: readonly string[]): AccessFlags {
+  const value = (flag: string) => valueIn(argv, flag) ?? valueIn(argv, flag.replace("_", "-"));
+  return {
+    key_file: value("key_file"),
+    tls_ca: value("tls_ca"),
+    tls_cert: value("tls_cert"),
+    tls_key: value("tls_key"),
+    insecure: argv.includes("--insecure"),
+  };
 }
 
 /** The last value of a flag. */

@@ -1,15 +1,15 @@
 /** The one file that reads the environment. */
-import { resolve } from "node:path";
-import { keySources, type KeySources } from "@gradpool/access";
+import type { AccessSources } from "@gradpool/access";
 import { modelPlaces, type ModelPlaces } from "@gradpool/hub";
 import type { ChosenProfile } from "./settings/config-file.js";
+import { poolAccess, type AccessFlags } from "./settings/pool-access.js";
 import type { OutputFormat } from "./terminal/output.js";
 
 export interface CliConfig {
   /** Folder for logs, pid files, converted models and the runs of local pools: $GRADPOOL_HOME. */
   home: string;
-  /** Where keys of pools come from: --key_file, $GRADPOOL_KEY, $GRADPOOL_KEY_FILE, the profile, or this machine's files. */
-  keys: KeySources;
+  /** Key and certificates of pools: named by flags, environment or profile, or in this machine's files. */
+  access: AccessSources;
   /** Where models are cached. */
   models: ModelPlaces;
   /** Coordinator of a running pool: $GRADPOOL_ADDRESS, or the profile's. */
@@ -36,15 +36,17 @@ export const DEFAULT_PORT = 7070;
 /** The variables that flags and profiles can set, too. */
 export const ADDRESS_VARIABLE = "GRADPOOL_ADDRESS";
 export const STORE_VARIABLE = "GRADPOOL_CHECKPOINT_STORE_ADDRESS";
-const KEY_VARIABLE = "GRADPOOL_KEY";
-const KEY_FILE_VARIABLE = "GRADPOOL_KEY_FILE";
 
 /** Those that are gradpool's own. */
 export const CLI_VARIABLES = [
   ADDRESS_VARIABLE,
   STORE_VARIABLE,
-  KEY_VARIABLE,
-  KEY_FILE_VARIABLE,
+  "GRADPOOL_KEY",
+  "GRADPOOL_KEY_FILE",
+  "GRADPOOL_TLS_CA",
+  "GRADPOOL_TLS_CERT",
+  "GRADPOOL_TLS_KEY",
+  "GRADPOOL_INSECURE",
   "GRADPOOL_HOME",
   "GRADPOOL_PROFILE",
   "GRADPOOL_DEBUG",
@@ -58,13 +60,13 @@ export const profileOf = (env: NodeJS.ProcessEnv): string | undefined => env["GR
 export interface EarlyFlags {
   /** A flag named the profile: then it overrides the environment. */
   isFirst?: boolean;
-  keyFile?: string | undefined;
+  access?: AccessFlags;
 }
 
 export function readCliConfig(
   env: NodeJS.ProcessEnv,
   profile?: ChosenProfile | undefined,
-  { isFirst = false, keyFile }: EarlyFlags = {},
+  { isFirst = false, access = {} }: EarlyFlags = {},
 ): CliConfig {
   const choose = (variable: string, ofProfile: string | undefined) => {
     const places: [origin: string, value: string | undefined][] = [
@@ -75,14 +77,12 @@ export function readCliConfig(
     return { origin, value };
   };
   const address = choose(ADDRESS_VARIABLE, profile?.profile.address);
-  const keys = keySources(env);
-  const ofProfile = profile?.profile.key_file && resolve(keys.home, profile.profile.key_file);
-  const named = keyFile ?? (isFirst || !(keys.key ?? keys.keyFile) ? ofProfile : undefined);
+  const sources = poolAccess(env, access, profile?.profile, isFirst);
   const store = choose(STORE_VARIABLE, profile?.profile.checkpoint_store);
   return {
     ...(store.value && { checkpointStoreAddress: store.value }),
-    home: keys.home,
-    keys: named ? { keyFile: named, home: keys.home } : keys,
+    home: sources.home,
+    access: sources,
     models: modelPlaces(env),
     address: address.value ?? `127.0.0.1:${DEFAULT_PORT}`,
     hubEndpoint: (env["HF_ENDPOINT"] || "https://huggingface.co").replace(/\/+$/, ""),

@@ -1,12 +1,16 @@
-import { findKey, type KeySources } from "@gradpool/access";
+import { findCertificates, findKey, type AccessSources } from "@gradpool/access";
 import { createClient, withKey, type Client, type Definition, type Interceptor } from "@gradpool/rpc";
 
-/** A client of a service at "host:port", which sends it the pool's key: the one place where the command line gets its clients. */
+/**
+ * A client of a service at "host:port", with the pool's key and certificates: the one place where the command line gets its
+ * clients. Errors: those of findCertificates.
+ */
 export function connect<S extends Definition>(
   definition: S,
   address: string,
-  keys: KeySources,
+  access: AccessSources,
   interceptors: readonly Interceptor[] = [],
 ): Client<S> {
-  return createClient(definition, address, [...interceptors, withKey(() => findKey(keys, address))]);
+  const tls = findCertificates(access, address);
+  return createClient(definition, address, [...interceptors, withKey(() => findKey(access, address))], tls);
 }

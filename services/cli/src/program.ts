@@ -71,6 +71,11 @@ const COMMANDS: readonly Entry[] = [
     load: async () => (await import("./commands/export.js")).addExport,
   },
   {
+    name: "certs",
+    description: "make certificates for pools that other machines reach",
+    load: async () => (await import("./commands/certs.js")).addCerts,
+  },
+  {
     name: "doctor",
     description: "check this machine; exit code 1 when it cannot train on its CPU",
     load: async () => (await import("./commands/doctor.js")).addDoctor,

@@ -1,7 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import {
   EventServiceService,
-  healthProblem,
   PoolServiceService,
   RunServiceService,
   RunState,
@@ -124,6 +123,7 @@ async function partsOf(
     runs: runServiceHandlers({ registry, commands, stopping }),
     pool: poolServiceHandlers({
       ...{ registry, trainers, requests, store, services: addressesOf(config), startedAt: new Date() },
+      problemAt: scope.problemAt,
       address: () => address,
     }),
   };
@@ -136,7 +136,7 @@ async function partsOf(
       service(TrainerGatewayServiceService, trainerGatewayHandlers(driver, trainers)),
     ],
     httpRoutes: dashboardRoutes({ handlers, onInternalError }),
-    problem: () => problemOf(config),
+    problem: () => problemOf(config, scope.problemAt),
     started: (listening) => (address = listening),
     async drain() {
       await driver[Symbol.asyncDispose]();
@@ -146,10 +146,10 @@ async function partsOf(
 }
 
 /** Runs are accepted without the other services, too, but wait for them. */
-async function problemOf(config: CoordinatorConfig): Promise<string> {
+async function problemOf(config: CoordinatorConfig, problemAt: Scope["problemAt"]): Promise<string> {
   const asked = [...addressesOf(config)].map(async ([name, address]) => ({
     name,
-    problem: await healthProblem(address),
+    problem: await problemAt(address),
   }));
   const unavailable = (await Promise.all(asked)).find(({ problem }) => problem !== "");
   return unavailable ? `${unavailable.name}: ${unavailable.problem}` : "";

@@ -1,10 +1,4 @@
-import {
-  DataStreamServiceService,
-  healthProblem,
-  service,
-  TokenizerServiceService,
-  untilStopping,
-} from "@gradpool/rpc";
+import { DataStreamServiceService, service, TokenizerServiceService, untilStopping } from "@gradpool/rpc";
 import { serve, type Access, type Logger, type Service } from "@gradpool/service-kit";
 import type { DataStreamConfig } from "./config.js";
 import { BOUNDS, DataThreads } from "./data-threads.js";
@@ -24,7 +18,7 @@ export function startDataStream(
   access: Access,
   bounds = BOUNDS,
 ): Promise<Service> {
-  return serve({ listen: config.listen, log, access }, ({ metrics: registry, stopping, own, connect }) => {
+  return serve({ listen: config.listen, log, access }, ({ metrics: registry, stopping, own, connect, problemAt }) => {
     const tokenizer = own(connect(TokenizerServiceService, config.tokenizerAddress));
     const metrics = new DataStreamMetrics(registry);
     const threads = own(new DataThreads(tokenizer, metrics, bounds));
@@ -35,7 +29,7 @@ export function startDataStream(
     return {
       services: [service(DataStreamServiceService, handlers, untilStopping(stopping, STOPPING))],
       async problem() {
-        const problem = await healthProblem(config.tokenizerAddress);
+        const problem = await problemAt(config.tokenizerAddress);
         return problem && `tokenizer: ${problem}`;
       },
     };

@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
+import { checkDial } from "@gradpool/access";
 import { TrainerGatewayServiceService, type TrainerHello } from "@gradpool/rpc";
 import { serve, type Access, type Logger, type Service } from "@gradpool/service-kit";
 import { ComputeThread } from "./compute.js";
@@ -42,6 +43,7 @@ export function startTrainer(
     const { deviceClass, threads, version, trainerId } = hello;
     log.info({ device: hello.device, deviceClass, threads, version, trainerId }, "computing on this device");
     const address = config.coordinatorAddress;
+    checkDial(address, access);
     const gateway = () => connect(TrainerGatewayServiceService, address);
     let connected: Promise<void> | undefined;
     return {

@@ -100,6 +100,7 @@ volumeMounts:
 {{/* Variables for every service. */}}
 {{- define "gradpool.env" -}}
 - { name: GRADPOOL_KEY_FILE, value: /run/secrets/gradpool/key }
+- { name: GRADPOOL_INSECURE, value: "1" }
 - { name: GRADPOOL_LOG_LEVEL, value: {{ .Values.logLevel | quote }} }
 - { name: GRADPOOL_STOP_GRACE_SECONDS, value: {{ .Values.stopGraceSeconds | quote }} }
 - { name: HF_ENDPOINT, value: {{ .Values.hub.endpoint | quote }} }

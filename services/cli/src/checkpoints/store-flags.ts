@@ -1,6 +1,6 @@
 /** Flags of the checkpoint commands. */
 import { Option, type Command } from "commander";
-import { HELP_TAIL, jsonOption, keyFileOption, type OutputFlags, type ProgramOptions } from "../command-options.js";
+import { addAccessFlags, HELP_TAIL, jsonOption, type OutputFlags, type ProgramOptions } from "../command-options.js";
 import { address } from "../flags.js";
 import type { StoreFlags } from "./store.js";
 
@@ -30,5 +30,5 @@ export function checkpointCommand(
   ).argParser(address);
   if (config.checkpointStoreAddress) store.default(config.checkpointStoreAddress);
   const command = group.command(name).description(description).argument("<output_dir>");
-  return command.addOption(store).addOption(keyFileOption()).addOption(json).addHelpText("after", HELP);
+  return addAccessFlags(command.addOption(store)).addOption(json).addHelpText("after", HELP);
 }

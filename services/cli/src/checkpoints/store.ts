@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { findKey, hostAndPort, isLoopback, PoolKey, type KeySources } from "@gradpool/access";
+import { findKey, hostAndPort, isLoopback, PoolKey, tlsEnvironment, type AccessSources } from "@gradpool/access";
 import { GradpoolError } from "@gradpool/errors";
 import { CheckpointStoreServiceService, type Client } from "@gradpool/rpc";
 import type { CommandContext } from "../command-context.js";
@@ -25,14 +25,20 @@ export async function withStore<T>(
   work: (store: StoreClient, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const { signal } = interrupts;
-  if (flags.store) return call(flags.store, storeKeys(flags.store, config), "check --store", signal, work);
+  if (flags.store) return call(flags.store, storeAccess(flags.store, config), "check --store", signal, work);
   const key = PoolKey.random().reveal();
   const folder = await mkdtemp(join(tmpdir(), "gradpool-checkpoint-store-"));
   // Stays when the service fails, for its log; the error names it.
   await using service = await ServiceProcess.start({
     name: "checkpoint-store",
     main: entryPoint("checkpoint-store"),
-    env: { ...process.env, GRADPOOL_LISTEN: "127.0.0.1:0", GRADPOOL_KEY: key, GRADPOOL_KEY_FILE: undefined },
+    env: {
+      ...process.env,
+      GRADPOOL_LISTEN: "127.0.0.1:0",
+      GRADPOOL_KEY: key,
+      GRADPOOL_KEY_FILE: undefined,
+      ...tlsEnvironment(undefined, false),
+    },
     logPath: join(folder, "checkpoint-store.log"),
     note: (text) => output.note(text),
     signal,
@@ -47,19 +53,19 @@ export async function withStore<T>(
 }
 
 /** A store has its pool's key: on this machine, that of the pool that commands call. */
-function storeKeys(store: string, { keys, address }: CliConfig): KeySources {
-  const key = findKey(keys, store) ?? (isLoopback(hostAndPort(store).host) ? findKey(keys, address) : undefined);
-  return key ? { key: key.reveal(), home: keys.home } : keys;
+function storeAccess(store: string, { access, address }: CliConfig): AccessSources {
+  const key = findKey(access, store) ?? (isLoopback(hostAndPort(store).host) ? findKey(access, address) : undefined);
+  return key ? { ...access, keyFile: undefined, key: key.reveal() } : access;
 }
 
 async function call<T>(
   address: string,
-  keys: KeySources,
+  access: AccessSources,
   advice: string,
   signal: AbortSignal,
   work: (store: StoreClient, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  using store = connect(CheckpointStoreServiceService, address, keys);
+  using store = connect(CheckpointStoreServiceService, address, access);
   try {
     return await work(store, signal);
   } catch (reason) {

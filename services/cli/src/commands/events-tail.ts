@@ -73,7 +73,7 @@ interface EventsTailFlags {
 
 async function eventsTail(flags: EventsTailFlags, { output, config, interrupts }: CommandContext): Promise<void> {
   const { address, run = [], type = [], trainer = "", since, after = "", follow } = flags;
-  using pool = new Pool(address, config.keys, (text) => output.note(text));
+  using pool = new Pool(address, config.access, (text) => output.note(text));
   const wanted = { runIds: run, types: type, trainerId: trainer, afterId: after, since, follow };
   for await (const event of pool.events(wanted, interrupts.signal)) {
     output.document(eventJson(event));

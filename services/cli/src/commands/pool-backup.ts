@@ -33,7 +33,7 @@ async function poolBackup(
   const partial = `${path}.partial`;
   let sizeBytes = 0;
   try {
-    using pool = new Pool(flags.address, config.keys, (text) => output.note(text));
+    using pool = new Pool(flags.address, config.access, (text) => output.note(text));
     // Opened first: without a file to write there is nothing to ask for.
     const handle = await open(partial, "w");
     try {

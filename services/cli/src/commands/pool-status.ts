@@ -28,7 +28,7 @@ async function poolStatus(flags: { address: string }, context: CommandContext): 
   const { output, config, interrupts } = context;
   const homes = [...new Set([config.home, fallbackHome()])];
   const stacks = (await Promise.all(homes.map(readStacks))).flat();
-  using pool = new Pool(flags.address, config.keys, (text) => output.note(text));
+  using pool = new Pool(flags.address, config.access, (text) => output.note(text));
   let status: GetPoolResponse;
   try {
     status = await pool.status(interrupts.signal);

@@ -37,8 +37,8 @@ async function poolVerify(
   flags: { address: string },
   { output, config, interrupts }: CommandContext,
 ): Promise<void> {
-  using pool = new Pool(flags.address, config.keys, (text) => output.note(text));
-  const parts = file === undefined ? pool.verifyRunStore(interrupts.signal) : ofFile(resolve(file), interrupts.signal);
+  using pool = file === undefined ? new Pool(flags.address, config.access, (text) => output.note(text)) : undefined;
+  const parts = pool ? pool.verifyRunStore(interrupts.signal) : ofFile(resolve(file ?? ""), interrupts.signal);
   const problems: string[] = [];
   let rows = 0;
   for await (const part of parts) {

@@ -27,7 +27,7 @@ async function runControl(
   flags: { address: string },
   { output, config, interrupts }: CommandContext,
 ): Promise<void> {
-  using pool = new Pool(flags.address, config.keys, (text) => output.note(text));
+  using pool = new Pool(flags.address, config.access, (text) => output.note(text));
   const run = await pool[action](runId, interrupts.signal);
   output.document(runJson(run));
   output.say(`run ${run.runId} is ${stateName(run.state)}`);

@@ -42,7 +42,7 @@ async function runDelete(
     throw new UsageError("name the runs to delete, or give --older_than with an age such as 30d");
   }
   const { signal } = interrupts;
-  using pool = new Pool(flags.address, config.keys, (text) => output.note(text));
+  using pool = new Pool(flags.address, config.access, (text) => output.note(text));
   const chosen = olderThanMs === undefined ? runIds : await endedBefore(pool, Date.now() - olderThanMs, signal);
   const deleted: string[] = [];
   output.failWith({ deleted });

@@ -21,7 +21,7 @@ async function runGet(
   flags: { address: string },
   { output, config, interrupts }: CommandContext,
 ): Promise<void> {
-  using pool = new Pool(flags.address, config.keys, (text) => output.note(text));
+  using pool = new Pool(flags.address, config.access, (text) => output.note(text));
   const run = await pool.get(runId, interrupts.signal);
   output.document(runJson(run));
   output.say(facts(factsOf(run)));

@@ -26,7 +26,7 @@ export function addRunList(run: Command, options: ProgramOptions): void {
 }
 
 async function runList(flags: Flags, { output, config, interrupts }: CommandContext): Promise<void> {
-  using pool = new Pool(flags.address, config.keys, (text) => output.note(text));
+  using pool = new Pool(flags.address, config.access, (text) => output.note(text));
   const limit = flags.all ? Infinity : flags.limit;
   // Documents hold all of a run, recipe included.
   const view = output.isForPeople ? RunView.RUN_VIEW_BASIC : RunView.RUN_VIEW_FULL;

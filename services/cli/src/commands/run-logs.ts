@@ -27,7 +27,7 @@ async function runLogs(
   flags: RunLogsFlags,
   { output, config, interrupts }: CommandContext,
 ): Promise<void> {
-  using pool = new Pool(flags.address, config.keys, (text) => output.note(text));
+  using pool = new Pool(flags.address, config.access, (text) => output.note(text));
   for await (const entry of pool.log(runId, flags.follow === true, interrupts.signal)) {
     output.document(logJson(entry));
     output.say(logText(entry));

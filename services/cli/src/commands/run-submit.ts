@@ -31,7 +31,7 @@ interface RunSubmitFlags extends RunFlags {
 async function runSubmit(flags: RunSubmitFlags, context: CommandContext): Promise<void> {
   const { output, config, interrupts } = context;
   const spec = await specForPool(runSpecFrom(flags, new Date()), flags.address);
-  using pool = new Pool(flags.address, config.keys, (text) => output.note(text));
+  using pool = new Pool(flags.address, config.access, (text) => output.note(text));
   const run = await pool.submit(spec, interrupts.signal);
   output.say(run.runId);
   if (flags.watch) await followRun(pool, run.runId, context);

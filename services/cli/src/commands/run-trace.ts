@@ -17,7 +17,7 @@ async function runTrace(
   flags: { address: string },
   { output, config, interrupts }: CommandContext,
 ): Promise<void> {
-  using pool = new Pool(flags.address, config.keys, (text) => output.note(text));
+  using pool = new Pool(flags.address, config.access, (text) => output.note(text));
   const { traceId } = await pool.get(runId, interrupts.signal);
   if (!traceId) {
     const advice = "start the services with OTEL_EXPORTER_OTLP_ENDPOINT and submit it again";

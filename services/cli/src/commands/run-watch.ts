@@ -21,6 +21,6 @@ export function addRunWatch(run: Command, options: ProgramOptions): void {
 }
 
 async function runWatch(runId: string, flags: { address: string }, context: CommandContext): Promise<void> {
-  using pool = new Pool(flags.address, context.config.keys, (text) => context.output.note(text));
+  using pool = new Pool(flags.address, context.config.access, (text) => context.output.note(text));
   await followRun(pool, runId, context);
 }

@@ -44,7 +44,7 @@ const PLAIN_COLUMNS = 120;
 
 /** Errors: UsageError where there is no terminal; with --once those of the pool. */
 async function top(flags: TopFlags, context: CommandContext): Promise<void> {
-  using pool = new Pool(flags.address, context.config.keys, () => {});
+  using pool = new Pool(flags.address, context.config.access, () => {});
   const { terminal } = context;
   if (flags.once) await printOnce(pool, context);
   else if (!terminal || context.config.env["TERM"] === "dumb") {

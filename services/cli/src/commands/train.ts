@@ -9,11 +9,11 @@ import { absoluteOutputDir, OBJECT_STORE_SCHEME } from "@gradpool/service-kit";
 import { Option, type Command } from "commander";
 import type { CommandContext } from "../command-context.js";
 import {
+  addAccessFlags,
   contextFor,
   HELP_TAIL,
   JSON_LINES,
   jsonOption,
-  keyFileOption,
   type OutputFlags,
   type ProgramOptions,
 } from "../command-options.js";
@@ -39,11 +39,10 @@ Examples:
 ${HELP_TAIL}`;
 
 export function addTrain(command: Command, options: ProgramOptions): void {
-  addStackFlags(addConfigFlag(addRunFlags(command), options.config))
+  addAccessFlags(addStackFlags(addConfigFlag(addRunFlags(command), options.config)))
     .addOption(
       new Option("--address <host:port>", "train on this coordinator's pool instead of a local one").argParser(address),
     )
-    .addOption(keyFileOption())
     .addOption(jsonOption(JSON_LINES))
     .addHelpText("after", HELP)
     .action((flags: TrainFlags & OutputFlags) => train(flags, contextFor(flags, options)));
@@ -91,7 +90,7 @@ async function trainHere(flags: TrainFlags, spec: RunSpec & { recipe: Recipe }, 
     httpListen: "127.0.0.1:0",
     recoverySeconds: flags.recovery_seconds,
     home: config.home,
-    key: givenKey(config.keys),
+    key: givenKey(config.access),
     note: (text) => output.note(text),
     signal: interrupts.signal,
   });
@@ -115,7 +114,7 @@ async function trainHere(flags: TrainFlags, spec: RunSpec & { recipe: Recipe }, 
 
 async function trainOnPool(address: string, given: RunSpec & { recipe: Recipe }, context: CommandContext) {
   const spec = await specForPool(given, address);
-  using pool = new Pool(address, context.config.keys, (text) => context.output.note(text));
+  using pool = new Pool(address, context.config.access, (text) => context.output.note(text));
   const { runId } = await pool.submit(spec, context.interrupts.signal);
   sayStart(spec, `on the pool at ${address}`, context);
   return await superviseRun(pool, runId, context);

@@ -28,7 +28,7 @@ async function trainerControl(
   flags: { address: string },
   { output, config, interrupts }: CommandContext,
 ): Promise<void> {
-  using pool = new Pool(flags.address, config.keys, (text) => output.note(text));
+  using pool = new Pool(flags.address, config.access, (text) => output.note(text));
   const trainer = await pool[action](trainerId, interrupts.signal);
   output.document(trainerJson(trainer));
   output.say(`trainer ${trainer.trainerId} is ${trainerStateName(trainer.state)}`);

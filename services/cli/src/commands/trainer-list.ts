@@ -13,7 +13,7 @@ export function addTrainerList(trainer: Command, options: ProgramOptions): void 
 }
 
 async function trainerList(flags: { address: string }, { output, config, interrupts }: CommandContext): Promise<void> {
-  using pool = new Pool(flags.address, config.keys, (text) => output.note(text));
+  using pool = new Pool(flags.address, config.access, (text) => output.note(text));
   const trainers = await pool.trainers(interrupts.signal);
   output.document(trainers.map(trainerJson));
   output.say(trainerTable(trainers));

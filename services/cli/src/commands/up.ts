@@ -5,11 +5,11 @@ import { formatAddress, parseListenAddress, type ListenAddress } from "@gradpool
 import { Option, type Command } from "commander";
 import type { CommandContext } from "../command-context.js";
 import {
+  addAccessFlags,
   contextFor,
   HELP_TAIL,
   JSON_LINES,
   jsonOption,
-  keyFileOption,
   type OutputFlags,
   type ProgramOptions,
 } from "../command-options.js";
@@ -29,7 +29,7 @@ Examples:
 ${HELP_TAIL}`;
 
 export function addUp(command: Command, options: ProgramOptions): void {
-  addStackFlags(command)
+  addAccessFlags(addStackFlags(command))
     .addOption(
       new Option(
         "--port <n>",
@@ -53,7 +53,6 @@ export function addUp(command: Command, options: ProgramOptions): void {
         .argParser(listen)
         .default({ host: "127.0.0.1", port: undefined }, "127.0.0.1"),
     )
-    .addOption(keyFileOption())
     .addOption(jsonOption(JSON_LINES))
     .addHelpText("after", HELP)
     .action((flags: UpFlags & OutputFlags) =>
@@ -106,7 +105,9 @@ async function up(flags: UpFlags, { output, config, interrupts }: CommandContext
     servicePort: flags.port === 0 ? undefined : flags.port + 2,
     recoverySeconds: flags.recovery_seconds,
     home: config.home,
-    key: givenKey(config.keys),
+    key: givenKey(config.access),
+    tls: config.access.tls,
+    isInsecure: config.access.isInsecure,
     note: (text) => output.note(text),
     signal: interrupts.signal,
   });

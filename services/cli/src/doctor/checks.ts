@@ -4,7 +4,7 @@ import { statfs } from "node:fs/promises";
 import { createServer } from "node:net";
 import { availableParallelism, freemem, release, totalmem } from "node:os";
 import { dirname } from "node:path";
-import type { KeySources } from "@gradpool/access";
+import type { AccessSources } from "@gradpool/access";
 import { GradpoolError } from "@gradpool/errors";
 import { bytes, counted } from "@gradpool/format";
 import { listCudaDevices, onnxRuntimeVersion, requireCudaDevice } from "@gradpool/runtime";
@@ -130,9 +130,9 @@ async function isFree(port: number): Promise<boolean> {
 const POOL_TIMEOUT_MS = 3_000;
 
 /** Whether a coordinator answers where commands will look for one. */
-export async function poolCheck(address: string, keys: KeySources, signal: AbortSignal): Promise<Check> {
-  using pool = new Pool(address, keys, () => {});
+export async function poolCheck(address: string, access: AccessSources, signal: AbortSignal): Promise<Check> {
   try {
+    using pool = new Pool(address, access, () => {});
     const until = AbortSignal.any([signal, AbortSignal.timeout(POOL_TIMEOUT_MS)]);
     const { trainers, services } = await pool.status(until);
     const down = services.filter(({ serving }) => !serving).map(({ name }) => name);
@@ -142,6 +142,7 @@ export async function poolCheck(address: string, keys: KeySources, signal: Abort
     signal.throwIfAborted();
     const { code, message } = GradpoolError.from(reason);
     if (code === "unauthenticated") return note(`${address} answers, but refuses this user: ${message}`);
+    if (code === "failed_precondition") return note(message);
     return note(
       `none at ${address}; gradpool train works without one, other commands need gradpool up or --address HOST:PORT`,
     );

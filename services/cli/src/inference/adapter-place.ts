@@ -40,7 +40,7 @@ async function outputFolderOf(
   address: string,
   { output, config, interrupts }: CommandContext,
 ): Promise<string> {
-  using pool = new Pool(address, config.keys, (text) => output.note(text));
+  using pool = new Pool(address, config.access, (text) => output.note(text));
   try {
     return (await pool.get(runId, interrupts.signal)).spec?.outputDir ?? "";
   } catch (reason) {

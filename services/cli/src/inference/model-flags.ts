@@ -1,10 +1,10 @@
 /** Flags of the commands that use a model in this process: sample, eval and export. */
 import { Option, type Command } from "commander";
-import { jsonOption, keyFileOption, type ProgramOptions } from "../command-options.js";
+import { addAccessFlags, jsonOption, type ProgramOptions } from "../command-options.js";
 import { address, atLeast } from "../flags.js";
 
 export function addModelFlags(command: Command, { config }: ProgramOptions): Command {
-  return command
+  return addAccessFlags(command)
     .option("--model_id <model>", "folder as save_pretrained writes it, .gguf file, or name on the hub")
     .option("--adapter <place>", "LoRA adapter: an output folder, a checkpoint, a folder PEFT saved, or a run's id")
     .addOption(
@@ -12,7 +12,6 @@ export function addModelFlags(command: Command, { config }: ProgramOptions): Com
         .argParser(address)
         .default(config.address),
     )
-    .addOption(keyFileOption())
     .addOption(jsonOption());
 }
 

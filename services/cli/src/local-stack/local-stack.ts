@@ -1,8 +1,19 @@
 /** All services on this machine, as child processes of this one. */
 import { rm } from "node:fs/promises";
 import { availableParallelism } from "node:os";
-import { dirname, join } from "node:path";
-import { forgetKey, hostAndPort, keepKey, localKeyFile, type PoolKey } from "@gradpool/access";
+import { basename, dirname, join } from "node:path";
+import {
+  Certificates,
+  checkListen,
+  forgetKey,
+  hostAndPort,
+  keepKey,
+  keepTlsFiles,
+  localKeyFile,
+  tlsEnvironment,
+  type PoolKey,
+  type TlsFiles,
+} from "@gradpool/access";
 import type { GradpoolError } from "@gradpool/errors";
 import type { DeviceRequest } from "@gradpool/runtime";
 import { dialAddress } from "@gradpool/service-kit";
@@ -40,6 +51,10 @@ export interface LocalStackOptions {
   home: string;
   /** The pool's key; its own unless given. */
   key?: PoolKey | undefined;
+  /** Certificates of all its services; connections are plain text unless given. */
+  tls?: TlsFiles | undefined;
+  /** Plain text may cross networks. */
+  isInsecure?: boolean | undefined;
   /** Environment of the services. */
   env?: NodeJS.ProcessEnv | undefined;
   /** Called when a service ends unexpectedly, and when logs go elsewhere than to `home`. */
@@ -87,6 +102,8 @@ export class LocalStack implements AsyncDisposable {
   readonly #options: LocalStackOptions;
   readonly #folders: StackFolders;
   readonly #note: (text: string) => void;
+  /** For asking services whether they are alive. */
+  readonly #tls: Certificates | undefined;
   /** Of each trainer. */
   readonly #devices: readonly string[];
   #fail: (error: GradpoolError) => void = () => {};
@@ -97,6 +114,7 @@ export class LocalStack implements AsyncDisposable {
   private constructor(options: LocalStackOptions, folders: StackFolders, devices: readonly string[]) {
     this.#devices = devices;
     this.#options = options;
+    this.#tls = options.tls && new Certificates(options.tls);
     this.#folders = folders;
     this.#note = options.note ?? (() => {});
     this.failed = new Promise((resolve) => (this.#fail = resolve));
@@ -105,10 +123,11 @@ export class LocalStack implements AsyncDisposable {
   /**
    * Starts everything and returns when all of it is ready. Errors: those of the services, with nothing
    * left running; those of createStackFolders; `failed_precondition` when there are not as many CUDA devices as
-   * trainers that ask for one.
+   * trainers that ask for one; those of checkListen and Certificates.
    */
   static async start(options: LocalStackOptions): Promise<LocalStack> {
     const { trainers = 1, device = { kind: "auto" }, env = process.env, note } = options;
+    if (options.listen !== undefined) checkListen(options.listen, options, "--listen");
     const devices = await trainerDevices(device, trainers, env, note);
     await orphansEnded(options.home, options.signal);
     const create = options.listen === undefined ? createPrivateFolders : createStackFolders;
@@ -158,9 +177,12 @@ export class LocalStack implements AsyncDisposable {
     for (const coordinator of last) await coordinator[Symbol.asyncDispose]();
     await Promise.all(this.trainers.map((trainer) => trainer[Symbol.asyncDispose]()));
     for (const service of others.toReversed()) await service[Symbol.asyncDispose]();
+    this.#tls?.[Symbol.dispose]();
     await rm(this.#folders.run, { recursive: true, force: true });
     // A pool at any port leaves nothing there; one at a given port keeps its key.
-    if (this.#keyFile !== this.#serviceKeyFile) await forgetKey(this.#keyFile);
+    if (this.#keyFile === this.#serviceKeyFile) return;
+    await keepTlsFiles(this.#folders.home, basename(dirname(this.#keyFile)), undefined);
+    await forgetKey(this.#keyFile);
   }
 
   async #startAll(): Promise<void> {
@@ -172,6 +194,7 @@ export class LocalStack implements AsyncDisposable {
     this.#keyFile = Number(port) === 0 ? join(this.#folders.run, "key") : localKeyFile(this.#folders.home, port);
     this.#serviceKeyFile = this.#keyFile;
     const key = await keepKey(this.#keyFile, this.#options.key);
+    if (Number(port) !== 0) await keepTlsFiles(this.#folders.home, port, this.#options.tls);
     await settle([
       this.#startService("tokenizer", listenOf("tokenizer"), {}),
       this.#startService("checkpoint-store", listenOf("checkpoint-store"), {}),
@@ -186,8 +209,10 @@ export class LocalStack implements AsyncDisposable {
       GRADPOOL_RECOVERY_SECONDS: String(recoverySeconds),
     });
     if (Number(port) === 0) {
-      this.#keyFile = localKeyFile(this.#folders.home, hostAndPort(this.#addressOf("coordinator")).port);
+      const { port } = hostAndPort(this.#addressOf("coordinator"));
+      this.#keyFile = localKeyFile(this.#folders.home, port);
       await keepKey(this.#keyFile, key);
+      await keepTlsFiles(this.#folders.home, port, this.#options.tls);
     }
     await settle(this.#devices.map((device, i) => this.#startTrainer(i + 1, device)));
   }
@@ -230,6 +255,7 @@ export class LocalStack implements AsyncDisposable {
         // One place for the key: no child's environment holds it.
         GRADPOOL_KEY: undefined,
         GRADPOOL_KEY_FILE: this.#serviceKeyFile,
+        ...tlsEnvironment(this.#options.tls, this.#options.isInsecure === true),
         ...envOf(life),
         GRADPOOL_LISTEN: address,
         GRADPOOL_HTTP_LISTEN: httpAddress,
@@ -239,7 +265,10 @@ export class LocalStack implements AsyncDisposable {
       note: this.#note,
     });
     const pidFile = pidPath(this.#folders.run, name);
-    return SupervisedService.start({ ...listens, processOptions, pidFile, policy, note: this.#note, signal });
+    return SupervisedService.start({
+      ...{ ...listens, processOptions, pidFile, policy, signal },
+      ...{ tls: this.#tls, note: this.#note },
+    });
   }
 
   get #metricsListen(): string | undefined {

@@ -1,6 +1,7 @@
 /** A service that is restarted at its address whenever it ends unexpectedly, or does not answer for long (I3: the others continue meanwhile). */
 import { rm } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
+import type { Certificates } from "@gradpool/access";
 import { GradpoolError } from "@gradpool/errors";
 import { Backoff, dialAddress, writePidFile } from "@gradpool/service-kit";
 import { logEnd } from "./log-tail.js";
@@ -31,6 +32,8 @@ export interface SupervisedServiceOptions {
   /** Path of its pid file. */
   pidFile: string;
   policy: RestartPolicy;
+  /** For asking it; undefined: in plain text. */
+  tls?: Certificates | undefined;
   /** Called when it ended, and when it starts again. */
   note: (text: string) => void;
   /** Gives up the first start. */
@@ -134,7 +137,7 @@ export class SupervisedService implements AsyncDisposable {
       for (let answeredAt = performance.now(); ;) {
         await delay(checkMs, undefined, { signal });
         const { answers } = await import("@gradpool/rpc");
-        if (await answers(dialAddress(process.address))) answeredAt = performance.now();
+        if (await answers(dialAddress(process.address), this.#options.tls)) answeredAt = performance.now();
         else if (performance.now() - answeredAt >= stuckMs) return process.kill(`no answer for ${stuckMs / 1000} s`);
       }
     };

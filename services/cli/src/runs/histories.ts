@@ -15,7 +15,7 @@ export async function readHistories(
   { output, config, interrupts }: CommandContext,
 ): Promise<RunHistory[]> {
   let pool: Pool | undefined;
-  const poolAt = () => (pool ??= new Pool(address, config.keys, (text) => output.note(text)));
+  const poolAt = () => (pool ??= new Pool(address, config.access, (text) => output.note(text)));
   const histories: RunHistory[] = [];
   try {
     for (const one of named) histories.push(await readHistory(one, poolAt, interrupts.signal));

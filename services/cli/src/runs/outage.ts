@@ -2,6 +2,7 @@
 import { GradpoolError, type ErrorCode } from "@gradpool/errors";
 import { deadline, retries, watchEnd, type Call, type Interceptor } from "@gradpool/rpc";
 import { Backoff } from "@gradpool/service-kit";
+import { tlsProblems } from "./tls-problems.js";
 
 /** A call that should be answered at once gives up after this. */
 const CALL_TIMEOUT_MS = 30_000;
@@ -63,7 +64,7 @@ export function callsOfPool(address: string, note: (text: string) => void): Inte
     const outage = new Outage(address, note);
     return (error) => outage.wait(error, call.signal);
   });
-  return [withAdvice(address), outlast, deadline(CALL_TIMEOUT_MS)];
+  return [withAdvice(address), outlast, deadline(CALL_TIMEOUT_MS), tlsProblems(address)];
 }
 
 const isWrite = ({ input }: Call): boolean => typeof input === "object" && input !== null && "requestId" in input;

@@ -1,6 +1,6 @@
 /** A running pool, as clients see it. */
 import { randomUUID } from "node:crypto";
-import type { KeySources } from "@gradpool/access";
+import type { AccessSources } from "@gradpool/access";
 import { GradpoolError } from "@gradpool/errors";
 import {
   EventServiceService,
@@ -58,18 +58,18 @@ export class Pool implements Disposable {
   readonly #note: (text: string) => void;
 
   /**
-   * `address`: "host:port" of a coordinator; `keys`: where its key comes from. `note` is called when it is away and waited
-   * for, once each time.
+   * `address`: "host:port" of a coordinator; `access`: where key and certificates come from. `note` is called when it is away
+   * and waited for, once each time. Errors: those of connect.
    */
   constructor(
     readonly address: string,
-    keys: KeySources,
+    access: AccessSources,
     note: (text: string) => void,
   ) {
     const interceptors = callsOfPool(address, note);
-    this.#runs = connect(RunServiceService, address, keys, interceptors);
-    this.#pool = connect(PoolServiceService, address, keys, interceptors);
-    this.#events = connect(EventServiceService, address, keys, interceptors);
+    this.#runs = connect(RunServiceService, address, access, interceptors);
+    this.#pool = connect(PoolServiceService, address, access, interceptors);
+    this.#events = connect(EventServiceService, address, access, interceptors);
     this.#note = note;
   }
 

@@ -15,6 +15,12 @@ const profileSchema = z.strictObject({
   checkpoint_store: address.optional(),
   /** File with the key of that pool; relative to $GRADPOOL_HOME. */
   key_file: z.string().min(1).optional(),
+  /** Certificates for it; relative to the same. */
+  tls_ca: z.string().min(1).optional(),
+  tls_cert: z.string().min(1).optional(),
+  tls_key: z.string().min(1).optional(),
+  /** Its connections may be plain text. */
+  insecure: z.boolean().optional(),
   output: z.enum(OUTPUT_FORMATS).optional(),
   /** Of train and run submit, under the names of their flags. */
   defaults: z.record(z.string(), z.unknown()).optional(),

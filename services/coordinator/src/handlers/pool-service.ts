@@ -1,7 +1,6 @@
 import {
   CHUNK_BYTES,
   DrainTrainerRequest,
-  healthProblem,
   RunState,
   UndrainTrainerRequest,
   type Handlers,
@@ -21,13 +20,15 @@ export interface PoolServiceParts {
   store: RunStore;
   /** The services that the coordinator calls, by name. */
   services: ReadonlyMap<string, string>;
+  /** Checks one of them, at "host:port": empty when it serves. */
+  problemAt: (address: string) => Promise<string>;
   startedAt: Date;
   /** "host:port" of the coordinator itself, once it listens. */
   address: () => string;
 }
 
 export function poolServiceHandlers(parts: PoolServiceParts): Handlers<PoolServiceService> {
-  const { registry, trainers, requests, store, services, startedAt, address } = parts;
+  const { registry, trainers, requests, store, services, problemAt, startedAt, address } = parts;
 
   const drain = async (draining: boolean, requestId: string, trainerId: string): Promise<Trainer> => {
     const { encode } = draining ? DrainTrainerRequest : UndrainTrainerRequest;
@@ -43,7 +44,7 @@ export function poolServiceHandlers(parts: PoolServiceParts): Handlers<PoolServi
     async getPool() {
       const self = { name: "coordinator", address: address(), serving: true, problem: "", startedAt };
       const others = [...services].map(async ([name, target]): Promise<ServiceStatus> => {
-        const problem = await healthProblem(target);
+        const problem = await problemAt(target);
         return { name, address: target, serving: problem === "", problem, startedAt: undefined };
       });
       const unfinished = registry.unfinished;

@@ -8,7 +8,7 @@ import {
   findKey,
   forgetKey,
   keepKey,
-  keySources,
+  accessSources,
   localKeyFile,
   PoolKey,
   readKeyFile,
@@ -49,7 +49,7 @@ describe("a key", () => {
   test("is looked for where it is named, then among this machine's pools, and goes to no other machine", async () => {
     const made = await keepKey(fileOf());
     const found = (env: NodeJS.ProcessEnv, address: string) =>
-      textOf(findKey(keySources({ GRADPOOL_HOME: home, ...env }), address));
+      textOf(findKey(accessSources({ GRADPOOL_HOME: home, ...env }), address));
     const own = Object.values(networkInterfaces()).flatMap((each = []) => each.map(({ address }) => address));
     for (const host of ["127.0.0.1", "localhost", ...own.map((ip) => (ip.includes(":") ? `[${ip}]` : ip))]) {
       assert.equal(found({}, `${host}:7070`), made.reveal(), host);

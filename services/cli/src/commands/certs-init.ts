@@ -1,0 +1,130 @@
+/** gradpool certs init: a private authority, and certificates for servers and clients. */
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { hostname, networkInterfaces } from "node:os";
+import { isIP } from "node:net";
+import { join, resolve } from "node:path";
+import { GradpoolError } from "@gradpool/errors";
+import { parseListenAddress } from "@gradpool/service-kit";
+import type { Command } from "commander";
+import type { Authority, SignedCertificate } from "../certificates/authority.js";
+import type { CommandContext } from "../command-context.js";
+import { contextFor, HELP_TAIL, jsonOption, type OutputFlags, type ProgramOptions } from "../command-options.js";
+import { refusal } from "../flags.js";
+
+const HELP = `
+Writes into --dir (default: certs in $GRADPOOL_HOME):
+
+  ca.crt      the authority: every machine of the pool needs it
+  ca.key      its key: who has it can make certificates; keep it where this command runs
+  server.crt  for services, good for the named hosts and for this machine; server.key
+  client.crt  for trainers and clients on other machines; client.key
+
+Run it again before the certificates expire, after 397 days: the authority stays, the others are made again, for the same hosts and
+the named ones. Running services take the new files within ten seconds.
+
+Examples:
+  gradpool certs init
+  gradpool certs init --host pool.example --host 192.0.2.7
+  gradpool up --listen 0.0.0.0 --tls_ca ca.crt --tls_cert server.crt --tls_key server.key
+  gradpool pool status --address pool.example:7070 --tls_ca ca.crt --tls_cert client.crt --tls_key client.key --key_file key
+${HELP_TAIL}`;
+
+interface Flags extends OutputFlags {
+  host: string[];
+  dir?: string;
+}
+
+export function addCertsInit(group: Command, options: ProgramOptions): void {
+  group
+    .command("init")
+    .description("make or renew certificates for pools that other machines reach")
+    .option(
+      "--host <name>",
+      "name or address of a machine with services, besides this one's; may be repeated",
+      host,
+      [],
+    )
+    .option("--dir <folder>", "where they are kept (default: certs in $GRADPOOL_HOME)")
+    .addOption(jsonOption())
+    .addHelpText("after", HELP)
+    .action((flags: Flags) => certsInit(flags, contextFor(flags, options)));
+}
+
+/** Adds a name, "*.name" or an address. */
+function host(text: string, earlier: string[]): string[] {
+  const address = parseListenAddress(text.replace(/^\*\./, ""));
+  if (!address || address.port !== undefined) throw refusal(text, "a name or an address, such as pool.example");
+  return [...earlier, text];
+}
+
+async function certsInit({ host, dir }: Flags, { config, output }: CommandContext): Promise<void> {
+  // Only this command needs the library of certificates.
+  const { Authority, hostsOf } = await import("../certificates/authority.js");
+  const folder = resolve(dir ?? join(config.home, "certs"));
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const known = await readPair(folder, "ca");
+  const authority = known ? await opened(Authority, known, folder) : await Authority.create();
+  const earlier = await readPair(folder, "server");
+  const hosts = [...new Set([...host, ...ownHosts(), ...(earlier ? hostsOf(earlier.certificate) : [])])];
+  if (!known) await writePair(folder, "ca", await authority.pem());
+  await writePair(folder, "server", await authority.sign("gradpool server", hosts));
+  await writePair(folder, "client", await authority.sign("gradpool client", []));
+  const file = (name: string) => join(folder, name);
+  const { notAfter } = authority.certificate;
+  output.document({ folder, authority_is_new: !known, authority_expires: notAfter.toISOString(), hosts });
+  output.say(`${known ? "renewed" : "made"} certificates in ${folder}, for ${hosts.join(", ")}`);
+  const server = `--tls_ca ${file("ca.crt")} --tls_cert ${file("server.crt")} --tls_key ${file("server.key")}`;
+  output.say(`a pool for other machines: gradpool up --listen 0.0.0.0 ${server}`);
+  output.say("they need ca.crt, client.crt, client.key and the pool's key; see gradpool certs init --help");
+}
+
+/** By which the machine's own programs, and those of its networks, reach it. */
+function ownHosts(): string[] {
+  const addresses = Object.values(networkInterfaces()).flatMap((all = []) => all);
+  const reachable = addresses.filter(({ address, scopeid }) => isIP(address) !== 0 && !scopeid);
+  const name = hostname();
+  return [
+    "localhost",
+    "127.0.0.1",
+    "::1",
+    ...(parseListenAddress(name) ? [name] : []),
+    ...reachable.map(({ address }) => address),
+  ];
+}
+
+async function readPair(folder: string, name: string): Promise<SignedCertificate | undefined> {
+  try {
+    const [certificate, key] = await Promise.all(
+      [`${name}.crt`, `${name}.key`].map((file) => readFile(join(folder, file), "utf8")),
+    );
+    return { certificate: certificate ?? "", key: key ?? "" };
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw unusable(folder, cause);
+  }
+}
+
+async function opened(kind: typeof Authority, pair: SignedCertificate, folder: string): Promise<Authority> {
+  try {
+    return await kind.read(pair);
+  } catch (cause) {
+    throw unusable(folder, cause);
+  }
+}
+
+/** The key first: a service that looks in between sees that the two do not belong together, and looks again. */
+async function writePair(folder: string, name: string, { certificate, key }: SignedCertificate): Promise<void> {
+  await replace(join(folder, `${name}.key`), key, 0o600);
+  await replace(join(folder, `${name}.crt`), certificate, 0o644);
+}
+
+async function replace(path: string, text: string, mode: number): Promise<void> {
+  const temporary = `${path}.${process.pid}`;
+  await writeFile(temporary, text, { mode });
+  await rename(temporary, path);
+}
+
+const unusable = (folder: string, cause: unknown) =>
+  new GradpoolError("failed_precondition", `the certificates in ${folder} cannot be read; name another --dir`, {
+    cause,
+  });
