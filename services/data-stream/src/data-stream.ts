@@ -2,9 +2,8 @@ import { DataStreamServiceService, service, TokenizerServiceService, untilStoppi
 import { serve, type Access, type Logger, type Service } from "@gradpool/service-kit";
 import type { DataStreamConfig } from "./config.js";
 import { BOUNDS, DataThreads } from "./data-threads.js";
-import { describeDatasetHandler } from "./describe-dataset.js";
+import { dataStreamHandlers } from "./handlers.js";
 import { DataStreamMetrics } from "./metrics.js";
-import { openStreamHandler } from "./open-stream.js";
 
 const STOPPING = "the data-stream service is shutting down; try again";
 
@@ -22,10 +21,7 @@ export function startDataStream(
     const tokenizer = own(connect(TokenizerServiceService, config.tokenizerAddress));
     const metrics = new DataStreamMetrics(registry);
     const threads = own(new DataThreads(tokenizer, metrics, bounds));
-    const handlers = {
-      describeDataset: describeDatasetHandler(threads, config.hub, config.countsDir, metrics),
-      openStream: openStreamHandler(threads, config.hub, metrics),
-    };
+    const handlers = dataStreamHandlers(threads, config, metrics);
     return {
       services: [service(DataStreamServiceService, handlers, untilStopping(stopping, STOPPING))],
       async problem() {

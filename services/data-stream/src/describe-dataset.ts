@@ -9,40 +9,16 @@ import {
   type DataRecipe,
 } from "@gradpool/data";
 import type { HubSettings } from "@gradpool/hub";
-import type {
-  DataStreamServiceService,
-  DescribeDatasetRequest,
-  DescribeDatasetResponse,
-  Handlers,
-} from "@gradpool/rpc";
+import type { DescribeDatasetRequest, DescribeDatasetResponse } from "@gradpool/rpc";
 import type { JobContext } from "@gradpool/threads";
 import type { Counts } from "./counts.js";
 import type { DataValues } from "./data-jobs.js";
-import type { DataThreads } from "./data-threads.js";
-import type { DataStreamMetrics } from "./metrics.js";
 import { openDataset } from "./open-dataset.js";
 import { remoteEncoder, type RemoteEncoder } from "./remote-encoder.js";
 import { requestedDataset } from "./translate.js";
 
 /** Least time between two reports of progress. */
 const PROGRESS_INTERVAL_MS = 250;
-
-export function describeDatasetHandler(
-  threads: DataThreads,
-  hub: HubSettings,
-  countsDir: string,
-  metrics: DataStreamMetrics,
-): Handlers<DataStreamServiceService>["describeDataset"] {
-  return async function* describeDataset(request, { signal }) {
-    for await (const { response, counted } of threads.run<"describe">(
-      { kind: "describe", hub, request, countsDir },
-      signal,
-    )) {
-      metrics.counted(counted.rows, counted.bytes);
-      yield response;
-    }
-  };
-}
 
 /** What a description needs. */
 interface Description {

@@ -1,7 +1,6 @@
 /** A thread that reads the files of models and adapters: they may be anybody's, and large. */
 import { float16Weights, openModel, weightNorms, type ModelSource } from "@gradpool/model-source";
 import { serveJobs, type JobContext } from "@gradpool/threads";
-import { givenAdapter } from "./given-adapter.js";
 import type { Doing, ModelJob, ModelValues, OpenedModel } from "./opened-model.js";
 
 async function* run(job: ModelJob, context: JobContext): AsyncGenerator<ModelValues[ModelJob["kind"]]> {
@@ -12,8 +11,11 @@ async function* run(job: ModelJob, context: JobContext): AsyncGenerator<ModelVal
     case "norms":
       yield await weightNorms(await open(job, context), job.targets);
       return;
-    case "adapter":
+    case "adapter": {
+      // Few runs need what it loads.
+      const { givenAdapter } = await import("./given-adapter.js");
       yield await givenAdapter(job.lora, job.targets);
+    }
   }
 }
 
