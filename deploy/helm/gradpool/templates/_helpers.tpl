@@ -26,6 +26,7 @@ labels:
 annotations:
   prometheus.io/scrape: "true"
   prometheus.io/port: "7071"
+  prometheus.io/scheme: {{ ternary "https" "http" .root.Values.tls.enabled }}
   prometheus.io/path: /metrics
 {{- end }}
 {{- end }}
@@ -57,14 +58,19 @@ securityContext:
   allowPrivilegeEscalation: false
   readOnlyRootFilesystem: true
   capabilities: { drop: [ALL] }
-startupProbe: { grpc: { port: 7070 }, periodSeconds: 2, failureThreshold: 60 }
-livenessProbe: { httpGet: { path: /healthz, port: http }, periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 6 }
-readinessProbe: { {{ if .ownReadiness }}grpc: { port: 7070 }{{ else }}httpGet: { path: /readyz, port: http }{{ end }}, periodSeconds: 5, timeoutSeconds: 5 }
+{{- /* The kubelet has no certificate for gRPC; over HTTPS it checks none. */}}
+{{- $scheme := ternary "HTTPS" "HTTP" .root.Values.tls.enabled }}
+startupProbe: { httpGet: { path: /healthz, port: http, scheme: {{ $scheme }} }, periodSeconds: 2, failureThreshold: 60 }
+livenessProbe: { httpGet: { path: /healthz, port: http, scheme: {{ $scheme }} }, periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 6 }
+readinessProbe: { httpGet: { path: {{ ternary "/healthz" "/readyz" (.ownReadiness | default false) }}, port: http, scheme: {{ $scheme }} }, periodSeconds: 5, timeoutSeconds: 5 }
 resources: {{ toYaml .resources | nindent 2 }}
 volumeMounts:
   - { name: cache, mountPath: /var/lib/gradpool }
   - { name: tmp, mountPath: /tmp }
   - { name: key, mountPath: /run/secrets/gradpool, readOnly: true }
+  {{- if .root.Values.tls.enabled }}
+  - { name: tls, mountPath: /run/secrets/gradpool-tls, readOnly: true }
+  {{- end }}
   {{- if eq .component "checkpoint-store" }}
   - { name: outputs, mountPath: /outputs }
   {{- end }}
@@ -81,7 +87,11 @@ volumeMounts:
 - name: tmp
   emptyDir: { sizeLimit: {{ .root.Values.volumes.tmpSize | quote }} }
 - name: key
-  secret: { secretName: {{ include "gradpool.keySecret" .root | quote }}, items: [{ key: key, path: key }] }
+  secret: { secretName: {{ include "gradpool.keySecret" .root | quote }}, items: [{ key: key, path: key }], defaultMode: 0440 }
+{{- if .root.Values.tls.enabled }}
+- name: tls
+  secret: { secretName: {{ printf "%s-%s" (include "gradpool.tlsSecrets" .root) (regexReplaceAll "^trainer-.*" .component "trainer") | quote }}, defaultMode: 0440 }
+{{- end }}
 {{- if eq .component "checkpoint-store" }}
 - name: outputs
   persistentVolumeClaim: { claimName: {{ $outputs | quote }} }
@@ -97,10 +107,21 @@ volumeMounts:
 {{ .Values.key.existingSecret | default (printf "%s-key" (include "gradpool.name" .)) }}
 {{- end }}
 
+{{/* What the names of the secrets with certificates begin with. */}}
+{{- define "gradpool.tlsSecrets" -}}
+{{ .Values.tls.existingSecrets | default (printf "%s-tls" (include "gradpool.name" .)) }}
+{{- end }}
+
 {{/* Variables for every service. */}}
 {{- define "gradpool.env" -}}
 - { name: GRADPOOL_KEY_FILE, value: /run/secrets/gradpool/key }
+{{- if .Values.tls.enabled }}
+- { name: GRADPOOL_TLS_CA, value: /run/secrets/gradpool-tls/ca.crt }
+- { name: GRADPOOL_TLS_CERT, value: /run/secrets/gradpool-tls/tls.crt }
+- { name: GRADPOOL_TLS_KEY, value: /run/secrets/gradpool-tls/tls.key }
+{{- else }}
 - { name: GRADPOOL_INSECURE, value: "1" }
+{{- end }}
 - { name: GRADPOOL_LOG_LEVEL, value: {{ .Values.logLevel | quote }} }
 - { name: GRADPOOL_STOP_GRACE_SECONDS, value: {{ .Values.stopGraceSeconds | quote }} }
 - { name: HF_ENDPOINT, value: {{ .Values.hub.endpoint | quote }} }
