@@ -6,6 +6,7 @@ import { GradpoolError } from "@gradpool/errors";
 import type { z } from "zod";
 import { brokenError, refusalOf, subjectLabel, TransientFailure, type Subject } from "./hub-errors.js";
 import { DRAINED_BYTES, PAGE_BYTES, REDIRECTS, SLOWEST_BYTES_PER_SECOND } from "./limits.js";
+import { fetchThrough } from "./proxy.js";
 import { Retries } from "./retries.js";
 import { DEFAULT_TIMING, type HubSettings, type HubTiming } from "./settings.js";
 
@@ -27,11 +28,13 @@ export class HubClient {
   readonly endpoint: string;
   readonly timing: HubTiming;
   readonly #token: string | undefined;
+  readonly #fetch: typeof fetch;
 
-  constructor({ endpoint, token, timing }: HubSettings) {
+  constructor({ endpoint, token, proxy, timing }: HubSettings) {
     this.endpoint = endpoint;
     this.timing = { ...DEFAULT_TIMING, ...timing };
     this.#token = token;
+    this.#fetch = fetchThrough(proxy);
   }
 
   retries(signal: AbortSignal): Retries {
@@ -114,7 +117,7 @@ export class HubClient {
     const all: Record<string, string> = { "user-agent": "gradpool", ...headers };
     if (atHome && this.#token !== undefined) all["authorization"] = `Bearer ${this.#token}`;
     try {
-      const response = await fetch(url, { headers: all, redirect: "manual", signal: controller.signal });
+      const response = await this.#fetch(url, { headers: all, redirect: "manual", signal: controller.signal });
       const discard = () => {
         signal.removeEventListener("abort", abort);
         controller.abort();

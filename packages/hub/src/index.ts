@@ -5,6 +5,7 @@ export { gradpoolHome } from "@gradpool/access";
 export { Hub, type DownloadOptions, type DownloadProgress } from "./hub.js";
 export { downloadText, modelPlaces, type ModelPlaces, type OpenOptions } from "./model-places.js";
 export { downloadModel, type DownloadedModel } from "./model-files.js";
+export { fetchThrough, proxyLabel, proxySettings, type ProxySettings } from "./proxy.js";
 export { etagOf, type RepoFile, type RepoListing } from "./repo-files.js";
 export { hubRepo, parseRepoName, repoLabel, type Repo, type RepoName, type RepoType } from "./repo-name.js";
 export { hubSettings, type HubSettings, type HubTiming } from "./settings.js";

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { homeFolder } from "@gradpool/access";
 import { GradpoolError } from "@gradpool/errors";
+import { proxySettings, type ProxySettings } from "./proxy.js";
 
 export interface HubTiming {
   /** Until a request's headers must have come. */
@@ -23,12 +24,14 @@ export interface HubSettings {
   cacheDir: string;
   /** Use what is in the cache, and no network. */
   offline: boolean;
+  /** Undefined: none. */
+  proxy?: ProxySettings;
   timing?: Partial<HubTiming>;
 }
 
 /**
  * HF_ENDPOINT, HF_TOKEN (or the token file that `hf auth login` writes), HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE and
- * their older names. Errors: `invalid_argument`, naming the variable.
+ * their older names, and the proxies. Errors: `invalid_argument`, naming the variable.
  */
 export function hubSettings(env: NodeJS.ProcessEnv): HubSettings {
   const home = expand(
@@ -37,9 +40,11 @@ export function hubSettings(env: NodeJS.ProcessEnv): HubSettings {
   );
   const cacheDir = expand(env["HF_HUB_CACHE"] || env["HUGGINGFACE_HUB_CACHE"] || join(home, "hub"), env);
   const token = tokenOf(env, home);
+  const proxy = proxySettings(env);
   return {
     endpoint: endpointOf(env["HF_ENDPOINT"] || "https://huggingface.co"),
     ...(token ? { token } : {}),
+    ...(proxy && { proxy }),
     cacheDir,
     offline: isTrue(env["HF_HUB_OFFLINE"] || env["TRANSFORMERS_OFFLINE"]),
   };

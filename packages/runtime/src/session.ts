@@ -5,6 +5,10 @@ import { GradpoolError } from "@gradpool/errors";
 import type * as Ort from "onnxruntime-node";
 import { onnxSessionOptions, type SessionOptions } from "./session-options.js";
 
+// From 1.30 on the library sends usage data to its maker. Set where it is imported, too, since a worker thread's
+// variables are a copy that native code does not see.
+process.env["ORT_DISABLE_TELEMETRY"] ??= "1";
+
 let loaded: typeof Ort | undefined;
 
 /** 45 MB of library, loaded when first needed. */

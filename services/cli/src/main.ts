@@ -6,6 +6,9 @@ import { runCli } from "./run-cli.js";
 const manifest = JSON.parse(await readFile(new URL("../../package.json", import.meta.url), "utf8")) as {
   version: string;
 };
+/** After an interrupted command. */
+const LAST_WRITES_MS = 2_000;
+
 const interrupts = new Interrupts();
 const onSignal = () => {
   void interrupts.interrupt().then((isForced) => {
@@ -23,3 +26,5 @@ process.exitCode = await runCli(process.argv.slice(2), {
   version: manifest.version,
   terminal: process.stdin.isTTY && process.stdout.isTTY ? { input: process.stdin, output: process.stdout } : undefined,
 });
+// What is still open then, such as a connection that a proxy holds, would keep the process alive.
+if (process.exitCode === EXIT_INTERRUPTED) setTimeout(() => process.exit(), LAST_WRITES_MS).unref();

@@ -1,6 +1,7 @@
 /** gradpool config check: what is wrong with the environment, the profiles, and files for --config. */
 import { GradpoolError } from "@gradpool/errors";
 import { counted } from "@gradpool/format";
+import { proxyLabel, proxySettings } from "@gradpool/hub";
 import { Command } from "commander";
 import type { CommandContext } from "../command-context.js";
 import { contextFor, HELP_TAIL, jsonOption, type OutputFlags, type ProgramOptions } from "../command-options.js";
@@ -55,8 +56,20 @@ async function configCheck(files: readonly string[], train: Command, context: Co
 
 function environmentChecks({ env }: CliConfig): NamedCheck[] {
   const problems = environmentProblems(env);
-  if (problems.length === 0) return [["environment", { state: "ok", text: "ok" }]];
+  if (problems.length === 0) return [["environment", { state: "ok", text: "ok" }], ...proxyChecks(env)];
   return problems.map((text) => ["environment", problem(text)]);
+}
+
+/** Which proxies requests to the hub go through, if any. */
+function proxyChecks(env: NodeJS.ProcessEnv): NamedCheck[] {
+  const proxy = proxySettings(env);
+  if (!proxy) return [];
+  const used = (["https", "http"] as const).flatMap((scheme) => {
+    const label = proxyLabel(proxy, `${scheme}:`);
+    return label === "" ? [] : [`${label} for ${scheme}`];
+  });
+  const except = proxy.noProxy === "" ? "" : `, except to ${proxy.noProxy}`;
+  return [["proxy", { state: "ok", text: `requests to the hub go through ${used.join(" and ")}${except}` }]];
 }
 
 async function profileChecks({ home, env }: CliConfig): Promise<NamedCheck[]> {

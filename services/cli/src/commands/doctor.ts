@@ -45,7 +45,7 @@ async function doctor({ online }: DoctorFlags, { output, config, interrupts }: C
     ["cuda", cudaCheck(config.env)],
     ["ports", portsCheck(DEFAULT_PORT)],
     ["pool", poolCheck(config.address, config.access, interrupts.signal)],
-    ...(online ? [["hub", hubCheck(config.hubEndpoint, interrupts.signal)] as [string, Promise<Check>]] : []),
+    ...(online ? [["hub", hubCheck(config.models.hub, interrupts.signal)] as [string, Promise<Check>]] : []),
   ];
   await sayChecks(checks, "gradpool cannot train here", output);
 }

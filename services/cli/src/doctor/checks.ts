@@ -7,6 +7,7 @@ import { dirname } from "node:path";
 import type { AccessSources } from "@gradpool/access";
 import { GradpoolError } from "@gradpool/errors";
 import { bytes, counted } from "@gradpool/format";
+import { fetchThrough, proxyLabel, type HubSettings } from "@gradpool/hub";
 import { listCudaDevices, onnxRuntimeVersion, requireCudaDevice } from "@gradpool/runtime";
 import { Pool } from "../runs/pool.js";
 
@@ -152,15 +153,19 @@ export async function poolCheck(address: string, access: AccessSources, signal: 
 const HUB_TIMEOUT_MS = 10_000;
 
 /** Whether models and data sets can be fetched by name. */
-export async function hubCheck(endpoint: string, signal: AbortSignal): Promise<Check> {
+export async function hubCheck({ endpoint, proxy }: HubSettings, signal: AbortSignal): Promise<Check> {
+  const label = proxyLabel(proxy, endpoint);
+  const through = label && ` through the proxy ${label}`;
   const until = AbortSignal.any([signal, AbortSignal.timeout(HUB_TIMEOUT_MS)]);
   try {
-    const { status } = await fetch(`${endpoint}/api/models?limit=1`, { signal: until });
-    if (status < 400) return ok(`${endpoint} answers`);
-    return note(`${endpoint} answers with status ${status}; check HF_ENDPOINT and HF_TOKEN`);
+    const { status } = await fetchThrough(proxy)(`${endpoint}/api/models?limit=1`, { signal: until });
+    if (status < 400) return ok(`${endpoint} answers${through}`);
+    return note(`${endpoint} answers${through} with status ${status}; check HF_ENDPOINT and HF_TOKEN`);
   } catch (error) {
     signal.throwIfAborted();
     const cause = error instanceof Error && error.cause instanceof Error ? error.cause.message : String(error);
-    return note(`${endpoint} does not answer (${cause}); check HF_ENDPOINT and the network, or use local files`);
+    return note(
+      `${endpoint} does not answer${through} (${cause}); check HF_ENDPOINT and the network, or use local files`,
+    );
   }
 }
