@@ -1,9 +1,10 @@
 /** Continuing with cached keys and values gives the same result as reading the whole text, for each family. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
+import { cp, readFile, writeFile } from "node:fs/promises";
 import { before, describe, test } from "node:test";
 import { adaptedModules, loraScaling, ownScalings, parseAdapterConfig, readAdapter } from "@gradpool/adapter";
-import { Golden, GOLDEN_CASES, relativeError, TOLERANCE } from "@gradpool/integration-tests";
+import { Golden, GOLDEN_CASES, relativeError, TOLERANCE, Workspace } from "@gradpool/integration-tests";
 import { openModel } from "@gradpool/model-source";
 import { selectTargets } from "@gradpool/models";
 import { KeyValueCache, LogitsSession, type Adapter, type Base } from "@gradpool/runtime";
@@ -65,3 +66,26 @@ for (const name of GOLDEN_CASES) {
     });
   });
 }
+
+test("a sliding window goes over what is cached as over the whole text", async () => {
+  await using workspace = await Workspace.create();
+  const dir = workspace.path("model");
+  await cp(new Golden("mistral-gqa").modelDir, dir, { recursive: true });
+  const config = JSON.parse(await readFile(`${dir}/config.json`, "utf8")) as object;
+  const logitsOf = async (window: number) => {
+    await writeFile(`${dir}/config.json`, JSON.stringify({ ...config, sliding_window: window }));
+    const source = await openModel(dir);
+    await using session = await LogitsSession.create({ source, targets: [], padRow: false }, { threads: 1 });
+    const cache = new KeyValueCache();
+    const text = Array.from({ length: NEW_TOKENS }, (_, i) => (i * i * 7 + 3) % 100);
+    let last = new Float32Array();
+    for (const [i, id] of text.entries()) {
+      const whole = await session.run(text.slice(0, i + 1), [i]);
+      last = Float32Array.from(await session.next(cache, [id]));
+      assert.ok(relativeError(last, whole.data) <= TOLERANCE.logits, `position ${i}`);
+    }
+    return last;
+  };
+  const [narrow, wide] = [await logitsOf(5), await logitsOf(64)];
+  assert.ok(relativeError(narrow, wide) > 100 * TOLERANCE.logits);
+});

@@ -19,6 +19,8 @@ export interface ForwardContext {
   documents?: Documents | undefined;
   /** Additive causal mask [S, S]; of rows that hold several documents [B, 1, 1, S, S]. */
   causalMask: Value;
+  /** The same, but each position sees only the last `window` positions, its own among them. To be asked for outside of blocks. */
+  windowMask(window: number): Value;
   /** A weight, by its name in the whole model's files: float32, or a matrix in float16. */
   weight(name: string, shape: readonly number[]): Value;
   /** The embedding, asked for first, or the head [V, C], with the pad token's row where one was added. */

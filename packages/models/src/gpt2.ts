@@ -85,7 +85,7 @@ function forward(config: Gpt2Config, context: ForwardContext): ForwardOutputs {
       const fused = model.linear(model.layerNorm(before, `${block}.ln_1`), `${attn}.c_attn`, 3 * width);
       const [q, k, v] = split(fused, 3, 1).map(toHeads) as [Value, Value, Value];
       const dropout = { site: `${attn}.attn_dropout`, probability: config.attentionDropout };
-      const mixed = model.attention(q, k, v, dropout, attentionScale(config, layer));
+      const mixed = model.attention(q, k, v, dropout, { scale: attentionScale(config, layer) });
       const attended = model.linear(mixed, `${attn}.c_proj`, width);
       const between = add(before, model.dropout(attended, `${attn}.resid_dropout`, residualDropout));
       const wide = model.linear(model.layerNorm(between, `${block}.ln_2`), `${mlp}.c_fc`, inner);

@@ -5,6 +5,7 @@
  */
 import { loraNames, type AdaptedModule } from "@gradpool/adapter";
 import {
+  add,
   backward,
   cast,
   checkpoint,
@@ -108,14 +109,20 @@ interface Forward {
   trainables: Value[];
 }
 
+/** What each position may look at: see ForwardContext. */
+export interface Masks {
+  causal: Value;
+  within(window: number): Value;
+}
+
 /**
- * `training`: gradients of the adapter will be asked for. `maskOf` makes the attention's mask from the
+ * `training`: gradients of the adapter will be asked for. `masksOf` makes the attention's masks from the
  * positions [S]; `following`: see ForwardContext.
  */
 export function buildForward(
   { model, header, targets, squaredNorms, keepHalves, halfProducts, documents: hasDocuments, padRows }: GraphOptions,
   training?: TrainingOptions,
-  { maskOf = causalMask, following = 1 }: { maskOf?: (positions: Value) => Value; following?: 0 | 1 } = {},
+  { masksOf = plainMasks, following = 1 }: { masksOf?: (positions: Value) => Masks; following?: 0 | 1 } = {},
 ): Forward {
   const graph = new Graph(halfProducts);
   const ids = graph.input("ids", "int64", ["B", "S"]);
@@ -135,6 +142,7 @@ export function buildForward(
     branches.set(target.name, branchOf(target, tensors, squaredNorms, training?.dropout ?? false));
   }
   const masks = new Map(training?.modelDropout ? model.dropouts.map((site) => [site.name, siteMask(graph, site)]) : []);
+  const { causal, within } = documents ? documentMasks(positions, documents.positions) : masksOf(positions);
   const outputs = model.forward({
     ids,
     positions,
@@ -145,7 +153,8 @@ export function buildForward(
     adapter: ({ name }) => branches.get(name),
     dropoutMask: ({ name }) => masks.get(name),
     block: training?.gradientCheckpointing ? checkpoint : (x, build) => build(x),
-    causalMask: documents ? documentMask(positions, documents.positions) : maskOf(positions),
+    causalMask: causal,
+    windowMask: within,
   });
   return { graph, trainables, ...outputs };
 }
@@ -216,11 +225,25 @@ export function causalMask(positions: Value, seen = positions): Value {
   return where(isLater, graph.scalar(LOWEST), graph.scalar(0));
 }
 
-/** As `causalMask`, [B, 1, 1, S, S]: a token at `inDocument` [B, S] sees nothing before its own document's first. */
-function documentMask(positions: Value, inDocument: Value): Value {
+/** `causal` where the position is one of the last `window`, else −3.4e38 (transformers' sliding_window_overlay). */
+export function windowMask(causal: Value, window: number, positions: Value, seen = positions): Value {
+  const { graph } = positions;
+  const firstSeen = add(cast(positions, "float32"), graph.scalar(1 - window));
+  const isBefore = greater(reshape(firstSeen, ["rest", 1]), reshape(cast(seen, "float32"), [1, "rest"]));
+  return where(isBefore, graph.scalar(LOWEST), causal);
+}
+
+function plainMasks(positions: Value): Masks {
+  const causal = causalMask(positions);
+  return { causal, within: (window) => windowMask(causal, window, positions) };
+}
+
+/** Of [B, 1, 1, S, S]: a token at `inDocument` [B, S] sees nothing before its own document's first. */
+function documentMasks(positions: Value, inDocument: Value): Masks {
   const starts = reshape(sub(positions, inDocument), ["B", 1, 1, "S", 1]);
   const isBefore = greater(starts, reshape(positions, [1, "rest"]));
-  return where(isBefore, positions.graph.scalar(LOWEST), causalMask(positions));
+  const causal = where(isBefore, positions.graph.scalar(LOWEST), causalMask(positions));
+  return { causal, within: (window) => windowMask(causal, window, positions) };
 }
 
 /** Of float32: what its exponential makes 0. */

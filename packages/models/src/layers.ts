@@ -62,10 +62,16 @@ export class Layers {
   }
 
   /** Causal attention of q [B, H, S, D] to k and v [B, K, S, D], K a divisor of H, with its heads joined: [N, H·D]. */
-  attention(q: Value, k: Value, v: Value, dropout: Dropout, scale = 1 / Math.sqrt(widthOf(q))): Value {
+  attention(
+    q: Value,
+    k: Value,
+    v: Value,
+    dropout: Dropout,
+    { scale = 1 / Math.sqrt(widthOf(q)), mask: sees = this.context.causalMask } = {},
+  ): Value {
     const [rows, heads, positions] = q.shape as [Shape[number], number, Shape[number]];
     const mask = this.#mask(dropout, [rows, heads, positions, positions]);
-    const mixed = attention(q, k, v, this.context.causalMask, scale, mask);
+    const mixed = attention(q, k, v, sees, scale, mask);
     return reshape(transpose(mixed, [0, 2, 1, 3]), ["rest", heads * widthOf(q)]);
   }
 

@@ -1,7 +1,7 @@
 /**
  * Llama (Touvron et al. 2023) and its relatives, as transformers computes them: RMSNorm, rotary
- * positions, SwiGLU, grouped-query attention. SmolLM2 is a Llama; Mistral is one without biases, up to
- * its sliding window; Qwen2 has biases on q, k, v; Qwen3 normalizes each head's q and k.
+ * positions, SwiGLU, grouped-query attention. SmolLM2 is a Llama; Mistral is one without biases, and with a
+ * sliding window; Qwen2 has biases on q, k, v; Qwen3 normalizes each head's q and k.
  */
 import { GradpoolError } from "@gradpool/errors";
 import { add, embed, mul, reshape, type Value } from "@gradpool/graph";
@@ -31,6 +31,8 @@ interface LlamaConfig {
   normalizesHeads: boolean;
   rope: Rope;
   attentionDropout: number;
+  /** How many positions, its own among them, a position of a layer sees; undefined: all before it. */
+  windowOf: (layer: number) => number | undefined;
 }
 
 /** Where the classes differ: defaults, and settings that some do not read (transformers 5.24, configuration_*.py). */
@@ -72,7 +74,8 @@ function readConfig(raw: Readonly<Record<string, unknown>>): LlamaConfig {
     headSize,
     layers,
     inner: config.count("intermediate_size", defaults.inner),
-    positions: Math.min(Math.max(maxPositions, rope.reach ?? 0), slidingWindow(config, raw, layers)),
+    positions: Math.max(maxPositions, rope.reach ?? 0),
+    windowOf: slidingWindow(config, raw),
     vocabulary: config.count("vocab_size", defaults.vocabulary),
     activation: config.oneOf("hidden_act", "silu", ACTIVATION_NAMES),
     epsilon: config.positive("rms_norm_eps", 1e-6),
@@ -87,22 +90,26 @@ function readConfig(raw: Readonly<Record<string, unknown>>): LlamaConfig {
   };
 }
 
-/** Positions up to which a sliding window changes nothing. */
-function slidingWindow(config: ConfigReader, raw: Readonly<Record<string, unknown>>, layers: number): number {
-  const window = raw["sliding_window"];
-  if (raw["model_type"] === "llama" || window === null) return Infinity;
+/** Of a Mistral's layers all have the window; of a Qwen's those that layer_types names, else those from max_window_layers on. */
+function slidingWindow(config: ConfigReader, raw: Readonly<Record<string, unknown>>): LlamaConfig["windowOf"] {
+  if (raw["model_type"] === "llama" || raw["sliding_window"] === null) return () => undefined;
   const length = config.count("sliding_window", 4096);
-  if (raw["model_type"] === "mistral") return length;
-  if (!config.flag("use_sliding_window", false)) return Infinity;
+  if (raw["model_type"] === "mistral") return () => length;
+  if (!config.flag("use_sliding_window", false)) return () => undefined;
   const kinds = raw["layer_types"];
-  if (Array.isArray(kinds)) return kinds.includes("sliding_attention") ? length : Infinity;
-  return config.layers("max_window_layers", 28, 0) < layers ? length : Infinity;
+  const first = config.layers("max_window_layers", 28, 0);
+  return (layer) => {
+    const slides = Array.isArray(kinds) ? kinds[layer] === "sliding_attention" : layer >= first;
+    return slides ? length : undefined;
+  };
 }
 
 function forward(config: LlamaConfig, context: ForwardContext): ForwardOutputs {
   const { width, inner, layers, heads, groups, headSize, vocabulary, epsilon } = config;
   const model = new Layers(context, "model.", { epsilon });
   const rotated = rotation(context, config.rope, headSize);
+  const windows = new Set(Array.from({ length: layers }, (_, layer) => config.windowOf(layer)));
+  const masks = new Map([...windows].map((window) => [window, maskOf(context, config, window)]));
 
   const table = context.tokenTable(TABLES.embedding, [vocabulary, width]);
   let x = reshape(embed(table, context.ids), ["rest", width]);
@@ -120,7 +127,8 @@ function forward(config: LlamaConfig, context: ForwardContext): ForwardOutputs {
       const k = rotated(toHeads(normed, "k_proj", groups, "k_norm"));
       const v = toHeads(normed, "v_proj", groups);
       const dropout = { site: `${block}.self_attn.attention_dropout`, probability: config.attentionDropout };
-      const between = add(before, project(model.attention(q, k, v, dropout), "self_attn.o_proj", width));
+      const attended = model.attention(q, k, v, dropout, { mask: masks.get(config.windowOf(layer)) });
+      const between = add(before, project(attended, "self_attn.o_proj", width));
       const second = model.rmsNorm(between, `${block}.post_attention_layernorm`);
       const gate = ACTIVATIONS[config.activation](project(second, "mlp.gate_proj", inner));
       return add(between, project(mul(gate, project(second, "mlp.up_proj", inner)), "mlp.down_proj", width));
@@ -128,6 +136,11 @@ function forward(config: LlamaConfig, context: ForwardContext): ForwardOutputs {
   }
   const hidden = model.rmsNorm(x, "norm");
   return { hidden, head: config.tied ? table : context.tokenTable(TABLES.head, [vocabulary, width]) };
+}
+
+/** A window that no sequence reaches changes nothing. */
+function maskOf(context: ForwardContext, { positions }: LlamaConfig, window: number | undefined): Value {
+  return window === undefined || window >= positions ? context.causalMask : context.windowMask(window);
 }
 
 export const llama: Family<LlamaConfig> = { modelTypes: Object.keys(CLASSES), tables: TABLES,

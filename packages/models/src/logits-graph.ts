@@ -8,7 +8,7 @@
  * are kept rotated, by their positions.
  */
 import { cast, gather, matmul, verify, type CachedMask, type Graph, type Value } from "@gradpool/graph";
-import { buildForward, causalMask, type GraphOptions } from "./graphs.js";
+import { buildForward, causalMask, windowMask, type GraphOptions, type Masks } from "./graphs.js";
 
 const PAST = "past.";
 
@@ -28,8 +28,8 @@ export function presentName(input: string): string | undefined {
  */
 export function buildLogitsGraph(options: GraphOptions): Graph {
   const present = new Map<string, Value>();
-  const maskOf = (positions: Value) => cachedMask(positions, present);
-  const { graph, hidden, head } = buildForward(options, undefined, { maskOf, following: 0 });
+  const masksOf = (positions: Value) => cachedMasks(positions, present);
+  const { graph, hidden, head } = buildForward(options, undefined, { masksOf, following: 0 });
   const rows = graph.input("rows", "int64", ["K"]);
   graph.output("logits", matmul(gather(hidden, rows), cast(head, "float32"), { transB: true }));
   for (const [name, value] of present) graph.output(name, value);
@@ -37,10 +37,11 @@ export function buildLogitsGraph(options: GraphOptions): Graph {
   return graph;
 }
 
-/** Every attention that takes this mask is one more layer. `present` receives its keys and values. */
-function cachedMask(positions: Value, present: Map<string, Value>): CachedMask {
+/** Every attention that takes one of these masks is one more layer. `present` receives its keys and values. */
+function cachedMasks(positions: Value, present: Map<string, Value>): Masks {
   const { graph } = positions;
-  const mask = causalMask(positions, graph.input("seen_positions", "int64", ["(P+S)"]));
+  const seen = graph.input("seen_positions", "int64", ["(P+S)"]);
+  const causal = causalMask(positions, seen);
   const pastOf = (name: string, x: Value): Value => {
     const [rows, heads, , size] = x.shape as [Value["shape"][0], number, Value["shape"][0], number];
     const past = graph.input(`${PAST}${name}`, "float32", [rows, heads, "P", size]);
@@ -48,12 +49,11 @@ function cachedMask(positions: Value, present: Map<string, Value>): CachedMask {
     return past;
   };
   let layer = 0;
-  return {
-    ...mask,
-    remember: (k, v) => {
-      const past: [Value, Value] = [pastOf(`key.${layer}`, k), pastOf(`value.${layer}`, v)];
-      layer++;
-      return past;
-    },
+  const remember: CachedMask["remember"] = (k, v) => {
+    const past: [Value, Value] = [pastOf(`key.${layer}`, k), pastOf(`value.${layer}`, v)];
+    layer++;
+    return past;
   };
+  const cached = (mask: Value): CachedMask => ({ ...mask, remember });
+  return { causal: cached(causal), within: (window) => cached(windowMask(causal, window, positions, seen)) };
 }

@@ -31,11 +31,13 @@ export function traceModel({ modelType, ownTargets, maxPositions, header, forwar
     parameters += shape.reduce((product, size) => product * size, 1);
     return value;
   };
+  const causalMask = graph.input("causal_mask", "float32", ["S", "S"]);
   const { head } = forward({
     ids: graph.input("ids", "int64", ["B", "S"]),
     positions: graph.input("positions", "int64", ["S"]),
     following: 1,
-    causalMask: graph.input("causal_mask", "float32", ["S", "S"]),
+    causalMask,
+    windowMask: () => causalMask,
     weight,
     tokenTable: (name, shape) => {
       tables.set(name, shape);

@@ -30,8 +30,6 @@ const TOLERANCE = 2e-5;
 /** What is refused, by the reason. */
 const REFUSED: [RegExp, RegExp][] = [
   [/(hidden_act|activation_function) (mish|tanh)$/, /is "(mish|tanh)", but gradpool supports/],
-  [/^mistral, sliding_window 16/, /beyond the model's 16 positions/],
-  [/^qwen\d, sliding_window 16, .*(max_window_layers|'sliding_attention')/, /beyond the model's 16 positions/],
   [/dynamic, factor 1, beyond/, /beyond the model's 32 positions/],
   [/longrope of another length/, /short_factor is \[1\], but gradpool supports a list of \d numbers/],
 ];
