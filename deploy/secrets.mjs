@@ -1,12 +1,14 @@
 /**
- * Writes deploy/.env, which Docker Compose reads: the pool's key, and passwords of the programs around it, all random.
- * A file that exists is kept. Usage: node deploy/secrets.mjs
+ * Writes what Docker Compose reads: .env with the pool's key and passwords of the programs around it, all random, and certs with the
+ * pool's certificates. What exists is kept. Usage: node deploy/secrets.mjs [FOLDER], after npm run build; FOLDER is deploy by default
  */
+import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { existsSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const FILE = fileURLToPath(new URL(".env", import.meta.url));
+const folder = process.argv[2] ?? fileURLToPath(new URL(".", import.meta.url));
 const random = () => randomBytes(24).toString("base64url");
 
 const values = {
@@ -16,9 +18,26 @@ const values = {
   NATS_TOKEN: random(),
   GRAFANA_PASSWORD: random(),
 };
-if (existsSync(FILE)) console.log("deploy/.env exists and is kept; remove it for new secrets");
+const file = join(folder, ".env");
+if (existsSync(file)) console.log(`${file} exists and is kept; remove it for new secrets`);
 else {
   const lines = Object.entries(values).map(([name, value]) => `${name}=${value}\n`);
-  writeFileSync(FILE, lines.join(""), { mode: 0o600, flag: "wx" });
-  console.log("wrote deploy/.env; commands on this machine need its key: export $(grep ^GRADPOOL_KEY= deploy/.env)");
+  writeFileSync(file, lines.join(""), { mode: 0o600, flag: "wx" });
+  console.log(`wrote ${file}; commands on this machine need its key: export $(grep ^GRADPOOL_KEY= ${file})`);
 }
+
+const certs = join(folder, "certs");
+if (existsSync(certs)) console.log(`${certs} exists and is kept; gradpool certs init --dir ${certs} renews it`);
+else {
+  const command = fileURLToPath(new URL("../services/cli/bin/gradpool.js", import.meta.url));
+  const hosts = ["coordinator", "tokenizer", "data-stream", "checkpoint-store", "trainer"].flatMap((host) => [
+    "--host",
+    host,
+  ]);
+  execFileSync(process.execPath, [command, "certs", "init", "--dir", certs, ...hosts], { stdio: "ignore" });
+  console.log(
+    `wrote ${certs}; commands on this machine need ca.crt, client.crt and client.key: --tls_ca, --tls_cert, --tls_key`,
+  );
+}
+// The user of the images reads it where Compose mounts it; on this machine the folder lets nobody else in.
+chmodSync(join(certs, "server.key"), 0o644);

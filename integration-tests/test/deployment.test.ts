@@ -1,6 +1,10 @@
 /** Everything named in deploy/ and docs/operating.md exists: services, variables, ports, volumes and files. */
 import assert from "node:assert/strict";
-import { existsSync, readFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { X509Certificate } from "node:crypto";
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -82,6 +86,29 @@ describe("deploy/compose.yaml", () => {
       }
     }
   });
+});
+
+test("deploy/secrets.mjs makes what the compose file asks for", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "gradpool-test-"));
+  try {
+    execFileSync(process.execPath, [join(ROOT, "deploy/secrets.mjs"), folder]);
+    const compose = readFileSync(join(ROOT, "deploy/compose.yaml"), "utf8");
+    const env = readFileSync(join(folder, ".env"), "utf8");
+    const needed = [...compose.matchAll(/\$\{([A-Z0-9_]+):\?/g)].map(([, name = ""]) => name);
+    for (const name of [...needed, "GRADPOOL_KEY"]) assert.match(env, new RegExp(`^${name}=\\S{8,}$`, "m"));
+    const { secrets } = parse(compose, { merge: true }) as { secrets: Record<string, { file?: string }> };
+    const files = Object.values(secrets).flatMap(({ file }) => (file === undefined ? [] : [join(folder, file)]));
+    assert.equal(files.length, 3);
+    for (const file of files) assert.ok(existsSync(file), file);
+    assert.deepEqual([statSync(join(folder, ".env")).mode & 0o77, statSync(join(folder, "certs")).mode & 0o77], [0, 0]);
+    const { subjectAltName = "" } = new X509Certificate(readFileSync(join(folder, "certs/server.crt")));
+    for (const service of SERVICES) assert.ok(subjectAltName.split(", ").includes(`DNS:${service}`), service);
+    // A second time nothing changes.
+    execFileSync(process.execPath, [join(ROOT, "deploy/secrets.mjs"), folder]);
+    assert.equal(readFileSync(join(folder, ".env"), "utf8"), env);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
 });
 
 test("the image listens where deployments connect, and its Dockerfile names only what exists", () => {
