@@ -60,6 +60,7 @@ bench: build ## Measure speed and memory; PYTHON names an interpreter with torch
 	node bench/dist/src/pool-scaling.js
 	node bench/dist/src/recovery-time.js
 	node bench/dist/src/events-cost.js
+	node bench/dist/src/long-lists.js
 	node bench/dist/src/tracing-overhead.js
 	node bench/dist/src/against-peft.js
 	node bench/dist/src/generation.js
