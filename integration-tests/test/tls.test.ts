@@ -3,20 +3,36 @@ import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { copyFile, readFile, rm, writeFile } from "node:fs/promises";
 import { once } from "node:events";
+import { join } from "node:path";
 import { get } from "node:https";
 import { text } from "node:stream/consumers";
 import { after, before, describe, test } from "node:test";
 import { connect, type PeerCertificate } from "node:tls";
+import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { Certificates, type TlsFiles } from "@gradpool/access";
 import { GradpoolError } from "@gradpool/errors";
 import { createClient, healthProblem, PoolServiceService, RunState, withKey } from "@gradpool/rpc";
 import { startHttpServer } from "@gradpool/service-kit";
-import { gradpool, LocalPool, LoneTrainer, openssl, tinyRun, watchRun, Workspace } from "../src/index.js";
+import {
+  deployTool,
+  gradpool,
+  LocalPool,
+  LoneTrainer,
+  openssl,
+  pythonWith,
+  TINY_CODER,
+  tinyRun,
+  watchRun,
+  Workspace,
+} from "../src/index.js";
 
 const run = promisify(execFile);
 const TIMEOUT = { timeout: 300_000 };
 const tool = await openssl();
+const grpcurl = await deployTool("grpcurl");
+const CLIENTS = fileURLToPath(new URL("../../../examples/clients", import.meta.url));
+const python = await pythonWith(join(CLIENTS, "python/requirements.txt"));
 
 const flagsOf = ({ ca, cert, key }: TlsFiles) => ["--tls_ca", ca, "--tls_cert", cert, "--tls_key", key];
 const envOf = ({ ca, cert, key }: TlsFiles) => ({
@@ -155,6 +171,23 @@ describe("between machines", TIMEOUT, () => {
     await plain.logs("cannot be reached");
     await using remote = LoneTrainer.start("192.0.2.77:7070", key);
     await remote.logs("the pool's key would travel there in plain text");
+  });
+
+  test("the example clients train with the certificates that the environment names", async () => {
+    const dataset = await workspace.dataset(16);
+    const env = { ...process.env, ...envOf(filesOf("certs", "client")), GRPCURL: grpcurl.path };
+    const others = { GRADPOOL_HOME: workspace.path("elsewhere"), GRADPOOL_KEY: pool.key.reveal() };
+    const flags = ["--model_id", TINY_CODER, "--dataset", dataset, "--output_dir"];
+    const clients: [skip: string | false, ...command: string[]][] = [
+      [false, process.execPath, "typescript/dist/train.js", pool.address, ...flags, workspace.path("typescript")],
+      [python.skip, python.path, "python/train.py", pool.address, ...flags, workspace.path("python")],
+      [grpcurl.skip, "bash", "grpcurl/train.sh", pool.address, TINY_CODER, dataset, workspace.path("grpcurl")],
+    ];
+    for (const [skip, program = "", ...args] of clients) {
+      if (skip) continue;
+      const { stdout } = await run(program, args, { cwd: CLIENTS, env: { ...env, ...others } });
+      assert.match(stdout, /^step 1\b/m, args[0]);
+    }
   });
 
   test("renewed certificates are taken while calls go on", async () => {
