@@ -70,6 +70,7 @@ epochs: 7
         ["report_to: wandb", /report_to is not a flag of run submit; the output folder always has TensorBoard's file/],
         ["save-strategy: epoch", /save-strategy is not a flag of run submit; save_every N saves every N steps/],
         ["zzz: 1", /zzz is not a flag of run submit; see gradpool run submit --help/],
+        ["key_file: pool.key", /key_file is not a flag of run submit; see/],
         ["trainers: 2", /trainers is not a flag of run submit/],
         ["json: true", /json is not a flag of run submit/],
         ["epochs: fast\nbatch_size: []", /epochs must be a whole number, not "fast"; batch_size is an empty list/],

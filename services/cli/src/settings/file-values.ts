@@ -6,7 +6,10 @@ import { familiarAdvice, familiarName } from "./familiar-names.js";
 import { readYaml } from "./yaml-file.js";
 
 /** These are about the command line itself. */
-const NOT_IN_FILES = new Set(["config", "json", "output", "debug", "profile", "help"]);
+const ABOUT_THE_COMMAND = ["config", "json", "output", "debug", "profile", "help"];
+/** These are read before the command is known, see readSettings: a profile has them, a file of flags cannot. */
+const READ_EARLY = ["key_file", "tls_ca", "tls_cert", "tls_key", "insecure"];
+const NOT_IN_FILES = new Set([...ABOUT_THE_COMMAND, ...READ_EARLY]);
 
 export interface FileValues {
   /** By the flags' names. */
