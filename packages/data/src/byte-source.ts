@@ -1,3 +1,4 @@
+import { constants } from "node:fs";
 import { open, stat, type FileHandle } from "node:fs/promises";
 import { GradpoolError } from "@gradpool/errors";
 import { READ_BYTES } from "./limits.js";
@@ -41,6 +42,9 @@ export async function localFile(path: string): Promise<ByteSource | undefined> {
   return stats.isFile() ? new LocalFile(path, Number(stats.size), stats.mtimeNs) : undefined;
 }
 
+/** What has become a pipe since is not waited for. */
+const REGULAR = constants.O_RDONLY | constants.O_NONBLOCK;
+
 class LocalFile implements ByteSource {
   readonly name: string;
   readonly sizeBytes: number;
@@ -55,7 +59,7 @@ class LocalFile implements ByteSource {
   }
 
   async *read({ start, end = this.sizeBytes, signal }: ByteRange): AsyncGenerator<Uint8Array> {
-    const handle = await open(this.name, "r").catch((error: unknown) => {
+    const handle = await open(this.name, REGULAR).catch((error: unknown) => {
       throw isMissing(error) ? this.#changed() : unreadable(this.name, error);
     });
     try {
@@ -76,8 +80,9 @@ class LocalFile implements ByteSource {
   }
 
   async #checkUnchanged(handle: FileHandle): Promise<void> {
-    const { size, mtimeNs } = await handle.stat({ bigint: true });
-    if (Number(size) !== this.sizeBytes || mtimeNs !== this.#mtimeNs) throw this.#changed();
+    const found = await handle.stat({ bigint: true });
+    const { size, mtimeNs } = found;
+    if (!found.isFile() || Number(size) !== this.sizeBytes || mtimeNs !== this.#mtimeNs) throw this.#changed();
   }
 
   #changed(): GradpoolError {

@@ -1,4 +1,5 @@
 export { convertedGguf } from "./gguf-conversion.js";
+export { readRegularFile } from "./model-folder.js";
 export { openModel, type ModelSource } from "./model-source.js";
 export { modelPath, type ModelPath } from "./model-path.js";
 export { moduleWeight, squaredNorms, weightNorms } from "./module-weights.js";

@@ -10,6 +10,9 @@ import { GradpoolError, parsePythonJson } from "@gradpool/errors";
 export const CONFIG_FILE = "config.json";
 const WHAT_IT_HOLDS = `${CONFIG_FILE}, weights (model.safetensors or pytorch_model.bin) and a tokenizer`;
 
+/** What has become a pipe since it was looked at is not waited for. */
+const REGULAR = constants.O_RDONLY | constants.O_NONBLOCK;
+
 /** An open file of known size. */
 export interface ModelFile {
   /** For messages: the path as the user would write it. */
@@ -87,7 +90,7 @@ export class ModelFolder {
     const found = await stat(real);
     if (!found.isFile())
       throw new GradpoolError("permission_denied", `model_id: ${path} is not a regular file; download the model again`);
-    const file = await open(real).catch((error: unknown) => {
+    const file = await open(real, REGULAR).catch((error: unknown) => {
       throw this.#missing(name, error);
     });
     try {
@@ -133,4 +136,13 @@ export function unreadable(path: string, cause: unknown): GradpoolError {
   const reason = cause instanceof Error ? cause.message : String(cause);
   const message = `model_id: ${path} cannot be read (${reason}); check its permissions`;
   return new GradpoolError("permission_denied", message, { cause });
+}
+
+/** A regular file as a whole. Errors: plain ones, as of `open`, and for what is not a regular file or too large. */
+export async function readRegularFile(path: string, maxBytes: number): Promise<Uint8Array> {
+  await using file = await open(path, REGULAR);
+  const found = await file.stat();
+  if (!found.isFile()) throw new Error("it is not a regular file");
+  if (found.size > maxBytes) throw new Error(`it has ${found.size} bytes, where ${maxBytes} are allowed`);
+  return readAt(file, 0, found.size);
 }

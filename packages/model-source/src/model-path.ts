@@ -66,15 +66,17 @@ async function localFolder(
   const found = await stat(path).catch(() => undefined);
   if (found?.isFile()) return (await startsAsGguf(path)) ? convert(path, modelId) : path;
   if (!found?.isDirectory() || (await isFile(join(path, CONFIG_FILE)))) return path;
-  const names = (await readdir(path).catch(() => [])).filter((name) => name.endsWith(".gguf")).sort();
+  const listed = (await readdir(path).catch(() => [])).filter((name) => name.endsWith(".gguf")).sort();
+  const names: string[] = [];
+  for (const name of listed) if (await isFile(join(path, name))) names.push(name);
   const [name] = names;
   if (name === undefined) return path;
   const parts = partNames(name);
   if (names.length > 1 && !(parts && names.every((one) => parts.includes(one)))) {
-    const listed = names.slice(0, MAX_LISTED).join(", ");
+    const some = names.slice(0, MAX_LISTED).join(", ");
     throw new GradpoolError(
       "invalid_argument",
-      `model_id: ${modelId} has ${names.length} GGUF files; name one: ${listed}`,
+      `model_id: ${modelId} has ${names.length} GGUF files; name one: ${some}`,
     );
   }
   return convert(join(path, name), join(modelId, name));

@@ -3,6 +3,7 @@ export {
   ADAPTER_FILE,
   checkCheckpointName,
   checkFileName,
+  checkResultFileName,
   checkpointName,
   isCheckpointName,
   isRecoveryName,

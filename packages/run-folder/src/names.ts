@@ -68,6 +68,16 @@ export function checkFileName(path: string): void {
   throw invalid(`${shown} cannot be a file's name; use a plain one without a folder, such as adapter_config.json`);
 }
 
+/** What results consist of: an output folder may be any folder, and other files in it are not a run's to replace. */
+const RESULT = /^(?:[\w.-]+\.(?:json|safetensors|md|txt|png|svg|jinja|model)|events\.out\.tfevents\.[\w.-]+)$/;
+
+/** Errors: `invalid_argument` for a file that is not part of a result; those of checkFileName. */
+export function checkResultFileName(path: string): void {
+  checkFileName(path);
+  if (RESULT.test(path)) return;
+  throw invalid(`${JSON.stringify(path)} is not a file of a result; save it with a checkpoint, or as .json or .txt`);
+}
+
 function invalid(message: string): GradpoolError {
   return new GradpoolError("invalid_argument", message);
 }

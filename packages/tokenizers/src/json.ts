@@ -1,4 +1,5 @@
 /** Reading files that may be missing, damaged or of another kind. */
+import { constants } from "node:fs";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { GradpoolError, parsePythonJson } from "@gradpool/errors";
@@ -12,8 +13,11 @@ export type JsonObject = Record<string, unknown>;
 export async function readIfPresent(dir: string, name: string): Promise<Uint8Array | undefined> {
   const path = join(dir, name);
   try {
-    await using file = await open(path);
-    const { size } = await file.stat();
+    // A pipe would be waited for, and a device has no end.
+    await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const found = await file.stat();
+    if (!found.isFile()) throw new GradpoolError("permission_denied", `${path} is not a regular file; replace it`);
+    const { size } = found;
     if (size > MAX_FILE_BYTES) {
       throw damaged(name, `has ${size} bytes, more than any tokenizer (${MAX_FILE_BYTES})`);
     }

@@ -1,6 +1,6 @@
 import { GradpoolError } from "@gradpool/errors";
 import type { SaveHeader } from "@gradpool/rpc";
-import { checkCheckpointName, checkFileName, MAX_FILES } from "@gradpool/run-folder";
+import { checkCheckpointName, checkFileName, checkResultFileName, MAX_FILES } from "@gradpool/run-folder";
 import { checkRunId } from "./names.js";
 
 /** Checks all but the output folder, which each store names in its own way. Errors: `invalid_argument`. */
@@ -18,7 +18,8 @@ export function checkSaveHeader({ runId, name, files, unfinished }: SaveHeader):
   }
   const names = new Set<string>();
   for (const { path } of files) {
-    checkFileName(path);
+    if (name === "") checkResultFileName(path);
+    else checkFileName(path);
     if (names.has(path)) throw new GradpoolError("invalid_argument", `file ${path} is listed twice; send it once`);
     names.add(path);
   }

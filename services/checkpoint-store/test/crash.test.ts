@@ -10,8 +10,8 @@ import { stageName } from "../src/names.js";
 import { Crash, CrashingFileSystem, FullDisk } from "./crashing-file-system.js";
 import { collect, dataOf, headerOf, LOG, tempFolder, type Files } from "./support.js";
 
-const OLD = { "adapter.bin": "old adapter", "state.bin": "old state", "old.txt": "" };
-const NEW = { "adapter.bin": "new adapter", "state.bin": "new state", "new.txt": "new" };
+const OLD = { "adapter.safetensors": "old adapter", "state.safetensors": "old state", "old.txt": "" };
+const NEW = { "adapter.safetensors": "new adapter", "state.safetensors": "new state", "new.txt": "new" };
 
 let clock = Date.parse("2025-01-01T00:00:00Z");
 const now = () => new Date((clock += 1000));

@@ -119,8 +119,8 @@ test("a file in the place of the output folder gets one clear line", async (t) =
     await assert.rejects(save(client, outputDir, 1, FILES), refused);
     await assert.rejects(client.list({ outputDir }), refused);
   }
-  const result = save(client, folder, 0, { file: "x", sub: "y" }, { name: "" });
+  const result = save(client, folder, 0, { "file.txt": "x", "sub.txt": "y" }, { name: "" });
   await result;
-  assert.ok(existsSync(`${folder}/sub`) && statSync(`${folder}/file`).size === 1);
-  await assert.rejects(save(client, `${folder}/sub`, 0, FILES), refused);
+  assert.ok(existsSync(`${folder}/sub.txt`) && statSync(`${folder}/file.txt`).size === 1);
+  await assert.rejects(save(client, `${folder}/sub.txt`, 0, FILES), refused);
 });

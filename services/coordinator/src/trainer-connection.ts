@@ -19,14 +19,16 @@ export class TrainerConnection {
   readonly outgoing = new MessageQueue<WorkResponse>();
   /** Whether the core knows of it. */
   hasJoined = false;
-  readonly #hello: TrainerHello;
+  readonly #hello: Omit<TrainerHello, "instance">;
+  readonly #instance: string;
   readonly #connectedAt = new Date();
   #microBatches = 0;
   #tokensPerSecond = 0;
   #residentBytes = 0;
   readonly #deviceUse: DeviceUse;
 
-  constructor(hello: TrainerHello, nowMs: number) {
+  constructor({ instance, ...hello }: TrainerHello, nowMs: number) {
+    this.#instance = instance;
     this.#hello = hello;
     this.#deviceUse = new DeviceUse(nowMs);
   }
@@ -35,7 +37,13 @@ export class TrainerConnection {
     return this.#hello.trainerId;
   }
 
-  get platform(): Platform {
+  /** Whether the process that says hello is the one at the other end. Processes of before there was an instance have none. */
+  isOfSameProcess({ instance, host, pid }: TrainerHello): boolean {
+    if (this.#instance !== "" || instance !== "") return instance === this.#instance;
+    return host === this.#hello.host && pid === this.#hello.pid;
+  }
+
+  get platform(): Platform & Pick<TrainerHello, "host"> {
     return this.#hello;
   }
 

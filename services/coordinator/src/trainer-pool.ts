@@ -1,4 +1,5 @@
 /** The trainers' side of the driver: their conversations, and what they send. */
+import { randomBytes } from "node:crypto";
 import { GradpoolError } from "@gradpool/errors";
 import {
   MAX_FAILURE_CHARACTERS,
@@ -21,6 +22,9 @@ import { platformName, type Platform } from "./runs/platform.js";
 import type { TrainingRun } from "./runs/training-run.js";
 import type { RunTraces } from "./traces/run-traces.js";
 import { TrainerConnection } from "./trainer-connection.js";
+
+/** Of the secret in the ids of a trainer's tasks. */
+const NONCE_BYTES = 12;
 
 /** Of a failure: any that is known is shorter. */
 const MAX_CODE_CHARACTERS = 64;
@@ -54,7 +58,7 @@ export class TrainerPool implements TrainersPort, Disposable {
   readonly #drained: Set<string>;
   readonly #clock: NodeJS.Timeout;
   /** Trainers whose latest sign of life is queued: another one adds nothing. */
-  readonly #heard = new Map<string, { nowMs: number }>();
+  readonly #heard = new Map<string, { nowMs: number; computing: string }>();
   #ticking = false;
 
   constructor(options: TrainerPoolOptions) {
@@ -67,7 +71,9 @@ export class TrainerPool implements TrainersPort, Disposable {
   join(hello: TrainerHello): TrainerConnection {
     const { driver, log, leases } = this.#options;
     const { trainerId } = hello;
-    this.#connections.get(trainerId)?.outgoing.end();
+    const current = this.#connections.get(trainerId);
+    if (current && !current.isOfSameProcess(hello)) throw inUse(current, hello);
+    current?.outgoing.end();
     const connection = new TrainerConnection(hello, now().nowMs);
     this.#connections.set(trainerId, connection);
     connection.send({ $case: "welcome", value: leases });
@@ -76,7 +82,8 @@ export class TrainerPool implements TrainersPort, Disposable {
     const draining = this.#drained.has(trainerId);
     void driver.happen(() => {
       connection.hasJoined = true;
-      return { input: { type: "trainer-joined", trainerId, deviceClass, draining } };
+      const nonce = randomBytes(NONCE_BYTES).toString("base64url");
+      return { input: { type: "trainer-joined", trainerId, deviceClass, draining, nonce } };
     });
     return connection;
   }
@@ -101,12 +108,12 @@ export class TrainerPool implements TrainersPort, Disposable {
     const { trainerId } = connection;
     connection.heard(heartbeat, now().nowMs);
     const waiting = this.#heard.get(trainerId);
-    if (waiting) return void Object.assign(waiting, now());
-    const sign = now();
+    const sign = { ...now(), computing: heartbeat.taskId };
+    if (waiting) return void Object.assign(waiting, sign);
     this.#heard.set(trainerId, sign);
     void this.#options.driver.happen(() => {
       this.#heard.delete(trainerId);
-      return { input: { type: "trainer-heard", trainerId, nowMs: sign.nowMs } };
+      return { input: { type: "trainer-heard", trainerId, ...sign } };
     });
   }
 
@@ -225,12 +232,14 @@ export class TrainerPool implements TrainersPort, Disposable {
   /** Records what trainers each run lacks. */
   #explainWaiting(): void {
     const { driver, registry } = this.#options;
-    const active = driver.state.trainers.filter(isActive);
+    const { trainers } = driver.state;
+    const active = trainers.filter(isActive);
+    const stuck = trainers.find(({ stuckIn }) => stuckIn !== "")?.quarantineReason ?? "";
     for (const { runId, phase, deviceClass } of driver.state.runs) {
       const record = registry.get(runId);
       const isRunning = phase === "running" && record.run.state === RunState.RUN_STATE_RUNNING;
       const served = active.some((trainer) => deviceClass === undefined || trainer.deviceClass === deviceClass);
-      const waitingFor = !isRunning || served ? "" : lackOf(deviceClass, active);
+      const waitingFor = !isRunning || served ? "" : lackOf(deviceClass, active, stuck);
       if (waitingFor === record.run.waitingFor) continue;
       record.tell({ waitingFor });
       void driver.happen({ facts: [{ type: "run-waits", runId, waitingFor }] });
@@ -238,8 +247,15 @@ export class TrainerPool implements TrainersPort, Disposable {
   }
 }
 
-function lackOf(deviceClass: string | undefined, active: readonly { deviceClass: string }[]): string {
-  if (active.length === 0) return "a trainer: none is available";
+/** A pool takes the name of its trainers from them; what holds a name keeps it. */
+function inUse({ platform }: TrainerConnection, { trainerId, host, pid }: TrainerHello): GradpoolError {
+  const problem = `trainer_id ${trainerId} is in use by another process, on ${platform.host || "a host without a name"}`;
+  const advice = `set another GRADPOOL_TRAINER_ID for process ${pid} on ${host}, or wait until the other has left`;
+  return new GradpoolError("already_exists", `${problem}; ${advice}`);
+}
+
+function lackOf(deviceClass: string | undefined, active: readonly { deviceClass: string }[], stuck: string): string {
+  if (active.length === 0) return `a trainer: ${stuck || "none is available"}`;
   const others = [...new Set(active.map((trainer) => trainer.deviceClass))].join("; ");
   return `a trainer of class ${deviceClass}; the pool has only ${others}`;
 }

@@ -16,6 +16,8 @@ import { readSafetensors, toFloat32, writeSafetensors, type FloatTensor } from "
 import { keyed } from "./key.js";
 
 export interface FakeTrainerOptions {
+  /** Of its process; empty unless given. */
+  instance?: string;
   trainerId?: string;
   deviceClass?: string;
   /** Tasks to pull at first. */
@@ -68,6 +70,7 @@ export class FakeTrainer implements AsyncDisposable {
         threads: 1,
         memoryBytes: 2 ** 30,
         version: "fake 1",
+        instance: options.instance ?? "",
       },
     });
     this.#conversation = this.#converse();

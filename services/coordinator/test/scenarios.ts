@@ -48,6 +48,14 @@ export const SCENARIOS: Readonly<Record<string, (seed: number) => Omit<Simulatio
     stalls: 0.1,
     losses: 0.05,
   }),
+  "asks a second trainer where a result looks wrong or none comes, and fails no run (I2)": (seed) => ({
+    runs: runsOf(seed, 2),
+    trainers: 1 + (seed % 3),
+    deviceClasses: 1 + (seed % 2),
+    doubts: 0.1,
+    stalls: 0.05,
+    deaths: 0.02,
+  }),
   "cancels at any moment without touching the others": (seed) => ({
     runs: runsOf(seed, 4),
     trainers: 2,
@@ -75,6 +83,7 @@ export const SCENARIOS: Readonly<Record<string, (seed: number) => Omit<Simulatio
     deaths: 0.05,
     losses: 0.1,
     stalls: 0.03,
+    doubts: 0.03,
     crashes: 0.005,
     troubles: 0.05,
     paused: ["run-0"],

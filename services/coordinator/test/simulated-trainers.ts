@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import type { Input, Task } from "../src/core/state.js";
 import type { Agenda } from "./agenda.js";
 import { LEASE_MS } from "./simulated-life.js";
+import { LONGEST_TURN_MS } from "./simulated-work.js";
 import { gradientOf } from "./simulated-run.js";
 
 const HEARTBEAT_MS = 2_000;
@@ -37,6 +38,8 @@ export interface TrainersOptions {
   deaths: number;
   losses: number;
   stalls: number;
+  /** Chance that a result looks wrong. */
+  doubts: number;
   /** Sends to the running coordinator. */
   tell: (input: Input) => void;
   isDown: () => boolean;
@@ -63,7 +66,7 @@ export class SimulatedTrainers {
     const connection = ++this.#connections;
     const trainer = { trainerId, deviceClass, connection, alive: true, queue: [], busy: false };
     this.#trainers.set(trainerId, trainer);
-    tell({ type: "trainer-joined", trainerId, deviceClass });
+    tell({ type: "trainer-joined", trainerId, deviceClass, nonce: String(connection) });
     this.#pull(trainer, TRAINER_TASKS);
     this.#beat(trainer);
   }
@@ -118,7 +121,8 @@ export class SimulatedTrainers {
 
   #beat(trainer: TrainerSide): void {
     if (!trainer.alive) return;
-    this.#say(trainer, { type: "trainer-heard", trainerId: trainer.trainerId });
+    const computing = (trainer.busy && trainer.queue[0]?.task.taskId) || "";
+    this.#say(trainer, { type: "trainer-heard", trainerId: trainer.trainerId, computing });
     this.#options.agenda.in(HEARTBEAT_MS, () => this.#beat(trainer));
   }
 
@@ -127,7 +131,7 @@ export class SimulatedTrainers {
     const [work] = trainer.queue;
     trainer.busy = work !== undefined;
     if (!work) return;
-    const computeMs = happens(stalls) ? 30_000 : 20 + upTo(400);
+    const computeMs = happens(stalls) && this.#mayFail(work.task) ? LONGEST_TURN_MS + 5_000 : 20 + upTo(400);
     agenda.in(computeMs, () => {
       if (!trainer.alive) return;
       if (happens(deaths)) return this.#die(trainer);
@@ -140,10 +144,12 @@ export class SimulatedTrainers {
 
   /** A result takes its own route, and may be late, duplicated or lost; a loss is reported as a failure. */
   #answer(trainer: TrainerSide, { task, adapter }: Work): void {
-    const { agenda, upTo, happens, losses, tell } = this.#options;
+    const { agenda, upTo, happens, losses, doubts, tell } = this.#options;
     const { taskId, microBatch } = task;
     const lossSum = gradientOf(adapter, microBatch);
-    const result = { lossSum, targetTokens: 1, gradients: new Map(), computeMs: 0, waitMs: 0, fetchMs: 0 };
+    // Right all the same: what it is believed to be decides who computes it, and no bit.
+    const doubt = happens(doubts) ? "its loss is NaN" : undefined;
+    const result = { lossSum, targetTokens: 1, gradients: new Map(), computeMs: 0, waitMs: 0, fetchMs: 0, doubt };
     const lost = happens(losses) && this.#mayFail(task);
     const copies = lost ? Number(happens(0.5)) : happens(losses) ? 2 : 1;
     for (let copy = 0; copy < copies; copy++) {

@@ -9,6 +9,9 @@ import { TargetGroups } from "../src/runs/target-groups.js";
 import { hasTarget, isEvaluated, isStop, mix, plannedSteps, stepsOf, type SimulatedRun } from "./simulated-run.js";
 import type { Saved, SimulatedStore } from "./simulated-store.js";
 
+/** A trainer that stalls takes longer. */
+export const LONGEST_TURN_MS = 25_000;
+
 export interface WorkOptions {
   run: Run;
   shape: SimulatedRun;
@@ -75,6 +78,7 @@ export class SimulatedWork implements PreparingPort<SimulatedWork>, TrainingPort
         evaluate: due > this.#evaluations.length,
         stopped: this.#isStopped(),
         deviceClass: this.#deviceClass,
+        longestTurnMs: LONGEST_TURN_MS,
       },
       found: { totalSteps, startedAt: run.startedAt ?? new Date(0), rowCounts: this.#rowCounts },
       steps: [...this.#steps],

@@ -35,6 +35,8 @@ export interface SimulationOptions {
   deaths?: number;
   losses?: number;
   stalls?: number;
+  /** Chance that a trainer's result looks wrong. */
+  doubts?: number;
   /** Chance that the coordinator crashes at a durable write, and that a save meets a full disk. */
   crashes?: number;
   troubles?: number;
@@ -78,6 +80,7 @@ export class Simulation {
       upTo: (ms) => this.#upTo(ms),
       happens: (chance) => this.#happens(chance),
       ...{ deaths: options.deaths ?? 0, losses: options.losses ?? 0, stalls: options.stalls ?? 0 },
+      doubts: options.doubts ?? 0,
       tell: (input) => this.#life?.happen(input),
       isDown: () => this.#life?.isDown ?? true,
     });

@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
 import { checkDial } from "@gradpool/access";
 import { TrainerGatewayServiceService, type TrainerHello } from "@gradpool/rpc";
@@ -62,6 +63,9 @@ export function startTrainer(
   });
 }
 
+/** Nobody else can guess it: it is what proves that a new connection is this process's. */
+const INSTANCE_BYTES = 18;
+
 async function describe(config: TrainerConfig, device: Device, onnxRuntimeVersion: string): Promise<TrainerHello> {
   return {
     trainerId: config.trainerId,
@@ -70,6 +74,7 @@ async function describe(config: TrainerConfig, device: Device, onnxRuntimeVersio
     pid: process.pid,
     threads: config.threads,
     version: `gradpool ${await gradpoolVersion()}, onnxruntime ${onnxRuntimeVersion}`,
+    instance: randomBytes(INSTANCE_BYTES).toString("base64url"),
   };
 }
 

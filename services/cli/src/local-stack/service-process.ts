@@ -57,7 +57,7 @@ export class ServiceProcess implements AsyncDisposable {
   static async start(options: ServiceProcessOptions): Promise<ServiceProcess> {
     const { main, env, logPath, signal } = options;
     signal?.throwIfAborted();
-    const log = await open(logPath, "a");
+    const log = await open(logPath, "a", 0o600);
     let service: ServiceProcess;
     try {
       // Detached: Ctrl-C in a terminal reaches this process alone, which ends the services in order.

@@ -1,5 +1,5 @@
 /** The folders of a local stack: its logs and its pid files. */
-import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir, userInfo } from "node:os";
 import { dirname, join } from "node:path";
 import { forgetKey, hostAndPort, localKeyFile } from "@gradpool/access";
@@ -68,6 +68,7 @@ async function checkWritable(folder: string): Promise<void> {
 }
 
 function unwritable(folder: string, cause: unknown): GradpoolError {
+  if (cause instanceof GradpoolError) return cause;
   const code = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
   const isFull = ["ENOSPC", "EDQUOT"].includes(code);
   const message = isFull
@@ -77,6 +78,7 @@ function unwritable(folder: string, cause: unknown): GradpoolError {
 }
 
 async function makeFolders(home: string, wanted: string): Promise<StackFolders> {
+  await checkOwn(home);
   const allLogs = join(home, "logs");
   const name = await makeOwnFolder(allLogs, wanted);
   const logs = join(allLogs, name);
@@ -89,13 +91,31 @@ async function makeFolders(home: string, wanted: string): Promise<StackFolders> 
   return { home, logs, run };
 }
 
+/**
+ * Makes the folder, or checks that it is the user's own: whoever else may write there could replace runs, keys and logs,
+ * and in the system's temporary folder anybody may have made it before. Errors: `permission_denied`.
+ */
+async function checkOwn(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const { uid, mode } = await stat(folder);
+  const user = process.getuid?.() ?? uid;
+  const advice = "set GRADPOOL_HOME to a folder of your own";
+  // root may use the folder of the user that it works for.
+  if (uid !== user && user !== 0) {
+    throw new GradpoolError("permission_denied", `${folder} belongs to another user (uid ${uid}); ${advice}`);
+  }
+  if ((mode & 0o002) !== 0) {
+    throw new GradpoolError("permission_denied", `${folder} can be written by every user; ${advice}, or chmod o-w it`);
+  }
+}
+
 /** A process may have several stacks, begun within one second. */
 async function makeOwnFolder(parent: string, wanted: string): Promise<string> {
   await mkdir(parent, { recursive: true });
   for (let n = 1; ; n++) {
     const name = n === 1 ? wanted : `${wanted}-${n}`;
     try {
-      await mkdir(join(parent, name));
+      await mkdir(join(parent, name), { mode: 0o700 });
       return name;
     } catch (error) {
       if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;

@@ -4,7 +4,7 @@
  * served by the R-th such place at the latest. Only places that no run has waiting work for go to
  * micro-batches that are late elsewhere.
  */
-import { isActive, isResting } from "./lookup.js";
+import { hasUntried, isActive, isOfClass, isResting } from "./lookup.js";
 import type { Output } from "./effects.js";
 import type { MicroBatchState, PoolRun, PoolState, PoolTrainer, Task } from "./state.js";
 import { isUnderWay } from "./stopping.js";
@@ -31,7 +31,7 @@ export function assignTasks(state: PoolState, out: Output): void {
     run.deviceClass ??= trainer.deviceClass;
     run.lastServed = ++state.assignments;
     const { runId, step, evaluating: evaluation } = run;
-    const taskId = `${runId}/${evaluation ? "eval-" : ""}${step}/${microBatch}/${state.life}.${attempts}`;
+    const taskId = `${runId}/${evaluation ? "eval-" : ""}${step}/${microBatch}/${state.life}.${attempts}${trainer.nonce}`;
     const { trainerId, deviceClass } = trainer;
     const task: Task = { taskId, trainerId, runId, step, microBatch, evaluation };
     addTask(state, trainer, task);
@@ -58,10 +58,6 @@ function nextMatch(state: PoolState, candidates: (run: PoolRun) => number[]): Ma
   return undefined;
 }
 
-/** I2: results of one run come from one class of devices. */
-const isOfClass = (run: PoolRun, { deviceClass }: PoolTrainer): boolean =>
-  run.deviceClass === undefined || run.deviceClass === deviceClass;
-
 /** No trainer gets a micro-batch that it has, nor one that it failed while another has not tried. */
 function mayCompute(state: PoolState, trainer: PoolTrainer, run: PoolRun, microBatch: number): boolean {
   const holds = (task: Task) =>
@@ -72,9 +68,7 @@ function mayCompute(state: PoolState, trainer: PoolTrainer, run: PoolRun, microB
     task.microBatch === microBatch;
   if (state.tasks.some(holds)) return false;
   const failedOn = run.group[microBatch]?.failedOn ?? [];
-  const hasFailed = ({ trainerId }: PoolTrainer) => failedOn.includes(trainerId);
-  const isUntried = (other: PoolTrainer) => isActive(other) && isOfClass(run, other) && !hasFailed(other);
-  return !hasFailed(trainer) || !state.trainers.some(isUntried);
+  return !failedOn.includes(trainer.trainerId) || !hasUntried(state, run, failedOn);
 }
 
 /** Micro-batches of the run that wait for a trainer, as far as they may be handed out now. */

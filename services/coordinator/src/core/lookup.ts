@@ -16,5 +16,13 @@ export const isResting = ({ paused, trouble }: PoolRun): boolean => paused || tr
 export const isActive = ({ draining, quarantinedUntilMs }: PoolTrainer): boolean =>
   !draining && quarantinedUntilMs === 0;
 
+/** I2: results of one run come from one class of devices. */
+export const isOfClass = (run: PoolRun, { deviceClass }: PoolTrainer): boolean =>
+  run.deviceClass === undefined || run.deviceClass === deviceClass;
+
+/** Whether a trainer could compute a micro-batch that has not failed on it. */
+export const hasUntried = (state: PoolState, run: PoolRun, failedOn: readonly string[]): boolean =>
+  state.trainers.some((other) => isActive(other) && isOfClass(run, other) && !failedOn.includes(other.trainerId));
+
 export const placeOf = ({ step, microBatch, evaluation }: Task): string =>
   `${evaluation ? "evaluation after " : ""}step ${step}, micro-batch ${microBatch}`;

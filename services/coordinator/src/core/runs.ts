@@ -35,6 +35,7 @@ export function newRun(runId: string, paused: boolean, lives: number): PoolRun {
     lastServed: 0,
     turnMs: 0,
     turns: 0,
+    longestTurnMs: Infinity,
   };
 }
 
@@ -68,7 +69,8 @@ export function startQueued(state: PoolState, out: Output): void {
 
 export function beginRun(run: PoolRun, prepared: Prepared, out: Output): void {
   const { gradientAccumulation, totalSteps, stepsDone, deviceClass } = prepared;
-  Object.assign(run, { phase: "running", gradientAccumulation, totalSteps });
+  const { longestTurnMs = Infinity } = prepared;
+  Object.assign(run, { phase: "running", gradientAccumulation, totalSteps, longestTurnMs });
   if (deviceClass !== undefined) Object.assign(run, { deviceClass, hasResults: true });
   beginStep(run, stepsDone + 1);
   const isOver = prepared.stopped || run.step > totalSteps;
@@ -114,7 +116,7 @@ function finishRun(run: PoolRun, out: Output): void {
 }
 
 const arrived = (nowMs: number): MicroBatchState => ({
-  ...{ status: "waiting", late: false, attempts: 0, failedOn: [], losses: 0 },
+  ...{ status: "waiting", late: false, attempts: 0, failedOn: [], refusals: [], losses: 0 },
   waitsSinceMs: nowMs,
 });
 

@@ -2,6 +2,12 @@
 import type { AdapterTensors } from "@gradpool/adapter";
 
 /** A micro-batch of the step that a run is making. */
+/** What a trainer says is wrong with a micro-batch. */
+export interface Refusal {
+  readonly trainerId: string;
+  readonly message: string;
+}
+
 export interface MicroBatchState {
   /** "assigned": one trainer has it, or two when the first is late. */
   readonly status: "waiting" | "assigned" | "done";
@@ -11,6 +17,8 @@ export interface MicroBatchState {
   readonly attempts: number;
   /** Trainers that reported it as failed, one entry a failure. */
   readonly failedOn: readonly string[];
+  /** Trainers that gave no usable result where another might: what they say is believed when a second one agrees. */
+  readonly refusals: readonly Refusal[];
   /** Assignments that ended with the loss of the trainer that computed it. */
   readonly losses: number;
   /** Since when it could have been handed out, unless its run is paused. */
@@ -52,6 +60,8 @@ export interface PoolRun {
   /** How long a trainer takes for one of its micro-batches, as measured so far, and on how many. */
   turnMs: number;
   turns: number;
+  /** A trainer that takes longer than this for one of them is stuck. */
+  longestTurnMs: number;
 }
 
 export interface PoolTrainer {
@@ -70,6 +80,12 @@ export interface PoolTrainer {
   quarantinedUntilMs: number;
   /** Why it is in quarantine. */
   quarantineReason: string;
+  /** The task that it last said it computes; empty: none, or it has not said. */
+  computing: string;
+  /** The task that it was stuck in, until it computes something else; empty: it is not stuck. */
+  stuckIn: string;
+  /** Secret of its conversation, and part of its tasks' ids: nobody else can send their results. */
+  nonce: string;
 }
 
 export interface Task {
@@ -97,6 +113,8 @@ export interface TaskResult extends MicroBatchResult {
   /** Between pull and computation; fetching the adapter is part of it. */
   readonly waitMs: number;
   readonly fetchMs: number;
+  /** Why it can hardly be right, such as a loss that is NaN; undefined: nothing is wrong with it. */
+  readonly doubt?: string | undefined;
 }
 
 export interface PoolState {
@@ -138,6 +156,8 @@ export interface Prepared {
   evaluate: boolean;
   /** No further step: evaluations stopped improving. */
   stopped: boolean;
+  /** As PoolRun's; no bound unless given. */
+  longestTurnMs?: number;
 }
 
 /** Something that happened, for the core. `nowMs`: when, on a monotonic clock. */
@@ -149,9 +169,10 @@ export type Input = { nowMs?: number } &
     | { type: "micro-batch-arrived"; runId: string; lastOfEpoch: boolean }
     /** All micro-batches up to the end of this step have arrived, and there are no more. */
     | { type: "stream-ended"; runId: string; lastStep: number }
-    | { type: "trainer-joined"; trainerId: string; deviceClass: string; draining?: boolean }
+    | { type: "trainer-joined"; trainerId: string; deviceClass: string; draining?: boolean; nonce?: string }
     | { type: "trainer-pulled"; trainerId: string; tasks: number }
-    | { type: "trainer-heard"; trainerId: string }
+    /** `computing`: the task that it works on; empty: none. */
+    | { type: "trainer-heard"; trainerId: string; computing?: string }
     | { type: "trainer-left"; trainerId: string }
     | { type: "trainer-drained"; trainerId: string; draining: boolean }
     | { type: "time-passed"; leaseMs: number }

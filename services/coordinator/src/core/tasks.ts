@@ -1,9 +1,9 @@
 /** Micro-batches in trainers' hands: how they come back, done, failed or lost. */
 import { endRun } from "./runs.js";
-import { isActive, placeOf, runOf, tasksOf, trainerOf } from "./lookup.js";
+import { hasUntried, isActive, placeOf, runOf, tasksOf, trainerOf } from "./lookup.js";
 import type { TrainerLoss } from "./facts.js";
 import type { Output } from "./effects.js";
-import type { Input, MicroBatchState, PoolState, PoolTrainer, Task } from "./state.js";
+import type { Input, MicroBatchState, PoolState, PoolTrainer, Refusal, Task } from "./state.js";
 
 /** The run fails after this many failures of one micro-batch. */
 export const MAX_FAILURES = 3;
@@ -27,6 +27,14 @@ export function takeResult(state: PoolState, input: Input & { type: "result-arri
     out.effects.push({ type: "drop-result", taskId });
     return;
   }
+  const { doubt } = result;
+  const run = runOf(state, task.runId);
+  if (doubt !== undefined && run && hasUntried(state, run, [...before.failedOn, task.trainerId])) {
+    release(state, task);
+    out.facts.push({ type: "task-failed", task, code: "data_loss", message: doubt });
+    out.effects.push({ type: "drop-result", taskId });
+    return refuse(state, task, doubt);
+  }
   change(state, task, { status: "done" });
   learn(state, task);
   removeTask(state, task);
@@ -36,7 +44,7 @@ export function takeResult(state: PoolState, input: Input & { type: "result-arri
   out.effects.push({ type: "accept-result", task, result });
   // The first answer counts: another trainer that has it may drop it.
   for (const other of state.tasks.filter((candidate) => isSamePlace(candidate, task))) cancelTask(state, other, out);
-  const run = runOf(state, task.runId);
+  if (doubt === undefined) for (const refusal of before.refusals) disprove(state, refusal, task, out);
   if (!run) return;
   run.hasResults = true;
   if (!run.groupComplete || !run.group.every(({ status }) => status === "done")) return;
@@ -53,13 +61,41 @@ export function failTask(state: PoolState, input: Input & { type: "task-failed" 
   out.facts.push({ type: "task-failed", task, code, message });
   // Returned by a trainer that stops.
   if (code === "cancelled") return;
-  if (permanent) return endRun(state, task.runId, out, "failed", code, message);
+  const before = microBatchOf(state, task);
+  const run = runOf(state, task.runId);
+  if (permanent) {
+    const failedOn = [...(before?.failedOn ?? []), task.trainerId];
+    const isFirst = before?.refusals.length === 0 && run !== undefined && hasUntried(state, run, failedOn);
+    return isFirst ? refuse(state, task, message) : endRun(state, task.runId, out, "failed", code, message);
+  }
   blame(state, task.trainerId, message, out);
-  const failedOn = [...(microBatchOf(state, task)?.failedOn ?? []), task.trainerId];
+  const failedOn = [...(before?.failedOn ?? []), task.trainerId];
   change(state, task, { failedOn });
-  if (failedOn.length < MAX_FAILURES) return;
+  if (failuresOf(microBatchOf(state, task)) < MAX_FAILURES) return;
   const what = `${placeOf(task)} failed ${MAX_FAILURES} times, most recently: ${message}`;
   endRun(state, task.runId, out, "failed", code, what);
+}
+
+/** Refusals are judged apart. */
+const failuresOf = (microBatch: MicroBatchState | undefined): number =>
+  microBatch ? microBatch.failedOn.length - microBatch.refusals.length : 0;
+
+/** Another trainer is to try, before it is believed. */
+function refuse(state: PoolState, task: Task, message: string): void {
+  const { trainerId } = task;
+  const before = microBatchOf(state, task);
+  if (!before) return;
+  const failedOn = [...before.failedOn, trainerId];
+  change(state, task, { failedOn, refusals: [...before.refusals, { trainerId, message }] });
+}
+
+/** Another trainer computed what it refused. */
+function disprove(state: PoolState, { trainerId, message }: Refusal, task: Task, out: Output): void {
+  const trainer = trainerOf(state, trainerId);
+  if (!trainer || trainerId === task.trainerId) return;
+  trainer.failures = MAX_TRAINER_FAILURES;
+  const reason = `it refused ${placeOf(task)}, which ${task.trainerId} computed: ${message}`;
+  quarantine(trainer, state.nowMs + QUARANTINE_MS, reason, out);
 }
 
 /**
@@ -93,11 +129,41 @@ export function noticeTime(state: PoolState, out: Output): void {
   for (const trainer of state.trainers) {
     if (trainer.quarantinedUntilMs > 0 && trainer.quarantinedUntilMs <= state.nowMs) pardon(trainer, out);
   }
+  for (const trainer of state.trainers) endIfStuck(state, trainer, out);
   const late = state.tasks.filter((task) => isLate(state, task));
   // If another trainer has it already, that one must be late, too.
   const isLateEverywhere = (task: Task) =>
     state.tasks.every((other) => !isSamePlace(other, task) || late.includes(other));
   for (const task of late) if (isLateEverywhere(task)) change(state, task, { late: true });
+}
+
+/** One that sends heartbeats and no result, as with a stuck device, is given nothing more until it computes something else. */
+function endIfStuck(state: PoolState, trainer: PoolTrainer, out: Output): void {
+  const { trainerId, busySinceMs } = trainer;
+  const held = tasksOf(state, trainerId);
+  const [task] = held;
+  const run = task && runOf(state, task.runId);
+  if (!task || !run || trainer.stuckIn !== "" || state.nowMs - busySinceMs <= run.longestTurnMs) return;
+  const seconds = Math.round((state.nowMs - busySinceMs) / 1000);
+  const message = `${trainerId} gave no result of ${placeOf(task)} in ${seconds} s; its device may be stuck: restart it`;
+  // It may still be in one that was taken from it: then this one is not the reason.
+  const isIn = trainer.computing === "" || trainer.computing === task.taskId;
+  const before = microBatchOf(state, task);
+  if (isIn && before) change(state, task, { failedOn: [...before.failedOn, trainerId] });
+  const failures = failuresOf(microBatchOf(state, task));
+  for (const other of held) cancelTask(state, other, out);
+  trainer.stuckIn = isIn ? task.taskId : trainer.computing;
+  quarantine(trainer, Number.MAX_SAFE_INTEGER, message, out);
+  if (failures < MAX_FAILURES) return;
+  const what = `${placeOf(task)} was not computed by ${MAX_FAILURES} trainers, most recently: ${message}`;
+  endRun(state, task.runId, out, "failed", "deadline_exceeded", what);
+}
+
+/** `computing`: the task that the trainer works on; undefined: unknown. */
+export function noticeComputing(trainer: PoolTrainer, computing: string | undefined, out: Output): void {
+  if (computing === undefined) return;
+  trainer.computing = computing;
+  if (trainer.stuckIn !== "" && computing !== trainer.stuckIn) pardon(trainer, out);
 }
 
 /** A trainer computes its tasks one after the other: the second may take twice as long. */
@@ -111,7 +177,8 @@ function isLate(state: PoolState, task: Task): boolean {
 
 /** Ends a quarantine; the trainer's next failure sends it back at once. */
 function pardon(trainer: PoolTrainer, out: Output): void {
-  Object.assign(trainer, { quarantinedUntilMs: 0, quarantineReason: "", failures: MAX_TRAINER_FAILURES - 1 });
+  const failures = MAX_TRAINER_FAILURES - 1;
+  Object.assign(trainer, { quarantinedUntilMs: 0, quarantineReason: "", stuckIn: "", failures });
   if (isActive(trainer)) out.facts.push({ type: "trainer-active", trainerId: trainer.trainerId });
 }
 
@@ -122,7 +189,7 @@ export function drain(trainer: PoolTrainer, draining: boolean, out: Output): voi
   trainer.draining = draining;
   if (draining && !wasDraining) out.facts.push({ type: "trainer-drained", trainerId });
   if (draining) return;
-  Object.assign(trainer, { quarantinedUntilMs: 0, quarantineReason: "", failures: 0 });
+  Object.assign(trainer, { quarantinedUntilMs: 0, quarantineReason: "", stuckIn: "", failures: 0 });
   if (!wasActive) out.facts.push({ type: "trainer-active", trainerId });
 }
 
@@ -178,10 +245,14 @@ function blame(state: PoolState, trainerId: string, reason: string, out: Output)
   const others = state.trainers.filter((other) => other !== trainer && isActive(other));
   if (trainer.failures < MAX_TRAINER_FAILURES || !others.some((other) => other.deviceClass === trainer.deviceClass))
     return;
+  const because = `it failed ${MAX_TRAINER_FAILURES} times in a row, most recently: ${reason}`;
+  quarantine(trainer, state.nowMs + QUARANTINE_MS, because, out);
+}
+
+function quarantine(trainer: PoolTrainer, untilMs: number, reason: string, out: Output): void {
   const isNew = trainer.quarantinedUntilMs === 0;
-  trainer.quarantinedUntilMs = state.nowMs + QUARANTINE_MS;
-  trainer.quarantineReason = `it failed ${MAX_TRAINER_FAILURES} times in a row, most recently: ${reason}`;
-  if (isNew) out.facts.push({ type: "trainer-quarantined", trainerId, reason: trainer.quarantineReason });
+  Object.assign(trainer, { quarantinedUntilMs: untilMs, quarantineReason: reason });
+  if (isNew) out.facts.push({ type: "trainer-quarantined", trainerId: trainer.trainerId, reason });
 }
 
 /** Learns from how long the trainer computed; evaluations are quicker and do not count. */

@@ -34,7 +34,7 @@ import {
 import type { Output } from "./effects.js";
 import type { Input, PoolRun, PoolState } from "./state.js";
 import { isQuiet } from "./stopping.js";
-import { drain, failTask, loseTrainer, noticeTime, recallTasks, takeResult } from "./tasks.js";
+import { drain, failTask, loseTrainer, noticeComputing, noticeTime, recallTasks, takeResult } from "./tasks.js";
 
 /** Tasks that a trainer may hold or have room for. */
 export const MAX_CREDITS = 16;
@@ -140,7 +140,7 @@ function apply(state: PoolState, input: Input, out: Output): void {
 }
 
 function addTrainer(state: PoolState, input: Input & { type: "trainer-joined" }, out: Output): void {
-  const { trainerId, deviceClass, draining = false } = input;
+  const { trainerId, deviceClass, draining = false, nonce = "" } = input;
   loseTrainer(state, trainerId, "replaced", out);
   state.trainers.push({
     ...{ trainerId, deviceClass, draining },
@@ -150,6 +150,8 @@ function addTrainer(state: PoolState, input: Input & { type: "trainer-joined" },
     failures: 0,
     quarantinedUntilMs: 0,
     quarantineReason: "",
+    ...{ computing: "", stuckIn: "" },
+    nonce: nonce && `.${nonce}`,
   });
   out.facts.push({ type: "trainer-joined", trainerId, deviceClass });
   if (draining) out.facts.push({ type: "trainer-drained", trainerId });
@@ -162,7 +164,7 @@ function applyToTrainer(state: PoolState, input: TrainerInput, out: Output): voi
   if (!trainer) return;
   if (input.type === "trainer-drained") return drain(trainer, input.draining, out);
   trainer.lastSeenMs = state.nowMs;
-  if (input.type !== "trainer-pulled") return;
+  if (input.type === "trainer-heard") return noticeComputing(trainer, input.computing, out);
   const room = MAX_CREDITS - tasksOf(state, input.trainerId).length;
   trainer.credits = Math.max(0, Math.min(trainer.credits + input.tasks, room));
 }

@@ -68,12 +68,12 @@ async function readHello(messages: AsyncIterator<WorkRequest>): Promise<TrainerH
   if (message?.$case !== "hello" || !message.value.trainerId) {
     throw new GradpoolError("invalid_argument", "a trainer's first message must be a hello with a trainer_id");
   }
-  const { trainerId, device, deviceClass, host, version } = message.value;
+  const { trainerId, device, deviceClass, host, version, instance } = message.value;
   if (trainerId.length > MAX_TRAINER_ID_CHARACTERS) {
     const problem = `a trainer_id has at most ${MAX_TRAINER_ID_CHARACTERS} characters`;
     throw new GradpoolError("invalid_argument", `${problem}; set GRADPOOL_TRAINER_ID to a shorter one`);
   }
-  if ([device, deviceClass, host, version].some((text) => text.length > MAX_TRAINER_TEXT_CHARACTERS)) {
+  if ([device, deviceClass, host, version, instance].some((text) => text.length > MAX_TRAINER_TEXT_CHARACTERS)) {
     const problem = `device, device_class, host and version have at most ${MAX_TRAINER_TEXT_CHARACTERS} characters each`;
     throw new GradpoolError("invalid_argument", `${problem}; shorten them`);
   }

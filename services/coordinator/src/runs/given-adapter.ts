@@ -1,9 +1,9 @@
 /** An adapter that PEFT or gradpool saved, to start from. */
-import { access, readFile } from "node:fs/promises";
+import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { adapterOf, parseAdapterConfig, readAdapter, type AdaptedModule, type AdapterTensors } from "@gradpool/adapter";
 import { GradpoolError, parseJson } from "@gradpool/errors";
-import { TORCH_ADAPTER, torchAdapter } from "@gradpool/model-source";
+import { readRegularFile, TORCH_ADAPTER, torchAdapter } from "@gradpool/model-source";
 import type { CheckedRecipe } from "@gradpool/recipe";
 import { ADAPTER_CONFIG_FILE, ADAPTER_FILE } from "@gradpool/run-folder";
 
@@ -42,18 +42,21 @@ const patternText = (patterns: Readonly<Record<string, number>>) =>
     .sort()
     .join(",");
 
-async function readAdapterFile(folder: string, file: string): Promise<Buffer> {
+/** Far more than any adapter has; a buffer can hold it. */
+const MAX_ADAPTER_BYTES = 2 ** 32;
+
+async function readAdapterFile(folder: string, file: string): Promise<Uint8Array> {
   try {
-    return await readFile(join(folder, file));
+    return await readRegularFile(join(folder, file), MAX_ADAPTER_BYTES);
   } catch (cause) {
     const message = `init_adapter: ${join(folder, file)} cannot be read; give a folder that PEFT or gradpool saved`;
     throw new GradpoolError("not_found", message, { cause });
   }
 }
 
-function adapterJson(text: Buffer, folder: string): unknown {
+function adapterJson(text: Uint8Array, folder: string): unknown {
   try {
-    return parseJson(text.toString("utf8"));
+    return parseJson(Buffer.from(text).toString("utf8"));
   } catch (cause) {
     const message = `init_adapter: ${join(folder, ADAPTER_CONFIG_FILE)} is not valid JSON; save the adapter again`;
     throw new GradpoolError("data_loss", message, { cause });

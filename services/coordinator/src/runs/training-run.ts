@@ -14,6 +14,8 @@ import type { Files, RunFacts } from "./files.js";
 import { MicroBatchBuffer } from "./micro-batch-buffer.js";
 import { streamHeldOut, streamSteps } from "./micro-batch-stream.js";
 import type { PreparedRun } from "./preparation.js";
+import { doubtOf, requirePlausible, type Doubt } from "./doubts.js";
+import { longestTurnMs } from "./longest-turn.js";
 import { enoughEpochs } from "./prepare.js";
 import { inheritedSteps, type Progress } from "./progress.js";
 import { addCounts } from "./row-counts.js";
@@ -80,6 +82,7 @@ export class TrainingRun implements TrainingPort {
         ...{ gradientAccumulation: recipe.gradientAccumulation, totalSteps, stepsDone: steps.length },
         ...{ evaluate: evaluationPending, stopped },
         deviceClass: resumed && platformName(resumed.platform),
+        longestTurnMs: longestTurnMs(allParameters, recipe),
       },
       found: {
         ...(run.spec && { spec: { ...run.spec, outputDir } }),
@@ -132,20 +135,19 @@ export class TrainingRun implements TrainingPort {
   }
 
   /** Reads the result of a task. Errors: `invalid_argument` when it is not what the task asked for. */
-  readResult(task: Task, { lossSum, targetTokens }: ResultHeader, gradients: Uint8Array): MicroBatchResult {
+  readResult(task: Task, { lossSum, targetTokens }: ResultHeader, file: Uint8Array): MicroBatchResult & Doubt {
     const expected = this.#bufferOf(task).get(task.step, task.microBatch).targetTokens;
     try {
       if (targetTokens !== expected) throw new Error(`it has ${targetTokens} targets instead of ${expected}`);
-      return {
-        lossSum,
-        targetTokens,
-        gradients: task.evaluation ? new Map() : this.#training.readGradients(gradients),
-      };
+      requirePlausible(lossSum, targetTokens);
+      const gradients = task.evaluation ? new Map() : this.#training.readGradients(file);
+      const doubt = doubtOf(lossSum, gradients, this.#training.lossScale);
+      return { lossSum, targetTokens, gradients, doubt };
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
-      throw new GradpoolError("invalid_argument", `the result of task ${task.taskId} cannot be used: ${reason}`, {
-        cause,
-      });
+      // Without the last part of the task's id, which is its trainer's secret.
+      const place = `${task.runId}/${task.evaluation ? "eval-" : ""}${task.step}/${task.microBatch}`;
+      throw new GradpoolError("invalid_argument", `the result of task ${place} cannot be used: ${reason}`, { cause });
     }
   }
 

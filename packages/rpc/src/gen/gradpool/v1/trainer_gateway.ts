@@ -51,6 +51,11 @@ export interface TrainerHello {
   memoryBytes: number;
   /** Version of gradpool and of ONNX Runtime. */
   version: string;
+  /**
+   * Random, made by the process when it starts, and shown to nobody. While a trainer is in the pool, only the process with
+   * its instance can connect as it.
+   */
+  instance: string;
 }
 
 /** The trainer has room for this many more tasks. */
@@ -373,7 +378,17 @@ export const WorkRequest: MessageFns<WorkRequest> = {
 };
 
 function createBaseTrainerHello(): TrainerHello {
-  return { trainerId: "", device: "", deviceClass: "", host: "", pid: 0, threads: 0, memoryBytes: 0, version: "" };
+  return {
+    trainerId: "",
+    device: "",
+    deviceClass: "",
+    host: "",
+    pid: 0,
+    threads: 0,
+    memoryBytes: 0,
+    version: "",
+    instance: "",
+  };
 }
 
 export const TrainerHello: MessageFns<TrainerHello> = {
@@ -401,6 +416,9 @@ export const TrainerHello: MessageFns<TrainerHello> = {
     }
     if (message.version !== "") {
       writer.uint32(66).string(message.version);
+    }
+    if (message.instance !== "") {
+      writer.uint32(74).string(message.instance);
     }
     return writer;
   },
@@ -482,6 +500,14 @@ export const TrainerHello: MessageFns<TrainerHello> = {
             message.version = reader.string();
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.instance = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -516,6 +542,7 @@ export const TrainerHello: MessageFns<TrainerHello> = {
         ? globalThis.Number(object.memory_bytes)
         : 0,
       version: isSet(object.version) ? globalThis.String(object.version) : "",
+      instance: isSet(object.instance) ? globalThis.String(object.instance) : "",
     };
   },
 
@@ -545,6 +572,9 @@ export const TrainerHello: MessageFns<TrainerHello> = {
     if (message.version !== "") {
       obj.version = message.version;
     }
+    if (message.instance !== "") {
+      obj.instance = message.instance;
+    }
     return obj;
   },
 
@@ -561,6 +591,7 @@ export const TrainerHello: MessageFns<TrainerHello> = {
     message.threads = object.threads ?? 0;
     message.memoryBytes = object.memoryBytes ?? 0;
     message.version = object.version ?? "";
+    message.instance = object.instance ?? "";
     return message;
   },
 };
