@@ -144,5 +144,5 @@ export async function readRegularFile(path: string, maxBytes: number): Promise<U
   const found = await file.stat();
   if (!found.isFile()) throw new Error("it is not a regular file");
   if (found.size > maxBytes) throw new Error(`it has ${found.size} bytes, where ${maxBytes} are allowed`);
-  return readAt(file, 0, found.size);
+  return await readAt(file, 0, found.size);
 }
