@@ -24,7 +24,7 @@ export interface ModelSource {
   modelHash: string;
   header: WeightsHeader;
   model: Model;
-  /** Notes for the user: weights that nothing reads. */
+  /** Notes for the user: what the model has that is not used. */
   notes: string[];
 }
 
@@ -51,8 +51,21 @@ export async function openModel(modelId: string, places?: ModelPlaces, options?:
   const { dir } = folder;
   const modelHash = hash.digest("hex");
   const source = { modelId, modelHash, weightsDir: folder.weightsDir, header: stored, strided, needed: model.weights };
-  const notes = [...unusedNotes(plainHeader(stored, strided), model), ...(await adapterNotes(folder))];
+  const notes = [
+    ...unusedNotes(plainHeader(stored, strided), model),
+    ...codeNotes(config.value),
+    ...(await adapterNotes(folder)),
+  ];
   return { modelId, id: path.id, dir, modelHash, model, notes, ...(await plainWeights(source, places?.cacheDir)) };
+}
+
+/** As transformers without trust_remote_code, which then takes its own class for a `model_type` that it knows. */
+function codeNotes(config: unknown): string[] {
+  const { auto_map: code, model_type: type } = config as Readonly<Record<string, unknown>>;
+  if (code === undefined) return [];
+  return [
+    `the model's own code (auto_map in ${CONFIG_FILE}) is never run: the model is computed as a plain ${String(type)}`,
+  ];
 }
 
 /** transformers adds an adapter that it finds beside a model to it. */

@@ -65,9 +65,16 @@ test("an unsupported architecture is named, with those supported", async () => {
   await editConfig({ model_type: "bert" });
   await refuses("failed_precondition", /"bert" is not supported; supported: gpt2, llama/);
 });
-test("the model's own code is refused", async () => {
-  await editConfig({ auto_map: { AutoModel: "modeling.Custom" } });
+test("the model's own code is refused, unless the architecture is a known one", async () => {
+  const own = { auto_map: { AutoModelForCausalLM: "modeling.Custom" } };
+  await editConfig({ model_type: "custom", ...own });
   await refuses("failed_precondition", /auto_map/);
+  await editConfig({ model_type: "gpt2", ...own });
+  const { notes } = await openModel(dir);
+  assert.match(
+    notes.join(),
+    /own code \(auto_map in config\.json\) is never run: the model is computed as a plain gpt2/,
+  );
 });
 for (const [field, value] of [
   ["n_head", 7],

@@ -47,14 +47,14 @@ function familyOf(config: unknown): { family: Family; fields: Readonly<Record<st
     throw new GradpoolError("failed_precondition", "config.json is not a JSON object; download the model again");
   }
   const fields = config as Readonly<Record<string, unknown>>;
-  if (fields["auto_map"] !== undefined) {
-    const message =
-      "config.json needs the model's own code (auto_map), which gradpool never runs; use a standard architecture";
-    throw new GradpoolError("failed_precondition", message);
-  }
   const modelType = fields["model_type"];
   const family = FAMILIES.find(({ modelTypes }) => modelTypes.includes(String(modelType)));
   if (!family) {
+    if (fields["auto_map"] !== undefined) {
+      const message =
+        "config.json needs the model's own code (auto_map), which gradpool never runs; use a standard architecture";
+      throw new GradpoolError("failed_precondition", message);
+    }
     const supported = FAMILIES.flatMap(({ modelTypes }) => modelTypes).join(", ");
     throw new GradpoolError(
       "failed_precondition",
