@@ -1,0 +1,128 @@
+/**
+ * Files that others made, one row for each weakness: what reads them is bounded, their run fails with a line that says what to do,
+ * and an honest run beside it is not disturbed.
+ */
+import assert from "node:assert/strict";
+import { cp, open, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { RunState, type RunSpec } from "@gradpool/rpc";
+import { LocalPool, tinyRun, TINY_CODER, watchRun, Workspace } from "../src/index.js";
+
+/** Within the limits of a template, which are per rendering; 200 rows are looked at. */
+const LONG = "{% for a in range(4000) %}{% for b in range(4000) %}{% endfor %}{% endfor %}";
+
+describe("files of others", { timeout: 400_000 }, () => {
+  let workspace: Workspace;
+  let pool: LocalPool;
+  let data: string;
+  let honest: Promise<unknown>;
+  let honestId: string;
+
+  before(async () => {
+    workspace = await Workspace.create();
+    data = await workspace.dataset(80);
+    pool = await LocalPool.start(workspace.path("home"), []);
+    honestId = await pool.submit(tinyRun(data, workspace.path("out"), { epochs: 400 }));
+    honest = watchRun(pool.runs, honestId);
+    while ((await step()) === 0) await new Promise((resolve) => setTimeout(resolve, 50));
+  });
+
+  after(async () => {
+    await pool.runs.cancelRun({ requestId: "end", runId: honestId });
+    await honest;
+    await pool[Symbol.asyncDispose]();
+    await workspace[Symbol.asyncDispose]();
+  });
+
+  const step = async () => (await pool.runs.getRun({ runId: honestId })).run?.step ?? 0;
+
+  async function copy(name: string): Promise<string> {
+    const folder = workspace.path(name);
+    await cp(TINY_CODER, folder, { recursive: true });
+    return folder;
+  }
+
+  /** A model with a header of 79 MB, whose reading takes seconds. */
+  async function largeHeader(): Promise<string> {
+    const folder = await copy("header");
+    const entries = Array.from({ length: 900_000 }, (_, i) => {
+      return `"transformer.h.${i}.weight":{"dtype":"F32","shape":[1],"data_offsets":[${4 * i},${4 * i + 4}]}`;
+    });
+    const json = Buffer.from(`{${entries.join(",")}}`);
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(BigInt(json.byteLength));
+    await using file = await open(join(folder, "model.safetensors"), "w");
+    await file.write(Buffer.concat([length, json]));
+    await file.truncate(8 + json.byteLength + 4 * entries.length);
+    return folder;
+  }
+
+  async function costlyPattern(): Promise<string> {
+    const folder = await copy("pattern");
+    const path = join(folder, "tokenizer.json");
+    const root = JSON.parse(await readFile(path, "utf8")) as Record<string, unknown>;
+    const pattern = { Regex: `${"a?".repeat(30)}${"a".repeat(30)}` };
+    const split = { type: "Split", pattern, behavior: "Isolated", invert: false };
+    const bytes = { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: false };
+    root["pre_tokenizer"] = { type: "Sequence", pretokenizers: [split, bytes] };
+    await writeFile(path, JSON.stringify(root));
+    return folder;
+  }
+
+  async function longTemplate(): Promise<string> {
+    const folder = await copy("template");
+    await writeFile(join(folder, "chat_template.jinja"), LONG);
+    return folder;
+  }
+
+  async function chats(): Promise<string> {
+    const path = workspace.path("chats.jsonl");
+    const messages = Array.from({ length: 8 }, (_, i) => ({ role: i % 2 === 0 ? "user" : "assistant", content: "x" }));
+    await writeFile(path, `${JSON.stringify({ messages })}\n`.repeat(20));
+    return path;
+  }
+
+  const ROWS: { weakness: string; spec: () => Promise<Partial<RunSpec>>; says: RegExp; recipe?: object }[] = [
+    {
+      weakness: "a model with a header of 79 MB",
+      spec: async () => ({ modelId: await largeHeader() }),
+      says: /took more than 30 s at a stretch|model\.safetensors|tensor/,
+    },
+    {
+      weakness: "a tokenizer with a costly pattern",
+      spec: async () => ({ modelId: await costlyPattern() }),
+      says: /too many ways/,
+    },
+    {
+      weakness: "a chat template that takes minutes",
+      spec: async () => ({ modelId: await longTemplate(), dataset: [await chats()] }),
+      says: /chats\.jsonl(:1)?.*(took more than 15 s at a stretch|takes more than \d+ steps)/,
+      recipe: { messagesColumn: "messages" },
+    },
+  ];
+
+  for (const { weakness, spec, says, recipe = {} } of ROWS) {
+    test(weakness, async () => {
+      const before = await step();
+      const out = workspace.path(`out-${weakness.replaceAll(" ", "-")}`);
+      const runId = await pool.submit({ ...tinyRun(data, out, recipe), ...(await spec()) });
+      let slowestMs = 0;
+      let hasEnded = false;
+      const ended = watchRun(pool.runs, runId).finally(() => (hasEnded = true));
+      while (!hasEnded) {
+        const asked = performance.now();
+        await step();
+        slowestMs = Math.max(slowestMs, performance.now() - asked);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      const { run } = await ended;
+      assert.equal(run.state, RunState.RUN_STATE_FAILED);
+      assert.match(run.error?.message ?? "", says);
+      assert.ok((await step()) > before, "the honest run made no step meanwhile");
+      // A lease is lost after ten.
+      assert.ok(slowestMs < 5_000, `GetRun took ${slowestMs} ms`);
+      console.log(`${weakness}: slowest GetRun ${Math.round(slowestMs)} ms; ${run.error?.message}`);
+    });
+  }
+});
