@@ -10,7 +10,7 @@ export const trainerStateName = (state: TrainerState) => state.replace(/^TRAINER
 
 export function runJson(run: Run): Record<string, unknown> {
   const { runId, spec, state, preparing, pausedBecause, waitingFor, notes, stoppedEarly, ...others } = run;
-  const { traceId, traceparent, ...rest } = others;
+  const { traceId, traceparent, livesWithoutProgress, ...rest } = others;
   const facts = {
     runId,
     state: stateName(state),
@@ -21,6 +21,7 @@ export function runJson(run: Run): Record<string, unknown> {
     stoppedEarly: stoppedEarly || undefined,
     traceId: traceId || undefined,
     traceparent: traceparent || undefined,
+    livesWithoutProgress: livesWithoutProgress || undefined,
     ...(spec && specJson(spec)),
     ...rest,
   };
