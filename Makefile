@@ -2,7 +2,7 @@
 export ONNXRUNTIME_NODE_INSTALL_CUDA = skip
 
 .DEFAULT_GOAL := help
-.PHONY: help install build package test sim sim-long same-ids chaos pictures demo lint format generate bench clean
+.PHONY: help install build package sbom test sim sim-long same-ids chaos pictures demo lint format generate bench clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -19,6 +19,10 @@ build: install ## Compile all packages and services
 
 package: build ## Build gradpool-VERSION.tgz, an npm package
 	node scripts/package.mjs
+
+sbom: install ## List all that the package contains, with licences, in gradpool-VERSION.cdx.json, and check signatures
+	node scripts/sbom.mjs
+	npm audit signatures
 
 test: build ## Run all tests
 	node scripts/run-tests.mjs
