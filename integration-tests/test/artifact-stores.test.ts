@@ -93,10 +93,10 @@ for (const { name: kind, skip, create } of await kindsOfPlaces()) {
       const result = new Map([
         ["metrics.json", text("new")],
         ["loss.svg", text("<svg/>")],
-        ["empty", text("")],
+        ["empty.txt", text("")],
       ]);
       assert.deepEqual(await save(place, 0, result, { name: "" }), { path: place.outputDir, removed: [] });
-      assert.deepEqual(await place.files(), ["empty", "loss.svg", "metrics.json", "notes.txt"]);
+      assert.deepEqual(await place.files(), ["empty.txt", "loss.svg", "metrics.json", "notes.txt"]);
       assert.equal(place.read("metrics.json").toString(), "new");
       assert.equal(place.read("notes.txt").toString(), "mine");
     });
