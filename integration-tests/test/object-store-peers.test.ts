@@ -111,7 +111,7 @@ for (const { name, skip, bucket, start } of PEERS) {
       const files = new Map([...checkpointFiles(1), ["large.bin", LARGE]]);
       const header = { outputDir, runId: "run-1", step: 1 };
       await store.save({ ...header, name: NAME }, files);
-      await store.save({ ...header, name: "" }, new Map([["result.bin", LARGE]]));
+      await store.save({ ...header, name: "" }, new Map([["result.txt", LARGE]]));
       const loaded = await other.load(outputDir);
       assert.equal(loaded.name, NAME);
       for (const [path, bytes] of files) assert.ok(Buffer.compare(bytes, loaded.files.get(path) ?? LARGE) === 0, path);

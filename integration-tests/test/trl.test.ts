@@ -7,9 +7,9 @@ import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { gradpool, Stack, TOLERANCE, Workspace } from "@gradpool/integration-tests";
+import { gradpool, Stack, STACK_KEY, TOLERANCE, Workspace } from "@gradpool/integration-tests";
 import { defaultRecipe } from "@gradpool/recipe";
-import { createClient, DataStreamServiceService, type MicroBatch, type Recipe } from "@gradpool/rpc";
+import { createClient, DataStreamServiceService, withKey, type MicroBatch, type Recipe } from "@gradpool/rpc";
 
 interface Expected {
   recipe: Record<string, number | string> & { epochs: number };
@@ -69,7 +69,7 @@ describe("rows and losses as TRL's", () => {
     const wanted = expected.cases[name]!;
 
     test(`${name}: ids and labels, row by row`, async () => {
-      const client = createClient(DataStreamServiceService, stack.dataStreamAddress);
+      const client = createClient(DataStreamServiceService, stack.dataStreamAddress, [withKey(() => STACK_KEY)]);
       const dataset = {
         sources: [`${FIXTURE}${rows}`],
         tokenizer: { modelId: `${FIXTURE}${model}`, padToken: "", tokenizerHash: "" },
