@@ -19,6 +19,7 @@ describe("the coordinator's configuration", () => {
       checkpointStoreAddress: "127.0.0.1:7003",
       runStore: undefined,
       recoveryMs: 30_000,
+      keepRunsMs: undefined,
       drainMs: 25_000,
       models: modelPlaces({ GRADPOOL_HOME: "/srv/gradpool" }),
       nats: undefined,
