@@ -166,7 +166,8 @@ describe("a task that fails", { timeout: 240_000 }, () => {
     const trainer = await world.trainer();
     const failed = new Set<string>();
     trainer.alter = async (answer, { step, microBatch, taskId }) => {
-      if (!taskId.endsWith("/1.1") && !taskId.endsWith("/1.2")) return answer;
+      // The first two tries; the conversation's secret follows.
+      if (!/\/1\.[12]\b/.test(taskId)) return answer;
       failed.add(`${step}/${microBatch}`);
       return undefined;
     };
