@@ -52,7 +52,7 @@ export class JobThreads implements AsyncDisposable {
     const { signal } = options;
     signal.throwIfAborted();
     if (this.#ended) throw new GradpoolError("unavailable", "the service is stopping; try again");
-    const thread = this.#idle.pop() ?? this.#start();
+    const thread = this.#rested() ?? this.#start();
     const values = thread.begin(input, options);
     const stop = () => values.fail(signal.reason as Error);
     signal.addEventListener("abort", stop, { once: true });
@@ -78,6 +78,15 @@ export class JobThreads implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ended = true;
     await Promise.all([...this.#all].map((thread) => this.#drop(thread)));
+  }
+
+  /** An idle thread that has not ended by itself. */
+  #rested(): JobThread | undefined {
+    for (let thread = this.#idle.pop(); thread; thread = this.#idle.pop()) {
+      if (!thread.hasEnded) return thread;
+      void this.#drop(thread);
+    }
+    return undefined;
   }
 
   #start(): JobThread {
@@ -112,9 +121,12 @@ class JobThread implements AsyncDisposable {
     });
   }
 
+  get hasEnded(): boolean {
+    return this.#values.threadEnded;
+  }
+
   begin(input: unknown, { work, ahead = 1, onCall }: JobOptions): Values {
-    // A thread that ended while it was idle fails its next job, which may be tried again.
-    if (!this.#values.threadEnded) this.#values = new Values();
+    this.#values = new Values();
     if (onCall) this.#onCall = AsyncResource.bind((request: unknown) => onCall(request as never));
     this.#thread.work = work;
     this.#post({ type: "job", input, ahead });
