@@ -126,7 +126,8 @@ function checkEvents({ run, events }: End, what: string): void {
   );
   const kinds = events.map(({ payload }) => payload?.$case);
   const last = run.state === RunState.RUN_STATE_CANCELLED ? "runCancelled" : "runCompleted";
-  assert.deepEqual([kinds[0], kinds.at(-1)], ["runSubmitted", last], `${what}: its events (I6)`);
+  const why = run.error ? `: ${run.error.message}` : "";
+  assert.deepEqual([kinds[0], kinds.at(-1)], ["runSubmitted", last], `${what}: its events (I6)${why}`);
   const steps = events.flatMap(({ payload }) => (payload?.$case === "runStep" ? [payload.value.step] : []));
   assert.deepEqual(
     steps,
