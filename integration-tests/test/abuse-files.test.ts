@@ -6,7 +6,9 @@ import assert from "node:assert/strict";
 import { cp, open, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { RunState, type RunSpec } from "@gradpool/rpc";
+import { until } from "../src/hub-fixtures.js";
 import { LocalPool, tinyRun, TINY_CODER, watchRun, Workspace } from "../src/index.js";
 
 /** Within the limits of a template, which are per rendering; 200 rows are looked at. */
@@ -25,7 +27,7 @@ describe("files of others", { timeout: 400_000 }, () => {
     pool = await LocalPool.start(workspace.path("home"), []);
     honestId = await pool.submit(tinyRun(data, workspace.path("out"), { epochs: 400 }));
     honest = watchRun(pool.runs, honestId);
-    while ((await step()) === 0) await new Promise((resolve) => setTimeout(resolve, 50));
+    await until(async () => (await step()) > 0);
   });
 
   after(async () => {
@@ -115,13 +117,13 @@ describe("files of others", { timeout: 400_000 }, () => {
         const asked = performance.now();
         await step();
         slowestMs = Math.max(slowestMs, performance.now() - asked);
-        await new Promise((resolve) => setTimeout(resolve, 20));
+        await delay(20);
       }
       const { run } = await ended;
       assert.equal(run.state, RunState.RUN_STATE_FAILED);
       assert.match(run.error?.message ?? "", says);
       // As it does throughout; but a refusal may take less than a step.
-      while ((await step()) <= before) await new Promise((resolve) => setTimeout(resolve, 20));
+      await until(async () => (await step()) > before);
       // A lease is lost after ten.
       assert.ok(slowestMs < 5_000, `GetRun took ${slowestMs} ms`);
       console.log(`${weakness}: slowest GetRun ${Math.round(slowestMs)} ms; ${run.error?.message}`);

@@ -45,7 +45,7 @@ const ALLOWED: Record<string, string[]> = {
   "packages/run-folder": ["adapter", "errors", "format", "optim", "recipe", "rpc", "safetensors", "service-kit"],
   "packages/service-kit": ["access", "errors", "rpc", "tracing"],
   "services/tokenizer": ["errors", "hub", "model-source", "rpc", "service-kit", "threads", "tokenizers"],
-  "services/data-stream": ["data", "errors", "hub", "recipe", "rpc", "service-kit", "threads", "tracing"],
+  "services/data-stream": ["access", "data", "errors", "hub", "recipe", "rpc", "service-kit", "threads", "tracing"],
   "services/checkpoint-store": ["errors", "rpc", "run-folder", "service-kit"],
   "services/trainer": [
     "access",

@@ -14,7 +14,7 @@ const MAX_FILE_BYTES = 1024;
 /** The key file of the pool whose coordinator listens on `port` of this machine. */
 export const localKeyFile = (home: string, port: string): string => join(home, "pools", port, "key");
 
-/** Errors: `failed_precondition` when it cannot be read or is no regular file; `invalid_argument` for what is no key. */
+/** Errors: `failed_precondition` when it cannot be read or is not a regular file; `invalid_argument` for what is not a key. */
 export function readKeyFile(path: string): PoolKey {
   const key = keyIn(path);
   if (key) return key;

@@ -63,7 +63,7 @@ describe("a key", () => {
     assert.equal(found({ GRADPOOL_KEY: GIVEN, GRADPOOL_KEY_FILE: fileOf() }, "127.0.0.1:7070"), GIVEN);
   });
 
-  test("file is refused when others can read it, when it is no file, and when it is not there", async () => {
+  test("file is refused when others can read it, when it is not a file, and when it is not there", async () => {
     await keepKey(fileOf());
     chmodSync(fileOf(), 0o640);
     assert.throws(() => findKey({ home }, "127.0.0.1:7070"), {

@@ -1,7 +1,6 @@
 export type { ByteSource } from "./byte-source.js";
 export { datasetResolver } from "./dataset-resolver.js";
 export { listDatasetFiles, type DatasetFile, type DatasetFiles, type DatasetSelection } from "./dataset-files.js";
-export { gradpoolHome } from "@gradpool/access";
 export { Hub, type DownloadOptions, type DownloadProgress } from "./hub.js";
 export { downloadText, modelPlaces, type ModelPlaces, type OpenOptions } from "./model-places.js";
 export { downloadModel, type DownloadedModel } from "./model-files.js";

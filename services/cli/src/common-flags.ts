@@ -1,7 +1,7 @@
 /** Flags that every command has, read before the command is known. */
 import { Command, Option } from "commander";
 import { GradpoolError } from "@gradpool/errors";
-import { gradpoolHome } from "@gradpool/hub";
+import { gradpoolHome } from "@gradpool/access";
 import { profileOf, readCliConfig, type CliConfig } from "./config.js";
 import { oneOf } from "./flags.js";
 import { addRunFlags } from "./run-flags.js";

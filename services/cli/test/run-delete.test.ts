@@ -45,11 +45,14 @@ describe("gradpool run delete", () => {
     assert.deepEqual((JSON.parse(failed.stdout) as { deleted: string[] }).deleted, ["run-90"]);
   });
 
-  test("deletes all that ended so long ago, or only says which", TIMEOUT, async () => {
+  test("deletes all that ended that long ago, or only says which", TIMEOUT, async () => {
     const deleted: string[] = [];
     await using server = await startPool(deleted);
     const told = await run(["run", "delete", "--older-than", "30d", "--dry-run", "--address", server.address]);
-    assert.match(told.stdout, /^run run-40 would be deleted\nrun run-90 would be deleted\n2 runs ended so long ago$/m);
+    assert.match(
+      told.stdout,
+      /^run run-40 would be deleted\nrun run-90 would be deleted\n2 runs ended that long ago$/m,
+    );
     assert.deepEqual(deleted, []);
     const { code } = await run(["run", "delete", "--older_than", "8w", "--address", server.address]);
     assert.equal(code, 0);

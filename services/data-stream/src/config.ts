@@ -1,5 +1,6 @@
 import { join } from "node:path";
-import { gradpoolHome, hubSettings, type HubSettings } from "@gradpool/hub";
+import { gradpoolHome } from "@gradpool/access";
+import { hubSettings, type HubSettings } from "@gradpool/hub";
 import { listenAddress, readConfig, serviceAddress } from "@gradpool/service-kit";
 import { z } from "zod";
 

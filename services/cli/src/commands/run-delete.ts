@@ -25,7 +25,9 @@ interface Flags extends PoolFlags {
 export function addRunDelete(run: Command, options: ProgramOptions): void {
   const command = run.command("delete").description("forget runs that have ended; their output folders are kept");
   onPool(command.argument("[run_id...]", "runs to delete"), options)
-    .addOption(new Option("--older_than <age>", "all runs that ended so long ago: 12h, 30d or 8w").argParser(age))
+    .addOption(
+      new Option("--older_than <age>", "all runs that ended at least this long ago: 12h, 30d or 8w").argParser(age),
+    )
     .option("--dry_run", "only say which runs would be deleted")
     .addHelpText("after", HELP)
     .action((runIds: string[], flags: Flags) => runDelete(runIds, flags, contextFor(flags, options)));
@@ -52,7 +54,7 @@ async function runDelete(
     output.say(`run ${runId} ${isDryRun ? "would be deleted" : "is deleted"}`);
   }
   output.document({ deleted, dry_run: isDryRun || undefined });
-  if (olderThanMs !== undefined) output.say(`${counted(chosen.length, "run")} ended so long ago`);
+  if (olderThanMs !== undefined) output.say(`${counted(chosen.length, "run")} ended that long ago`);
 }
 
 async function endedBefore(pool: Pool, timeMs: number, signal: AbortSignal): Promise<string[]> {

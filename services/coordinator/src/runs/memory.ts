@@ -1,6 +1,6 @@
 /** What a run takes of the coordinator's memory, for a refusal in time: it would otherwise take all other runs along. */
 import { totalmem } from "node:os";
-import type { AdaptedModule } from "@gradpool/adapter";
+import { loraShapes, type AdaptedModule } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
 import { bytes, count, counted } from "@gradpool/format";
 
@@ -11,13 +11,10 @@ import { bytes, count, counted } from "@gradpool/format";
 const COPIES = 8;
 const FLOAT_BYTES = 4;
 
-/** Trainable parameters of an adapter of rank `r`: A is [r, in], B is [out, r], and DoRA has a magnitude [out] besides. */
+/** Trainable parameters of an adapter of rank `r`. */
 export function adapterParameters(targets: readonly AdaptedModule[], r: number): number {
-  return targets.reduce(
-    (sum, { inFeatures, outFeatures, r: own = r, useDora }) =>
-      sum + own * (inFeatures + outFeatures) + (useDora ? outFeatures : 0),
-    0,
-  );
+  const sizes = [...loraShapes(targets, r).values()].map((shape) => shape.reduce((size, length) => size * length, 1));
+  return sizes.reduce((sum, size) => sum + size, 0);
 }
 
 /** Errors: `resource_exhausted` when the run takes more than `availableBytes`. */
