@@ -88,6 +88,29 @@ describe("a trainer that never answers", () => {
     assert.deepEqual(pool.ends(), []);
   });
 
+  it("is not taken for stuck while it computes nothing: its result may be on its way", () => {
+    const pool = new Pool(["a"]);
+    for (const next of ["b", "c", "d", "e"]) {
+      const [{ trainerId = "" } = {}] = pool.state.tasks;
+      pool.pass(62_000, () => "");
+      const { quarantineReason, stuckIn } = pool.trainer(trainerId);
+      assert.match(quarantineReason, /^. gave no result of step 1, micro-batch 0 in 6\d s and computes nothing; its net/);
+      assert.equal(stuckIn, "");
+      pool.join(next);
+    }
+    assert.deepEqual(pool.ends(), []);
+    assert.equal(pool.trainer("a").quarantinedUntilMs, 0);
+  });
+
+  it("fails the run when a micro-batch was given out ten times without a result", () => {
+    const pool = new Pool(["a"]);
+    for (let time = 0; time < 10; time++) {
+      pool.pass(62_000, () => "");
+      pool.join(`next-${time}`);
+    }
+    assert.match(pool.ends()[0] ?? "", /^step 1, micro-batch 0: it was given out 10 times without a result, most rec/);
+  });
+
   it("fails the run when three of them do not", () => {
     const pool = new Pool(["a"]);
     for (const next of ["b", "c", "d"]) {

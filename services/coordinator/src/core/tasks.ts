@@ -109,14 +109,19 @@ export function loseTrainer(state: PoolState, trainerId: string, how: TrainerLos
   state.trainers = state.trainers.filter((trainer) => trainer.trainerId !== trainerId);
   out.facts.push({ type: "trainer-lost", trainerId, how, tasks: lost });
   const [computed] = lost;
-  const before = computed && microBatchOf(state, computed);
+  if (!computed) return;
+  const advice = "if they ran out of memory, lower batch_size or max_length";
+  countLoss(state, computed, `${MAX_LOSSES} trainers were lost while they computed it; ${advice}`, out);
+}
+
+/** Ends the run with `reason` when the micro-batch was lost too often. */
+function countLoss(state: PoolState, task: Task, reason: string, out: Output): void {
+  const before = microBatchOf(state, task);
   if (!before) return;
   const losses = before.losses + 1;
-  change(state, computed, { losses });
+  change(state, task, { losses });
   if (losses < MAX_LOSSES) return;
-  const what = `${placeOf(computed)}: ${MAX_LOSSES} trainers were lost while they computed it`;
-  const advice = "if they ran out of memory, lower batch_size or max_length";
-  endRun(state, computed.runId, out, "failed", "resource_exhausted", `${what}; ${advice}`);
+  endRun(state, task.runId, out, "failed", "resource_exhausted", `${placeOf(task)}: ${reason}`);
 }
 
 /** Returns the run's tasks and cancels them on their trainers. */
@@ -137,25 +142,34 @@ export function noticeTime(state: PoolState, out: Output): void {
   for (const task of late) if (isLateEverywhere(task)) change(state, task, { late: true });
 }
 
-/** One that sends heartbeats and no result, as with a stuck device, is given nothing more until it computes something else. */
+/**
+ * One that sends heartbeats and no result, as with a stuck device, is given nothing more until it computes something
+ * else. One that says that it computes nothing is fetching or sending, or has lost the task: the micro-batch is not the
+ * reason, so others get it, and it gets work again after a while.
+ */
 function endIfStuck(state: PoolState, trainer: PoolTrainer, out: Output): void {
-  const { trainerId, busySinceMs } = trainer;
+  const { trainerId, busySinceMs, computing } = trainer;
   const held = tasksOf(state, trainerId);
   const [task] = held;
   const run = task && runOf(state, task.runId);
   if (!task || !run || trainer.stuckIn !== "" || state.nowMs - busySinceMs <= run.longestTurnMs) return;
   const seconds = Math.round((state.nowMs - busySinceMs) / 1000);
-  const message = `${trainerId} gave no result of ${placeOf(task)} in ${seconds} s; its device may be stuck: restart it`;
-  // It may still be in one that was taken from it: then this one is not the reason.
-  const isIn = trainer.computing === "" || trainer.computing === task.taskId;
+  const silence = `${trainerId} gave no result of ${placeOf(task)} in ${seconds} s`;
   const before = microBatchOf(state, task);
-  if (isIn && before) change(state, task, { failedOn: [...before.failedOn, trainerId] });
-  const failures = failuresOf(microBatchOf(state, task));
   for (const other of held) cancelTask(state, other, out);
-  trainer.stuckIn = isIn ? task.taskId : trainer.computing;
-  quarantine(trainer, Number.MAX_SAFE_INTEGER, message, out);
-  if (failures < MAX_FAILURES) return;
-  const what = `${placeOf(task)} was not computed by ${MAX_FAILURES} trainers, most recently: ${message}`;
+  if (computing === "") {
+    const reason = `${silence} and computes nothing; its network may be slow`;
+    quarantine(trainer, state.nowMs + QUARANTINE_MS, reason, out);
+    return countLoss(state, task, `it was given out ${MAX_LOSSES} times without a result, most recently: ${reason}`, out);
+  }
+  const reason = `${silence}; its device may be stuck: restart it`;
+  trainer.stuckIn = computing;
+  quarantine(trainer, Number.MAX_SAFE_INTEGER, reason, out);
+  // It may still be in one that was taken from it: then this one is not the reason.
+  if (computing !== task.taskId || !before) return;
+  change(state, task, { failedOn: [...before.failedOn, trainerId] });
+  if (failuresOf(microBatchOf(state, task)) < MAX_FAILURES) return;
+  const what = `${placeOf(task)} was not computed by ${MAX_FAILURES} trainers, most recently: ${reason}`;
   endRun(state, task.runId, out, "failed", "deadline_exceeded", what);
 }
 
