@@ -94,7 +94,10 @@ describe("a trainer that never answers", () => {
       const [{ trainerId = "" } = {}] = pool.state.tasks;
       pool.pass(62_000, () => "");
       const { quarantineReason, stuckIn } = pool.trainer(trainerId);
-      assert.match(quarantineReason, /^. gave no result of step 1, micro-batch 0 in 6\d s and computes nothing; its net/);
+      assert.match(
+        quarantineReason,
+        /^. gave no result of step 1, micro-batch 0 in 6\d s and computes nothing; its net/,
+      );
       assert.equal(stuckIn, "");
       pool.join(next);
     }

@@ -160,7 +160,12 @@ function endIfStuck(state: PoolState, trainer: PoolTrainer, out: Output): void {
   if (computing === "") {
     const reason = `${silence} and computes nothing; its network may be slow`;
     quarantine(trainer, state.nowMs + QUARANTINE_MS, reason, out);
-    return countLoss(state, task, `it was given out ${MAX_LOSSES} times without a result, most recently: ${reason}`, out);
+    return countLoss(
+      state,
+      task,
+      `it was given out ${MAX_LOSSES} times without a result, most recently: ${reason}`,
+      out,
+    );
   }
   const reason = `${silence}; its device may be stuck: restart it`;
   trainer.stuckIn = computing;
