@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Stack, tinyRun } from "@gradpool/integration-tests";
-import { RunView } from "@gradpool/rpc";
+import { ListRunsRequest, RunView } from "@gradpool/rpc";
 
 const RUNS = 1_000;
 const AT_A_TIME = 200;
@@ -39,7 +39,7 @@ try {
     await stack.submit(tinyRun(dataset, join(dir, randomUUID())));
   });
 
-  const list = () => stack.runs.listRuns({ pageSize: 0, pageToken: "", view: RunView.RUN_VIEW_BASIC, states: [] });
+  const list = () => stack.runs.listRuns({ ...ListRunsRequest.create(), view: RunView.RUN_VIEW_BASIC });
   await timed(AT_A_TIME, AT_A_TIME, list);
   const [begin, cpuBefore] = [performance.now(), stack.coordinatorCpuSeconds()];
   const lists = await timed(CALLS, AT_A_TIME, list);

@@ -13,7 +13,14 @@ const { skip } = await deployTool("nats-server");
 const optionsOf = ({ url }: NatsServer): NatsOptions => natsOptions({ NATS_URL: url }) ?? assert.fail();
 
 const stepAt = (position: number, traceparent = ""): Event => ({
-  ...{ eventId: `abc-${position}`, runSequence: position, time: new Date(position), runId: "run-1", trainerId: "" },
+  ...{
+    eventId: `abc-${position}`,
+    runSequence: position,
+    time: new Date(position),
+    runId: "run-1",
+    runName: "",
+    trainerId: "",
+  },
   traceparent,
   payload: { $case: "runCancelled", value: { step: position } },
 });

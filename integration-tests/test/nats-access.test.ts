@@ -29,7 +29,14 @@ const optionsOf = ({ url }: NatsServer, more: NatsVariables = {}): NatsOptions =
 const jetStreamIn = (domain?: string) => `jetstream { ${domain ? `domain: ${domain}` : ""} }\n`;
 
 const stepAt = (position: number): Event => ({
-  ...{ eventId: `abc-${position}`, runSequence: position, time: new Date(position), runId: "run-1", trainerId: "" },
+  ...{
+    eventId: `abc-${position}`,
+    runSequence: position,
+    time: new Date(position),
+    runId: "run-1",
+    runName: "",
+    trainerId: "",
+  },
   ...{ traceparent: "", payload: { $case: "runCancelled", value: { step: position } } },
 });
 

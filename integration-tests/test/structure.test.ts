@@ -41,7 +41,7 @@ const ALLOWED: Record<string, string[]> = {
   "packages/rpc": ["access", "errors", "tracing"],
   "packages/tensorboard": [],
   "packages/events": ["errors", "rpc"],
-  "packages/recipe": ["errors", "rpc"],
+  "packages/recipe": ["errors", "format", "rpc"],
   "packages/run-folder": ["adapter", "errors", "format", "optim", "recipe", "rpc", "safetensors", "service-kit"],
   "packages/service-kit": ["access", "errors", "rpc", "tracing"],
   "services/tokenizer": ["errors", "hub", "model-source", "rpc", "service-kit", "threads", "tokenizers"],

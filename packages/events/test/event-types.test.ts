@@ -46,7 +46,7 @@ test("docs/events.md lists each type with its subject and schema", () => {
 
 test("an event's subject names what it is about, by one token", () => {
   const event: Event = {
-    ...{ eventId: "x-1", runSequence: 0, time: undefined, runId: "run-1", trainerId: "", traceparent: "" },
+    ...{ eventId: "x-1", runSequence: 0, time: undefined, runId: "run-1", runName: "", trainerId: "", traceparent: "" },
     payload: { $case: "runCancelled", value: { step: 1 } },
   };
   assert.equal(subjectOf(event), "gradpool.v1.run.run-1.cancelled");

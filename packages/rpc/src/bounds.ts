@@ -9,3 +9,8 @@ export const MAX_TRAINER_TEXT_CHARACTERS = 256;
 export const MAX_FAILURE_CHARACTERS = 2_000;
 /** Sources of a data set. */
 export const MAX_SOURCES = 4_096;
+/** Characters of a run's name. */
+export const MAX_RUN_NAME_CHARACTERS = 128;
+/** Tags of a run, and characters of each. */
+export const MAX_TAGS = 20;
+export const MAX_TAG_CHARACTERS = 64;

@@ -13,6 +13,7 @@ const names = z.union([z.string(), z.array(z.string())]);
 const schema = z
   .object({
     run_id: z.string(),
+    run_name: z.string().default(""),
     model_id: z.string(),
     dataset: names,
     eval_dataset: names.default([]),
@@ -20,14 +21,17 @@ const schema = z
     steps: stepsSchema,
     evaluations: evaluationsSchema.default([]),
   })
-  .transform(({ run_id: runId, model_id: modelId, eval_dataset: evalDataset, ...others }) => ({
-    ...{ runId, modelId, evalDataset },
+  .transform(({ run_id: runId, run_name: runName, model_id: modelId, eval_dataset: evalDataset, ...others }) => ({
+    ...{ runId, runName, modelId, evalDataset },
     ...others,
   }));
 export type Metrics = z.infer<typeof schema>;
 
 export interface MetricsFacts {
   runId: string;
+  /** Empty: it has none. */
+  runName: string;
+  tags: readonly string[];
   modelId: string;
   dataset: readonly string[];
   recipe: CheckedRecipe;
@@ -47,11 +51,13 @@ const NO_STEPS = '\n  "steps": []';
 
 /** metrics.json in pieces, so that the writer of a long one can do other things in between. */
 export function* metricsPieces(facts: MetricsFacts): Generator<Uint8Array> {
-  const { runId, modelId, dataset, recipe, steps, rowCounts, heldOut, lossScaling } = facts;
+  const { runId, runName, tags, modelId, dataset, recipe, steps, rowCounts, heldOut, lossScaling } = facts;
   const seconds = steps.reduce((sum, step) => sum + step.seconds, 0);
   const frame = JSON.stringify(
     {
       run_id: runId,
+      ...(runName && { run_name: runName }),
+      ...(tags.length > 0 && { tags }),
       model_id: modelId,
       dataset,
       ...(heldOut && { eval_dataset: heldOut.evalDataset }),

@@ -140,7 +140,7 @@ describe("trainer_state.json", () => {
 test("metrics.json is read as it was written, null standing for what is not a number", () => {
   const heldOut = { evalDataset: ["e"], evaluations: EVALUATIONS, resultStep: 2 };
   const made = { heldOut, rowCounts: ROW_COUNTS, lossScaling: undefined };
-  const facts = { runId: "run-1", modelId: "m", dataset: ["d"], recipe: RECIPE, ...made };
+  const facts = { runId: "run-1", runName: "", tags: [], modelId: "m", dataset: ["d"], recipe: RECIPE, ...made };
   const written = text(metricsBytes({ ...facts, steps: STEPS }));
   assert.equal(written, `${JSON.stringify(JSON.parse(written), undefined, 2)}\n`);
   assert.equal(runIdOfMetrics(bytes(written.slice(0, 100))), "run-1");
@@ -148,8 +148,16 @@ test("metrics.json is read as it was written, null standing for what is not a nu
   const read = parseMetrics(bytes(written));
   assert.ok(typeof read === "object", String(read));
   const { recipe: _, ...others } = read;
-  const expected = { runId: "run-1", modelId: "m", dataset: ["d"], evalDataset: ["e"] };
+  const expected = { runId: "run-1", runName: "", modelId: "m", dataset: ["d"], evalDataset: ["e"] };
   assert.deepEqual(others, { ...expected, steps: STEPS, evaluations: EVALUATIONS });
+  const named = text(metricsBytes({ ...facts, runName: "nightly", tags: ["a", "b"], steps: [] }));
+  assert.deepEqual(JSON.parse(named), {
+    ...JSON.parse(text(metricsBytes({ ...facts, steps: [] }))),
+    run_name: "nightly",
+    tags: ["a", "b"],
+  });
+  assert.equal((parseMetrics(bytes(named)) as { runName: string }).runName, "nightly");
+  assert.equal(runIdOfMetrics(bytes(named)), "run-1");
   assert.deepEqual((JSON.parse(written) as { totals: object }).totals, {
     ...{ steps: 2, tokens: 200, seconds: 0.5, duration: "0:00:01" },
   });

@@ -119,12 +119,21 @@ export function refusal(text: string, bound: string): InvalidArgumentError {
 function commaSeparated(text: string, previous: readonly string[] | undefined): string[] {
   // A regular expression is one value, commas and all.
   if (isModulePattern([text])) return [...(previous ?? []), text];
-  const names = text
+  return [...(previous ?? []), ...splitByCommas(text)];
+}
+
+const splitByCommas = (text: string): string[] =>
+  text
     .split(",")
     .map((name) => name.trim())
     .filter((name) => name !== "");
-  return [...(previous ?? []), ...names];
-}
+
+/** A flag for tags, which may be repeated, and several separated by spaces or commas. */
+export const tagsOption = (flags: string, help: string): Option =>
+  new Option(flags, help).argParser((text: string, previous: readonly string[] | undefined) => [
+    ...(previous ?? []),
+    ...splitByCommas(text),
+  ]);
 
 /** Numbers separated by commas. */
 function numbers(text: string): number[] {

@@ -1,6 +1,6 @@
 /** Flags of the commands that start a run: train and run submit. */
 import { Option, type Command } from "commander";
-import { addRecipeFlags } from "./flags.js";
+import { addRecipeFlags, tagsOption } from "./flags.js";
 
 const DEFAULT_MODEL = "codeparrot/codeparrot-small";
 /** Short for codeparrot/codeparrot-clean. */
@@ -20,6 +20,8 @@ export function addRunFlags(command: Command): Command {
       "--eval_dataset <sources...>",
       "held-out data, evaluated as --eval_every says; of data with splits, validation or test",
     )
+    .option("--run_name <name>", "what to call the run in lists, charts, traces and events")
+    .addOption(tagsOption("--tags <tags...>", "labels to find the run by"))
     .option("--output_dir <folder>", "folder for the result (default: outputs/<model>-<date>-<time>)")
     .option("--overwrite_output_dir", "replace the result of another run in output_dir")
     .option("--resume_from <folder>", "checkpoint to resume from, or latest: the newest intact one in output_dir")

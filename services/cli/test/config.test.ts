@@ -36,6 +36,13 @@ async function submitted(env: NodeJS.ProcessEnv, ...argv: string[]): Promise<Fin
   return { ...finished, spec };
 }
 
+test("a run is submitted with the name and tags of the flags", { timeout: 60_000 }, async () => {
+  const flags = ["--run-name", "night, 2", "--tags", "a", "b,c", "--tags=d"];
+  const { stderr, spec } = await submitted({}, "--dataset", "d.jsonl", ...flags);
+  assert.deepEqual([spec?.runName, spec?.tags], ["night, 2", ["a", "b", "c", "d"]], stderr);
+  assert.deepEqual((await submitted({}, "--dataset", "d.jsonl")).spec?.tags, []);
+});
+
 describe("--config", { timeout: 60_000 }, () => {
   test("gives flags their values, in the words of YAML; flags win", async () => {
     await withFolder(async (folder) => {
@@ -49,10 +56,13 @@ packing: true
 target_modules: [c_attn, c_proj]
 rank_pattern: { c_proj: 4 }
 epochs: 7
+run_name: monday
+tags: [team-a, nightly]
 `,
       );
       const { code, stderr, spec } = await submitted({}, "--config", file, "--epochs", "2");
       assert.equal(code, 0, stderr);
+      assert.deepEqual([spec?.runName, spec?.tags], ["monday", ["team-a", "nightly"]]);
       assert.equal(spec?.modelId, "some/model");
       assert.equal(spec.dataset.length, 2);
       const { learningRate, packing, epochs, lora } = spec.recipe ?? assert.fail();

@@ -12,11 +12,11 @@ const AWAY = new GradpoolError("unavailable", "the coordinator is stopping; try 
 
 const eventAt = (position: number, payload: Event["payload"]): Event => ({
   ...{ eventId: `abc-${position}`, runSequence: position, time: new Date(2026, 0, 31, 12, 0, position) },
-  ...{ runId: "run-1", trainerId: "", traceparent: "", payload },
+  ...{ runId: "run-1", runName: "", trainerId: "", traceparent: "", payload },
 });
 
 const STORY = [
-  eventAt(1, { $case: "runSubmitted", value: { modelId: "m", dataset: ["d", "e"], outputDir: "/out" } }),
+  eventAt(1, { $case: "runSubmitted", value: { modelId: "m", dataset: ["d", "e"], outputDir: "/out", tags: [] } }),
   eventAt(2, { $case: "runStep", value: stepOf(1) }),
   eventAt(3, { $case: "runFailed", value: { step: 1, error: { code: "data_loss", message: "it is damaged" } } }),
 ];

@@ -27,6 +27,8 @@ export const FULL_RUN: Run = runOf({
   traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
   spec: {
     ...runOf().spec!,
+    runName: "nightly",
+    tags: ["team-a"],
     evalDataset: ["/held-out"],
     resumeFrom: "latest",
     resumeIfExists: true,

@@ -61,6 +61,8 @@ const REFUSED: [argv: string[], code: number, line: RegExp][] = [
     1,
     /\/no\/such is not a folder; .*if_exists/,
   ],
+  [["train", ...MODEL, "--dataset=synthetic", "--run_name= a"], 2, /run_name is " a"; remove the space/],
+  [["train", ...MODEL, "--dataset=synthetic", "--tags", "a", "a"], 2, /tags has "a" twice/],
   [["train", ...MODEL, "--dataset=synthetic", "more"], 2, /too many arguments/],
   [["train", "--model_id", "", "--dataset", "synthetic"], 2, /--model_id is empty/],
   [["run", "get"], 2, /missing required argument 'run_id'/],

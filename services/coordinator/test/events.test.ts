@@ -37,8 +37,8 @@ describe("events", { timeout: 240_000 }, () => {
   it("tell of a run from its submission to its end, and of trainers", async () => {
     await using world = await World.start();
     const trainer = await world.trainer();
-    const evaluation = { evalDataset: [world.rows(3, "held-out.jsonl")] };
-    const { run, steps } = await world.train(world.spec(evaluation, { saveEvery: 2, evalEvery: 2 }));
+    const held = { evalDataset: [world.rows(3, "held-out.jsonl")], runName: "nightly", tags: ["a", "b"] };
+    const { run, steps } = await world.train(world.spec(held, { saveEvery: 2, evalEvery: 2 }));
     assert.equal(run.state, RunState.RUN_STATE_COMPLETED, run.error?.message);
     await trainer.kill();
     const lost: WatchEventsRequest = { ...ALL, types: [EventType.EVENT_TYPE_TRAINER_LOST], follow: true };
@@ -58,6 +58,9 @@ describe("events", { timeout: 240_000 }, () => {
       aboutRun.map(({ runSequence }) => runSequence),
       aboutRun.map((_, i) => i + 1),
     );
+    assert.ok(events.every(({ runId, runName }) => runName === (runId === "" ? "" : "nightly")));
+    const [submitted] = aboutRun;
+    assert.deepEqual(submitted?.payload?.$case === "runSubmitted" && submitted.payload.value.tags, ["a", "b"]);
     assert.deepEqual(kindsOf(await eventsOf(world, { trainerId: trainer.trainerId })), [
       "trainerJoined",
       "trainerLost",

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { checkedRecipe, defaultRecipe, recipeJson } from "@gradpool/recipe";
+import { checkedRecipe, defaultRecipe, NEW_START, recipeJson } from "@gradpool/recipe";
 import type { Receipt } from "@gradpool/run-folder";
-import { differences } from "../src/runs/receipt.js";
+import { differences, receiptOf } from "../src/runs/receipt.js";
 
 const RECEIPT: Receipt = {
   model: "m",
@@ -26,4 +26,18 @@ test("a checkpoint without a field has the behaviour from before the field", () 
     'dtype was "float32", now "float16"',
     "use_dora was false, now true",
   ]);
+});
+
+test("name and tags do not decide a result: a run resumes under another name", () => {
+  const examined = {
+    source: { modelHash: "m" },
+    tokenizer: { tokenizerHash: "t" },
+    datasetHash: "h",
+    evalDatasetHash: "",
+  };
+  const spec = { ...NEW_START, modelId: "m", dataset: ["d"], outputDir: "out", recipe: defaultRecipe() };
+  const platform = { deviceClass: "cpu", version: "r" };
+  const named = { ...spec, runName: "nightly", tags: ["team-a"] };
+  assert.deepEqual(receiptOf(named, examined, platform), receiptOf(spec, examined, platform));
+  assert.deepEqual(receiptOf(named, examined, platform), RECEIPT);
 });

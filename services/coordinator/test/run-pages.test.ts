@@ -76,6 +76,29 @@ describe("the list of runs", () => {
     ]);
   });
 
+  it("has only runs with the name and the tags that are asked for, page by page", () => {
+    const records = recordsOf(30, (i) => ({
+      spec: { ...specOf(["/d"]), runName: i % 2 ? `Nightly ${i}` : "", tags: i % 3 ? ["a"] : ["a", "b"] },
+    }));
+    const named = (changes: Partial<ListRunsRequest>) => pagesOf(records, { pageSize: 4, ...changes });
+    assert.deepEqual(named({ runName: "nightly", tags: ["b", "a"] }), [
+      ["run-27", "run-21", "run-15", "run-9"],
+      ["run-3"],
+    ]);
+    assert.deepEqual(named({ runName: "TLY 29" }), [["run-29"]]);
+    assert.deepEqual(named({ runName: "tly 29", tags: ["b"] }), [[]]);
+    assert.deepEqual(named({ tags: ["A"] }), [[]]);
+    assert.deepEqual(named({ tags: ["a"] }).flat(), idsOf(30));
+    const [run] = pageOf(records, request({ view: RunView.RUN_VIEW_BASIC, runName: "29" })).runs;
+    assert.deepEqual([run?.spec?.runName, run?.spec?.tags], ["Nightly 29", ["a"]]);
+    for (const filter of [{ runName: "x".repeat(129) }, { tags: Array.from({ length: 21 }, String) }]) {
+      assert.throws(
+        () => pageOf(records, request(filter)),
+        failure("invalid_argument", /fits no run: a name has at most/),
+      );
+    }
+  });
+
   it("refuses what is not a page", () => {
     const records = recordsOf(3);
     for (const pageToken of ["x", "run-1", Buffer.from("run-1").toString("base64url")]) {

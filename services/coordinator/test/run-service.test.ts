@@ -52,6 +52,8 @@ describe("submitting a run", { timeout: 240_000 }, () => {
       ["3", { ...spec, dataset: [] }, /dataset is missing/],
       ["4", { ...spec, outputDir: "" }, /output_dir is missing/],
       ["5", { ...spec, recipe: undefined }, /recipe is missing/],
+      ["5a", { ...spec, runName: "a\nb" }, /run_name has a control character/],
+      ["5b", { ...spec, tags: ["a", "a"] }, /tags has "a" twice/],
       ["6", { ...spec, recipe: { ...recipe, lora: undefined } }, /recipe.lora is missing/],
       ["7", { ...spec, recipe: { ...recipe, epochs: 0 } }, /epochs is 0/],
       ["7a", { ...spec, recipe: { ...recipe, lora: { ...recipe.lora!, r: 10_000 } } }, /lora_r is 10000.*1024/],

@@ -58,6 +58,7 @@ function fill(database: SqliteDatabase): void {
           runSequence: step.step,
           time: new Date(position),
           runId,
+          runName: "",
           trainerId: "",
           traceparent: "",
           payload,

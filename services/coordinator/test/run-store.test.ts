@@ -112,7 +112,14 @@ describe("the run store", () => {
   it("holds events, what they reported, and a bounded log of each run", async (t) => {
     const path = storePath(t);
     const eventAt = (position: number): Event => ({
-      ...{ eventId: `x-${position}`, runSequence: position, time: new Date(position), runId: "a", trainerId: "" },
+      ...{
+        eventId: `x-${position}`,
+        runSequence: position,
+        time: new Date(position),
+        runId: "a",
+        runName: "",
+        trainerId: "",
+      },
       ...{ traceparent: "", payload: { $case: "runStep", value: stepNumber(position) } },
     });
     const reported = { events: 9, step: 4, evaluation: 3, checkpoint: 2 };

@@ -3,11 +3,11 @@ import { rowOf } from "@gradpool/events";
 import { count, localTime, visible } from "@gradpool/format";
 import { LogLevel, type Event, type RunLogEntry } from "@gradpool/rpc";
 import { snakeKeys } from "./run-json.js";
-import { evaluationText } from "./run-text.js";
+import { evaluationText, runLabel } from "./run-text.js";
 
 /** One line: time, type, run or trainer, and the type's details. */
 export function eventText(event: Event): string {
-  const about = event.runId || event.trainerId;
+  const about = runLabel(event) || event.trainerId;
   const words = [event.time ? localTime(event.time) : "", rowOf(event)?.name ?? "unknown", about, detail(event)];
   return visible(words.filter((word) => word !== "").join("  "));
 }
@@ -54,15 +54,19 @@ function detail({ payload }: Event): string {
 }
 
 /** The details of its type are among the event's own fields. */
-export function eventJson({ payload, runId, trainerId, traceparent, runSequence, ...event }: Event): unknown {
-  const type = rowOf({ ...event, payload, runId, trainerId, traceparent, runSequence })?.name;
+export function eventJson(given: Event): unknown {
+  const { payload, runId, runName, trainerId, traceparent, runSequence, ...event } = given;
+  const type = rowOf(given)?.name;
   const about = {
     runId: runId || undefined,
+    runName: runName || undefined,
     runSequence: runSequence || undefined,
     trainerId: trainerId || undefined,
     traceparent: traceparent || undefined,
   };
-  return snakeKeys({ type, ...event, ...about, ...payload?.value });
+  const isTagged = payload?.$case === "runSubmitted" && payload.value.tags.length > 0;
+  const details = isTagged ? payload.value : { ...payload?.value, tags: undefined };
+  return snakeKeys({ type, ...event, ...about, ...details });
 }
 
 const LEVEL_NAMES: Record<LogLevel, string> = {

@@ -41,6 +41,10 @@ export interface WantedRuns {
   view: RunView;
   /** None: all. */
   states?: readonly RunState[];
+  /** Part of its name; empty: all. */
+  runName?: string;
+  /** It has all of them. */
+  tags?: readonly string[];
 }
 
 export interface RunSoFar {
@@ -84,11 +88,12 @@ export class Pool implements Disposable {
 
   /** The newest runs, page by page, at most `limit`; whether there are more. */
   async list(wanted: WantedRuns, signal?: AbortSignal): Promise<{ runs: Run[]; hasMore: boolean }> {
-    const { limit, view, states = [] } = wanted;
+    const { limit, view, states = [], runName = "", tags = [] } = wanted;
+    const filter = { view, states: [...states], runName, tags: [...tags] };
     const runs: Run[] = [];
     for (let pageToken = ""; ;) {
       const pageSize = Math.min(limit - runs.length, MAX_PAGE_RUNS);
-      const page = await this.#runs.listRuns({ pageSize, pageToken, view, states: [...states] }, { signal });
+      const page = await this.#runs.listRuns({ pageSize, pageToken, ...filter }, { signal });
       runs.push(...page.runs);
       pageToken = page.nextPageToken;
       if (pageToken === "" || runs.length >= limit) {

@@ -29,10 +29,12 @@ export function runJson(run: Run): Record<string, unknown> {
 }
 
 function specJson(spec: RunSpec) {
-  const { modelId, dataset, evalDataset, outputDir, resumeFrom, resumeIfExists, resumeWeightsOnly, recipe } = spec;
+  const { runName, tags, modelId, dataset, evalDataset, outputDir, recipe } = spec;
+  const { resumeFrom, resumeIfExists, resumeWeightsOnly } = spec;
+  const named = { runName: runName || undefined, tags: tags.length > 0 ? tags : undefined };
   const resume = resumeFrom === "" ? {} : { resumeFrom, resumeIfExists, resumeWeightsOnly };
   const evaluation = evalDataset.length > 0 ? { evalDataset } : {};
-  return { modelId, dataset, ...evaluation, outputDir, ...resume, recipe: recipe && recipeValues(recipe) };
+  return { ...named, modelId, dataset, ...evaluation, outputDir, ...resume, recipe: recipe && recipeValues(recipe) };
 }
 
 export function trainerJson(trainer: Trainer): Record<string, unknown> {

@@ -2,7 +2,7 @@
 import { stat } from "node:fs/promises";
 import { basename, resolve } from "node:path";
 import { hubRepo } from "@gradpool/hub";
-import { checkHeldOut, dataOf, evaluationField } from "@gradpool/recipe";
+import { checkHeldOut, checkRunNames, dataOf, evaluationField } from "@gradpool/recipe";
 import type { Recipe, RunSpec } from "@gradpool/rpc";
 import { absoluteOutputDir } from "@gradpool/service-kit";
 import { checkedRecipeFrom, usable } from "../recipe-flags.js";
@@ -13,6 +13,8 @@ export interface RunFlags extends Record<string, unknown> {
   model_id: string;
   dataset: string[];
   eval_dataset?: string[];
+  run_name?: string;
+  tags?: string[];
   output_dir?: string;
   overwrite_output_dir?: boolean;
   /** Checkpoint folder, or LATEST. */
@@ -37,8 +39,10 @@ export function runSpecFrom(flags: RunFlags, now: Date): RunSpec & { recipe: Rec
   if (needing)
     throw new UsageError(`--${needing} needs --eval_dataset, --eval_split or --eval_fraction; add held-out data`);
   usable(() => checkHeldOut(data, recipe));
+  const named = { runName: flags.run_name ?? "", tags: flags.tags ?? [] };
+  usable(() => checkRunNames(named));
   const { model_id: modelId, dataset, overwrite_output_dir: overwriteOutputDir = false } = flags;
-  return { modelId, dataset, evalDataset, outputDir, overwriteOutputDir, ...resumeOf(flags), recipe };
+  return { modelId, dataset, evalDataset, outputDir, overwriteOutputDir, ...named, ...resumeOf(flags), recipe };
 }
 
 function resumeOf(flags: RunFlags): Pick<RunSpec, "resumeFrom" | "resumeIfExists" | "resumeWeightsOnly"> {

@@ -3,6 +3,10 @@ import { basename } from "node:path";
 import { count, trainedRowLines } from "@gradpool/format";
 import { RunState, type Evaluation, type ResumePoint, type Run } from "@gradpool/rpc";
 
+/** "run-1", or "nightly (run-1)". */
+export const runLabel = ({ runId, runName }: { runId: string; runName: string }): string =>
+  runName === "" ? runId : `${runName} (${runId})`;
+
 /** "resumed from checkpoint-epoch0-step10: epoch 0, step 10 of 40". */
 export function resumedText({ path, epoch, step, weightsOnly }: ResumePoint, totalSteps: number): string {
   const place = `epoch ${epoch}, step ${count(step)}`;

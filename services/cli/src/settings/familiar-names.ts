@@ -23,7 +23,7 @@ const ADVICE: readonly (readonly [names: string, advice: string])[] = [
     "every step is shown, and recorded in metrics.json",
   ],
   [
-    "report_to logging_dir run_name project trackio_space_id",
+    "report_to logging_dir project trackio_space_id",
     "the output folder always has TensorBoard's file, metrics.json and charts",
   ],
   [

@@ -94,7 +94,8 @@ export class EventBook {
       const reported = run && reportedWith(payload, this.#reported.get(run.runId));
       if (run && !reported) continue;
       const position = ++this.#numbered;
-      const about = { runId: run?.runId ?? "", trainerId, traceparent: run?.traceparent ?? "" };
+      const { runId = "", traceparent = "", spec } = run ?? {};
+      const about = { runId, runName: spec?.runName ?? "", trainerId, traceparent };
       const event: Event = {
         eventId: this.idOf(position),
         runSequence: reported?.events ?? 0,

@@ -55,7 +55,7 @@ export class EventLog {
 
 /** Stands in for events that are no longer kept. */
 export function droppedEvent(eventId: string, time: Date, payload: EventPayload & { $case: "eventsDropped" }): Event {
-  return { eventId, runSequence: 0, time, runId: "", trainerId: "", traceparent: "", payload };
+  return { eventId, runSequence: 0, time, runId: "", runName: "", trainerId: "", traceparent: "", payload };
 }
 
 /** Every watcher is told of dropped events. */

@@ -111,13 +111,15 @@ export function apiCalls({ runs, pool }: ApiHandlers): ApiCall[] {
   ];
 }
 
-/** page_size, page_token, view, and states as often as there are. */
+/** page_size, page_token, view, run_name, and states and tags as often as there are. */
 const listRequest = (query: URLSearchParams): ListRunsRequest =>
   ListRunsRequest.fromJSON({
     pageSize: query.get("page_size"),
     pageToken: query.get("page_token"),
     view: query.get("view"),
     states: query.getAll("states"),
+    runName: query.get("run_name"),
+    tags: query.getAll("tags"),
   });
 
 /** The call for a path, and its id; undefined: there is none. */

@@ -84,10 +84,11 @@ function endPayload({ state, step, tokens, stoppedEarly, error }: Run): EventPay
   return { $case: "runFailed", value: { step, error: bound } };
 }
 
-const submittedOf = ({ modelId, dataset, outputDir }: RunSpec) => ({
+const submittedOf = ({ modelId, dataset, outputDir, tags }: RunSpec) => ({
   modelId: bounded(modelId),
   dataset: dataset.slice(0, MAX_SOURCES).map(bounded),
   outputDir: bounded(outputDir),
+  tags,
 });
 
 function started({ totalSteps, rows, trainableParameters, allParameters, step }: Run): EventPayload {

@@ -1,6 +1,13 @@
 /** The list of runs, newest first, in pages as https://google.aip.dev/158 has them. */
 import { GradpoolError } from "@gradpool/errors";
-import { Run, RunView, type ListRunsRequest, type ListRunsResponse } from "@gradpool/rpc";
+import {
+  MAX_RUN_NAME_CHARACTERS,
+  MAX_TAGS,
+  Run,
+  RunView,
+  type ListRunsRequest,
+  type ListRunsResponse,
+} from "@gradpool/rpc";
 import type { RunRecord } from "./run-record.js";
 
 const DEFAULT_PAGE_RUNS = 100;
@@ -11,16 +18,17 @@ const MAX_PAGE_BYTES = 1 << 20;
 
 /** `records`: in order of submission. Errors: `invalid_argument`. */
 export function pageOf(records: readonly RunRecord[], request: ListRunsRequest): ListRunsResponse {
-  const { pageSize, pageToken, view, states } = request;
+  const { pageSize, pageToken, view } = request;
   if (!Number.isSafeInteger(pageSize) || pageSize < 0) {
     throw new GradpoolError("invalid_argument", "page_size must be a whole number from 0");
   }
   const maxRuns = Math.min(pageSize || DEFAULT_PAGE_RUNS, MAX_PAGE_RUNS);
+  const isWanted = filterOf(request);
   const runs: Run[] = [];
   let sizeBytes = 0;
   for (let i = pageToken === "" ? records.length - 1 : placeOf(records, pageToken); i >= 0; i--) {
     const record = records[i];
-    if (!record || (states.length > 0 && !states.includes(record.recorded.state))) continue;
+    if (!record || !isWanted(record.recorded)) continue;
     const shown = view === RunView.RUN_VIEW_BASIC ? basicOf(record.recorded) : record.recorded;
     sizeBytes += sizeOf(shown);
     const isFull = runs.length === maxRuns || (sizeBytes > MAX_PAGE_BYTES && runs.length > 0);
@@ -28,6 +36,22 @@ export function pageOf(records: readonly RunRecord[], request: ListRunsRequest):
     runs.push({ ...shown, ...record.doing });
   }
   return { runs, nextPageToken: "" };
+}
+
+/** Whether a run is one of those that are asked for. Errors: `invalid_argument`. */
+function filterOf({ states, runName, tags }: ListRunsRequest): (run: Run) => boolean {
+  const tooLong =
+    [...runName].length > MAX_RUN_NAME_CHARACTERS ? "run_name" : tags.length > MAX_TAGS ? "tags" : undefined;
+  if (tooLong) {
+    const bounds = `a name has at most ${MAX_RUN_NAME_CHARACTERS} characters, and a run ${MAX_TAGS} tags`;
+    throw new GradpoolError("invalid_argument", `${tooLong} fits no run: ${bounds}`);
+  }
+  const part = runName.toLowerCase();
+  return ({ state, spec }) => {
+    if (states.length > 0 && !states.includes(state)) return false;
+    if (part !== "" && !spec?.runName.toLowerCase().includes(part)) return false;
+    return tags.every((tag) => spec?.tags.includes(tag));
+  };
 }
 
 /** Of records as they are, each of which is replaced when it changes. */

@@ -115,9 +115,10 @@ export function checkpointFiles(facts: RunFacts, training: Training, cursor: Cur
 /** What metrics.json says of the run so far. */
 export function metricsFactsOf(facts: RunFacts, { lossScaling }: Training): MetricsFacts {
   const { runId, spec, prepared, steps, rowCounts, evaluations, best } = facts;
-  const { modelId, dataset, evalDataset } = spec;
+  const { runName, tags, modelId, dataset, evalDataset } = spec;
+  const named = { runId, runName, tags };
   const heldOut = prepared.evalDataset && { evalDataset, evaluations, resultStep: best?.step ?? steps.length };
-  return { runId, modelId, dataset, recipe: prepared.recipe, steps, rowCounts, heldOut, lossScaling };
+  return { ...named, modelId, dataset, recipe: prepared.recipe, steps, rowCounts, heldOut, lossScaling };
 }
 
 /** The adapter in output_dir. */

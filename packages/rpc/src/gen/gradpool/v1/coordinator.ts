@@ -317,6 +317,13 @@ export interface RunSpec {
    * checkpoint in it.
    */
   overwriteOutputDir: boolean;
+  /**
+   * What people call the run; it need not be unique, and empty means that it has no name. At most 128 characters, without
+   * control characters or space at either end. Name and tags do not influence the result.
+   */
+  runName: string;
+  /** Labels to find runs by: at most 20, all different, each like run_name but of 1 to 64 characters and without commas. */
+  tags: string[];
 }
 
 /** A run. */
@@ -470,6 +477,10 @@ export interface ListRunsRequest {
   view: RunView;
   /** Only runs in one of these states; none: all. */
   states: RunState[];
+  /** Only runs whose run_name contains this, in upper or lower case; at most 128 characters; empty: all. */
+  runName: string;
+  /** Only runs that have all of these tags, at most 20; none: all. */
+  tags: string[];
 }
 
 /** A page of the list of runs. */
@@ -708,6 +719,8 @@ function createBaseRunSpec(): RunSpec {
     resumeWeightsOnly: false,
     evalDataset: [],
     overwriteOutputDir: false,
+    runName: "",
+    tags: [],
   };
 }
 
@@ -739,6 +752,12 @@ export const RunSpec: MessageFns<RunSpec> = {
     }
     if (message.overwriteOutputDir !== false) {
       writer.uint32(88).bool(message.overwriteOutputDir);
+    }
+    if (message.runName !== "") {
+      writer.uint32(98).string(message.runName);
+    }
+    for (const v of message.tags) {
+      writer.uint32(106).string(v!);
     }
     return writer;
   },
@@ -828,6 +847,22 @@ export const RunSpec: MessageFns<RunSpec> = {
             message.overwriteOutputDir = reader.bool();
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.runName = reader.string();
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.tags.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -879,6 +914,14 @@ export const RunSpec: MessageFns<RunSpec> = {
         : isSet(object.overwrite_output_dir)
         ? globalThis.Boolean(object.overwrite_output_dir)
         : false,
+      runName: isSet(object.runName)
+        ? globalThis.String(object.runName)
+        : isSet(object.run_name)
+        ? globalThis.String(object.run_name)
+        : "",
+      tags: globalThis.Array.isArray(object?.tags)
+        ? object.tags.map((e: any) => globalThis.String(e))
+        : [],
     };
   },
 
@@ -911,6 +954,12 @@ export const RunSpec: MessageFns<RunSpec> = {
     if (message.overwriteOutputDir !== false) {
       obj.overwriteOutputDir = message.overwriteOutputDir;
     }
+    if (message.runName !== "") {
+      obj.runName = message.runName;
+    }
+    if (message.tags?.length) {
+      obj.tags = message.tags;
+    }
     return obj;
   },
 
@@ -930,6 +979,8 @@ export const RunSpec: MessageFns<RunSpec> = {
     message.resumeWeightsOnly = object.resumeWeightsOnly ?? false;
     message.evalDataset = object.evalDataset?.map((e) => e) || [];
     message.overwriteOutputDir = object.overwriteOutputDir ?? false;
+    message.runName = object.runName ?? "";
+    message.tags = object.tags?.map((e) => e) || [];
     return message;
   },
 };
@@ -2337,7 +2388,7 @@ export const GetRunResponse: MessageFns<GetRunResponse> = {
 };
 
 function createBaseListRunsRequest(): ListRunsRequest {
-  return { pageSize: 0, pageToken: "", view: RunView.RUN_VIEW_UNSPECIFIED, states: [] };
+  return { pageSize: 0, pageToken: "", view: RunView.RUN_VIEW_UNSPECIFIED, states: [], runName: "", tags: [] };
 }
 
 export const ListRunsRequest: MessageFns<ListRunsRequest> = {
@@ -2357,6 +2408,12 @@ export const ListRunsRequest: MessageFns<ListRunsRequest> = {
         writer.int32(runStateToNumber(v));
       }
       writer.join();
+    }
+    if (message.runName !== "") {
+      writer.uint32(42).string(message.runName);
+    }
+    for (const v of message.tags) {
+      writer.uint32(50).string(v!);
     }
     return writer;
   },
@@ -2416,6 +2473,22 @@ export const ListRunsRequest: MessageFns<ListRunsRequest> = {
 
             break;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.runName = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.tags.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2442,6 +2515,12 @@ export const ListRunsRequest: MessageFns<ListRunsRequest> = {
         : "",
       view: isSet(object.view) ? runViewFromJSON(object.view) : RunView.RUN_VIEW_UNSPECIFIED,
       states: globalThis.Array.isArray(object?.states) ? object.states.map((e: any) => runStateFromJSON(e)) : [],
+      runName: isSet(object.runName)
+        ? globalThis.String(object.runName)
+        : isSet(object.run_name)
+        ? globalThis.String(object.run_name)
+        : "",
+      tags: globalThis.Array.isArray(object?.tags) ? object.tags.map((e: any) => globalThis.String(e)) : [],
     };
   },
 
@@ -2459,6 +2538,12 @@ export const ListRunsRequest: MessageFns<ListRunsRequest> = {
     if (message.states?.length) {
       obj.states = message.states.map((e) => runStateToJSON(e));
     }
+    if (message.runName !== "") {
+      obj.runName = message.runName;
+    }
+    if (message.tags?.length) {
+      obj.tags = message.tags;
+    }
     return obj;
   },
 
@@ -2471,6 +2556,8 @@ export const ListRunsRequest: MessageFns<ListRunsRequest> = {
     message.pageToken = object.pageToken ?? "";
     message.view = object.view ?? RunView.RUN_VIEW_UNSPECIFIED;
     message.states = object.states?.map((e) => e) || [];
+    message.runName = object.runName ?? "";
+    message.tags = object.tags?.map((e) => e) || [];
     return message;
   },
 };
@@ -5270,7 +5357,10 @@ export const RunServiceService = {
     responseSerialize: (value: GetRunResponse): Buffer => Buffer.from(GetRunResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetRunResponse => GetRunResponse.decode(value),
   },
-  /** Returns runs, newest first, page by page. INVALID_ARGUMENT: the page_token is not one that ListRuns gave. */
+  /**
+   * Returns runs, newest first, page by page. INVALID_ARGUMENT: the page_token is not one that ListRuns gave, or a filter is
+   * longer than a name or a list of tags can be.
+   */
   listRuns: {
     path: "/gradpool.v1.RunService/ListRuns" as const,
     requestStream: false as const,
@@ -5367,7 +5457,10 @@ export interface RunServiceServer extends UntypedServiceImplementation {
   submitRun: handleUnaryCall<SubmitRunRequest, SubmitRunResponse>;
   /** Returns one run. NOT_FOUND: no such run. */
   getRun: handleUnaryCall<GetRunRequest, GetRunResponse>;
-  /** Returns runs, newest first, page by page. INVALID_ARGUMENT: the page_token is not one that ListRuns gave. */
+  /**
+   * Returns runs, newest first, page by page. INVALID_ARGUMENT: the page_token is not one that ListRuns gave, or a filter is
+   * longer than a name or a list of tags can be.
+   */
   listRuns: handleUnaryCall<ListRunsRequest, ListRunsResponse>;
   /**
    * Sends the run as it is, the steps after `after_step`, then everything as it happens; ends when the
@@ -5436,7 +5529,10 @@ export interface RunServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetRunResponse) => void,
   ): ClientUnaryCall;
-  /** Returns runs, newest first, page by page. INVALID_ARGUMENT: the page_token is not one that ListRuns gave. */
+  /**
+   * Returns runs, newest first, page by page. INVALID_ARGUMENT: the page_token is not one that ListRuns gave, or a filter is
+   * longer than a name or a list of tags can be.
+   */
   listRuns(
     request: ListRunsRequest,
     callback: (error: ServiceError | null, response: ListRunsResponse) => void,

@@ -204,6 +204,8 @@ export interface Event {
   trainerId: string;
   /** W3C trace context of the run's submission; empty: unknown. */
   traceparent: string;
+  /** RunSpec.run_name of the run; empty: it has no name, or the event is not about a run. */
+  runName: string;
   payload:
     | { $case: "runSubmitted"; value: RunSubmitted }
     | { $case: "runStarted"; value: RunStarted }
@@ -236,6 +238,8 @@ export interface RunSubmitted {
   modelId: string;
   dataset: string[];
   outputDir: string;
+  /** As in RunSpec.tags. */
+  tags: string[];
 }
 
 /** A run was prepared and its steps begin. */
@@ -365,6 +369,7 @@ function createBaseEvent(): Event {
     runId: "",
     trainerId: "",
     traceparent: "",
+    runName: "",
     payload: undefined,
   };
 }
@@ -388,6 +393,9 @@ export const Event: MessageFns<Event> = {
     }
     if (message.traceparent !== "") {
       writer.uint32(50).string(message.traceparent);
+    }
+    if (message.runName !== "") {
+      writer.uint32(58).string(message.runName);
     }
     switch (message.payload?.$case) {
       case "runSubmitted":
@@ -504,6 +512,14 @@ export const Event: MessageFns<Event> = {
             }
 
             message.traceparent = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.runName = reader.string();
             continue;
           }
           case 10: {
@@ -681,6 +697,11 @@ export const Event: MessageFns<Event> = {
         ? globalThis.String(object.trainer_id)
         : "",
       traceparent: isSet(object.traceparent) ? globalThis.String(object.traceparent) : "",
+      runName: isSet(object.runName)
+        ? globalThis.String(object.runName)
+        : isSet(object.run_name)
+        ? globalThis.String(object.run_name)
+        : "",
       payload: isSet(object.runSubmitted)
         ? { $case: "runSubmitted", value: RunSubmitted.fromJSON(object.runSubmitted) }
         : isSet(object.run_submitted)
@@ -773,6 +794,9 @@ export const Event: MessageFns<Event> = {
     if (message.traceparent !== "") {
       obj.traceparent = message.traceparent;
     }
+    if (message.runName !== "") {
+      obj.runName = message.runName;
+    }
     if (message.payload?.$case === "runSubmitted") {
       obj.runSubmitted = RunSubmitted.toJSON(message.payload.value);
     } else if (message.payload?.$case === "runStarted") {
@@ -822,6 +846,7 @@ export const Event: MessageFns<Event> = {
     message.runId = object.runId ?? "";
     message.trainerId = object.trainerId ?? "";
     message.traceparent = object.traceparent ?? "";
+    message.runName = object.runName ?? "";
     switch (object.payload?.$case) {
       case "runSubmitted": {
         if (object.payload?.value !== undefined && object.payload?.value !== null) {
@@ -934,7 +959,7 @@ export const Event: MessageFns<Event> = {
 };
 
 function createBaseRunSubmitted(): RunSubmitted {
-  return { modelId: "", dataset: [], outputDir: "" };
+  return { modelId: "", dataset: [], outputDir: "", tags: [] };
 }
 
 export const RunSubmitted: MessageFns<RunSubmitted> = {
@@ -947,6 +972,9 @@ export const RunSubmitted: MessageFns<RunSubmitted> = {
     }
     if (message.outputDir !== "") {
       writer.uint32(26).string(message.outputDir);
+    }
+    for (const v of message.tags) {
+      writer.uint32(34).string(v!);
     }
     return writer;
   },
@@ -988,6 +1016,14 @@ export const RunSubmitted: MessageFns<RunSubmitted> = {
             message.outputDir = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.tags.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1013,6 +1049,7 @@ export const RunSubmitted: MessageFns<RunSubmitted> = {
         : isSet(object.output_dir)
         ? globalThis.String(object.output_dir)
         : "",
+      tags: globalThis.Array.isArray(object?.tags) ? object.tags.map((e: any) => globalThis.String(e)) : [],
     };
   },
 
@@ -1027,6 +1064,9 @@ export const RunSubmitted: MessageFns<RunSubmitted> = {
     if (message.outputDir !== "") {
       obj.outputDir = message.outputDir;
     }
+    if (message.tags?.length) {
+      obj.tags = message.tags;
+    }
     return obj;
   },
 
@@ -1038,6 +1078,7 @@ export const RunSubmitted: MessageFns<RunSubmitted> = {
     message.modelId = object.modelId ?? "";
     message.dataset = object.dataset?.map((e) => e) || [];
     message.outputDir = object.outputDir ?? "";
+    message.tags = object.tags?.map((e) => e) || [];
     return message;
   },
 };
