@@ -5,6 +5,7 @@
 import { GradpoolError } from "@gradpool/errors";
 import { hostAndPort, isThisMachine } from "./addresses.js";
 import { Certificates } from "./certificates.js";
+import type { GrpcProxy } from "./grpc-proxy.js";
 import { gradpoolHome } from "./home-folder.js";
 import { localKeyFile, readKeyFile, readOwnKeyFile } from "./key-file.js";
 import { PoolKey } from "./pool-key.js";
@@ -18,6 +19,8 @@ export interface AccessSources {
   tls?: TlsFiles | undefined;
   /** Plain text may cross networks. */
   isInsecure?: boolean;
+  /** On the way to other machines. */
+  proxy?: GrpcProxy | undefined;
   /** Where this machine's pools keep theirs. */
   home: string;
 }

@@ -1,6 +1,6 @@
 /** The proxies that the environment names, for requests to the hub, as Python's huggingface_hub uses them. */
 import { createRequire } from "node:module";
-import { GradpoolError } from "@gradpool/errors";
+import { proxyUrl } from "@gradpool/access";
 
 export interface ProxySettings {
   /** URLs of the proxies for addresses of each kind, perhaps with a password. */
@@ -11,8 +11,8 @@ export interface ProxySettings {
 }
 
 /**
- * https_proxy, http_proxy, all_proxy and no_proxy, also in capitals; undefined: no proxy. Errors: `invalid_argument`,
- * naming the variable and never its value, which may hold a password.
+ * https_proxy, http_proxy, all_proxy and no_proxy, also in capitals; undefined: no proxy. Errors: those of
+ * proxyUrl.
  */
 export function proxySettings(env: NodeJS.ProcessEnv): ProxySettings | undefined {
   const named = (scheme: "http" | "https") => {
@@ -23,12 +23,6 @@ export function proxySettings(env: NodeJS.ProcessEnv): ProxySettings | undefined
   if (http === undefined && https === undefined) return undefined;
   const noProxy = env["no_proxy"] ?? env["NO_PROXY"] ?? "";
   return { ...(http !== undefined && { http }), ...(https !== undefined && { https }), noProxy };
-}
-
-function proxyUrl(value: string, name: string): string {
-  const text = /^\w+:\/\//.test(value) ? value : `http://${value}`;
-  if (URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)) return text;
-  throw new GradpoolError("invalid_argument", `${name} is not the address of an HTTP proxy; set http://HOST:PORT`);
 }
 
 /** For people, without a password; empty: none is used for that kind of address. */

@@ -1,6 +1,14 @@
 import { setMaxListeners } from "node:events";
 import type { Certificates } from "@gradpool/access";
-import { Client as GrpcClient, Metadata, type CallOptions as GrpcCallOptions, type ServiceError } from "@grpc/grpc-js";
+import {
+  Client as GrpcClient,
+  logVerbosity,
+  Metadata,
+  setLogVerbosity,
+  type CallOptions as GrpcCallOptions,
+  type ChannelOptions,
+  type ServiceError,
+} from "@grpc/grpc-js";
 import { channelCredentials } from "./credentials.js";
 import { clientSpans } from "./call-spans.js";
 import { chain, onlyResponse, type Call, type Interceptor, type Next } from "./interceptor.js";
@@ -25,18 +33,23 @@ const CHANNEL_OPTIONS = {
   "grpc.enable_http_proxy": 0,
 };
 
+const DEFAULT_HTTP_PORT = 80;
+
 /**
  * A client for a generated service definition at `address` ("host:port"), with `interceptors` around each call, the
- * first outermost; without `tls` in plain text. It connects on the first call. Calls throw GradpoolError. Close it when done.
+ * first outermost; without `tls` in plain text; through `proxy` with CONNECT. It connects on the first call. Calls throw
+ * GradpoolError. Close it when done.
  */
 export function createClient<S extends Definition>(
   definition: S,
   address: string,
   interceptors: readonly Interceptor[] = [],
   tls?: Certificates,
+  proxy?: URL,
 ): Client<S> {
   const { credentials, options } = channelCredentials(address, tls);
-  const grpc = new GrpcClient(address, credentials, { ...CHANNEL_OPTIONS, ...options });
+  const { dial, tunnel } = tunnelTo(address, proxy);
+  const grpc = new GrpcClient(dial, credentials, { ...CHANNEL_OPTIONS, ...options, ...tunnel });
   const calls: Record<string | symbol, unknown> = { close: () => grpc.close(), [Symbol.dispose]: () => grpc.close() };
   for (const [name, definedMethod] of Object.entries(definition)) {
     const method = definedMethod as AnyMethod;
@@ -47,6 +60,17 @@ export function createClient<S extends Definition>(
     };
   }
   return calls as unknown as Client<S>;
+}
+
+/** What grpc-js would set itself for a proxy that it found in the environment: see CHANNEL_OPTIONS. */
+function tunnelTo(address: string, proxy: URL | undefined): { dial: string; tunnel: ChannelOptions } {
+  if (!proxy) return { dial: address, tunnel: {} };
+  // It writes to the console whenever a proxy does not answer; the call's error says it once.
+  setLogVerbosity(logVerbosity.NONE);
+  const tunnel: ChannelOptions = { "grpc.http_connect_target": `dns:${address}`, "grpc.default_authority": address };
+  const credentials = decodeURIComponent(proxy.password ? `${proxy.username}:${proxy.password}` : proxy.username);
+  if (credentials !== "") tunnel["grpc.http_connect_creds"] = credentials;
+  return { dial: `${proxy.hostname}:${proxy.port || DEFAULT_HTTP_PORT}`, tunnel };
 }
 
 /** The signal of calls that cannot be cancelled. */

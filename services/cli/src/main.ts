@@ -1,12 +1,12 @@
 import { readFile } from "node:fs/promises";
-import { EXIT_FAILED, EXIT_INTERRUPTED } from "./exit-codes.js";
+import { EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK } from "./exit-codes.js";
 import { Interrupts } from "./interrupts.js";
 import { runCli } from "./run-cli.js";
 
 const manifest = JSON.parse(await readFile(new URL("../../package.json", import.meta.url), "utf8")) as {
   version: string;
 };
-/** After an interrupted command. */
+/** After a command that failed or was interrupted. */
 const LAST_WRITES_MS = 2_000;
 
 const interrupts = new Interrupts();
@@ -27,4 +27,4 @@ process.exitCode = await runCli(process.argv.slice(2), {
   terminal: process.stdin.isTTY && process.stdout.isTTY ? { input: process.stdin, output: process.stdout } : undefined,
 });
 // What is still open then, such as a connection that a proxy holds, would keep the process alive.
-if (process.exitCode === EXIT_INTERRUPTED) setTimeout(() => process.exit(), LAST_WRITES_MS).unref();
+if (process.exitCode !== EXIT_OK) setTimeout(() => process.exit(), LAST_WRITES_MS).unref();

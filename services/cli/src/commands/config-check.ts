@@ -1,4 +1,5 @@
 /** gradpool config check: what is wrong with the environment, the profiles, and files for --config. */
+import { grpcProxyUrl } from "@gradpool/access";
 import { GradpoolError } from "@gradpool/errors";
 import { counted } from "@gradpool/format";
 import { proxyLabel, proxySettings } from "@gradpool/hub";
@@ -54,14 +55,18 @@ async function configCheck(files: readonly string[], train: Command, context: Co
   await sayChecks(checks, "the configuration is invalid", output);
 }
 
-function environmentChecks({ env }: CliConfig): NamedCheck[] {
-  const problems = environmentProblems(env);
-  if (problems.length === 0) return [["environment", { state: "ok", text: "ok" }], ...proxyChecks(env)];
+function environmentChecks(config: CliConfig): NamedCheck[] {
+  const problems = environmentProblems(config.env);
+  if (problems.length === 0) return [["environment", { state: "ok", text: "ok" }], ...proxyChecks(config)];
   return problems.map((text) => ["environment", problem(text)]);
 }
 
+function proxyChecks(config: CliConfig): NamedCheck[] {
+  return [...hubProxyChecks(config), ...poolProxyChecks(config)];
+}
+
 /** Which proxies requests to the hub go through, if any. */
-function proxyChecks(env: NodeJS.ProcessEnv): NamedCheck[] {
+function hubProxyChecks({ env }: CliConfig): NamedCheck[] {
   const proxy = proxySettings(env);
   if (!proxy) return [];
   const used = (["https", "http"] as const).flatMap((scheme) => {
@@ -70,6 +75,14 @@ function proxyChecks(env: NodeJS.ProcessEnv): NamedCheck[] {
   });
   const except = proxy.noProxy === "" ? "" : `, except to ${proxy.noProxy}`;
   return [["proxy", { state: "ok", text: `requests to the hub go through ${used.join(" and ")}${except}` }]];
+}
+
+/** Which proxy calls to a pool of another machine go through, if any. */
+function poolProxyChecks({ access: { proxy } }: CliConfig): NamedCheck[] {
+  if (!proxy) return [];
+  const except = ["this machine", ...(proxy.except === "" ? [] : [proxy.except])].join(" and ");
+  const text = `calls to pools go through ${grpcProxyUrl(proxy).origin} (${proxy.variable}), except to ${except}`;
+  return [["proxy", { state: "ok", text }]];
 }
 
 async function profileChecks({ home, env }: CliConfig): Promise<NamedCheck[]> {

@@ -132,20 +132,22 @@ const POOL_TIMEOUT_MS = 3_000;
 
 /** Whether a coordinator answers where commands will look for one. */
 export async function poolCheck(address: string, access: AccessSources, signal: AbortSignal): Promise<Check> {
+  let route = address;
   try {
     using pool = new Pool(address, access, () => {});
+    route = pool.route;
     const until = AbortSignal.any([signal, AbortSignal.timeout(POOL_TIMEOUT_MS)]);
     const { trainers, services } = await pool.status(until);
     const down = services.filter(({ serving }) => !serving).map(({ name }) => name);
-    const text = `${address} answers, with ${counted(trainers.length, "trainer")}`;
+    const text = `${route} answers, with ${counted(trainers.length, "trainer")}`;
     return down.length > 0 ? note(`${text}; not serving: ${down.join(", ")} (see gradpool pool status)`) : ok(text);
   } catch (reason) {
     signal.throwIfAborted();
     const { code, message } = GradpoolError.from(reason);
-    if (code === "unauthenticated") return note(`${address} answers, but refuses this user: ${message}`);
+    if (code === "unauthenticated") return note(`${route} answers, but refuses this user: ${message}`);
     if (code === "failed_precondition") return note(message);
     return note(
-      `none at ${address}; gradpool train works without one, other commands need gradpool up or --address HOST:PORT`,
+      `none at ${route}; gradpool train works without one, other commands need gradpool up or --address HOST:PORT`,
     );
   }
 }

@@ -20,15 +20,15 @@ const AWAY: readonly ErrorCode[] = ["unavailable", "deadline_exceeded", "cancell
 
 /** The times of one call, with its repetitions, in which the coordinator was away. */
 export class Outage {
-  readonly #address: string;
+  readonly #route: string;
   readonly #note: (text: string) => void;
   readonly #backoff = new Backoff(PAUSES);
   #patienceMs = ABSENT_MS;
   #giveUpAt: number | undefined;
 
-  /** `note` is called once each time it is away. */
-  constructor(address: string, note: (text: string) => void) {
-    this.#address = address;
+  /** `route`: as Pool's. `note` is called once each time it is away. */
+  constructor(route: string, note: (text: string) => void) {
+    this.#route = route;
     this.#note = note;
   }
 
@@ -47,9 +47,9 @@ export class Outage {
     if (!AWAY.includes(error.code)) throw error;
     if (this.#giveUpAt === undefined) {
       this.#giveUpAt = performance.now() + this.#patienceMs;
-      this.#note(`the coordinator at ${this.#address} does not answer; waiting for it`);
+      this.#note(`the coordinator at ${this.#route} does not answer; waiting for it`);
     }
-    if (performance.now() >= this.#giveUpAt) throw noPool(this.#address, error);
+    if (performance.now() >= this.#giveUpAt) throw noPool(this.#route, error);
     await this.#backoff.pause(signal);
   }
 }
@@ -58,29 +58,28 @@ export class Outage {
  * What surrounds the calls of a coordinator's clients. A write is sent until it is answered: under one request_id it
  * has one effect, however often it arrives (I4). Reads can simply be repeated.
  */
-export function callsOfPool(address: string, note: (text: string) => void): Interceptor[] {
+export function callsOfPool(route: string, note: (text: string) => void): Interceptor[] {
   const outlast = retries((call) => {
     if (!isWrite(call)) return undefined;
-    const outage = new Outage(address, note);
+    const outage = new Outage(route, note);
     return (error) => outage.wait(error, call.signal);
   });
-  return [withAdvice(address), outlast, deadline(CALL_TIMEOUT_MS), tlsProblems(address)];
+  return [withAdvice(route), outlast, deadline(CALL_TIMEOUT_MS), tlsProblems(route)];
 }
 
 const isWrite = ({ input }: Call): boolean => typeof input === "object" && input !== null && "requestId" in input;
 
-function withAdvice(address: string): Interceptor {
+function withAdvice(route: string): Interceptor {
   return (next) => (call) =>
     watchEnd(
       () => next(call),
-      (failure) =>
-        failure && (call.signal.aborted ? failure.error : noPool(address, GradpoolError.from(failure.error))),
+      (failure) => failure && (call.signal.aborted ? failure.error : noPool(route, GradpoolError.from(failure.error))),
     );
 }
 
 /** The error of a call, with advice when nothing answered it. */
-function noPool(address: string, error: GradpoolError): GradpoolError {
+function noPool(route: string, error: GradpoolError): GradpoolError {
   if (!AWAY.includes(error.code)) return error;
   const advice = "start one with gradpool up, or give its --address HOST:PORT";
-  return new GradpoolError("unavailable", `no pool answers at ${address}; ${advice}`, { cause: error });
+  return new GradpoolError("unavailable", `no pool answers at ${route}; ${advice}`, { cause: error });
 }

@@ -22,7 +22,7 @@ import {
   type WatchRunResponse,
 } from "@gradpool/rpc";
 import { inSpan } from "@gradpool/tracing";
-import { connect } from "../connect.js";
+import { connect, routeTo } from "../connect.js";
 import { callsOfPool, Outage } from "./outage.js";
 import { hasEnded, UNFINISHED } from "./run-state.js";
 
@@ -60,6 +60,8 @@ export class Pool implements Disposable {
   readonly #pool: Client<PoolServiceService>;
   readonly #events: Client<EventServiceService>;
   readonly #note: (text: string) => void;
+  /** Its address, with the proxy on the way there, for people. */
+  readonly route: string;
 
   /**
    * `address`: "host:port" of a coordinator; `access`: where key and certificates come from. `note` is called when it is away
@@ -70,7 +72,8 @@ export class Pool implements Disposable {
     access: AccessSources,
     note: (text: string) => void,
   ) {
-    const interceptors = callsOfPool(address, note);
+    this.route = routeTo(address, access);
+    const interceptors = callsOfPool(this.route, note);
     this.#runs = connect(RunServiceService, address, access, interceptors);
     this.#pool = connect(PoolServiceService, address, access, interceptors);
     this.#events = connect(EventServiceService, address, access, interceptors);
@@ -165,7 +168,7 @@ export class Pool implements Disposable {
    * Errors: `not_found`, or `unavailable` when the pool stays away.
    */
   async *watch(runId: string, signal: AbortSignal): AsyncGenerator<RunUpdate> {
-    const outage = new Outage(this.address, this.#note);
+    const outage = new Outage(this.route, this.#note);
     let afterStep = 0;
     let isOver = false;
     for (;;) {
@@ -238,7 +241,7 @@ export class Pool implements Disposable {
 
   /** A stream that is asked for again when its connection is lost, until it ends by itself. */
   async *#again<T>(stream: () => AsyncIterable<T>, signal: AbortSignal): AsyncGenerator<T> {
-    const outage = new Outage(this.address, this.#note);
+    const outage = new Outage(this.route, this.#note);
     for (;;) {
       let problem: GradpoolError;
       try {

@@ -12,7 +12,7 @@ const PROBLEMS: readonly [RegExp, string][] = [
 
 /** Says at once why there is no encrypted connection: unlike a coordinator that is away, this does not pass. */
 export const tlsProblems =
-  (address: string): Interceptor =>
+  (route: string): Interceptor =>
   (next) =>
   (call) =>
     watchEnd(
@@ -23,6 +23,6 @@ export const tlsProblems =
         const [, meaning] = PROBLEMS.find(([said]) => error.code === "unavailable" && said.test(error.message)) ?? [];
         return meaning === undefined
           ? failure.error
-          : new GradpoolError("failed_precondition", `no connection to ${address}: ${meaning}`, { cause: error });
+          : new GradpoolError("failed_precondition", `no connection to ${route}: ${meaning}`, { cause: error });
       },
     );

@@ -1,4 +1,5 @@
 /** What is wrong with the environment's variables. */
+import { grpcProxy, grpcProxyUrl } from "@gradpool/access";
 import { GradpoolError } from "@gradpool/errors";
 import { modelPlaces } from "@gradpool/hub";
 import { ADDRESS_VARIABLE, CLI_VARIABLES, STORE_VARIABLE } from "../config.js";
@@ -14,10 +15,13 @@ export function environmentProblems(env: NodeJS.ProcessEnv): string[] {
       problems.push(`${name} must be HOST:PORT, such as 127.0.0.1:7070, not ${JSON.stringify(value)}`);
     }
   }
-  try {
-    modelPlaces(env);
-  } catch (reason) {
-    problems.push(GradpoolError.from(reason).message);
+  const proxy = grpcProxy(env);
+  for (const read of [() => modelPlaces(env), () => proxy && grpcProxyUrl(proxy)]) {
+    try {
+      read();
+    } catch (reason) {
+      problems.push(GradpoolError.from(reason).message);
+    }
   }
   for (const name of Object.keys(env)) {
     if (!/^GRAD_?POOL/i.test(name) || CLI_VARIABLES.includes(name)) continue;

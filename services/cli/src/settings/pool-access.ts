@@ -1,6 +1,9 @@
-/** Key and certificates of the pools that commands call, by precedence: flags, a profile that one names, environment, profile. */
+/**
+ * Key and certificates of the pools that commands call, by precedence: flags, a profile that one names, environment, profile.
+ * And the proxy, which the environment names.
+ */
 import { resolve } from "node:path";
-import { accessSources, wholeTlsFiles, type AccessSources, type TlsFiles } from "@gradpool/access";
+import { accessSources, grpcProxy, wholeTlsFiles, type AccessSources, type TlsFiles } from "@gradpool/access";
 import type { Profile } from "./config-file.js";
 
 /** What flags say, read before the command is known. */
@@ -30,6 +33,7 @@ export function poolAccess(
     ...(named ? { keyFile: named } : { key, keyFile }),
     tls: files && { ca: resolve(files.ca), cert: resolve(files.cert), key: resolve(files.key) },
     isInsecure: flags.insecure === true || isInsecure === true || profile?.insecure === true,
+    proxy: grpcProxy(env),
     home,
   };
 }
