@@ -119,6 +119,7 @@ test("the image listens where deployments connect, and its Dockerfile names only
     [
       ["GRADPOOL_LISTEN", "0.0.0.0:7070"],
       ["GRADPOOL_HTTP_LISTEN", "0.0.0.0:7071"],
+      ["GRADPOOL_ROOTS", "/data,/outputs,s3://"],
       ["GRADPOOL_HOME", "/var/lib/gradpool"],
     ],
   );

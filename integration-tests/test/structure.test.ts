@@ -29,7 +29,7 @@ const ALLOWED: Record<string, string[]> = {
   "packages/optim": ["errors"],
   "packages/adapter": ["errors", "safetensors"],
   "packages/models": ["adapter", "errors", "graph", "safetensors"],
-  "packages/model-source": ["adapter", "errors", "gguf", "hub", "models", "safetensors", "torch-file"],
+  "packages/model-source": ["access", "adapter", "errors", "gguf", "hub", "models", "safetensors", "torch-file"],
   "packages/runtime": ["adapter", "errors", "graph", "model-source", "models", "safetensors"],
   "packages/tokenizers": ["errors"],
   "packages/jinja": [],
@@ -44,9 +44,9 @@ const ALLOWED: Record<string, string[]> = {
   "packages/recipe": ["errors", "format", "rpc"],
   "packages/run-folder": ["adapter", "errors", "format", "optim", "recipe", "rpc", "safetensors", "service-kit"],
   "packages/service-kit": ["access", "errors", "rpc", "tracing"],
-  "services/tokenizer": ["errors", "hub", "model-source", "rpc", "service-kit", "threads", "tokenizers"],
+  "services/tokenizer": ["access", "errors", "hub", "model-source", "rpc", "service-kit", "threads", "tokenizers"],
   "services/data-stream": ["access", "data", "errors", "hub", "recipe", "rpc", "service-kit", "threads", "tracing"],
-  "services/checkpoint-store": ["errors", "rpc", "run-folder", "service-kit"],
+  "services/checkpoint-store": ["access", "errors", "rpc", "run-folder", "service-kit"],
   "services/trainer": [
     "access",
     "adapter",
@@ -61,6 +61,7 @@ const ALLOWED: Record<string, string[]> = {
     "tracing",
   ],
   "services/coordinator": [
+    "access",
     "adapter",
     "dashboard",
     "errors",

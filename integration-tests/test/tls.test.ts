@@ -60,11 +60,8 @@ describe("between machines", TIMEOUT, () => {
   before(async () => {
     workspace = await Workspace.create();
     await Promise.all([init("certs", "--host", "pool.example"), init("others")]);
-    pool = await LocalPool.start(workspace.path("home"), [
-      "--listen",
-      "0.0.0.0",
-      ...flagsOf(filesOf("certs", "server")),
-    ]);
+    const flags = ["--listen", "0.0.0.0", ...flagsOf(filesOf("certs", "server"))];
+    pool = await LocalPool.start(workspace.path("home"), flags, { GRADPOOL_ROOTS: "/" });
   });
   after(async () => {
     await pool[Symbol.asyncDispose]();
@@ -253,6 +250,8 @@ describe("between machines", TIMEOUT, () => {
     await using allowed = await LocalPool.start(home, ["--listen", "0.0.0.0", "--insecure"]);
     assert.equal(await healthProblem(allowed.address), "");
     assert.match(allowed.log("coordinator"), /not encrypted: whoever is on the network/);
+    const shared = { roots: [join(home, "shared")] };
+    for (const { name } of allowed.services) assert.ok(allowed.log(name).includes(JSON.stringify(shared).slice(1, -1)));
   });
 
   test("certificates that cannot be used are named", async () => {

@@ -2,6 +2,7 @@ import { Certificates } from "./certificates.js";
 import { serviceKey } from "./find-access.js";
 import { gradpoolHome } from "./home-folder.js";
 import type { PoolKey } from "./pool-key.js";
+import { rootsOf, type Roots } from "./roots.js";
 import { isInsecure, localTlsFiles, tlsFilesOf } from "./tls-files.js";
 
 /** Whom a process answers, and how it shows others who it is. */
@@ -12,14 +13,17 @@ export interface Access {
   tls?: Certificates | undefined;
   /** Plain text may cross networks. */
   isInsecure?: boolean;
+  /** What its callers may name. */
+  roots?: Roots;
 }
 
 /**
  * What the environment says to a service. `onProblem` is called when renewed certificates cannot be used. Errors: those
- * of serviceKey, tlsFilesOf and Certificates.
+ * of serviceKey, tlsFilesOf, Certificates and rootsOf.
  */
 export function readAccess(env: NodeJS.ProcessEnv, onProblem: (problem: string) => void): Access {
   const key = serviceKey(env);
   const files = tlsFilesOf(env) ?? localTlsFiles(gradpoolHome(env), env["GRADPOOL_COORDINATOR_ADDRESS"] ?? "");
-  return { key, tls: files && new Certificates(files, onProblem), isInsecure: isInsecure(env) };
+  const tls = files && new Certificates(files, onProblem);
+  return { key, tls, isInsecure: isInsecure(env), roots: rootsOf(env).roots };
 }

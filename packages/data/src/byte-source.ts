@@ -31,6 +31,9 @@ export interface ByteRange {
  */
 export type SourceResolver = (source: string, signal: AbortSignal) => Promise<ByteSource[] | undefined>;
 
+/** A file of this machine; undefined when `path` is not a regular file. */
+export type OpenLocal = (path: string) => Promise<ByteSource | undefined>;
+
 /**
  * A local file as it was when it was found; undefined when `path` is not a regular file. Errors: `permission_denied`, and
  * `unavailable` while this process has too many open files.

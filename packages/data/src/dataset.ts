@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { GradpoolError } from "@gradpool/errors";
-import type { SourceResolver } from "./byte-source.js";
+import { localFile, type OpenLocal, type SourceResolver } from "./byte-source.js";
 import type { DatasetPlace, DatasetRow, FilePlace, PartRow, RowRange } from "./dataset-rows.js";
 import { mixed } from "./mixture.js";
 import { FILE_START, isFileStart, type Place, type ReadOptions, type Row, type SourceFile } from "./readers/reader.js";
@@ -12,6 +12,8 @@ export interface DatasetOptions {
   weights?: readonly number[] | undefined;
   /** Finds sources other than this machine's files. */
   elsewhere?: SourceResolver;
+  /** Opens this machine's files, as localFile does unless it is given. */
+  open?: OpenLocal | undefined;
   /** Called with the name of each file that is about to be read. */
   onFile?: ((name: string) => void) | undefined;
 }
@@ -56,9 +58,9 @@ export class Dataset {
 
   /** Errors: as resolveSources; `invalid_argument` for weights that do not fit the sources. */
   static async open(sources: readonly string[], signal: AbortSignal, options: DatasetOptions = {}): Promise<Dataset> {
-    const { weights, elsewhere = localOnly } = options;
+    const { weights, elsewhere = localOnly, open = localFile } = options;
     if (weights) checkWeights(weights, sources);
-    return new Dataset(await resolveSources(sources, elsewhere, signal), options);
+    return new Dataset(await resolveSources(sources, elsewhere, open, signal), options);
   }
 
   /**

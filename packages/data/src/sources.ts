@@ -2,7 +2,7 @@ import { readdir, stat } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
 import { glob } from "tinyglobby";
-import { isMissing, localFile, unreadable, type ByteSource, type SourceResolver } from "./byte-source.js";
+import { isMissing, unreadable, type ByteSource, type OpenLocal, type SourceResolver } from "./byte-source.js";
 import { isSearchedFor, readingOf, SUPPORTED_FORMATS } from "./formats.js";
 import { documentReader, isBinary } from "./readers/document.js";
 import type { SourceFile } from "./readers/reader.js";
@@ -18,12 +18,13 @@ export const localOnly: SourceResolver = async () => undefined;
 
 /**
  * The files of each source, in the order given; those of a folder or glob sorted by the bytes of their paths.
- * `elsewhere` is asked first. Errors: `not_found` for a source without files, `invalid_argument` for one that
- * cannot be read as text; those of `elsewhere`.
+ * `elsewhere` is asked first; `open` opens this machine's files. Errors: `not_found` for a source without files, `invalid_argument` for one that
+ * cannot be read as text; those of `elsewhere` and `open`.
  */
 export async function resolveSources(
   sources: readonly string[],
   elsewhere: SourceResolver,
+  open: OpenLocal,
   signal: AbortSignal,
 ): Promise<SourceFile[][]> {
   if (sources.length === 0) {
@@ -33,7 +34,7 @@ export async function resolveSources(
   for (const source of sources) {
     signal.throwIfAborted();
     const found = await elsewhere(source, signal);
-    files.push(found ? foundElsewhere(source, found) : await resolveSource(source, signal));
+    files.push(found ? foundElsewhere(source, found) : await resolveSource(source, open, signal));
   }
   return files;
 }
@@ -47,24 +48,24 @@ function foundElsewhere(source: string, found: readonly ByteSource[]): SourceFil
   });
 }
 
-async function resolveSource(source: string, signal: AbortSignal): Promise<SourceFile[]> {
+async function resolveSource(source: string, open: OpenLocal, signal: AbortSignal): Promise<SourceFile[]> {
   if (source === "synthetic") return [SYNTHETIC_SOURCE];
   const found = await stat(source).catch((error: unknown) => {
     if (isMissing(error)) return undefined;
     throw unreadable(source, error);
   });
-  if (found?.isDirectory()) return folderFiles(source, signal);
-  if (found?.isFile()) return [await namedFile(source, signal)];
+  if (found?.isDirectory()) return folderFiles(source, open, signal);
+  if (found?.isFile()) return [await namedFile(source, open, signal)];
   if (found)
     throw new GradpoolError("invalid_argument", `${source} is neither a file nor a folder; name a regular file`);
-  if (source !== "" && GLOB_CHARACTERS.test(source)) return globFiles(source, signal);
+  if (source !== "" && GLOB_CHARACTERS.test(source)) return globFiles(source, open, signal);
   const from = isAbsolute(source) ? "" : ` (looked in ${process.cwd()})`;
   throw new GradpoolError("not_found", `no file or folder ${JSON.stringify(source)}${from}; check the data set's path`);
 }
 
 /** A file that the user names is read whatever its extension, as long as it is text. */
-async function namedFile(path: string, signal: AbortSignal): Promise<SourceFile> {
-  const file = await localSourceFile(path);
+async function namedFile(path: string, open: OpenLocal, signal: AbortSignal): Promise<SourceFile> {
+  const file = await localSourceFile(path, open);
   if (file === undefined) throw unsupported(path);
   if (file.reader !== documentReader || !(await isBinary(file, signal))) return file;
   throw new GradpoolError("invalid_argument", `${path} is a binary file; a data set needs text`);
@@ -75,8 +76,8 @@ function unsupported(name: string): GradpoolError {
   return new GradpoolError("invalid_argument", `${name}: files of this kind are not supported; ${advice}`);
 }
 
-async function folderFiles(folder: string, signal: AbortSignal): Promise<SourceFile[]> {
-  const files = await describeFiles(await walk(folder, signal), signal);
+async function folderFiles(folder: string, open: OpenLocal, signal: AbortSignal): Promise<SourceFile[]> {
+  const files = await describeFiles(await walk(folder, signal), open, signal);
   if (files.length > 0) return files;
   throw new GradpoolError("not_found", `${folder} has no source or text files; name another folder, or the files`);
 }
@@ -102,7 +103,7 @@ async function walk(folder: string, signal: AbortSignal): Promise<string[]> {
   return paths;
 }
 
-async function globFiles(pattern: string, signal: AbortSignal): Promise<SourceFile[]> {
+async function globFiles(pattern: string, open: OpenLocal, signal: AbortSignal): Promise<SourceFile[]> {
   // The search begins after the folders that are spelled out, which may be hidden or anywhere.
   const segments = pattern.split("/");
   const literal = segments.findIndex((segment) => GLOB_CHARACTERS.test(segment));
@@ -111,20 +112,20 @@ async function globFiles(pattern: string, signal: AbortSignal): Promise<SourceFi
   const options = { cwd: base, ignore, expandDirectories: false, followSymbolicLinks: false, signal };
   const found = await glob(segments.slice(literal).join("/"), options);
   const paths = found.map((path) => join(base, path));
-  const files = await describeFiles(paths, signal);
+  const files = await describeFiles(paths, open, signal);
   if (files.length > 0) return files;
   if (paths[0] !== undefined) throw unsupported(paths[0]);
   throw new GradpoolError("not_found", `no file matches ${JSON.stringify(pattern)}; check the data set's glob`);
 }
 
 /** Sorted; what is not a regular file, or of an unsupported kind, is left out. */
-async function describeFiles(paths: string[], signal: AbortSignal): Promise<SourceFile[]> {
+async function describeFiles(paths: string[], open: OpenLocal, signal: AbortSignal): Promise<SourceFile[]> {
   const sorted = paths.map((path) => ({ path, bytes: Buffer.from(path) }));
   sorted.sort((one, other) => Buffer.compare(one.bytes, other.bytes));
   const files: SourceFile[] = [];
   for (const { path } of sorted) {
     signal.throwIfAborted();
-    const file = await localSourceFile(path).catch((error: unknown) => {
+    const file = await localSourceFile(path, open).catch((error: unknown) => {
       // A broken link.
       if (error instanceof GradpoolError && isMissing(error.cause)) return undefined;
       throw error;
@@ -134,9 +135,9 @@ async function describeFiles(paths: string[], signal: AbortSignal): Promise<Sour
   return files;
 }
 
-async function localSourceFile(path: string): Promise<SourceFile | undefined> {
+async function localSourceFile(path: string, open: OpenLocal): Promise<SourceFile | undefined> {
   if (readingOf(path) === undefined) return undefined;
-  const source = await localFile(path);
+  const source = await open(path);
   return source && sourceFile(source);
 }
 

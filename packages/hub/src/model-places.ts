@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { gradpoolHome } from "@gradpool/access";
+import { gradpoolHome, type Roots } from "@gradpool/access";
 import { count } from "@gradpool/format";
 import type { DownloadProgress } from "./hub.js";
 import { hubSettings, type HubSettings } from "./settings.js";
@@ -9,6 +9,8 @@ export interface ModelPlaces {
   /** Absolute folder for models in the form that they are computed from. */
   cacheDir: string;
   hub: HubSettings;
+  /** Where folders that are named directly may be. */
+  roots?: Roots;
 }
 
 export interface OpenOptions {

@@ -1,6 +1,7 @@
 /** From a model_id to a folder of the usual files. */
 import { open, readdir, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { checkInRoots } from "@gradpool/access";
 import { GradpoolError } from "@gradpool/errors";
 import { isGguf, partNames } from "@gradpool/gguf";
 import type { ModelPlaces, OpenOptions, Repo } from "@gradpool/hub";
@@ -25,7 +26,7 @@ const downloaded = new Map<string, string>();
  * What a model_id means: the folder that it names; the converted form of the GGUF file that it names, or that its
  * folder holds instead of a config.json; or the model of that name on the hub, which is downloaded unless the cache
  * has it. Every process that needs the model may ask at the same time. Errors: `invalid_argument` for a folder with
- * several GGUF files, those of the conversion and of downloadModel. Other problems are reported when it is opened.
+ * several GGUF files, those of checkInRoots, the conversion and downloadModel. Other problems are reported when it is opened.
  */
 export async function modelPath(modelId: string, places?: ModelPlaces, options: OpenOptions = {}): Promise<ModelPath> {
   if (places && !(await isHere(modelId))) {
@@ -35,8 +36,14 @@ export async function modelPath(modelId: string, places?: ModelPlaces, options: 
     if (repo) return hubModel(modelId, repo, places, options);
   }
   const path = resolve(modelId);
+  const isAllowed = (file: string) => checkInRoots(file, places?.roots, "model_id:");
+  await isAllowed(path);
   const { convert = convertedGguf } = options;
-  return { folder: await localFolder(modelId, path, (gguf, name) => convert(gguf, name, places?.cacheDir)), id: path };
+  const convertAllowed = async (gguf: string, name: string) => {
+    await isAllowed(gguf);
+    return convert(gguf, name, places?.cacheDir);
+  };
+  return { folder: await localFolder(modelId, path, convertAllowed), id: path };
 }
 
 async function hubModel(modelId: string, repo: Repo, places: ModelPlaces, options: OpenOptions): Promise<ModelPath> {

@@ -42,6 +42,8 @@ export const processVariables = z.object({
   GRADPOOL_TLS_CERT: z.string().optional(),
   GRADPOOL_TLS_KEY: z.string().optional(),
   GRADPOOL_TLS_CA: z.string().optional(),
+  /** Folders and s3:// prefixes that runs may name; see rootsOf. */
+  GRADPOOL_ROOTS: z.string().optional(),
   /** Plain text may cross networks. */
   GRADPOOL_INSECURE: z.string().optional(),
 });

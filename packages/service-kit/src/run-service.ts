@@ -62,6 +62,7 @@ export async function runService(
     const variables = readConfig(processVariables, process.env);
     const access = readAccess(process.env, (problem) => log.error(problem));
     const { GRADPOOL_HTTP_LISTEN: httpListen, GRADPOOL_HTTP_HOSTS: hosts = [] } = variables;
+    if (access.roots) log.info({ roots: access.roots }, "runs may use files there alone; GRADPOOL_ROOTS decides");
     graceSeconds = variables.GRADPOOL_STOP_GRACE_SECONDS;
     if (httpListen !== undefined) guardListener(httpListen, access, "GRADPOOL_HTTP_LISTEN", log);
     service = await create(process.env, log, access);

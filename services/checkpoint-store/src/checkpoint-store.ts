@@ -16,7 +16,7 @@ export function startCheckpointStore(
   config: CheckpointStoreConfig,
   log: Logger,
   access: Access,
-  kept: ArtifactStore = storesFor(config, log),
+  kept: ArtifactStore = storesFor(config, log, access.roots),
 ): Promise<Service> {
   return serve({ listen: config.listen, log, access, shutdownGraceMs: config.finishMs }, ({ metrics, own }) => {
     const store = own(measured(kept, metrics));
@@ -45,9 +45,9 @@ function handlersOf(store: ArtifactStore): Handlers<CheckpointStoreServiceServic
   };
 }
 
-function storesFor({ s3 }: CheckpointStoreConfig, log: Logger): ArtifactStore {
+function storesFor({ s3 }: CheckpointStoreConfig, log: Logger, roots: Access["roots"]): ArtifactStore {
   const over = (folders: OutputFolders) => new OutputStore(folders, () => new Date(), log);
-  return storesByAddress(over(new LocalFolders(nodeFileSystem)), over(new S3Folders(s3)));
+  return storesByAddress(over(new LocalFolders(nodeFileSystem)), over(new S3Folders(s3)), roots);
 }
 
 async function* loadResponses(pieces: AsyncIterable<LoadedPiece>): AsyncGenerator<LoadResponse> {

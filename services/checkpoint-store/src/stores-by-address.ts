@@ -1,17 +1,28 @@
+import { checkInRoots, type Roots } from "@gradpool/access";
 import type { ArtifactStore } from "./artifact-store.js";
+import { checkOutputDir } from "./names.js";
 import { isS3Url } from "./s3/address.js";
 
-/** Combines two stores: object store addresses go to `objects`, paths to `folders`. */
-export function storesByAddress(folders: ArtifactStore, objects: ArtifactStore): ArtifactStore {
-  const of = (outputDir: string) => (isS3Url(outputDir) ? objects : folders);
+/**
+ * Combines two stores: object store addresses go to `objects`, paths to `folders`; and nothing leaves `roots`. Errors
+ * besides theirs: those of checkInRoots.
+ */
+export function storesByAddress(folders: ArtifactStore, objects: ArtifactStore, roots?: Roots): ArtifactStore {
+  const of = async (outputDir: string) => {
+    const isObject = isS3Url(outputDir);
+    await checkInRoots(isObject ? outputDir : checkOutputDir(outputDir), roots, "output_dir");
+    return isObject ? objects : folders;
+  };
   return {
-    claim: (outputDir, runId, keepResult) => of(outputDir).claim(outputDir, runId, keepResult),
-    release: (outputDir, runId) => of(outputDir).release(outputDir, runId),
-    save: (header, data, signal) => of(header.outputDir).save(header, data, signal),
-    load: (outputDir, selection, signal) => of(outputDir).load(outputDir, selection, signal),
-    list: (outputDir) => of(outputDir).list(outputDir),
-    verify: (outputDir, name, signal) => of(outputDir).verify(outputDir, name, signal),
-    remove: (outputDir, name, requestId) => of(outputDir).remove(outputDir, name, requestId),
+    claim: async (outputDir, runId, keepResult) => (await of(outputDir)).claim(outputDir, runId, keepResult),
+    release: async (outputDir, runId) => (await of(outputDir)).release(outputDir, runId),
+    save: async (header, data, signal) => (await of(header.outputDir)).save(header, data, signal),
+    async *load(outputDir, selection, signal) {
+      yield* (await of(outputDir)).load(outputDir, selection, signal);
+    },
+    list: async (outputDir) => (await of(outputDir)).list(outputDir),
+    verify: async (outputDir, name, signal) => (await of(outputDir)).verify(outputDir, name, signal),
+    remove: async (outputDir, name, requestId) => (await of(outputDir)).remove(outputDir, name, requestId),
     async [Symbol.asyncDispose]() {
       await folders[Symbol.asyncDispose]();
       await objects[Symbol.asyncDispose]();

@@ -57,7 +57,7 @@ export function startCoordinator(
 async function partsOf(
   config: CoordinatorConfig,
   log: Logger,
-  { leases = DEFAULT_LEASES, charts = new Charts(), onCrash }: CoordinatorOptions,
+  { access, leases = DEFAULT_LEASES, charts = new Charts(), onCrash }: CoordinatorOptions,
   scope: Scope,
 ): Promise<Parts> {
   const { own, stopping } = scope;
@@ -68,7 +68,7 @@ async function partsOf(
   const publisher = config.nats && own(new Publisher({ nats: config.nats, store, book, log }));
   const registry = await RunRegistry.load(store, book);
   const requests = new Requests(known);
-  const services = connectServices(config, scope);
+  const services = connectServices(config, access.roots, scope);
   const metrics: CoordinatorMetrics = new CoordinatorMetrics(scope.metrics, () => ({
     state: driver.state,
     runs: registry.unfinished.map(({ run }) => run),
@@ -120,7 +120,7 @@ async function partsOf(
   if (config.keepRunsMs !== undefined) own(new Retention(commands, config.keepRunsMs, log));
   let address = config.listen;
   const handlers = {
-    runs: runServiceHandlers({ registry, commands, stopping }),
+    runs: runServiceHandlers({ registry, commands, roots: access.roots, stopping }),
     pool: poolServiceHandlers({
       ...{ registry, trainers, requests, store, services: addressesOf(config), startedAt: new Date() },
       problemAt: scope.problemAt,

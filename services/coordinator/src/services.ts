@@ -1,3 +1,4 @@
+import type { Roots } from "@gradpool/access";
 import {
   CheckpointStoreServiceService,
   DataStreamServiceService,
@@ -16,11 +17,11 @@ export interface Services {
   models: Models;
 }
 
-export function connectServices(config: CoordinatorConfig, { own, connect }: Scope): Services {
+export function connectServices(config: CoordinatorConfig, roots: Roots, { own, connect }: Scope): Services {
   return {
     tokenizer: own(connect(TokenizerServiceService, config.tokenizerAddress)),
     dataStream: own(connect(DataStreamServiceService, config.dataStreamAddress)),
     checkpointStore: own(connect(CheckpointStoreServiceService, config.checkpointStoreAddress)),
-    models: own(new Models(config.models)),
+    models: own(new Models({ ...config.models, roots })),
   };
 }

@@ -52,7 +52,7 @@ export class SimulatedLife {
     this.driver = new Driver(this.#ports(registry), { life, drainMs: 30_000 });
     const { signal: stopping } = this.#stopping;
     const commands = new RunCommands({ driver: this.driver, registry, requests: new Requests(requests), stopping });
-    this.handlers = runServiceHandlers({ registry, commands, stopping });
+    this.handlers = runServiceHandlers({ registry, commands, roots: undefined, stopping });
     for (const { run } of registry.unfinished) {
       const paused = run.state === RunState.RUN_STATE_PAUSED && run.pausedBecause === ON_REQUEST;
       this.driver.recover(run, paused);

@@ -1,10 +1,10 @@
 /** What the service asks its threads, and what they ask back. */
 import type { ChatTemplateSource, EncodeOptions } from "@gradpool/data";
-import type { HubSettings } from "@gradpool/hub";
 import type { DescribeDatasetRequest, DescribeDatasetResponse, MicroBatch, OpenStreamRequest } from "@gradpool/rpc";
+import type { DatasetPlaces } from "./open-dataset.js";
 
 /** Plain data. */
-export type DataJob = { hub: HubSettings } & (
+export type DataJob = { places: DatasetPlaces } & (
   | { kind: "stream"; request: OpenStreamRequest }
   | { kind: "describe"; request: DescribeDatasetRequest; countsDir: string }
 );

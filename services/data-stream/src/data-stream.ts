@@ -21,7 +21,8 @@ export function startDataStream(
     const tokenizer = own(connect(TokenizerServiceService, config.tokenizerAddress));
     const metrics = new DataStreamMetrics(registry);
     const threads = own(new DataThreads(tokenizer, metrics, bounds));
-    const handlers = dataStreamHandlers(threads, config, metrics);
+    const places = { hub: config.hub, roots: access.roots };
+    const handlers = dataStreamHandlers(threads, places, config.countsDir, metrics);
     return {
       services: [service(DataStreamServiceService, handlers, untilStopping(stopping, STOPPING))],
       async problem() {

@@ -11,17 +11,17 @@ import { microBatchMessage, requestedDataset } from "./translate.js";
 type Value = DataValues[DataJob["kind"]];
 
 async function* run(job: DataJob, context: JobContext): AsyncGenerator<Value> {
-  if (job.kind === "describe") yield* describe(job.request, job.hub, new Counts(job.countsDir), context);
+  if (job.kind === "describe") yield* describe(job.request, job.places, new Counts(job.countsDir), context);
   else yield* stream(job, context);
 }
 
 async function* stream(
-  { request, hub }: Extract<DataJob, { kind: "stream" }>,
+  { request, places }: Extract<DataJob, { kind: "stream" }>,
   context: JobContext,
 ): AsyncGenerator<DataValues["stream"]> {
   const { signal } = context;
   const requested = requestedDataset(request.dataset);
-  const dataset = await openDataset(requested, hub, context);
+  const dataset = await openDataset(requested, places, context);
   const encoder = await remoteEncoder(context);
   const { epochs, cursor } = request;
   const options: StreamOptions = { epochs, signal, ...(cursor && { cursor }) };

@@ -8,12 +8,11 @@ import {
   type DatasetCount,
   type DataRecipe,
 } from "@gradpool/data";
-import type { HubSettings } from "@gradpool/hub";
 import type { DescribeDatasetRequest, DescribeDatasetResponse } from "@gradpool/rpc";
 import type { JobContext } from "@gradpool/threads";
 import type { Counts } from "./counts.js";
 import type { DataValues } from "./data-jobs.js";
-import { openDataset } from "./open-dataset.js";
+import { openDataset, type DatasetPlaces } from "./open-dataset.js";
 import { remoteEncoder, type RemoteEncoder } from "./remote-encoder.js";
 import { requestedDataset } from "./translate.js";
 
@@ -33,7 +32,7 @@ interface Description {
 /** In a thread. Errors: those of openDataset, checkRows and describeDataset. */
 export async function* describe(
   { dataset: spec, checkRows: isChecked = false }: DescribeDatasetRequest,
-  hub: HubSettings,
+  places: DatasetPlaces,
   counts: Counts,
   context: JobContext,
 ): AsyncGenerator<DataValues["describe"]> {
@@ -41,7 +40,7 @@ export async function* describe(
   const requested = requestedDataset(spec);
   const { recipe } = requested;
   const splits: string[] = [];
-  const dataset = await openDataset(requested, hub, context, (source, split) => splits.push(`${source}: ${split}`));
+  const dataset = await openDataset(requested, places, context, (source, split) => splits.push(`${source}: ${split}`));
   const encoder = recipe.packing || isChecked ? await remoteEncoder(context) : undefined;
   const check = (until?: DatasetCount["end"]) =>
     encoder && isChecked ? checkRows(dataset, recipe, encoder, until, signal) : undefined;

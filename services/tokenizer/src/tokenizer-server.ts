@@ -20,7 +20,7 @@ export function startTokenizer(
   return serve({ listen: config.listen, log, access }, ({ metrics: registry, own }) => {
     const metrics = new TokenizerMetrics(registry, () => pool.waiting);
     const pool: WorkerPool = own(new WorkerPool(config.workers, log, metrics, bounds));
-    const models = own(new ModelFolders(config.models));
+    const models = own(new ModelFolders({ ...config.models, roots: access.roots }));
     const handlers = {
       getTokenizer: getTokenizerHandler(pool, models),
       encode: encodeHandler(pool, models, metrics),

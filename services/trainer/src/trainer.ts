@@ -33,7 +33,7 @@ export function startTrainer(
       await ComputeThread.create({
         threads: config.threads,
         cudaDevice,
-        models: config.models,
+        models: { ...config.models, roots: access.roots },
         log,
         onLoaded: (seconds) => metrics.baseLoaded(seconds),
         onCrash,

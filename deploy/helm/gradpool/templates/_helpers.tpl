@@ -122,6 +122,7 @@ volumeMounts:
 {{- else }}
 - { name: GRADPOOL_INSECURE, value: "1" }
 {{- end }}
+- { name: GRADPOOL_ROOTS, value: {{ join "," .Values.roots | quote }} }
 - { name: GRADPOOL_LOG_LEVEL, value: {{ .Values.logLevel | quote }} }
 - { name: GRADPOOL_STOP_GRACE_SECONDS, value: {{ .Values.stopGraceSeconds | quote }} }
 - { name: HF_ENDPOINT, value: {{ .Values.hub.endpoint | quote }} }

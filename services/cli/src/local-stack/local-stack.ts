@@ -10,8 +10,10 @@ import {
   keepKey,
   keepTlsFiles,
   localKeyFile,
+  rootsEnvironment,
   tlsEnvironment,
   type PoolKey,
+  type Roots,
   type TlsFiles,
 } from "@gradpool/access";
 import type { GradpoolError } from "@gradpool/errors";
@@ -20,6 +22,7 @@ import { dialAddress } from "@gradpool/service-kit";
 import { entryPoint, type ServiceName } from "./entry-points.js";
 import { createPrivateFolders, createRunStoreFolder, createStackFolders, type StackFolders } from "./stack-folders.js";
 import { orphansEnded, pidPath } from "./stack-processes.js";
+import { stackRoots } from "./stack-roots.js";
 import { trainerDevices } from "./trainer-devices.js";
 import { STOP_GRACE_MS } from "./service-process.js";
 import { SupervisedService, type RestartPolicy } from "./supervised-service.js";
@@ -104,6 +107,8 @@ export class LocalStack implements AsyncDisposable {
   readonly #note: (text: string) => void;
   /** For asking services whether they are alive. */
   readonly #tls: Certificates | undefined;
+  /** What runs may name. */
+  readonly #roots: Roots;
   /** Of each trainer. */
   readonly #devices: readonly string[];
   #fail: (error: GradpoolError) => void = () => {};
@@ -115,6 +120,7 @@ export class LocalStack implements AsyncDisposable {
     this.#devices = devices;
     this.#options = options;
     this.#tls = options.tls && new Certificates(options.tls);
+    this.#roots = stackRoots(options);
     this.#folders = folders;
     this.#note = options.note ?? (() => {});
     this.failed = new Promise((resolve) => (this.#fail = resolve));
@@ -256,6 +262,7 @@ export class LocalStack implements AsyncDisposable {
         GRADPOOL_KEY: undefined,
         GRADPOOL_KEY_FILE: this.#serviceKeyFile,
         ...tlsEnvironment(this.#options.tls, this.#options.isInsecure === true),
+        ...rootsEnvironment(this.#roots),
         ...envOf(life),
         GRADPOOL_LISTEN: address,
         GRADPOOL_HTTP_LISTEN: httpAddress,

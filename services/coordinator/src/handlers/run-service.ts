@@ -1,3 +1,4 @@
+import type { Roots } from "@gradpool/access";
 import {
   CancelRunRequest,
   PauseRunRequest,
@@ -8,6 +9,7 @@ import {
 } from "@gradpool/rpc";
 import type { RunRegistry } from "../record/run-registry.js";
 import type { RunCommands, Wish } from "../run-commands.js";
+import { checkPlaces } from "../runs/spec.js";
 
 const PAUSE: Wish = {
   ...{ rpc: "PauseRun", verb: "pause", message: PauseRunRequest },
@@ -25,13 +27,21 @@ const CANCEL: Wish = {
 export interface RunServiceParts {
   registry: RunRegistry;
   commands: RunCommands;
+  /** What runs may name. */
+  roots: Roots;
   /** Aborted when the coordinator stops. */
   stopping: AbortSignal;
 }
 
-export function runServiceHandlers({ registry, commands, stopping }: RunServiceParts): Handlers<RunServiceService> {
+export function runServiceHandlers({
+  registry,
+  commands,
+  roots,
+  stopping,
+}: RunServiceParts): Handlers<RunServiceService> {
   return {
     async submitRun({ requestId, spec }) {
+      if (spec) await checkPlaces(spec, roots);
       return { run: await commands.submit(requestId, spec) };
     },
     async pauseRun(request) {

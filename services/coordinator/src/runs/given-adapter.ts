@@ -1,18 +1,24 @@
 /** An adapter that PEFT or gradpool saved, to start from. */
 import { access } from "node:fs/promises";
 import { join } from "node:path";
+import { checkInRoots, type Roots } from "@gradpool/access";
 import { adapterOf, parseAdapterConfig, readAdapter, type AdaptedModule, type AdapterTensors } from "@gradpool/adapter";
 import { GradpoolError, parseJson } from "@gradpool/errors";
 import { readRegularFile, TORCH_ADAPTER, torchAdapter } from "@gradpool/model-source";
 import type { CheckedRecipe } from "@gradpool/recipe";
 import { ADAPTER_CONFIG_FILE, ADAPTER_FILE } from "@gradpool/run-folder";
 
-/** The recipe's init_adapter. Errors: `not_found`, `data_loss`; `invalid_argument` where its settings are not the recipe's. */
+/** The recipe's init_adapter. Errors: `not_found`, `data_loss`; `invalid_argument` where its settings are not the recipe's; those of checkInRoots. */
 export async function givenAdapter(
   { r, alpha, useRslora, useDora, rankPattern, alphaPattern, initAdapter: folder }: CheckedRecipe["lora"],
   targets: readonly AdaptedModule[],
+  roots?: Roots,
 ): Promise<AdapterTensors> {
-  const config = parseAdapterConfig(adapterJson(await readAdapterFile(folder, ADAPTER_CONFIG_FILE), folder));
+  const read = async (name: string) => {
+    await checkInRoots(join(folder, name), roots, "init_adapter:");
+    return readAdapterFile(folder, name);
+  };
+  const config = parseAdapterConfig(adapterJson(await read(ADAPTER_CONFIG_FILE), folder));
   const same = (flag: string, its: number | boolean | string, ours: number | boolean | string) => {
     if (its === ours) return;
     refuse(`init_adapter ${folder} has ${flag} ${its}, but the recipe ${ours}; give --${flag} ${its}`);
@@ -29,10 +35,10 @@ export async function givenAdapter(
       () => false,
     );
   if (!(await isThere(ADAPTER_FILE)) && (await isThere(TORCH_ADAPTER))) {
-    const file = await readAdapterFile(folder, TORCH_ADAPTER);
+    const file = await read(TORCH_ADAPTER);
     return adapterOf(await torchAdapter(file, join(folder, TORCH_ADAPTER)), targets, r);
   }
-  return readAdapter(await readAdapterFile(folder, ADAPTER_FILE), targets, r, join(folder, ADAPTER_FILE));
+  return readAdapter(await read(ADAPTER_FILE), targets, r, join(folder, ADAPTER_FILE));
 }
 
 /** As the command line takes it, in one order: PEFT sorts them when it saves. */

@@ -14,7 +14,7 @@ async function* run(job: ModelJob, context: JobContext): AsyncGenerator<ModelVal
     case "adapter": {
       // Few runs need what it loads.
       const { givenAdapter } = await import("./given-adapter.js");
-      yield await givenAdapter(job.lora, job.targets);
+      yield await givenAdapter(job.lora, job.targets, job.places.roots);
     }
   }
 }

@@ -40,7 +40,11 @@ export class Models implements AsyncDisposable {
     targets: readonly AdaptedModule[],
     signal: AbortSignal,
   ): Promise<AdapterTensors> {
-    return this.#run({ kind: "adapter", lora, targets }, `reading the adapter ${lora.initAdapter}`, signal);
+    return this.#run(
+      { kind: "adapter", lora, places: this.#places, targets },
+      `reading the adapter ${lora.initAdapter}`,
+      signal,
+    );
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -21,7 +21,7 @@ export interface ModelChoice {
 export type ModelJob =
   | { kind: "open"; choice: ModelChoice; places: ModelPlaces }
   | { kind: "norms"; choice: ModelChoice; places: ModelPlaces; targets: readonly AdaptedModule[] }
-  | { kind: "adapter"; lora: CheckedRecipe["lora"]; targets: readonly AdaptedModule[] };
+  | { kind: "adapter"; lora: CheckedRecipe["lora"]; places: ModelPlaces; targets: readonly AdaptedModule[] };
 
 /** What it tells meanwhile: a text for people, or how far a download is. */
 export type Doing = string | DownloadProgress;
