@@ -196,7 +196,11 @@ function shownDefault(value: FieldValue): string {
 
 /** As written on the command line. */
 export function valueText(value: FieldValue): string {
-  if (typeof value === "object") return Object.values(value).join(",");
+  if (Array.isArray(value)) return value.join(",");
+  if (typeof value === "object")
+    return Object.entries(value)
+      .map((pair) => pair.join("="))
+      .join(",");
   const isSmall = typeof value === "number" && value !== 0 && Math.abs(value) < 1e-3;
   return isSmall ? value.toExponential() : String(value);
 }

@@ -58,6 +58,18 @@ describe("events tail", () => {
     assert.match(stderr, /^the coordinator at \S+ does not answer; waiting for it\n$/);
   });
 
+  test("shows a run's name, and its tags as it is submitted", TIMEOUT, async () => {
+    const value = { modelId: "m", dataset: ["d"], outputDir: "/out", tags: ["team-a"] };
+    const event = { ...eventAt(1, { $case: "runSubmitted", value }), runName: "nightly" };
+    const watchEvents = async function* () {
+      yield { event };
+    };
+    const { stdout } = await on({ events: { watchEvents } }, "events", "tail", "--no-follow");
+    assert.equal(stdout, "2026-01-31 12:00:01  run.submitted  nightly (run-1)  m on d\n");
+    const [json] = jsonLines((await on({ events: { watchEvents } }, "events", "tail", "--no-follow", "--json")).stdout);
+    assert.deepEqual([json?.["run_name"], json?.["tags"]], ["nightly", ["team-a"]]);
+  });
+
   test("gives one JSON object a line, with the payload among its fields", TIMEOUT, async () => {
     const { stdout } = await on(tellingInPieces([]), "events", "tail", "--no-follow", "--json");
     const [submitted, step] = jsonLines(stdout);

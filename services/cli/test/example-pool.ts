@@ -27,8 +27,8 @@ export const FULL_RUN: Run = runOf({
   traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
   spec: {
     ...runOf().spec!,
-    runName: "nightly",
-    tags: ["team-a"],
+    runName: "rank-16",
+    tags: ["sweep", "rank"],
     evalDataset: ["/held-out"],
     resumeFrom: "latest",
     resumeIfExists: true,
@@ -37,7 +37,13 @@ export const FULL_RUN: Run = runOf({
 
 /** What the transcripts list. */
 const RUNS = [
-  runOf({ runId: "run-2", step: 12, lastStep: stepOf(12), submittedAt: new Date("2026-01-31T12:00:00Z") }),
+  runOf({
+    runId: "run-2",
+    spec: { ...runOf().spec!, runName: "rank-16", tags: ["sweep", "rank"] },
+    step: 12,
+    lastStep: stepOf(12),
+    submittedAt: new Date("2026-01-31T12:00:00Z"),
+  }),
   runOf({
     runId: "run-1",
     state: RunState.RUN_STATE_COMPLETED,
@@ -50,7 +56,13 @@ const RUNS = [
 export const startExamplePool = () =>
   startFakePool({
     runs: {
-      listRuns: async () => ({ runs: RUNS, nextPageToken: "" }),
+      listRuns: async ({ states, runName, tags }) => ({
+        runs: RUNS.filter(({ state, spec }) => {
+          const isTagged = tags.every((tag) => spec?.tags.includes(tag));
+          return (states.length === 0 || states.includes(state)) && spec?.runName.includes(runName) && isTagged;
+        }),
+        nextPageToken: "",
+      }),
       getRun: async ({ runId }) => {
         if (runId !== FULL_RUN.runId) throw new GradpoolError("not_found", `there is no run ${runId}`);
         return { run: FULL_RUN };

@@ -9,7 +9,7 @@ import {
   type FieldKind,
   type FieldValue,
 } from "@gradpool/recipe";
-import { addRecipeFlags } from "../src/flags.js";
+import { addRecipeFlags, valueText } from "../src/flags.js";
 import { oneSpelling } from "../src/spelling.js";
 
 const BOOLEANS = RECIPE_FIELDS.filter(({ kind }) => kind === "boolean").map(({ name }) => name);
@@ -35,6 +35,13 @@ const OTHER: Record<FieldKind, [string, FieldValue]> = {
 };
 
 describe("the table of recipe flags", () => {
+  test("values are shown as they are written", () => {
+    assert.deepEqual(
+      Object.values(OTHER).map(([, value]) => valueText(value)),
+      ["17", "0.0025", "false", "other", "c_fc,mlp.c_proj", "0.7,0.3", "c_fc=3,h.{1,2}.c_proj=4"],
+    );
+  });
+
   test("without flags gives the default recipe", () => {
     assert.deepEqual(recipeOf(), defaultRecipe());
   });

@@ -4,6 +4,7 @@ import { join } from "node:path";
 
 export interface FolderOptions {
   runId?: string;
+  runName?: string;
   /** One for each step. */
   losses?: readonly (number | null)[];
   evaluations?: readonly { step: number; loss: number }[];
@@ -31,7 +32,8 @@ export async function writeRunFolder(folder: string, given: FolderOptions = {}):
   await writeFile(join(folder, name, "trainer_state.json"), JSON.stringify(state));
   if (given.isUnfinished) return folder;
   const timed = steps.map((step) => ({ ...step, seconds: 0.5 }));
-  const metrics = { run_id: runId, model_id: "/m", dataset: ["/d"], recipe, steps: timed, evaluations, totals: {} };
+  const named = { run_id: runId, run_name: given.runName };
+  const metrics = { ...named, model_id: "/m", dataset: ["/d"], recipe, steps: timed, evaluations, totals: {} };
   await writeFile(join(folder, "metrics.json"), JSON.stringify(metrics));
   return folder;
 }

@@ -135,6 +135,19 @@ describe("the frame", () => {
     assert.match(text, /q quit .* c cancel$/);
   });
 
+  test("shows runs by their names, and says which run the selected one is", () => {
+    const spec = { ...runOf().spec!, runName: "learning rate 5e-5, cosine, again", tags: ["team-a", "lr"] };
+    const state = shown([runOf({ runId: "run-2", spec }), runOf({ runId: "run-3" })]);
+    const text = drawn(state, 80, 24).join("\n");
+    assert.match(text, /^▸ learning rate 5e-5, … running +░/m);
+    assert.match(text, /^ {2}run-3 +running +░/m);
+    assert.match(text, /^learning rate 5e-5, cosine, again run-2 · step 0 of 40 · \/m$/m);
+    assert.match(drawn(state, 140, 24).join("\n"), /^▸ learning rate 5e-5, cosine, again running +░/m);
+    const detail = drawn(after(state, "enter").state, 80, 24).join("\n");
+    assert.match(detail, /^learning rate 5e-5, cosine, again {2}run-2 {2}running$/m);
+    assert.match(detail, /^tags +team-a, lr$/m);
+  });
+
   test("scrolls with the selection", () => {
     const many = Array.from({ length: 100 }, (_, i) => runOf({ runId: `run-${i}` }));
     const { state } = after(shown(many), ...Array<string>(60).fill("down"));

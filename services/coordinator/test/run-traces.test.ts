@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
 import { trace } from "@opentelemetry/api";
 import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } from "@opentelemetry/sdk-trace-base";
-import { RunState, type Run } from "@gradpool/rpc";
+import { RunSpec, RunState, type Run } from "@gradpool/rpc";
 import { emptyPool, type Input } from "../src/core/state.js";
 import { transition } from "../src/core/transition.js";
 import type { Fact } from "../src/facts.js";
@@ -32,8 +32,8 @@ class World {
   );
   #state = emptyPool();
 
-  constructor(flags = "01") {
-    this.run = runNamed(runId, { traceparent: `00-${TRACE}-${SPAN}-${flags}` });
+  constructor(flags = "01", changes: Partial<Run> = {}) {
+    this.run = runNamed(runId, { traceparent: `00-${TRACE}-${SPAN}-${flags}`, ...changes });
     this.report({ type: "run-submitted", run: this.run });
     this.happen({ type: "run-submitted", runId });
     const facts = { gradientAccumulation: 2, totalSteps: 10_000, stepsDone: 0, deviceClass: undefined };
@@ -98,6 +98,18 @@ test("the first step is part of the run's trace, with each micro-batch and its t
   // Of 10 ms between assignment and result, 3 were computing, and 5 waiting, of which 2 for the adapter.
   assert.equal(attributes["gradpool.wait_ms"], 3);
   assert.equal(attributes["gradpool.transfer_ms"], 10 - 3 - 3);
+});
+
+test("each span has the run's name, and the one of the run its tags", () => {
+  const spec = { ...RunSpec.create(), runName: "nightly", tags: ["team-a", "lr"] };
+  const world = new World("01", { spec });
+  world.arrive();
+  world.finish();
+  world.report({ type: "run-ended", runId, outcome: "completed", code: "", message: "", at: new Date() });
+  assert.deepEqual([...new Set(spans().map(({ name }) => name))].sort(), ["micro-batch", "run", "step"]);
+  assert.ok(spans().every(({ attributes }) => attributes["gradpool.run_name"] === "nightly"));
+  assert.deepEqual(spans("run")[0]?.attributes["gradpool.tags"], ["team-a", "lr"]);
+  assert.equal(spans("step")[0]?.attributes["gradpool.tags"], undefined);
 });
 
 test("later steps have their own traces, linked to the run's, one in ten seconds", () => {

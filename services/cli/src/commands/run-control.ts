@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import type { CommandContext } from "../command-context.js";
 import { contextFor, examples, onPool, type PoolFlags, type ProgramOptions } from "../command-options.js";
+import { RUN_ARGUMENT, withRun } from "../runs/named-run.js";
 import { Pool } from "../runs/pool.js";
 import { runJson, stateName } from "../runs/run-json.js";
 
@@ -15,7 +16,13 @@ const ACTIONS: Record<RunAction, string> = {
 
 export function addRunControls(run: Command, options: ProgramOptions): void {
   for (const [action, description] of Object.entries(ACTIONS) as [RunAction, string][]) {
-    onPool(run.command(action).description(description).argument("<run_id>"), options)
+    onPool(
+      run
+        .command(action)
+        .description(description)
+        .argument(...RUN_ARGUMENT),
+      options,
+    )
       .addHelpText("after", examples(`gradpool run ${action} RUN_ID`))
       .action((runId: string, flags: PoolFlags) => runControl(action, runId, flags, contextFor(flags, options)));
   }
@@ -28,7 +35,8 @@ async function runControl(
   { output, config, interrupts }: CommandContext,
 ): Promise<void> {
   using pool = new Pool(flags.address, config.access, (text) => output.note(text));
-  const run = await pool[action](runId, interrupts.signal);
+  const { signal } = interrupts;
+  const run = await withRun(pool, runId, signal, (id) => pool[action](id, signal));
   output.document(runJson(run));
   output.say(`run ${run.runId} is ${stateName(run.state)}`);
 }

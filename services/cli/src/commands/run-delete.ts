@@ -5,6 +5,7 @@ import { Option, type Command } from "commander";
 import type { CommandContext } from "../command-context.js";
 import { contextFor, HELP_TAIL, onPool, type PoolFlags, type ProgramOptions } from "../command-options.js";
 import { age } from "../flags.js";
+import { withRun } from "../runs/named-run.js";
 import { Pool } from "../runs/pool.js";
 import { ENDED } from "../runs/run-state.js";
 import { UsageError } from "../usage-error.js";
@@ -24,7 +25,7 @@ interface Flags extends PoolFlags {
 
 export function addRunDelete(run: Command, options: ProgramOptions): void {
   const command = run.command("delete").description("forget runs that have ended; their output folders are kept");
-  onPool(command.argument("[run_id...]", "runs to delete"), options)
+  onPool(command.argument("[run_id...]", "ids of the runs to delete, or names that no other run has"), options)
     .addOption(
       new Option("--older_than <age>", "all runs that ended at least this long ago: 12h, 30d or 8w").argParser(age),
     )
@@ -48,10 +49,12 @@ async function runDelete(
   const chosen = olderThanMs === undefined ? runIds : await endedBefore(pool, Date.now() - olderThanMs, signal);
   const deleted: string[] = [];
   output.failWith({ deleted });
-  for (const runId of chosen) {
-    if (!isDryRun) await pool.delete(runId, signal);
-    deleted.push(runId);
-    output.say(`run ${runId} ${isDryRun ? "would be deleted" : "is deleted"}`);
+  for (const named of chosen) {
+    await withRun(pool, named, signal, async (runId) => {
+      if (!isDryRun) await pool.delete(runId, signal);
+      deleted.push(runId);
+      output.say(`run ${runId} ${isDryRun ? "would be deleted" : "is deleted"}`);
+    });
   }
   output.document({ deleted, dry_run: isDryRun || undefined });
   if (olderThanMs !== undefined) output.say(`${counted(chosen.length, "run")} ended that long ago`);

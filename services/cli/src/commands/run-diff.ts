@@ -5,12 +5,12 @@ import type { CommandContext } from "../command-context.js";
 import { contextFor, HELP_TAIL, onPool, type PoolFlags, type ProgramOptions } from "../command-options.js";
 import { readHistories } from "../runs/histories.js";
 import { diffRuns, type LossDiff, type RunDiff, type ValueDiff } from "../runs/run-diff.js";
-import type { RunHistory } from "../runs/run-history.js";
+import { labelsOf, type RunHistory } from "../runs/run-history.js";
 import { snakeKeys } from "../runs/run-json.js";
 import { table } from "../terminal/format.js";
 
 const HELP = `
-A and B are run ids or output folders; folders need no pool. Losses are compared bit for bit.
+A and B are runs' ids or names, or output folders; folders need no pool. Losses are compared bit for bit.
 
 Examples:
   gradpool run diff RUN_ID OTHER_RUN_ID
@@ -53,7 +53,7 @@ function paragraphs(a: RunHistory, b: RunHistory, diff: RunDiff): string[] {
 
 function valueTable(a: RunHistory, b: RunHistory, rows: readonly ValueDiff[]): string {
   return table(
-    ["", a.name, b.name],
+    ["", ...labelsOf([a, b])],
     rows.map((row) => [row.name, shown(row.a), shown(row.b)]),
   );
 }

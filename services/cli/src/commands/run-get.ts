@@ -1,17 +1,25 @@
 /** gradpool run get: show everything about a run. */
 import { count, localTime, rowsText } from "@gradpool/format";
 import { recipeValues } from "@gradpool/recipe";
-import type { Run, RunSpec } from "@gradpool/rpc";
+import type { Recipe, Run, RunSpec } from "@gradpool/rpc";
 import type { Command } from "commander";
 import type { CommandContext } from "../command-context.js";
 import { contextFor, examples, onPool, type PoolFlags, type ProgramOptions } from "../command-options.js";
+import { valueText } from "../flags.js";
+import { RUN_ARGUMENT, withRun } from "../runs/named-run.js";
 import { Pool } from "../runs/pool.js";
 import { runJson, stateName } from "../runs/run-json.js";
 import { evaluationText, resumedText, rowCountLines } from "../runs/run-text.js";
 import { facts, trainableParameters } from "../terminal/format.js";
 
 export function addRunGet(run: Command, options: ProgramOptions): void {
-  onPool(run.command("get").description("show everything about a run").argument("<run_id>"), options)
+  onPool(
+    run
+      .command("get")
+      .description("show everything about a run")
+      .argument(...RUN_ARGUMENT),
+    options,
+  )
     .addHelpText("after", examples("gradpool run get RUN_ID", "gradpool run get RUN_ID --json"))
     .action((runId: string, flags: PoolFlags) => runGet(runId, flags, contextFor(flags, options)));
 }
@@ -22,7 +30,8 @@ async function runGet(
   { output, config, interrupts }: CommandContext,
 ): Promise<void> {
   using pool = new Pool(flags.address, config.access, (text) => output.note(text));
-  const run = await pool.get(runId, interrupts.signal);
+  const { signal } = interrupts;
+  const run = await withRun(pool, runId, signal, (id) => pool.get(id, signal));
   output.document(runJson(run));
   output.say(facts(factsOf(run)));
   if (run.allParameters > 0) output.say(trainableParameters(run.trainableParameters, run.allParameters));
@@ -32,6 +41,8 @@ function factsOf(run: Run): [string, string][] {
   const { spec, error, lastStep, resumedFrom } = run;
   const entries: [string, string | undefined][] = [
     ["run", run.runId],
+    ["name", spec?.runName || undefined],
+    ["tags", spec?.tags.join(", ") || undefined],
     ["state", run.preparing ? `${stateName(run.state)}: ${run.preparing}` : stateName(run.state)],
     ["paused because", run.pausedBecause || undefined],
     ["waiting for", run.waitingFor || undefined],
@@ -52,7 +63,7 @@ function factsOf(run: Run): [string, string][] {
     ["submitted", run.submittedAt && localTime(run.submittedAt)],
     ["started", run.startedAt && localTime(run.startedAt)],
     ["ended", run.endedAt && localTime(run.endedAt)],
-    ["recipe", spec?.recipe && recipeText(recipeValues(spec.recipe))],
+    ["recipe", spec?.recipe && recipeText(spec.recipe)],
   ];
   return entries.filter((entry): entry is [string, string] => entry[1] !== undefined);
 }
@@ -73,9 +84,11 @@ function rowEntries(run: Run): [string, string][] {
   return [trained, ...rowCountLines(run)].map((line) => ["rows", line]);
 }
 
-function recipeText(values: Record<string, unknown>): string {
-  return Object.entries(values)
+/** What has a value, as flags are written. */
+function recipeText(recipe: Recipe): string {
+  return Object.entries(recipeValues(recipe))
+    .map(([name, value]) => [name, valueText(value)])
     .filter(([, value]) => value !== "")
-    .map(([name, value]) => `${name} ${String(value)}`)
+    .map((pair) => pair.join(" "))
     .join(", ");
 }

@@ -8,12 +8,12 @@ import type { CommandContext } from "../command-context.js";
 import { contextFor, HELP_TAIL, onPool, type OutputFlags, type ProgramOptions } from "../command-options.js";
 import { oneOf } from "../flags.js";
 import { readHistories } from "../runs/histories.js";
-import type { RunHistory } from "../runs/run-history.js";
+import { labelsOf, type RunHistory } from "../runs/run-history.js";
 import { facts } from "../terminal/format.js";
 import { UsageError } from "../usage-error.js";
 
 const HELP = `
-A RUN is a run id or an output folder; folders need no pool. Several runs are compared in one picture.
+A RUN is a run's id or name, or an output folder; folders need no pool. Several runs are compared in one picture.
 
 Examples:
   gradpool run plot outputs/my-run
@@ -62,15 +62,19 @@ async function runPlot(runs: string[], flags: RunPlotFlags, context: CommandCont
     const advice = "plot it after its first step";
     throw new GradpoolError("failed_precondition", `run ${withoutSteps.name} has no steps yet; ${advice}`);
   }
+  const labels = labelsOf(histories);
+  const labelled = histories.map((history, i) => ({ ...history, name: labels[i]! }));
   const { plotSvg, rasterize } = await loadDrawing();
   const pictures = what.map((plot) => ({ plot, path: place.pathOf(plot, histories) }));
   await written(place.folder, () => mkdir(place.folder, { recursive: true }));
   for (const { plot, path } of pictures) {
-    const svg = plotSvg(plot, titleOf(histories), histories);
+    const svg = plotSvg(plot, titleOf(labelled), labelled);
     await written(path, () => writeFile(path, place.format === "svg" ? svg : rasterize(svg)));
   }
   context.output.document({
-    runs: histories.map(({ name, runId, steps }) => ({ name, run_id: runId, steps: steps.length })),
+    runs: histories.map(({ name, runId, runName, steps }) => ({
+      ...{ name, run_id: runId, run_name: runName || undefined, steps: steps.length },
+    })),
     plots: pictures.map(({ plot, path }) => ({ what: flagOf(plot), format: place.format, path })),
   });
   context.output.say(facts(pictures.map(({ plot, path }) => [plot, path] as const)));

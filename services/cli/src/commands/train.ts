@@ -123,6 +123,8 @@ async function trainOnPool(address: string, given: RunSpec & { recipe: Recipe },
 function sayStart(spec: RunSpec & { recipe: Recipe }, model: string, { output }: CommandContext): void {
   output.say(
     facts([
+      ...(spec.runName === "" ? [] : [["run", spec.runName] as const]),
+      ...(spec.tags.length === 0 ? [] : [["tags", spec.tags.join(", ")] as const]),
       ["model", `${spec.modelId} (${model})`],
       ["data set", spec.dataset.join(" ")],
       ["output folder", spec.outputDir],

@@ -2,6 +2,7 @@
 import type { Command, Option } from "commander";
 import { fieldNamed } from "@gradpool/recipe";
 import { isBoolean } from "../flags.js";
+import { STATE_NAMES } from "../commands/run-list.js";
 import { PICTURE_FORMATS, PLOTTED } from "../commands/run-plot.js";
 import { OUTPUT_FORMATS } from "../terminal/output.js";
 
@@ -43,6 +44,7 @@ const VALUES: Record<string, readonly string[]> = {
   device: ["auto", "cpu", "cuda"],
   what: PLOTTED,
   format: PICTURE_FORMATS,
+  state: STATE_NAMES,
 };
 
 function flagOf(option: Option): CompletedFlag {

@@ -4,6 +4,7 @@ import { basename, resolve } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
 import { recipeValues } from "@gradpool/recipe";
 import type { CommandContext } from "../command-context.js";
+import { withRun } from "./named-run.js";
 import { Pool } from "./pool.js";
 import { readRunFolder } from "./run-folder.js";
 import type { RunHistory } from "./run-history.js";
@@ -25,19 +26,20 @@ export async function readHistories(
   }
 }
 
-/** `named`: an output folder, or the id of a run of the pool. Errors: `not_found`, and those of both places. */
+/** `named`: an output folder, or the id or the name of a run of the pool. Errors: `not_found`, and those of both places. */
 async function readHistory(named: string, pool: () => Pool, signal: AbortSignal): Promise<RunHistory> {
   const found = await stat(named).catch(() => undefined);
   if (found?.isDirectory()) return { ...(await readRunFolder(named)), name: basename(resolve(named)) };
   if (/[/\\]/.test(named)) {
     throw new GradpoolError("not_found", `${named} is not a folder; name an output folder or a run's id`);
   }
-  const { run, steps, evaluations } = await pool().history(named, signal);
+  const { run, steps, evaluations } = await withRun(pool(), named, signal, (id) => pool().history(id, signal));
   const { spec, runId } = run;
   if (!spec?.recipe) throw new Error(`run ${runId} has no recipe`);
-  const { modelId, dataset, evalDataset, outputDir } = spec;
+  const { runName, modelId, dataset, evalDataset, outputDir } = spec;
   const settings = { model_id: modelId, dataset, eval_dataset: evalDataset, ...recipeValues(spec.recipe) };
-  return { name: named, runId, settings, receipt: await ownReceipt(outputDir, runId), steps, evaluations };
+  const receipt = await ownReceipt(outputDir, runId);
+  return { name: named, runId, runName, settings, receipt, steps, evaluations };
 }
 
 /** Of a run whose folder is on this machine. */

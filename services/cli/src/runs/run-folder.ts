@@ -23,11 +23,11 @@ export async function readRunFolder(folder: string): Promise<Omit<RunHistory, "n
   const [name] = newestByName(await readdir(folder));
   const newest = name === undefined ? undefined : await read(join(folder, name), TRAINER_STATE_FILE, parseTrainerState);
   if (metrics) {
-    const { runId, modelId, dataset, evalDataset, recipe, steps, evaluations } = metrics;
+    const { runId, runName, modelId, dataset, evalDataset, recipe, steps, evaluations } = metrics;
     const settings = { model_id: modelId, dataset, eval_dataset: evalDataset, ...valuesOfJson(recipe) };
     // A folder may hold checkpoints of several runs.
     const receipt = newest?.runId === runId ? receiptOf(newest) : undefined;
-    return { runId, settings, receipt, steps, evaluations };
+    return { runId, runName, settings, receipt, steps, evaluations };
   }
   if (!newest) {
     const advice = "name the folder that a run wrote into";
@@ -35,7 +35,7 @@ export async function readRunFolder(folder: string): Promise<Omit<RunHistory, "n
   }
   const { runId, recipe, receipt, steps, evaluations } = newest;
   const settings = { dataset: receipt.dataset, eval_dataset: receipt.eval_dataset, ...valuesOfJson(recipe) };
-  return { runId, settings, receipt: receiptOf(newest), steps, evaluations };
+  return { runId, runName: "", settings, receipt: receiptOf(newest), steps, evaluations };
 }
 
 /** Hashes and runtime; the data's names are among the settings. */

@@ -5,6 +5,8 @@ export interface RunHistory {
   /** As it was asked for. */
   name: string;
   runId: string;
+  /** Empty: it has none. */
+  runName: string;
   /** Base, data and recipe, under the flags' names. */
   settings: Record<string, unknown>;
   /** Hashes of what the result depends on; undefined where no checkpoint can be seen from here. */
@@ -14,3 +16,12 @@ export interface RunHistory {
 }
 
 export type HistoryStep = Pick<StepMetrics, "step" | "loss" | "learningRate" | "tokens" | "seconds">;
+
+/** What to call each of several runs in a table or a legend: its name, unless that is another's, too. */
+export function labelsOf(histories: readonly RunHistory[]): string[] {
+  const isShared = (name: string) => histories.filter(({ runName }) => runName === name).length > 1;
+  return histories.map(({ name, runId, runName }) => {
+    if (runName === "") return name;
+    return isShared(runName) ? `${runName} (${name === runName ? runId : name})` : runName;
+  });
+}

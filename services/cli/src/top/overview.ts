@@ -5,7 +5,7 @@ import { trainerStateName, stateName } from "../runs/run-json.js";
 import { stallText } from "../runs/run-text.js";
 import type { RunSeries } from "./run-series.js";
 import { sparkline } from "./sparkline.js";
-import { fit, span, type Line, type Span, type Style } from "./styled-text.js";
+import { fit, span, widthOf, type Line, type Span, type Style } from "./styled-text.js";
 import { selectedRun, selectedTrainer, trainersOf, type TopState } from "./top-state.js";
 
 export interface Size {
@@ -18,6 +18,11 @@ export type SeriesOf = (runId: string) => RunSeries | undefined;
 /** From this width on each run has its curve beside it. */
 const WIDE_COLUMNS = 110;
 const SPARK_WIDTH = 24;
+
+/** A run's name or id takes what the rest of its line leaves, within bounds. */
+const MIN_NAME_WIDTH = 19;
+const MAX_NAME_WIDTH = 40;
+const OTHER_WIDTH = 59;
 
 /** The selected run's lines: a title, two curves. */
 const PANEL_ROWS = 4;
@@ -114,21 +119,28 @@ export const runStyle = (state: RunState): Style => RUN_STYLES[state] ?? "dim";
 function runLines(state: TopState, seriesOf: SeriesOf, rows: number, columns: number): Line[] {
   if (state.runs.length === 0) return [[span("  none yet; submit one with gradpool run submit", "dim")]];
   const selected = selectedRun(state);
+  const isWide = columns >= WIDE_COLUMNS;
+  const room = columns - OTHER_WIDTH - (isWide ? SPARK_WIDTH + 2 : 0);
+  const longest = Math.max(...state.runs.map((run) => widthOf(titleOf(run))));
+  const nameWidth = Math.max(MIN_NAME_WIDTH, Math.min(MAX_NAME_WIDTH, room, longest));
   return inView(state.runs, selected, rows).map((run) => [
     marker(run === selected && state.list === "runs"),
-    ...runSpans(run, seriesOf(run.runId), columns),
+    span(`${fit(titleOf(run), nameWidth)} `),
+    ...runSpans(run, seriesOf(run.runId), isWide),
   ]);
 }
 
-/** 76 cells, and the curve where there is room. */
-function runSpans(run: Run, series: RunSeries | undefined, columns: number): Span[] {
+/** What a run is called: by its name, else by its id. */
+export const titleOf = ({ runId, spec }: Run): string => spec?.runName || runId;
+
+/** State, progress and speed in 56 cells, and the curve where there is room. */
+function runSpans(run: Run, series: RunSeries | undefined, isWide: boolean): Span[] {
   const isRunning = run.state === RunState.RUN_STATE_RUNNING;
   const share = run.totalSteps > 0 ? run.step / run.totalSteps : 0;
   const left = isRunning ? series?.secondsLeft(run.totalSteps) : undefined;
   const loss = series?.lastStep?.loss ?? run.lastStep?.loss;
-  const curve = columns >= WIDE_COLUMNS ? `  ${sparkline(series?.loss ?? [], SPARK_WIDTH)}` : "";
+  const curve = isWide ? `  ${sparkline(series?.loss ?? [], SPARK_WIDTH)}` : "";
   return [
-    span(`${fit(run.runId, 19)} `),
     span(`${fit(stateName(run.state), 9)} `, runStyle(run.state)),
     span(bar(share, 8), "accent"),
     span(fit(`${Math.floor(100 * share)} %`, 6, "right")),
@@ -145,9 +157,10 @@ function panel(run: Run | undefined, seriesOf: SeriesOf, columns: number): Line[
   const series = seriesOf(run.runId);
   const stall = run.error ? run.error.message : stallText(run) || run.preparing;
   const steps = run.totalSteps > 0 ? `step ${count(run.step)} of ${count(run.totalSteps)}` : "";
+  const isNamed = titleOf(run) !== run.runId;
   const title: Line = [
-    span(run.runId, "bold"),
-    span(` ${[steps, run.spec?.modelId].filter(Boolean).join(" · ")}`),
+    span(titleOf(run), "bold"),
+    span(` ${[isNamed && run.runId, steps, run.spec?.modelId].filter(Boolean).join(" · ")}`),
     ...(stall ? [span(` · ${stall}`, run.error ? "bad" : "warning")] : []),
   ];
   return [[], title, ...curveLines(series, columns)];

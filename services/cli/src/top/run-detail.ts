@@ -3,7 +3,7 @@ import { count, counted, duration, localTime } from "@gradpool/format";
 import type { Run } from "@gradpool/rpc";
 import { stateName } from "../runs/run-json.js";
 import { evaluationText, resumedText, stallText } from "../runs/run-text.js";
-import { bar, curveLines, runStyle, type Size } from "./overview.js";
+import { bar, curveLines, runStyle, titleOf, type Size } from "./overview.js";
 import type { RunSeries } from "./run-series.js";
 import { curve } from "./sparkline.js";
 import { fit, span, type Line } from "./styled-text.js";
@@ -44,7 +44,8 @@ function factLines(run: Run, series: RunSeries | undefined): Line[] {
     : "";
   return [
     [
-      span(run.runId, "bold"),
+      span(titleOf(run), "bold"),
+      span(titleOf(run) === run.runId ? "" : `  ${run.runId}`, "dim"),
       span(`  ${stateName(state)}`, runStyle(state)),
       ...(stall ? [span(`  ${stall}`, run.error ? "bad" : "warning")] : []),
     ],
@@ -53,6 +54,7 @@ function factLines(run: Run, series: RunSeries | undefined): Line[] {
       span(`${Math.floor(100 * share)} %  step ${count(step)} of ${count(totalSteps)}`),
       span(left === undefined || run.endedAt ? "" : `  ${duration(left)} left`),
     ],
+    ...(spec?.tags.length ? [fact("tags", spec.tags.join(", "))] : []),
     fact("model", spec?.modelId ?? ""),
     fact("data", `${spec?.dataset.join(" ") ?? ""} (${counted(run.rows, "row")})`),
     fact("output", spec?.outputDir ?? ""),

@@ -224,7 +224,8 @@ export class TrainingRun implements TrainingPort {
     await checkpoints.finish(facts, this.#training, this.#cursor());
     // The run has its result: charts are a bonus, and their failure is not its own.
     try {
-      await checkpoints.addCharts(facts, await options.charts.draw({ ...facts, title: spec.modelId }, signal));
+      const title = spec.runName === "" ? spec.modelId : `${spec.runName}: ${spec.modelId}`;
+      await checkpoints.addCharts(facts, await options.charts.draw({ ...facts, title }, signal));
     } catch (reason) {
       signal.throwIfAborted();
       options.onRemark(

@@ -41,7 +41,9 @@ interface OpenTask {
 }
 
 export class RunTrace {
-  readonly #runId: string;
+  /** Which run it is. */
+  readonly #about: Attributes;
+  readonly #tags: readonly string[];
   readonly #traceparent: string;
   readonly #clock: () => number;
   readonly #tasks = new Map<string, OpenTask>();
@@ -51,9 +53,10 @@ export class RunTrace {
   #first = new Set<Group["kind"]>(["step", "evaluation"]);
   #ownTraceMs = -Infinity;
 
-  /** `traceparent`: of the run's submission. `clock`: milliseconds since 1970. */
-  constructor(runId: string, traceparent: string, clock: () => number) {
-    this.#runId = runId;
+  /** `clock`: milliseconds since 1970. */
+  constructor({ runId, spec, traceparent }: Pick<Run, "runId" | "spec" | "traceparent">, clock: () => number) {
+    this.#about = { "gradpool.run_id": runId, ...(spec?.runName && { "gradpool.run_name": spec.runName }) };
+    this.#tags = spec?.tags ?? [];
     this.#traceparent = traceparent;
     this.#clock = clock;
   }
@@ -138,7 +141,8 @@ export class RunTrace {
   /** The run has ended: a span from submission to end sums it up. */
   ended({ state, step, tokens, submittedAt, error }: Run): void {
     const attributes = {
-      "gradpool.run_id": this.#runId,
+      ...this.#about,
+      ...(this.#tags.length > 0 && { "gradpool.tags": [...this.#tags] }),
       "gradpool.state": state.replace(/^RUN_STATE_/, "").toLowerCase(),
       "gradpool.step": step,
       "gradpool.tokens": tokens,
@@ -197,7 +201,7 @@ export class RunTrace {
   }
 
   #attributesOf({ step }: Group): Attributes {
-    return { "gradpool.run_id": this.#runId, "gradpool.step": step };
+    return { ...this.#about, "gradpool.step": step };
   }
 }
 

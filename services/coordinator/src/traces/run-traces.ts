@@ -49,8 +49,8 @@ export class RunTraces {
     return this.#runs.get(runId)?.traceparentOf(taskId) ?? "";
   }
 
-  #begin({ runId, traceparent }: Run): void {
-    if (isSampled(traceparent)) this.#runs.set(runId, new RunTrace(runId, traceparent, this.#clock));
+  #begin(run: Run): void {
+    if (isSampled(run.traceparent)) this.#runs.set(run.runId, new RunTrace(run, this.#clock));
   }
 
   #follow(fact: Fact): void {
