@@ -22,7 +22,7 @@ export async function withRun<T>(
     if (GradpoolError.from(error).code !== "not_found") throw error;
     const [runId, ...others] = await idsNamed(pool, named, signal);
     if (runId === undefined) throw error;
-    if (others.length === 0) return await work(runId);
+    if (others.length === 0) return work(runId);
     const problem = `${others.length + 1} runs are named ${named}`;
     throw new GradpoolError("failed_precondition", `${problem}; give the id of one: ${[runId, ...others].join(", ")}`);
   }
