@@ -1,3 +1,4 @@
+export { goClient } from "./go-client.js";
 export * from "./golden.js";
 export * from "./golden-arguments.js";
 export * from "./model-graphs.js";

@@ -11,6 +11,7 @@ import { fileURLToPath } from "node:url";
 import {
   deployTool,
   fingerprint,
+  goClient,
   pythonWith,
   Stack,
   STACK_KEY,
@@ -28,6 +29,11 @@ const ROWS = STEPS * 8;
 
 const grpcurl = await deployTool("grpcurl");
 const python = await pythonWith(join(CLIENTS, "python/requirements.txt"));
+const go = await goClient();
+
+/** As on company machines; nothing local goes through it. */
+const PROXY = "http://127.0.0.1:9";
+const PROXIES = { grpc_proxy: PROXY, https_proxy: PROXY, http_proxy: PROXY };
 
 interface Order {
   address: string;
@@ -51,6 +57,10 @@ const COMMANDS: Record<string, { skip: string | false; command: (order: Order) =
     skip: python.skip,
     command: (order) => [python.path, join(CLIENTS, "python/train.py"), order.address, ...flagsOf(order)],
   },
+  go: {
+    skip: go.skip,
+    command: (order) => [go.path, ...flagsOf(order), order.address],
+  },
   grpcurl: {
     skip: grpcurl.skip,
     command: ({ address, dataset, outputDir, recipe }) =>
@@ -63,7 +73,7 @@ async function train(
   [program = "", ...args]: string[],
   onStep: (step: number, signal: (name: NodeJS.Signals) => void) => Promise<void> | void = () => {},
 ) {
-  const env = { ...process.env, GRPCURL: grpcurl.path, GRADPOOL_KEY: STACK_KEY.reveal() };
+  const env = { ...process.env, ...PROXIES, GRPCURL: grpcurl.path, GRADPOOL_KEY: STACK_KEY.reveal() };
   const child = spawn(program, args, { env, stdio: ["ignore", "pipe", "pipe"] });
   const closed = once(child, "close") as Promise<[number | null]>;
   const stderr = text(child.stderr);

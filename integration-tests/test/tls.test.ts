@@ -16,6 +16,7 @@ import { createClient, healthProblem, PoolServiceService, RunState, withKey } fr
 import { startHttpServer } from "@gradpool/service-kit";
 import {
   deployTool,
+  goClient,
   gradpool,
   LocalPool,
   LoneTrainer,
@@ -32,6 +33,7 @@ const TIMEOUT = { timeout: 300_000 };
 const tool = await openssl();
 const grpcurl = await deployTool("grpcurl");
 const CLIENTS = fileURLToPath(new URL("../../../examples/clients", import.meta.url));
+const go = await goClient();
 const python = await pythonWith(join(CLIENTS, "python/requirements.txt"));
 
 const flagsOf = ({ ca, cert, key }: TlsFiles) => ["--tls_ca", ca, "--tls_cert", cert, "--tls_key", key];
@@ -178,6 +180,7 @@ describe("between machines", TIMEOUT, () => {
     const clients: [skip: string | false, ...command: string[]][] = [
       [false, process.execPath, "typescript/dist/train.js", pool.address, ...flags, workspace.path("typescript")],
       [python.skip, python.path, "python/train.py", pool.address, ...flags, workspace.path("python")],
+      [go.skip, go.path, "--recipe", "recipe.json", ...flags, workspace.path("go"), pool.address],
       [grpcurl.skip, "bash", "grpcurl/train.sh", pool.address, TINY_CODER, dataset, workspace.path("grpcurl")],
     ];
     for (const [skip, program = "", ...args] of clients) {

@@ -40,11 +40,15 @@ def contracts(protos: Path, name: str):
     return import_module(f"gradpool.v1.{name}_pb2"), import_module(f"gradpool.v1.{name}_pb2_grpc")
 
 
+def is_local(address: str) -> bool:
+    return address.rpartition(":")[0] in ("127.0.0.1", "localhost", "[::1]")
+
+
 def local_file(address: str, name: str) -> Path | None:
     """What a pool of this machine keeps for its user's programs."""
-    host, _, port = address.rpartition(":")
+    port = address.rpartition(":")[2]
     file = Path(os.environ.get("GRADPOOL_HOME") or Path.home() / ".gradpool") / "pools" / port / name
-    return file if host in ("127.0.0.1", "localhost", "[::1]") and file.exists() else None
+    return file if is_local(address) and file.exists() else None
 
 
 def key_of(address: str) -> str:
@@ -61,11 +65,12 @@ def channel_to(address: str) -> grpc.Channel:
     found = local_file(address, "tls.json")
     if not any(files.values()):
         files = json.loads(found.read_text()) if found else {}
+    # A proxy that the environment names would get even what is for this machine.
+    options = [("grpc.enable_http_proxy", 0)] if is_local(address) else []
     if not files:
-        return grpc.insecure_channel(address)
-    return grpc.secure_channel(
-        address, grpc.ssl_channel_credentials(*(Path(files[part]).read_bytes() for part in ("ca", "key", "cert")))
-    )
+        return grpc.insecure_channel(address, options)
+    parts = (Path(files[part]).read_bytes() for part in ("ca", "key", "cert"))
+    return grpc.secure_channel(address, grpc.ssl_channel_credentials(*parts), options)
 
 
 class WithKey(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
