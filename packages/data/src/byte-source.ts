@@ -1,6 +1,6 @@
 import { constants } from "node:fs";
 import { open, stat, type FileHandle } from "node:fs/promises";
-import { GradpoolError } from "@gradpool/errors";
+import { GradpoolError, tooManyOpenFiles } from "@gradpool/errors";
 import { READ_BYTES } from "./limits.js";
 
 /** The bytes of one file, wherever it is. Readers see nothing else of a file. */
@@ -100,10 +100,8 @@ export function isMissing(error: unknown): boolean {
 }
 
 export function unreadable(path: string, error: unknown): GradpoolError {
+  const shortage = tooManyOpenFiles(error, path);
+  if (shortage) return shortage;
   const reason = error instanceof Error ? error.message : String(error);
-  if (/^(EMFILE|ENFILE)/.test(reason)) {
-    const message = `cannot open ${path}: too many open files; raise the limit (ulimit -n)`;
-    return new GradpoolError("unavailable", message, { cause: error });
-  }
   return new GradpoolError("permission_denied", `cannot read ${path}: ${reason}`, { cause: error });
 }

@@ -1,7 +1,7 @@
 import { mkdtemp, open, rm, type FileHandle } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { GradpoolError } from "@gradpool/errors";
+import { GradpoolError, tooManyOpenFiles } from "@gradpool/errors";
 
 /** A range of bytes in the file. */
 export interface Spilled {
@@ -14,7 +14,7 @@ export class SpillFile implements AsyncDisposable {
   #handle: FileHandle | undefined;
   #end = 0;
 
-  /** Errors: `resource_exhausted` when it cannot be written. */
+  /** Errors: `resource_exhausted` when it cannot be written; those of tooManyOpenFiles. */
   async write(bytes: Buffer): Promise<Spilled> {
     const offset = this.#end;
     try {
@@ -24,6 +24,8 @@ export class SpillFile implements AsyncDisposable {
         written += bytesWritten;
       }
     } catch (error) {
+      const shortage = tooManyOpenFiles(error, tmpdir());
+      if (shortage) throw shortage;
       const reason = error instanceof Error ? error.message : String(error);
       const advice = "free space there, set TMPDIR, or lower shuffle_buffer";
       const message = `the rows of a shuffle block cannot be written to ${tmpdir()} (${reason}); ${advice}`;

@@ -37,10 +37,29 @@ export class GradpoolError extends Error {
   static from(reason: unknown): GradpoolError {
     if (reason instanceof GradpoolError) return reason;
     if (isAbort(reason)) return new GradpoolError("cancelled", "cancelled", { cause: reason });
+    const shortage = tooManyOpenFiles(reason);
+    if (shortage) return shortage;
     const message = reason instanceof Error ? reason.message : String(reason);
     return new GradpoolError("internal", message, { cause: reason });
   }
 }
+
+const TOO_MANY_OPEN_FILES = "too many open files; raise the limit (ulimit -n)";
+
+/**
+ * The failure of a process, or a system, that can open no further file: it passes, and is nothing wrong with the file.
+ * Undefined for other failures. `path`: as the user knows it.
+ */
+export function tooManyOpenFiles(reason: unknown, path?: string): GradpoolError | undefined {
+  const { code, path: file } = (reason ?? {}) as { code?: unknown; path?: unknown };
+  if (code !== "EMFILE" && code !== "ENFILE") return undefined;
+  const what = path ?? (typeof file === "string" ? file : "a file");
+  return new GradpoolError("unavailable", `cannot open ${what}: ${TOO_MANY_OPEN_FILES}`, { cause: reason });
+}
+
+/** Whether it is that failure, also of another thread or process. */
+export const isTooManyOpenFiles = (error: unknown): boolean =>
+  error instanceof GradpoolError && error.code === "unavailable" && error.message.endsWith(TOO_MANY_OPEN_FILES);
 
 function isAbort(reason: unknown): boolean {
   return reason instanceof Error && (reason.name === "AbortError" || reason.name === "TimeoutError");

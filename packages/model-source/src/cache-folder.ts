@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { GradpoolError } from "@gradpool/errors";
+import { GradpoolError, tooManyOpenFiles } from "@gradpool/errors";
 
 /** A folder that a killed process left half made is removed by the next one after this time. */
 const ABANDONED_AFTER_MS = 24 * 60 * 60 * 1000;
@@ -67,6 +67,8 @@ const exists = (path: string) =>
 
 function asGradpoolError(error: unknown, cacheDir: string): unknown {
   if (error instanceof GradpoolError || !(error instanceof Error) || !("code" in error)) return error;
+  const shortage = tooManyOpenFiles(error);
+  if (shortage) return shortage;
   const full = ["ENOSPC", "EDQUOT", "EFBIG"].includes(String(error.code));
   const code = full ? "resource_exhausted" : "permission_denied";
   const advice = full ? "free some space there" : "make it writable";

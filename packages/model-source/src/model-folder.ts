@@ -5,7 +5,7 @@
 import { constants } from "node:fs";
 import { access, open, realpath, stat, type FileHandle } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join, relative } from "node:path";
-import { GradpoolError, parsePythonJson } from "@gradpool/errors";
+import { GradpoolError, parsePythonJson, tooManyOpenFiles } from "@gradpool/errors";
 
 export const CONFIG_FILE = "config.json";
 const WHAT_IT_HOLDS = `${CONFIG_FILE}, weights (model.safetensors or pytorch_model.bin) and a tokenizer`;
@@ -132,7 +132,10 @@ export async function readAt(file: FileHandle, offset: number, length: number): 
   return bytes.subarray(0, filled);
 }
 
+/** `permission_denied`, and `unavailable` while this process has too many open files. */
 export function unreadable(path: string, cause: unknown): GradpoolError {
+  const shortage = tooManyOpenFiles(cause, path);
+  if (shortage) return shortage;
   const reason = cause instanceof Error ? cause.message : String(cause);
   const message = `model_id: ${path} cannot be read (${reason}); check its permissions`;
   return new GradpoolError("permission_denied", message, { cause });

@@ -2,7 +2,7 @@
 import { open, readdir, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { checkInRoots } from "@gradpool/access";
-import { GradpoolError } from "@gradpool/errors";
+import { GradpoolError, tooManyOpenFiles } from "@gradpool/errors";
 import { isGguf, partNames } from "@gradpool/gguf";
 import type { ModelPlaces, OpenOptions, Repo } from "@gradpool/hub";
 import { convertedGguf } from "./gguf-conversion.js";
@@ -73,7 +73,7 @@ async function localFolder(
   const found = await stat(path).catch(() => undefined);
   if (found?.isFile()) return (await startsAsGguf(path)) ? convert(path, modelId) : path;
   if (!found?.isDirectory() || (await isFile(join(path, CONFIG_FILE)))) return path;
-  const listed = (await readdir(path).catch(() => [])).filter((name) => name.endsWith(".gguf")).sort();
+  const listed = (await readdir(path).catch(unlessShort([]))).filter((name) => name.endsWith(".gguf")).sort();
   const names: string[] = [];
   for (const name of listed) if (await isFile(join(path, name))) names.push(name);
   const [name] = names;
@@ -91,10 +91,19 @@ async function localFolder(
 
 const isHere = async (path: string) => (await stat(path).catch(() => undefined)) !== undefined;
 
+/** What cannot be opened is reported later; unless the process has too many open files, which passes. */
+const unlessShort =
+  <T>(instead: T) =>
+  (error: unknown): T => {
+    const shortage = tooManyOpenFiles(error);
+    if (shortage) throw shortage;
+    return instead;
+  };
+
 const isFile = async (path: string) => (await stat(path).catch(() => undefined))?.isFile() === true;
 
 async function startsAsGguf(path: string): Promise<boolean> {
-  const file = await open(path).catch(() => undefined);
+  const file = await open(path).catch(unlessShort(undefined));
   if (!file) return false;
   try {
     return isGguf(await readAt(file, 0, 4));

@@ -2,7 +2,7 @@
 import { constants } from "node:fs";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
-import { GradpoolError, parsePythonJson } from "@gradpool/errors";
+import { GradpoolError, parsePythonJson, tooManyOpenFiles } from "@gradpool/errors";
 
 /** Largest file that is read, in bytes; the largest in use (250,000 entries) have about 30 MB. */
 const MAX_FILE_BYTES = 128 * 1024 * 1024;
@@ -26,6 +26,8 @@ export async function readIfPresent(dir: string, name: string): Promise<Uint8Arr
     if (error instanceof GradpoolError) throw error;
     const code = error instanceof Error && "code" in error ? error.code : undefined;
     if (code === "ENOENT" || code === "ENOTDIR") return undefined;
+    const shortage = tooManyOpenFiles(error, path);
+    if (shortage) throw shortage;
     const reason = error instanceof Error ? error.message : String(error);
     const message = `${path} cannot be read (${reason}); check what it is and its permissions`;
     throw new GradpoolError("permission_denied", message, { cause: error });

@@ -1,5 +1,6 @@
+import { setTimeout as delay } from "node:timers/promises";
 import type { AdaptedModule } from "@gradpool/adapter";
-import { GradpoolError } from "@gradpool/errors";
+import { GradpoolError, isTooManyOpenFiles } from "@gradpool/errors";
 import { type ModelPlaces } from "@gradpool/hub";
 import { float16Weights, openModel, type ModelSource } from "@gradpool/model-source";
 import type { TrainingOptions } from "@gradpool/models";
@@ -8,6 +9,10 @@ import { LossSession, TrainingSession, type Base, type SessionOptions } from "@g
 
 /** Sessions kept, each with a copy of its base's weights; the least recently used is released first. */
 export const MAX_SESSIONS = 2;
+
+/** A trainer that can open no file tries this often before it fails the task, which a few failures end. */
+const OPEN_ATTEMPTS = 30;
+const OPEN_PAUSE_MS = 1_000;
 
 /** Variants of a base besides its targets. */
 export interface BaseVariant {
@@ -80,7 +85,7 @@ export class SessionCache implements AsyncDisposable {
       this.#loaded.set(key, known);
       return known as LoadedBase<S>;
     }
-    const opened = await openModel(base.modelId, this.options.models);
+    const opened = await onceFilesCanBeOpened(() => openModel(base.modelId, this.options.models));
     checkHash(base, opened);
     const source = keepHalves ? await float16Weights(opened, this.options.models.cacheDir) : opened;
     const targets = modulesOf(base, source, useDora);
@@ -104,6 +109,17 @@ export class SessionCache implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     while (this.#loaded.size > 0) await this.#releaseOldest();
+  }
+}
+
+async function onceFilesCanBeOpened<T>(open: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await open();
+    } catch (error) {
+      if (!isTooManyOpenFiles(GradpoolError.from(error)) || attempt === OPEN_ATTEMPTS) throw error;
+      await delay(OPEN_PAUSE_MS);
+    }
   }
 }
 

@@ -5,7 +5,7 @@ import { checkpointName, placeOf, recoveryName, type Place } from "@gradpool/run
 import type { Services } from "../services.js";
 import { checkpointFiles, recoveryFiles, resultFiles, type Files, type RunFacts } from "./files.js";
 import { LiveMetrics, metricsFiles } from "./live-metrics.js";
-import { AWAY_OR_FULL, type Outages } from "./outages.js";
+import { isAwayOrFull, type Outages } from "./outages.js";
 import { saveFiles } from "./save-files.js";
 import type { Training } from "./training.js";
 
@@ -150,7 +150,7 @@ export class Checkpoints {
   #save(header: Omit<SaveHeader, "files">, files: Files): Promise<SaveResponse> {
     const { services, outages, signal } = this.#options;
     const save = () => saveFiles(services.checkpointStore, header, files, signal);
-    return outages.waitOut("checkpoint-store", save, signal, AWAY_OR_FULL);
+    return outages.waitOut("checkpoint-store", save, signal, isAwayOrFull);
   }
 }
 

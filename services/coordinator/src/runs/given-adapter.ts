@@ -3,7 +3,7 @@ import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { checkInRoots, type Roots } from "@gradpool/access";
 import { adapterOf, parseAdapterConfig, readAdapter, type AdaptedModule, type AdapterTensors } from "@gradpool/adapter";
-import { GradpoolError, parseJson } from "@gradpool/errors";
+import { GradpoolError, parseJson, tooManyOpenFiles } from "@gradpool/errors";
 import { readRegularFile, TORCH_ADAPTER, torchAdapter } from "@gradpool/model-source";
 import type { CheckedRecipe } from "@gradpool/recipe";
 import { ADAPTER_CONFIG_FILE, ADAPTER_FILE } from "@gradpool/run-folder";
@@ -50,11 +50,17 @@ const patternText = (patterns: Readonly<Record<string, number>>) =>
 
 /** Far more than any adapter has; a buffer can hold it. */
 const MAX_ADAPTER_BYTES = 2 ** 32;
+const MAX_CONFIG_BYTES = 10_000_000;
 
 async function readAdapterFile(folder: string, file: string): Promise<Uint8Array> {
   try {
-    return await readRegularFile(join(folder, file), MAX_ADAPTER_BYTES);
+    return await readRegularFile(
+      join(folder, file),
+      file === ADAPTER_CONFIG_FILE ? MAX_CONFIG_BYTES : MAX_ADAPTER_BYTES,
+    );
   } catch (cause) {
+    const shortage = tooManyOpenFiles(cause, join(folder, file));
+    if (shortage) throw shortage;
     const message = `init_adapter: ${join(folder, file)} cannot be read; give a folder that PEFT or gradpool saved`;
     throw new GradpoolError("not_found", message, { cause });
   }

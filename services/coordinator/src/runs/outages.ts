@@ -1,5 +1,5 @@
 import { EventEmitter, once } from "node:events";
-import { GradpoolError, type ErrorCode } from "@gradpool/errors";
+import { GradpoolError, isTooManyOpenFiles, type ErrorCode } from "@gradpool/errors";
 import { isBroken } from "@gradpool/rpc";
 import { Backoff } from "@gradpool/service-kit";
 
@@ -11,10 +11,13 @@ const QUIET_MS = 5_000;
 /** A service may end this often in a row while it works for a run, which then is the reason. */
 const MAX_BREAKS = 5;
 
+const AWAY: ReadonlySet<ErrorCode> = new Set(["unavailable", "cancelled"]);
+const FULL: ReadonlySet<ErrorCode> = new Set(["resource_exhausted", "permission_denied"]);
+
 /** A service that stops cancels its calls, one that died breaks them. */
-export const AWAY: ReadonlySet<ErrorCode> = new Set(["unavailable", "cancelled"]);
+export const isAway = ({ code }: GradpoolError): boolean => AWAY.has(code);
 /** Adds what keeps a file from being written until a person fixes it. */
-export const AWAY_OR_FULL: ReadonlySet<ErrorCode> = new Set([...AWAY, "resource_exhausted", "permission_denied"]);
+export const isAwayOrFull = (error: GradpoolError): boolean => isAway(error) || FULL.has(error.code);
 
 /**
  * Waits out what is not a run's fault: unavailable services, full disks. `report` is called with the
@@ -36,7 +39,7 @@ export class Outages {
   }
 
   /**
-   * Retries the call of the named service while it fails with a code in `waitFor`. A call that takes
+   * Retries the call of the named service while it fails as `isWaitedFor` says. A call that takes
    * long calls `progressed` whenever it advances. Errors: any other failure, and `cancelled`; `failed_precondition` when
    * the service's process ends during MAX_BREAKS calls in a row.
    */
@@ -44,7 +47,7 @@ export class Outages {
     service: string,
     call: (progressed: () => void) => Promise<T>,
     signal: AbortSignal,
-    waitFor: ReadonlySet<ErrorCode> = AWAY,
+    isWaitedFor: (error: GradpoolError) => boolean = isAway,
   ): Promise<T> {
     const held = {};
     let since: number | undefined;
@@ -62,12 +65,14 @@ export class Outages {
         try {
           return await call(progressed);
         } catch (error) {
-          const { code, message } = GradpoolError.from(error);
-          if (!waitFor.has(code) || signal.aborted) throw error;
+          const failure = GradpoolError.from(error);
+          if (!isWaitedFor(failure) || signal.aborted) throw error;
           if (isBroken(error) && ++breaks === MAX_BREAKS) throw endsTheService(service, error);
           since ??= performance.now();
-          const [line = ""] = message.split("\n");
-          if (!AWAY.has(code)) this.#hold(held, `${line}; the run resumes by itself once that is fixed`);
+          const [line = ""] = failure.message.split("\n");
+          // A service that can open no file is there.
+          if (!isAway(failure) || isTooManyOpenFiles(failure))
+            this.#hold(held, `${line}; the run resumes by itself once that is fixed`);
           else if (performance.now() - since > QUIET_MS)
             this.#hold(held, `the ${service} service is unavailable (${line})`);
         }

@@ -1,6 +1,6 @@
 /** Prepares a run: everything is checked before the first step, so that what cannot work fails with one clear line. */
 import { adaptedModules, ownScalings } from "@gradpool/adapter";
-import { GradpoolError } from "@gradpool/errors";
+import { GradpoolError, isTooManyOpenFiles } from "@gradpool/errors";
 import { count } from "@gradpool/format";
 import { namedTargets, selectTargets, type ModelDescription } from "@gradpool/models";
 import {
@@ -29,7 +29,8 @@ export async function prepareRun(asked: Preparation): Promise<PreparedRun> {
   const { spec, services, report, signal } = asked;
   report("opening the model");
   const choice = { modelId: spec.modelId, dtype: asked.recipe.dtype };
-  const source = await services.models.open(choice, signal, report);
+  const open = () => services.models.open(choice, signal, report);
+  const source = await asked.outages.waitOut("coordinator", open, signal, isTooManyOpenFiles);
   const { description } = source.model;
   const recipe = withTargets(asked.recipe, description);
   const preparation = { ...asked, recipe };

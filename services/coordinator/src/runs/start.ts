@@ -1,5 +1,6 @@
 /** Where a run starts: a new adapter, a given one, or a checkpoint to resume from. */
 import { initAdapter } from "@gradpool/adapter";
+import { isTooManyOpenFiles } from "@gradpool/errors";
 import { absoluteOutputDir } from "@gradpool/service-kit";
 import type { Preparation, PreparedRun } from "./preparation.js";
 import {
@@ -33,8 +34,8 @@ export async function ownStart(preparation: Preparation, base: Base): Promise<{ 
   const platform = { deviceClass: theirs.device_class, version: theirs.runtime };
   const receipt = receiptOf(spec, { ...base, ...hashes }, platform);
   const { step, totalSteps } = loaded.state;
-  const resumed = resumeAt(loaded, preparation, receipt, totalSteps);
-  const adapter = adapterFrom(loaded, base.targets, recipe.lora.r);
+  const resumed = await resumeAt(loaded, preparation, receipt, totalSteps);
+  const adapter = await adapterFrom(loaded, base.targets, recipe.lora.r, preparation);
   const notes = [...damageNotes(loaded), `interrupted; resumed after step ${step}`];
   const { rows, resumedFrom } = before;
   return { own: { adapter, resumed, resumedFrom, ...hashes, rows, totalSteps }, notes };
@@ -56,8 +57,8 @@ export async function chosenStart(
   const { epoch, step } = state;
   const receipt = receiptOf(spec, { ...base, ...hashes }, theirsIfThere(loaded, platforms));
   return {
-    resumed: spec.resumeWeightsOnly ? undefined : resumeAt(loaded, preparation, receipt, totalSteps),
-    adapter: adapterFrom(loaded, base.targets, recipe.lora.r),
+    resumed: spec.resumeWeightsOnly ? undefined : await resumeAt(loaded, preparation, receipt, totalSteps),
+    adapter: await adapterFrom(loaded, base.targets, recipe.lora.r, preparation),
     resumedFrom: { path, epoch, step, weightsOnly: spec.resumeWeightsOnly },
     notes: [...damageNotes(loaded), ...(spec.resumeWeightsOnly ? [] : longerNotes(loaded, recipe, totalSteps))],
   };
@@ -70,14 +71,11 @@ function theirsIfThere({ state }: LoadedCheckpoint, platforms: Platform[]): Plat
   return platforms.some((other) => platformName(other) === platformName(theirs)) ? theirs : first;
 }
 
-async function startingAdapter({ recipe, services, signal }: Preparation, { source, targets }: Base) {
+async function startingAdapter({ recipe, services, outages, signal }: Preparation, { source, targets }: Base) {
   const { lora, seed, dtype } = recipe;
-  if (lora.initAdapter) return services.models.adapter(lora, targets, signal);
+  const read = <T>(files: () => Promise<T>) => outages.waitOut("coordinator", files, signal, isTooManyOpenFiles);
+  if (lora.initAdapter) return read(() => services.models.adapter(lora, targets, signal));
   const choice = { modelId: source.id, dtype };
-  return initAdapter(
-    targets,
-    lora.r,
-    seed,
-    lora.useDora ? await services.models.norms(choice, targets, signal) : undefined,
-  );
+  const norms = lora.useDora ? await read(() => services.models.norms(choice, targets, signal)) : undefined;
+  return initAdapter(targets, lora.r, seed, norms);
 }
