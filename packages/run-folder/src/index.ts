@@ -27,6 +27,7 @@ export {
   type Manifest,
   type ManifestFile,
 } from "./manifest.js";
+export type { FileProblem } from "./file-problem.js";
 export { snakeKeys } from "./json.js";
 export { lockBytes, lockOf, MAX_LOCK_BYTES, parseLock, type Lock } from "./lock.js";
 export {
@@ -39,6 +40,7 @@ export {
   type MetricsFacts,
 } from "./metrics.js";
 export {
+  MAX_TRAINER_STATE_BYTES,
   parseTrainerState,
   trainerStateBytes,
   type LossScaling,

@@ -121,8 +121,14 @@ export function trainerStateBytes(facts: StateFacts): Uint8Array {
   });
 }
 
+/** A million steps take half of it. */
+export const MAX_TRAINER_STATE_BYTES = 2 ** 28;
+
 /** Reads trainer_state.json, or says what is wrong with it. */
 export function parseTrainerState(bytes: Uint8Array): SavedState | FileProblem {
+  if (bytes.byteLength > MAX_TRAINER_STATE_BYTES) {
+    return `${TRAINER_STATE_FILE} has ${bytes.byteLength} bytes, where ${MAX_TRAINER_STATE_BYTES} are read`;
+  }
   const state = parsed(bytes, schema, TRAINER_STATE_FILE);
   if (typeof state === "string") return state;
   const { run, evaluation_pending: evaluationPending, loss_scaling: lossScaling } = state;

@@ -18,6 +18,7 @@ import {
   parseLock,
   parseManifest,
   parseMetrics,
+  MAX_TRAINER_STATE_BYTES,
   parseTrainerState,
   placeOf,
   readTrainingState,
@@ -134,6 +135,11 @@ describe("trainer_state.json", () => {
     const wrong = text(trainerStateBytes(facts)).replace('"step": 2', '"step": 3');
     assert.match(String(parseTrainerState(bytes(wrong))), /has 2 steps instead of 3/);
     assert.match(String(parseTrainerState(bytes("null"))), /is wrong at its top/);
+    const large = new Uint8Array(MAX_TRAINER_STATE_BYTES + 1);
+    assert.match(
+      String(parseTrainerState(large)),
+      /^trainer_state\.json has 268435457 bytes, where 268435456 are read$/,
+    );
   });
 });
 

@@ -18,7 +18,7 @@ export function adapterParameters(targets: readonly AdaptedModule[], r: number):
 }
 
 /** Errors: `resource_exhausted` when the run takes more than `availableBytes`. */
-export function checkMemory(targets: readonly AdaptedModule[], r: number, availableBytes = available()): void {
+export function checkMemory(targets: readonly AdaptedModule[], r: number, availableBytes = availableMemory()): void {
   const parameters = adapterParameters(targets, r);
   const neededBytes = COPIES * FLOAT_BYTES * parameters;
   if (neededBytes <= availableBytes) return;
@@ -28,7 +28,7 @@ export function checkMemory(targets: readonly AdaptedModule[], r: number, availa
 }
 
 /** What is left to this process of its machine's or container's memory, whatever other processes use. */
-function available(): number {
+export function availableMemory(): number {
   // 0 or enormous: there is no limit.
   const limit = process.constrainedMemory() || Infinity;
   return Math.max(0, Math.min(limit, totalmem()) - process.memoryUsage.rss());

@@ -1,5 +1,7 @@
-/** A thread that reads the files of models and adapters: they may be anybody's, and large. */
+/** A thread that reads the files of models, adapters and checkpoints: they may be anybody's, and large. */
+import { readAdapter } from "@gradpool/adapter";
 import { float16Weights, openModel, weightNorms, type ModelSource } from "@gradpool/model-source";
+import { parseTrainerState, readTrainingState } from "@gradpool/run-folder";
 import { serveJobs, type JobContext } from "@gradpool/threads";
 import type { Doing, ModelJob, ModelValues, OpenedModel } from "./opened-model.js";
 
@@ -15,7 +17,16 @@ async function* run(job: ModelJob, context: JobContext): AsyncGenerator<ModelVal
       // Few runs need what it loads.
       const { givenAdapter } = await import("./given-adapter.js");
       yield await givenAdapter(job.lora, job.targets, job.places.roots);
+      return;
     }
+    case "state":
+      yield parseTrainerState(job.file);
+      return;
+    case "savedAdapter":
+      yield readAdapter(job.file, job.targets, job.r, job.path);
+      return;
+    case "training":
+      yield readTrainingState(job.file, job.step, job.path);
   }
 }
 

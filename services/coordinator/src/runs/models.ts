@@ -1,13 +1,16 @@
 import type { AdaptedModule, AdapterTensors } from "@gradpool/adapter";
 import { downloadText, type ModelPlaces } from "@gradpool/hub";
 import type { CheckedRecipe } from "@gradpool/recipe";
+import type { FileProblem, SavedState } from "@gradpool/run-folder";
 import { JobThreads, type Bounds } from "@gradpool/threads";
 import type { Doing, ModelChoice, ModelJob, ModelValues, OpenedModel } from "./opened-model.js";
+
+type SavedAdapter = Omit<Extract<ModelJob, { kind: "savedAdapter" }>, "kind">;
 
 /** The largest header that is accepted takes less of both. */
 const BOUNDS: Bounds = { heapMb: 2048, stuckMs: 30_000 };
 
-/** Models and adapters, whose files are read in threads: a large or bad one holds up no other run (I10). */
+/** Models, adapters and checkpoints, whose files are read in threads: a large or bad one holds up no other run (I10). */
 export class Models implements AsyncDisposable {
   readonly #places: ModelPlaces;
   readonly #threads: JobThreads;
@@ -45,6 +48,21 @@ export class Models implements AsyncDisposable {
       `reading the adapter ${lora.initAdapter}`,
       signal,
     );
+  }
+
+  /** trainer_state.json at `path`, or what is wrong with it. */
+  trainerState(file: Uint8Array, path: string, signal: AbortSignal): Promise<SavedState | FileProblem> {
+    return this.#run({ kind: "state", file }, `reading ${path}`, signal);
+  }
+
+  /** The adapter of a checkpoint. Errors: those of readAdapter. */
+  savedAdapter(saved: SavedAdapter, signal: AbortSignal): Promise<AdapterTensors> {
+    return this.#run({ kind: "savedAdapter", ...saved }, `reading ${saved.path}`, signal);
+  }
+
+  /** The optimizer's state after `step` steps, and the best adapter. Errors: those of readTrainingState. */
+  trainingState(file: Uint8Array, step: number, path: string, signal: AbortSignal): Promise<ModelValues["training"]> {
+    return this.#run({ kind: "training", file, step, path }, `reading ${path}`, signal);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -1,9 +1,10 @@
-/** A model as runs need it: what its files say, read in a thread (models.ts). */
+/** What the files of models and checkpoints say, as runs need it: read in a thread (models.ts). */
 import type { AdaptedModule, AdapterTensors } from "@gradpool/adapter";
 import type { DownloadProgress, ModelPlaces } from "@gradpool/hub";
 import type { ModelSource } from "@gradpool/model-source";
 import type { Model } from "@gradpool/models";
 import type { CheckedRecipe } from "@gradpool/recipe";
+import type { FileProblem, SavedState, TrainingTensors } from "@gradpool/run-folder";
 
 /** Plain data. */
 export interface OpenedModel extends Pick<ModelSource, "id" | "dir" | "weightsDir" | "modelHash" | "notes"> {
@@ -21,7 +22,10 @@ export interface ModelChoice {
 export type ModelJob =
   | { kind: "open"; choice: ModelChoice; places: ModelPlaces }
   | { kind: "norms"; choice: ModelChoice; places: ModelPlaces; targets: readonly AdaptedModule[] }
-  | { kind: "adapter"; lora: CheckedRecipe["lora"]; places: ModelPlaces; targets: readonly AdaptedModule[] };
+  | { kind: "adapter"; lora: CheckedRecipe["lora"]; places: ModelPlaces; targets: readonly AdaptedModule[] }
+  | { kind: "state"; file: Uint8Array }
+  | { kind: "savedAdapter"; file: Uint8Array; path: string; targets: readonly AdaptedModule[]; r: number }
+  | { kind: "training"; file: Uint8Array; path: string; step: number };
 
 /** What it tells meanwhile: a text for people, or how far a download is. */
 export type Doing = string | DownloadProgress;
@@ -31,4 +35,7 @@ export interface ModelValues {
   open: OpenedModel;
   norms: Map<string, Float32Array>;
   adapter: AdapterTensors;
+  state: SavedState | FileProblem;
+  savedAdapter: AdapterTensors;
+  training: Pick<TrainingTensors, "optimizer" | "best">;
 }

@@ -1,6 +1,6 @@
 /** Resumes a run from a saved checkpoint, bit for bit, or says why it cannot. */
 import { basename, dirname } from "node:path";
-import { readAdapter, type AdaptedModule, type AdapterTensors } from "@gradpool/adapter";
+import type { AdaptedModule, AdapterTensors } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
 import type { AdamWState } from "@gradpool/optim";
 import type { CheckedRecipe } from "@gradpool/recipe";
@@ -15,16 +15,16 @@ import {
 } from "@gradpool/rpc";
 import {
   ADAPTER_FILE,
-  parseTrainerState,
-  readTrainingState,
   TRAINER_STATE_FILE,
   TRAINING_STATE_FILE,
   type LossScaling,
   type Receipt,
   type SavedState,
 } from "@gradpool/run-folder";
+import { bytes } from "@gradpool/format";
 import { absoluteOutputDir } from "@gradpool/service-kit";
 import type { Services } from "../services.js";
+import { availableMemory } from "./memory.js";
 import type { Outages } from "./outages.js";
 import { differences } from "./receipt.js";
 import type { Platform } from "./platform.js";
@@ -127,29 +127,42 @@ async function collect(
   signal: AbortSignal,
 ): Promise<LoadedCheckpoint> {
   const pieces = new Map<string, Uint8Array[]>();
+  const availableBytes = availableMemory();
+  let receivedBytes = 0;
   let name = "";
   let damaged: Checkpoint[] = [];
   for await (const piece of services.checkpointStore.load(request, { signal })) {
     name ||= piece.name;
     if (piece.damaged.length > 0) damaged = piece.damaged;
-    pieces.set(piece.path, [...(pieces.get(piece.path) ?? []), piece.data]);
+    receivedBytes += piece.data.byteLength;
+    if (receivedBytes > availableBytes) throw tooLarge(`${request.outputDir}/${name}`, availableBytes);
+    const before = pieces.get(piece.path);
+    if (before) before.push(piece.data);
+    else pieces.set(piece.path, [piece.data]);
   }
   signal.throwIfAborted();
   const path = `${request.outputDir}/${name}`;
   const file = (wanted: string) => concat(pieces.get(wanted) ?? []);
-  const state = parseTrainerState(file(TRAINER_STATE_FILE));
+  const statePath = `${path}/${TRAINER_STATE_FILE}`;
+  const state = await services.models.trainerState(file(TRAINER_STATE_FILE), statePath, signal);
   if (typeof state === "string") {
     throw new GradpoolError("data_loss", `${path} cannot be used: ${state}; resume from another checkpoint`);
   }
   return { path, state, adapterFile: file(ADAPTER_FILE), trainingStateFile: file(TRAINING_STATE_FILE), damaged };
 }
 
+function tooLarge(path: string, availableBytes: number): GradpoolError {
+  const problem = `${path} has more bytes than the coordinator's memory, which has ${bytes(availableBytes)} left`;
+  return new GradpoolError("resource_exhausted", `${problem}; resume from another checkpoint`);
+}
+
 export function adapterFrom(
   { adapterFile, path }: LoadedCheckpoint,
   targets: AdaptedModule[],
   r: number,
-): AdapterTensors {
-  return readAdapter(adapterFile, targets, r, `${path}/${ADAPTER_FILE}`);
+  { services, signal }: CheckpointSource,
+): Promise<AdapterTensors> {
+  return services.models.savedAdapter({ file: adapterFile, path: `${path}/${ADAPTER_FILE}`, targets, r }, signal);
 }
 
 /**
@@ -157,12 +170,12 @@ export function adapterFrom(
  * more than the checkpoint's run was to make. Errors: `failed_precondition`, naming each difference, when the checkpoint
  * does not match.
  */
-export function resumeAt(
+export async function resumeAt(
   { path, state, trainingStateFile }: LoadedCheckpoint,
-  { runId, recipe }: { runId: string; recipe: CheckedRecipe },
+  { runId, recipe, services, signal }: CheckpointSource & { runId: string; recipe: CheckedRecipe },
   receipt: Receipt,
   totalSteps: number,
-): Resumed {
+): Promise<Resumed> {
   const mayDiffer = totalSteps > state.totalSteps ? LENGTH : [];
   const found = differences(state, recipe, receipt, mayDiffer);
   if (found.length > 0) {
@@ -173,8 +186,9 @@ export function resumeAt(
   const optimizerSteps = step - (lossScaling?.skippedSteps.length ?? 0);
   const longer = totalSteps > state.totalSteps;
   const continued = [...state.continuedRunIds, state.runId].filter((other) => other !== runId);
+  const trainingPath = `${path}/${TRAINING_STATE_FILE}`;
   return {
-    ...readTrainingState(trainingStateFile, optimizerSteps, `${path}/${TRAINING_STATE_FILE}`),
+    ...(await services.models.trainingState(trainingStateFile, optimizerSteps, trainingPath, signal)),
     ...{ cursor, steps, rowCounts, evaluations, evaluationPending, lossScaling },
     nextLearningRate: longer ? rateAt(recipe, optimizerSteps, state.totalSteps) : state.nextLearningRate,
     continuedRunIds: [...new Set(continued)],
