@@ -1,6 +1,6 @@
 /**
- * Writes what Docker Compose reads: .env with the pool's key and passwords of the programs around it, all random, and certs with the
- * pool's certificates. What exists is kept. Usage: node deploy/secrets.mjs [FOLDER], after npm run build; FOLDER is deploy by default
+ * Writes what Docker Compose reads: .env with the pool's key and passwords of the programs around it, all random, and certs with a
+ * certificate for each service. What exists is kept. Usage: node deploy/secrets.mjs [FOLDER], after npm run build; FOLDER is deploy by default
  */
 import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -10,6 +10,8 @@ import { fileURLToPath } from "node:url";
 
 const folder = process.argv[2] ?? fileURLToPath(new URL(".", import.meta.url));
 const random = () => randomBytes(24).toString("base64url");
+
+const SERVICES = ["coordinator", "tokenizer", "data-stream", "checkpoint-store", "trainer"];
 
 const values = {
   GRADPOOL_KEY: random(),
@@ -30,14 +32,11 @@ const certs = join(folder, "certs");
 if (existsSync(certs)) console.log(`${certs} exists and is kept; gradpool certs init --dir ${certs} renews it`);
 else {
   const command = fileURLToPath(new URL("../services/cli/bin/gradpool.js", import.meta.url));
-  const hosts = ["coordinator", "tokenizer", "data-stream", "checkpoint-store", "trainer"].flatMap((host) => [
-    "--host",
-    host,
-  ]);
-  execFileSync(process.execPath, [command, "certs", "init", "--dir", certs, ...hosts], { stdio: "ignore" });
+  const each = SERVICES.flatMap((service) => ["--service", service]);
+  execFileSync(process.execPath, [command, "certs", "init", "--dir", certs, ...each], { stdio: "ignore" });
   console.log(
     `wrote ${certs}; commands on this machine need ca.crt, client.crt and client.key: --tls_ca, --tls_cert, --tls_key`,
   );
 }
-// The user of the images reads it where Compose mounts it; on this machine the folder lets nobody else in.
-chmodSync(join(certs, "server.key"), 0o644);
+// The user of the images reads them where Compose mounts them; on this machine the folder lets nobody else in.
+for (const service of SERVICES) chmodSync(join(certs, `${service}.key`), 0o644);

@@ -8,7 +8,7 @@ import { parseAllDocuments } from "yaml";
 import { ROOT } from "./structure.js";
 
 const run = promisify(execFile);
-const CHART = join(ROOT, "deploy/helm/gradpool");
+export const CHART = join(ROOT, "deploy/helm/gradpool");
 
 /** Of Kubernetes, for which charts are rendered and checked. */
 export const KUBE_VERSION = "1.33.0";

@@ -48,7 +48,14 @@ interface ComposeService {
   environment?: Record<string, string>;
   volumes?: string[];
   depends_on?: Record<string, unknown>;
+  secrets?: (string | { source: string; target: string })[];
+  networks?: string[] | Record<string, unknown>;
+  tmpfs?: string[];
+  ports?: string[];
 }
+
+const toSet = (networks: string[] | Record<string, unknown>): object =>
+  Array.isArray(networks) ? Object.fromEntries(networks.map((name) => [name, true])) : networks;
 
 interface Compose {
   services: Record<string, ComposeService>;
@@ -66,6 +73,37 @@ describe("deploy/compose.yaml", () => {
       assert.ok(build && existsSync(join(ROOT, build.dockerfile)));
       assertKnown(build.args.SERVICE, Object.keys(environment));
       assert.match(image, new RegExp(`^gradpool/${build.args.SERVICE}(-cuda)?:`));
+    }
+  });
+
+  test("gives each service its own certificate, and the secrets that it needs", () => {
+    for (const [, { build, environment = {}, secrets = [] }] of ours) {
+      const { SERVICE: service } = build!.args;
+      const named = secrets.map((secret) => (typeof secret === "string" ? secret : secret.source));
+      const own = [`${service}_cert`, `${service}_key`];
+      assert.deepEqual(named.sort(), [...own, "gradpool_key", "gradpool_tls_ca"].sort());
+      const has = (variable: string) => variable in environment;
+      assert.equal(has("AWS_SECRET_ACCESS_KEY"), service === "checkpoint-store", service);
+      assert.equal(has("NATS_TOKEN"), service === "coordinator", service);
+      assert.equal(has("HF_TOKEN"), service !== "checkpoint-store", service);
+    }
+  });
+
+  test("bounds /tmp, and lets only those reach other networks that need it", () => {
+    const { networks } = parse(text, { merge: true }) as { networks: Record<string, { internal?: boolean }> };
+    assert.deepEqual([networks["gradpool"]?.internal, networks["outside"]?.internal], [true, undefined]);
+    for (const [, { tmpfs = [] }] of ours) assert.match(tmpfs.join(), /^\/tmp:size=\d+g$/);
+    const inside = Object.entries(services).filter(([, { networks: named = [] }]) => !("outside" in toSet(named)));
+    assert.deepEqual(inside.map(([name]) => name).sort(), ["checkpoint-store", "nats", "versitygw", "volumes"]);
+    for (const [name, { ports = [] }] of inside) assert.deepEqual(ports, [], `${name} cannot publish a port`);
+  });
+
+  test("lets the content of others' images be pinned", () => {
+    const others = Object.entries(services).filter(([, { build }]) => !build);
+    for (const [name, { image }] of others) {
+      const variable = `${name === "volumes" ? "busybox" : name}_DIGEST`.toUpperCase();
+      assert.match(image, /^[\w./-]+:v?\d+\.\d+[\w.-]*\$/);
+      assert.ok(image.endsWith("${" + variable + ":+@}${" + variable + ":-}"), image);
     }
   });
 
@@ -98,11 +136,15 @@ test("deploy/secrets.mjs makes what the compose file asks for", async () => {
     for (const name of [...needed, "GRADPOOL_KEY"]) assert.match(env, new RegExp(`^${name}=\\S{8,}$`, "m"));
     const { secrets } = parse(compose, { merge: true }) as { secrets: Record<string, { file?: string }> };
     const files = Object.values(secrets).flatMap(({ file }) => (file === undefined ? [] : [join(folder, file)]));
-    assert.equal(files.length, 3);
+    // The authority, and a certificate with its key for each service.
+    assert.equal(files.length, 1 + 2 * SERVICES.length);
     for (const file of files) assert.ok(existsSync(file), file);
     assert.deepEqual([statSync(join(folder, ".env")).mode & 0o77, statSync(join(folder, "certs")).mode & 0o77], [0, 0]);
-    const { subjectAltName = "" } = new X509Certificate(readFileSync(join(folder, "certs/server.crt")));
-    for (const service of SERVICES) assert.ok(subjectAltName.split(", ").includes(`DNS:${service}`), service);
+    const namesOf = (service: string) => {
+      const { subjectAltName = "" } = new X509Certificate(readFileSync(join(folder, `certs/${service}.crt`)));
+      return subjectAltName.split(", ").filter((name) => name.startsWith("DNS:"));
+    };
+    for (const service of SERVICES) assert.deepEqual(namesOf(service), [`DNS:${service}`, "DNS:localhost"]);
     // A second time nothing changes.
     execFileSync(process.execPath, [join(ROOT, "deploy/secrets.mjs"), folder]);
     assert.equal(readFileSync(join(folder, ".env"), "utf8"), env);

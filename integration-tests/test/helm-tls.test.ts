@@ -1,9 +1,11 @@
 /** What the Helm chart does for the safety of a pool: its certificates connect services, and each pod has only its own. */
 import assert from "node:assert/strict";
+import { X509Certificate } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
 import { describe, test } from "node:test";
 import { Certificates, PoolKey } from "@gradpool/access";
 import { healthProblem, startServer } from "@gradpool/rpc";
+import { FakeCluster, type KeptSecret } from "../src/fake-cluster.js";
 import { assertAccepted, deployTool, objectsIn, pythonWith, renderChart, Workspace } from "../src/index.js";
 
 const helm = await deployTool("helm");
@@ -48,6 +50,39 @@ describe("the Helm chart's safety", { skip: helm.skip || validator.skip }, () =>
     assert.notEqual(await healthProblem(server.address, foreign), "");
   });
 
+  test("keeps its authority at upgrades, and renews certificates after half of their time", async () => {
+    const day = 86_400;
+    const now = Math.floor(Date.now() / 1000);
+    await using cluster = await FakeCluster.start();
+    const upgrade = async () => objectsIn(await cluster.render(helm.path)) as unknown as KeptSecret[];
+    const secret = (objects: KeptSecret[], name: string) =>
+      objects.find(({ kind, metadata }) => kind === "Secret" && metadata.name === `pool-tls-${name}`)!;
+    const first = await upgrade();
+    for (const object of first) if (object.kind === "Secret") cluster.secrets.set(object.metadata.name, object);
+    // Renewed: made long ago, or gone. Kept: all others.
+    cluster.aged("pool-tls-tokenizer", now - 200 * day);
+    cluster.aged("pool-tls-coordinator", now - 100 * day);
+    cluster.secrets.delete("pool-tls-trainer");
+    const second = await upgrade();
+    assert.deepEqual(secret(second, "authority").data, secret(first, "authority").data);
+    for (const [name, isRenewed] of Object.entries({
+      tokenizer: true,
+      trainer: true,
+      coordinator: false,
+      client: false,
+    })) {
+      const [before, after] = [secret(first, name), secret(second, name)];
+      assert.equal(before.data["tls.crt"] !== after.data["tls.crt"], isRenewed, name);
+      assert.equal(before.data["ca.crt"], after.data["ca.crt"], name);
+      const certificate = new X509Certificate(Buffer.from(after.data["tls.crt"] ?? "", "base64"));
+      const authority = new X509Certificate(Buffer.from(after.data["ca.crt"] ?? "", "base64"));
+      assert.ok(certificate.checkIssued(authority) && certificate.verify(authority.publicKey), name);
+    }
+    const { "gradpool.dev/issued": issued } = secret(second, "coordinator").metadata.annotations;
+    assert.equal(issued, String(now - 100 * day));
+    assert.ok(Number(secret(second, "tokenizer").metadata.annotations["gradpool.dev/issued"]) >= now);
+  });
+
   test("gives each pod its own certificate and the pool's key, and no other secret", async () => {
     for (const { containers, volumes } of podsOf(await render({}))) {
       const component = containers[0]?.name.replace(/^trainer-.*/, "trainer");
@@ -55,6 +90,11 @@ describe("the Helm chart's safety", { skip: helm.skip || validator.skip }, () =>
       assert.deepEqual(secrets, ["pool-key", `pool-tls-${component}`]);
       assert.match(JSON.stringify(containers[0]?.startupProbe), /"scheme":"HTTPS"/);
       assert.ok(!containers[0]?.env.some(({ name }) => name === "GRADPOOL_INSECURE"));
+    }
+    const hub = podsOf(await render({ hub: { existingSecret: "hub-token" } }));
+    for (const { containers } of hub) {
+      const hasToken = JSON.stringify(containers).includes("hub-token");
+      assert.equal(hasToken, containers[0]?.name !== "checkpoint-store", containers[0]?.name);
     }
     const plain = podsOf(await render({ tls: { enabled: false } }));
     for (const { containers } of plain) {

@@ -49,6 +49,7 @@ const ACCEPTED: Record<string, object> = {
     coordinator: { extraEnv: [{ name: "NATS_JS_DOMAIN", value: "hub" }] },
     trainers: { cpu: { extraEnv: [{ name: "HF_TOKEN", valueFrom: { secretKeyRef: { name: "hub", key: "token" } } }] } },
   },
+  "pinned images": { image: { digests: { coordinator: `sha256:${"0".repeat(64)}` } } },
   "other roots": { roots: ["/models", "s3://team/results"] },
   "nobody may connect": { networkPolicy: { clients: [], monitoring: [] } },
   "neither trainers nor clients": { trainers: { cpu: { enabled: false } }, networkPolicy: { clients: [] } },
@@ -57,6 +58,7 @@ const ACCEPTED: Record<string, object> = {
 
 /** Title, values, and what helm says. */
 const REFUSED: [string, object, RegExp][] = [
+  ["a digest that is none", { image: { digests: { trainer: "0.1.0" } } }, /digests/],
   ["a root that is a name", { roots: ["models"] }, /roots/],
   ["a size that is none", { volumes: { cacheSize: "much" } }, /cacheSize/],
   ["a size of nothing", { coordinator: { storage: { size: "0Gi" } } }, /size/],

@@ -257,6 +257,18 @@ describe("between machines", TIMEOUT, () => {
     for (const { name } of allowed.services) assert.ok(allowed.log(name).includes(JSON.stringify(shared).slice(1, -1)));
   });
 
+  test("certificates that are about to expire are named, thirty days before", () => {
+    using own = new Certificates(filesOf("certs", "client"));
+    const daysBefore = (days: number) => own.expiresAt.getTime() - days * 86_400_000;
+    assert.equal(own.expiryNotice(), "");
+    assert.equal(own.expiryNotice(daysBefore(31)), "");
+    const day = own.expiresAt.toISOString().slice(0, 10);
+    assert.match(
+      own.expiryNotice(daysBefore(29)),
+      new RegExp(`client.crt expires on ${day}; renew it with gradpool certs`),
+    );
+  });
+
   test("certificates that cannot be used are named", async () => {
     const { cert, key, ca } = filesOf("certs", "client");
     const broken = workspace.path("broken.crt");

@@ -14,6 +14,9 @@ export interface TlsMaterial {
 /** How often the files are looked at. */
 const RENEWAL_MS = 10_000;
 
+/** Certificates are to be renewed this long before they expire. */
+const NOTICE_MS = 30 * 86_400_000;
+
 export class Certificates implements Disposable {
   readonly files: TlsFiles;
   readonly #listeners = new Set<(material: TlsMaterial) => void>();
@@ -38,6 +41,24 @@ export class Certificates implements Disposable {
 
   get material(): TlsMaterial {
     return this.#material;
+  }
+
+  /** When the first of its certificate and the authority's expires. */
+  get expiresAt(): Date {
+    return new Date(Math.min(...[this.#material.cert, this.#material.ca].map(expiryOf)));
+  }
+
+  /** What to tell somebody who can renew them before they expire; empty: there is time. */
+  expiryNotice(nowMs = Date.now()): string {
+    const { cert, ca } = this.files;
+    for (const [file, pem] of [[cert, this.#material.cert] as const, [ca, this.#material.ca] as const]) {
+      const leftMs = expiryOf(pem) - nowMs;
+      if (leftMs > NOTICE_MS) continue;
+      const day = new Date(expiryOf(pem)).toISOString().slice(0, 10);
+      const how = file === ca ? "make a new authority" : "renew it";
+      return `the certificate ${file} expires on ${day}; ${how} with gradpool certs init, or as it was made`;
+    }
+    return "";
   }
 
   /** Calls `listener` with each renewal, until it is taken off. */
@@ -78,6 +99,8 @@ function readMaterial(files: TlsFiles): TlsMaterial {
   if (Date.parse(certificate.validTo) < Date.now()) throw unusable(files.cert, `it expired on ${certificate.validTo}`);
   return material;
 }
+
+const expiryOf = (pem: Buffer): number => Date.parse(new X509Certificate(pem).validTo);
 
 function read(file: string): Buffer {
   try {

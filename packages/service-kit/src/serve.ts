@@ -3,6 +3,7 @@ import { setMaxListeners } from "node:events";
 import { checkDial, type Access } from "@gradpool/access";
 import type { Client, Definition, Interceptor, RunningServer, ServedService } from "@gradpool/rpc";
 import { Registry } from "prom-client";
+import { watchExpiry } from "./certificate-expiry.js";
 import { grpcObserver } from "./grpc-metrics.js";
 import type { HttpRoute } from "./http-server.js";
 import type { Logger } from "./logger.js";
@@ -91,6 +92,7 @@ export async function serve(
   };
   try {
     own(guardListener(listen, access, "GRADPOOL_LISTEN", log));
+    own(watchExpiry(tls, metrics, log));
     parts = await create({ metrics, stopping: stopping.signal, own, connect, problemAt });
     const methods = parts.services.flatMap(({ definition }) => Object.values(definition).map(({ path }) => path));
     const observe = grpcObserver(metrics, methods);

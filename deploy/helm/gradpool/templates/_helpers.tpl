@@ -49,7 +49,9 @@ imagePullSecrets: {{ toYaml . | nindent 2 }}
 {{/* A component's container, up to the last common mount: dict "root" . "component" "tokenizer" "resources" … */}}
 {{- define "gradpool.container" -}}
 name: {{ .component }}
-image: {{ printf "%s/%s:%s" .root.Values.image.registry (.image | default .component) (.root.Values.image.tag | default .root.Chart.AppVersion) | quote }}
+{{- $image := .image | default .component }}
+{{- $digest := get .root.Values.image.digests $image }}
+image: {{ printf "%s/%s:%s%s" .root.Values.image.registry $image (.root.Values.image.tag | default .root.Chart.AppVersion) (empty $digest | ternary "" (printf "@%s" $digest)) | quote }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
 ports:
   - { name: grpc, containerPort: 7070 }

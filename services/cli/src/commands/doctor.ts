@@ -5,6 +5,7 @@ import { contextFor, examples, jsonOption, type OutputFlags, type ProgramOptions
 import { DEFAULT_PORT } from "../config.js";
 import {
   cacheCheck,
+  certificatesCheck,
   coresCheck,
   cudaCheck,
   diskCheck,
@@ -34,6 +35,7 @@ interface DoctorFlags {
 
 /** Errors: `failed_precondition`, naming the checks, when something prevents training on the CPU. */
 async function doctor({ online }: DoctorFlags, { output, config, interrupts }: CommandContext): Promise<void> {
+  const certificates = certificatesCheck(config.address, config.access);
   const checks: [name: string, check: Check | Promise<Check>][] = [
     ["node", nodeCheck(process.versions.node)],
     ["platform", platformCheck()],
@@ -44,6 +46,7 @@ async function doctor({ online }: DoctorFlags, { output, config, interrupts }: C
     ["onnx runtime", onnxRuntimeCheck()],
     ["cuda", cudaCheck(config.env)],
     ["ports", portsCheck(DEFAULT_PORT)],
+    ...(certificates ? [["certificates", certificates] as [string, Check]] : []),
     ["pool", poolCheck(config.address, config.access, interrupts.signal)],
     ...(online ? [["hub", hubCheck(config.models.hub, interrupts.signal)] as [string, Promise<Check>]] : []),
   ];

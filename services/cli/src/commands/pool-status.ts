@@ -1,4 +1,5 @@
 /** gradpool pool status: a pool as its coordinator sees it, and the processes of this machine's stacks. */
+import { findCertificates } from "@gradpool/access";
 import { counted, localTime } from "@gradpool/format";
 import type { GetPoolResponse } from "@gradpool/rpc";
 import type { Command } from "commander";
@@ -29,6 +30,9 @@ async function poolStatus(flags: { address: string }, context: CommandContext): 
   const homes = [...new Set([config.home, fallbackHome()])];
   const stacks = (await Promise.all(homes.map(readStacks))).flat();
   using pool = new Pool(flags.address, config.access, (text) => output.note(text));
+  using tls = findCertificates(config.access, flags.address);
+  const notice = tls?.expiryNotice();
+  if (notice) output.note(notice);
   let status: GetPoolResponse;
   try {
     status = await pool.status(interrupts.signal);

@@ -4,7 +4,7 @@ import { statfs } from "node:fs/promises";
 import { createServer } from "node:net";
 import { availableParallelism, freemem, release, totalmem } from "node:os";
 import { dirname } from "node:path";
-import type { AccessSources } from "@gradpool/access";
+import { findCertificates, type AccessSources } from "@gradpool/access";
 import { GradpoolError } from "@gradpool/errors";
 import { bytes, counted } from "@gradpool/format";
 import { fetchThrough, proxyLabel, type HubSettings } from "@gradpool/hub";
@@ -125,6 +125,18 @@ async function isFree(port: number): Promise<boolean> {
   }
   server.close();
   return true;
+}
+
+/** Those that calls to the pool use; undefined: there are none. */
+export function certificatesCheck(address: string, access: AccessSources): Check | undefined {
+  try {
+    using tls = findCertificates(access, address);
+    if (!tls) return undefined;
+    const notice = tls.expiryNotice();
+    return notice ? note(notice) : ok(`${tls.files.cert}, until ${tls.expiresAt.toISOString().slice(0, 10)}`);
+  } catch (reason) {
+    return note(GradpoolError.from(reason).message);
+  }
 }
 
 /** A working pool answers within this. */
