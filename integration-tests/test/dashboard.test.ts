@@ -1,5 +1,6 @@
 /** The dashboard in a real Chromium, over a real pool. */
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { describe, test } from "node:test";
 import { RunState } from "@gradpool/rpc";
@@ -20,6 +21,7 @@ const OPTIONS = {
 };
 
 interface Dashboard {
+  workspace: Workspace;
   stack: Stack;
   browser: DashboardBrowser;
   runId: string;
@@ -34,7 +36,7 @@ async function withDashboard(work: (dashboard: Dashboard) => Promise<void>): Pro
   const spec = tinyRun(await workspace.dataset(400), workspace.path("out"), recipe);
   const { runId } = await stack.submit({ ...spec, evalDataset: [await workspace.dataset(5)] });
   await using browser = await DashboardBrowser.start(`http://${stack.httpAddress}`, STACK_KEY);
-  await work({ stack, browser, runId });
+  await work({ workspace, stack, browser, runId });
   assert.deepEqual(browser.complaints, []);
 }
 
@@ -106,6 +108,58 @@ describe("the dashboard", () => {
       await page.keyboard.press("Enter");
       await page.getByText("cancelled", { exact: true }).waitFor();
       assert.equal(await stateOf(dashboard), RunState.RUN_STATE_CANCELLED);
+    });
+  });
+
+  test("narrows the list, and compares and smooths runs in one chart that a link shows, too", OPTIONS, async () => {
+    await withDashboard(async ({ workspace, stack, browser, runId }) => {
+      const short = tinyRun(await workspace.dataset(40), workspace.path("short"), { maxSteps: 6 });
+      await stack.train({ ...short, runName: "rank 8", tags: ["sweep", "short"] });
+      // It made steps, too; more are not needed.
+      await stack.runs.pauseRun({ requestId: randomUUID(), runId });
+      const page = await browser.open("");
+      page.setDefaultTimeout(90_000);
+      const rows = page.getByRole("region", { name: "table of runs" }).getByRole("row");
+      await rows.nth(2).waitFor();
+      await page.getByRole("searchbox", { name: "Name" }).fill("NK 8");
+      await page.getByRole("row", { name: runId }).waitFor({ state: "detached" });
+      await page.getByRole("checkbox", { name: "queued" }).check();
+      await page.getByText("No runs match these filters.").waitFor();
+      await page.getByRole("button", { name: "Show all runs" }).click();
+      await page.getByRole("button", { name: "only runs tagged sweep" }).click();
+      await page.getByRole("row", { name: runId }).waitFor({ state: "detached" });
+      assert.deepEqual(await accessibilityProblems(page), []);
+      assert.equal(new URL(page.url()).hash, "#/?tag=sweep");
+      await page.getByRole("checkbox", { name: "compare rank 8" }).check();
+      await page.getByRole("button", { name: "Clear filters" }).click();
+      await page.getByRole("checkbox", { name: `compare ${runId}` }).check();
+      await page.getByRole("link", { name: "Compare 2 runs" }).click();
+
+      const curves = page.getByRole("figure").first().locator("path.curve");
+      await page.getByRole("row", { name: /^rank 8 completed 6 of 6/ }).waitFor();
+      await page.getByRole("row", { name: new RegExp(`^${runId} paused [1-9]`) }).waitFor();
+      await page.getByRole("img", { name: "Loss: of 2 runs" }).waitFor();
+      assert.equal(await curves.count(), 2);
+      const strokesOf =
+        "[...document.querySelectorAll('figure path.curve')].map((path) => getComputedStyle(path).stroke)";
+      const strokes = (await page.evaluate(strokesOf)) as string[];
+      assert.equal(new Set(strokes).size, 2);
+      assert.equal(await page.getByRole("figure").locator("path.raw").count(), 0);
+      await page.getByRole("slider", { name: "Smoothing" }).focus();
+      await page.keyboard.press("End");
+      await page.getByRole("figure").locator("path.raw").nth(1).waitFor();
+      assert.deepEqual(await accessibilityProblems(page), []);
+
+      const { hash } = new URL(page.url());
+      assert.match(hash, new RegExp(`^#/compare\\?run=run-.*&run=${runId}&smooth=0.99$`));
+      const shared = await browser.open(hash, { colorScheme: "dark", viewport: { width: 360, height: 700 } });
+      shared.setDefaultTimeout(90_000);
+      await shared.getByRole("figure").locator("path.raw").nth(1).waitFor();
+      assert.deepEqual(await accessibilityProblems(shared), []);
+      assert.equal(await shared.evaluate("document.documentElement.scrollWidth"), 360, "the page scrolls sideways");
+      await shared.getByRole("link", { name: "rank 8" }).click();
+      await shared.getByRole("heading", { level: 1, name: "rank 8" }).waitFor();
+      assert.equal(await shared.title(), "rank 8 · gradpool");
     });
   });
 

@@ -16,6 +16,8 @@ await build({
   target: ["es2022"],
   jsx: "automatic",
   jsxImportSource: "preact",
+  // Of packages/plots only what needs no drawing is used.
+  external: ["echarts/*", "@resvg/resvg-js", "node:*"],
   legalComments: "eof",
   logLevel: "warning",
 });

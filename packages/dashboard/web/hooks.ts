@@ -1,5 +1,5 @@
 /** Hooks that fetch what the pages show. */
-import { useEffect, useReducer, useState } from "preact/hooks";
+import { useEffect, useReducer, useRef, useState } from "preact/hooks";
 import { get } from "./api.js";
 import { LiveRun } from "./live-run.js";
 
@@ -11,11 +11,12 @@ export interface Polled<T> {
   again: () => void;
 }
 
-/** The latest answer to a GET, repeated every `everyMs` while the page is visible. */
-export function usePolled<T>(path: string, everyMs: number): Polled<T> {
+/** The latest answer to a GET, repeated every `everyMs` while the page is visible; none without a path. */
+export function usePolled<T>(path: string | undefined, everyMs: number): Polled<T> {
   const [state, setState] = useState<{ data?: T; problem: string }>({ problem: "" });
   const [turn, again] = useReducer((n: number) => n + 1, 0);
   useEffect(() => {
+    if (path === undefined) return setState({ problem: "" });
     const ended = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;
     let isAsking = false;
@@ -54,19 +55,42 @@ export function useLiveRun(runId: string): LiveRun | undefined {
   const [, draw] = useReducer((n: number) => n + 1, 0);
   useEffect(() => {
     const followed = new LiveRun(runId, () => draw(undefined));
+    followed.follow();
     setLive(followed);
     return () => followed.close();
   }, [runId]);
   return live;
 }
 
-/** The part of the URL after "#". */
-export function useRoute(): string {
-  const [route, setRoute] = useState(location.hash.slice(1));
+/** How often to look at runs that are compared. */
+const LOOK_EVERY_MS = 2_000;
+
+/** Several runs, looked at in turn as long as their page is open. */
+export function useComparedRuns(runIds: readonly string[]): readonly LiveRun[] {
+  const known = useRef(new Map<string, LiveRun>());
+  const [, draw] = useReducer((n: number) => n + 1, 0);
+  const lives = runIds.map((runId) => {
+    const live = known.current.get(runId) ?? new LiveRun(runId, () => draw(undefined));
+    known.current.set(runId, live);
+    return live;
+  });
   useEffect(() => {
-    const onChange = () => setRoute(location.hash.slice(1));
-    addEventListener("hashchange", onChange);
-    return () => removeEventListener("hashchange", onChange);
-  }, []);
-  return route || "/";
+    const ended = new AbortController();
+    void lookInTurn(lives, ended.signal);
+    return () => {
+      ended.abort();
+      for (const live of lives) live.close();
+    };
+  }, [runIds.join(" ")]);
+  return lives;
+}
+
+async function lookInTurn(lives: readonly LiveRun[], signal: AbortSignal): Promise<void> {
+  while (!lives.every(({ isOver }) => isOver)) {
+    for (const live of lives) {
+      if (signal.aborted) return;
+      if (!live.isOver && !document.hidden) await live.look();
+    }
+    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+  }
 }

@@ -1,15 +1,16 @@
 /** The dashboard: which page belongs to which URL. */
 import { render } from "preact";
-import { useRoute } from "./hooks.js";
+import { ComparePage } from "./compare-page.js";
 import { PoolPage } from "./pool-page.js";
+import { useRoute } from "./route.js";
 import { RunPage } from "./run-page.js";
 import { RunsPage } from "./runs-page.js";
 import { showControlCharacters } from "./visible-text.js";
 
 function Dashboard() {
-  const route = useRoute();
-  const runId = /^\/runs\/(.+)$/.exec(route)?.[1];
-  const current = route === "/pool" ? "pool" : "runs";
+  const { path, query } = useRoute();
+  const runId = /^\/runs\/(.+)$/.exec(path)?.[1];
+  const current = path === "/pool" ? "pool" : "runs";
   const link = (name: string, href: string, text: string) => (
     <a href={href} {...(current === name ? { "aria-current": "page" as const } : {})}>
       {text}
@@ -27,11 +28,13 @@ function Dashboard() {
         </nav>
       </header>
       {runId ? (
-        <RunPage key={runId} runId={decodeURIComponent(runId)} />
-      ) : current === "pool" ? (
+        <RunPage key={runId} runId={decodeURIComponent(runId)} query={query} />
+      ) : path === "/pool" ? (
         <PoolPage />
+      ) : path === "/compare" ? (
+        <ComparePage query={query} />
       ) : (
-        <RunsPage />
+        <RunsPage query={query} />
       )}
     </>
   );

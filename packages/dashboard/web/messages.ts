@@ -1,4 +1,5 @@
 /** The API's messages as JSON: proto3's, which leaves out default values. See docs/dashboard.md. */
+import { ENDED } from "./run-filter.js";
 
 export interface StepJson {
   step?: number;
@@ -28,6 +29,8 @@ export interface CheckpointJson {
 export interface RunJson {
   runId: string;
   spec?: {
+    runName?: string;
+    tags?: string[];
     modelId?: string;
     dataset?: string[];
     evalDataset?: string[];
@@ -81,7 +84,8 @@ export interface PoolJson {
 export const stateName = (state: string | undefined): string =>
   (state ?? "unknown").replace(/^(RUN|TRAINER)_STATE_/, "").toLowerCase();
 
-const ENDED = ["completed", "failed", "cancelled"];
+/** What a run is called: by its name, else by its id. */
+export const titleOf = ({ runId, spec }: RunJson): string => spec?.runName || runId;
 
 export const hasEnded = (run: RunJson): boolean => ENDED.includes(stateName(run.state));
 

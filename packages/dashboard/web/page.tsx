@@ -2,6 +2,7 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { visible } from "@gradpool/format";
+import { localTime } from "./format.js";
 import { stateName } from "./messages.js";
 
 interface PageProps {
@@ -17,8 +18,10 @@ export function Page({ title, problem, isLoading, children }: PageProps) {
   const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => {
     document.title = visible(`${title} · gradpool`);
-    if (document.activeElement !== document.body || history.length > 1) heading.current?.focus();
   }, [title]);
+  useEffect(() => {
+    if (document.activeElement !== document.body || history.length > 1) heading.current?.focus();
+  }, []);
   return (
     <main id="main">
       <h1 ref={heading} tabIndex={-1}>
@@ -38,16 +41,42 @@ export function State({ of }: { of: string | undefined }) {
   return <span class={`state ${name}`}>{name}</span>;
 }
 
+/** A path or a name on the hub, which may break after its slashes. */
+export function Path({ of = "" }: { of: string | undefined }) {
+  return (
+    <>
+      {of.split(/(?<=\/)/).map((part) => (
+        <>
+          {part}
+          <wbr />
+        </>
+      ))}
+    </>
+  );
+}
+
+/** Local time, on one line or two. */
+export function Time({ of }: { of: string | undefined }) {
+  const [day, time] = localTime(of).split(" ");
+  return (
+    <>
+      <span class="number">{day}</span> <span class="number">{time}</span>
+    </>
+  );
+}
+
 interface TableProps {
   label: string;
   head: readonly string[];
   /** Columns that narrow screens hide; their cells have the class "optional". */
   optional?: readonly string[];
+  /** Columns whose heads are read out, but not shown. */
+  unheaded?: readonly string[];
   children: ComponentChildren;
 }
 
 /** Wide tables scroll within the page, also by keyboard. */
-export function Table({ label, head, optional = [], children }: TableProps) {
+export function Table({ label, head, optional = [], unheaded = [], children }: TableProps) {
   return (
     <div class="scroll" tabIndex={0} role="region" aria-label={`table of ${label}`}>
       <table>
@@ -55,7 +84,7 @@ export function Table({ label, head, optional = [], children }: TableProps) {
           <tr>
             {head.map((name) => (
               <th scope="col" key={name} class={optional.includes(name) ? "optional" : ""}>
-                {name}
+                {unheaded.includes(name) ? <span class="hidden">{name}</span> : name}
               </th>
             ))}
           </tr>

@@ -2,10 +2,9 @@
 import { useState } from "preact/hooks";
 import { post } from "./api.js";
 import { bytes, count, counted } from "@gradpool/format";
-import { localTime } from "./format.js";
 import { usePolled } from "./hooks.js";
 import { stateName, type PoolJson, type TrainerJson } from "./messages.js";
-import { Page, State, Table } from "./page.js";
+import { Page, State, Table, Time } from "./page.js";
 
 const EVERY_MS = 2_000;
 
@@ -34,7 +33,9 @@ export function PoolPage() {
               <span class={`state ${serving ? "running" : "failed"}`}>{serving ? "serving" : "not serving"}</span>{" "}
               {trouble}
             </td>
-            <td class="optional">{localTime(startedAt)}</td>
+            <td class="optional">
+              <Time of={startedAt} />
+            </td>
           </tr>
         ))}
       </Table>

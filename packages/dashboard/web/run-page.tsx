@@ -4,31 +4,34 @@ import { count, counted, duration } from "@gradpool/format";
 import { localTime, loss, rate } from "./format.js";
 import { useLiveRun } from "./hooks.js";
 import type { LiveRun } from "./live-run.js";
-import { hasEnded, stallText, type EvaluationJson, type RunJson } from "./messages.js";
+import { hasEnded, stallText, titleOf, type EvaluationJson, type RunJson } from "./messages.js";
 import { Facts, Page, State, Table } from "./page.js";
+import { hrefOf } from "./route.js";
 import { RunActions } from "./run-actions.js";
 import { Progress } from "./runs-page.js";
+import { smoothingIn } from "./smoothing.js";
+import { SmoothingSlider } from "./smoothing-slider.js";
 
 /** Speed is measured over this many last steps. */
 const WINDOW_STEPS = 20;
 
-export function RunPage({ runId }: { runId: string }) {
+export function RunPage({ runId, query }: { runId: string; query: URLSearchParams }) {
   const live = useLiveRun(runId);
   const run = live?.run;
   return (
-    <Page title={runId} problem={live?.problem ?? ""} isLoading={run === undefined}>
-      {live && run && <RunView live={live} run={run} />}
+    <Page title={run ? titleOf(run) : runId} problem={live?.problem ?? ""} isLoading={run === undefined}>
+      {live && run && <RunView live={live} run={run} smoothing={smoothingIn(query)} />}
     </Page>
   );
 }
 
-function RunView({ live, run }: { live: LiveRun; run: RunJson }) {
-  const { steps, evaluations } = live;
+function RunView({ live, run, smoothing }: { live: LiveRun; run: RunJson; smoothing: number }) {
+  const { steps } = live;
   const stall = stallText(run);
-  const xs = steps.column("step");
-  const marks = evaluations.map(({ step = 0, loss: y }) => ({ x: step, y: y ?? NaN }));
+  const curve = (ys: Float64Array) => [{ name: titleOf(run), xs: steps.column("step"), ys }];
   return (
     <>
+      <Identity run={run} />
       <div class="head">
         <p aria-live="polite">
           <State of={run.state} /> {stall && <span class={run.error ? "problem" : ""}>{stall}</span>}
@@ -39,20 +42,37 @@ function RunView({ live, run }: { live: LiveRun; run: RunJson }) {
       <Numbers live={live} run={run} />
       <Chart
         title="Loss"
-        xs={xs}
-        ys={steps.column("loss")}
+        curves={curve(steps.column("loss")).map((one) => ({ ...one, marks: live.marks }))}
         format={(y) => y.toFixed(3)}
         height={300}
-        marks={{ name: "evaluations", points: marks }}
+        marks="evaluations"
+        smoothing={smoothing}
+        controls={<SmoothingSlider value={smoothing} />}
       />
       <div class="pair">
-        <Chart title="Learning rate" xs={xs} ys={steps.column("learningRate")} format={rate} />
-        <Chart title="Tokens/s" xs={xs} ys={steps.column("tokensPerSecond")} format={count} />
+        <Chart title="Learning rate" curves={curve(steps.column("learningRate"))} format={rate} />
+        <Chart title="Tokens/s" curves={curve(steps.column("tokensPerSecond"))} format={(y) => count(Math.round(y))} />
       </div>
       <Notes run={run} />
       <Checkpoints live={live} />
       <Settings run={run} />
     </>
+  );
+}
+
+/** Which run it is, where its name does not say, its tags, and where to compare it. */
+function Identity({ run }: { run: RunJson }) {
+  const tags = run.spec?.tags ?? [];
+  return (
+    <p class="tags">
+      {titleOf(run) !== run.runId && <span class="quiet">{run.runId}</span>}
+      {tags.map((tag) => (
+        <a class="tag" key={tag} href={hrefOf("/", new URLSearchParams({ tag }))} aria-label={`runs tagged ${tag}`}>
+          {tag}
+        </a>
+      ))}
+      <a href={hrefOf("/", new URLSearchParams({ run: run.runId }))}>Compare with others</a>
+    </p>
   );
 }
 

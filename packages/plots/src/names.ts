@@ -1,6 +1,3 @@
 /** What there is a picture of; also the names of its files, less their endings. */
 export const PLOTS = ["loss", "learning-rate", "throughput"] as const;
 export type PlotName = (typeof PLOTS)[number];
-
-/** More would look alike. */
-export const MAX_PLOTTED_RUNS = 18;

@@ -1,10 +1,11 @@
 /** Runs as pictures: the loss above the learning rate, the learning rate alone, the throughput. */
 import type { EChartsCoreOption } from "echarts/core";
+import { lookOf } from "./look.js";
 import type { PlotName } from "./names.js";
 import { LEARNING_RATE, LOSS, THROUGHPUT, type Panel } from "./panels.js";
 import type { PlottedRun, PlottedStep } from "./plotted-run.js";
 import { renderSvg } from "./render.js";
-import { panelSeries, type RunLook } from "./series.js";
+import { panelSeries } from "./series.js";
 import { FONT_FAMILY, INK, PLOT_HEIGHT, PLOT_WIDTH, QUIET_INK, stepAxis, valueAxis } from "./style.js";
 import { lossSummary, rateSummary, speedSummary } from "./summary.js";
 
@@ -104,14 +105,3 @@ const LONGEST_NAME = 24;
 
 /** Names of runs differ at their ends. */
 const shortened = (name: string) => (name.length > LONGEST_NAME ? `…${name.slice(1 - LONGEST_NAME)}` : name);
-
-/** Distinct for colour-blind readers, too: after all colours are used, the line style changes. */
-const COLORS = ["#2563eb", "#d97706", "#047857", "#b91c1c", "#7c3aed", "#52606d"];
-const LINE_TYPES = ["solid", "dashed", "dotted"] as const;
-
-function lookOf(index: number): RunLook {
-  return {
-    color: COLORS[index % COLORS.length]!,
-    lineType: LINE_TYPES[Math.floor(index / COLORS.length) % LINE_TYPES.length]!,
-  };
-}

@@ -1,10 +1,13 @@
 /** From an ECharts option to a picture. */
+import { createRequire } from "node:module";
 import { Resvg } from "@resvg/resvg-js";
 import { LineChart } from "echarts/charts";
 import { GridComponent, LegendComponent, TitleComponent } from "echarts/components";
 import { init, use, type EChartsCoreOption } from "echarts/core";
 import { SVGRenderer } from "echarts/renderers";
-import { FONT_FAMILY, FONT_FILE, PLOT_WIDTH } from "./style.js";
+import { FONT_FAMILY, PLOT_WIDTH } from "./style.js";
+
+const FONT_FILE = createRequire(import.meta.url).resolve("dejavu-fonts-ttf/ttf/DejaVuSans.ttf");
 
 use([LineChart, GridComponent, LegendComponent, TitleComponent, SVGRenderer]);
 

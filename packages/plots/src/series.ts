@@ -1,4 +1,5 @@
 /** The lines of a panel. */
+import type { RunLook } from "./look.js";
 import type { Panel } from "./panels.js";
 import type { PlottedRun } from "./plotted-run.js";
 import { smoothed } from "./smoothing.js";
@@ -7,12 +8,6 @@ import { smoothed } from "./smoothing.js";
 const MARKED_STEPS = 40;
 
 const EVALUATION = "#b91c1c";
-
-/** How a run of several looks: the same in each panel. */
-export interface RunLook {
-  color: string;
-  lineType: "solid" | "dashed" | "dotted";
-}
 
 /** A run's lines in the panel of that index: raw, smoothed, evaluations. With a `look` all bear the run's name. */
 export function panelSeries(panel: Panel, index: number, run: PlottedRun, look?: RunLook): object[] {

@@ -1,8 +1,6 @@
 /** What all plots have in common: font, colours, axes. */
-import { createRequire } from "node:module";
 import { count } from "@gradpool/format";
 
-export const FONT_FILE = createRequire(import.meta.url).resolve("dejavu-fonts-ttf/ttf/DejaVuSans.ttf");
 export const FONT_FAMILY = "DejaVu Sans";
 
 export const PLOT_WIDTH = 1000;

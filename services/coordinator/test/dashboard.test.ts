@@ -5,7 +5,14 @@ import { once } from "node:events";
 import { text } from "node:stream/consumers";
 import { describe, test } from "node:test";
 import { GradpoolError } from "@gradpool/errors";
-import { RunState, type Run, type WatchRunRequest, type WatchRunResponse } from "@gradpool/rpc";
+import {
+  ListRunsRequest,
+  RunState,
+  RunView,
+  type Run,
+  type WatchRunRequest,
+  type WatchRunResponse,
+} from "@gradpool/rpc";
 import { KEY_PARAMETER, startHttpServer, type RunningHttpServer } from "@gradpool/service-kit";
 import { key } from "./key.js";
 import type { ApiHandlers } from "../src/http/api-calls.js";
@@ -87,6 +94,22 @@ describe("the API", () => {
     const paused = await ask(server, "/api/runs/run-1/pause", JSON_POST);
     assert.match(paused.body, /"RUN_STATE_PAUSED"/);
     assert.deepEqual(asked, [{ runId: "run-1" }, { requestId: "r1", runId: "run-1" }]);
+  });
+
+  test("takes a list's filters from the query", TIMEOUT, async () => {
+    const asked: unknown[] = [];
+    await using server = await serve({ listRuns: async (message: unknown) => (asked.push(message), { runs: [] }) });
+    const states = "states=RUN_STATE_RUNNING&states=RUN_STATE_FAILED";
+    await ask(server, `/api/runs?page_size=9&view=RUN_VIEW_BASIC&run_name=a%20b&${states}&tags=x&tags=y%26z`);
+    await ask(server, "/api/runs");
+    assert.deepEqual(asked, [
+      {
+        ...ListRunsRequest.create(),
+        ...{ pageSize: 9, view: RunView.RUN_VIEW_BASIC, runName: "a b", tags: ["x", "y&z"] },
+        states: [RunState.RUN_STATE_RUNNING, RunState.RUN_STATE_FAILED],
+      },
+      ListRunsRequest.create(),
+    ]);
   });
 
   test("reports errors by code, message and status, without internals", TIMEOUT, async () => {

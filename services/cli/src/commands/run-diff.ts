@@ -5,7 +5,7 @@ import type { CommandContext } from "../command-context.js";
 import { contextFor, HELP_TAIL, onPool, type PoolFlags, type ProgramOptions } from "../command-options.js";
 import { readHistories } from "../runs/histories.js";
 import { diffRuns, type LossDiff, type RunDiff, type ValueDiff } from "../runs/run-diff.js";
-import { labelsOf, type RunHistory } from "../runs/run-history.js";
+import { namesOf, type RunHistory } from "../runs/run-history.js";
 import { snakeKeys } from "../runs/run-json.js";
 import { table } from "../terminal/format.js";
 
@@ -53,7 +53,7 @@ function paragraphs(a: RunHistory, b: RunHistory, diff: RunDiff): string[] {
 
 function valueTable(a: RunHistory, b: RunHistory, rows: readonly ValueDiff[]): string {
   return table(
-    ["", ...labelsOf([a, b])],
+    ["", ...namesOf([a, b])],
     rows.map((row) => [row.name, shown(row.a), shown(row.b)]),
   );
 }

@@ -8,7 +8,7 @@ import type { CommandContext } from "../command-context.js";
 import { contextFor, HELP_TAIL, onPool, type OutputFlags, type ProgramOptions } from "../command-options.js";
 import { oneOf } from "../flags.js";
 import { readHistories } from "../runs/histories.js";
-import { labelsOf, type RunHistory } from "../runs/run-history.js";
+import { namesOf, type RunHistory } from "../runs/run-history.js";
 import { facts } from "../terminal/format.js";
 import { UsageError } from "../usage-error.js";
 
@@ -62,7 +62,7 @@ async function runPlot(runs: string[], flags: RunPlotFlags, context: CommandCont
     const advice = "plot it after its first step";
     throw new GradpoolError("failed_precondition", `run ${withoutSteps.name} has no steps yet; ${advice}`);
   }
-  const labels = labelsOf(histories);
+  const labels = namesOf(histories);
   const labelled = histories.map((history, i) => ({ ...history, name: labels[i]! }));
   const { plotSvg, rasterize } = await loadDrawing();
   const pictures = what.map((plot) => ({ plot, path: place.pathOf(plot, histories) }));

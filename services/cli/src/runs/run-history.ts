@@ -1,4 +1,5 @@
 /** A run's settings and numbers, whether from a pool or from the folder that it wrote into. */
+import { labelsOf } from "@gradpool/plots";
 import type { Evaluation, StepMetrics } from "@gradpool/rpc";
 
 export interface RunHistory {
@@ -17,11 +18,6 @@ export interface RunHistory {
 
 export type HistoryStep = Pick<StepMetrics, "step" | "loss" | "learningRate" | "tokens" | "seconds">;
 
-/** What to call each of several runs in a table or a legend: its name, unless that is another's, too. */
-export function labelsOf(histories: readonly RunHistory[]): string[] {
-  const isShared = (name: string) => histories.filter(({ runName }) => runName === name).length > 1;
-  return histories.map(({ name, runId, runName }) => {
-    if (runName === "") return name;
-    return isShared(runName) ? `${runName} (${name === runName ? runId : name})` : runName;
-  });
-}
+/** What to call each of several runs in a table or a legend. */
+export const namesOf = (histories: readonly RunHistory[]): string[] =>
+  labelsOf(histories.map(({ name, runId, runName }) => ({ runName, distinction: name === runName ? runId : name })));
