@@ -61,6 +61,7 @@ bench: build ## Measure speed and memory; PYTHON names an interpreter with torch
 	node bench/dist/src/tokenizer.js
 	node bench/dist/src/data-formats.js
 	node bench/dist/src/dropout-cost.js
+	node bench/dist/src/base-precision.js
 	node bench/dist/src/pool-scaling.js
 	node bench/dist/src/recovery-time.js
 	node bench/dist/src/events-cost.js

@@ -130,6 +130,21 @@ export function relativeError(actual: Float32Array, expected: Float32Array): num
   return difference === 0 ? 0 : difference / largest;
 }
 
+/** Of the angle between all tensors of two, taken together. */
+export function cosine(a: ReadonlyMap<string, FloatTensor>, b: ReadonlyMap<string, FloatTensor>): number {
+  let [ab, aa, bb] = [0, 0, 0];
+  for (const [name, { data }] of a) {
+    const other = b.get(name)?.data ?? new Float32Array();
+    for (const [i, x] of data.entries()) {
+      const y = other[i] ?? NaN;
+      ab += x * y;
+      aa += x * x;
+      bb += y * y;
+    }
+  }
+  return ab / Math.sqrt(aa * bb);
+}
+
 /** ‖B·A − B'·A'‖ / ‖B'·A'‖ (Frobenius) of the worst module: what the adapter does, whatever its factors. */
 export function adapterError(
   actual: ReadonlyMap<string, FloatTensor>,

@@ -3,13 +3,17 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fingerprint, Stack, tinyRun, Workspace } from "@gradpool/integration-tests";
 
-test("one, two, three trainers, other threads, and one killed half-way: the same bytes", async () => {
+test("one, two, three trainers, other threads, in float32 and int8, and one killed half-way: the same bytes", async () => {
   await using workspace = await Workspace.create();
   const dataset = await workspace.dataset(100);
   const heldOut = await workspace.dataset(10);
   await using stack = await Stack.start({ trainers: 1 });
-  const train = async (name: string, onStep?: (step: { step: number }) => Promise<void> | void) => {
-    const spec = tinyRun(dataset, workspace.path(name), { evalEvery: 4 });
+  const train = async (
+    name: string,
+    onStep?: (step: { step: number }) => Promise<void> | void,
+    basePrecision = "float32",
+  ) => {
+    const spec = tinyRun(dataset, workspace.path(name), { evalEvery: 4, basePrecision });
     await stack.train({ ...spec, evalDataset: [heldOut] }, onStep);
     return fingerprint(workspace.path(name));
   };
@@ -20,12 +24,16 @@ test("one, two, three trainers, other threads, and one killed half-way: the same
     one.evaluations?.map(([step]) => step),
     [4, 8, 12, 13],
   );
+  const eightBits = await train("int8", undefined, "int8");
+  assert.notEqual(eightBits.adapter, one.adapter);
 
   await stack.addTrainer(2);
   assert.deepEqual(await train("two"), one);
 
   await stack.addTrainer();
   assert.deepEqual(await train("three"), one);
+
+  assert.deepEqual(await train("int8, three", undefined, "int8"), eightBits);
 
   const killed = await train("killed", async ({ step }) => {
     if (step === 6) await stack.killTrainer();

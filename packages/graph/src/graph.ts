@@ -5,7 +5,7 @@
  */
 import { sameShape, type Dim, type Shape } from "./dims.js";
 
-export type Dtype = "float32" | "float16" | "bfloat16" | "int64" | "bool";
+export type Dtype = "float32" | "float16" | "bfloat16" | "int64" | "int8" | "uint8" | "bool";
 
 export interface TensorType {
   readonly dtype: Dtype;
@@ -66,7 +66,13 @@ export interface FileSlice {
   length: number;
 }
 
-export type Literal = Float32Array | BigInt64Array;
+export type Literal = Float32Array | BigInt64Array | Int8Array | Uint8Array;
+
+function dtypeOf(data: Literal): Dtype {
+  if (data instanceof Float32Array) return "float32";
+  if (data instanceof BigInt64Array) return "int64";
+  return data instanceof Int8Array ? "int8" : "uint8";
+}
 
 /** What `backward` needs of a node or group: gradients of the outputs to gradients of the inputs. */
 export interface TapeEntry {
@@ -91,8 +97,14 @@ export class Graph {
   #names = 0;
   #recording = true;
 
-  /** `halfProducts`: the device multiplies float16 matrices, as weights that are kept as halves ask for. */
-  constructor(readonly halfProducts = false) {}
+  /**
+   * `halfProducts`: the device multiplies float16 matrices, as weights that are kept as halves ask for.
+   * `unsignedWeights`: its products of uint8 with int8 are not exact, unlike those of uint8 with uint8.
+   */
+  constructor(
+    readonly halfProducts = false,
+    readonly unsignedWeights = false,
+  ) {}
 
   /** An input that the runtime feeds; gradients are taken with respect to trainable ones. */
   input(name: string, dtype: Dtype, shape: Shape, options: { trainable?: boolean } = {}): Value {
@@ -110,7 +122,7 @@ export class Graph {
 
   /** A small constant. Equal scalars and vectors share one. */
   literal(data: Literal, shape: readonly number[] = []): Value {
-    const dtype = data instanceof Float32Array ? "float32" : "int64";
+    const dtype = dtypeOf(data);
     for (const [value, known] of this.literals) {
       const same =
         value.dtype === dtype && sameShape(value.shape, shape) && known.every((x, i) => Object.is(x, data[i]));

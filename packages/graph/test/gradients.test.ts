@@ -147,6 +147,13 @@ const CASES: Record<string, Case[]> = {
     of("two axes, dropped", [[2, 3, 4]], (x) => reduceSum(mul(x, x), [0, 2], false)),
   ],
   TopK: [],
+  // Of products in eight bits, which are tested on their own.
+  Max: [],
+  ReduceMax: [],
+  ReduceMin: [],
+  QuantizeLinear: [],
+  DequantizeLinear: [],
+  MatMulIntegerToFloat: [],
   Reshape: [of("", [[2, 6]], (x) => reshape(mul(x, x), [3, "rest"]))],
   Expand: [of("", [[2, 1, 3]], (x) => expand(mul(x, x), [4, 2, 5, 3]))],
   Transpose: [of("", [[2, 3, 4]], (x) => transpose(x, [2, 0, 1]))],

@@ -1,5 +1,5 @@
 /** What a family of architectures is written with: one file each, which reads config.json and computes the forward pass. */
-import type { DoraBranch, DropoutMask, Linear, LoraBranch, Value } from "@gradpool/graph";
+import type { BasePrecision, DoraBranch, DropoutMask, Linear, LoraBranch, Value } from "@gradpool/graph";
 import type { TableNames } from "./checkpoint.js";
 import type { DropoutSite, LinearModule, ModelDescription, TokenTables } from "./description.js";
 
@@ -21,6 +21,8 @@ export interface ForwardContext {
   causalMask: Value;
   /** The same, but each position sees only the last `window` positions, its own among them. To be asked for outside of blocks. */
   windowMask(window: number): Value;
+  /** Of the products with linear layers' weights; undefined: float32. The head's are float32. */
+  precision?: BasePrecision | undefined;
   /** A weight, by its name in the whole model's files: float32, or a matrix in float16. */
   weight(name: string, shape: readonly number[]): Value;
   /** The embedding, asked for first, or the head [V, C], with the pad token's row where one was added. */

@@ -18,6 +18,7 @@ import {
   sub,
   verify,
   where,
+  type BasePrecision,
   type DoraBranch,
   type DropoutMask,
   type LoraBranch,
@@ -38,6 +39,8 @@ export interface GraphOptions {
   keepHalves?: boolean;
   /** The device multiplies float16 matrices: with those that stay so, it does. */
   halfProducts?: boolean;
+  /** The device's products of uint8 with int8 are not exact. */
+  unsignedWeights?: boolean;
   /** Rows hold several documents, one after another, which do not see each other. */
   documents?: boolean;
   /** Row [C] that an added pad token gets, by table; without one the tables stay as they are. */
@@ -52,6 +55,8 @@ export interface TrainingOptions {
   modelDropout?: boolean;
   /** Blocks are computed again in the backward pass instead of kept: less memory, more time, the same bits. */
   gradientCheckpointing?: boolean;
+  /** Of the products with the linear layers' weights; float32 unless given. */
+  basePrecision?: BasePrecision;
 }
 
 /** Names of the graphs' inputs and outputs; a mask is named after its module or its dropout's site. */
@@ -120,11 +125,12 @@ export interface Masks {
  * positions [S]; `following`: see ForwardContext.
  */
 export function buildForward(
-  { model, header, targets, squaredNorms, keepHalves, halfProducts, documents: hasDocuments, padRows }: GraphOptions,
+  { model, header, targets, squaredNorms, documents: hasDocuments, padRows, ...device }: GraphOptions,
   training?: TrainingOptions,
   { masksOf = plainMasks, following = 1 }: { masksOf?: (positions: Value) => Masks; following?: 0 | 1 } = {},
 ): Forward {
-  const graph = new Graph(halfProducts);
+  const { keepHalves, halfProducts, unsignedWeights } = device;
+  const graph = new Graph(halfProducts, unsignedWeights);
   const ids = graph.input("ids", "int64", ["B", "S"]);
   const positions = graph.input("positions", "int64", ["S"]);
   const documents = hasDocuments ? documentInputs(graph) : undefined;
@@ -152,6 +158,7 @@ export function buildForward(
     tokenTable,
     adapter: ({ name }) => branches.get(name),
     dropoutMask: ({ name }) => masks.get(name),
+    precision: training?.basePrecision,
     block: training?.gradientCheckpointing ? checkpoint : (x, build) => build(x),
     causalMask: causal,
     windowMask: within,

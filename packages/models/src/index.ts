@@ -6,6 +6,7 @@ export {
   type ModelDescription,
   type TokenTables,
 } from "./description.js";
+export { BASE_PRECISIONS, type BasePrecision } from "@gradpool/graph";
 export type { Model } from "./family.js";
 export { isSamePlace } from "./checkpoint.js";
 export { checkConfig, openFamily } from "./families.js";

@@ -41,7 +41,7 @@ export class Layers {
     const module = { name: this.prefix + name, inFeatures: widthOf(x), outFeatures };
     const shape = fanInFanOut ? [module.inFeatures, outFeatures] : [outFeatures, module.inFeatures];
     const weight = context.weight(`${module.name}.weight`, shape);
-    const base = { weight, transposed: !fanInFanOut };
+    const base = { weight, transposed: !fanInFanOut, ...(context.precision && { precision: context.precision }) };
     const biased = bias ? { ...base, bias: context.weight(`${module.name}.bias`, [outFeatures]) } : base;
     return adaptedLinear(x, biased, context.adapter(module, biased));
   }

@@ -28,6 +28,9 @@ export const PACKING_STRATEGIES = ["wrapped", "bfd"] as const;
 /** Types of the base's weights in memory. */
 export const DTYPES = ["float32", "float16"] as const;
 
+/** How products with the base's linear layers are computed; packages/graph says what each means. */
+export const BASE_PRECISIONS = ["float32", "int8-backward", "int8"] as const;
+
 /** Largest micro-batch, counted as rows × (row length + 1): its message must fit into gRPC's 4 MiB. */
 export const MAX_MICRO_BATCH_TOKENS = 1_000_000;
 
@@ -149,6 +152,12 @@ export const ROWS: Rows = {
     unset: "float32",
     familiar: ["torch_dtype"],
   }),
+  base_precision: text(
+    "float32",
+    "graph",
+    "products with the base's linear layers on processors: float32, int8-backward (those of gradients in 8 bits: faster), or int8 (all of them: faster still, and the loss moves a little)",
+    { words: BASE_PRECISIONS, unset: "float32" },
+  ),
   // PEFT's own defaults are alpha 8 and dropout 0.
   lora_r: integer(8, { least: 1, most: MAX_LORA_RANK }, "graph", "rank of the adapter", {
     lora: "r",

@@ -14,6 +14,7 @@ import {
 } from "@gradpool/models";
 import { documentFeeds, lossFeeds, type Batch } from "./batch.js";
 import { dropoutMasks, siteMasks, type DropoutKey } from "./dropout-masks.js";
+import { multipliesInt8Exactly } from "./int8-kernels.js";
 import { Session, type TensorData } from "./session.js";
 import type { SessionOptions } from "./session-options.js";
 
@@ -61,7 +62,8 @@ export class TrainingSession {
 
   /** With LoRA's dropout or the model's own, every `run` must give a key for the masks. */
   static async create(base: Base, options: SessionOptions & TrainingOptions): Promise<TrainingSession> {
-    const graph = buildTrainingGraph({ ...(await graphOptions(base, options)), ...options });
+    const unsignedWeights = !(await multipliesInt8Exactly());
+    const graph = buildTrainingGraph({ ...(await graphOptions(base, options)), ...options, unsignedWeights });
     return new TrainingSession(await Session.create(graph, base.source, options), base, options);
   }
 

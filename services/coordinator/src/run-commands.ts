@@ -2,7 +2,8 @@
 import { GradpoolError } from "@gradpool/errors";
 import { DeleteRunRequest, RunState, SubmitRunRequest, type Run, type RunSpec } from "@gradpool/rpc";
 import { activeTraceparent, inSpan } from "@gradpool/tracing";
-import type { Input } from "./core/state.js";
+import { isProcessor } from "./core/lookup.js";
+import type { Input, PoolTrainer } from "./core/state.js";
 import type { Driver } from "./driver/driver.js";
 import { Refusals } from "./events/refusals.js";
 import type { Fact } from "./facts.js";
@@ -31,7 +32,7 @@ export interface RunRequest {
 }
 
 export interface RunCommandsOptions {
-  driver: Pick<Driver, "happen" | "submit">;
+  driver: Pick<Driver, "happen" | "submit" | "state">;
   registry: RunRegistry;
   requests: Requests;
   /** Aborted when the coordinator stops. */
@@ -46,7 +47,7 @@ export class RunCommands {
     this.#options = options;
   }
 
-  /** Errors: those of RunRegistry.newRun, of Requests.once, and `unavailable`. */
+  /** Errors: those of requireProcessor, RunRegistry.newRun and Requests.once, and `unavailable`. */
   async submit(requestId: string, spec: RunSpec | undefined): Promise<Run> {
     this.#refuseWhenStopping();
     const { requests, registry } = this.#options;
@@ -139,6 +140,7 @@ export class RunCommands {
     let runId = "";
     try {
       const isIn = await driver.submit(() => {
+        requireProcessor(spec, driver.state.trainers);
         const run = registry.newRun(spec, traceparent);
         ({ runId } = run);
         return { run, facts: [answered(runId)] };
@@ -152,6 +154,15 @@ export class RunCommands {
       throw error;
     }
   }
+}
+
+/** Errors: `failed_precondition` where the pool has trainers, but none that could compute the run's base_precision. */
+function requireProcessor(spec: RunSpec | undefined, trainers: readonly PoolTrainer[]): void {
+  const { basePrecision = "" } = spec?.recipe ?? {};
+  if (["", "float32"].includes(basePrecision) || trainers.length === 0 || trainers.some(isProcessor)) return;
+  const classes = [...new Set(trainers.map(({ deviceClass }) => deviceClass))].join("; ");
+  const problem = `base_precision is ${basePrecision}, which processors alone compute, but the pool has only ${classes}`;
+  throw new GradpoolError("failed_precondition", `${problem}; start a trainer with --device cpu, or use float32`);
 }
 
 /** Errors: `failed_precondition` when the run has ended, unless that is what was asked for. */

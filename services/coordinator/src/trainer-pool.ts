@@ -11,8 +11,9 @@ import {
   type TrainerHello,
 } from "@gradpool/rpc";
 import { OTHER, type Logger } from "@gradpool/service-kit";
-import { isActive, trainerOf } from "./core/lookup.js";
+import { isActive, isOfClass, trainerOf } from "./core/lookup.js";
 import type { TrainerEffect } from "./core/effects.js";
+import type { PoolRun } from "./core/state.js";
 import type { Driver } from "./driver/driver.js";
 import type { TrainersPort } from "./driver/ports.js";
 import type { Fact } from "./facts.js";
@@ -235,11 +236,12 @@ export class TrainerPool implements TrainersPort, Disposable {
     const { trainers } = driver.state;
     const active = trainers.filter(isActive);
     const stuck = trainers.find(({ stuckIn }) => stuckIn !== "")?.quarantineReason ?? "";
-    for (const { runId, phase, deviceClass } of driver.state.runs) {
+    for (const run of driver.state.runs) {
+      const { runId, phase } = run;
       const record = registry.get(runId);
       const isRunning = phase === "running" && record.run.state === RunState.RUN_STATE_RUNNING;
-      const served = active.some((trainer) => deviceClass === undefined || trainer.deviceClass === deviceClass);
-      const waitingFor = !isRunning || served ? "" : lackOf(deviceClass, active, stuck);
+      const served = active.some((trainer) => isOfClass(run, trainer));
+      const waitingFor = !isRunning || served ? "" : lackOf(run, active, stuck);
       if (waitingFor === record.run.waitingFor) continue;
       record.tell({ waitingFor });
       void driver.happen({ facts: [{ type: "run-waits", runId, waitingFor }] });
@@ -254,10 +256,11 @@ function inUse({ platform }: TrainerConnection, { trainerId, host, pid }: Traine
   return new GradpoolError("already_exists", `${problem}; ${advice}`);
 }
 
-function lackOf(deviceClass: string | undefined, active: readonly { deviceClass: string }[], stuck: string): string {
+function lackOf({ deviceClass }: PoolRun, active: readonly { deviceClass: string }[], stuck: string): string {
   if (active.length === 0) return `a trainer: ${stuck || "none is available"}`;
   const others = [...new Set(active.map((trainer) => trainer.deviceClass))].join("; ");
-  return `a trainer of class ${deviceClass}; the pool has only ${others}`;
+  const lacking = deviceClass === undefined ? "on a processor, for base_precision" : `of class ${deviceClass}`;
+  return `a trainer ${lacking}; the pool has only ${others}`;
 }
 
 /** Monotonic, in milliseconds. */

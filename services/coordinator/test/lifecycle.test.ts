@@ -171,6 +171,21 @@ describe("a coordinator that restarts", { timeout: 240_000 }, () => {
     assert.deepEqual([run.state, run.waitingFor, other.tasks.length], [RunState.RUN_STATE_COMPLETED, "", 0]);
   });
 
+  it("gives a run with base_precision int8 to processors alone, and refuses it where there are none", async () => {
+    await using world = await durableWorld();
+    const spec = world.spec({}, { ...RECIPE, basePrecision: "int8" });
+    const runId = await world.submit(spec);
+    const gpu = await world.trainer({ trainerId: "gpu", deviceClass: "cuda-h200" });
+    const waits = /a trainer on a processor, for base_precision; the pool has only cuda-h200, fake 1/;
+    await world.watch(runId, ({ run }) => waits.test(run.waitingFor));
+    const refused =
+      /int8, which processors alone compute, but the pool has only cuda-h200, fake 1; start a trainer with/;
+    await assert.rejects(world.submit(spec), failure("failed_precondition", refused));
+    await world.trainer({ trainerId: "processor", deviceClass: "cpu-x64-avx512" });
+    const { run } = await world.watch(runId);
+    assert.deepEqual([run.state, run.waitingFor, gpu.tasks.length], [RunState.RUN_STATE_COMPLETED, "", 0]);
+  });
+
   it("has one effect for a request that comes a hundred times, before and after, and refuses other content (I4)", async () => {
     await using world = await durableWorld();
     const requestId = randomUUID();

@@ -17,12 +17,13 @@ const RECEIPT: Receipt = {
 
 test("a checkpoint without a field has the behaviour from before the field", () => {
   const recipe = checkedRecipe(defaultRecipe());
-  const { dtype: _, lora, ...others } = recipeJson(recipe);
-  const { use_dora: __, ...otherLora } = lora as Record<string, unknown>;
+  const { dtype: _, base_precision: __, lora, ...others } = recipeJson(recipe);
+  const { use_dora: ___, ...otherLora } = lora as Record<string, unknown>;
   const older = { recipe: { ...others, lora: otherLora }, receipt: RECEIPT };
   assert.deepEqual(differences(older, recipe, RECEIPT), []);
-  const newer = { ...recipe, dtype: "float16", lora: { ...recipe.lora, useDora: true } };
+  const newer = { ...recipe, dtype: "float16", basePrecision: "int8", lora: { ...recipe.lora, useDora: true } };
   assert.deepEqual(differences(older, newer, RECEIPT).sort(), [
+    'base_precision was "float32", now "int8"',
     'dtype was "float32", now "float16"',
     "use_dora was false, now true",
   ]);

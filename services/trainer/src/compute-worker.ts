@@ -6,6 +6,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import type { AdaptedModule } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
+import { BASE_PRECISIONS, type BasePrecision } from "@gradpool/models";
 import { onnxRuntimeVersion, type Adapter } from "@gradpool/runtime";
 import { writeSafetensors } from "@gradpool/safetensors";
 import { AdapterShelf } from "./adapter-shelf.js";
@@ -41,6 +42,15 @@ const variantOf = ({ recipe: { lora, dtype }, documentLengths }: ComputeTask) =>
   documents: documentLengths.length > 0,
 });
 
+function precisionOf({ recipe: { basePrecision: asked } }: ComputeTask): BasePrecision {
+  // Coordinators that do not know the field leave it empty.
+  const precision = BASE_PRECISIONS.find((known) => known === (asked || "float32"));
+  const refuse = (why: string) => new GradpoolError("failed_precondition", `base_precision is ${asked}, ${why}`);
+  if (!precision) throw refuse("which this trainer does not know; update it");
+  if (precision === "float32" || session.cudaDevice === undefined) return precision;
+  throw refuse("but this trainer computes on a GPU; start one with --device cpu, or leave base_precision out");
+}
+
 async function evaluate(task: ComputeTask): Promise<ComputeResult> {
   const { session, source, targets } = await sessions.getForLoss(task.base, variantOf(task));
   const batch = batchOf(task, source.model.description, task.base.padRow);
@@ -52,7 +62,8 @@ async function evaluate(task: ComputeTask): Promise<ComputeResult> {
 
 async function compute(task: ComputeTask): Promise<ComputeResult> {
   const { lora, seed, modelDropout, gradientCheckpointing } = task.recipe;
-  const options = { dropout: lora.dropout > 0, modelDropout, gradientCheckpointing };
+  const basePrecision = precisionOf(task);
+  const options = { dropout: lora.dropout > 0, modelDropout, gradientCheckpointing, basePrecision };
   const { session, source, targets } = await sessions.get(task.base, options, variantOf(task));
   const batch = batchOf(task, source.model.description, task.base.padRow);
   const { step, microBatch } = task;

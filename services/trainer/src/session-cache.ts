@@ -57,9 +57,9 @@ export class SessionCache implements AsyncDisposable {
    * or lacks one of its modules; `resource_exhausted` when there is too little memory.
    */
   get(base: BaseModel, training: Required<TrainingOptions>, variant = PLAIN): Promise<LoadedBase> {
-    const { dropout, modelDropout, gradientCheckpointing } = training;
+    const { dropout, modelDropout, gradientCheckpointing, basePrecision } = training;
     const options = { ...this.options.session, ...training };
-    return this.#get(base, variant, [dropout, modelDropout, gradientCheckpointing], (graph) =>
+    return this.#get(base, variant, [dropout, modelDropout, gradientCheckpointing, basePrecision], (graph) =>
       TrainingSession.create(graph, options),
     );
   }
@@ -73,7 +73,7 @@ export class SessionCache implements AsyncDisposable {
   async #get<S extends TrainingSession | LossSession>(
     base: BaseModel,
     { useDora, dtype, documents }: BaseVariant,
-    kind: readonly boolean[] | string,
+    kind: readonly (boolean | string)[] | string,
     create: (graph: Base) => Promise<S>,
   ): Promise<LoadedBase<S>> {
     const { modelId, modelHash, targetModules, padRow } = base;

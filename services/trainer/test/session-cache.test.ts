@@ -6,7 +6,7 @@ import { MAX_SESSIONS, SessionCache } from "../src/session-cache.js";
 import { base, targets } from "./helpers.js";
 
 const VARIANT = { useDora: false, dtype: "float32", documents: false };
-const PLAIN = { dropout: false, modelDropout: false, gradientCheckpointing: false };
+const PLAIN = { dropout: false, modelDropout: false, gradientCheckpointing: false, basePrecision: "float32" as const };
 
 describe("the sessions of a compute thread", () => {
   it("keep one for all ranks, batch sizes and lengths (I9)", async () => {
@@ -62,9 +62,10 @@ describe("the sessions of a compute thread", () => {
     assert.equal(await loadsBy(base, PLAIN, { ...VARIANT, useDora: true }), 1);
     assert.equal(await loadsBy(base, PLAIN, { ...VARIANT, dtype: "float16" }), 1);
     assert.equal(await loadsBy(base, PLAIN, { ...VARIANT, documents: true }), 1);
+    assert.equal(await loadsBy(base, { ...PLAIN, basePrecision: "int8" }), 1);
     // Evaluations have their own.
     await sessions.getForLoss(base);
     await sessions.getForLoss({ ...base });
-    assert.equal(loads, 11);
+    assert.equal(loads, 12);
   });
 });

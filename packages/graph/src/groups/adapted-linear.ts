@@ -1,6 +1,7 @@
 import type { Value } from "../graph.js";
 import { doraLinear, doraNorms, type DoraBranch } from "./dora-linear.js";
-import { linear, loraLinear, type Linear, type LoraBranch } from "./lora-linear.js";
+import { linear, type Linear } from "./linear.js";
+import { loraLinear, type LoraBranch } from "./lora-linear.js";
 import { widened } from "./weight-product.js";
 
 /** A linear layer on x [N, in] as its adapter has it: [N, out]. */

@@ -1,7 +1,6 @@
 import { add, cast, div, gemm, matmul, mul, reduceSum, scale, sqrt, sub } from "../ops/index.js";
 import type { Value } from "../graph.js";
-import { linear, type Linear } from "./lora-linear.js";
-import { weightProduct, weightProductSum } from "./weight-product.js";
+import { linear, linearGradient, type Linear } from "./linear.js";
 
 /** LoRA whose sum with the base's weights W + s·B·A is a direction only: each output has a magnitude besides. */
 export interface DoraBranch {
@@ -42,7 +41,7 @@ export function doraNorms({ weight, transposed }: Linear, { a, b, scaling, squar
  */
 export function doraLinear(x: Value, base: Linear, branch: DoraBranch, norms: Value): Value {
   const { a, b, scaling, magnitude, dropout } = branch;
-  const { weight, transposed, bias } = base;
+  const { bias, ...unbiased } = base;
   const factors = div(magnitude, norms);
   let growth: Value;
   let kept = x;
@@ -54,7 +53,7 @@ export function doraLinear(x: Value, base: Linear, branch: DoraBranch, norms: Va
       kept = mul(x, growth);
     }
     z = mul(matmul(kept, a, { transB: true }), scaling);
-    adapted = gemm(z, b, weightProduct(kept, weight, { transB: transposed }), { transB: true });
+    adapted = gemm(z, b, linear(kept, unbiased), { transB: true });
     const y = mul(adapted, factors);
     if (dropout) return add(y, linear(sub(x, kept), base));
     return bias ? add(y, bias) : y;
@@ -67,9 +66,8 @@ export function doraLinear(x: Value, base: Linear, branch: DoraBranch, norms: Va
     const dMagnitude = div(reduceSum(mul(dY, adapted), [0], false), norms);
     if (!x.needsGradient) return [undefined, dA, dB, dMagnitude];
     const through = matmul(dZ, a);
-    const back = { transB: !transposed };
-    if (!dropout) return [weightProductSum(dAdapted, weight, through, back), dA, dB, dMagnitude];
-    const dKept = weightProductSum(sub(dAdapted, dY), weight, through, back);
-    return [add(mul(dKept, growth), weightProduct(dY, weight, back)), dA, dB, dMagnitude];
+    if (!dropout) return [linearGradient(dAdapted, base, through), dA, dB, dMagnitude];
+    const dKept = linearGradient(sub(dAdapted, dY), base, through);
+    return [add(mul(dKept, growth), linearGradient(dY, base)), dA, dB, dMagnitude];
   });
 }

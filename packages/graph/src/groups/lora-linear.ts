@@ -1,14 +1,6 @@
 import { cast, gemm, matmul, mul } from "../ops/index.js";
 import type { Value } from "../graph.js";
-import { weightProduct, weightProductSum } from "./weight-product.js";
-
-export interface Linear {
-  /** [in, out] as in GPT-2's Conv1D, or [out, in] as in torch.nn.Linear; float32 or float16. */
-  weight: Value;
-  transposed: boolean;
-  /** [out]. */
-  bias?: Value;
-}
+import { linear, linearGradient, type Linear } from "./linear.js";
 
 export interface LoraBranch {
   /** [r, in]. */
@@ -19,12 +11,6 @@ export interface LoraBranch {
   scaling: Value;
   /** bool [N, in]: false drops an element of x; undefined without dropout. */
   mask?: Value;
-}
-
-/** x·W + bias for x [N, in]: [N, out]. */
-export function linear(x: Value, { weight, transposed, bias }: Linear): Value {
-  const options = { transB: transposed };
-  return bias ? weightProductSum(x, weight, bias, options) : weightProduct(x, weight, options);
 }
 
 /**
@@ -48,7 +34,6 @@ export function loraLinear(x: Value, base: Linear, { a, b, scaling, mask }: Lora
     if (!x.needsGradient) return [undefined, dA, dB];
     const through = matmul(dZ, a);
     const dropped = mask ? mul(through, cast(mask, through.dtype)) : through;
-    const dX = weightProductSum(dY, base.weight, dropped, { transB: !base.transposed });
-    return [dX, dA, dB];
+    return [linearGradient(dY, base, dropped), dA, dB];
   });
 }

@@ -87,6 +87,10 @@ const greaterOp = defineOp({
 });
 export const greater = (a: Value, b: Value) => greaterOp({ a, b }, {})[0];
 
+const maxOp = defineOp({ name: "Max", inputs: ["a", "b"], infer: broadcasting, vjp: {} });
+/** The larger of two, without a gradient. */
+export const maximum = (a: Value, b: Value) => maxOp({ a, b }, {})[0];
+
 const whereOp = defineOp({
   name: "Where",
   inputs: ["condition", "a", "b"],

@@ -3,6 +3,7 @@ export * from "./elementwise.js";
 export * from "./indexing.js";
 export * from "./matmul.js";
 export * from "./normalization.js";
+export * from "./quantization.js";
 export * from "./reduction.js";
 export * from "./rotary.js";
 export * from "./shape.js";

@@ -19,6 +19,22 @@ const reduceSumOp = defineOp({
 export const reduceSum = (x: Value, axes: readonly number[], keepdims = true): Value =>
   reduceSumOp({ x, axes: x.graph.literal(BigInt64Array.from(axes, BigInt), [axes.length]) }, { keepdims })[0];
 
+/** The two ends of what an axis holds, without gradients; NaN among the numbers may be overlooked. */
+function extreme(name: "ReduceMax" | "ReduceMin") {
+  const op = defineOp({
+    name,
+    inputs: ["x", "axes"],
+    attributes: { keepdims: "flag" },
+    infer: ({ x, axes }, { keepdims }) => [{ dtype: x.dtype, shape: reduced(x, axes, keepdims) }],
+    vjp: {},
+  });
+  return (x: Value, axis: number) =>
+    op({ x, axes: x.graph.literal(BigInt64Array.of(BigInt(axis)), [1]) }, { keepdims: false })[0];
+}
+/** The largest and the smallest along an axis, which goes. */
+export const reduceMax = extreme("ReduceMax");
+export const reduceMin = extreme("ReduceMin");
+
 /**
  * The k largest of the last axis, here always 1 and so the maximum, which keeps exponentials in range: no
  * gradient. ReduceMax gives the same bits, but its CUDA kernel alone would need cuDNN. Outputs: values and indices.

@@ -34,9 +34,10 @@ const ADVICE: readonly (readonly [names: string, advice: string])[] = [
     "bf16 fp16 tf32 bf16_full_eval fp16_full_eval half_precision_backend fp16_opt_level",
     "adapter and optimizer are float32; dtype float16 halves the base's memory",
   ],
+  ["load_in_8bit", "base_precision int8 multiplies with the base in 8 bits, on processors"],
   [
-    "load_in_4bit load_in_8bit use_bnb_nested_quant quantization_config",
-    "the base is not quantized; dtype float16 halves its memory",
+    "load_in_4bit use_bnb_nested_quant quantization_config",
+    "the base is not quantized; base_precision int8 multiplies with it in 8 bits, and dtype float16 halves its memory",
   ],
   [
     "save_strategy save_safetensors save_only_model save_on_each_node",

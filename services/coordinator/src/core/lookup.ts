@@ -16,9 +16,15 @@ export const isResting = ({ paused, trouble }: PoolRun): boolean => paused || tr
 export const isActive = ({ draining, quarantinedUntilMs }: PoolTrainer): boolean =>
   !draining && quarantinedUntilMs === 0;
 
+export const isProcessor = ({ deviceClass }: Pick<PoolTrainer, "deviceClass">): boolean =>
+  deviceClass.startsWith("cpu");
+
 /** I2: results of one run come from one class of devices. */
-export const isOfClass = (run: PoolRun, { deviceClass }: PoolTrainer): boolean =>
-  run.deviceClass === undefined || run.deviceClass === deviceClass;
+export const isOfClass = (
+  run: Pick<PoolRun, "deviceClass" | "onProcessors">,
+  trainer: Pick<PoolTrainer, "deviceClass">,
+): boolean =>
+  run.deviceClass === undefined ? !run.onProcessors || isProcessor(trainer) : run.deviceClass === trainer.deviceClass;
 
 /** Whether a trainer could compute a micro-batch that has not failed on it. */
 export const hasUntried = (state: PoolState, run: PoolRun, failedOn: readonly string[]): boolean =>

@@ -31,6 +31,7 @@ export function newRun(runId: string, paused: boolean, lives: number): PoolRun {
     stepping: false,
     ahead: [],
     deviceClass: undefined,
+    onProcessors: false,
     hasResults: false,
     lastServed: 0,
     turnMs: 0,
@@ -69,8 +70,8 @@ export function startQueued(state: PoolState, out: Output): void {
 
 export function beginRun(run: PoolRun, prepared: Prepared, out: Output): void {
   const { gradientAccumulation, totalSteps, stepsDone, deviceClass } = prepared;
-  const { longestTurnMs = Infinity } = prepared;
-  Object.assign(run, { phase: "running", gradientAccumulation, totalSteps, longestTurnMs });
+  const { longestTurnMs = Infinity, onProcessors = false } = prepared;
+  Object.assign(run, { phase: "running", gradientAccumulation, totalSteps, longestTurnMs, onProcessors });
   if (deviceClass !== undefined) Object.assign(run, { deviceClass, hasResults: true });
   beginStep(run, stepsDone + 1);
   const isOver = prepared.stopped || run.step > totalSteps;

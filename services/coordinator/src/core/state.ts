@@ -51,6 +51,8 @@ export interface PoolRun {
   ahead: boolean[];
   /** Class of the trainers that serve this run (I2); undefined while it has no tasks or results. */
   deviceClass: string | undefined;
+  /** Trainers on processors alone can compute it. */
+  onProcessors: boolean;
   /** A result was accepted: the class stays. */
   hasResults: boolean;
   /** Value of `PoolState.assignments` when the run was last given a trainer. */
@@ -156,6 +158,8 @@ export interface Prepared {
   evaluate: boolean;
   /** No further step: evaluations stopped improving. */
   stopped: boolean;
+  /** As PoolRun's; false unless given. */
+  onProcessors?: boolean;
   /** As PoolRun's; no bound unless given. */
   longestTurnMs?: number;
 }

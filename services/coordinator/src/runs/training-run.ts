@@ -82,6 +82,7 @@ export class TrainingRun implements TrainingPort {
         ...{ gradientAccumulation: recipe.gradientAccumulation, totalSteps, stepsDone: steps.length },
         ...{ evaluate: evaluationPending, stopped },
         deviceClass: resumed && platformName(resumed.platform),
+        onProcessors: recipe.basePrecision !== "float32",
         longestTurnMs: longestTurnMs(allParameters, recipe),
       },
       found: {

@@ -136,6 +136,12 @@ export interface Recipe {
    * content, whatever its place, so that equal rows are on one side. Without eval_dataset and eval_split.
    */
   evalFraction: number;
+  /**
+   * How products with the base's linear layers are computed in training: "float32" (or empty); "int8-backward", with whole
+   * numbers of eight bits where gradients go through them; or "int8", there and in the forward pass. Trainers on processors
+   * only. Evaluations, and results, are of the base as it is.
+   */
+  basePrecision: string;
 }
 
 /** The LoRA adapter (Hu et al. 2021), in PEFT's terms. */
@@ -224,6 +230,7 @@ function createBaseRecipe(): Recipe {
     packingStrategy: "",
     evalSplit: "",
     evalFraction: 0,
+    basePrecision: "",
   };
 }
 
@@ -370,6 +377,9 @@ export const Recipe: MessageFns<Recipe> = {
     }
     if (message.evalFraction !== 0) {
       writer.uint32(521).double(message.evalFraction);
+    }
+    if (message.basePrecision !== "") {
+      writer.uint32(530).string(message.basePrecision);
     }
     return writer;
   },
@@ -765,6 +775,14 @@ export const Recipe: MessageFns<Recipe> = {
             message.evalFraction = reader.double();
             continue;
           }
+          case 66: {
+            if (tag !== 530) {
+              break;
+            }
+
+            message.basePrecision = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -985,6 +1003,11 @@ export const Recipe: MessageFns<Recipe> = {
         : isSet(object.eval_fraction)
         ? globalThis.Number(object.eval_fraction)
         : 0,
+      basePrecision: isSet(object.basePrecision)
+        ? globalThis.String(object.basePrecision)
+        : isSet(object.base_precision)
+        ? globalThis.String(object.base_precision)
+        : "",
     };
   },
 
@@ -1128,6 +1151,9 @@ export const Recipe: MessageFns<Recipe> = {
     if (message.evalFraction !== 0) {
       obj.evalFraction = floatToJson(message.evalFraction);
     }
+    if (message.basePrecision !== "") {
+      obj.basePrecision = message.basePrecision;
+    }
     return obj;
   },
 
@@ -1184,6 +1210,7 @@ export const Recipe: MessageFns<Recipe> = {
     message.packingStrategy = object.packingStrategy ?? "";
     message.evalSplit = object.evalSplit ?? "";
     message.evalFraction = object.evalFraction ?? 0;
+    message.basePrecision = object.basePrecision ?? "";
     return message;
   },
 };
