@@ -30,6 +30,10 @@ export const deployTool = (name: string): Promise<Tool> =>
 /** A Python with the packages of a requirements.txt, in a virtual environment made from PyPI. */
 export const pythonWith = (requirements: string): Promise<Tool> => toolOf(() => virtualEnvironment(requirements));
 
+/** The same for a requirements.txt that names all there is to install, whatever its packages say that they need. */
+export const pinnedPython = (requirements: string): Promise<Tool> =>
+  toolOf(() => virtualEnvironment(requirements, ["--no-deps"]));
+
 export async function toolOf(find: () => Promise<string>): Promise<Tool> {
   try {
     return { path: await find(), skip: false };
@@ -41,7 +45,7 @@ export async function toolOf(find: () => Promise<string>): Promise<Tool> {
   }
 }
 
-async function virtualEnvironment(requirements: string): Promise<string> {
+async function virtualEnvironment(requirements: string, flags: readonly string[] = []): Promise<string> {
   const hash = createHash("sha256")
     .update(await readFile(requirements))
     .digest("hex");
@@ -53,7 +57,16 @@ async function virtualEnvironment(requirements: string): Promise<string> {
   const fresh = await mkdtemp(join(CACHE, "python-"));
   try {
     await run(process.env["PYTHON"] ?? "python3", ["-m", "venv", fresh]);
-    const pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement", requirements];
+    const pip = [
+      "-m",
+      "pip",
+      "install",
+      "--quiet",
+      "--disable-pip-version-check",
+      ...flags,
+      "--requirement",
+      requirements,
+    ];
     await run(join(fresh, "bin/python"), pip);
     if (!existsSync(folder)) await rename(fresh, folder);
   } finally {

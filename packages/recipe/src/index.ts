@@ -16,6 +16,7 @@ export {
   type RecipeField,
 } from "./recipe.js";
 export { checkHeldOut, dataOf, splitOf, type DataUse, type SplitSelection } from "./held-out.js";
+export { checkReportTo, MLFLOW } from "./report-to.js";
 export { checkRunNames } from "./run-names.js";
 export { checkPositions, evaluationField } from "./rules.js";
 export { DRY_RUN_ROWS, DRY_RUN_STEPS, NEW_START } from "./run.js";

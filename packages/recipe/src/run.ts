@@ -2,7 +2,7 @@
 export const DRY_RUN_ROWS = 500;
 export const DRY_RUN_STEPS = 200;
 
-/** What the spec of a run says that starts from scratch, is not evaluated and has no name. */
+/** What the spec of a run says that starts from scratch, is not evaluated or reported, and has no name. */
 export const NEW_START = {
   resumeFrom: "",
   resumeIfExists: false,
@@ -11,4 +11,5 @@ export const NEW_START = {
   evalDataset: [] as string[],
   runName: "",
   tags: [] as string[],
+  reportTo: [] as string[],
 };

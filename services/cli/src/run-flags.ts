@@ -22,6 +22,12 @@ export function addRunFlags(command: Command): Command {
     )
     .option("--run_name <name>", "what to call the run in lists, charts, traces and events")
     .addOption(tagsOption("--tags <tags...>", "labels to find the run by"))
+    .addOption(
+      tagsOption(
+        "--report_to <names...>",
+        "where to report besides the output folder: mlflow, the coordinator's server",
+      ),
+    )
     .option("--output_dir <folder>", "folder for the result (default: outputs/<model>-<date>-<time>)")
     .option("--overwrite_output_dir", "replace the result of another run in output_dir")
     .option("--resume_from <folder>", "checkpoint to resume from, or latest: the newest intact one in output_dir")

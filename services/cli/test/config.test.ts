@@ -77,7 +77,10 @@ tags: [team-a, nightly]
       const refused: [content: string, line: RegExp][] = [
         ["learning_rat: 1", /learning_rat is not a flag of run submit; did you mean learning_rate\?/],
         ["num_train_epochs: 1", /num_train_epochs is not a flag of run submit; did you mean epochs\?/],
-        ["report_to: wandb", /report_to is not a flag of run submit; the output folder always has TensorBoard's file/],
+        [
+          "logging_dir: logs",
+          /logging_dir is not a flag of run submit; the output folder always has TensorBoard's file/,
+        ],
         ["save-strategy: epoch", /save-strategy is not a flag of run submit; save_every N saves every N steps/],
         ["zzz: 1", /zzz is not a flag of run submit; see gradpool run submit --help/],
         ["key_file: pool.key", /key_file is not a flag of run submit; see/],

@@ -18,6 +18,7 @@ export const FULL_RUN: Run = runOf({
   pausedBecause: "the disk is full",
   waitingFor: "a trainer",
   notes: ["it was interrupted and resumed after step 10"],
+  reports: [{ to: "mlflow", url: "http://mlflow:5000/#/experiments/1/runs/4f", problem: "", complete: true }],
   resumedFrom: { path: "/out/checkpoint-epoch0-step10", epoch: 0, step: 10, weightsOnly: false },
   lastEvaluation: EVALUATION,
   bestEvaluation: EVALUATION,
@@ -27,6 +28,7 @@ export const FULL_RUN: Run = runOf({
   traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
   spec: {
     ...runOf().spec!,
+    reportTo: ["mlflow"],
     runName: "rank-16",
     tags: ["sweep", "rank"],
     evalDataset: ["/held-out"],

@@ -21,7 +21,7 @@ test("a familiar name of a field is not a flag itself, and belongs to one field 
 
 test("advice is for names that are not flags, and names flags that exist", () => {
   // What TrainingArguments, LoraConfig and SFTConfig have most of, in scripts on the hub.
-  const asked = ["logging_steps", "report-to", "optim", "bf16", "fp16", "save_strategy", "eval_strategy"];
+  const asked = ["logging_steps", "logging-dir", "optim", "bf16", "fp16", "save_strategy", "eval_strategy"];
   for (const name of [...asked, "evaluation_strategy", "task_type", "trust_remote_code", "deepspeed", "push_to_hub"]) {
     const advice = familiarAdvice(name) ?? assert.fail(name);
     assert.ok(!known.has(name) && !familiarName(name), name);

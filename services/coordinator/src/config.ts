@@ -2,6 +2,8 @@ import { natsOptions, type NatsOptions } from "@gradpool/events";
 import { modelPlaces, type ModelPlaces } from "@gradpool/hub";
 import { finishMsOf, listenAddress, readConfig, serviceAddress, stopGraceSeconds } from "@gradpool/service-kit";
 import { z } from "zod";
+import type { MlflowSettings } from "./reports/mlflow-client.js";
+import { mlflowSettings } from "./reports/mlflow-settings.js";
 
 const schema = z.object({
   GRADPOOL_LISTEN: listenAddress,
@@ -29,6 +31,11 @@ const schema = z.object({
   NATS_KEY: z.string().optional(),
   NATS_TLS_FIRST: z.string().optional(),
   NATS_JS_DOMAIN: z.string().optional(),
+  MLFLOW_TRACKING_URI: z.string().optional(),
+  MLFLOW_EXPERIMENT_NAME: z.string().optional(),
+  MLFLOW_TRACKING_TOKEN: z.string().optional(),
+  MLFLOW_TRACKING_USERNAME: z.string().optional(),
+  MLFLOW_TRACKING_PASSWORD: z.string().optional(),
 });
 
 const DAY_MS = 86_400_000;
@@ -54,11 +61,14 @@ export interface CoordinatorConfig {
   models: ModelPlaces;
   /** Where events are published; undefined: nowhere. */
   nats?: NatsOptions | undefined;
+  /** Where runs that ask for it are reported; or why they cannot be. */
+  mlflow: MlflowSettings | string;
 }
 
 /** Errors: `invalid_argument`, naming the variable. */
 export function readCoordinatorConfig(env: NodeJS.ProcessEnv): CoordinatorConfig {
   const config = readConfig(schema, env);
+  const models = modelPlaces(env);
   return {
     listen: config.GRADPOOL_LISTEN,
     tokenizerAddress: config.GRADPOOL_TOKENIZER_ADDRESS,
@@ -68,7 +78,8 @@ export function readCoordinatorConfig(env: NodeJS.ProcessEnv): CoordinatorConfig
     recoveryMs: 1000 * config.GRADPOOL_RECOVERY_SECONDS,
     keepRunsMs: config.GRADPOOL_KEEP_RUNS_DAYS && DAY_MS * config.GRADPOOL_KEEP_RUNS_DAYS,
     drainMs: finishMsOf(config.GRADPOOL_STOP_GRACE_SECONDS),
-    models: modelPlaces(env),
+    models,
     nats: natsOptions(config),
+    mlflow: mlflowSettings(config, models.hub.proxy),
   };
 }

@@ -25,6 +25,7 @@ import { CoordinatorMetrics } from "./metrics/coordinator-metrics.js";
 import { Requests } from "./record/requests.js";
 import { RunRegistry } from "./record/run-registry.js";
 import { Retention } from "./retention.js";
+import { Reporter } from "./reports/reporter.js";
 import { RunCommands } from "./run-commands.js";
 import { Charts } from "./runs/charts.js";
 import { PreparingRun } from "./runs/preparing-run.js";
@@ -84,6 +85,7 @@ async function partsOf(
       logEnds(log, traces, facts);
       traces.observe(facts);
       metrics.observe(facts);
+      reporter.observe(facts);
     },
     traced: (effect, work) => traces.within(effect, work),
     trainers: { carryOut: (effect) => trainers.carryOut(effect), endRun: (runId) => trainers.endRun(runId) },
@@ -110,13 +112,14 @@ async function partsOf(
   };
   const driver: Runs = new Driver(ports, { life, drainMs: store.isDurable ? config.drainMs : undefined });
   const trainers: TrainerPool = new TrainerPool({ driver, traces, registry, log, metrics, drained, leases });
+  const reporter = own(new Reporter({ mlflow: config.mlflow, registry, driver, log }));
   // Before requests are served: one for a run that is not loaded yet would be lost.
   for (const { run } of registry.unfinished) {
     const paused = run.state === RunState.RUN_STATE_PAUSED && run.pausedBecause === ON_REQUEST;
     log.info({ runId: run.runId, step: run.step, paused }, "resuming a run");
     driver.recover(run, paused);
   }
-  const commands = new RunCommands({ driver, registry, requests, stopping });
+  const commands = new RunCommands({ driver, registry, requests, reporter, stopping });
   if (config.keepRunsMs !== undefined) own(new Retention(commands, config.keepRunsMs, log));
   let address = config.listen;
   const handlers = {

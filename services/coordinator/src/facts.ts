@@ -1,5 +1,5 @@
 /** What changed in the pool: by the core's decisions, by the work of runs, and by clients' requests. */
-import type { CheckpointUpdate, Evaluation, RowCounts, Run, StepMetrics } from "@gradpool/rpc";
+import type { CheckpointUpdate, Evaluation, RowCounts, Run, RunReport, StepMetrics } from "@gradpool/rpc";
 import type { PoolFact } from "./core/facts.js";
 import type { Outcome } from "./core/state.js";
 
@@ -26,6 +26,8 @@ export type Fact =
   | { type: "run-waits"; runId: string; waitingFor: string }
   /** Its work is stopped and its output folder is free. */
   | { type: "run-ended"; runId: string; outcome: Outcome; code: string; message: string; at: Date }
+  /** How its report to another program is. */
+  | { type: "run-reported"; runId: string; report: RunReport }
   /** It had ended, and is forgotten. */
   | { type: "run-deleted"; runId: string }
   /** A request took effect (I4): a hash of what it asked for, and the run or trainer it is about. */

@@ -9,6 +9,7 @@ import { Refusals } from "./events/refusals.js";
 import type { Fact } from "./facts.js";
 import { contentOf, type Answered, type Requests } from "./record/requests.js";
 import { MAX_UNFINISHED_RUNS, type RunRegistry } from "./record/run-registry.js";
+import type { Reporter } from "./reports/reporter.js";
 
 /** As packages/rpc names it for clients with a trace. */
 const SUBMIT_SPAN = "gradpool.v1.RunService/SubmitRun";
@@ -35,6 +36,7 @@ export interface RunCommandsOptions {
   driver: Pick<Driver, "happen" | "submit" | "state">;
   registry: RunRegistry;
   requests: Requests;
+  reporter: Pick<Reporter, "check">;
   /** Aborted when the coordinator stops. */
   stopping: AbortSignal;
 }
@@ -135,13 +137,14 @@ export class RunCommands {
   }
 
   async #submit(spec: RunSpec | undefined, answered: Answered): Promise<string> {
-    const { registry, driver } = this.#options;
+    const { registry, driver, reporter } = this.#options;
     const traceparent = activeTraceparent();
     let runId = "";
     try {
       const isIn = await driver.submit(() => {
         requireProcessor(spec, driver.state.trainers);
         const run = registry.newRun(spec, traceparent);
+        reporter.check(spec);
         ({ runId } = run);
         return { run, facts: [answered(runId)] };
       });

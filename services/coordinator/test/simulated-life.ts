@@ -51,7 +51,8 @@ export class SimulatedLife {
     options.store.pause = () => this.#after(options.upTo(4));
     this.driver = new Driver(this.#ports(registry), { life, drainMs: 30_000 });
     const { signal: stopping } = this.#stopping;
-    const commands = new RunCommands({ driver: this.driver, registry, requests: new Requests(requests), stopping });
+    const others = { requests: new Requests(requests), reporter: { check: () => {} }, stopping };
+    const commands = new RunCommands({ driver: this.driver, registry, ...others });
     this.handlers = runServiceHandlers({ registry, commands, roots: undefined, stopping });
     for (const { run } of registry.unfinished) {
       const paused = run.state === RunState.RUN_STATE_PAUSED && run.pausedBecause === ON_REQUEST;

@@ -24,6 +24,7 @@ import {
 } from "@gradpool/rpc";
 import { createLogger, type Service as Running } from "@gradpool/service-kit";
 import { startCoordinator as start } from "../src/coordinator.js";
+import type { MlflowSettings } from "../src/reports/mlflow-client.js";
 import type { Charts } from "../src/runs/charts.js";
 import { DEFAULT_LEASES, type Leases } from "../src/trainer-pool.js";
 import { ByteTokenizer } from "./byte-tokenizer.js";
@@ -97,6 +98,8 @@ export interface WorldOptions {
   runStore?: string;
   /** How long runs are kept that have ended; for ever unless given. */
   keepRunsMs?: number;
+  /** The server for reports; none unless given. */
+  mlflow?: MlflowSettings;
   /** Services that no other test uses, so that this one may end and change them. */
   ownServices?: boolean;
 }
@@ -115,9 +118,9 @@ export interface Ended {
 const PATIENT: Leases = { ...DEFAULT_LEASES, leaseMs: 600_000 };
 
 function startCoordinator(listen: string, services: Surroundings, options: WorldOptions): Promise<Running> {
-  const { leases = PATIENT, recoveryMs = 0, runStore, keepRunsMs, charts } = options;
+  const { leases = PATIENT, recoveryMs = 0, runStore, keepRunsMs, charts, mlflow = "none" } = options;
   const config = {
-    ...{ listen, recoveryMs, runStore, keepRunsMs, drainMs: 0, models: NO_CACHE },
+    ...{ listen, recoveryMs, runStore, keepRunsMs, mlflow, drainMs: 0, models: NO_CACHE },
     tokenizerAddress: services.tokenizer.address,
     dataStreamAddress: services.dataStream.address,
     checkpointStoreAddress: services.store.address,

@@ -9,7 +9,7 @@ import { valueText } from "../flags.js";
 import { RUN_ARGUMENT, withRun } from "../runs/named-run.js";
 import { Pool } from "../runs/pool.js";
 import { runJson, stateName } from "../runs/run-json.js";
-import { evaluationText, resumedText, rowCountLines } from "../runs/run-text.js";
+import { evaluationText, reportText, resumedText, rowCountLines } from "../runs/run-text.js";
 import { facts, trainableParameters } from "../terminal/format.js";
 
 export function addRunGet(run: Command, options: ProgramOptions): void {
@@ -48,6 +48,7 @@ function factsOf(run: Run): [string, string][] {
     ["waiting for", run.waitingFor || undefined],
     ["error", error?.message],
     ...run.notes.map((note): [string, string] => ["note", note]),
+    ...run.reports.map((report): [string, string] => ["reported to", reportText(report)]),
     ["model", spec?.modelId],
     ["data set", spec?.dataset.join(" ")],
     ["held out", spec && heldOutText(spec)],

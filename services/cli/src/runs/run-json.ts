@@ -9,7 +9,7 @@ export const stateName = (state: RunState) => state.replace(/^RUN_STATE_/, "").t
 export const trainerStateName = (state: TrainerState) => state.replace(/^TRAINER_STATE_/, "").toLowerCase();
 
 export function runJson(run: Run): Record<string, unknown> {
-  const { runId, spec, state, preparing, pausedBecause, waitingFor, notes, stoppedEarly, ...others } = run;
+  const { runId, spec, state, preparing, pausedBecause, waitingFor, notes, reports, stoppedEarly, ...others } = run;
   const { traceId, traceparent, livesWithoutProgress, ...rest } = others;
   const facts = {
     runId,
@@ -18,6 +18,7 @@ export function runJson(run: Run): Record<string, unknown> {
     pausedBecause: pausedBecause || undefined,
     waitingFor: waitingFor || undefined,
     notes: notes.length > 0 ? notes : undefined,
+    reports: reports.length > 0 ? reports : undefined,
     stoppedEarly: stoppedEarly || undefined,
     traceId: traceId || undefined,
     traceparent: traceparent || undefined,
@@ -29,12 +30,22 @@ export function runJson(run: Run): Record<string, unknown> {
 }
 
 function specJson(spec: RunSpec) {
-  const { runName, tags, modelId, dataset, evalDataset, outputDir, recipe } = spec;
+  const { runName, tags, reportTo, modelId, dataset, evalDataset, outputDir, recipe } = spec;
   const { resumeFrom, resumeIfExists, resumeWeightsOnly } = spec;
   const named = { runName: runName || undefined, tags: tags.length > 0 ? tags : undefined };
+  const reported = { reportTo: reportTo.length > 0 ? reportTo : undefined };
   const resume = resumeFrom === "" ? {} : { resumeFrom, resumeIfExists, resumeWeightsOnly };
   const evaluation = evalDataset.length > 0 ? { evalDataset } : {};
-  return { ...named, modelId, dataset, ...evaluation, outputDir, ...resume, recipe: recipe && recipeValues(recipe) };
+  return {
+    ...named,
+    ...reported,
+    modelId,
+    dataset,
+    ...evaluation,
+    outputDir,
+    ...resume,
+    recipe: recipe && recipeValues(recipe),
+  };
 }
 
 export function trainerJson(trainer: Trainer): Record<string, unknown> {

@@ -8,7 +8,7 @@ import { TrainingProgress } from "../terminal/training-progress.js";
 import type { RunUpdate } from "./pool.js";
 import { runJson, snakeKeys } from "./run-json.js";
 import { hasEnded } from "./run-state.js";
-import { evaluationText, resumedText, rowCountLines, stallText } from "./run-text.js";
+import { evaluationText, reportText, resumedText, rowCountLines, stallText } from "./run-text.js";
 
 export class RunReport {
   readonly #output: Output;
@@ -73,7 +73,7 @@ export class RunReport {
     if (run.state === RunState.RUN_STATE_QUEUED) this.#output.progress("waiting in the queue", true);
     if (run.state === RunState.RUN_STATE_PREPARING && run.preparing) this.#output.progress(run.preparing);
     this.#onStall(stallText(run));
-    for (const note of run.notes) {
+    for (const note of [...run.notes, ...run.reports.map((report) => `reported to ${reportText(report)}`)]) {
       if (!this.#saidNotes.has(note)) this.#output.say(note);
       this.#saidNotes.add(note);
     }

@@ -2,7 +2,7 @@
 import { stat } from "node:fs/promises";
 import { basename, resolve } from "node:path";
 import { hubRepo } from "@gradpool/hub";
-import { checkHeldOut, checkRunNames, dataOf, evaluationField } from "@gradpool/recipe";
+import { checkHeldOut, checkReportTo, checkRunNames, dataOf, evaluationField } from "@gradpool/recipe";
 import type { Recipe, RunSpec } from "@gradpool/rpc";
 import { absoluteOutputDir } from "@gradpool/service-kit";
 import { checkedRecipeFrom, usable } from "../recipe-flags.js";
@@ -15,6 +15,7 @@ export interface RunFlags extends Record<string, unknown> {
   eval_dataset?: string[];
   run_name?: string;
   tags?: string[];
+  report_to?: string[];
   output_dir?: string;
   overwrite_output_dir?: boolean;
   /** Checkpoint folder, or LATEST. */
@@ -41,8 +42,20 @@ export function runSpecFrom(flags: RunFlags, now: Date): RunSpec & { recipe: Rec
   usable(() => checkHeldOut(data, recipe));
   const named = { runName: flags.run_name ?? "", tags: flags.tags ?? [] };
   usable(() => checkRunNames(named));
+  const reported = { reportTo: flags.report_to ?? [] };
+  usable(() => checkReportTo(reported));
   const { model_id: modelId, dataset, overwrite_output_dir: overwriteOutputDir = false } = flags;
-  return { modelId, dataset, evalDataset, outputDir, overwriteOutputDir, ...named, ...resumeOf(flags), recipe };
+  return {
+    modelId,
+    dataset,
+    evalDataset,
+    outputDir,
+    overwriteOutputDir,
+    ...named,
+    ...reported,
+    ...resumeOf(flags),
+    recipe,
+  };
 }
 
 function resumeOf(flags: RunFlags): Pick<RunSpec, "resumeFrom" | "resumeIfExists" | "resumeWeightsOnly"> {

@@ -1,7 +1,7 @@
 /** A run's messages as text for people. */
 import { basename } from "node:path";
 import { count, trainedRowLines } from "@gradpool/format";
-import { RunState, type Evaluation, type ResumePoint, type Run } from "@gradpool/rpc";
+import { RunState, type Evaluation, type ResumePoint, type Run, type RunReport } from "@gradpool/rpc";
 
 /** "run-1", or "nightly (run-1)". */
 export const runLabel = ({ runId, runName }: { runId: string; runName: string }): string =>
@@ -30,3 +30,6 @@ export function rowCountLines({ rowCounts, spec }: Run): string[] {
 /** "evaluation loss 1.2345, perplexity 3.437". */
 export const evaluationText = ({ loss, perplexity }: Evaluation): string =>
   `evaluation loss ${loss.toFixed(4)}, perplexity ${perplexity.toPrecision(4)}`;
+
+/** "mlflow: http://…", or why nothing arrives there. */
+export const reportText = ({ to, url, problem }: RunReport): string => `${to}: ${problem || url}`;

@@ -22,10 +22,7 @@ const ADVICE: readonly (readonly [names: string, advice: string])[] = [
     "logging_steps logging_strategy logging_first_step logging_nan_inf_filter log_level disable_tqdm",
     "every step is shown, and recorded in metrics.json",
   ],
-  [
-    "report_to logging_dir project trackio_space_id",
-    "the output folder always has TensorBoard's file, metrics.json and charts",
-  ],
+  ["logging_dir project trackio_space_id", "the output folder always has TensorBoard's file, metrics.json and charts"],
   [
     "optim optim_args adafactor optim_target_modules",
     "the optimizer is torch's AdamW: weight_decay, adam_beta1, adam_beta2, adam_epsilon",

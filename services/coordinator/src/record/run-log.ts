@@ -1,7 +1,7 @@
 /** Facts as lines of runs' logs, recorded along with them. No text of a data set gets in here. */
 import { basename } from "node:path";
 import { count, trainedRowLines } from "@gradpool/format";
-import { LogLevel, RowCounts, RunState, type Run } from "@gradpool/rpc";
+import { LogLevel, RowCounts, RunState, type Run, type RunReport } from "@gradpool/rpc";
 import { placeOf } from "../core/lookup.js";
 import { ON_REQUEST } from "../core/runs.js";
 import type { PoolFact } from "../core/facts.js";
@@ -48,6 +48,8 @@ export function linesOf(fact: Fact, before: Run | undefined, after: Run): LogLin
     }
     case "run-state":
       return before ? stateLines(before, after) : [];
+    case "run-reported":
+      return reportLines(fact.report, before);
     case "run-ended":
       return [endLine(after), ...allRowLines(after)];
     default:
@@ -98,6 +100,13 @@ function stateLines(before: Run, after: Run): LogLine[] {
         info(state === RunState.RUN_STATE_QUEUED ? "waiting in the queue" : "examining model, tokenizer and data"),
       ];
   }
+}
+
+/** A problem once, however often it is met again. */
+function reportLines({ to, url, problem }: RunReport, before: Run | undefined): LogLine[] {
+  const known = before?.reports.find((report) => report.to === to);
+  if (problem !== "") return problem === known?.problem ? [] : [warn(`not reported to ${to}: ${problem}`)];
+  return url === known?.url && known.problem === "" ? [] : [info(`reported to ${to}: ${url}`)];
 }
 
 /** What a step's rows are the first of the run for: to be cut, or to have no target. */

@@ -1,4 +1,5 @@
 import { EventEmitter, once } from "node:events";
+import { MLFLOW } from "@gradpool/recipe";
 import { RunState, type Run, type WatchRunResponse } from "@gradpool/rpc";
 import type { Change, History } from "../store/run-store.js";
 
@@ -9,6 +10,10 @@ const ENDED: ReadonlySet<RunState> = new Set([
 ]);
 
 export const hasEnded = ({ state }: Run): boolean => ENDED.has(state);
+
+/** Whether the program that it asks to be reported to lacks something of it. */
+export const isUnreported = ({ spec, reports }: Run): boolean =>
+  spec?.reportTo.includes(MLFLOW) === true && !reports.some(({ to, complete }) => to === MLFLOW && complete);
 
 /** What a run is doing right now: shown to users, not recorded. */
 export type Doing = Pick<Run, "preparing" | "waitingFor">;

@@ -20,7 +20,7 @@ import type { Change, RunStore } from "../store/run-store.js";
 import { poolPayloadOf, runPayloadOf } from "./event-payloads.js";
 import { linesOf, linesOfLoss, type LogLine } from "./run-log.js";
 import { pageOf } from "./run-pages.js";
-import { hasEnded, newsAfter, RunRecord } from "./run-record.js";
+import { hasEnded, isUnreported, newsAfter, RunRecord } from "./run-record.js";
 import { changesOf, patchOf } from "./store-changes.js";
 
 /** Runs that have ended whose steps stay in memory; those of others are read from the store. */
@@ -83,6 +83,11 @@ export class RunRegistry {
   /** In order of submission. */
   get unfinished(): RunRecord[] {
     return [...this.#records.values()].filter((record) => !record.hasEnded);
+  }
+
+  /** Those that are not reported as they ask for, in order of submission. */
+  get unreported(): Run[] {
+    return [...this.#records.values()].map(({ recorded }) => recorded).filter(isUnreported);
   }
 
   has(runId: string): boolean {

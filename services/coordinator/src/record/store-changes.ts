@@ -71,6 +71,10 @@ export function patchOf(fact: Fact, run: Run): Partial<Run> | undefined {
       const error = outcome === "failed" ? { code, message } : undefined;
       return { state: OUTCOMES[outcome], endedAt, pausedBecause: "", error };
     }
+    case "run-reported": {
+      const others = run.reports.filter(({ to }) => to !== fact.report.to);
+      return { reports: [...others, fact.report] };
+    }
     default:
       return undefined;
   }

@@ -2,7 +2,7 @@
 import { isAbsolute } from "node:path";
 import { checkInRoots, type Roots } from "@gradpool/access";
 import { GradpoolError } from "@gradpool/errors";
-import { checkedRecipe, checkHeldOut, checkRunNames, type CheckedRecipe } from "@gradpool/recipe";
+import { checkedRecipe, checkHeldOut, checkReportTo, checkRunNames, type CheckedRecipe } from "@gradpool/recipe";
 import type { RunSpec } from "@gradpool/rpc";
 import { OBJECT_STORE_SCHEME } from "@gradpool/service-kit";
 
@@ -17,6 +17,7 @@ export function specRecipe({ modelId, dataset, evalDataset, outputDir, recipe, .
     throw new GradpoolError("invalid_argument", `${flag} needs resume_from: a checkpoint folder, or "latest"`);
   }
   checkRunNames(others);
+  checkReportTo(others);
   const checked = checkedRecipe(recipe);
   checkHeldOut({ dataset, evalDataset }, checked);
   return checked;

@@ -324,6 +324,12 @@ export interface RunSpec {
   runName: string;
   /** Labels to find runs by: at most 20, all different, each like run_name but of 1 to 64 characters and without commas. */
   tags: string[];
+  /**
+   * Where steps and evaluations are reported besides output_dir, which always holds TensorBoard's file: "mlflow", the server
+   * that the coordinator was started with (SubmitRun refuses it with FAILED_PRECONDITION where there is none). "tensorboard",
+   * and "none" on its own, add nothing.
+   */
+  reportTo: string[];
 }
 
 /** A run. */
@@ -390,6 +396,8 @@ export interface Run {
    * 5 times the run fails, since it may be the reason.
    */
   livesWithoutProgress: number;
+  /** Where it is reported, as RunSpec.report_to asks, once that has begun. */
+  reports: RunReport[];
   /** W3C trace context of its submission; empty: unknown. */
   traceparent: string;
 }
@@ -404,6 +412,18 @@ export interface ResumePoint {
   step: number;
   /** Only its adapter was taken. */
   weightsOnly: boolean;
+}
+
+/** A run as another program shows it. It follows the run, never the other way round: a run does not wait for its reports. */
+export interface RunReport {
+  /** As in RunSpec.report_to. */
+  to: string;
+  /** The run's page there; empty: it has none yet. */
+  url: string;
+  /** Why nothing arrives there at present, with what to do; empty: it does. */
+  problem: string;
+  /** The run has ended, and all of it has been reported; or it will not be, if there is a problem. */
+  complete: boolean;
 }
 
 /** Why a run failed. */
@@ -721,6 +741,7 @@ function createBaseRunSpec(): RunSpec {
     overwriteOutputDir: false,
     runName: "",
     tags: [],
+    reportTo: [],
   };
 }
 
@@ -758,6 +779,9 @@ export const RunSpec: MessageFns<RunSpec> = {
     }
     for (const v of message.tags) {
       writer.uint32(106).string(v!);
+    }
+    for (const v of message.reportTo) {
+      writer.uint32(114).string(v!);
     }
     return writer;
   },
@@ -863,6 +887,14 @@ export const RunSpec: MessageFns<RunSpec> = {
             message.tags.push(reader.string());
             continue;
           }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.reportTo.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -922,6 +954,11 @@ export const RunSpec: MessageFns<RunSpec> = {
       tags: globalThis.Array.isArray(object?.tags)
         ? object.tags.map((e: any) => globalThis.String(e))
         : [],
+      reportTo: globalThis.Array.isArray(object?.reportTo)
+        ? object.reportTo.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.report_to)
+        ? object.report_to.map((e: any) => globalThis.String(e))
+        : [],
     };
   },
 
@@ -960,6 +997,9 @@ export const RunSpec: MessageFns<RunSpec> = {
     if (message.tags?.length) {
       obj.tags = message.tags;
     }
+    if (message.reportTo?.length) {
+      obj.reportTo = message.reportTo;
+    }
     return obj;
   },
 
@@ -981,6 +1021,7 @@ export const RunSpec: MessageFns<RunSpec> = {
     message.overwriteOutputDir = object.overwriteOutputDir ?? false;
     message.runName = object.runName ?? "";
     message.tags = object.tags?.map((e) => e) || [];
+    message.reportTo = object.reportTo?.map((e) => e) || [];
     return message;
   },
 };
@@ -1012,6 +1053,7 @@ function createBaseRun(): Run {
     traceId: "",
     rowCounts: undefined,
     livesWithoutProgress: 0,
+    reports: [],
     traceparent: "",
   };
 }
@@ -1092,6 +1134,9 @@ export const Run: MessageFns<Run> = {
     }
     if (message.livesWithoutProgress !== 0) {
       writer.uint32(280).uint32(message.livesWithoutProgress);
+    }
+    for (const v of message.reports) {
+      RunReport.encode(v!, writer.uint32(290).fork()).join();
     }
     if (message.traceparent !== "") {
       writer.uint32(482).string(message.traceparent);
@@ -1312,6 +1357,14 @@ export const Run: MessageFns<Run> = {
             message.livesWithoutProgress = reader.uint32();
             continue;
           }
+          case 36: {
+            if (tag !== 290) {
+              break;
+            }
+
+            message.reports.push(RunReport.decode(reader, reader.uint32()));
+            continue;
+          }
           case 60: {
             if (tag !== 482) {
               break;
@@ -1429,6 +1482,9 @@ export const Run: MessageFns<Run> = {
         : isSet(object.lives_without_progress)
         ? globalThis.Number(object.lives_without_progress)
         : 0,
+      reports: globalThis.Array.isArray(object?.reports)
+        ? object.reports.map((e: any) => RunReport.fromJSON(e))
+        : [],
       traceparent: isSet(object.traceparent) ? globalThis.String(object.traceparent) : "",
     };
   },
@@ -1510,6 +1566,9 @@ export const Run: MessageFns<Run> = {
     if (message.livesWithoutProgress !== 0) {
       obj.livesWithoutProgress = Math.round(message.livesWithoutProgress);
     }
+    if (message.reports?.length) {
+      obj.reports = message.reports.map((e) => RunReport.toJSON(e));
+    }
     if (message.traceparent !== "") {
       obj.traceparent = message.traceparent;
     }
@@ -1558,6 +1617,7 @@ export const Run: MessageFns<Run> = {
       ? RowCounts.fromPartial(object.rowCounts)
       : undefined;
     message.livesWithoutProgress = object.livesWithoutProgress ?? 0;
+    message.reports = object.reports?.map((e) => RunReport.fromPartial(e)) || [];
     message.traceparent = object.traceparent ?? "";
     return message;
   },
@@ -1680,6 +1740,123 @@ export const ResumePoint: MessageFns<ResumePoint> = {
     message.epoch = object.epoch ?? 0;
     message.step = object.step ?? 0;
     message.weightsOnly = object.weightsOnly ?? false;
+    return message;
+  },
+};
+
+function createBaseRunReport(): RunReport {
+  return { to: "", url: "", problem: "", complete: false };
+}
+
+export const RunReport: MessageFns<RunReport> = {
+  encode(message: RunReport, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.to !== "") {
+      writer.uint32(10).string(message.to);
+    }
+    if (message.url !== "") {
+      writer.uint32(18).string(message.url);
+    }
+    if (message.problem !== "") {
+      writer.uint32(26).string(message.problem);
+    }
+    if (message.complete !== false) {
+      writer.uint32(32).bool(message.complete);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RunReport {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRunReport();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.to = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.url = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.problem = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.complete = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RunReport {
+    return {
+      to: isSet(object.to) ? globalThis.String(object.to) : "",
+      url: isSet(object.url) ? globalThis.String(object.url) : "",
+      problem: isSet(object.problem) ? globalThis.String(object.problem) : "",
+      complete: isSet(object.complete) ? globalThis.Boolean(object.complete) : false,
+    };
+  },
+
+  toJSON(message: RunReport): unknown {
+    const obj: any = {};
+    if (message.to !== "") {
+      obj.to = message.to;
+    }
+    if (message.url !== "") {
+      obj.url = message.url;
+    }
+    if (message.problem !== "") {
+      obj.problem = message.problem;
+    }
+    if (message.complete !== false) {
+      obj.complete = message.complete;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RunReport>): RunReport {
+    return RunReport.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RunReport>): RunReport {
+    const message = createBaseRunReport();
+    message.to = object.to ?? "";
+    message.url = object.url ?? "";
+    message.problem = object.problem ?? "";
+    message.complete = object.complete ?? false;
     return message;
   },
 };
