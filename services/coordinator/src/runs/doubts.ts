@@ -22,9 +22,11 @@ export function doubtOf(lossSum: number, gradients: AdapterTensors, lossScale: n
   return lossScale <= 1 && !areFinite(gradients) ? "its gradients are not finite" : undefined;
 }
 
-/** One infinity or NaN makes the sum NaN. */
-function areFinite(tensors: AdapterTensors): boolean {
+/** One infinity or NaN makes the sum NaN. By index: iterating over values takes five times as long. */
+export function areFinite(tensors: AdapterTensors): boolean {
   let sum = 0;
-  for (const { data } of tensors.values()) for (const value of data) sum += 0 * value;
+  for (const { data } of tensors.values()) {
+    for (let i = 0; i < data.length; i++) sum += 0 * (data[i] as number);
+  }
   return sum === 0;
 }

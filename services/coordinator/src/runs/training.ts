@@ -5,6 +5,7 @@ import type { StepMetrics } from "@gradpool/rpc";
 import type { LossScaling } from "@gradpool/run-folder";
 import { readSafetensors, toFloat32 } from "@gradpool/safetensors";
 import type { MicroBatchResult } from "../core/state.js";
+import { areFinite } from "./doubts.js";
 import { rateAt } from "./learning-rate.js";
 import { LossGuard } from "./loss-guard.js";
 import type { PreparedRun } from "./preparation.js";
@@ -142,7 +143,7 @@ export class Training {
     this.#lossGuard.check(step, loss);
     const rate = this.#rate();
     this.#optimizer.step(this.#sums, rate);
-    if (!allFinite(this.adapter)) {
+    if (!areFinite(this.adapter)) {
       throw diverged(step, "the adapter became infinite; lower learning_rate");
     }
     this.#nextRate = undefined;
@@ -175,12 +176,3 @@ export class Training {
 }
 
 const diverged = (step: number, what: string) => new GradpoolError("failed_precondition", `step ${step}: ${what}`);
-
-/** One infinity or NaN makes the sum NaN. */
-function allFinite(adapter: AdapterTensors): boolean {
-  let sum = 0;
-  for (const { data } of adapter.values()) {
-    for (let i = 0; i < data.length; i++) sum += 0 * (data[i] as number);
-  }
-  return sum === 0;
-}
