@@ -19,13 +19,14 @@ const BESIDE = ["README.md", "LICENSE", "docs", "proto", "scripts/cuda-provider.
 const LEFT_OUT = {
   "@dqbd/tiktoken": ["encoders", "tiktoken_bg.wasm"],
   "dejavu-fonts-ttf": [/^ttf\/(?!DejaVuSans\.ttf)./, "unicover.txt", "langcover.txt"],
-  echarts: ["dist"],
+  // One file is loaded, which holds the rest.
+  echarts: [/^(asset|extension|i18n|lib|ssr|theme|types)$/, /^dist\/(?!package\.json|echarts\.common\.min\.js)./],
   // The install script downloads a CUDA provider; the library for macOS is there under two names, and loaded by the other.
   "onnxruntime-node": ["script", "bin/napi-v6/win32", /^bin\/napi-v6\/darwin\/arm64\/libonnxruntime\.\d+\.\d+/],
 };
 
-/** What packages need for their install scripts alone. */
-const INSTALLS_ONLY = { "onnxruntime-node": ["adm-zip", "global-agent"] };
+/** What packages need for their install scripts alone, or for the parts that are left out. */
+const NOT_NEEDED = { echarts: ["tslib", "zrender"], "onnxruntime-node": ["adm-zip", "global-agent"] };
 
 /** Source maps, whose sources stay here, and type declarations. */
 const NOT_RUN = /\.(map|[cm]?ts)$/;
@@ -107,7 +108,7 @@ function copyPackage(source, target) {
 
 /** The dependencies that a package has when it runs. */
 function needed({ name, dependencies = {} }) {
-  const isNeeded = (inner) => !inner.startsWith("@types/") && !INSTALLS_ONLY[name]?.includes(inner);
+  const isNeeded = (inner) => !inner.startsWith("@types/") && !NOT_NEEDED[name]?.includes(inner);
   return Object.fromEntries(Object.entries(dependencies).filter(([inner]) => isNeeded(inner)));
 }
 
