@@ -16,6 +16,7 @@ install: node_modules/.package-lock.json ## Install dependencies if they changed
 build: install ## Compile all packages and services
 	npx tsc -b
 	node packages/dashboard/scripts/bundle.mjs
+	node scripts/bundle.mjs
 
 package: build ## Build gradpool-VERSION.tgz, an npm package
 	node scripts/package.mjs

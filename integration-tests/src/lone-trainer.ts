@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
-const MAIN = fileURLToPath(new URL("../../../services/trainer/dist/src/main.js", import.meta.url));
+const MAIN = fileURLToPath(new URL("../../../services/trainer/dist/bin/main.js", import.meta.url));
 
 export class LoneTrainer implements AsyncDisposable {
   readonly #child: ChildProcess;

@@ -37,7 +37,7 @@ interface Process {
 
 /** Starts a service and waits until it listens. With a `logFile` its log goes there. */
 async function startService(name: string, env: Record<string, string>, logFile?: string): Promise<Process> {
-  const main = fileURLToPath(new URL(`../../../services/${name}/dist/src/main.js`, import.meta.url));
+  const main = fileURLToPath(new URL(`../../../services/${name}/dist/bin/main.js`, import.meta.url));
   const child = fork(main, {
     env: { ...process.env, GRADPOOL_KEY: STACK_KEY.reveal(), ...env },
     stdio: ["ignore", "ignore", logFile === undefined ? "pipe" : openSync(logFile, "a"), "ipc"],

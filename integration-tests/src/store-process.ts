@@ -14,7 +14,7 @@ import {
   type SaveRequest,
 } from "@gradpool/rpc";
 
-const MAIN = fileURLToPath(new URL("../../../services/checkpoint-store/dist/src/main.js", import.meta.url));
+const MAIN = fileURLToPath(new URL("../../../services/checkpoint-store/dist/bin/main.js", import.meta.url));
 
 const key = PoolKey.random();
 

@@ -1,6 +1,8 @@
 /** The dashboard's files, as served to a browser. */
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
 
 export interface DashboardFile {
@@ -13,8 +15,8 @@ export interface DashboardFile {
   etag: string;
 }
 
-/** Next to this code, where scripts/bundle.mjs writes it. */
-const SITE = new URL("../site/", import.meta.url);
+/** Where scripts/bundle.mjs writes it, wherever this code runs from. */
+const SITE = join(dirname(createRequire(import.meta.url).resolve("@gradpool/dashboard/package.json")), "dist/site");
 
 const FILES = [
   { path: "/", name: "index.html", type: "text/html; charset=utf-8" },
@@ -46,7 +48,7 @@ export async function dashboardFile(path: string): Promise<DashboardFile> {
   const file = FILES.find((known) => known.path === path);
   if (!file) throw new GradpoolError("not_found", `there is nothing at ${path}`);
   try {
-    const content = await readFile(new URL(file.name, SITE));
+    const content = await readFile(join(SITE, file.name));
     const etag = `"${createHash("sha256").update(content).digest("base64url").slice(0, 22)}"`;
     return { path, type: file.type, content, etag };
   } catch (cause) {

@@ -53,8 +53,8 @@ export class JetStream implements AsyncDisposable {
    * down, refuses, has another stream on our subjects, or one that forgets events once they are read.
    */
   static async connect(options: NatsOptions): Promise<JetStream> {
-    const transport = await import("@nats-io/transport-node");
-    const { jetstream, jetstreamManager } = await import("@nats-io/jetstream");
+    const transport = (await import("@nats-io/transport-node")).default;
+    const { jetstream, jetstreamManager } = (await import("@nats-io/jetstream")).default;
     let connection: NatsConnection | undefined;
     try {
       const { servers, user, password, token, credsFile, nkeyFile, domain } = options;

@@ -27,7 +27,7 @@ export function answers(address: string, tls?: Certificates): Promise<boolean> {
 }
 
 async function healthStatus(address: string, tls: Certificates | undefined): Promise<string> {
-  const { service } = await import("grpc-health-check");
+  const { service } = (await import("grpc-health-check")).default;
   const client = createClient(service as Definition, address, [], tls);
   try {
     const { status } = await (client["Check"] as unknown as Check)({ service: "" }, { timeoutMs: TIMEOUT_MS });

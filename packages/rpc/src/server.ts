@@ -77,8 +77,8 @@ const DESCRIBED = {
 /** Starts a gRPC server with health checks and reflection. Errors: `unavailable` when the port is taken. */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   // Clients, who import this file with the rest of the package, need not wait for them.
-  const { HealthImplementation } = await import("grpc-health-check");
-  const { ReflectionService } = await import("@grpc/reflection");
+  const { HealthImplementation } = (await import("grpc-health-check")).default;
+  const { ReflectionService } = (await import("@grpc/reflection")).default;
   const server = new GrpcServer({ interceptors: [keyCheck(options.key, options.onRefused)] });
   const links = [errorsToStatus(options.onInternalError), serverSpans, ...(options.interceptors ?? [])];
   const names = new Set<string>();

@@ -10,7 +10,7 @@ import { LOCK_FILE } from "@gradpool/run-folder";
 import { failure, headerOf, RUN, save, startStore, tempFolder, type StoreClient } from "./support.js";
 import { key, keyed } from "./key.js";
 
-const MAIN = new URL("../src/main.js", import.meta.url);
+const MAIN = new URL("../bin/main.js", import.meta.url);
 
 /** The service as a separate process. */
 async function startProcess(t: TestContext): Promise<{ child: ChildProcess; client: StoreClient }> {

@@ -48,7 +48,7 @@ export interface Service {
 
 /** Starts a service of this repository as a process. */
 export async function startService(name: string, env: Record<string, string>): Promise<Service> {
-  const main = fileURLToPath(new URL(`../../../${name}/dist/src/main.js`, import.meta.url));
+  const main = fileURLToPath(new URL(`../../../${name}/dist/bin/main.js`, import.meta.url));
   const child = fork(main, {
     env: { ...process.env, GRADPOOL_LOG_LEVEL: "silent", GRADPOOL_KEY: key.reveal(), ...env },
     stdio: "inherit",

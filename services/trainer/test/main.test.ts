@@ -8,7 +8,7 @@ import { TestGateway } from "./gateway.js";
 import { adapterFile, taskOf } from "./helpers.js";
 import { key } from "./key.js";
 
-const MAIN = fileURLToPath(new URL("../src/main.js", import.meta.url));
+const MAIN = fileURLToPath(new URL("../bin/main.js", import.meta.url));
 
 function start(env: Record<string, string>) {
   const service = fork(MAIN, {

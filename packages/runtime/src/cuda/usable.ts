@@ -2,10 +2,12 @@
 import { execFile } from "node:child_process";
 import { readdir } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { fileURLToPath } from "node:url";
+import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { cudaEnvironment, listCudaDevices, noCuda, type CudaDevice } from "./devices.js";
 import type { ProbeAnswer } from "./probe.js";
+
+const require = createRequire(import.meta.url);
 
 export interface UsableCudaDevice extends CudaDevice, ProbeAnswer {}
 
@@ -19,7 +21,7 @@ const PROBE_TIMEOUT_MS = 120_000;
 export async function requireCudaDevice(
   index: number,
   env: NodeJS.ProcessEnv,
-  onnxRuntime = createRequire(import.meta.url).resolve("onnxruntime-node"),
+  onnxRuntime = require.resolve("onnxruntime-node"),
 ): Promise<UsableCudaDevice> {
   const devices = await listCudaDevices(env);
   const device = devices[index];
@@ -27,7 +29,7 @@ export async function requireCudaDevice(
     const there = devices.map(({ index, name }) => `cuda:${index} (${name})`).join(", ");
     throw noCuda(`there is no cuda:${index}, only ${there}; name one of those, or use --device cpu`);
   }
-  const probe = fileURLToPath(new URL("./probe.js", import.meta.url));
+  const probe = join(dirname(require.resolve("@gradpool/runtime/package.json")), "dist/src/cuda/probe.js");
   try {
     const { stdout } = await promisify(execFile)(process.execPath, [probe, String(index), onnxRuntime], {
       env: { ...env, ...cudaEnvironment(env) },

@@ -5,7 +5,7 @@ import { GradpoolError } from "@gradpool/errors";
 import { isNoSuchKey } from "./errors.js";
 
 /** The client's module is 22 MB of files: loaded with the first address in an object store. */
-export type Sdk = typeof aws;
+export type Sdk = typeof aws.default;
 
 export interface StoredObject {
   key: string;

@@ -34,7 +34,7 @@ export class S3Connection {
   }
 
   async #make(): Promise<{ sdk: Sdk; client: S3Client }> {
-    const sdk = await import("@aws-sdk/client-s3");
+    const sdk = (await import("@aws-sdk/client-s3")).default;
     const { endpoint, region, caBundle } = this.#settings;
     const ca = caBundle && (await readBundle(caBundle));
     const client = new sdk.S3Client({

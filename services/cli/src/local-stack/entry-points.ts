@@ -11,7 +11,7 @@ const require = createRequire(import.meta.url);
 export function entryPoint(service: ServiceName, program = "main"): string {
   const manifest = `@gradpool/${service}-service/package.json`;
   try {
-    const main = join(dirname(require.resolve(manifest)), `dist/src/${program}.js`);
+    const main = join(dirname(require.resolve(manifest)), `dist/bin/${program}.js`);
     if (existsSync(main)) return main;
   } catch {
     // Falls through to the same advice.
