@@ -54,6 +54,7 @@ export class FakeTrainer implements AsyncDisposable {
   readonly #adapters = new Map<string, Promise<Map<string, FloatTensor>>>();
   readonly #conversation: Promise<void>;
   readonly #answering = new Set<Promise<unknown>>();
+  #beating: NodeJS.Timeout | undefined;
 
   private constructor(address: string, options: FakeTrainerOptions) {
     this.#options = options;
@@ -93,6 +94,11 @@ export class FakeTrainer implements AsyncDisposable {
 
   beat(): void {
     this.say({ $case: "heartbeat", value: { taskId: "", residentBytes: 12345 } });
+  }
+
+  /** From now on it sends no heartbeats by itself. */
+  mute(): void {
+    clearInterval(this.#beating);
   }
 
   fail(task: MicroBatchTask, permanent: boolean, message: string): void {
@@ -187,11 +193,15 @@ export class FakeTrainer implements AsyncDisposable {
       // Broken by the test or by the coordinator's end.
     }
     this.ended = true;
+    this.mute();
     this.#changes.emit("change");
   }
 
   #hear({ message }: WorkResponse): void {
-    if (message?.$case === "welcome") this.welcome = message.value;
+    if (message?.$case === "welcome") {
+      this.welcome = message.value;
+      this.#beating = setInterval(() => this.beat(), message.value.heartbeatMs);
+    }
     if (message?.$case === "cancel") this.cancelled.push(message.value.taskId);
     if (message?.$case === "endRun") this.endedRuns.push(message.value.runId);
     if (message?.$case !== "task") return;

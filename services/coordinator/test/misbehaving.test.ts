@@ -114,6 +114,16 @@ describe("a trainer that never answers", () => {
     assert.match(pool.ends()[0] ?? "", /^step 1, micro-batch 0: it was given out 10 times without a result, most rec/);
   });
 
+  it("is given its time from when it began, which may be late, after work that was taken from it", () => {
+    const pool = new Pool(["a"]);
+    const task = pool.taskOf("a")!;
+    pool.pass(50_000, () => "work that was taken from it");
+    pool.pass(50_000, () => task);
+    assert.equal(pool.trainer("a").quarantineReason, "");
+    pool.pass(20_000, () => task);
+    assert.match(pool.trainer("a").quarantineReason, /^a gave no result of step 1, micro-batch 0 in 6\d s; its device/);
+  });
+
   it("fails the run when three of them do not", () => {
     const pool = new Pool(["a"]);
     for (const next of ["b", "c", "d"]) {

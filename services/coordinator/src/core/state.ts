@@ -84,6 +84,8 @@ export interface PoolTrainer {
   quarantineReason: string;
   /** The task that it last said it computes; empty: none, or it has not said. */
   computing: string;
+  /** Since when it says so. */
+  computingSinceMs: number;
   /** The task that it was stuck in, until it computes something else; empty: it is not stuck. */
   stuckIn: string;
   /** Secret of its conversation, and part of its tasks' ids: nobody else can send their results. */

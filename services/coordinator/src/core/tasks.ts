@@ -148,12 +148,14 @@ export function noticeTime(state: PoolState, out: Output): void {
  * reason, so others get it, and it gets work again after a while.
  */
 function endIfStuck(state: PoolState, trainer: PoolTrainer, out: Output): void {
-  const { trainerId, busySinceMs, computing } = trainer;
+  const { trainerId, busySinceMs, computing, computingSinceMs } = trainer;
   const held = tasksOf(state, trainerId);
   const [task] = held;
   const run = task && runOf(state, task.runId);
-  if (!task || !run || trainer.stuckIn !== "" || state.nowMs - busySinceMs <= run.longestTurnMs) return;
-  const seconds = Math.round((state.nowMs - busySinceMs) / 1000);
+  // It may have begun with its first task late, after one that was taken from it.
+  const silentMs = state.nowMs - Math.max(busySinceMs, computingSinceMs);
+  if (!task || !run || trainer.stuckIn !== "" || silentMs <= run.longestTurnMs) return;
+  const seconds = Math.round(silentMs / 1000);
   const silence = `${trainerId} gave no result of ${placeOf(task)} in ${seconds} s`;
   const before = microBatchOf(state, task);
   for (const other of held) cancelTask(state, other, out);
@@ -179,9 +181,14 @@ function endIfStuck(state: PoolState, trainer: PoolTrainer, out: Output): void {
 }
 
 /** `computing`: the task that the trainer works on; undefined: unknown. */
-export function noticeComputing(trainer: PoolTrainer, computing: string | undefined, out: Output): void {
+export function noticeComputing(
+  state: PoolState,
+  trainer: PoolTrainer,
+  computing: string | undefined,
+  out: Output,
+): void {
   if (computing === undefined) return;
-  trainer.computing = computing;
+  if (computing !== trainer.computing) Object.assign(trainer, { computing, computingSinceMs: state.nowMs });
   if (trainer.stuckIn !== "" && computing !== trainer.stuckIn) pardon(trainer, out);
 }
 

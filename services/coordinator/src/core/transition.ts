@@ -150,7 +150,7 @@ function addTrainer(state: PoolState, input: Input & { type: "trainer-joined" },
     failures: 0,
     quarantinedUntilMs: 0,
     quarantineReason: "",
-    ...{ computing: "", stuckIn: "" },
+    ...{ computing: "", computingSinceMs: state.nowMs, stuckIn: "" },
     nonce: nonce && `.${nonce}`,
   });
   out.facts.push({ type: "trainer-joined", trainerId, deviceClass });
@@ -164,7 +164,7 @@ function applyToTrainer(state: PoolState, input: TrainerInput, out: Output): voi
   if (!trainer) return;
   if (input.type === "trainer-drained") return drain(trainer, input.draining, out);
   trainer.lastSeenMs = state.nowMs;
-  if (input.type === "trainer-heard") return noticeComputing(trainer, input.computing, out);
+  if (input.type === "trainer-heard") return noticeComputing(state, trainer, input.computing, out);
   const room = MAX_CREDITS - tasksOf(state, input.trainerId).length;
   trainer.credits = Math.max(0, Math.min(trainer.credits + input.tasks, room));
 }
