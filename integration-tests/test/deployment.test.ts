@@ -159,8 +159,8 @@ test("the image listens where deployments connect, and its Dockerfile names only
   assert.deepEqual(
     variables.map(([, name, value]) => [name, value]),
     [
-      ["GRADPOOL_LISTEN", "0.0.0.0:7070"],
-      ["GRADPOOL_HTTP_LISTEN", "0.0.0.0:7071"],
+      ["GRADPOOL_LISTEN", "[::]:7070"],
+      ["GRADPOOL_HTTP_LISTEN", "[::]:7071"],
       ["GRADPOOL_ROOTS", "/data,/outputs,s3://"],
       ["GRADPOOL_HOME", "/var/lib/gradpool"],
     ],

@@ -5,6 +5,7 @@ import { copyFile, readFile, rm, writeFile } from "node:fs/promises";
 import { once } from "node:events";
 import { join } from "node:path";
 import { get } from "node:https";
+import { networkInterfaces } from "node:os";
 import { text } from "node:stream/consumers";
 import { after, before, describe, test } from "node:test";
 import { connect, type PeerCertificate } from "node:tls";
@@ -252,6 +253,8 @@ describe("between machines", TIMEOUT, () => {
     );
     await using allowed = await LocalPool.start(home, ["--listen", "0.0.0.0", "--insecure"]);
     assert.equal(await healthProblem(allowed.address), "");
+    const hasIpv6 = Object.values(networkInterfaces()).some((all) => all?.some(({ address }) => address === "::1"));
+    if (hasIpv6) assert.equal(await healthProblem(`[::1]:${allowed.address.split(":")[1]}`), "");
     assert.match(allowed.log("coordinator"), /not encrypted: whoever is on the network/);
     const shared = { roots: [join(home, "shared")] };
     for (const { name } of allowed.services) assert.ok(allowed.log(name).includes(JSON.stringify(shared).slice(1, -1)));

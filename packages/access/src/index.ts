@@ -7,4 +7,5 @@ export { gradpoolHome, homeFolder } from "./home-folder.js";
 export { forgetKey, keepKey, localKeyFile, readKeyFile, readOwnKeyFile } from "./key-file.js";
 export { authorizationOf, PoolKey, refusalOf } from "./pool-key.js";
 export { checkInRoots, rootsEnvironment, rootsOf, type Roots } from "./roots.js";
+export { bindEvery } from "./wildcard.js";
 export { checkDial, checkListen, keepTlsFiles, tlsEnvironment, wholeTlsFiles, type TlsFiles } from "./tls-files.js";

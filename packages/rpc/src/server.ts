@@ -7,7 +7,7 @@ import {
   type ServerUnaryCall,
   type UntypedHandleCall,
 } from "@grpc/grpc-js";
-import type { Certificates, PoolKey } from "@gradpool/access";
+import { bindEvery, type Certificates, type PoolKey } from "@gradpool/access";
 import { GradpoolError } from "@gradpool/errors";
 import { serverCredentials } from "./credentials.js";
 import { serverSpans } from "./call-spans.js";
@@ -102,11 +102,11 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   health.addToServer(behindTheChain);
   const reflection = new ReflectionService(DESCRIBED, { services: [...names, "grpc.health.v1.Health"] });
   reflection.addToServer(behindTheChain);
-  const port = await bind(server, options.listen, serverCredentials(options.tls));
-  const host = options.listen.slice(0, options.listen.lastIndexOf(":"));
+  const access = serverCredentials(options.tls);
+  const { bound: port, host } = await bindEvery(options.listen, (listen) => bind(server, listen, access));
   const notServing = () => [...names, ""].forEach((name) => health.setStatus(name, "NOT_SERVING"));
   return {
-    address: `${host}:${port}`,
+    address: `${host.includes(":") ? `[${host}]` : host}:${port}`,
     notServing,
     async [Symbol.asyncDispose]() {
       notServing();

@@ -5,7 +5,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
-import { hostAndPort, isLoopback, type Certificates, type TlsMaterial } from "@gradpool/access";
+import { bindEvery, hostAndPort, isLoopback, type Certificates, type TlsMaterial } from "@gradpool/access";
 import { GradpoolError, type ErrorCode } from "@gradpool/errors";
 import { HttpGuard, type HttpAccess } from "./http-guard.js";
 import { formatAddress, parseListenAddress } from "./listen-address.js";
@@ -87,10 +87,10 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
     : createServer(LIMITS, listener);
   server.maxConnections = MAX_CONNECTIONS;
   server.maxHeadersCount = MAX_HEADERS;
-  const address = await bind(server, options.listen);
+  const { bound: port, host } = await bindEvery(options.listen, (listen) => bind(server, listen));
   const renewal = tls && renewed(server as TlsServer, tls);
   return {
-    address,
+    address: formatAddress(host, port),
     async [Symbol.asyncDispose]() {
       renewal?.[Symbol.dispose]();
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
@@ -206,19 +206,20 @@ function mostExact(routes: HttpRoute[]): HttpRoute | undefined {
 const tooLarge = () =>
   new GradpoolError("invalid_argument", `the request has more than ${MAX_BODY_BYTES} bytes; send a smaller one`);
 
-function bind(server: Server, listen: string): Promise<string> {
+function bind(server: Server, listen: string): Promise<number> {
   const { host, port } = parseListenAddress(listen) ?? {};
   return new Promise((resolve, reject) => {
-    server.once("error", (error: NodeJS.ErrnoException) => {
+    const failed = (error: NodeJS.ErrnoException) => {
       const message = `cannot listen for HTTP on ${listen}: ${reasonOf(error)}; choose another port, or stop the process that uses it`;
       reject(new GradpoolError("unavailable", message, { cause: error }));
-    });
+    };
     if (host === undefined || port === undefined) {
-      return void server.emit("error", new Error("it is not HOST:PORT with a port of at most 65535"));
+      return failed(new Error("it is not HOST:PORT with a port of at most 65535"));
     }
+    server.once("error", failed);
     server.listen(port, host, () => {
-      const { port: real } = server.address() as AddressInfo;
-      resolve(formatAddress(host, real));
+      server.off("error", failed);
+      resolve((server.address() as AddressInfo).port);
     });
   });
 }

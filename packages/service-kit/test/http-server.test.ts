@@ -175,4 +175,12 @@ test("a port that is taken is said so, and an IPv6 address is a place like any o
   if (!addresses.includes("::1")) return;
   await using six = await startHttpServer({ listen: "[::1]:0", routes, access, onInternalError: () => {} });
   assert.equal((await fetch(`http://${six.address}/`, { headers: { authorization } })).status, 200);
+  for (const listen of ["0.0.0.0", "[::]"]) {
+    await using every = await startHttpServer({ listen: `${listen}:0`, routes, access, onInternalError: () => {} });
+    assert.ok(every.address.startsWith(`${listen}:`), every.address);
+    const port = every.address.split(":").at(-1);
+    for (const host of ["127.0.0.1", "[::1]"]) {
+      assert.equal((await fetch(`http://${host}:${port}/`, { headers: { authorization } })).status, 200, host);
+    }
+  }
 });

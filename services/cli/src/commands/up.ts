@@ -48,7 +48,7 @@ export function addUp(command: Command, options: ProgramOptions): void {
     .addOption(
       new Option(
         "--listen <address>",
-        "what the coordinator listens on: HOST or HOST:PORT; 0.0.0.0 is every IPv4 interface, :: those of IPv6, too",
+        "what the coordinator listens on: HOST or HOST:PORT; 0.0.0.0 and :: are every interface",
       )
         .argParser(listen)
         .default({ host: "127.0.0.1", port: undefined }, "127.0.0.1"),
