@@ -42,9 +42,11 @@ interface Order {
   recipe: string;
 }
 
+const RUN_NAME = "an example";
+
 const flagsOf = ({ dataset, outputDir, recipe }: Order) => [
   ...["--model_id", TINY_CODER, "--dataset", dataset],
-  ...["--output_dir", outputDir, "--recipe", recipe],
+  ...["--output_dir", outputDir, "--recipe", recipe, "--run_name", RUN_NAME],
 ];
 
 /** Command lines by client. */
@@ -132,6 +134,9 @@ describe("a client", () => {
         Array.from({ length: STEPS }, (_, i) => i + 1),
       );
       assert.match(lines.at(-1) ?? "", /COMPLETED/);
+      const runId = /^run (\S+)$/.exec(lines[0] ?? "")?.[1] ?? "";
+      const { run } = await stack.runs.getRun({ runId });
+      assert.equal(run?.spec?.runName, name === "grpcurl" ? "" : RUN_NAME);
       assert.deepEqual(await fingerprint(wanted.outputDir), await fingerprint(workspace.path("expected")));
     });
 

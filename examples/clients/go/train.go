@@ -114,6 +114,7 @@ func train() error {
 		return nil
 	})
 	outputDir := flag.String("output_dir", "", "folder for the result")
+	runName := flag.String("run_name", "", "what to call the run in lists and charts")
 	recipeFile := flag.String("recipe", "../recipe.json", "gradpool.v1.Recipe as JSON")
 	flag.Parse()
 	address := flag.Arg(0)
@@ -125,7 +126,7 @@ func train() error {
 	if err != nil {
 		return err
 	}
-	spec := &gradpool.RunSpec{ModelId: *modelID, Dataset: dataset, OutputDir: *outputDir, Recipe: &gradpool.Recipe{}}
+	spec := &gradpool.RunSpec{ModelId: *modelID, Dataset: dataset, OutputDir: *outputDir, RunName: *runName, Recipe: &gradpool.Recipe{}}
 	if err := protojson.Unmarshal(text, spec.Recipe); err != nil {
 		return fmt.Errorf("%s: %w", *recipeFile, err)
 	}

@@ -122,6 +122,7 @@ def main() -> int:
     parser.add_argument("--model_id", required=True)
     parser.add_argument("--dataset", required=True, action="append")
     parser.add_argument("--output_dir", required=True)
+    parser.add_argument("--run_name", default="", help="what to call the run in lists and charts")
     parser.add_argument("--recipe", type=Path, default=HERE.parent / "recipe.json")
     parser.add_argument("--protos", type=Path, default=HERE.parents[2] / "proto")
     flags = parser.parse_args()
@@ -131,6 +132,7 @@ def main() -> int:
         "model_id": flags.model_id,
         "dataset": flags.dataset,
         "output_dir": flags.output_dir,
+        "run_name": flags.run_name,
         "recipe": json.loads(flags.recipe.read_text()),
     }
     with channel_to(flags.address) as channel:

@@ -60,11 +60,13 @@ const { positionals, values: flags } = parseArgs({
     model_id: { type: "string", default: "" },
     dataset: { type: "string", multiple: true, default: [] },
     output_dir: { type: "string", default: "" },
+    run_name: { type: "string", default: "" },
     recipe: { type: "string" },
   },
 });
 const recipe = flags.recipe ? Recipe.fromJSON(JSON.parse(await readFile(flags.recipe, "utf8"))) : defaultRecipe();
-const spec = { ...NEW_START, modelId: flags.model_id, dataset: flags.dataset, outputDir: flags.output_dir, recipe };
+const { model_id: modelId, dataset, output_dir: outputDir, run_name: runName } = flags;
+const spec = { ...NEW_START, modelId, dataset, outputDir, runName, recipe };
 
 const address = positionals[0] ?? "127.0.0.1:7070";
 // Key and certificates that the environment names, or those of a pool of this machine.

@@ -103,5 +103,6 @@ function runsLegend(runs: readonly PlottedRun[]): object[] {
 /** As wide as a column of the legend. */
 const LONGEST_NAME = 24;
 
-/** Names of runs differ at their ends. */
-const shortened = (name: string) => (name.length > LONGEST_NAME ? `…${name.slice(1 - LONGEST_NAME)}` : name);
+/** Names of runs that are much alike differ at their ends. */
+const shortened = (name: string) =>
+  name.length > LONGEST_NAME ? `${name.slice(0, LONGEST_NAME / 2 - 1)}…${name.slice(-LONGEST_NAME / 2)}` : name;

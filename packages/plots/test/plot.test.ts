@@ -112,6 +112,17 @@ describe("plotSvg", () => {
     assertPicture(rasterize(svg), PLOT_HEIGHT + 4 * 22);
   });
 
+  test("shortens long names in the legend so that both ends are told apart", () => {
+    const names = ["rank 8 (run-mx38ovdp-8f3a4e)", "rank 8 (run-mx38oqtw-591e12)", "twenty-four characters.."];
+    const svg = plotSvg(
+      "loss",
+      "t",
+      names.map((name) => run(3, { name })),
+    );
+    for (const text of ["rank 8 (run…ovdp-8f3a4e)", "rank 8 (run…oqtw-591e12)", names[2]!])
+      assert.ok(shows(svg, text), text);
+  });
+
   test("escapes title and names", () => {
     assert.ok(plotSvg("loss", "a <b> & c", [run(3)]).includes("a &lt;b&gt; &amp; c"));
     assert.ok(plotSvg("loss", "t", [run(3, { name: "<i>" }), run(3)]).includes("&lt;i&gt;"));

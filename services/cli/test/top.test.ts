@@ -146,6 +146,8 @@ describe("the frame", () => {
     const detail = drawn(after(state, "enter").state, 80, 24).join("\n");
     assert.match(detail, /^learning rate 5e-5, cosine, again {2}run-2 {2}running$/m);
     assert.match(detail, /^tags +team-a, lr$/m);
+    const asked = after(state, "c").state;
+    assert.match(drawn(asked, 80, 24).at(-1) ?? "", /^cancel learning rate 5e-5, cosine, again \(run-2\)\?/);
   });
 
   test("scrolls with the selection", () => {
@@ -218,7 +220,7 @@ describe("gradpool top", () => {
     });
     const { code, stdout, stderr } = await run(["top", "--once", "--address", server.address]);
     assert.equal(code, 0, stderr);
-    assert.match(stdout, /^ *run-1 +running +█░+ +7 % +2\.9700 +200 tok\/s +0:00:04 +█.▁$/m);
+    assert.match(stdout, /^ {2}run-1 +running +█░+ +7 % +2\.9700 +200 tok\/s +0:00:04 +█.▁$/m);
     assert.match(stdout, /^tokens\/s +▅▅▅ 200 to 200$/m);
     assert.doesNotMatch(stdout, /\x1b|▸/);
   });

@@ -11,7 +11,7 @@ import { frame } from "../top/frame.js";
 import { overview } from "../top/overview.js";
 import { PoolFeed } from "../top/pool-feed.js";
 import { Screen, type Terminal } from "../top/screen.js";
-import { render } from "../top/styled-text.js";
+import { render, span } from "../top/styled-text.js";
 import { firstState, pressed, seen, selectedRun, type TopState, type Wish } from "../top/top-state.js";
 import { UsageError } from "../usage-error.js";
 
@@ -61,17 +61,9 @@ async function printOnce(pool: Pool, { output, interrupts, terminal }: CommandCo
   );
   const columns = terminal?.output.columns || PLAIN_COLUMNS;
   const lines = overview(stateOf(status, runs), feed.seriesOf, { columns, rows: Infinity });
-  output.say(
-    lines
-      .map((line) =>
-        render(
-          line.filter(({ text }) => text !== "▸ "),
-          columns,
-          false,
-        ).trimEnd(),
-      )
-      .join("\n"),
-  );
+  // Nothing is selected.
+  const unmarked = lines.map((line) => line.map((one) => (one.text === "▸ " ? span("  ") : one)));
+  output.say(unmarked.map((line) => render(line, columns, false).trimEnd()).join("\n"));
 }
 
 class Top {

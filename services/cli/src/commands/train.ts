@@ -116,14 +116,16 @@ async function trainOnPool(address: string, given: RunSpec & { recipe: Recipe },
   const spec = await specForPool(given, address);
   using pool = new Pool(address, context.config.access, (text) => context.output.note(text));
   const { runId } = await pool.submit(spec, context.interrupts.signal);
-  sayStart(spec, `on the pool at ${address}`, context);
+  sayStart(spec, `on the pool at ${address}`, context, runId);
   return await superviseRun(pool, runId, context);
 }
 
-function sayStart(spec: RunSpec & { recipe: Recipe }, model: string, { output }: CommandContext): void {
+/** `runId`: where other commands can reach the run. */
+function sayStart(spec: RunSpec & { recipe: Recipe }, model: string, { output }: CommandContext, runId?: string): void {
   output.say(
     facts([
-      ...(spec.runName === "" ? [] : [["run", spec.runName] as const]),
+      ...(runId === undefined ? [] : [["run", runId] as const]),
+      ...(spec.runName === "" ? [] : [["name", spec.runName] as const]),
       ...(spec.tags.length === 0 ? [] : [["tags", spec.tags.join(", ")] as const]),
       ["model", `${spec.modelId} (${model})`],
       ["data set", spec.dataset.join(" ")],

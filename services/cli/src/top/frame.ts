@@ -1,4 +1,5 @@
 /** The whole screen: a head, one of the views, and the keys. */
+import { runLabel } from "../runs/run-text.js";
 import { overview, type SeriesOf, type Size } from "./overview.js";
 import { runDetail } from "./run-detail.js";
 import { span, type Line } from "./styled-text.js";
@@ -26,8 +27,15 @@ function headLine({ address, away, pool }: TopState): Line {
   return pool ? title : [...title, span("connecting to the pool", "dim")];
 }
 
-function footLine({ cancelling, message, list }: TopState, isDetail: boolean): Line {
-  if (cancelling) return [span(`cancel ${cancelling}? What it saved is kept. y: yes, any other key: no`, "warning")];
+function footLine({ cancelling, message, list, runs }: TopState, isDetail: boolean): Line {
+  const runName = runs.find(({ runId }) => runId === cancelling)?.spec?.runName ?? "";
+  if (cancelling)
+    return [
+      span(
+        `cancel ${runLabel({ runId: cancelling, runName })}? What it saved is kept. y: yes, any other key: no`,
+        "warning",
+      ),
+    ];
   if (message) return [span(message, "warning")];
   return [span(isDetail ? KEYS.detail : KEYS[list], "dim")];
 }

@@ -93,8 +93,9 @@ function trainerLines(state: TopState, rows: number, columns: number): Line[] {
   );
 }
 
-function trainerLine(trainer: Trainer, isSelected: boolean, nameWidth: number, { list }: TopState): Line {
+function trainerLine(trainer: Trainer, isSelected: boolean, nameWidth: number, { list, runs }: TopState): Line {
   const { trainerId, device, deviceUse, tokensPerSecond, residentBytes, runId, state, stateReason } = trainer;
+  const run = runs.find((one) => one.runId === runId);
   const what = [trainerStateName(state), stateReason].filter(Boolean).join(": ");
   return [
     marker(isSelected && list === "trainers"),
@@ -102,7 +103,7 @@ function trainerLine(trainer: Trainer, isSelected: boolean, nameWidth: number, {
     span(bar(deviceUse, 10), deviceUse > 0.5 ? "good" : "warning"),
     span(`${fit(`${Math.round(100 * deviceUse)} %`, 6, "right")} `),
     span(`${fit(count(Math.round(tokensPerSecond)), 8, "right")} tok/s ${fit(bytes(residentBytes), 8, "right")}  `),
-    span(runId || what, runId ? "plain" : (TRAINER_STYLES[state] ?? "dim")),
+    span((run ? titleOf(run) : runId) || what, runId ? "plain" : (TRAINER_STYLES[state] ?? "dim")),
     span(runId && what !== "active" ? `  ${what}` : "", TRAINER_STYLES[state] ?? "dim"),
   ];
 }
