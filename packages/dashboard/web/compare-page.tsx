@@ -87,14 +87,17 @@ function ComparedRow({ live, place, name, smoothing, step, runIds }: ComparedRow
   const pointed = step === undefined ? undefined : valueAt({ xs: steps.column("step"), ys }, step);
   const best = run?.bestEvaluation;
   const last = steps.last("step");
-  const remove = () =>
-    changeQuery((query) =>
+  const remove = () => {
+    changeQuery((query) => {
       setAll(
         query,
         "run",
         runIds.filter((other) => other !== runId),
-      ),
-    );
+      );
+    });
+    // The button is gone.
+    document.querySelector<HTMLElement>("h1")?.focus();
+  };
   return (
     <tr>
       <th scope="row">

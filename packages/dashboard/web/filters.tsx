@@ -9,12 +9,18 @@ const MAX_TAGS = 20;
 
 export const setFilter = (filter: RunFilter): void => changeQuery((query) => putFilter(query, filter));
 
-export const clearFilter = (): void => setFilter({ name: "", tags: [], states: [] });
+export function clearFilter(): void {
+  setFilter({ name: "", tags: [], states: [] });
+  focusFilters();
+}
 
-/** Adds a tag to those that a run must have. */
-export const withTag = (filter: RunFilter, tag: string): RunFilter => ({
+/** For buttons that vanish when they are pressed. */
+export const focusFilters = () => document.querySelector<HTMLElement>("input[type=search]")?.focus();
+
+/** Adds tags to those that a run must have. */
+export const withTags = (filter: RunFilter, ...tags: readonly string[]): RunFilter => ({
   ...filter,
-  tags: filter.tags.includes(tag) ? filter.tags : [...filter.tags, tag].slice(-MAX_TAGS),
+  tags: [...new Set([...filter.tags, ...tags])].slice(0, MAX_TAGS),
 });
 
 interface FiltersProps {
@@ -67,7 +73,10 @@ export function ActiveFilters({ filter }: { filter: RunFilter }) {
           class="tag on"
           key={tag}
           aria-label={`${tag} ×: no longer only runs with this tag`}
-          onClick={() => setFilter({ ...filter, tags: tags.filter((other) => other !== tag) })}
+          onClick={() => {
+            setFilter({ ...filter, tags: tags.filter((other) => other !== tag) });
+            focusFilters();
+          }}
         >
           {tag} ×
         </button>
@@ -81,14 +90,14 @@ export function ActiveFilters({ filter }: { filter: RunFilter }) {
   );
 }
 
-/** Adds a tag on enter, or as soon as a suggested one is chosen. */
+/** Adds tags, separated by commas, on enter, and a suggested one as soon as it is chosen. */
 function TagField({ filter, knownTags }: FiltersProps) {
   const id = useId();
   const offered = knownTags.filter((tag) => !filter.tags.includes(tag));
   const add = (input: HTMLInputElement) => {
-    const tag = input.value.trim();
+    const tags = input.value.split(",").map((tag) => tag.trim());
     input.value = "";
-    if (tag !== "") setFilter(withTag(filter, tag));
+    setFilter(withTags(filter, ...tags.filter((tag) => tag !== "")));
   };
   return (
     <label class="field">

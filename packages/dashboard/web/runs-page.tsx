@@ -2,7 +2,7 @@
 import { count, counted, duration } from "@gradpool/format";
 import { MAX_PLOTTED_RUNS } from "@gradpool/plots";
 import { useState } from "preact/hooks";
-import { ActiveFilters, clearFilter, Filters, setFilter, withTag } from "./filters.js";
+import { ActiveFilters, clearFilter, Filters, focusFilters, setFilter, withTags } from "./filters.js";
 import { loss } from "./format.js";
 import { usePolled } from "./hooks.js";
 import { stallText, stateName, titleOf, type RunJson, type StepJson } from "./messages.js";
@@ -34,14 +34,17 @@ export function RunsPage({ query }: { query: URLSearchParams }) {
   const paths = [listPath(filter, UNFINISHED, MAX_RUNS), listPath(filter, ENDED, shown)] as const;
   const active = usePolled<ListJson>(paths[0], EVERY_MS);
   const ended = usePolled<ListJson>(paths[1], EVERY_MS);
-  const runs = [...(active.data?.runs ?? []), ...(ended.data?.runs ?? [])];
+  const endedRuns = ended.data?.runs ?? [];
+  // Of two answers that have a run, the one in which it has ended is the newer.
+  const isOver = new Set(endedRuns.map(({ runId }) => runId));
+  const runs = [...(active.data?.runs ?? []).filter(({ runId }) => !isOver.has(runId)), ...endedRuns];
   const hasMore = Boolean(ended.data?.nextPageToken) && shown < MAX_RUNS;
-  const isLoading = [active, ended].some(({ data }, i) => paths[i] !== undefined && data === undefined);
+  const missing = [active, ended].filter(({ data }, i) => paths[i] !== undefined && data === undefined).length;
   // A pool without runs has nothing to filter or to compare.
-  const hasTools = runs.length > 0 || isFilter(filter) || selected.length > 0;
+  const hasTools = missing > 0 || runs.length > 0 || isFilter(filter) || selected.length > 0;
   const knownTags = [...new Set(runs.flatMap(({ spec }) => spec?.tags ?? []))].sort();
   return (
-    <Page title="Runs" problem={active.problem || ended.problem} isLoading={isLoading}>
+    <Page title="Runs" problem={active.problem || ended.problem} isLoading={missing === paths.filter(Boolean).length}>
       {hasTools && (
         <>
           <Filters {...{ filter, knownTags }} />
@@ -52,7 +55,7 @@ export function RunsPage({ query }: { query: URLSearchParams }) {
         </>
       )}
       {runs.length === 0 ? (
-        <NoRuns filter={filter} />
+        missing === 0 && <NoRuns filter={filter} />
       ) : (
         <Table
           label="runs"
@@ -100,7 +103,14 @@ function Selection({ selected }: { selected: readonly string[] }) {
   return (
     <p class="selection">
       <a href={hrefOf("/compare", query)}>Compare {counted(selected.length, "run")}</a>
-      <button type="button" class="plain" onClick={() => select([])}>
+      <button
+        type="button"
+        class="plain"
+        onClick={() => {
+          select([]);
+          focusFilters();
+        }}
+      >
         Clear selection
       </button>
     </p>
@@ -169,7 +179,7 @@ function Tags({ of, filter }: { of: readonly string[]; filter: RunFilter }) {
           class="tag"
           key={tag}
           aria-label={`only runs tagged ${tag}`}
-          onClick={() => setFilter(withTag(filter, tag))}
+          onClick={() => setFilter(withTags(filter, tag))}
         >
           {tag}
         </button>
