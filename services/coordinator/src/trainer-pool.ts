@@ -11,7 +11,8 @@ import {
   type TrainerHello,
 } from "@gradpool/rpc";
 import { OTHER, type Logger } from "@gradpool/service-kit";
-import { isActive, isOfClass, trainerOf } from "./core/lookup.js";
+import { canServe, isActive, trainerOf } from "./core/lookup.js";
+import { shortageText, tooSmall } from "./core/memory.js";
 import type { TrainerEffect } from "./core/effects.js";
 import type { PoolRun } from "./core/state.js";
 import type { Driver } from "./driver/driver.js";
@@ -71,7 +72,7 @@ export class TrainerPool implements TrainersPort, Disposable {
   /** The newer connection of a trainer replaces the older. */
   join(hello: TrainerHello): TrainerConnection {
     const { driver, log, leases } = this.#options;
-    const { trainerId } = hello;
+    const { trainerId, memoryBytes } = hello;
     const current = this.#connections.get(trainerId);
     if (current && !current.isOfSameProcess(hello)) throw inUse(current, hello);
     current?.outgoing.end();
@@ -84,7 +85,7 @@ export class TrainerPool implements TrainersPort, Disposable {
     void driver.happen(() => {
       connection.hasJoined = true;
       const nonce = randomBytes(NONCE_BYTES).toString("base64url");
-      return { input: { type: "trainer-joined", trainerId, deviceClass, draining, nonce } };
+      return { input: { type: "trainer-joined", trainerId, deviceClass, draining, nonce, memoryBytes } };
     });
     return connection;
   }
@@ -240,8 +241,10 @@ export class TrainerPool implements TrainersPort, Disposable {
       const { runId, phase } = run;
       const record = registry.get(runId);
       const isRunning = phase === "running" && record.run.state === RunState.RUN_STATE_RUNNING;
-      const served = active.some((trainer) => isOfClass(run, trainer));
-      const waitingFor = !isRunning || served ? "" : lackOf(run, active, stuck);
+      const served = active.some((trainer) => canServe(run, trainer));
+      const largest = tooSmall(active, run);
+      const lack = () => (largest ? `a larger trainer: ${shortageText(run, largest)}` : lackOf(run, active, stuck));
+      const waitingFor = !isRunning || served ? "" : lack();
       if (waitingFor === record.run.waitingFor) continue;
       record.tell({ waitingFor });
       void driver.happen({ facts: [{ type: "run-waits", runId, waitingFor }] });

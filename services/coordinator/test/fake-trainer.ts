@@ -24,6 +24,8 @@ export interface FakeTrainerOptions {
   tasks?: number;
   /** Leave tasks to the test instead of answering each at once. */
   byHand?: boolean;
+  /** 1 GiB unless given. */
+  memoryBytes?: number;
 }
 
 export interface Answer {
@@ -69,7 +71,7 @@ export class FakeTrainer implements AsyncDisposable {
         host: "here",
         pid: process.pid,
         threads: 1,
-        memoryBytes: 2 ** 30,
+        memoryBytes: options.memoryBytes ?? 2 ** 30,
         version: "fake 1",
         instance: options.instance ?? "",
       },

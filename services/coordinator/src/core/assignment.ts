@@ -4,7 +4,7 @@
  * served by the R-th such place at the latest. Only places that no run has waiting work for go to
  * micro-batches that are late elsewhere.
  */
-import { hasUntried, isActive, isOfClass, isResting } from "./lookup.js";
+import { canServe, hasUntried, isActive, isResting } from "./lookup.js";
 import type { Output } from "./effects.js";
 import type { MicroBatchState, PoolRun, PoolState, PoolTrainer, Task } from "./state.js";
 import { isUnderWay } from "./stopping.js";
@@ -49,7 +49,7 @@ function nextMatch(state: PoolState, candidates: (run: PoolRun) => number[]): Ma
   free.sort((a, b) => load(a) - load(b));
   for (const run of [...state.runs].sort((a, b) => a.lastServed - b.lastServed)) {
     if (state.stopping && !isUnderWay(run)) continue;
-    const fitting = free.filter((trainer) => isOfClass(run, trainer));
+    const fitting = free.filter((trainer) => canServe(run, trainer));
     for (const microBatch of fitting.length > 0 ? candidates(run) : []) {
       const trainer = fitting.find((candidate) => mayCompute(state, candidate, run, microBatch));
       if (trainer) return { run, trainer, microBatch };

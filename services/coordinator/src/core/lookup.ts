@@ -26,9 +26,17 @@ export const isOfClass = (
 ): boolean =>
   run.deviceClass === undefined ? !run.onProcessors || isProcessor(trainer) : run.deviceClass === trainer.deviceClass;
 
+/** Whether it may have the memory that the run's micro-batches take at the least. */
+export const isLargeEnough = ({ leastBytes }: PoolRun, { memoryBytes }: PoolTrainer): boolean =>
+  memoryBytes === 0 || leastBytes <= memoryBytes;
+
+/** Whether it can serve the run at all. */
+export const canServe = (run: PoolRun, trainer: PoolTrainer): boolean =>
+  isOfClass(run, trainer) && isLargeEnough(run, trainer);
+
 /** Whether a trainer could compute a micro-batch that has not failed on it. */
 export const hasUntried = (state: PoolState, run: PoolRun, failedOn: readonly string[]): boolean =>
-  state.trainers.some((other) => isActive(other) && isOfClass(run, other) && !failedOn.includes(other.trainerId));
+  state.trainers.some((other) => isActive(other) && canServe(run, other) && !failedOn.includes(other.trainerId));
 
 export const placeOf = ({ step, microBatch, evaluation }: Task): string =>
   `${evaluation ? "evaluation after " : ""}step ${step}, micro-batch ${microBatch}`;

@@ -37,6 +37,7 @@ export function newRun(runId: string, paused: boolean, lives: number): PoolRun {
     turnMs: 0,
     turns: 0,
     longestTurnMs: Infinity,
+    leastBytes: 0,
   };
 }
 

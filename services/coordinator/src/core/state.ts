@@ -64,11 +64,15 @@ export interface PoolRun {
   turns: number;
   /** A trainer that takes longer than this for one of them is stuck. */
   longestTurnMs: number;
+  /** No trainer with less memory is given any of them. */
+  leastBytes: number;
 }
 
 export interface PoolTrainer {
   trainerId: string;
   deviceClass: string;
+  /** Of its device; 0: not known. */
+  memoryBytes: number;
   /** Tasks it still has room for. */
   credits: number;
   lastSeenMs: number;
@@ -172,10 +176,19 @@ export type Input = { nowMs?: number } &
   (
     | { type: "run-submitted"; runId: string; paused?: boolean; lives?: number }
     | ({ type: "run-prepared"; runId: string } & Prepared)
-    | { type: "micro-batch-arrived"; runId: string; lastOfEpoch: boolean }
+    /** `leastBytes`: of a trainer's memory. */
+    | { type: "micro-batch-arrived"; runId: string; lastOfEpoch: boolean; leastBytes?: number }
     /** All micro-batches up to the end of this step have arrived, and there are no more. */
     | { type: "stream-ended"; runId: string; lastStep: number }
-    | { type: "trainer-joined"; trainerId: string; deviceClass: string; draining?: boolean; nonce?: string }
+    /** `memoryBytes`: of its device; 0: not known. */
+    | {
+        type: "trainer-joined";
+        trainerId: string;
+        deviceClass: string;
+        draining?: boolean;
+        nonce?: string;
+        memoryBytes?: number;
+      }
     | { type: "trainer-pulled"; trainerId: string; tasks: number }
     /** `computing`: the task that it works on; empty: none. */
     | { type: "trainer-heard"; trainerId: string; computing?: string }

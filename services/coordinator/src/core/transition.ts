@@ -14,6 +14,7 @@
  * - I8: see assignment.ts.
  */
 import { assignTasks } from "./assignment.js";
+import { endOversized } from "./memory.js";
 import type { PoolFact } from "./facts.js";
 import { isResting, runOf, tasksOf, trainerOf } from "./lookup.js";
 import {
@@ -53,6 +54,7 @@ export function transition(before: PoolState, input: Input): Transition {
   // Before runs end: that a run is no longer paused is recorded, even if it ends at once.
   reportRuns(before, state, out);
   endFinished(state, out);
+  endOversized(state, out);
   assignTasks(state, out);
   if (state.stopping && isQuiet(state)) out.effects.push({ type: "pool-quiet" });
   return { state, ...out };
@@ -140,10 +142,10 @@ function apply(state: PoolState, input: Input, out: Output): void {
 }
 
 function addTrainer(state: PoolState, input: Input & { type: "trainer-joined" }, out: Output): void {
-  const { trainerId, deviceClass, draining = false, nonce = "" } = input;
+  const { trainerId, deviceClass, draining = false, nonce = "", memoryBytes = 0 } = input;
   loseTrainer(state, trainerId, "replaced", out);
   state.trainers.push({
-    ...{ trainerId, deviceClass, draining },
+    ...{ trainerId, deviceClass, draining, memoryBytes },
     credits: 0,
     lastSeenMs: state.nowMs,
     busySinceMs: state.nowMs,
@@ -179,6 +181,7 @@ function applyToRun(state: PoolState, run: PoolRun, input: RunInput, out: Output
     case "micro-batch-arrived":
       if (run.phase !== "running") break;
       run.ahead.push(input.lastOfEpoch);
+      run.leastBytes = Math.max(run.leastBytes, input.leastBytes ?? 0);
       fillGroup(state, run);
       break;
     case "stream-ended":

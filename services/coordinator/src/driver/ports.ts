@@ -62,8 +62,11 @@ export interface PreparingPort<T extends TrainingPort> extends RunPort {
 /** The I/O of one run: its data, numbers and files. The core says what to do when. */
 export interface TrainingPort extends RunPort {
   readonly findings: Findings;
-  /** Streams the micro-batches of all steps; gives the number of the last one, once all are there. */
-  stream(onMicroBatch: (lastOfEpoch: boolean) => void): Promise<number>;
+  /**
+   * Streams the micro-batches of all steps; gives the number of the last one, once all are there. `leastBytes`: as the core's
+   * input.
+   */
+  stream(onMicroBatch: (lastOfEpoch: boolean, leastBytes?: number) => void): Promise<number>;
   /** Streams the held-out micro-batches, for the adapter as it is. */
   evaluate(onMicroBatch: (last: boolean) => void): Promise<void>;
   /** Takes the result of a task that the core accepted. */

@@ -34,7 +34,7 @@ export async function streamSteps(
   { cursor, steps, rowCounts }: Progress,
   buffer: MicroBatchBuffer,
   source: CheckpointSource,
-  onMicroBatch: (lastOfEpoch: boolean) => void,
+  onMicroBatch: (microBatch: MicroBatch) => void,
 ): Promise<number> {
   const groups = new TargetGroups(recipe.gradientAccumulation, steps.length, lastStep);
   const partsOf = (microBatch: MicroBatch) => {
@@ -58,7 +58,7 @@ export async function streamHeldOut(
   if (!dataset) throw new Error("an evaluation needs held-out data");
   const partsOf = (microBatch: MicroBatch) => [{ microBatch, counts: NO_ROWS }];
   const reading = { dataset, datasetHash, epochs: 1, cursor: undefined, lastStep, partsOf, leftOut: () => 0 };
-  await fillBuffer(reading, buffer, source, onMicroBatch);
+  await fillBuffer(reading, buffer, source, ({ lastOfEpoch }) => onMicroBatch(lastOfEpoch));
 }
 
 /**
@@ -69,7 +69,7 @@ async function fillBuffer(
   { dataset, datasetHash, epochs, cursor: start, lastStep, partsOf, leftOut }: Reading,
   buffer: MicroBatchBuffer,
   { services, outages, signal }: CheckpointSource,
-  onMicroBatch: (lastOfEpoch: boolean) => void,
+  onMicroBatch: (microBatch: MicroBatch) => void,
 ): Promise<void> {
   let cursor = start;
   const read = async (progressed: () => void) => {
@@ -83,7 +83,7 @@ async function fillBuffer(
       for (const part of parts) {
         await buffer.room(signal);
         buffer.add(part);
-        onMicroBatch(part.microBatch.lastOfEpoch);
+        onMicroBatch(part.microBatch);
       }
       progressed();
       if (buffer.wholeSteps === lastStep) return;

@@ -22,6 +22,7 @@ import { addCounts } from "./row-counts.js";
 import type { RunContext } from "./run-context.js";
 import { platformName, type Platform } from "./platform.js";
 import { taskMessage } from "./task-message.js";
+import { leastTrainerBytes } from "./trainer-memory.js";
 import { Training } from "./training.js";
 
 /** Bytes of a result's safetensors file besides its values, at most about those of the adapter's. */
@@ -97,8 +98,12 @@ export class TrainingRun implements TrainingPort {
   }
 
   /** Errors: those of streamSteps. */
-  stream(onMicroBatch: (lastOfEpoch: boolean) => void): Promise<number> {
-    return streamSteps(this.#parts.prepared, this.#progress, this.#buffer, this.#context.source, onMicroBatch);
+  stream(onMicroBatch: (lastOfEpoch: boolean, leastBytes: number) => void): Promise<number> {
+    const { prepared } = this.#parts;
+    const { description } = prepared.source.model;
+    return streamSteps(prepared, this.#progress, this.#buffer, this.#context.source, (microBatch) =>
+      onMicroBatch(microBatch.lastOfEpoch, leastTrainerBytes(description, prepared.recipe, microBatch)),
+    );
   }
 
   /** Errors: those of streamHeldOut. */

@@ -289,7 +289,7 @@ export function trainerStateToNumber(object: TrainerState): number {
   }
 }
 
-/** What to train. */
+/** What to train: at most 2 MiB in all. */
 export interface RunSpec {
   /** Model folder, .gguf file, or name on the hub ("org/name", "org/name@revision"). */
   modelId: string;
@@ -430,7 +430,7 @@ export interface RunReport {
 export interface RunError {
   /** Machine-readable, such as "invalid_argument" or "not_found". */
   code: string;
-  /** One line: what is wrong, and what to do about it. */
+  /** One line: what is wrong, and what to do about it. The status of a call that fails has the same, cut after 2,048 bytes. */
   message: string;
 }
 

@@ -47,7 +47,10 @@ export interface TrainerHello {
   pid: number;
   /** Number of compute threads. */
   threads: number;
-  /** Memory of the device in bytes. */
+  /**
+   * Memory of the device in bytes, or the process's limit where that is less; 0: not known. A trainer is not given micro-batches
+   * that take more at the least.
+   */
   memoryBytes: number;
   /** Version of gradpool and of ONNX Runtime. */
   version: string;
