@@ -7,7 +7,9 @@ import { networkInterfaces } from "node:os";
 import { after, before, describe, test } from "node:test";
 import { authorizationOf, PoolKey } from "@gradpool/access";
 import { GradpoolError } from "@gradpool/errors";
+import { Registry } from "prom-client";
 import { readBody, sendText, startHttpServer, type HttpRoute, type RunningHttpServer } from "../src/index.js";
+import { processRoutes } from "../src/process-routes.js";
 
 const MIB = 1024 * 1024;
 const key = PoolKey.random();
@@ -23,6 +25,7 @@ const say =
     sendText(response, 200, text);
 
 const routes: HttpRoute[] = [
+  ...processRoutes({ metrics: new Registry(), problem: async () => "" }),
   { method: "GET", path: "/", handle: say("home") },
   { method: "GET", path: "/files/*", handle: (_request, response, url) => sendText(response, 200, url.pathname) },
   { method: "GET", path: "/files/deep/*", handle: say("deep") },
@@ -90,6 +93,23 @@ describe("the HTTP server", () => {
       await raw(`GET /files/../etc HTTP/1.1\r\n${AUTHORIZED}\r\nConnection: close\r\n\r\n`),
       /^HTTP\/1\.1 404 /,
     );
+  });
+
+  test("metrics and probes are given only to those who name the server as it is called, or have the key", async () => {
+    const status = async (path: string, host: string, header = "") => {
+      const answer = await raw(`GET ${path} HTTP/1.1\r\nHost: ${host}\r\n${header}Connection: close\r\n\r\n`);
+      return Number(/^HTTP\/1\.1 (\d+)/.exec(answer)?.[1]);
+    };
+    for (const path of ["/healthz", "/readyz", "/metrics"]) {
+      const isOpen = path !== "/metrics";
+      for (const host of ["127.0.0.1", "[::1]:7071", "localhost:7071", "pool.example"]) {
+        assert.equal(await status(path, host), isOpen ? 200 : 401, `${path} of ${host}`);
+      }
+      for (const host of ["evil.example", "127.0.0.1.evil.example", ""]) {
+        assert.equal(await status(path, host), 403, `${path} of ${host}`);
+      }
+      assert.equal(await status(path, "evil.example", `Authorization: ${authorization}\r\n`), 200, path);
+    }
   });
 
   test("HEAD has GET's headers and no body", async () => {

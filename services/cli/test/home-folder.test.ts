@@ -4,7 +4,12 @@ import { chmod, chown, mkdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
-import { createPrivateFolders, createRunStoreFolder, fallbackHome } from "../src/local-stack/stack-folders.js";
+import {
+  createPrivateFolders,
+  createRunStoreFolder,
+  createStackFolders,
+  fallbackHome,
+} from "../src/local-stack/stack-folders.js";
 import { Cli, jsonLines, run, withFolder } from "./support.js";
 
 const TIMEOUT = { timeout: 120_000 };
@@ -77,6 +82,16 @@ test("the folder of a pool's runs is checked, too", async () => {
     await mkdir(join(folder, "pools"));
     await writeFile(join(folder, "pools", "7070"), "");
     await assert.rejects(createRunStoreFolder(join(folder, "pools", "7070")), /7070 cannot be written \(EEXIST\)/);
+  });
+});
+
+test("a home that anybody can write is refused, since others could replace what is in it", async () => {
+  await withFolder(async (folder) => {
+    const home = join(folder, "home");
+    await mkdir(home);
+    await chmod(home, 0o777);
+    const refusal = { code: "permission_denied", message: /home can be written by every user; .*, or chmod o-w it$/ };
+    await assert.rejects(createStackFolders(home, new Date()), refusal);
   });
 });
 
