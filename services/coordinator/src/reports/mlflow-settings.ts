@@ -16,7 +16,8 @@ const DEFAULT_EXPERIMENT = "Default";
 /** The server; or why runs cannot be reported to one, which matters only to those that ask for it. */
 export function mlflowSettings(variables: MlflowVariables, proxy: ProxySettings | undefined): MlflowSettings | string {
   const { MLFLOW_TRACKING_URI: uri, MLFLOW_TRACKING_TOKEN: token } = variables;
-  if (!uri) return "this pool knows no MLflow server; start its coordinator with MLFLOW_TRACKING_URI=http://HOST:5000";
+  if (!uri)
+    return "this pool knows no MLflow server; set MLFLOW_TRACKING_URI=http://HOST:5000 where the pool, or gradpool train, starts";
   const url = URL.canParse(uri) ? new URL(uri) : undefined;
   if (!url || !/^https?:$/.test(url.protocol)) {
     return "MLFLOW_TRACKING_URI of the coordinator is not the address of a server; set http://HOST:5000 (mlflow server)";
