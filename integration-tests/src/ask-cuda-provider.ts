@@ -124,7 +124,7 @@ function feedsOf(graph: Graph): Record<string, object> {
 
 /** Whether the graph runs on CUDA without CPU fallback or cuDNN. */
 async function runs(graph: Graph, entries: Record<string, string>, optimize: boolean): Promise<boolean> {
-  const options = onnxSessionOptions({ threads: 1, cudaDevice: 0 }, entries);
+  const options = onnxSessionOptions({ threads: 1, gpu: { provider: "cuda", index: 0 } }, entries);
   const level = optimize ? {} : ({ graphOptimizationLevel: "disabled" } as const);
   try {
     const quiet = { ...options, ...level, logSeverityLevel: 4 } as const;

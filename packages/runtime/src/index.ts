@@ -10,7 +10,7 @@ export {
 export { KeyValueCache } from "./key-value-cache.js";
 export { LogitsSession } from "./logits-session.js";
 export { onnxRuntimeVersion } from "./session.js";
-export { onnxSessionOptions, type SessionOptions } from "./session-options.js";
+export { onnxSessionOptions, type Gpu, type SessionOptions } from "./session-options.js";
 export { cudaEnvironment, listCudaDevices, type CudaDevice } from "./cuda/devices.js";
 export { requireCudaDevice, type UsableCudaDevice } from "./cuda/usable.js";
 export { parseDevice, type DeviceRequest } from "./device-request.js";

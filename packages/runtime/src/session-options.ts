@@ -3,8 +3,8 @@ import type { InferenceSession } from "onnxruntime-node";
 export interface SessionOptions {
   /** Threads that compute. */
   threads: number;
-  /** CUDA device that computes, from 0; undefined: the processor does. */
-  cudaDevice?: number | undefined;
+  /** The GPU that computes; undefined: the processor does. */
+  gpu?: Gpu | undefined;
   /**
    * Matrices are read where the file is mapped, instead of from a copy that is packed for the processor's kernels: the
    * session then takes no memory for them, and its products about an eighth more time.
@@ -15,16 +15,23 @@ export interface SessionOptions {
 }
 
 /**
- * ONNX Runtime's settings. On CUDA a graph that would leave a node to the CPU is
+ * A GPU as a provider of ONNX Runtime finds it. CUDA numbers its devices from 0. The WebGPU provider takes only a
+ * preference, among the adapters that this process's environment leaves.
+ */
+export type Gpu =
+  | { provider: "cuda"; index: number }
+  | { provider: "webgpu"; powerPreference: "high-performance" | "low-power" };
+
+/**
+ * ONNX Runtime's settings. On a GPU a graph that would leave a node to the CPU is
  * refused when its session is made, instead of copying tensors back and forth in every step.
  */
 export function onnxSessionOptions(
-  { threads, cudaDevice, unpackedWeights, profilePrefix }: SessionOptions,
+  { threads, gpu, unpackedWeights, profilePrefix }: SessionOptions,
   configEntries: Readonly<Record<string, string>> = {},
 ): InferenceSession.SessionOptions {
-  const isCuda = cudaDevice !== undefined;
   return {
-    executionProviders: [isCuda ? { name: "cuda", deviceId: cudaDevice } : "cpu"],
+    executionProviders: [gpu?.provider === "cuda" ? { name: "cuda", deviceId: gpu.index } : (gpu?.provider ?? "cpu")],
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     graphOptimizationLevel: "all",
@@ -35,9 +42,12 @@ export function onnxSessionOptions(
     extra: {
       session: {
         ...configEntries,
-        ...(isCuda && { disable_cpu_ep_fallback: "1" }),
+        ...(gpu && { disable_cpu_ep_fallback: "1" }),
         ...(unpackedWeights && { disable_prepacking: "1" }),
       },
+      ...(gpu?.provider === "webgpu" && {
+        ep: { webgpuexecutionprovider: { powerPreference: gpu.powerPreference } },
+      }),
     },
   };
 }

@@ -1,6 +1,6 @@
 /** The one file that talks to ONNX Runtime. */
 import { createRequire } from "node:module";
-import { evaluateDim, toModelProto, usedInputs, type Graph, type Value } from "@gradpool/graph";
+import { evaluateDim, toModelProto, usedInputs, writeFor, type Graph, type Value } from "@gradpool/graph";
 import { GradpoolError } from "@gradpool/errors";
 import type * as Ort from "onnxruntime-node";
 import { onnxSessionOptions, type SessionOptions } from "./session-options.js";
@@ -44,20 +44,25 @@ export class Session {
   readonly #session: Ort.InferenceSession;
   readonly #inputs: readonly Value[];
   readonly #shapeInputs: Graph["shapeInputs"];
+  /** Gives some of the inputs, on the processor. */
+  readonly #before: Session | undefined;
 
-  private constructor(session: Ort.InferenceSession, graph: Graph) {
+  private constructor(session: Ort.InferenceSession, graph: Graph, before: Session | undefined) {
     this.#session = session;
     this.#inputs = usedInputs(graph);
     this.#shapeInputs = graph.shapeInputs;
+    this.#before = before;
   }
 
   static async create(graph: Graph, weights: WeightsLocation, options: SessionOptions): Promise<Session> {
     const folder = { model_external_initializers_file_folder_path: weights.weightsDir };
+    const written = writeFor(options.gpu?.provider ?? "cpu", graph);
+    const before = written.before && (await Session.create(written.before, weights, { threads: options.threads }));
     const session = await onnxRuntime().InferenceSession.create(
-      toModelProto(graph),
+      toModelProto(written.graph),
       onnxSessionOptions(options, folder),
     );
-    return new Session(session, graph);
+    return new Session(session, written.graph, before);
   }
 
   /**
@@ -69,7 +74,13 @@ export class Session {
     feeds: ReadonlyMap<string, TensorData>,
   ): Promise<Map<string, Ort.Tensor>> {
     const tensors: Record<string, Ort.Tensor> = {};
+    const made = await this.#before?.run(symbols, feeds);
     for (const value of this.#inputs) {
+      const ready = made?.get(value.name);
+      if (ready) {
+        tensors[value.name] = ready;
+        continue;
+      }
       const shape = this.#shapeInputs.get(value);
       const data = shape
         ? BigInt64Array.from(shape, (dim) => BigInt(evaluateDim(dim, symbols)))
@@ -87,6 +98,7 @@ export class Session {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#session.release();
+    await this.#before?.[Symbol.asyncDispose]();
   }
 }
 

@@ -123,9 +123,9 @@ export class LossSession {
 /** What a base's graphs are built from. */
 export async function graphOptions(
   { source, targets, padRow, keepHalves = false, documents = false }: Base,
-  { cudaDevice }: SessionOptions,
+  { gpu }: SessionOptions,
 ): Promise<GraphOptions> {
-  const halfProducts = keepHalves && cudaDevice !== undefined;
+  const halfProducts = keepHalves && gpu !== undefined;
   const norms = new Map<string, Float32Array>();
   for (const target of targets) {
     if (target.useDora) norms.set(target.name, Float32Array.from(await squaredNorms(source, target)));

@@ -20,7 +20,7 @@ const ort = createRequire(import.meta.url)(main) as typeof Ort;
 const graph = new Graph();
 const x = graph.input("x", "float32", [2, 2]);
 graph.output("y", matmul(x, x));
-const options = onnxSessionOptions({ threads: 1, cudaDevice: Number(index) });
+const options = onnxSessionOptions({ threads: 1, gpu: { provider: "cuda", index: Number(index) } });
 const session = await ort.InferenceSession.create(toModelProto(graph), options);
 await session.run({ x: new ort.Tensor("float32", Float32Array.of(1, 2, 3, 4), [2, 2]) });
 const maps = await readFile("/proc/self/maps", "utf8");
