@@ -35,7 +35,14 @@ if (files.length === 0) {
   process.exit(1);
 }
 
+// Tests of WebGPU need a Vulkan driver, and skip without one. Chromium brings SwiftShader, which computes on the
+// processor; Vulkan's loader is the package libvulkan1.
+const swiftShader = "/usr/lib/chromium/vk_swiftshader_icd.json";
+const loaders = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"];
+const hasVulkan = existsSync(swiftShader) && loaders.some((folder) => existsSync(join(folder, "libvulkan.so.1")));
+const env = { ...(hasVulkan && { VK_DRIVER_FILES: swiftShader }), ...process.env };
+
 // With more, tests that measure time or memory would disturb each other on two cores.
 const args = ["--enable-source-maps", "--test", "--test-concurrency=2", "--test-reporter=spec", ...files];
-const runner = spawn(process.execPath, args, { cwd: root, stdio: "inherit" });
+const runner = spawn(process.execPath, args, { cwd: root, stdio: "inherit", env });
 runner.on("exit", (code, signal) => process.exit(code ?? (signal ? 1 : 0)));

@@ -44,7 +44,8 @@ const size = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
 const STEP = 0.02;
 const STENCIL: [number, number][] = [[-2, 1], [-1, -8], [1, 8], [2, -1]]; // prettier-ignore
 
-export async function check({ shapes, build, low, high }: Case): Promise<void> {
+/** A graph of a weighted sum of the case's result and its gradients, and a point to take them at. */
+export function gradientGraph({ shapes, build, low, high }: Case): { graph: Graph; point: Feeds } {
   const graph = new Graph();
   const inputs = shapes.map((shape, i) => graph.input(`x${i}`, "float32", shape, { trainable: true }));
   const result = build(inputs);
@@ -53,9 +54,14 @@ export async function check({ shapes, build, low, high }: Case): Promise<void> {
   const loss = axes.length > 0 ? reduceSum(weighted, axes, false) : weighted;
   graph.output("loss", loss);
   for (const [i, gradient] of backward(loss, inputs).entries()) graph.output(`g${i}`, gradient);
-  const run = await compile(graph);
-
   const point: Feeds = Object.fromEntries(shapes.map((shape, i) => [`x${i}`, uniform(i + 1, size(shape), low, high)]));
+  return { graph, point };
+}
+
+export async function check(example: Case): Promise<void> {
+  const { shapes } = example;
+  const { graph, point } = gradientGraph(example);
+  const run = await compile(graph);
   const at = await run(point);
   for (const [i, shape] of shapes.entries()) {
     const analytic = at[`g${i}`] as Float32Array;

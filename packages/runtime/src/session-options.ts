@@ -19,8 +19,7 @@ export interface SessionOptions {
  * preference, among the adapters that this process's environment leaves.
  */
 export type Gpu =
-  | { provider: "cuda"; index: number }
-  | { provider: "webgpu"; powerPreference: "high-performance" | "low-power" };
+  { provider: "cuda"; index: number } | { provider: "webgpu"; powerPreference: "high-performance" | "low-power" };
 
 /**
  * ONNX Runtime's settings. On a GPU a graph that would leave a node to the CPU is

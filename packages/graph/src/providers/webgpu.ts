@@ -3,7 +3,7 @@
  * wrong or too coarse: docs/log.md has what was measured, and findings/ the scripts that show it.
  */
 import { dimOf } from "../dims.js";
-import { add, div, mul, reduceSum, scale, sqrt, transpose } from "../ops/index.js";
+import { add, div, mul, reduceSum, scale, sqrt, sub, transpose } from "../ops/index.js";
 import type { Op, Value } from "../graph.js";
 import type { Provider } from "./provider.js";
 
@@ -28,7 +28,7 @@ const PRODUCT: Op = {
   vjp: [null, null],
 };
 
-/** ReduceMax over `axes`. */
+/** The largest along an axis, given as a literal. */
 const REDUCE_MAX: Op = {
   name: "ReduceMax",
   domain: "",
@@ -52,13 +52,19 @@ export const webgpu: Provider = {
       const turned = (x: Value, isTurned: boolean) => (isTurned ? transpose(x, lastTwoSwapped(x)) : x);
       return [scale(graph.apply(MATMUL, [turned(a!, transA), turned(b!, transB)])[0], alpha)];
     },
-    // The second output is the row's mean instead of its inverse root mean square.
-    SimplifiedLayerNormalization: ([x, weight], node) => {
+    // Its variance is E[x²] − E[x]², which has few digits left in rows that are far from zero.
+    LayerNormalization: ([x, weight, bias], { op, attributes }) => {
       const { graph } = x!;
-      const [y] = graph.apply(node.op, [x!, weight!], node.attributes);
-      const { epsilon } = node.attributes as { epsilon: number };
-      const mean = scale(reduceSum(mul(x!, x!), [-1]), 1 / (x!.shape.at(-1) as number));
-      return [y, div(graph.scalar(1), sqrt(add(mean, graph.scalar(epsilon))))];
+      const mean = rowMean(x!);
+      const [y, , inverse] = graph.apply(op, [sub(x!, mean), weight!, bias!], attributes);
+      return [y, mean, inverse];
+    },
+    // The second output is the row's mean instead of its inverse root mean square.
+    SimplifiedLayerNormalization: ([x, weight], { op, attributes }) => {
+      const { graph } = x!;
+      const [y] = graph.apply(op, [x!, weight!], attributes);
+      const { epsilon } = attributes as { epsilon: number };
+      return [y, div(graph.scalar(1), sqrt(add(rowMean(mul(x!, x!)), graph.scalar(epsilon))))];
     },
     TopK: ([x], { outputs }) => {
       const axes = x!.graph.literal(BigInt64Array.of(-1n), [1]);
@@ -67,6 +73,8 @@ export const webgpu: Provider = {
     },
   },
 };
+
+const rowMean = (x: Value) => scale(reduceSum(x, [-1]), 1 / (x.shape.at(-1) as number));
 
 const lastTwoSwapped = ({ shape: { length } }: Value) =>
   Array.from({ length }, (_, axis) => (axis < length - 2 ? axis : 2 * length - 3 - axis));
