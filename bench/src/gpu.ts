@@ -14,14 +14,7 @@ import { initAdapter } from "@gradpool/adapter";
 import { openModel } from "@gradpool/model-source";
 import { selectTargets } from "@gradpool/models";
 import { AdamW } from "@gradpool/optim";
-import {
-  cudaEnvironment,
-  parseDevice,
-  requireCudaDevice,
-  TrainingSession,
-  type Base,
-  type SessionOptions,
-} from "@gradpool/runtime";
+import { chooseGpu, parseDevice, TrainingSession, type Base, type SessionOptions } from "@gradpool/runtime";
 import { gpt2SmallFolder } from "./gpt2-small.js";
 import { profiledNodes } from "./profile.js";
 import { smolLm2Folder } from "./smollm2-135m.js";
@@ -37,10 +30,13 @@ const { values } = parseArgs({
 const [rows, rowLength, r] = [8, 129, 8];
 const targetTokens = rows * (rowLength - 1);
 const device = parseDevice(values.device);
-if (!device || device.kind === "auto") throw new Error("--device must be cpu or cuda:i");
-const cudaDevice = device.kind === "cuda" ? (device.index ?? 0) : undefined;
-const onDevice: SessionOptions = { threads: availableParallelism(), cudaDevice };
-const ownProvider = cudaDevice === undefined ? "CPUExecutionProvider" : "CUDAExecutionProvider";
+if (!device || device.kind === "auto") throw new Error("--device must be cpu, cuda:i, webgpu or webgpu:NAME");
+const chosen = await chooseGpu(device, process.env);
+Object.assign(process.env, chosen?.environment);
+const onDevice: SessionOptions = { threads: availableParallelism(), gpu: chosen?.gpu };
+const ownProvider = { cpu: "CPUExecutionProvider", cuda: "CUDAExecutionProvider", webgpu: "WebGpuExecutionProvider" }[
+  device.kind
+];
 const onProcessor: SessionOptions = { threads: availableParallelism() };
 
 interface Training {
@@ -80,11 +76,15 @@ async function train(base: Base, options: SessionOptions, steps: number): Promis
   return { losses, seconds, loadSeconds, adapterHash: hash.digest("hex"), deviceBytes: await deviceMemory() };
 }
 
-/** Memory of the CUDA device in use, by any process; 0 on the CPU. */
+/** Memory of the NVIDIA device in use, by any process; 0 on the CPU, and on WebGPU where there is no nvidia-smi. */
 async function deviceMemory(): Promise<number> {
-  if (cudaDevice === undefined) return 0;
-  const query = ["--query-gpu=memory.used", "--format=csv,noheader,nounits", `--id=${cudaDevice}`];
-  const { stdout } = await promisify(execFile)("nvidia-smi", query);
+  if (!chosen) return 0;
+  const index = chosen.gpu.provider === "cuda" ? chosen.gpu.index : 0;
+  const query = ["--query-gpu=memory.used", "--format=csv,noheader,nounits", `--id=${index}`];
+  const { stdout } = await promisify(execFile)("nvidia-smi", query).catch((error: unknown) => {
+    if (chosen.webgpu) return { stdout: "0" };
+    throw error;
+  });
   return Number(stdout) * 2 ** 20;
 }
 
@@ -127,10 +127,12 @@ async function measure(dir: string) {
   };
 }
 
-if (cudaDevice !== undefined) {
-  const { name, driverVersion, cublasVersion } = await requireCudaDevice(cudaDevice, process.env);
-  console.error(`${values.device}: ${name}, driver ${driverVersion}, cuBLAS ${cublasVersion}`);
-  Object.assign(process.env, cudaEnvironment(process.env));
+if (chosen?.cuda) {
+  const { name, driverVersion, cublasVersion } = chosen.cuda;
+  console.error(`${chosen.device}: ${name}, driver ${driverVersion}, cuBLAS ${cublasVersion}`);
+} else if (chosen) {
+  const { name, backend, driver } = chosen.webgpu;
+  console.error(`${chosen.device}: ${name}, ${backend}, driver ${driver}`);
 }
 for (const dir of values.model ?? [await gpt2SmallFolder(), await smolLm2Folder()]) {
   const figures = await measure(dir);

@@ -30,7 +30,7 @@ const ALLOWED: Record<string, string[]> = {
   "packages/adapter": ["errors", "safetensors"],
   "packages/models": ["adapter", "errors", "graph", "safetensors"],
   "packages/model-source": ["access", "adapter", "errors", "gguf", "hub", "models", "safetensors", "torch-file"],
-  "packages/runtime": ["adapter", "errors", "graph", "model-source", "models", "safetensors"],
+  "packages/runtime": ["adapter", "errors", "format", "graph", "model-source", "models", "safetensors"],
   "packages/tokenizers": ["errors"],
   "packages/jinja": [],
   "packages/data": ["errors", "jinja", "recipe"],

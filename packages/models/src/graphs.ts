@@ -37,6 +37,8 @@ export interface GraphOptions {
   squaredNorms?: ReadonlyMap<string, Float32Array>;
   /** Matrices that are stored in float16 stay so, instead of being widened when the session is made. */
   keepHalves?: boolean;
+  /** Those are widened when the session is made after all: the device has no good products with them. */
+  widenHalves?: boolean;
   /** The device multiplies float16 matrices: with those that stay so, it does. */
   halfProducts?: boolean;
   /** The device's products of uint8 with int8 are not exact. */
@@ -129,12 +131,12 @@ export function buildForward(
   training?: TrainingOptions,
   { masksOf = plainMasks, following = 1 }: { masksOf?: (positions: Value) => Masks; following?: 0 | 1 } = {},
 ): Forward {
-  const { keepHalves, halfProducts, unsignedWeights } = device;
+  const { keepHalves, widenHalves, halfProducts, unsignedWeights } = device;
   const graph = new Graph(halfProducts, unsignedWeights);
   const ids = graph.input("ids", "int64", ["B", "S"]);
   const positions = graph.input("positions", "int64", ["S"]);
   const documents = hasDocuments ? documentInputs(graph) : undefined;
-  const weights = weightReader(graph, header, keepHalves ?? false);
+  const weights = weightReader(graph, header, (keepHalves && !widenHalves) ?? false);
   const tokenTable = memoize((name) => {
     const row = padRows?.get(name);
     const table = weights(name);

@@ -10,8 +10,12 @@ export {
 export { KeyValueCache } from "./key-value-cache.js";
 export { LogitsSession } from "./logits-session.js";
 export { onnxRuntimeVersion } from "./session.js";
+export { LostDeviceError } from "./session-errors.js";
 export { onnxSessionOptions, type Gpu, type SessionOptions } from "./session-options.js";
 export { cudaEnvironment, listCudaDevices, type CudaDevice } from "./cuda/devices.js";
 export { requireCudaDevice, type UsableCudaDevice } from "./cuda/usable.js";
-export { parseDevice, type DeviceRequest } from "./device-request.js";
+export { listWebGpuAdapters, type WebGpuAdapter } from "./webgpu/adapters.js";
+export { requireWebGpuAdapter } from "./webgpu/usable.js";
+export { chooseGpu, type ChosenGpu } from "./choose-gpu.js";
+export { DEVICE_WORDS, parseDevice, type DeviceRequest } from "./device-request.js";
 export { dropoutMask, dropoutMasks, siteMasks, type DropoutKey } from "./dropout-masks.js";

@@ -15,11 +15,10 @@ export interface SessionOptions {
 }
 
 /**
- * A GPU as a provider of ONNX Runtime finds it. CUDA numbers its devices from 0. The WebGPU provider takes only a
- * preference, among the adapters that this process's environment leaves.
+ * A GPU as a provider of ONNX Runtime takes it. CUDA numbers its devices from 0. WebGPU's choice among adapters is up
+ * to this process's environment: the Node binding passes no option for it on.
  */
-export type Gpu =
-  { provider: "cuda"; index: number } | { provider: "webgpu"; powerPreference: "high-performance" | "low-power" };
+export type Gpu = { provider: "cuda"; index: number } | { provider: "webgpu" };
 
 /**
  * ONNX Runtime's settings. On a GPU a graph that would leave a node to the CPU is
@@ -44,9 +43,6 @@ export function onnxSessionOptions(
         ...(gpu && { disable_cpu_ep_fallback: "1" }),
         ...(unpackedWeights && { disable_prepacking: "1" }),
       },
-      ...(gpu?.provider === "webgpu" && {
-        ep: { webgpuexecutionprovider: { powerPreference: gpu.powerPreference } },
-      }),
     },
   };
 }

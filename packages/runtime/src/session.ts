@@ -3,6 +3,7 @@ import { createRequire } from "node:module";
 import { evaluateDim, toModelProto, usedInputs, writeFor, type Graph, type Value } from "@gradpool/graph";
 import { GradpoolError } from "@gradpool/errors";
 import type * as Ort from "onnxruntime-node";
+import { sessionError } from "./session-errors.js";
 import { onnxSessionOptions, type SessionOptions } from "./session-options.js";
 
 // From 1.30 on the library sends usage data to its maker. Set where it is imported, too, since a worker thread's
@@ -58,11 +59,15 @@ export class Session {
     const folder = { model_external_initializers_file_folder_path: weights.weightsDir };
     const written = writeFor(options.gpu?.provider ?? "cpu", graph);
     const before = written.before && (await Session.create(written.before, weights, { threads: options.threads }));
-    const session = await onnxRuntime().InferenceSession.create(
-      toModelProto(written.graph),
-      onnxSessionOptions(options, folder),
-    );
-    return new Session(session, written.graph, before);
+    const model = toModelProto(written.graph);
+    const { InferenceSession } = onnxRuntime();
+    try {
+      const session = await InferenceSession.create(model, onnxSessionOptions(options, folder));
+      return new Session(session, written.graph, before);
+    } catch (cause) {
+      await before?.[Symbol.asyncDispose]();
+      throw sessionError(cause);
+    }
   }
 
   /**
@@ -92,7 +97,7 @@ export class Session {
     try {
       return new Map(Object.entries(await this.#session.run(tensors))) as Map<string, Ort.Tensor>;
     } catch (cause) {
-      throw asGradpoolError(cause);
+      throw sessionError(cause);
     }
   }
 
@@ -107,10 +112,4 @@ function tensorOf(data: TensorData, dims: number[]): Ort.Tensor {
   if (data instanceof Float32Array) return new ort.Tensor("float32", data, dims);
   if (data instanceof BigInt64Array) return new ort.Tensor("int64", data, dims);
   return new ort.Tensor("bool", data, dims);
-}
-
-function asGradpoolError(cause: unknown): unknown {
-  const message = cause instanceof Error ? cause.message : String(cause);
-  if (!/alloc|memory/i.test(message)) return cause;
-  return new GradpoolError("resource_exhausted", "out of memory; lower batch_size or max_length", { cause });
 }

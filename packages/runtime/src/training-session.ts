@@ -125,7 +125,9 @@ export async function graphOptions(
   { source, targets, padRow, keepHalves = false, documents = false }: Base,
   { gpu }: SessionOptions,
 ): Promise<GraphOptions> {
-  const halfProducts = keepHalves && gpu !== undefined;
+  const halfProducts = keepHalves && gpu?.provider === "cuda";
+  // Its products of halves are summed in half precision.
+  const widenHalves = gpu?.provider === "webgpu";
   const norms = new Map<string, Float32Array>();
   for (const target of targets) {
     if (target.useDora) norms.set(target.name, Float32Array.from(await squaredNorms(source, target)));
@@ -136,6 +138,7 @@ export async function graphOptions(
     targets,
     squaredNorms: norms,
     keepHalves,
+    widenHalves,
     halfProducts,
     documents,
   };

@@ -1,6 +1,7 @@
 /** Values of flags: what is accepted, and the errors for the rest. */
 import { isModulePattern } from "@gradpool/adapter";
 import { fieldNamed, RECIPE_FIELDS, type FieldKind, type FieldValue, type RecipeField } from "@gradpool/recipe";
+import { DEVICE_WORDS, parseDevice, type DeviceRequest } from "@gradpool/runtime";
 import { InvalidArgumentError, Option, type Command } from "commander";
 import { UsageError } from "./usage-error.js";
 
@@ -23,6 +24,13 @@ export function number(bound = "a number", holds = (_value: number) => true): (t
     if (text.trim() === "" || !Number.isFinite(value) || !holds(value)) throw refusal(text, bound);
     return value;
   };
+}
+
+/** As trainers take it. */
+export function device(text: string): DeviceRequest {
+  const request = parseDevice(text);
+  if (!request) throw refusal(text, DEVICE_WORDS);
+  return request;
 }
 
 const TRUE = ["true", "1", "yes", "on"];

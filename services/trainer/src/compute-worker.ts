@@ -7,7 +7,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import type { AdaptedModule } from "@gradpool/adapter";
 import { GradpoolError } from "@gradpool/errors";
 import { BASE_PRECISIONS, type BasePrecision } from "@gradpool/models";
-import { onnxRuntimeVersion, type Adapter } from "@gradpool/runtime";
+import { LostDeviceError, onnxRuntimeVersion, type Adapter } from "@gradpool/runtime";
 import { writeSafetensors } from "@gradpool/safetensors";
 import { AdapterShelf } from "./adapter-shelf.js";
 import { batchOf } from "./batch-of.js";
@@ -47,7 +47,7 @@ function precisionOf({ recipe: { basePrecision: asked } }: ComputeTask): BasePre
   const precision = BASE_PRECISIONS.find((known) => known === (asked || "float32"));
   const refuse = (why: string) => new GradpoolError("failed_precondition", `base_precision is ${asked}, ${why}`);
   if (!precision) throw refuse("which this trainer does not know; update it");
-  if (precision === "float32" || session.cudaDevice === undefined) return precision;
+  if (precision === "float32" || session.gpu === undefined) return precision;
   throw refuse("but this trainer computes on a GPU; start one with --device cpu, or leave base_precision out");
 }
 
@@ -80,6 +80,7 @@ async function run(requestId: number, task: ComputeTask): Promise<void> {
   try {
     result = await (task.evaluate ? evaluate(task) : compute(task));
   } catch (reason) {
+    if (reason instanceof LostDeviceError) throw reason;
     const { code, message } = GradpoolError.from(reason);
     const stack = code === "internal" && reason instanceof Error ? reason.stack : undefined;
     return post(port, { type: "failed", requestId, code, message, stack });

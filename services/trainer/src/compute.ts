@@ -64,8 +64,8 @@ export class ComputeThread implements AsyncDisposable {
   /** Starts the thread. Errors: plain ones when ONNX Runtime cannot be loaded on this machine. */
   static async create(options: ComputeThreadOptions): Promise<ComputeThread> {
     const module = options.module ?? new URL("./compute-worker.js", import.meta.url);
-    const { threads, cudaDevice, models } = options;
-    const workerData: ComputeOptions = { threads, cudaDevice, models };
+    const { threads, gpu, models } = options;
+    const workerData: ComputeOptions = { threads, gpu, models };
     const worker = new Worker(module, { workerData, name: "compute" });
     const [ready] = (await Promise.race([once(worker, "message"), earlyExit(worker)])) as [ComputeAnswer];
     if (ready.type !== "ready") throw new Error(`the compute thread sent ${ready.type} before ready`);

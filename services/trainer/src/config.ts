@@ -1,7 +1,7 @@
 import { availableParallelism, hostname } from "node:os";
 import { modelPlaces, type ModelPlaces } from "@gradpool/hub";
 import { MAX_TRAINER_ID_CHARACTERS } from "@gradpool/rpc";
-import { parseDevice, type DeviceRequest } from "@gradpool/runtime";
+import { DEVICE_WORDS, parseDevice, type DeviceRequest } from "@gradpool/runtime";
 import { finishMsOf, listenAddress, readConfig, serviceAddress, stopGraceSeconds } from "@gradpool/service-kit";
 import { z } from "zod";
 
@@ -26,7 +26,7 @@ const schema = z.object({
     .transform((text, context) => {
       const device = parseDevice(text);
       if (device) return device;
-      context.addIssue({ code: "custom", message: "must be auto, cpu, cuda, or one device such as cuda:0" });
+      context.addIssue({ code: "custom", message: `must be ${DEVICE_WORDS}` });
       return z.NEVER;
     }),
 });

@@ -1,8 +1,7 @@
 /** What a trainer reports about its device. */
 import { readFile } from "node:fs/promises";
 import { cpus, totalmem } from "node:os";
-import { cudaEnvironment, requireCudaDevice, type UsableCudaDevice } from "@gradpool/runtime";
-import { GradpoolError } from "@gradpool/errors";
+import { chooseGpu, type Gpu, type UsableCudaDevice, type WebGpuAdapter } from "@gradpool/runtime";
 import type { Logger } from "@gradpool/service-kit";
 import type { TrainerConfig } from "./config.js";
 
@@ -16,33 +15,43 @@ export interface Device {
 }
 
 export interface ChosenDevice extends Device {
-  /** Its index, where it is a CUDA device. */
-  cudaDevice: number | undefined;
+  /** What sessions take; undefined: the processor. */
+  gpu: Gpu | undefined;
 }
 
 /**
- * The requested device. With "auto" that is CUDA if a session can be created there, else the
- * processor, and the log says why. Sets this process's CUDA environment, which its libraries read
- * when they are loaded. Errors: `failed_precondition` when CUDA was requested and cannot be used.
+ * The requested device. With "auto" that is CUDA if a session can be created there, else WebGPU on a real GPU, else the
+ * processor, and the log says why. Sets this process's environment for it, which its libraries read when they
+ * are loaded. Errors: `failed_precondition` when a GPU was requested and cannot be used.
  */
 export async function chooseDevice(
   { device, env }: Pick<TrainerConfig, "device" | "env">,
   log: Logger,
 ): Promise<ChosenDevice> {
-  if (device.kind === "cpu") return { ...(await cpuDevice()), cudaDevice: undefined };
-  const index = device.kind === "cuda" ? (device.index ?? 0) : 0;
-  let found: UsableCudaDevice;
-  try {
-    found = await requireCudaDevice(index, env);
-  } catch (reason) {
-    if (device.kind === "cuda") throw reason;
-    log.info({ reason: GradpoolError.from(reason).message }, "computing on the processor: CUDA cannot be used");
-    return { ...(await cpuDevice()), cudaDevice: undefined };
-  }
-  Object.assign(process.env, cudaEnvironment(env));
-  const { NVIDIA_TF32_OVERRIDE: tf32 } = cudaEnvironment(env);
-  const deviceClass = cudaClass(found, tf32 === "1");
-  return { device: `cuda:${index}`, deviceClass, memoryBytes: found.memoryBytes, cudaDevice: index };
+  const chosen = await chooseGpu(device, env, (reason) =>
+    log.info({ reason }, "computing on the processor: no GPU can be used"),
+  );
+  if (!chosen) return { ...(await cpuDevice()), gpu: undefined };
+  const { gpu, environment } = chosen;
+  Object.assign(process.env, environment);
+  const known = { device: chosen.device, gpu };
+  if (chosen.webgpu) return { ...known, deviceClass: webGpuClass(chosen.webgpu, await cpuDevice()), memoryBytes: 0 };
+  const { cuda } = chosen;
+  const deviceClass = cudaClass(cuda, environment["NVIDIA_TF32_OVERRIDE"] === "1");
+  return { ...known, deviceClass, memoryBytes: cuda.memoryBytes };
+}
+
+/**
+ * What a WebGPU adapter's bits depend on: backend, model and driver, in which the compiler of its shaders is; for one
+ * that the processor computes also that.
+ */
+export function webGpuClass({ backend, name, driver, isSoftware }: WebGpuAdapter, processor: Device): string {
+  const parts = [
+    `webgpu-${slug(backend)}-${slug(name)}`,
+    ...(driver ? [`driver${slug(driver)}`] : []),
+    ...(isSoftware ? [processor.deviceClass] : []),
+  ];
+  return parts.join("-");
 }
 
 /** What a CUDA device's bits depend on: model, compute capability, driver, cuBLAS, and whether it rounds to TF32. */

@@ -28,11 +28,11 @@ export function startTrainer(
   return serve({ listen: config.listen, log, access }, async ({ metrics: registry, stopping, own, connect }) => {
     let isConnected = false;
     const metrics = new TrainerMetrics(registry, () => isConnected);
-    const { cudaDevice, ...device } = await chooseDevice(config, log);
+    const { gpu, ...device } = await chooseDevice(config, log);
     const compute = own(
       await ComputeThread.create({
         threads: config.threads,
-        cudaDevice,
+        gpu,
         models: { ...config.models, roots: access.roots },
         log,
         onLoaded: (seconds) => metrics.baseLoaded(seconds),

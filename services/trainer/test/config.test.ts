@@ -99,8 +99,8 @@ describe("the trainer's device", { skip: process.platform !== "linux" || process
   it("is the processor, with a log line that says why, where CUDA cannot be used", async () => {
     const lines: unknown[] = [];
     const log = { info: (fields: unknown) => lines.push(fields) } as unknown as typeof quiet;
-    const { device, cudaDevice } = await chooseDevice({ device: { kind: "auto" }, env }, log);
-    assert.deepEqual([device, cudaDevice], ["cpu", undefined]);
+    const { device, gpu } = await chooseDevice({ device: { kind: "auto" }, env }, log);
+    assert.deepEqual([device, gpu], ["cpu", undefined]);
     assert.match((lines[0] as { reason: string }).reason, /NVIDIA|CUDA/);
     assert.equal(lines.length, 1);
   });

@@ -16,6 +16,7 @@ import {
   platformCheck,
   poolCheck,
   portsCheck,
+  webGpuCheck,
   type Check,
 } from "../doctor/checks.js";
 import { sayChecks } from "../doctor/report.js";
@@ -45,6 +46,7 @@ async function doctor({ online }: DoctorFlags, { output, config, interrupts }: C
     ["hub cache", cacheCheck(config.models.hub.cacheDir)],
     ["onnx runtime", onnxRuntimeCheck()],
     ["cuda", cudaCheck(config.env)],
+    ["webgpu", webGpuCheck(config.env)],
     ["ports", portsCheck(DEFAULT_PORT)],
     ...(certificates ? [["certificates", certificates] as [string, Check]] : []),
     ["pool", poolCheck(config.address, config.access, interrupts.signal)],

@@ -1,5 +1,4 @@
 /** gradpool eval: loss per token and perplexity on rows of text, in this process. */
-import { availableParallelism } from "node:os";
 import { setImmediate } from "node:timers/promises";
 import { microBatches, packingOf } from "@gradpool/data";
 import { GradpoolError } from "@gradpool/errors";
@@ -13,7 +12,7 @@ import { addRecipeFlags, atLeast } from "../flags.js";
 import { openAdaptedModel, type AdaptedModelFlags } from "../inference/adapted-model.js";
 import { adapterOf } from "../inference/adapter-place.js";
 import { encoderOf } from "../inference/encoder.js";
-import { addModelFlags, addThreads } from "../inference/model-flags.js";
+import { addComputeFlags, addModelFlags, sessionOptions, type ComputeFlags } from "../inference/model-flags.js";
 import { checkedRecipeFrom } from "../recipe-flags.js";
 import { openDataset } from "../runs/open-dataset.js";
 import { facts } from "../terminal/format.js";
@@ -29,7 +28,7 @@ ${HELP_TAIL}`;
 const EVAL_FIELDS = RECIPE_FIELDS.filter(({ readBy, forTraining }) => readBy.includes("data") && !forTraining);
 
 export function addEval(command: Command, options: ProgramOptions): void {
-  addThreads(addModelFlags(command, options)).option(
+  addComputeFlags(addModelFlags(command, options)).option(
     "--dataset <sources...>",
     "files, folders, globs, data sets of the hub, or synthetic",
   );
@@ -40,11 +39,10 @@ export function addEval(command: Command, options: ProgramOptions): void {
 }
 
 /** And the recipe's flags for reading and cutting rows. */
-interface EvalFlags extends Omit<AdaptedModelFlags, "pad_token">, Record<string, unknown> {
+interface EvalFlags extends Omit<AdaptedModelFlags, "pad_token">, ComputeFlags, Record<string, unknown> {
   dataset: string[];
   /** 0: all. */
   max_rows: number;
-  threads?: number;
 }
 
 async function evaluate(flags: EvalFlags, context: CommandContext): Promise<void> {
@@ -63,7 +61,7 @@ async function evaluate(flags: EvalFlags, context: CommandContext): Promise<void
   const rule = { ...recipe, maxRows: flags.max_rows };
   await using session = await LossSession.create(
     { source, targets, padRow, documents: packingOf(rule) === "bfd" },
-    { threads: flags.threads ?? availableParallelism() },
+    await sessionOptions(flags, context),
   );
   let [rows, tokens, lossSum] = [0, 0, 0];
   const batches = microBatches(dataset, rule, encoderOf(tokenizer), { epochs: 1, signal });

@@ -1,5 +1,4 @@
 /** gradpool sample: continues a prompt, or answers in a chat, in this process. */
-import { availableParallelism } from "node:os";
 import { LogitsSession } from "@gradpool/runtime";
 import { Option, type Command } from "commander";
 import type { CommandContext } from "../command-context.js";
@@ -11,7 +10,7 @@ import { endTokens } from "../inference/end-tokens.js";
 import { generate, type FinishReason } from "../inference/generate.js";
 import { decodingOf, readGenerationConfig, type DecodingFlags } from "../inference/generation-config.js";
 import { GENERATION_CONFIG } from "../inference/model-json.js";
-import { addModelFlags, addThreads } from "../inference/model-flags.js";
+import { addComputeFlags, addModelFlags, sessionOptions, type ComputeFlags } from "../inference/model-flags.js";
 import { encodePrompt, readPrompt, type PromptFlags } from "../inference/prompt.js";
 import { StopTexts, TextStream } from "../inference/text-stream.js";
 
@@ -28,7 +27,7 @@ Examples:
 ${HELP_TAIL}`;
 
 export function addSample(command: Command, options: ProgramOptions): void {
-  addThreads(addModelFlags(command, options))
+  addComputeFlags(addModelFlags(command, options))
     .option("--prompt <text>", "text to continue; - reads standard input")
     .option("--chat", "use the prompt as a user's message, in the model's chat template")
     .option("--system <text>", "with --chat: the system message")
@@ -73,11 +72,10 @@ export function addSample(command: Command, options: ProgramOptions): void {
     );
 }
 
-interface SampleFlags extends AdaptedModelFlags, PromptFlags, DecodingFlags {
+interface SampleFlags extends AdaptedModelFlags, PromptFlags, DecodingFlags, ComputeFlags {
   seed: number;
   /** The text ends before the first of these. */
   stop?: string[];
-  threads?: number;
 }
 
 async function sample(flags: SampleFlags, context: CommandContext): Promise<void> {
@@ -92,10 +90,7 @@ async function sample(flags: SampleFlags, context: CommandContext): Promise<void
   if (taken.length > 0) output.note(`from ${GENERATION_CONFIG}: ${taken.join(", ")} (flags override it)`);
   if (ignored.length > 0) output.note(`note: ${GENERATION_CONFIG} has ${ignored.join(", ")}, which sample ignores`);
   const { text: prompt, ids: promptIds } = await encodePrompt(given, model, signal);
-  await using session = await LogitsSession.create(
-    { source, targets, padRow },
-    { threads: flags.threads ?? availableParallelism() },
-  );
+  await using session = await LogitsSession.create({ source, targets, padRow }, await sessionOptions(flags, context));
   const tokens = generate({
     ...{ session, adapter, prompt: promptIds, signal },
     maxNewTokens,

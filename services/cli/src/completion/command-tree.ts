@@ -41,7 +41,7 @@ export function commandTree(program: Command, path: readonly string[] = []): Com
 /** Of flags whose parser knows the words, and not commander. */
 const VALUES: Record<string, readonly string[]> = {
   output: OUTPUT_FORMATS,
-  device: ["auto", "cpu", "cuda"],
+  device: ["auto", "cpu", "cuda", "webgpu"],
   what: PLOTTED,
   format: PICTURE_FORMATS,
   state: STATE_NAMES,

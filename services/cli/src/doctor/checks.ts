@@ -8,7 +8,7 @@ import { findCertificates, type AccessSources } from "@gradpool/access";
 import { GradpoolError } from "@gradpool/errors";
 import { bytes, counted } from "@gradpool/format";
 import { fetchThrough, proxyLabel, type HubSettings } from "@gradpool/hub";
-import { listCudaDevices, onnxRuntimeVersion, requireCudaDevice } from "@gradpool/runtime";
+import { listCudaDevices, listWebGpuAdapters, onnxRuntimeVersion, requireCudaDevice } from "@gradpool/runtime";
 import { Pool } from "../runs/pool.js";
 
 export interface Check {
@@ -99,6 +99,25 @@ export async function cudaCheck(env: NodeJS.ProcessEnv): Promise<Check> {
     const memory = memoryBytes > 0 ? `, ${bytes(memoryBytes)}` : "";
     const versions = `driver ${driverVersion || "unknown"}, CUDA ${cublasVersion || "unknown"}`;
     return ok(`works: ${counted(length, "device")}, cuda:0 is ${name}${memory} (${versions})`);
+  } catch (reason) {
+    return note(GradpoolError.from(reason).message);
+  }
+}
+
+/** Tries each adapter. */
+export async function webGpuCheck(env: NodeJS.ProcessEnv): Promise<Check> {
+  try {
+    const adapters = await listWebGpuAdapters(env);
+    const described = adapters.map(({ index, name, backend, driver, isSoftware, largestBuffer, float16 }) => {
+      const facts = [
+        `${backend}, driver ${driver || "unknown"}`,
+        `buffers up to ${largestBuffer > 0 ? bytes(largestBuffer) : "an unknown size"}`,
+        float16 ? "float16" : "no float16",
+        ...(isSoftware ? ["computed by the processor: used only if named"] : []),
+      ];
+      return `webgpu:${index} is ${name} (${facts.join("; ")})`;
+    });
+    return ok(`works: ${described.join(", ")}`);
   } catch (reason) {
     return note(GradpoolError.from(reason).message);
   }

@@ -1,7 +1,10 @@
 /** Flags of the commands that use a model in this process: sample, eval and export. */
+import { availableParallelism } from "node:os";
+import { chooseGpu, type DeviceRequest, type SessionOptions } from "@gradpool/runtime";
 import { Option, type Command } from "commander";
+import type { CommandContext } from "../command-context.js";
 import { addAccessFlags, jsonOption, type ProgramOptions } from "../command-options.js";
-import { address, atLeast } from "../flags.js";
+import { address, atLeast, device } from "../flags.js";
 
 export function addModelFlags(command: Command, { config }: ProgramOptions): Command {
   return addAccessFlags(command)
@@ -15,6 +18,26 @@ export function addModelFlags(command: Command, { config }: ProgramOptions): Com
     .addOption(jsonOption());
 }
 
-export function addThreads(command: Command): Command {
-  return command.addOption(new Option("--threads <n>", "threads (default: all cores)").argParser(atLeast(1)));
+export interface ComputeFlags {
+  threads?: number;
+  device?: DeviceRequest;
+}
+
+export function addComputeFlags(command: Command): Command {
+  return command
+    .addOption(new Option("--threads <n>", "threads (default: all cores)").argParser(atLeast(1)))
+    .addOption(new Option("--device <name>", "cpu, cuda, webgpu or auto (default: cpu)").argParser(device));
+}
+
+/**
+ * How this process computes, whose environment is set for it. Errors: `failed_precondition` when a GPU was requested
+ * and cannot be used.
+ */
+export async function sessionOptions(
+  { threads = availableParallelism(), device = { kind: "cpu" } }: ComputeFlags,
+  { output, config }: CommandContext,
+): Promise<SessionOptions> {
+  const chosen = await chooseGpu(device, config.env, (reason) => output.note(`computing on the CPU: ${reason}`));
+  Object.assign(process.env, chosen?.environment);
+  return { threads, gpu: chosen?.gpu };
 }

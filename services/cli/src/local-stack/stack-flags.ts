@@ -1,11 +1,12 @@
 /** Flags of the commands that start a stack: train and up. */
-import { parseDevice, type DeviceRequest } from "@gradpool/runtime";
+import type { DeviceRequest } from "@gradpool/runtime";
 import { Option, type Command } from "commander";
-import { atLeast, number, refusal } from "../flags.js";
+import { atLeast, device, number } from "../flags.js";
 import { UsageError } from "../usage-error.js";
 import { DEFAULT_RECOVERY_SECONDS } from "./local-stack.js";
 
-const DEVICE_HELP = "auto, cpu, cuda (one device per trainer) or cuda:i (default: auto, CUDA where it works)";
+const DEVICE_HELP =
+  "auto, cpu, cuda (one device per trainer), cuda:i, webgpu or webgpu:NAME (default: auto, a GPU where one works)";
 
 const RECOVERY_HELP = `at most this many seconds of work are repeated after a crash; 0: no recovery points (default: ${DEFAULT_RECOVERY_SECONDS})`;
 
@@ -19,18 +20,14 @@ export function addStackFlags(command: Command): Command {
     );
 }
 
-/** auto, cpu, cuda or cuda:i. */
-function device(text: string): DeviceRequest {
-  const request = parseDevice(text);
-  if (!request) throw refusal(text, "auto, cpu, cuda, or one device such as cuda:0");
-  return request;
-}
-
 /** Errors: UsageError when one device is named for several trainers. */
 export function deviceOf(flags: { device?: DeviceRequest; trainers?: number }): DeviceRequest | undefined {
   const { device, trainers = 1 } = flags;
   if (device?.kind === "cuda" && device.index !== undefined && trainers > 1) {
     throw new UsageError(`--device cuda:${device.index} is one device for ${trainers} trainers; give --device cuda`);
+  }
+  if (device?.kind === "webgpu" && trainers > 1) {
+    throw new UsageError(`--device webgpu is one GPU for ${trainers} trainers; give --trainers 1`);
   }
   return device;
 }

@@ -1,9 +1,9 @@
 import { GradpoolError } from "@gradpool/errors";
-import { listCudaDevices, requireCudaDevice, type DeviceRequest } from "@gradpool/runtime";
+import { listCudaDevices, requireCudaDevice, requireWebGpuAdapter, type DeviceRequest } from "@gradpool/runtime";
 
 /**
- * GRADPOOL_DEVICE of each trainer of a stack: one process per CUDA device. With "auto" all trainers
- * compute on CUDA or all on the processor, since a run's bits hold for one class of devices (I2); `note` is
+ * GRADPOOL_DEVICE of each trainer of a stack: one process per CUDA device, or a single one on WebGPU. With "auto" all
+ * trainers compute on CUDA, or all on the processor, since a run's bits hold for one class of devices (I2); `note` is
  * called with the reason why a machine with a driver does not use CUDA. Errors: `failed_precondition` when there are not
  * enough devices.
  */
@@ -22,19 +22,36 @@ export async function trainerDevices(
       if (device.index !== undefined && trainers === 1) return [`cuda:${device.index}`];
       await requireDevices(trainers, env);
       return onCuda;
-    case "auto": {
-      // Without a driver there is nothing to say.
-      if ((await listCudaDevices(env).catch(() => [])).length === 0) return onCpu;
-      try {
-        await requireDevices(trainers, env);
-        await requireCudaDevice(0, env);
-        return onCuda;
-      } catch (reason) {
-        note(`training on the CPU: ${GradpoolError.from(reason).message}`);
-        return onCpu;
-      }
+    case "webgpu":
+      return [device.adapter === undefined ? "webgpu" : `webgpu:${device.adapter}`];
+    case "auto":
+      return (await autoDevices(trainers, env, note)) ?? onCpu;
+  }
+}
+
+/** Undefined: the processor. */
+async function autoDevices(
+  trainers: number,
+  env: NodeJS.ProcessEnv,
+  note: (text: string) => void,
+): Promise<string[] | undefined> {
+  const hasDriver = (await listCudaDevices(env).catch(() => [])).length > 0;
+  let reason: unknown;
+  if (hasDriver) {
+    try {
+      await requireDevices(trainers, env);
+      await requireCudaDevice(0, env);
+      return Array.from({ length: trainers }, (_, i) => `cuda:${i}`);
+    } catch (error) {
+      reason = error;
     }
   }
+  const gpu = trainers > 1 ? undefined : await requireWebGpuAdapter(undefined, env).catch(() => undefined);
+  // Without a driver there is nothing to say.
+  if (reason !== undefined) {
+    note(`training on ${gpu ? `${gpu.name} by WebGPU` : "the CPU"}: ${GradpoolError.from(reason).message}`);
+  }
+  return gpu && [`webgpu:${gpu.index}`];
 }
 
 async function requireDevices(trainers: number, env: NodeJS.ProcessEnv): Promise<void> {
