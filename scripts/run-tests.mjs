@@ -40,7 +40,7 @@ if (files.length === 0) {
 const swiftShader = "/usr/lib/chromium/vk_swiftshader_icd.json";
 const loaders = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"];
 const hasVulkan = existsSync(swiftShader) && loaders.some((folder) => existsSync(join(folder, "libvulkan.so.1")));
-const env = { ...(hasVulkan && { VK_DRIVER_FILES: swiftShader }), ...process.env };
+const env = { ...(hasVulkan && { GRADPOOL_TEST_VULKAN: swiftShader }), ...process.env };
 
 // With more, tests that measure time or memory would disturb each other on two cores.
 const args = ["--enable-source-maps", "--test", "--test-concurrency=2", "--test-reporter=spec", ...files];

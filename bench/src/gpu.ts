@@ -14,9 +14,15 @@ import { initAdapter } from "@gradpool/adapter";
 import { openModel } from "@gradpool/model-source";
 import { selectTargets } from "@gradpool/models";
 import { AdamW } from "@gradpool/optim";
-import { chooseGpu, parseDevice, TrainingSession, type Base, type SessionOptions } from "@gradpool/runtime";
+import {
+  chooseGpu,
+  parseDevice,
+  profiledNodes,
+  TrainingSession,
+  type Base,
+  type SessionOptions,
+} from "@gradpool/runtime";
 import { gpt2SmallFolder } from "./gpt2-small.js";
-import { profiledNodes } from "./profile.js";
 import { smolLm2Folder } from "./smollm2-135m.js";
 
 const { values } = parseArgs({

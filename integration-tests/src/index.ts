@@ -2,6 +2,7 @@ export { goClient } from "./go-client.js";
 export * from "./golden.js";
 export * from "./golden-arguments.js";
 export * from "./model-graphs.js";
+export * from "./test-device.js";
 export * from "./stack.js";
 export * from "./watch-run.js";
 export * from "./local-pool.js";

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { cp, readFile, writeFile } from "node:fs/promises";
 import { before, describe, test } from "node:test";
 import { adaptedModules, loraScaling, ownScalings, parseAdapterConfig, readAdapter } from "@gradpool/adapter";
-import { Golden, GOLDEN_CASES, relativeError, TOLERANCE, Workspace } from "@gradpool/integration-tests";
+import { Golden, GOLDEN_CASES, relativeError, TEST_DEVICE, TOLERANCE, Workspace } from "@gradpool/integration-tests";
 import { openModel } from "@gradpool/model-source";
 import { selectTargets } from "@gradpool/models";
 import { KeyValueCache, LogitsSession, type Adapter, type Base } from "@gradpool/runtime";
@@ -37,7 +37,10 @@ for (const name of GOLDEN_CASES) {
       const rows = toFloat32(reference);
       const vocabulary = rows.length / ids.length;
       const { source } = base;
-      await using session = await LogitsSession.create({ source, targets: [], padRow: false }, { threads: 2 });
+      await using session = await LogitsSession.create(
+        { source, targets: [], padRow: false },
+        { threads: 2, ...TEST_DEVICE },
+      );
       for (const pieces of [ids.map((id) => [id]), [ids.slice(0, 5), ids.slice(5, 6), ids.slice(6)]]) {
         const cache = new KeyValueCache();
         for (const piece of pieces) {
@@ -49,7 +52,7 @@ for (const name of GOLDEN_CASES) {
     });
 
     test("greedy tokens and logits with an adapter equal those of reading the whole text", async () => {
-      await using session = await LogitsSession.create(base, { threads: 2 });
+      await using session = await LogitsSession.create(base, { threads: 2, ...TEST_DEVICE });
       const cache = new KeyValueCache();
       const text = [3, 1, 4, 1, 5];
       let unread = text;
@@ -75,7 +78,10 @@ test("a sliding window goes over what is cached as over the whole text", async (
   const logitsOf = async (window: number) => {
     await writeFile(`${dir}/config.json`, JSON.stringify({ ...config, sliding_window: window }));
     const source = await openModel(dir);
-    await using session = await LogitsSession.create({ source, targets: [], padRow: false }, { threads: 1 });
+    await using session = await LogitsSession.create(
+      { source, targets: [], padRow: false },
+      { threads: 1, ...TEST_DEVICE },
+    );
     const cache = new KeyValueCache();
     const text = Array.from({ length: NEW_TOKENS }, (_, i) => (i * i * 7 + 3) % 100);
     let last = new Float32Array();

@@ -10,6 +10,7 @@ import {
   relativeError,
   adapterError,
   magnitudeError,
+  TEST_DEVICE,
   TOLERANCE,
   Workspace,
 } from "@gradpool/integration-tests";
@@ -33,7 +34,10 @@ for (const name of GOLDEN_CASES) {
     test("logits of the base equal the reference's", async () => {
       const expected = golden.tensors("logits.safetensors");
       const ids = Array.from(new BigInt64Array(Uint8Array.from(expected.get("ids")?.data ?? []).buffer), Number);
-      await using session = await LogitsSession.create({ source, targets: [], padRow: false }, { threads: THREADS });
+      await using session = await LogitsSession.create(
+        { source, targets: [], padRow: false },
+        { threads: THREADS, ...TEST_DEVICE },
+      );
       const all = ids.map((_, position) => position);
       const logits = await session.run(ids, all);
       const reference = expected.get("logits");
@@ -50,7 +54,7 @@ for (const name of GOLDEN_CASES) {
       await using workspace = await Workspace.create();
       const trained = keepHalves ? await float16Weights(source, workspace.path("cache")) : source;
       const base = { source: trained, targets, padRow: golden.addsPadToken, keepHalves };
-      await using session = await TrainingSession.create(base, { threads: THREADS, dropout: false });
+      await using session = await TrainingSession.create(base, { threads: THREADS, ...TEST_DEVICE, dropout: false });
       const start = readFileSync(`${golden.dir}init_adapter/adapter_model.safetensors`);
       const tensors = readAdapter(start, targets, lora.r);
       const adapter = { tensors, scaling: loraScaling(lora), ownScalings: ownScalings(targets, lora) };

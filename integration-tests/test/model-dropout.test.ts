@@ -7,7 +7,7 @@ import { cp, readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { test } from "node:test";
 import { adaptedModules, loraScaling, ownScalings, readAdapter } from "@gradpool/adapter";
-import { Golden, relativeError, TOLERANCE, Workspace } from "@gradpool/integration-tests";
+import { Golden, relativeError, TEST_DEVICE, TOLERANCE, Workspace } from "@gradpool/integration-tests";
 import { openModel } from "@gradpool/model-source";
 import { selectTargets } from "@gradpool/models";
 import { TrainingSession, type Batch } from "@gradpool/runtime";
@@ -56,7 +56,7 @@ for (const [name, dropouts] of Object.entries(CASES)) {
 
     const batch = batchFor(source.model.description.vocabSize);
     for (const gradientCheckpointing of [false, true]) {
-      const options = { threads: 2, dropout: true, modelDropout: true, gradientCheckpointing };
+      const options = { threads: 2, ...TEST_DEVICE, dropout: true, modelDropout: true, gradientCheckpointing };
       await using session = await TrainingSession.create({ source, targets, padRow: false }, options);
       const { lossSum, gradients } = await session.run(batch, adapter, KEY);
       assert.ok(Math.abs(lossSum / expectedLoss - 1) <= TOLERANCE.loss, `loss ${lossSum} instead of ${expectedLoss}`);

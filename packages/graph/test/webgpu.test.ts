@@ -8,7 +8,9 @@ import { compile, type Feeds } from "./evaluate.js";
 import { GROUP_CASES } from "./group-cases.js";
 import { OP_CASES } from "./op-cases.js";
 
-const skip = process.env["VK_DRIVER_FILES"] === undefined && "needs a Vulkan driver: libvulkan1, and VK_DRIVER_FILES";
+const driver = process.env["VK_DRIVER_FILES"] ?? process.env["GRADPOOL_TEST_VULKAN"];
+if (driver !== undefined) process.env["VK_DRIVER_FILES"] = driver;
+const skip = driver === undefined && "needs a Vulkan driver: chromium's SwiftShader and libvulkan1, or VK_DRIVER_FILES";
 /** Of the largest: sums of up to 4099 products are taken in another order, and exponentials have their last digits. */
 const TOLERANCE = 5e-6;
 

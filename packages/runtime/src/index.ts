@@ -16,6 +16,7 @@ export { cudaEnvironment, listCudaDevices, type CudaDevice } from "./cuda/device
 export { requireCudaDevice, type UsableCudaDevice } from "./cuda/usable.js";
 export { listWebGpuAdapters, type WebGpuAdapter } from "./webgpu/adapters.js";
 export { requireWebGpuAdapter } from "./webgpu/usable.js";
+export { profiledNodes, type ProfiledNodes } from "./profile.js";
 export { chooseGpu, type ChosenGpu } from "./choose-gpu.js";
 export { DEVICE_WORDS, parseDevice, type DeviceRequest } from "./device-request.js";
 export { dropoutMask, dropoutMasks, siteMasks, type DropoutKey } from "./dropout-masks.js";
