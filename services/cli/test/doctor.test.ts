@@ -13,15 +13,21 @@ import { run, withFolder } from "./support.js";
 
 const NEEDS_LINUX = { skip: process.platform === "linux" && process.arch === "x64" ? false : "is for Linux on x64" };
 
+const VK_DRIVER_FILES = process.env["GRADPOOL_TEST_VULKAN"];
+const NEEDS_VULKAN = { skip: VK_DRIVER_FILES ? false : "needs chromium's SwiftShader and libvulkan1" };
+
 interface Answer {
   ok: boolean;
   checks: (Check & { name: string })[];
   error?: { code: string; message: string };
 }
 
-/** Runs it with no NVIDIA device to be found, unless `env` says otherwise. */
+/** An environment in which no GPU is found. */
+const NO_GPU = { PATH: "", CUDA_VISIBLE_DEVICES: "", VK_DRIVER_FILES: "/no/such/file" };
+
+/** Runs it with no GPU to be found, unless `env` says otherwise. */
 async function doctor(flags: readonly string[], env: NodeJS.ProcessEnv): Promise<{ code: number | null } & Answer> {
-  const { code, stdout } = await run(["doctor", "--json", ...flags], { PATH: "", CUDA_VISIBLE_DEVICES: "", ...env });
+  const { code, stdout } = await run(["doctor", "--json", ...flags], { ...NO_GPU, ...env });
   return { code, ...(JSON.parse(stdout) as Answer) };
 }
 
@@ -47,7 +53,7 @@ describe("gradpool doctor", { timeout: 120_000 }, () => {
       assert.equal(answer.code, 0);
       assert.ok(answer.ok);
       const names = answer.checks.map(({ name }) => name);
-      const machine = ["node", "platform", "cores", "memory", "disk", "hub cache", "onnx runtime", "cuda"];
+      const machine = ["node", "platform", "cores", "memory", "disk", "hub cache", "onnx runtime", "cuda", "webgpu"];
       assert.deepEqual(names, [...machine, "ports", "pool"]);
       assert.equal(checkOf(answer, "node")?.text, process.versions.node);
       assert.match(checkOf(answer, "onnx runtime")?.text ?? "", /^1\.\d+\.\d+$/);
@@ -59,10 +65,34 @@ describe("gradpool doctor", { timeout: 120_000 }, () => {
   });
 
   test("says it in one line each for people", async () => {
-    const { code, stdout, stderr } = await run(["doctor"], { PATH: "", CUDA_VISIBLE_DEVICES: "" });
+    const { code, stdout, stderr } = await run(["doctor"], NO_GPU);
     assert.deepEqual([code, stderr], [0, ""]);
-    assert.equal(stdout.trimEnd().split("\n").length, 10);
+    assert.equal(stdout.trimEnd().split("\n").length, 11);
     assert.match(stdout, /^cuda {10}note: .*(CUDA|NVIDIA)/m);
+  });
+
+  test("says why WebGPU cannot be used", NEEDS_LINUX, async () => {
+    const webGpu = async (env: NodeJS.ProcessEnv) => checkOf(await doctor([], env), "webgpu");
+    assert.deepEqual(await webGpu({}), {
+      name: "webgpu",
+      state: "note",
+      text: "there is no Vulkan driver; install your GPU's, with libvulkan1, or use --device cpu",
+    });
+    await withFolder(async (folder) => {
+      const manifest = join(folder, "icd.json");
+      await writeFile(manifest, '{ "ICD": { "library_path": "./libvulkan_missing.so" } }');
+      const check = await webGpu({ VK_DRIVER_FILES: manifest });
+      assert.equal(check?.state, "note");
+      assert.match(check.text, /^no Vulkan driver works \(missing: [^\n]+\); use --device cpu$/);
+    });
+  });
+
+  test("names WebGPU's adapters", NEEDS_VULKAN, async () => {
+    const { state, text } = checkOf(await doctor([], { VK_DRIVER_FILES }), "webgpu") ?? assert.fail();
+    assert.equal(state, "ok");
+    const facts = /\(Vulkan, driver [0-9a-f]{12}; buffers up to 1\.1 GB; no float16; computed by the processor/;
+    assert.match(text, /^works: webgpu:0 is SwiftShader/);
+    assert.match(text, facts);
   });
 
   test("fails when training on the CPU is impossible, and says why", NEEDS_LINUX, async () => {
@@ -158,7 +188,7 @@ describe("the trainers of a stack", { ...NEEDS_LINUX, timeout: 120_000 }, () => 
   test("all compute on the CPU when the device is auto and CUDA does not work", async () => {
     await withNvidiaSmi(LISTS_TWO, async (PATH) => {
       // The process that tries the device cannot even begin, whatever this machine has.
-      const env = { PATH, NODE_OPTIONS: "--no-such-flag" };
+      const env = { PATH, VK_DRIVER_FILES: "/no/such/file", NODE_OPTIONS: "--no-such-flag" };
       for (const trainers of [2, 3]) {
         const notes: string[] = [];
         const devices = await trainerDevices({ kind: "auto" }, trainers, env, (text) => notes.push(text));
@@ -172,10 +202,20 @@ describe("the trainers of a stack", { ...NEEDS_LINUX, timeout: 120_000 }, () => 
 
   test("compute on the CPU, without a note, when there is no driver", async () => {
     const notes: string[] = [];
-    const env = { PATH: "", CUDA_VISIBLE_DEVICES: "" };
+    const env = NO_GPU;
     assert.deepEqual(await trainerDevices({ kind: "auto" }, 2, env, (text) => notes.push(text)), ["cpu", "cpu"]);
     assert.deepEqual(await trainerDevices({ kind: "cpu" }, 1, env), ["cpu"]);
     assert.deepEqual(notes, []);
     await assert.rejects(trainerDevices({ kind: "cuda", index: undefined }, 1, env), /NVIDIA|CUDA/);
   });
+
+  test(
+    "compute on WebGPU where that is asked for, and with auto on no processor that looks like a GPU",
+    NEEDS_VULKAN,
+    async () => {
+      const env = { ...NO_GPU, VK_DRIVER_FILES };
+      assert.deepEqual(await trainerDevices({ kind: "webgpu", adapter: "swift" }, 1, env), ["webgpu:swift"]);
+      assert.deepEqual(await trainerDevices({ kind: "auto" }, 1, env), ["cpu"]);
+    },
+  );
 });

@@ -55,7 +55,12 @@ const REFUSED: [argv: string[], code: number, line: RegExp][] = [
     2,
     /--recovery_seconds is for a local/,
   ],
-  [["up", "--device", "gpu"], 2, /--device must be auto, cpu, cuda, or one device such as cuda:0, not "gpu"/],
+  [
+    ["up", "--device", "gpu"],
+    2,
+    /--device must be auto, cpu, cuda, webgpu, one CUDA device such as cuda:0, or one adapter .*, not "gpu"/,
+  ],
+  [["up", "--device", "webgpu", "--trainers", "2"], 2, /webgpu is one GPU for 2 trainers; give --trainers 1/],
   [["up", "--device", "cuda:1", "--trainers", "2"], 2, /cuda:1 is one device for 2 trainers; give --device cuda/],
   [["train", ...MODEL, "--dataset=synthetic", ...NO_POOL, "--device=cpu"], 2, /--device is for a local pool; remove/],
   [["up", "--recovery_seconds", "-1"], 2, /--recovery_seconds must be 0 or greater/],

@@ -3,7 +3,7 @@ import { availableParallelism } from "node:os";
 import { describe, it } from "node:test";
 import { GradpoolError } from "@gradpool/errors";
 import { readTrainerConfig } from "../src/config.js";
-import { chooseDevice, cpuClass, cpuDevice, cudaClass } from "../src/device.js";
+import { chooseDevice, cpuClass, cpuDevice, cudaClass, webGpuClass } from "../src/device.js";
 import { quiet } from "./helpers.js";
 
 const coordinator = { GRADPOOL_COORDINATOR_ADDRESS: "127.0.0.1:7070" };
@@ -85,6 +85,18 @@ describe("the device class", () => {
     assert.equal(cudaClass(unknown, false), "cuda-nvidia-h100-80gb-hbm3");
   });
 
+  it("names everything that a WebGPU adapter's bits depend on", () => {
+    const adapter = {
+      ...({ index: 0, name: "AMD Radeon RX 7600 (RADV NAVI33)", backend: "Vulkan", driver: "0123456789ab" } as const),
+      ...{ isSoftware: false, largestBuffer: 2 ** 32, float16: true, environment: {} },
+    };
+    const processor = { device: "cpu", deviceClass: "cpu-x64-avx2", memoryBytes: 1 };
+    const expected = "webgpu-vulkan-amd-radeon-rx-7600-radv-navi33-driver0123456789ab";
+    assert.equal(webGpuClass(adapter, processor), expected);
+    const computed = { ...adapter, name: "llvmpipe (LLVM 19.1.7, 256 bits)", isSoftware: true, driver: "" };
+    assert.equal(webGpuClass(computed, processor), "webgpu-vulkan-llvmpipe-llvm-19-1-7-256-bits-cpu-x64-avx2");
+  });
+
   it("comes with the memory that the process may use", async () => {
     const { device, memoryBytes } = await cpuDevice();
     assert.equal(device, "cpu");
@@ -94,7 +106,7 @@ describe("the device class", () => {
 
 describe("the trainer's device", { skip: process.platform !== "linux" || process.arch !== "x64" }, () => {
   /** An environment without NVIDIA: no nvidia-smi in PATH, no device that may be used. */
-  const env = { PATH: "", CUDA_VISIBLE_DEVICES: "" };
+  const env = { PATH: "", CUDA_VISIBLE_DEVICES: "", VK_DRIVER_FILES: "/no/such/file" };
 
   it("is the processor, with a log line that says why, where CUDA cannot be used", async () => {
     const lines: unknown[] = [];
