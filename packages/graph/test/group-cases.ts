@@ -6,7 +6,7 @@ import {
   doraLinear,
   dropout,
   gelu,
-  Graph,
+  type Graph,
   greater,
   linearCrossEntropy,
   loraLinear,
