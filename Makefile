@@ -2,7 +2,7 @@
 export ONNXRUNTIME_NODE_INSTALL_CUDA = skip
 
 .DEFAULT_GOAL := help
-.PHONY: help install build package sbom test sim sim-long same-ids chaos pictures demo lint format generate bench clean
+.PHONY: help install build package sbom test sim sim-long same-ids chaos test-webgpu pictures demo lint format generate bench clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -42,6 +42,12 @@ chaos: build ## Long outages, many series of kill -9, every kill point of a save
 	GRADPOOL_AWAY_SECONDS="0 20 60" node scripts/run-tests.mjs coordinator-away
 	GRADPOOL_KILL_SEEDS=5 node scripts/run-tests.mjs integration-tests kills
 	GRADPOOL_KILL_POINTS=all node scripts/run-tests.mjs checkpoint-kill
+
+test-webgpu: build ## Run the reference runs on WebGPU, and train, kill and resume there (half an hour on SwiftShader)
+	GRADPOOL_TEST_DEVICE=webgpu node scripts/run-tests.mjs golden-graph
+	GRADPOOL_TEST_DEVICE=webgpu node scripts/run-tests.mjs golden-cache
+	GRADPOOL_TEST_DEVICE=webgpu node scripts/run-tests.mjs integration-tests/dist/test/model-dropout
+	GRADPOOL_TEST_DEVICE=webgpu node scripts/run-tests.mjs webgpu-run
 
 pictures: build ## Take the pictures in docs/pictures from the running programs (needs Chromium)
 	node scripts/pictures.mjs

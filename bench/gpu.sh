@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measures gradpool on an NVIDIA GPU, also on a machine that has neither Node nor a network. See docs/gpu.md.
+# Measures gradpool on a GPU, by CUDA or WebGPU, also on a machine that has neither Node nor a network. See docs/gpu.md.
 #
 #   bench/gpu.sh pack [FOLDER]         on a machine with a network, in a built checkout: packs everything needed, with
 #                                      Node and ONNX Runtime's CUDA provider, as parts of 40 MiB (default: .gpu)
@@ -9,7 +9,8 @@
 #   bench/gpu.sh here [STEP...]        the same in this checkout, with its own Node and provider
 #
 # GRADPOOL_GPU_DIR is the folder for parts and unpacked files (default: gradpool-gpu in the folder for temporary files),
-# DEVICE the device (default: cuda:0; cpu tests the benchmark itself), PYTHON an interpreter with torch and peft.
+# DEVICE the device (default: cuda:0; webgpu, or webgpu:NAME; cpu tests the benchmark itself), PYTHON an interpreter
+# with torch and peft.
 set -euo pipefail
 
 part_bytes=$((40 * 1024 * 1024))
@@ -17,6 +18,7 @@ node_version=22.23.3
 cuda_major=13
 directory=${GRADPOOL_GPU_DIR:-${TMPDIR:-/tmp}/gradpool-gpu}
 device=${DEVICE:-cuda:0}
+provider=${device%%:*}
 python=${PYTHON:-python3}
 out=${OUT:-}
 
@@ -93,8 +95,8 @@ keep() { # NAME: shows standard input, and saves it in $OUT.
 
 step_doctor() {
   node services/cli/bin/gradpool.js doctor | keep doctor.txt
-  [ "$device" = cpu ] || node services/cli/bin/gradpool.js doctor --json | grep -q '"text":"works: ' ||
-    fail "CUDA does not work here; see above"
+  [ "$device" = cpu ] || node services/cli/bin/gradpool.js doctor --json |
+    grep -qE "\"name\":\"$provider\",\"state\":\"ok\"" || fail "$provider does not work here; see above"
 }
 
 # A whole run through all services; and a missing device must be refused.
@@ -104,8 +106,9 @@ step_train() {
   GRADPOOL_HOME=$folder node services/cli/bin/gradpool.js train --device "$device" --model_id models/tiny-coder \
     --dataset packages/graph/src --max_length 128 --epochs 1 --output_dir "$folder/result" 2>&1 | keep train.txt
   grep -h "computing on this device" "$folder"/logs/*/trainer-1.log | keep device.txt
-  if GRADPOOL_HOME=$folder node services/cli/bin/gradpool.js up --port 0 --device cuda:999 >"$folder/refused" 2>&1; then
-    fail "cuda:999 was not refused"
+  local absent=${provider/cpu/cuda}:999
+  if GRADPOOL_HOME=$folder node services/cli/bin/gradpool.js up --port 0 --device "$absent" >"$folder/refused" 2>&1; then
+    fail "$absent was not refused"
   fi
   grep '^gradpool: ' "$folder/refused"
   rm -rf "$folder"
@@ -113,7 +116,10 @@ step_train() {
 
 step_speed() { node bench/dist/src/gpu.js --device "$device" ${MODEL:+--model "$MODEL"} --steps "${STEPS:-20}" | keep speed.jsonl; }
 
-step_tf32() { NVIDIA_TF32_OVERRIDE=1 node bench/dist/src/gpu.js --device "$device" ${MODEL:+--model "$MODEL"} --steps "${STEPS:-20}" | keep tf32.jsonl; }
+step_tf32() {
+  [ "$provider" != webgpu ] || { echo "is for CUDA"; return; }
+  NVIDIA_TF32_OVERRIDE=1 node bench/dist/src/gpu.js --device "$device" ${MODEL:+--model "$MODEL"} --steps "${STEPS:-20}" | keep tf32.jsonl
+}
 
 # On the models that the step "speed" made.
 step_peft() {
@@ -122,7 +128,7 @@ step_peft() {
   for model in "${TMPDIR:-/tmp}"/gradpool-bench-{gpt2-small,smollm2-135m}; do
     [ -d "$model" ] || fail "$model is missing; run the step speed first"
     for dtype in float32 bfloat16; do
-      "$python" bench/peft.py --model "$model" --device "$device" --dtype "$dtype" --steps "${STEPS:-20}" |
+      "$python" bench/peft.py --model "$model" --device "${device/webgpu*/cuda:0}" --dtype "$dtype" --steps "${STEPS:-20}" |
         sed "s|^{|{\"model\": \"$model\", \"dtype\": \"$dtype\", |"
     done
   done | keep peft.jsonl
@@ -132,7 +138,7 @@ run_steps() {
   local step
   [ $# -gt 0 ] || set -- doctor train speed tf32 peft
   for step in "$@"; do declare -F "step_$step" >/dev/null || fail "there is no step $step"; done
-  find_cuda
+  [ "$provider" = webgpu ] || find_cuda
   for step in "$@"; do
     echo "== $step"
     "step_$step"

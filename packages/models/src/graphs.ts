@@ -37,7 +37,7 @@ export interface GraphOptions {
   squaredNorms?: ReadonlyMap<string, Float32Array>;
   /** Matrices that are stored in float16 stay so, instead of being widened when the session is made. */
   keepHalves?: boolean;
-  /** Those are widened when the session is made after all: the device has no good products with them. */
+  /** Those are widened when the session is made after all. */
   widenHalves?: boolean;
   /** The device multiplies float16 matrices: with those that stay so, it does. */
   halfProducts?: boolean;

@@ -126,7 +126,7 @@ export async function graphOptions(
   { gpu }: SessionOptions,
 ): Promise<GraphOptions> {
   const halfProducts = keepHalves && gpu?.provider === "cuda";
-  // Its products of halves are summed in half precision.
+  // Products of halves were not checked there.
   const widenHalves = gpu?.provider === "webgpu";
   const norms = new Map<string, Float32Array>();
   for (const target of targets) {
