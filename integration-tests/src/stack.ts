@@ -153,12 +153,13 @@ export class Stack implements AsyncDisposable {
     return this.#coordinator.httpAddress;
   }
 
-  async addTrainer(threads = 1): Promise<void> {
+  async addTrainer(threads = 1, env: Record<string, string> = {}): Promise<void> {
     this.#trainers.push(
       await startService("trainer", {
         GRADPOOL_COORDINATOR_ADDRESS: this.#coordinator.address,
         GRADPOOL_THREADS: String(threads),
         ...this.trainerEnv,
+        ...env,
       }),
     );
   }

@@ -10,7 +10,10 @@ export class LostDeviceError extends Error {
   }
 }
 
-/** `resource_exhausted` where memory is short, LostDeviceError where the GPU is gone, else the error itself. */
+/**
+ * `resource_exhausted` where memory is short, `failed_precondition` where the processor would have to help, LostDeviceError
+ * where the GPU is gone, else the error itself.
+ */
 export function sessionError(cause: unknown): unknown {
   const message = messageOf(cause);
   const [, size, limit] = /Buffer size \((\d+)\) exceeds the max buffer size limit \((\d+)\)/.exec(message) ?? [];
@@ -21,6 +24,10 @@ export function sessionError(cause: unknown): unknown {
   }
   if (/OUT_OF_DEVICE_MEMORY|Invalid Buffer/.test(message)) {
     return new GradpoolError("resource_exhausted", "out of GPU memory; lower batch_size or max_length", { cause });
+  }
+  if (/assigned to the default CPU EP/.test(message)) {
+    const what = "the GPU's provider lacks a part of this computation, which is not left to the processor";
+    return new GradpoolError("failed_precondition", `${what}; train with --device cpu`, { cause });
   }
   // Results that can no longer be read are how a loss shows in the middle of a run.
   if (/\bis lost\b|DeviceLost|DEVICE_LOST|Failed to download data from buffer/.test(message)) {

@@ -26,6 +26,12 @@ test("memory that is exhausted is named as the GPU's or the processor's", () => 
   assert.match(refusal("Failed to allocate memory for requested buffer"), /^resource_exhausted: out of memory; /);
 });
 
+test("a step that would leave a part to the processor is refused", () => {
+  const message =
+    "This session contains graph nodes that are assigned to the default CPU EP, but fallback to CPU EP has been explicitly disabled by the user.";
+  assert.match(refusal(message), /^failed_precondition: the GPU's provider lacks a part .*; train with --device cpu$/);
+});
+
 test("a lost GPU is nobody's task's fault", () => {
   for (const message of [
     "WebGPU validation failed. [Device] is lost.",
