@@ -18,4 +18,4 @@ export { adaptedLinear } from "./groups/adapted-linear.js";
 export { print } from "./print.js";
 export { verify } from "./verify.js";
 export { toModelProto, usedInputs } from "./model-proto.js";
-export { writeFor, type ProviderName, type WrittenGraph } from "./providers/provider.js";
+export { writeFor, type ProviderName, type WrittenGraph } from "./providers/write-for.js";
