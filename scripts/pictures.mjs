@@ -35,15 +35,15 @@ async function main() {
   await writeRows();
   const pool = await startPool();
   try {
-    const finished = submit(pool, "first", ["--max_steps", "60"]);
+    const finished = submit(pool, "rank-8", ["--max_steps", "60"]);
     await until(pool, finished, ({ state }) => state === "completed");
-    const paused = submit(pool, "second", ["--max_steps", "400", "--learning_rate", "1e-3"]);
+    const paused = submit(pool, "slow", ["--max_steps", "400", "--learning_rate", "1e-3"]);
     await until(pool, paused, ({ step }) => step >= 12);
     gradpool(["run", "pause", paused], pool);
-    const running = submit(pool, "third", ["--max_steps", "240", "--lora_r", "16"]);
+    const running = submit(pool, "rank-16", ["--max_steps", "240", "--lora_r", "16"]);
     await until(pool, running, ({ step }) => step >= 130);
-    await Promise.all([top(pool), dashboard(pool, running)]);
-    await copyFile(join(FOLDER, "outputs/first/loss.png"), join(PICTURES, "loss.png"));
+    await Promise.all([top(pool), dashboard(pool, running, [finished, paused, running])]);
+    await copyFile(join(FOLDER, "outputs/rank-8/loss.png"), join(PICTURES, "loss.png"));
   } finally {
     pool.child.kill("SIGTERM");
     await new Promise((resolve) => pool.child.once("exit", resolve));
@@ -91,6 +91,7 @@ function submit(pool, name, flags) {
   const what = [
     ...["--model_id", join(FOLDER, "models/tiny-coder"), "--dataset", join(FOLDER, "data/train.jsonl")],
     ...["--eval_dataset", join(FOLDER, "data/held-out.jsonl"), "--output_dir", join(FOLDER, "outputs", name)],
+    ...["--run_name", name, "--tags", "sweep"],
   ];
   return gradpool(["run", "submit", ...what, ...RECIPE, ...flags], pool);
 }
@@ -132,7 +133,7 @@ async function top(pool) {
   }
 }
 
-async function dashboard({ http, key }, runId) {
+async function dashboard({ http, key }, runId, compared) {
   const browser = await DashboardBrowser.start(`http://${http}`, key);
   const picture = async (name, hash, options, ready) => {
     const page = await browser.open(hash, { ...options, viewport: { width: 1000, height: 720 } });
@@ -144,6 +145,8 @@ async function dashboard({ http, key }, runId) {
   try {
     await picture("runs-light.png", "", { colorScheme: "light" }, "tbody td");
     await picture("run-light.png", `#/runs/${runId}`, { colorScheme: "light" }, "circle.mark");
+    const comparison = `#/compare?${compared.map((id) => `run=${id}`).join("&")}&smooth=0.8`;
+    await picture("compare-light.png", comparison, { colorScheme: "light" }, "path.raw");
     await picture("run-dark.png", `#/runs/${runId}`, { colorScheme: "dark" }, "circle.mark");
     await picture("pool-dark.png", "#/pool", { colorScheme: "dark" }, "meter");
   } finally {

@@ -145,7 +145,7 @@ function RunRow({ run, filter, selected }: RunRowProps) {
       </td>
       <th scope="row">
         <a href={`#/runs/${encodeURIComponent(runId)}`}>{titleOf(run)}</a>
-        {titleOf(run) !== runId && <div class="quiet">{runId}</div>}
+        {titleOf(run) !== runId && <div class="quiet number">{runId}</div>}
         <Tags of={spec?.tags ?? []} filter={filter} />
       </th>
       <td>
