@@ -3,6 +3,7 @@ export * from "./golden.js";
 export * from "./golden-arguments.js";
 export * from "./model-graphs.js";
 export * from "./test-device.js";
+export * from "./crowd.js";
 export * from "./stack.js";
 export * from "./watch-run.js";
 export * from "./local-pool.js";

@@ -79,7 +79,7 @@ async function partsOf(
   const traces = new RunTraces((runId) => registry.get(runId).recorded);
   const ports: Ports<TrainingRun> = {
     clock: { nowMs: () => performance.now(), sleep: (ms, signal) => delay(ms, undefined, { signal }) },
-    record: (facts) => registry.commit(facts),
+    record: (turns) => registry.commit(turns),
     observe: (facts) => {
       // Logged as part of the run's trace, which the run's end closes.
       logEnds(log, traces, facts);

@@ -1,4 +1,5 @@
-import type { PoolTrainer } from "./core/state.js";
+import { randomBytes } from "node:crypto";
+import type { PoolTrainer, Task } from "./core/state.js";
 import { DeviceUse } from "./device-use.js";
 import type { Platform } from "./runs/platform.js";
 import {
@@ -14,11 +15,14 @@ import {
 /** Weight of the newest micro-batch in a trainer's tokens per second. */
 const NEWEST_WEIGHT = 0.3;
 
+/** Of the secret in the ids of a trainer's tasks. */
+const NONCE_BYTES = 12;
+
 /** One trainer's open conversation. */
 export class TrainerConnection {
   readonly outgoing = new MessageQueue<WorkResponse>();
-  /** Whether the core knows of it. */
-  hasJoined = false;
+  /** The secret in the ids of its tasks. */
+  readonly nonce = randomBytes(NONCE_BYTES).toString("base64url");
   readonly #hello: Omit<TrainerHello, "instance">;
   readonly #instance: string;
   readonly #connectedAt = new Date();
@@ -41,6 +45,11 @@ export class TrainerConnection {
   isOfSameProcess({ instance, host, pid }: TrainerHello): boolean {
     if (this.#instance !== "" || instance !== "") return instance === this.#instance;
     return host === this.#hello.host && pid === this.#hello.pid;
+  }
+
+  /** Whether the core gave the task to this connection, not to another of the trainer. */
+  isFor({ taskId }: Task): boolean {
+    return taskId.endsWith(`.${this.nonce}`);
   }
 
   get platform(): Platform & Pick<TrainerHello, "host"> {

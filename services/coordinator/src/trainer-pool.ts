@@ -1,5 +1,4 @@
 /** The trainers' side of the driver: their conversations, and what they send. */
-import { randomBytes } from "node:crypto";
 import { GradpoolError } from "@gradpool/errors";
 import {
   MAX_FAILURE_CHARACTERS,
@@ -24,9 +23,6 @@ import { platformName, type Platform } from "./runs/platform.js";
 import type { TrainingRun } from "./runs/training-run.js";
 import type { RunTraces } from "./traces/run-traces.js";
 import { TrainerConnection } from "./trainer-connection.js";
-
-/** Of the secret in the ids of a trainer's tasks. */
-const NONCE_BYTES = 12;
 
 /** Of a failure: any that is known is shorter. */
 const MAX_CODE_CHARACTERS = 64;
@@ -82,11 +78,8 @@ export class TrainerPool implements TrainersPort, Disposable {
     const deviceClass = platformName(hello);
     log.info({ trainerId, deviceClass }, "trainer joined");
     const draining = this.#drained.has(trainerId);
-    void driver.happen(() => {
-      connection.hasJoined = true;
-      const nonce = randomBytes(NONCE_BYTES).toString("base64url");
-      return { input: { type: "trainer-joined", trainerId, deviceClass, draining, nonce, memoryBytes } };
-    });
+    const { nonce } = connection;
+    void driver.happen({ input: { type: "trainer-joined", trainerId, deviceClass, draining, nonce, memoryBytes } });
     return connection;
   }
 
@@ -113,10 +106,11 @@ export class TrainerPool implements TrainersPort, Disposable {
     const sign = { ...now(), computing: heartbeat.taskId };
     if (waiting) return void Object.assign(waiting, sign);
     this.#heard.set(trainerId, sign);
-    void this.#options.driver.happen(() => {
+    const newest = () => {
       this.#heard.delete(trainerId);
-      return { input: { type: "trainer-heard", trainerId, ...sign } };
-    });
+      return { type: "trainer-heard" as const, trainerId, ...sign };
+    };
+    void this.#options.driver.happen({ input: newest });
   }
 
   taskFailed(connection: TrainerConnection, { taskId, permanent, code: given, message: text }: TaskFailed): void {
@@ -192,7 +186,7 @@ export class TrainerPool implements TrainersPort, Disposable {
     const connection = this.#connections.get(trainerId);
     if (effect.type === "assign") {
       // Meant for the previous connection: the core will learn in a moment that it is gone.
-      if (!connection?.hasJoined) return;
+      if (!connection?.isFor(effect.task)) return;
       const run = driver.run(effect.task.runId);
       const traceparent = traces.traceparentOf(effect.task);
       connection.send({ $case: "task", value: { ...run.taskMessage(effect.task, connection), traceparent } });

@@ -92,8 +92,8 @@ export class SimulatedLife {
     const { agenda, store, assign, cancelTask, shapeOf, hasty } = this.#options;
     return {
       clock: { nowMs: () => agenda.nowMs, sleep: (ms) => this.#after(ms) },
-      record: async (facts) => {
-        const recorded = registry.commit(facts);
+      record: async (turns) => {
+        const recorded = registry.commit(turns);
         if (!hasty) await recorded;
         else recorded.catch((error: unknown) => this.#failed(error));
       },

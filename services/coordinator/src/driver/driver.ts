@@ -38,7 +38,7 @@ export class Driver<T extends TrainingPort = TrainingPort> implements AsyncDispo
     const { clock } = ports;
     this.#turns = new Turns({
       ...{ life, clock },
-      record: (facts) => ports.record(facts),
+      record: (turns) => ports.record(turns),
       observe: (facts) => ports.observe(facts),
       carryOut: (output) => this.#carryOut(output),
       onCrash: (error) => ports.onCrash(error),

@@ -6,8 +6,8 @@ import type { Fact } from "../facts.js";
 
 export interface Ports<T extends TrainingPort = TrainingPort> {
   clock: Clock;
-  /** Records all of the facts or none, durably; in the order of the calls. */
-  record(facts: readonly Fact[]): Promise<void>;
+  /** Records the facts of all of these turns or none, durably; in the order of the calls. */
+  record(turns: readonly (readonly Fact[])[]): Promise<void>;
   /** Called after the facts are recorded and before their effects are carried out. */
   observe(facts: readonly Fact[]): void;
   /** Carries out an effect as part of the trace that it belongs to. */

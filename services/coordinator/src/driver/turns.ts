@@ -1,17 +1,22 @@
 /**
  * The order in which things happen: inputs go into the core one at a time; the facts of an input are
- * durable before any of its effects is carried out (I4), and before the next input's turn.
+ * durable before any of its effects is carried out (I4). While one commit waits for the disk, others' turns come
+ * together; the next commit records all of them, in their order, and then their effects are carried out in it.
  */
 import { within } from "@gradpool/tracing";
 import type { Effect, Output } from "../core/effects.js";
 import { emptyPool, type Input, type PoolState } from "../core/state.js";
-import { transition } from "../core/transition.js";
+import { transition, type Transition } from "../core/transition.js";
 import type { Fact } from "../facts.js";
 import type { Ports } from "./ports.js";
 
+/** Turns that one commit records at most: the last of them waits for it all. */
+const MAX_TOGETHER = 256;
+
 /** Something that happened: for the core, for the record, or for both. */
 export interface Happening {
-  input?: Input;
+  /** As a function it is called in its turn, to be as new as possible; it must not depend on the state. */
+  input?: Input | (() => Input);
   facts?: readonly Fact[];
 }
 
@@ -21,18 +26,28 @@ export interface TurnsOptions extends Pick<Ports, "clock" | "record" | "observe"
 }
 
 interface Turn {
-  /** Called when its turn comes, to see the current state. Its errors go to the caller that waits for the turn. */
-  what: () => Happening;
+  /** As a function it is called in its turn, to see the current state. Its errors go to the caller that waits for the turn. */
+  what: Happening | (() => Happening);
   /** When it happened. */
   nowMs: number;
   done: (effects: readonly Effect[]) => void;
   failed: (error: unknown) => void;
 }
 
+/** A turn with what it comes to, before that is recorded. */
+interface Decided {
+  turn: Turn;
+  outcome: Transition;
+  /** All that is to be recorded. */
+  facts: readonly Fact[];
+}
+
 export class Turns {
   readonly #options: TurnsOptions;
   #state: PoolState;
   readonly #waiting: Turn[] = [];
+  /** The first of the next group, where it could not be part of the one before. */
+  #next: Decided | undefined;
   #running = false;
   #stopped = false;
 
@@ -50,7 +65,7 @@ export class Turns {
     return new Promise((done, failed) => {
       if (this.#stopped) return done([]);
       const nowMs = this.#options.clock.nowMs();
-      this.#waiting.push({ what: typeof what === "function" ? what : () => what, nowMs, done, failed });
+      this.#waiting.push({ what, nowMs, done, failed });
       // In no span: the turns after this one belong to others.
       if (!this.#running) void within("", () => this.#run());
     });
@@ -59,13 +74,15 @@ export class Turns {
   /** Nothing happens from now on; waiting callers are released. */
   stop(): void {
     this.#stopped = true;
+    this.#next?.turn.done([]);
+    this.#next = undefined;
     for (const { done } of this.#waiting.splice(0)) done([]);
   }
 
   async #run(): Promise<void> {
     this.#running = true;
     try {
-      for (let turn = this.#waiting.shift(); turn; turn = this.#waiting.shift()) await this.#take(turn);
+      while (this.#next || this.#waiting.length > 0) await this.#take(this.#group());
     } catch (error) {
       this.stop();
       this.#options.onCrash(error);
@@ -74,23 +91,61 @@ export class Turns {
     }
   }
 
-  async #take({ what, nowMs, done, failed }: Turn): Promise<void> {
-    let happening: Happening;
-    try {
-      happening = what();
-    } catch (error) {
-      return failed(error);
+  /** The next turns, decided one after the other, as far as one commit may record them. */
+  #group(): Decided[] {
+    const group: Decided[] = this.#next ? [this.#next] : [];
+    this.#next = undefined;
+    while (group.length < MAX_TOGETHER) {
+      const [turn] = this.#waiting;
+      // It looks at what those before it have done.
+      if (!turn || (group.length > 0 && typeof turn.what === "function")) break;
+      this.#waiting.shift();
+      const decided = this.#decide(turn, group.at(-1)?.outcome.state ?? this.#state);
+      if (!decided) continue;
+      if (group.length > 0 && decided.facts.some(isSeen)) {
+        this.#next = decided;
+        break;
+      }
+      group.push(decided);
     }
-    const { input, facts: reported = [] } = happening;
-    const { state, facts, effects } = input
-      ? transition(this.#state, { nowMs, ...input })
-      : { state: this.#state, facts: [], effects: [] };
-    const all = [...reported, ...facts];
-    if (all.length > 0) await this.#options.record(all);
-    if (this.#stopped) return done([]);
-    this.#options.observe(all);
-    this.#state = state;
-    this.#options.carryOut({ facts, effects });
-    done(effects);
+    return group;
+  }
+
+  /** Undefined when its caller got an error instead. */
+  #decide(turn: Turn, state: PoolState): Decided | undefined {
+    const happening = happeningOf(turn);
+    if (!happening) return undefined;
+    const { input, facts = [] } = happening;
+    if (!input) return { turn, facts, outcome: { state, facts: [], effects: [] } };
+    const outcome = transition(state, { nowMs: turn.nowMs, ...(typeof input === "function" ? input() : input) });
+    return { turn, facts: [...facts, ...outcome.facts], outcome };
+  }
+
+  async #take(group: readonly Decided[]): Promise<void> {
+    const recorded = group.map(({ facts }) => facts).filter((facts) => facts.length > 0);
+    if (recorded.length > 0) await this.#options.record(recorded);
+    for (const { turn, facts, outcome } of group) {
+      if (this.#stopped) {
+        turn.done([]);
+        continue;
+      }
+      this.#options.observe(facts);
+      this.#state = outcome.state;
+      this.#options.carryOut(outcome);
+      turn.done(outcome.effects);
+    }
   }
 }
+
+/** Undefined when its caller got an error instead. */
+function happeningOf({ what, failed }: Turn): Happening | undefined {
+  try {
+    return typeof what === "function" ? what() : what;
+  } catch (error) {
+    failed(error);
+    return undefined;
+  }
+}
+
+/** What people see of a run: effects are carried out while the record shows the state that they were decided in. */
+const isSeen = ({ type }: Fact): boolean => type === "run-state" || type === "run-ended";

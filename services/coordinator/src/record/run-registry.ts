@@ -41,6 +41,9 @@ const LOG_PAGE_ENTRIES = 256;
 /** What records of runs need of the run store. */
 export type RecordStore = Pick<RunStore, "recorded" | "commit" | "history" | "historyPage" | "runLog">;
 
+/** The record of a run before a turn. */
+type Before = (runId: string) => Run | undefined;
+
 /** All runs, as they are recorded in the store. */
 export class RunRegistry {
   readonly #store: RecordStore;
@@ -174,29 +177,41 @@ export class RunRegistry {
     };
   }
 
-  /** Records all facts and the events they report (I6), or nothing; visible to everyone once recorded. */
-  async commit(facts: readonly Fact[]): Promise<void> {
-    const runs = this.#changed(facts);
-    const changes: Change[] = [
-      ...facts.flatMap(changesOf),
-      ...[...runs.values()].map((run) => ({ type: "run" as const, run })),
-      ...this.#reported(facts, runs),
-    ];
+  /**
+   * Records the facts of some turns and the events they report (I6), in their order, or nothing; visible to everyone once
+   * recorded.
+   */
+  async commit(turns: readonly (readonly Fact[])[]): Promise<void> {
+    const after = new Map<string, Run>();
+    const changes = turns.flatMap((facts) => this.#changesOf(facts, after));
     if (changes.length === 0) return;
     await this.#store.commit(changes);
     for (const change of changes) this.#apply(change);
-    for (const fact of facts) if (fact.type === "run-prepared") this.get(fact.runId).tell({ preparing: "" });
+    for (const fact of turns.flat()) if (fact.type === "run-prepared") this.get(fact.runId).tell({ preparing: "" });
     this.#events.recorded();
   }
 
+  /** Of one turn. `after`: the records that turns before it changed; what this one changes is added. */
+  #changesOf(facts: readonly Fact[], after: Map<string, Run>): Change[] {
+    const before = (runId: string) => after.get(runId) ?? this.#records.get(runId)?.recorded;
+    const runs = this.#changed(facts, before);
+    const changes: Change[] = [
+      ...facts.flatMap(changesOf),
+      ...[...runs.values()].map((run) => ({ type: "run" as const, run })),
+      ...this.#reported(facts, runs, before),
+    ];
+    for (const [runId, run] of runs) after.set(runId, run);
+    return changes;
+  }
+
   /** The records that facts change, with the changes applied. */
-  #changed(facts: readonly Fact[]): Map<string, Run> {
+  #changed(facts: readonly Fact[], before: Before): Map<string, Run> {
     const runs = new Map<string, Run>();
     for (const fact of facts) {
       if (fact.type === "run-submitted") runs.set(fact.run.runId, fact.run);
-      if (fact.type === "pool-stopping") this.#forgetLives(runs);
+      if (fact.type === "pool-stopping") this.#forgetLives(runs, before);
       const runId = runIdOf(fact);
-      const run = runId === undefined ? undefined : (runs.get(runId) ?? this.#records.get(runId)?.recorded);
+      const run = runId === undefined ? undefined : (runs.get(runId) ?? before(runId));
       const patch = run && patchOf(fact, run);
       if (patch) runs.set(run.runId, { ...run, ...patch });
     }
@@ -204,15 +219,15 @@ export class RunRegistry {
   }
 
   /** A coordinator that stops in order was not ended by a run. */
-  #forgetLives(runs: Map<string, Run>): void {
+  #forgetLives(runs: Map<string, Run>, before: Before): void {
     for (const { recorded } of this.unfinished) {
-      const run = runs.get(recorded.runId) ?? recorded;
-      if (run.livesWithoutProgress > 0) runs.set(run.runId, { ...run, livesWithoutProgress: 0 });
+      const run = runs.get(recorded.runId) ?? before(recorded.runId);
+      if (run && run.livesWithoutProgress > 0) runs.set(run.runId, { ...run, livesWithoutProgress: 0 });
     }
   }
 
   /** Events and log entries. `changed`: the records that facts change. */
-  #reported(facts: readonly Fact[], changed: ReadonlyMap<string, Run>): Change[] {
+  #reported(facts: readonly Fact[], changed: ReadonlyMap<string, Run>, before: Before): Change[] {
     const time = new Date();
     const drafts: Draft[] = [];
     const entries: Change[] = [];
@@ -222,12 +237,12 @@ export class RunRegistry {
       if (ofPool) drafts.push({ ...("trainerId" in fact && { trainerId: fact.trainerId }), payload: ofPool });
       if (fact.type === "trainer-lost") for (const [runId, line] of linesOfLoss(fact)) enter(runId, line);
       const runId = runIdOf(fact);
-      const before = runId === undefined ? undefined : this.#records.get(runId)?.recorded;
-      const run = runId === undefined ? undefined : (changed.get(runId) ?? before);
+      const was = runId === undefined ? undefined : before(runId);
+      const run = runId === undefined ? undefined : (changed.get(runId) ?? was);
       if (!run) continue;
-      const payload = runPayloadOf(fact, before, run);
+      const payload = runPayloadOf(fact, was, run);
       if (payload) drafts.push({ run, payload });
-      for (const line of linesOf(fact, before, run)) enter(run.runId, line);
+      for (const line of linesOf(fact, was, run)) enter(run.runId, line);
     }
     return [...this.#events.record(drafts, time), ...entries];
   }

@@ -1,0 +1,67 @@
+/** Many trainers of one process: they join, send a heartbeat, and never compute anything. */
+import {
+  createClient,
+  MessageQueue,
+  TrainerGatewayServiceService,
+  withKey,
+  type Client,
+  type PoolKey,
+  type WorkRequest,
+} from "@gradpool/rpc";
+
+/** Trainers that share a connection: a connection for each would take file descriptors and tell nothing more. */
+const TRAINERS_A_CONNECTION = 50;
+
+export class Crowd implements AsyncDisposable {
+  readonly #address: string;
+  readonly #key: PoolKey;
+  readonly #gateways: Client<TrainerGatewayServiceService>[] = [];
+  readonly #outboxes: MessageQueue<WorkRequest>[] = [];
+  readonly #conversations: Promise<void>[] = [];
+
+  constructor(address: string, key: PoolKey) {
+    this.#address = address;
+    this.#key = key;
+  }
+
+  /** Resolves when all of them are welcome. */
+  async join(trainers: number): Promise<void> {
+    await Promise.all(Array.from({ length: trainers }, () => this.#joinOne()));
+  }
+
+  /** Resolves when all have said goodbye. */
+  async leave(): Promise<void> {
+    for (const outbox of this.#outboxes.splice(0)) outbox.end();
+    await Promise.all(this.#conversations.splice(0));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.leave();
+    for (const gateway of this.#gateways) gateway.close();
+  }
+
+  async #joinOne(): Promise<void> {
+    const number = this.#outboxes.length;
+    const outbox = new MessageQueue<WorkRequest>();
+    this.#outboxes.push(outbox);
+    const own = { device: "none", deviceClass: "none", host: "here", pid: process.pid, threads: 1, memoryBytes: 1 };
+    const hello = { trainerId: `crowd-${number}`, ...own, version: "none", instance: String(number) };
+    outbox.push({ message: { $case: "hello", value: hello } });
+    outbox.push({ message: { $case: "heartbeat", value: { taskId: "", residentBytes: 1 } } });
+    const messages = this.#gatewayOf(number).work(outbox)[Symbol.asyncIterator]();
+    const welcome = await messages.next();
+    if (welcome.done) throw new Error("a trainer was not welcome");
+    this.#conversations.push(readOut(messages));
+  }
+
+  #gatewayOf(number: number): Client<TrainerGatewayServiceService> {
+    const place = Math.floor(number / TRAINERS_A_CONNECTION);
+    return (this.#gateways[place] ??= createClient(TrainerGatewayServiceService, this.#address, [
+      withKey(() => this.#key),
+    ]));
+  }
+}
+
+async function readOut(messages: AsyncIterator<unknown>): Promise<void> {
+  while (!(await messages.next()).done);
+}
