@@ -13,6 +13,7 @@ export { PoolKey } from "@gradpool/access";
 export { withKey } from "./key-check.js";
 export { isHealthCheck, watchEnd, type Call, type Interceptor, type Next } from "./interceptor.js";
 export { deadline, observed, retries, untilStopping, type Again, type AnsweredCall } from "./links.js";
+export { SERVER_LIMITS, type ServerLimits } from "./server-limits.js";
 export { service, startServer, type RunningServer, type ServedService, type ServerOptions } from "./server.js";
 export { answers, healthProblem } from "./health.js";
 export { isBroken } from "./status.js";

@@ -1,20 +1,21 @@
 import type { ReflectionService } from "@grpc/reflection";
 import {
   Server as GrpcServer,
-  type ServerCredentials,
   type sendUnaryData,
   type ServerDuplexStream,
   type ServerUnaryCall,
   type UntypedHandleCall,
 } from "@grpc/grpc-js";
 import { bindEvery, type Certificates, type PoolKey } from "@gradpool/access";
-import { GradpoolError } from "@gradpool/errors";
+import { boundedCalls } from "./bounded-calls.js";
+import { Connections } from "./connections.js";
 import { serverCredentials } from "./credentials.js";
 import { serverSpans } from "./call-spans.js";
 import { FILE_DESCRIPTORS } from "./gen/descriptors.js";
 import { chain, onlyResponse, type Interceptor, type Next } from "./interceptor.js";
 import { keyCheck } from "./key-check.js";
 import type { AnyMethod, CallContext, Definition, Handlers } from "./methods.js";
+import { GRPC_LIMITS, SERVER_LIMITS, type ServerLimits } from "./server-limits.js";
 import { errorsToStatus, fromStatus } from "./status.js";
 import { writeAll } from "./streams.js";
 
@@ -51,6 +52,8 @@ export interface ServerOptions {
   onInternalError: (error: unknown, method: string) => void;
   /** How long open calls may continue after shutdown began; 2 s unless given. */
   shutdownGraceMs?: number | undefined;
+  /** SERVER_LIMITS unless given. */
+  limits?: Partial<ServerLimits> | undefined;
 }
 
 export interface RunningServer extends AsyncDisposable {
@@ -79,7 +82,13 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   // Clients, who import this file with the rest of the package, need not wait for them.
   const { HealthImplementation } = (await import("grpc-health-check")).default;
   const { ReflectionService } = (await import("@grpc/reflection")).default;
-  const server = new GrpcServer({ interceptors: [keyCheck(options.key, options.onRefused)] });
+  const limits = { ...SERVER_LIMITS, ...options.limits };
+  const connections = new Connections(limits, (socket) => injector.injectConnection(socket));
+  const { key, onRefused } = options;
+  // The first is next to the wire.
+  const interceptors = [boundedCalls(limits), keyCheck({ key, onRefused, connections })];
+  const server = new GrpcServer({ ...GRPC_LIMITS, interceptors });
+  const injector = server.createConnectionInjector(serverCredentials(options.tls));
   const links = [errorsToStatus(options.onInternalError), serverSpans, ...(options.interceptors ?? [])];
   const names = new Set<string>();
   for (const { definition, handlers, interceptors } of options.services) {
@@ -102,17 +111,18 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   health.addToServer(behindTheChain);
   const reflection = new ReflectionService(DESCRIBED, { services: [...names, "grpc.health.v1.Health"] });
   reflection.addToServer(behindTheChain);
-  const access = serverCredentials(options.tls);
-  const { bound: port, host } = await bindEvery(options.listen, (listen) => bind(server, listen, access));
+  const { bound: port, host } = await bindEvery(options.listen, (listen) => connections.listen(listen));
   const notServing = () => [...names, ""].forEach((name) => health.setStatus(name, "NOT_SERVING"));
   return {
     address: `${host.includes(":") ? `[${host}]` : host}:${port}`,
     notServing,
     async [Symbol.asyncDispose]() {
       notServing();
+      connections.close();
       const force = setTimeout(() => server.forceShutdown(), options.shutdownGraceMs ?? SHUTDOWN_GRACE_MS);
       await new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
       clearTimeout(force);
+      connections[Symbol.dispose]();
     },
   };
 }
@@ -127,22 +137,6 @@ function addMethods(
     adapt(method as AnyMethod, nextOf(name, method as AnyMethod)),
   ]);
   server.addService(definition, Object.fromEntries(adapted) as Record<string, UntypedHandleCall>);
-}
-
-function bind(server: GrpcServer, listen: string, access: ServerCredentials): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.bindAsync(listen, access, (error, port) => {
-      if (!error) return resolve(port);
-      const message = `cannot listen on ${listen}: ${reasonOf(error)}; choose another port, or stop the process that uses it`;
-      reject(new GradpoolError("unavailable", message, { cause: error }));
-    });
-  });
-}
-
-function reasonOf(error: Error): string {
-  if (/EADDRINUSE/.test(error.message)) return "the port is taken";
-  if (/EACCES/.test(error.message)) return "this user may not use the port";
-  return error.message;
 }
 
 /** A handler as the end of a chain: an answer is a stream of one. */

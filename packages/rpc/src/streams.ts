@@ -1,23 +1,33 @@
-import { once } from "node:events";
 import type { Writable } from "node:stream";
 
 /** Bytes per message of a bulk stream: the fastest size with grpc-js. */
 export const CHUNK_BYTES = 1 << 20;
+
+/** Messages of a stream that wait to be sent, at most: enough for any speed, and little when nobody reads. */
+const MAX_UNSENT = 4;
 
 /**
  * Writes all messages, waiting whenever the receiver is slower. Returns early when `signal` aborts;
  * the stream's own error is left to its reader.
  */
 export async function writeAll<T>(stream: Writable, messages: AsyncIterable<T>, signal: AbortSignal): Promise<void> {
-  for await (const message of messages) {
-    if (signal.aborted) return;
-    if (!stream.write(message)) {
-      try {
-        await once(stream, "drain", { signal });
-      } catch {
-        return;
-      }
+  let unsent = 0;
+  let wake = () => {};
+  const sent = () => {
+    unsent -= 1;
+    wake();
+  };
+  const stop = () => wake();
+  signal.addEventListener("abort", stop);
+  try {
+    for await (const message of messages) {
+      if (signal.aborted) return;
+      unsent += 1;
+      stream.write(message, sent);
+      while (unsent >= MAX_UNSENT && !signal.aborted) await new Promise<void>((resolve) => (wake = resolve));
     }
+  } finally {
+    signal.removeEventListener("abort", stop);
   }
 }
 

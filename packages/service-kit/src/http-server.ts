@@ -51,6 +51,8 @@ const LIMITS = {
   // How often the two are checked.
   connectionsCheckingInterval: 1_000,
   keepAliveTimeout: 5_000,
+  // How long TLS may take to begin.
+  handshakeTimeout: 5_000,
 };
 /** How long responses may continue after shutdown began. */
 const SHUTDOWN_GRACE_MS = 2_000;
