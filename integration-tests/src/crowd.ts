@@ -24,9 +24,13 @@ export class Crowd implements AsyncDisposable {
     this.#key = key;
   }
 
-  /** Resolves when all of them are welcome. */
-  async join(trainers: number): Promise<void> {
-    await Promise.all(Array.from({ length: trainers }, () => this.#joinOne()));
+  /** Resolves when all of them are welcome; `atATime` are not yet. */
+  async join(trainers: number, atATime = trainers): Promise<void> {
+    let left = trainers;
+    const joining = async () => {
+      while (left-- > 0) await this.#joinOne();
+    };
+    await Promise.all(Array.from({ length: atATime }, joining));
   }
 
   /** Resolves when all have said goodbye. */

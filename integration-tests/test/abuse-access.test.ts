@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import * as contracts from "@gradpool/rpc";
 import { RunState } from "@gradpool/rpc";
+import { HonestRun } from "../src/honest-run.js";
 import { Intruder, LocalPool, tinyRun, TINY_CODER, watchRun, Workspace, type Attempt } from "../src/index.js";
 
 const DECOY = "a secret of the pool's user";
@@ -18,6 +19,7 @@ describe("another user of the machine", { timeout: 300_000 }, () => {
   let intruder: Intruder;
   let decoy: string;
   let honest: Promise<unknown>;
+  let beside: HonestRun;
 
   before(async () => {
     workspace = await Workspace.create();
@@ -25,13 +27,15 @@ describe("another user of the machine", { timeout: 300_000 }, () => {
     await chmod(workspace.path(), 0o755);
     decoy = workspace.path("decoy.jsonl");
     await writeFile(decoy, `${JSON.stringify({ content: DECOY })}\n`, { mode: 0o600 });
-    pool = await LocalPool.start(workspace.path("home"), ["--metrics"]);
+    pool = await LocalPool.start(workspace.path("home"), ["--metrics", "--trainers", "1", "--threads", "1"]);
     intruder = Intruder.start();
     const runId = await pool.submit(tinyRun(await workspace.dataset(80), workspace.path("out"), { epochs: 2 }));
     honest = watchRun(pool.runs, runId);
+    beside = await HonestRun.start(pool, workspace);
   });
 
   after(async () => {
+    await beside[Symbol.asyncDispose]();
     await intruder[Symbol.asyncDispose]();
     await pool[Symbol.asyncDispose]();
     await workspace[Symbol.asyncDispose]();
@@ -142,11 +146,13 @@ describe("another user of the machine", { timeout: 300_000 }, () => {
   for (const { weakness, attempts, code, onlyOther = false } of ROWS) {
     const skip = onlyOther && !Intruder.isOther && "only root can be another user";
     test(weakness, { skip }, async () => {
-      for (const attempt of attempts()) {
-        const outcome = await intruder.attempt(attempt);
-        assert.equal(outcome.code, code, `${JSON.stringify(attempt)}: ${outcome.text}`);
-        assert.ok(!outcome.text.includes(DECOY) && !outcome.text.includes(pool.key.reveal()));
-      }
+      await beside.beside(async () => {
+        for (const attempt of attempts()) {
+          const outcome = await intruder.attempt(attempt);
+          assert.equal(outcome.code, code, `${JSON.stringify(attempt)}: ${outcome.text}`);
+          assert.ok(!outcome.text.includes(DECOY) && !outcome.text.includes(pool.key.reveal()));
+        }
+      });
     });
   }
 

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { RunState, type RunSpec } from "@gradpool/rpc";
-import { until } from "../src/hub-fixtures.js";
+import { HonestRun } from "../src/honest-run.js";
 import { LocalPool, tinyRun, TINY_CODER, watchRun, Workspace } from "../src/index.js";
 
 /** Within the limits of a template, which are per rendering; 200 rows are looked at. */
@@ -18,26 +18,21 @@ describe("files of others", { timeout: 400_000 }, () => {
   let workspace: Workspace;
   let pool: LocalPool;
   let data: string;
-  let honest: Promise<unknown>;
-  let honestId: string;
+  let honest: HonestRun;
+  let attempts = 0;
 
   before(async () => {
     workspace = await Workspace.create();
     data = await workspace.dataset(80);
-    pool = await LocalPool.start(workspace.path("home"), []);
-    honestId = await pool.submit(tinyRun(data, workspace.path("out"), { epochs: 400 }));
-    honest = watchRun(pool.runs, honestId);
-    await until(async () => (await step()) > 0);
+    pool = await LocalPool.start(workspace.path("home"), ["--trainers", "1", "--threads", "1"]);
+    honest = await HonestRun.start(pool, workspace);
   });
 
   after(async () => {
-    await pool.runs.cancelRun({ requestId: "end", runId: honestId });
-    await honest;
+    await honest[Symbol.asyncDispose]();
     await pool[Symbol.asyncDispose]();
     await workspace[Symbol.asyncDispose]();
   });
-
-  const step = async () => (await pool.runs.getRun({ runId: honestId })).run?.step ?? 0;
 
   async function copy(name: string): Promise<string> {
     const folder = workspace.path(name);
@@ -107,26 +102,28 @@ describe("files of others", { timeout: 400_000 }, () => {
 
   for (const { weakness, spec, says, recipe = {} } of ROWS) {
     test(weakness, async () => {
-      const before = await step();
-      const out = workspace.path(`out-${weakness.replaceAll(" ", "-")}`);
-      const runId = await pool.submit({ ...tinyRun(data, out, recipe), ...(await spec()) });
-      let slowestMs = 0;
-      let hasEnded = false;
-      const ended = watchRun(pool.runs, runId).finally(() => (hasEnded = true));
-      while (!hasEnded) {
-        const asked = performance.now();
-        await step();
-        slowestMs = Math.max(slowestMs, performance.now() - asked);
-        await delay(20);
-      }
-      const { run } = await ended;
-      assert.equal(run.state, RunState.RUN_STATE_FAILED);
-      assert.match(run.error?.message ?? "", says);
-      // As it does throughout; but a refusal may take less than a step.
-      await until(async () => (await step()) > before);
-      // A lease is lost after ten.
-      assert.ok(slowestMs < 5_000, `GetRun took ${slowestMs} ms`);
-      console.log(`${weakness}: slowest GetRun ${Math.round(slowestMs)} ms; ${run.error?.message}`);
+      const changes = await spec();
+      let line = "";
+      await honest.beside(async () => {
+        const out = workspace.path(`out-${++attempts}`);
+        const runId = await pool.submit({ ...tinyRun(data, out, recipe), ...changes });
+        let slowestMs = 0;
+        let hasEnded = false;
+        const ended = watchRun(pool.runs, runId).finally(() => (hasEnded = true));
+        while (!hasEnded) {
+          const asked = performance.now();
+          await honest.step();
+          slowestMs = Math.max(slowestMs, performance.now() - asked);
+          await delay(20);
+        }
+        const { run } = await ended;
+        assert.equal(run.state, RunState.RUN_STATE_FAILED);
+        assert.match(run.error?.message ?? "", says);
+        // A lease is lost after ten.
+        assert.ok(slowestMs < 5_000, `GetRun took ${slowestMs} ms`);
+        line = `slowest GetRun ${Math.round(slowestMs)} ms; ${run.error?.message}`;
+      });
+      console.log(`${weakness}: ${line}`);
     });
   }
 });

@@ -71,8 +71,9 @@ const PULLED: ReadonlySet<string> = new Set(["/gradpool.v1.DataStreamService/Ope
 export const isPulled = (path: string): boolean => PULLED.has(path);
 
 export const GRPC_LIMITS: ServerOptions = {
-  // Each unfinished run, of which there are 1,000 at most, may have a stream from data-stream to the coordinator's one client.
-  "grpc.max_concurrent_streams": 1_024,
+  // Of a connection, and more wait: the coordinator has one to each service, for 32 runs at a time, and a trainer needs three.
+  // A thousand that begin at once would hold the event loop for half a second.
+  "grpc.max_concurrent_streams": 128,
   // Large enough for each method that has no smaller bound.
   "grpc.max_receive_message_length": MAX_LARGE_BYTES,
   // A peer that vanished is noticed and its calls end; every gRPC library answers pings, also while its streams are idle.

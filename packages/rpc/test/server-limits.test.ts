@@ -127,11 +127,12 @@ describe("connections", () => {
     await server.client.list({ outputDir: "a" });
   });
 
-  test("may have a thousand calls, and more wait", async () => {
+  test("may have 128 calls, and more wait", async () => {
     await using server = await serve({});
     const session = server.session();
     await once(session, "remoteSettings");
-    assert.equal(session.remoteSettings.maxConcurrentStreams, 1_024);
+    assert.equal(session.remoteSettings.maxConcurrentStreams, 128);
+    await Promise.all(Array.from({ length: 300 }, () => server.client.list({ outputDir: "a" })));
   });
 });
 
