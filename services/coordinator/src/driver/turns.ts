@@ -12,6 +12,8 @@ import type { Ports } from "./ports.js";
 
 /** Turns that one commit records at most: the last of them waits for it all. */
 const MAX_TOGETHER = 256;
+/** And how long deciding them may hold the event loop: with thousands of trainers a turn takes almost a millisecond. */
+const MAX_DECIDING_MS = 10;
 
 /** Something that happened: for the core, for the record, or for both. */
 export interface Happening {
@@ -95,7 +97,9 @@ export class Turns {
   #group(): Decided[] {
     const group: Decided[] = this.#next ? [this.#next] : [];
     this.#next = undefined;
-    while (group.length < MAX_TOGETHER) {
+    const { clock } = this.#options;
+    const begunMs = clock.nowMs();
+    while (group.length < MAX_TOGETHER && (group.length === 0 || clock.nowMs() - begunMs < MAX_DECIDING_MS)) {
       const [turn] = this.#waiting;
       // It looks at what those before it have done.
       if (!turn || (group.length > 0 && typeof turn.what === "function")) break;
