@@ -118,7 +118,7 @@ describe("callers that finish nothing", { timeout: 300_000 }, () => {
         await crowd.join(TRAINERS, 10);
         await crowd.leave();
       },
-      mayHoldBytes: 128 * MIB,
+      mayHoldBytes: 192 * MIB,
     },
   ];
 
