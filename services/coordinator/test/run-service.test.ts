@@ -54,6 +54,7 @@ describe("submitting a run", { timeout: 240_000 }, () => {
       ["5", { ...spec, recipe: undefined }, /recipe is missing/],
       ["5a", { ...spec, runName: "a\nb" }, /run_name has a control character/],
       ["5b", { ...spec, tags: ["a", "a"] }, /tags has "a" twice/],
+      ["5c", { ...spec, reportTo: ["wandb"] }, /report_to cannot be wandb/],
       ["6", { ...spec, recipe: { ...recipe, lora: undefined } }, /recipe.lora is missing/],
       ["7", { ...spec, recipe: { ...recipe, epochs: 0 } }, /epochs is 0/],
       ["7a", { ...spec, recipe: { ...recipe, lora: { ...recipe.lora!, r: 10_000 } } }, /lora_r is 10000.*1024/],
@@ -67,6 +68,8 @@ describe("submitting a run", { timeout: 240_000 }, () => {
     for (const [requestId, wrong, text] of cases) {
       await assert.rejects(world.runs.submitRun({ requestId, spec: wrong }), failure("invalid_argument", text));
     }
+    const reported = world.runs.submitRun({ requestId: "10", spec: { ...spec, reportTo: ["mlflow"] } });
+    await assert.rejects(reported, failure("failed_precondition", /report_to mlflow: there is no server/));
     assert.equal((await world.runs.listRuns(ListRunsRequest.create())).runs.length, 0);
   });
 

@@ -118,7 +118,7 @@ export interface Ended {
 const PATIENT: Leases = { ...DEFAULT_LEASES, leaseMs: 600_000 };
 
 function startCoordinator(listen: string, services: Surroundings, options: WorldOptions): Promise<Running> {
-  const { leases = PATIENT, recoveryMs = 0, runStore, keepRunsMs, charts, mlflow = "none" } = options;
+  const { leases = PATIENT, recoveryMs = 0, runStore, keepRunsMs, charts, mlflow = "there is no server" } = options;
   const config = {
     ...{ listen, recoveryMs, runStore, keepRunsMs, mlflow, drainMs: 0, models: NO_CACHE },
     tokenizerAddress: services.tokenizer.address,
