@@ -1,8 +1,9 @@
 /** What the rest of the tests show on the processor, in small on WebGPU; `make test-webgpu` runs the reference runs there. */
 import assert from "node:assert/strict";
+import { chmod, writeFile } from "node:fs/promises";
 import { describe, test } from "node:test";
 import { initAdapter, type AdapterTensors } from "@gradpool/adapter";
-import { Golden, relativeError, Workspace, withVulkan } from "@gradpool/integration-tests";
+import { Golden, gradpool, relativeError, Workspace, withVulkan } from "@gradpool/integration-tests";
 import { openModel } from "@gradpool/model-source";
 import { profiledNodes, TrainingSession, type Base, type Batch, type Gpu } from "@gradpool/runtime";
 
@@ -51,6 +52,19 @@ describe("WebGPU", { skip: withVulkan() }, () => {
       assert.deepEqual(again, actual, "the same bits twice");
     });
   }
+
+  test("the command line and trainers, as they are bundled, find their probes", async () => {
+    await using workspace = await Workspace.create();
+    // A driver that lists a device, and no CUDA.
+    await writeFile(workspace.path("nvidia-smi"), "#!/bin/sh\necho '0, GPU-aaaa, Fake GPU, 16384, 580.95.05, 9.0'\n");
+    await chmod(workspace.path("nvidia-smi"), 0o755);
+    const { stdout } = await gradpool(["doctor"], workspace.path("home"), { PATH: workspace.dir });
+    assert.match(stdout, /^webgpu +works: webgpu:0 is /m);
+    assert.match(
+      stdout,
+      /^cuda +note: .*(libonnxruntime_providers_|libcu|cannot use cuda:0 \((?!.*Cannot find module))/m,
+    );
+  });
 
   test("every node of a step runs there, and nothing is copied in between", async () => {
     await using workspace = await Workspace.create();

@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { GradpoolError } from "@gradpool/errors";
 import { platformAdapter } from "./platform-adapter.js";
-import type { ProbeAnswer } from "./probe.js";
+import type { ProbeAnswer } from "./webgpu-probe.js";
 import { vulkanDrivers, type VulkanDriver } from "./vulkan-drivers.js";
 
 export interface WebGpuAdapter extends ProbeAnswer {
@@ -91,7 +91,7 @@ export function devicesIn(log: string): string[] {
 const isSoftware = (name: string) => /swiftshader|llvmpipe|lavapipe|basic render/i.test(name);
 
 async function probe(env: NodeJS.ProcessEnv, library: string): Promise<{ answer: ProbeAnswer; log: string }> {
-  const path = fileURLToPath(new URL("./probe.js", import.meta.url));
+  const path = fileURLToPath(new URL("./webgpu-probe.js", import.meta.url));
   try {
     const { stdout, stderr } = await promisify(execFile)(process.execPath, [path, library], {
       env: { ...env, ORT_DISABLE_TELEMETRY: "1" },
