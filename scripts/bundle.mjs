@@ -21,15 +21,6 @@ const EXTERNAL = ["onnxruntime-node", "@resvg/resvg-js", "node-sqlite3-wasm", "@
 const BANNER =
   'import { createRequire as requireFrom } from "node:module"; const require = requireFrom(import.meta.url);';
 
-/** Programs that packages/runtime starts, beside the module that does. */
-const PROBES = {
-  "cuda-probe": join(ROOT, "packages/runtime/dist/src/cuda/cuda-probe.js"),
-  "webgpu-probe": join(ROOT, "packages/runtime/dist/src/webgpu/webgpu-probe.js"),
-};
-
-const usesRuntime = (service) =>
-  "@gradpool/runtime" in JSON.parse(readFileSync(join(service, "package.json"), "utf8")).dependencies;
-
 /** Where gRPC's packages look for their .proto files, which stay where they are. */
 const filesBesideCode = {
   name: "files beside code",
@@ -54,10 +45,7 @@ async function bundle(service) {
   const sources = readdirSync(join(service, "src"), { recursive: true });
   const entries = sources.filter((file) => IS_ENTRY.test(basename(file))).map((file) => file.replace(/\.ts$/, ""));
   const { metafile } = await build({
-    entryPoints: {
-      ...Object.fromEntries(entries.map((file) => [basename(file), join(service, "dist/src", `${file}.js`)])),
-      ...(usesRuntime(service) && PROBES),
-    },
+    entryPoints: Object.fromEntries(entries.map((file) => [basename(file), join(service, "dist/src", `${file}.js`)])),
     outdir,
     bundle: true,
     splitting: true,

@@ -55,7 +55,7 @@ const dtypeOf = (data: Feeds[string]) =>
   data instanceof Float32Array ? "float32" : data instanceof Uint8Array ? "bool" : "int64";
 
 /** Products in eight bits are for processors alone. */
-const ONLY_PROCESSORS = /Quantize|Integer|^Max$|^Reduce(Max|Min)$/;
+const ONLY_PROCESSORS = /quantize|Integer|^Max$|^Reduce(Max|Min)$/i;
 
 test("every op of the table is used there", () => {
   const used = new Set<string>();

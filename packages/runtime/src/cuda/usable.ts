@@ -5,7 +5,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { cudaEnvironment, listCudaDevices, noCuda, type CudaDevice } from "./devices.js";
-import type { ProbeAnswer } from "./cuda-probe.js";
+import type { ProbeAnswer } from "./probe.js";
 
 const require = createRequire(import.meta.url);
 

@@ -1,10 +1,11 @@
 /** WebGPU adapters of this machine, each found by making a session on it. */
 import { execFile } from "node:child_process";
-import { fileURLToPath } from "node:url";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { GradpoolError } from "@gradpool/errors";
 import { platformAdapter } from "./platform-adapter.js";
-import type { ProbeAnswer } from "./webgpu-probe.js";
+import type { ProbeAnswer } from "./probe.js";
 import { vulkanDrivers, type VulkanDriver } from "./vulkan-drivers.js";
 
 export interface WebGpuAdapter extends ProbeAnswer {
@@ -91,7 +92,8 @@ export function devicesIn(log: string): string[] {
 const isSoftware = (name: string) => /swiftshader|llvmpipe|lavapipe|basic render/i.test(name);
 
 async function probe(env: NodeJS.ProcessEnv, library: string): Promise<{ answer: ProbeAnswer; log: string }> {
-  const path = fileURLToPath(new URL("./webgpu-probe.js", import.meta.url));
+  const runtime = dirname(createRequire(import.meta.url).resolve("@gradpool/runtime/package.json"));
+  const path = join(runtime, "dist/src/webgpu/probe.js");
   try {
     const { stdout, stderr } = await promisify(execFile)(process.execPath, [path, library], {
       env: { ...env, ORT_DISABLE_TELEMETRY: "1" },
