@@ -72,11 +72,13 @@ function copyOf(state: PoolState): PoolState {
 
 /** Derived from the states, so that no change of a run can go unreported. */
 function reportRuns(before: PoolState, after: PoolState, { facts }: Output): void {
+  const were = new Map(before.runs.map((run) => [run.runId, run]));
+  const are = new Set(after.runs.map(({ runId }) => runId));
   for (const run of before.runs) {
-    if (openGroup(run) && !runOf(after, run.runId)) facts.push({ type: "group-closed", runId: run.runId });
+    if (openGroup(run) && !are.has(run.runId)) facts.push({ type: "group-closed", runId: run.runId });
   }
   for (const run of after.runs) {
-    const old = runOf(before, run.runId);
+    const old = were.get(run.runId);
     reportState(old, run, facts);
     reportGroup(old, run, facts);
   }
