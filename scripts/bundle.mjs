@@ -1,6 +1,6 @@
 /**
  * Joins the modules of each program into few files, services/NAME/dist/bin/: it starts in less than half of the processor
- * time (docs/decisions/0040-bundled-programs.md). A program's threads and commands share what they have in common. Does
+ * time (docs/decisions/0044-bundled-programs.md). A program's threads and commands share what they have in common. Does
  * nothing where the bundles are newer than the compiled modules.
  */
 import { existsSync, readFileSync, readdirSync, rmSync, statSync, utimesSync } from "node:fs";

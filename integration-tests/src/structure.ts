@@ -1,4 +1,5 @@
 /** Reads the repository for the structure tests: its files, its projects, and who imports whom. Without git: an unpacked archive has none. */
+import assert from "node:assert/strict";
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -162,4 +163,9 @@ export function ringsOf(next: ReadonlyMap<string, readonly string[]>): string[][
   };
   for (const node of next.keys()) if (!order.has(node)) visit(node);
   return rings;
+}
+
+/** Fails with what is wrong, one place a line, and what to do. */
+export function assertNone(wrong: string[], advice: string): void {
+  if (wrong.length > 0) assert.fail(`${wrong.join("\n")}\n=> ${advice}`);
 }

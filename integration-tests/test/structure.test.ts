@@ -3,8 +3,7 @@ import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
 import {
-  FOLDERS,
-  exists,
+  assertNone,
   files,
   importsOf,
   lineAt,
@@ -113,10 +112,6 @@ const sources = files.filter((file) => /\.(ts|mjs|js|py)$/.test(file));
 const dirOf = new Map(projects.map(({ name, dir }) => [name, dir]));
 const isService = (name: string) => dirOf.get(name)?.startsWith("services/") === true;
 const at = ({ file, line, module }: Import) => `${file}:${line} imports ${module}`;
-
-function assertNone(wrong: string[], advice: string): void {
-  if (wrong.length > 0) assert.fail(`${wrong.join("\n")}\n=> ${advice}`);
-}
 
 /** Line of the first mention of `text`, for messages about package.json and tsconfig.json. */
 const lineOf = (file: string, text: string) => `${file}:${lineAt(read(file), Math.max(0, read(file).indexOf(text)))}`;
@@ -286,60 +281,6 @@ test("nothing is left for later", () => {
 test("no machine is named", () => {
   const found = linesMatching(written, /(^|[^\w.~\])}*])\/(work|root|home|Users)\//);
   assertNone(found, "use a path from the repository's root, or a temporary folder");
-});
-
-describe("documents", () => {
-  const documents = files.filter((file) => /^[A-Z]+\.md$|^docs\/.*\.md$/.test(file));
-  const mentions = (pattern: RegExp) =>
-    documents.flatMap((file) =>
-      [...read(file).matchAll(pattern)].map((match) => ({
-        where: `${file}:${lineAt(read(file), match.index)}`,
-        file,
-        text: match[1] ?? "",
-      })),
-    );
-
-  test("name paths that exist", () => {
-    const path = new RegExp(
-      `(?<![\\w./-])((?:${[...FOLDERS, "models"].join("|").replace(".", "\\.")})/[\\w./*<>{}-]*)`,
-      "g",
-    );
-    const missing = mentions(path)
-      .map((mention) => ({ ...mention, text: mention.text.replace(/[.-]+$/, "") }))
-      // Patterns match many files; build output exists if its source does.
-      .filter(({ text }) => !/[*<>{}]/.test(text))
-      .filter(({ text }) => !exists(text) && !exists(text.replace("/dist/", "/").replace(/\.js$/, ".ts")));
-    assertNone(
-      missing.map(({ where, text }) => `${where} names ${text}`),
-      "name a path that exists, from the root",
-    );
-  });
-
-  test("link to what exists", () => {
-    const missing = mentions(/\]\(([^)#\s]+)[^)]*\)/g).filter(
-      ({ file, text }) => !/^\w+:/.test(text) && !exists(join(dirname(file), text)),
-    );
-    assertNone(
-      missing.map(({ where, text }) => `${where} links to ${text}`),
-      "link to a file that exists",
-    );
-  });
-
-  test("name commands that exist", () => {
-    const targets = mentions(/(?:^|`)make ([a-z-]+)/gm).filter(
-      ({ text }) => !new RegExp(`^${text}:`, "m").test(read("Makefile")),
-    );
-    assertNone(
-      targets.map(({ where, text }) => `${where} names make ${text}`),
-      "name a target of the Makefile",
-    );
-    const { scripts } = JSON.parse(read("package.json")) as { scripts: Record<string, string> };
-    const unknown = mentions(/(?:^|`)npm run ([\w:-]+)/gm).filter(({ text }) => scripts[text] === undefined);
-    assertNone(
-      unknown.map(({ where, text }) => `${where} names npm run ${text}`),
-      "name a script of package.json",
-    );
-  });
 });
 
 test("the lockfile names no host", () => {

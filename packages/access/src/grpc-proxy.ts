@@ -1,5 +1,5 @@
 /**
- * A proxy on the way to a pool of another machine (docs/decisions/0039-proxies-for-grpc.md). Only who calls from outside the
+ * A proxy on the way to a pool of another machine (docs/decisions/0042-proxies-for-grpc.md). Only who calls from outside the
  * pool uses one; services never do.
  */
 import { BlockList, isIP } from "node:net";
