@@ -24,7 +24,19 @@ const WEBGPU = "webgpu:0";
 const LOSS_TOLERANCE = 1e-5;
 
 /** Rows of one length, so that shaders are compiled once. */
-const RECIPE = ["--epochs", "2", "--max_length", "32", "--packing", "--batch_size", "2", "--learning_rate", "1e-3"];
+const RECIPE = [
+  "--epochs",
+  "2",
+  "--max_length",
+  "32",
+  "--packing",
+  "--batch_size",
+  "2",
+  "--gradient_accumulation",
+  "1",
+  "--learning_rate",
+  "1e-3",
+];
 
 /** Runs a command until it reports the step, then kills it. */
 async function killAtStep(args: readonly string[], home: string, step: number): Promise<void> {
@@ -89,7 +101,7 @@ describe("with trainers on WebGPU", { skip, timeout: 3_600_000 }, () => {
     await using workspace = await Workspace.create();
     const dataset = await workspace.dataset(6);
     const runOn = (out: string) =>
-      tinyRun(dataset, workspace.path(out), { batchSize: 2, maxLength: 32, packing: true });
+      tinyRun(dataset, workspace.path(out), { batchSize: 2, gradientAccumulation: 1, maxLength: 32, packing: true });
     await using stack = await Stack.start({ trainers: 1, trainerEnv: { GRADPOOL_DEVICE: "cpu" } });
     const first = await stack.submit(runOn("first"));
     // The processor's trainer goes in the middle of the first run, and one on WebGPU comes.
