@@ -115,7 +115,7 @@ describe("callers that finish nothing", { timeout: 300_000 }, () => {
     {
       weakness: `${TRAINERS} trainers that join and leave`,
       begin: async () => {
-        await crowd.join(TRAINERS, 10);
+        await crowd.join(TRAINERS, 5);
         await crowd.leave();
       },
       mayHoldBytes: 192 * MIB,

@@ -4,7 +4,7 @@
  * served by the R-th such place at the latest. Only places that no run has waiting work for go to
  * micro-batches that are late elsewhere.
  */
-import { canServe, hasUntried, isActive, isResting } from "./lookup.js";
+import { canServe, changeTrainer, hasUntried, isActive, isResting } from "./lookup.js";
 import type { Output } from "./effects.js";
 import type { MicroBatchState, PoolRun, PoolState, PoolTrainer, Task } from "./state.js";
 import { isUnderWay } from "./stopping.js";
@@ -27,14 +27,14 @@ export function assignTasks(state: PoolState, out: Output): void {
     const before = run.group[microBatch] as MicroBatchState;
     const attempts = before.attempts + 1;
     run.group[microBatch] = { ...before, status: "assigned", late: false, attempts };
-    trainer.credits -= 1;
+    changeTrainer(state, trainer.trainerId, { credits: trainer.credits - 1 });
     run.deviceClass ??= trainer.deviceClass;
     run.lastServed = ++state.assignments;
     const { runId, step, evaluating: evaluation } = run;
     const taskId = `${runId}/${evaluation ? "eval-" : ""}${step}/${microBatch}/${state.life}.${attempts}${trainer.nonce}`;
     const { trainerId, deviceClass } = trainer;
     const task: Task = { taskId, trainerId, runId, step, microBatch, evaluation };
-    addTask(state, trainer, task);
+    addTask(state, task);
     const waitedMs = state.nowMs - before.waitsSinceMs;
     out.facts.push({ type: "task-assigned", task, attempt: attempts, deviceClass, waitedMs });
     out.effects.push({ type: "assign", trainerId, task });
@@ -43,19 +43,24 @@ export function assignTasks(state: PoolState, out: Output): void {
 
 /** The least recently served run with such work that a free trainer may do, and the least busy such trainer. */
 function nextMatch(state: PoolState, candidates: (run: PoolRun) => number[]): Match | undefined {
-  const free = state.trainers.filter((trainer) => trainer.credits > 0 && isActive(trainer));
-  if (free.length === 0) return undefined;
-  const load = ({ trainerId }: PoolTrainer) => state.tasks.filter((task) => task.trainerId === trainerId).length;
-  free.sort((a, b) => load(a) - load(b));
+  let free: PoolTrainer[] | undefined;
   for (const run of [...state.runs].sort((a, b) => a.lastServed - b.lastServed)) {
     if (state.stopping && !isUnderWay(run)) continue;
-    const fitting = free.filter((trainer) => canServe(run, trainer));
-    for (const microBatch of fitting.length > 0 ? candidates(run) : []) {
-      const trainer = fitting.find((candidate) => mayCompute(state, candidate, run, microBatch));
+    for (const microBatch of candidates(run)) {
+      free ??= freeTrainers(state);
+      const trainer = free.find((one) => canServe(run, one) && mayCompute(state, one, run, microBatch));
       if (trainer) return { run, trainer, microBatch };
     }
   }
   return undefined;
+}
+
+/** The least busy one first. */
+function freeTrainers({ trainers, tasks }: PoolState): PoolTrainer[] {
+  const loads = new Map<string, number>();
+  for (const { trainerId } of tasks) loads.set(trainerId, (loads.get(trainerId) ?? 0) + 1);
+  const load = ({ trainerId }: PoolTrainer) => loads.get(trainerId) ?? 0;
+  return trainers.filter((one) => one.credits > 0 && isActive(one)).sort((a, b) => load(a) - load(b));
 }
 
 /** No trainer gets a micro-batch that it has, nor one that it failed while another has not tried. */

@@ -6,6 +6,13 @@ export const runOf = (state: PoolState, runId: string): PoolRun | undefined =>
 export const trainerOf = (state: PoolState, trainerId: string): PoolTrainer | undefined =>
   state.trainers.find((trainer) => trainer.trainerId === trainerId);
 
+/** States share the trainers that nothing happens to: there may be thousands. */
+export function changeTrainer(state: PoolState, trainerId: string, changes: Partial<PoolTrainer>): void {
+  const place = state.trainers.findIndex((trainer) => trainer.trainerId === trainerId);
+  const before = state.trainers[place];
+  if (before) state.trainers[place] = { ...before, ...changes };
+}
+
 /** A trainer's tasks, the one that it computes first. */
 export const tasksOf = (state: PoolState, trainerId: string): Task[] =>
   state.tasks.filter((task) => task.trainerId === trainerId);

@@ -68,32 +68,33 @@ export interface PoolRun {
   leastBytes: number;
 }
 
+/** Replaced, never changed: see changeTrainer. */
 export interface PoolTrainer {
-  trainerId: string;
-  deviceClass: string;
+  readonly trainerId: string;
+  readonly deviceClass: string;
   /** Of its device; 0: not known. */
-  memoryBytes: number;
+  readonly memoryBytes: number;
   /** Tasks it still has room for. */
-  credits: number;
-  lastSeenMs: number;
+  readonly credits: number;
+  readonly lastSeenMs: number;
   /** Since when it computes the first of its tasks. */
-  busySinceMs: number;
+  readonly busySinceMs: number;
   /** It is given no more work, by request. */
-  draining: boolean;
+  readonly draining: boolean;
   /** Failures in a row. */
-  failures: number;
+  readonly failures: number;
   /** End of its quarantine; 0: it is not in quarantine. */
-  quarantinedUntilMs: number;
+  readonly quarantinedUntilMs: number;
   /** Why it is in quarantine. */
-  quarantineReason: string;
+  readonly quarantineReason: string;
   /** The task that it last said it computes; empty: none, or it has not said. */
-  computing: string;
+  readonly computing: string;
   /** Since when it says so. */
-  computingSinceMs: number;
+  readonly computingSinceMs: number;
   /** The task that it was stuck in, until it computes something else; empty: it is not stuck. */
-  stuckIn: string;
+  readonly stuckIn: string;
   /** Secret of its conversation, and part of its tasks' ids: nobody else can send their results. */
-  nonce: string;
+  readonly nonce: string;
 }
 
 export interface Task {

@@ -1,6 +1,6 @@
 /** Micro-batches in trainers' hands: how they come back, done, failed or lost. */
 import { endRun } from "./runs.js";
-import { hasUntried, isActive, placeOf, runOf, tasksOf, trainerOf } from "./lookup.js";
+import { changeTrainer, hasUntried, isActive, placeOf, runOf, tasksOf, trainerOf } from "./lookup.js";
 import type { TrainerLoss } from "./facts.js";
 import type { Output } from "./effects.js";
 import type { Input, MicroBatchState, PoolState, PoolTrainer, Refusal, Task } from "./state.js";
@@ -18,6 +18,7 @@ export const MIN_LATE_MS = 5_000;
 /** "Usually" counts once this many micro-batches were measured; the weight of the newest. */
 export const MIN_TURNS = 3;
 const NEWEST_WEIGHT = 0.2;
+const NO_QUARANTINE = { quarantinedUntilMs: 0, quarantineReason: "", stuckIn: "" };
 
 export function takeResult(state: PoolState, input: Input & { type: "result-arrived" }, out: Output): void {
   const { taskId, result } = input;
@@ -38,8 +39,7 @@ export function takeResult(state: PoolState, input: Input & { type: "result-arri
   change(state, task, { status: "done" });
   learn(state, task);
   removeTask(state, task);
-  const trainer = trainerOf(state, task.trainerId);
-  if (trainer) trainer.failures = 0;
+  changeTrainer(state, task.trainerId, { failures: 0 });
   out.facts.push({ type: "task-accepted", task, result });
   out.effects.push({ type: "accept-result", task, result });
   // The first answer counts: another trainer that has it may drop it.
@@ -91,11 +91,10 @@ function refuse(state: PoolState, task: Task, message: string): void {
 
 /** Another trainer computed what it refused. */
 function disprove(state: PoolState, { trainerId, message }: Refusal, task: Task, out: Output): void {
-  const trainer = trainerOf(state, trainerId);
-  if (!trainer || trainerId === task.trainerId) return;
-  trainer.failures = MAX_TRAINER_FAILURES;
+  if (trainerId === task.trainerId) return;
+  changeTrainer(state, trainerId, { failures: MAX_TRAINER_FAILURES });
   const reason = `it refused ${placeOf(task)}, which ${task.trainerId} computed: ${message}`;
-  quarantine(trainer, state.nowMs + QUARANTINE_MS, reason, out);
+  quarantine(state, trainerId, state.nowMs + QUARANTINE_MS, reason, out);
 }
 
 /**
@@ -132,7 +131,7 @@ export function recallTasks(state: PoolState, runId: string, out: Output): void 
 /** Marks late micro-batches, and ends quarantines that lasted long enough. */
 export function noticeTime(state: PoolState, out: Output): void {
   for (const trainer of state.trainers) {
-    if (trainer.quarantinedUntilMs > 0 && trainer.quarantinedUntilMs <= state.nowMs) pardon(trainer, out);
+    if (trainer.quarantinedUntilMs > 0 && trainer.quarantinedUntilMs <= state.nowMs) pardon(state, trainer, out);
   }
   for (const trainer of state.trainers) endIfStuck(state, trainer, out);
   const late = state.tasks.filter((task) => isLate(state, task));
@@ -161,7 +160,7 @@ function endIfStuck(state: PoolState, trainer: PoolTrainer, out: Output): void {
   for (const other of held) cancelTask(state, other, out);
   if (computing === "") {
     const reason = `${silence} and computes nothing; its network may be slow`;
-    quarantine(trainer, state.nowMs + QUARANTINE_MS, reason, out);
+    quarantine(state, trainerId, state.nowMs + QUARANTINE_MS, reason, out);
     return countLoss(
       state,
       task,
@@ -170,8 +169,8 @@ function endIfStuck(state: PoolState, trainer: PoolTrainer, out: Output): void {
     );
   }
   const reason = `${silence}; its device may be stuck: restart it`;
-  trainer.stuckIn = computing;
-  quarantine(trainer, Number.MAX_SAFE_INTEGER, reason, out);
+  changeTrainer(state, trainerId, { stuckIn: computing });
+  quarantine(state, trainerId, Number.MAX_SAFE_INTEGER, reason, out);
   // It may still be in one that was taken from it: then this one is not the reason.
   if (computing !== task.taskId || !before) return;
   change(state, task, { failedOn: [...before.failedOn, trainerId] });
@@ -188,8 +187,9 @@ export function noticeComputing(
   out: Output,
 ): void {
   if (computing === undefined) return;
-  if (computing !== trainer.computing) Object.assign(trainer, { computing, computingSinceMs: state.nowMs });
-  if (trainer.stuckIn !== "" && computing !== trainer.stuckIn) pardon(trainer, out);
+  const { trainerId, stuckIn } = trainer;
+  if (computing !== trainer.computing) changeTrainer(state, trainerId, { computing, computingSinceMs: state.nowMs });
+  if (stuckIn !== "" && computing !== stuckIn) pardon(state, trainer, out);
 }
 
 /** A trainer computes its tasks one after the other: the second may take twice as long. */
@@ -202,25 +202,23 @@ function isLate(state: PoolState, task: Task): boolean {
 }
 
 /** Ends a quarantine; the trainer's next failure sends it back at once. */
-function pardon(trainer: PoolTrainer, out: Output): void {
-  const failures = MAX_TRAINER_FAILURES - 1;
-  Object.assign(trainer, { quarantinedUntilMs: 0, quarantineReason: "", stuckIn: "", failures });
-  if (isActive(trainer)) out.facts.push({ type: "trainer-active", trainerId: trainer.trainerId });
+function pardon(state: PoolState, { trainerId, draining }: PoolTrainer, out: Output): void {
+  changeTrainer(state, trainerId, { ...NO_QUARANTINE, failures: MAX_TRAINER_FAILURES - 1 });
+  if (!draining) out.facts.push({ type: "trainer-active", trainerId });
 }
 
 /** By request. Undraining also clears the trainer's failures. */
-export function drain(trainer: PoolTrainer, draining: boolean, out: Output): void {
+export function drain(state: PoolState, trainer: PoolTrainer, draining: boolean, out: Output): void {
   const { trainerId } = trainer;
-  const [wasDraining, wasActive] = [trainer.draining, isActive(trainer)];
-  trainer.draining = draining;
-  if (draining && !wasDraining) out.facts.push({ type: "trainer-drained", trainerId });
+  changeTrainer(state, trainerId, { draining });
+  if (draining && !trainer.draining) out.facts.push({ type: "trainer-drained", trainerId });
   if (draining) return;
-  Object.assign(trainer, { quarantinedUntilMs: 0, quarantineReason: "", stuckIn: "", failures: 0 });
-  if (!wasActive) out.facts.push({ type: "trainer-active", trainerId });
+  changeTrainer(state, trainerId, { ...NO_QUARANTINE, failures: 0 });
+  if (!isActive(trainer)) out.facts.push({ type: "trainer-active", trainerId });
 }
 
-export function addTask(state: PoolState, trainer: PoolTrainer, task: Task): void {
-  if (tasksOf(state, trainer.trainerId).length === 0) trainer.busySinceMs = state.nowMs;
+export function addTask(state: PoolState, task: Task): void {
+  if (tasksOf(state, task.trainerId).length === 0) changeTrainer(state, task.trainerId, { busySinceMs: state.nowMs });
   state.tasks.push(task);
 }
 
@@ -242,8 +240,7 @@ const isSamePlace = (a: Task, b: Task): boolean =>
 
 /** The trainer's first task starts now. */
 function removeTask(state: PoolState, task: Task): void {
-  const trainer = trainerOf(state, task.trainerId);
-  if (trainer && tasksOf(state, task.trainerId)[0] === task) trainer.busySinceMs = state.nowMs;
+  if (tasksOf(state, task.trainerId)[0] === task) changeTrainer(state, task.trainerId, { busySinceMs: state.nowMs });
   state.tasks = state.tasks.filter((other) => other !== task);
 }
 
@@ -267,18 +264,18 @@ function cancelTask(state: PoolState, task: Task, out: Output): void {
 function blame(state: PoolState, trainerId: string, reason: string, out: Output): void {
   const trainer = trainerOf(state, trainerId);
   if (!trainer) return;
-  trainer.failures += 1;
-  const others = state.trainers.filter((other) => other !== trainer && isActive(other));
-  if (trainer.failures < MAX_TRAINER_FAILURES || !others.some((other) => other.deviceClass === trainer.deviceClass))
-    return;
+  const failures = trainer.failures + 1;
+  changeTrainer(state, trainerId, { failures });
+  const others = state.trainers.filter((other) => other.trainerId !== trainerId && isActive(other));
+  if (failures < MAX_TRAINER_FAILURES || !others.some((other) => other.deviceClass === trainer.deviceClass)) return;
   const because = `it failed ${MAX_TRAINER_FAILURES} times in a row, most recently: ${reason}`;
-  quarantine(trainer, state.nowMs + QUARANTINE_MS, because, out);
+  quarantine(state, trainerId, state.nowMs + QUARANTINE_MS, because, out);
 }
 
-function quarantine(trainer: PoolTrainer, untilMs: number, reason: string, out: Output): void {
-  const isNew = trainer.quarantinedUntilMs === 0;
-  Object.assign(trainer, { quarantinedUntilMs: untilMs, quarantineReason: reason });
-  if (isNew) out.facts.push({ type: "trainer-quarantined", trainerId: trainer.trainerId, reason });
+function quarantine(state: PoolState, trainerId: string, untilMs: number, reason: string, out: Output): void {
+  const before = trainerOf(state, trainerId);
+  changeTrainer(state, trainerId, { quarantinedUntilMs: untilMs, quarantineReason: reason });
+  if (before?.quarantinedUntilMs === 0) out.facts.push({ type: "trainer-quarantined", trainerId, reason });
 }
 
 /** Learns from how long the trainer computed; evaluations are quicker and do not count. */

@@ -16,7 +16,7 @@
 import { assignTasks } from "./assignment.js";
 import { endOversized } from "./memory.js";
 import type { PoolFact } from "./facts.js";
-import { isResting, runOf, tasksOf, trainerOf } from "./lookup.js";
+import { changeTrainer, isResting, runOf, tasksOf, trainerOf } from "./lookup.js";
 import {
   addToEvaluation,
   beginEvaluation,
@@ -60,12 +60,12 @@ export function transition(before: PoolState, input: Input): Transition {
   return { state, ...out };
 }
 
-/** Micro-batches and tasks are replaced, never changed, so states share them: a step may have thousands. */
+/** Micro-batches, tasks and trainers are replaced, never changed, so states share them: there may be thousands. */
 function copyOf(state: PoolState): PoolState {
   return {
     ...state,
     runs: state.runs.map((run) => ({ ...run, group: [...run.group], ahead: [...run.ahead] })),
-    trainers: state.trainers.map((trainer) => ({ ...trainer })),
+    trainers: [...state.trainers],
     tasks: [...state.tasks],
   };
 }
@@ -166,11 +166,12 @@ type TrainerInput = Input & { type: "trainer-pulled" | "trainer-heard" | "traine
 function applyToTrainer(state: PoolState, input: TrainerInput, out: Output): void {
   const trainer = trainerOf(state, input.trainerId);
   if (!trainer) return;
-  if (input.type === "trainer-drained") return drain(trainer, input.draining, out);
-  trainer.lastSeenMs = state.nowMs;
+  if (input.type === "trainer-drained") return drain(state, trainer, input.draining, out);
+  changeTrainer(state, input.trainerId, { lastSeenMs: state.nowMs });
   if (input.type === "trainer-heard") return noticeComputing(state, trainer, input.computing, out);
   const room = MAX_CREDITS - tasksOf(state, input.trainerId).length;
-  trainer.credits = Math.max(0, Math.min(trainer.credits + input.tasks, room));
+  const credits = Math.max(0, Math.min(trainer.credits + input.tasks, room));
+  changeTrainer(state, input.trainerId, { credits });
 }
 
 type RunInput = Exclude<Extract<Input, { runId: string }>, { type: "run-submitted" }>;
