@@ -23,6 +23,8 @@ describe("the coordinator's configuration", () => {
       drainMs: 25_000,
       models: modelPlaces({ GRADPOOL_HOME: "/srv/gradpool" }),
       nats: undefined,
+      mlflow:
+        "this pool knows no MLflow server; set MLFLOW_TRACKING_URI=http://HOST:5000 where the pool, or gradpool train, starts",
     });
   });
 
