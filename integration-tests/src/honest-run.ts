@@ -23,7 +23,7 @@ const PAUSE_MS = 5;
 const FLOOR_MS = 20;
 
 /** Others' work on the machine disturbs a round now and then; what the pool suffers from shows in each. */
-const ROUNDS = 4;
+const ROUNDS = 8;
 
 interface Asker {
   address: string;
