@@ -78,7 +78,8 @@ function checkDynamicImports({ inputs }) {
 }
 
 function foldersOf(group, inner) {
-  return readdirSync(join(ROOT, group)).map((name) => join(ROOT, group, name, inner));
+  const folders = readdirSync(join(ROOT, group)).map((name) => join(ROOT, group, name, inner));
+  return folders.filter((folder) => existsSync(folder));
 }
 
 function newestMs(folder) {
