@@ -18,6 +18,9 @@ describe("the coordinator, simulated", () => {
     { length: Math.min(SEEDS.length, availableParallelism()) },
     () => new Worker(new URL("./simulation-worker.js", import.meta.url)),
   );
+  const ends = workers.map((worker) =>
+    once(worker, "exit").then(([code]) => [`the thread ended with ${String(code)}`] as [string]),
+  );
   after(() => Promise.all(workers.map((worker) => worker.terminate())));
 
   for (const scenario of Object.keys(SCENARIOS)) {
@@ -25,7 +28,7 @@ describe("the coordinator, simulated", () => {
       const failures = workers.map(async (worker, place) => {
         const seeds = SEEDS.filter((_, i) => i % workers.length === place);
         worker.postMessage({ scenario, seeds } satisfies Seeds);
-        const [failure] = (await once(worker, "message")) as [string];
+        const [failure] = (await Promise.race([once(worker, "message"), ends[place]])) as [string];
         return failure;
       });
       assert.deepEqual((await Promise.all(failures)).filter(Boolean), []);
