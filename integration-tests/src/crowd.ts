@@ -18,6 +18,7 @@ export class Crowd implements AsyncDisposable {
   readonly #gateways: Client<TrainerGatewayServiceService>[] = [];
   readonly #outboxes: MessageQueue<WorkRequest>[] = [];
   readonly #conversations: Promise<void>[] = [];
+  #joined = 0;
 
   constructor(address: string, key: PoolKey) {
     this.#address = address;
@@ -33,10 +34,15 @@ export class Crowd implements AsyncDisposable {
     await Promise.all(Array.from({ length: atATime }, joining));
   }
 
-  /** Resolves when all have said goodbye. */
-  async leave(): Promise<void> {
-    for (const outbox of this.#outboxes.splice(0)) outbox.end();
+  /** Resolves when all have said goodbye; `atATime` are about to. */
+  async leave(atATime = this.#outboxes.length): Promise<void> {
+    const outboxes = this.#outboxes.splice(0);
+    for (let i = 0; i < outboxes.length; i += atATime) {
+      for (const outbox of outboxes.slice(i, i + atATime)) outbox.end();
+      await Promise.all(this.#conversations.splice(0, atATime));
+    }
     await Promise.all(this.#conversations.splice(0));
+    this.#joined = 0;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -45,9 +51,8 @@ export class Crowd implements AsyncDisposable {
   }
 
   async #joinOne(): Promise<void> {
-    const number = this.#outboxes.length;
+    const number = this.#joined++;
     const outbox = new MessageQueue<WorkRequest>();
-    this.#outboxes.push(outbox);
     const own = { device: "none", deviceClass: "none", host: "here", pid: process.pid, threads: 1, memoryBytes: 1 };
     const hello = { trainerId: `crowd-${number}`, ...own, version: "none", instance: String(number) };
     outbox.push({ message: { $case: "hello", value: hello } });
@@ -55,6 +60,8 @@ export class Crowd implements AsyncDisposable {
     const messages = this.#gatewayOf(number).work(outbox)[Symbol.asyncIterator]();
     const welcome = await messages.next();
     if (welcome.done) throw new Error("a trainer was not welcome");
+    // In the same order, so that those who leave together are waited for.
+    this.#outboxes.push(outbox);
     this.#conversations.push(readOut(messages));
   }
 

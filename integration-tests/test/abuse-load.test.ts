@@ -116,7 +116,7 @@ describe("callers that finish nothing", { timeout: 300_000 }, () => {
       weakness: `${TRAINERS} trainers that join and leave`,
       begin: async () => {
         await crowd.join(TRAINERS, 5);
-        await crowd.leave();
+        await crowd.leave(5);
       },
       mayHoldBytes: 192 * MIB,
     },
