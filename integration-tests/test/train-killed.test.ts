@@ -1,23 +1,7 @@
 /** `gradpool train` itself is killed, twice; `--resume_from latest` continues, and the result is as if nothing had happened (I2). */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { createInterface } from "node:readline";
 import { test } from "node:test";
-import { BIN, fingerprint, gradpool, TINY_CODER, Workspace } from "@gradpool/integration-tests";
-
-/** Runs a command until it reports the step, then kills it. */
-async function killAtStep(args: readonly string[], home: string, step: number): Promise<void> {
-  const env = { ...process.env, GRADPOOL_HOME: home };
-  const child = spawn(process.execPath, [BIN, ...args], { env, stdio: ["ignore", "pipe", "ignore"] });
-  const exited = once(child, "exit");
-  for await (const line of createInterface({ input: child.stdout })) {
-    const report = JSON.parse(line) as { event?: string; step?: number };
-    if (report.event === "step" && (report.step ?? 0) >= step) break;
-  }
-  child.kill("SIGKILL");
-  await exited;
-}
+import { fingerprint, gradpool, killAtStep, TINY_CODER, Workspace } from "@gradpool/integration-tests";
 
 test("a train command is killed and run again", { timeout: 300_000 }, async () => {
   await using workspace = await Workspace.create();

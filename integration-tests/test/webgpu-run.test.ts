@@ -1,15 +1,12 @@
 /** Whole runs with trainers on WebGPU: `make test-webgpu`. */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { describe, test } from "node:test";
 import {
-  BIN,
   fingerprint,
   gradpool,
+  killAtStep,
   Stack,
   TEST_DEVICE,
   TINY_CODER,
@@ -37,19 +34,6 @@ const RECIPE = [
   "--learning_rate",
   "1e-3",
 ];
-
-/** Runs a command until it reports the step, then kills it. */
-async function killAtStep(args: readonly string[], home: string, step: number): Promise<void> {
-  const env = { ...process.env, GRADPOOL_HOME: home };
-  const child = spawn(process.execPath, [BIN, ...args], { env, stdio: ["ignore", "pipe", "ignore"] });
-  const exited = once(child, "exit");
-  for await (const line of createInterface({ input: child.stdout })) {
-    const report = JSON.parse(line) as { event?: string; step?: number };
-    if (report.event === "step" && (report.step ?? 0) >= step) break;
-  }
-  child.kill("SIGKILL");
-  await exited;
-}
 
 /** That a result's newest checkpoint names. */
 async function deviceClass(outputDir: string): Promise<string> {

@@ -1,13 +1,9 @@
 /** Whether training can run on a CUDA device, checked by making a session there; and if not, why. */
-import { execFile } from "node:child_process";
 import { readdir } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
-import { promisify } from "node:util";
+import { runProbe, type ProbeFailure } from "../run-probe.js";
 import { cudaEnvironment, listCudaDevices, noCuda, type CudaDevice } from "./devices.js";
 import type { ProbeAnswer } from "./probe.js";
-
-const require = createRequire(import.meta.url);
 
 export interface UsableCudaDevice extends CudaDevice, ProbeAnswer {}
 
@@ -21,7 +17,7 @@ const PROBE_TIMEOUT_MS = 120_000;
 export async function requireCudaDevice(
   index: number,
   env: NodeJS.ProcessEnv,
-  onnxRuntime = require.resolve("onnxruntime-node"),
+  onnxRuntime = createRequire(import.meta.url).resolve("onnxruntime-node"),
 ): Promise<UsableCudaDevice> {
   const devices = await listCudaDevices(env);
   const device = devices[index];
@@ -29,21 +25,12 @@ export async function requireCudaDevice(
     const there = devices.map(({ index, name }) => `cuda:${index} (${name})`).join(", ");
     throw noCuda(`there is no cuda:${index}, only ${there}; name one of those, or use --device cpu`);
   }
-  const probe = join(dirname(require.resolve("@gradpool/runtime/package.json")), "dist/src/cuda/probe.js");
+  const probeEnv = { ...env, ...cudaEnvironment(env) };
   try {
-    const { stdout } = await promisify(execFile)(process.execPath, [probe, String(index), onnxRuntime], {
-      env: { ...env, ...cudaEnvironment(env) },
-      timeout: PROBE_TIMEOUT_MS,
-    });
-    return { ...device, ...(JSON.parse(stdout) as ProbeAnswer) };
+    const { answer } = await runProbe<ProbeAnswer>("cuda", [String(index), onnxRuntime], probeEnv, PROBE_TIMEOUT_MS);
+    return { ...device, ...answer };
   } catch (error) {
-    const { stderr = "", signal, killed } = error as { stderr?: string; signal?: string | null; killed?: boolean };
-    const end = killed
-      ? `no answer after ${PROBE_TIMEOUT_MS / 1000} s`
-      : signal
-        ? `it ended with ${signal}`
-        : undefined;
-    throw noCuda(await whyNot(device, end, stderr, env));
+    throw noCuda(await whyNot(device, error as ProbeFailure, env));
   }
 }
 
@@ -52,8 +39,7 @@ const GET_PROVIDER = "see docs/gpu.md, or use --device cpu";
 /** Finds the cause in what ONNX Runtime logged, which has dlopen's own message. */
 async function whyNot(
   { index, driverVersion }: CudaDevice,
-  end: string | undefined,
-  log: string,
+  { end, log }: ProbeFailure,
   env: NodeJS.ProcessEnv,
 ): Promise<string> {
   const [, library = "", reason = ""] = /Failed to load library (\S+) with error: (.*)/.exec(log) ?? [];

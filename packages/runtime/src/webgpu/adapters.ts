@@ -1,9 +1,6 @@
 /** WebGPU adapters of this machine, each found by making a session on it. */
-import { execFile } from "node:child_process";
-import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
-import { promisify } from "node:util";
 import { GradpoolError } from "@gradpool/errors";
+import { runProbe, type ProbeFailure } from "../run-probe.js";
 import { platformAdapter } from "./platform-adapter.js";
 import type { ProbeAnswer } from "./probe.js";
 import { vulkanDrivers, type VulkanDriver } from "./vulkan-drivers.js";
@@ -32,7 +29,6 @@ export const noWebGpu = (line: string) => new GradpoolError("failed_precondition
 
 /** Compiling the first shaders takes some drivers seconds. */
 const PROBE_TIMEOUT_MS = 60_000;
-const LOG_LIMIT_BYTES = 16 * 2 ** 20;
 
 /**
  * The adapters, at least one, the provider's own choice first. Of those that share a Vulkan driver only the first can
@@ -92,24 +88,17 @@ export function devicesIn(log: string): string[] {
 const isSoftware = (name: string) => /swiftshader|llvmpipe|lavapipe|basic render/i.test(name);
 
 async function probe(env: NodeJS.ProcessEnv, library: string): Promise<{ answer: ProbeAnswer; log: string }> {
-  const runtime = dirname(createRequire(import.meta.url).resolve("@gradpool/runtime/package.json"));
-  const path = join(runtime, "dist/src/webgpu/probe.js");
+  const probeEnv = { ...env, ORT_DISABLE_TELEMETRY: "1" };
   try {
-    const { stdout, stderr } = await promisify(execFile)(process.execPath, [path, library], {
-      env: { ...env, ORT_DISABLE_TELEMETRY: "1" },
-      timeout: PROBE_TIMEOUT_MS,
-      maxBuffer: LOG_LIMIT_BYTES,
-    });
-    return { answer: JSON.parse(stdout) as ProbeAnswer, log: stderr };
+    return await runProbe<ProbeAnswer>("webgpu", [library], probeEnv, PROBE_TIMEOUT_MS);
   } catch (error) {
-    const { stderr = "", signal, killed } = error as { stderr?: string; signal?: string | null; killed?: boolean };
-    throw noWebGpu(killed ? `no answer after ${PROBE_TIMEOUT_MS / 1000} s` : whyNot(stderr, signal ?? undefined));
+    throw noWebGpu(whyNot(error as ProbeFailure));
   }
 }
 
-function whyNot(log: string, signal: string | undefined): string {
+function whyNot({ log, end }: ProbeFailure): string {
   if (/Couldn't load libvulkan|libvulkan\.so\.1: cannot open/i.test(log)) return "libvulkan1 is not installed";
-  if (signal) return `it ended with ${signal}`;
+  if (end) return end;
   const reason = /^Error: (?:.* was false\. )?(.*)$/m.exec(log)?.[1]?.trim();
   return reason ? reason.slice(0, 200) : "no reason given";
 }

@@ -13,7 +13,10 @@ const QUERY_TIMEOUT_MS = 30_000;
 const WINDOWS_QUERY = "Get-CimInstance Win32_VideoController | Select-Object Name,DriverVersion | ConvertTo-Json";
 
 export async function platformAdapter(): Promise<PlatformAdapter> {
-  if (process.platform === "darwin") return { name: macName(await ask("system_profiler", ["-json", "SPDisplaysDataType"])), driver: release() }; // prettier-ignore
+  if (process.platform === "darwin") {
+    const report = await ask("system_profiler", ["-json", "SPDisplaysDataType"]);
+    return { name: macName(report), driver: release() };
+  }
   return windowsAdapter(await ask("powershell", ["-NoProfile", "-Command", WINDOWS_QUERY]));
 }
 

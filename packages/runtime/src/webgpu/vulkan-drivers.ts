@@ -41,7 +41,8 @@ const listed = (value: string | undefined, otherwise: string) => (value || other
 async function manifestsAt(place: string): Promise<string[]> {
   if ((await stat(place).catch(() => undefined))?.isFile()) return [place];
   const files = await readdir(place).catch(() => []);
-  return files.filter((file) => file.endsWith(".json")).sort().map((file) => join(place, file)); // prettier-ignore
+  const manifests = files.filter((file) => file.endsWith(".json")).sort();
+  return manifests.map((file) => join(place, file));
 }
 
 /** Undefined for what is not a driver's manifest. */

@@ -14,14 +14,13 @@ export async function trainerDevices(
   note: (text: string) => void = () => {},
 ): Promise<string[]> {
   const onCpu = Array.from({ length: trainers }, () => "cpu");
-  const onCuda = Array.from({ length: trainers }, (_, i) => `cuda:${i}`);
   switch (device.kind) {
     case "cpu":
       return onCpu;
     case "cuda":
       if (device.index !== undefined && trainers === 1) return [`cuda:${device.index}`];
       await requireDevices(trainers, env);
-      return onCuda;
+      return cudaDevices(trainers);
     case "webgpu":
       return [device.adapter === undefined ? "webgpu" : `webgpu:${device.adapter}`];
     case "auto":
@@ -41,7 +40,7 @@ async function autoDevices(
     try {
       await requireDevices(trainers, env);
       await requireCudaDevice(0, env);
-      return Array.from({ length: trainers }, (_, i) => `cuda:${i}`);
+      return cudaDevices(trainers);
     } catch (error) {
       reason = error;
     }
@@ -53,6 +52,8 @@ async function autoDevices(
   }
   return gpu && [`webgpu:${gpu.index}`];
 }
+
+const cudaDevices = (trainers: number) => Array.from({ length: trainers }, (_, i) => `cuda:${i}`);
 
 async function requireDevices(trainers: number, env: NodeJS.ProcessEnv): Promise<void> {
   const { length } = await listCudaDevices(env);
