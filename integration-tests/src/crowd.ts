@@ -1,6 +1,7 @@
 /** Many trainers of one process: they join, send a heartbeat, and never compute anything. */
 import {
   createClient,
+  Heartbeat,
   MessageQueue,
   TrainerGatewayServiceService,
   withKey,
@@ -54,9 +55,15 @@ export class Crowd implements AsyncDisposable {
     const number = this.#joined++;
     const outbox = new MessageQueue<WorkRequest>();
     const own = { device: "none", deviceClass: "none", host: "here", pid: process.pid, threads: 1, memoryBytes: 1 };
-    const hello = { trainerId: `crowd-${number}`, ...own, version: "none", instance: String(number) };
+    const hello = {
+      trainerId: `crowd-${number}`,
+      ...own,
+      version: "none",
+      instance: String(number),
+      coordinatorIds: [],
+    };
     outbox.push({ message: { $case: "hello", value: hello } });
-    outbox.push({ message: { $case: "heartbeat", value: { taskId: "", residentBytes: 1 } } });
+    outbox.push({ message: { $case: "heartbeat", value: Heartbeat.fromPartial({ residentBytes: 1 }) } });
     const messages = this.#gatewayOf(number).work(outbox)[Symbol.asyncIterator]();
     const welcome = await messages.next();
     if (welcome.done) throw new Error("a trainer was not welcome");

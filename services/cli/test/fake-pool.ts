@@ -54,6 +54,7 @@ export function trainerOf(given: Partial<Trainer> = {}): Trainer {
     state: TrainerState.TRAINER_STATE_ACTIVE,
     stateReason: "",
     deviceUse: 0.5,
+    tasksElsewhere: 0,
     ...given,
   };
 }

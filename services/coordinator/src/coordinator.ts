@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import {
   EventServiceService,
@@ -111,7 +112,8 @@ async function partsOf(
     },
   };
   const driver: Runs = new Driver(ports, { life, drainMs: store.isDurable ? config.drainMs : undefined });
-  const trainers: TrainerPool = new TrainerPool({ driver, traces, registry, log, metrics, drained, leases });
+  const members = { coordinatorId: randomUUID(), addresses: () => [] };
+  const trainers: TrainerPool = new TrainerPool({ driver, traces, registry, log, metrics, drained, leases, members });
   const reporter = own(new Reporter({ mlflow: config.mlflow, registry, driver, log }));
   // Before requests are served: one for a run that is not loaded yet would be lost.
   for (const { run } of registry.unfinished) {

@@ -23,15 +23,16 @@ export class TrainerConnection {
   readonly outgoing = new MessageQueue<WorkResponse>();
   /** The secret in the ids of its tasks. */
   readonly nonce = randomBytes(NONCE_BYTES).toString("base64url");
-  readonly #hello: Omit<TrainerHello, "instance">;
+  readonly #hello: Omit<TrainerHello, "instance" | "coordinatorIds">;
   readonly #instance: string;
   readonly #connectedAt = new Date();
   #microBatches = 0;
   #tokensPerSecond = 0;
   #residentBytes = 0;
+  #tasksElsewhere = 0;
   readonly #deviceUse: DeviceUse;
 
-  constructor({ instance, ...hello }: TrainerHello, nowMs: number) {
+  constructor({ instance, coordinatorIds: _, ...hello }: TrainerHello, nowMs: number) {
     this.#instance = instance;
     this.#hello = hello;
     this.#deviceUse = new DeviceUse(nowMs);
@@ -60,8 +61,9 @@ export class TrainerConnection {
     this.outgoing.push({ message });
   }
 
-  heard({ residentBytes, taskId }: Heartbeat, nowMs: number): void {
+  heard({ residentBytes, taskId, tasksElsewhere }: Heartbeat, nowMs: number): void {
     this.#residentBytes = residentBytes;
+    this.#tasksElsewhere = tasksElsewhere;
     this.#deviceUse.computing(taskId, nowMs);
   }
 
@@ -79,6 +81,7 @@ export class TrainerConnection {
       ...this.#hello,
       ...describeState(state),
       residentBytes: this.#residentBytes,
+      tasksElsewhere: this.#tasksElsewhere,
       connectedAt: this.#connectedAt,
       microBatches: this.#microBatches,
       tokensPerSecond: this.#tokensPerSecond,

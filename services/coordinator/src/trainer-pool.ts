@@ -8,12 +8,13 @@ import {
   type TaskFailed,
   type Trainer,
   type TrainerHello,
+  type Welcome,
 } from "@gradpool/rpc";
 import { OTHER, type Logger } from "@gradpool/service-kit";
 import { canServe, isActive, trainerOf } from "./core/lookup.js";
 import { shortageText, tooSmall } from "./core/memory.js";
 import type { TrainerEffect } from "./core/effects.js";
-import type { PoolRun } from "./core/state.js";
+import type { PoolRun, SignOfLife } from "./core/state.js";
 import type { Driver } from "./driver/driver.js";
 import type { TrainersPort } from "./driver/ports.js";
 import type { Fact } from "./facts.js";
@@ -36,6 +37,14 @@ export interface Leases {
 
 export const DEFAULT_LEASES: Leases = { heartbeatMs: 2_000, leaseMs: 10_000 };
 
+/** What trainers are told of the pool's coordinators. */
+export interface Members {
+  /** Of this process. */
+  coordinatorId: string;
+  /** "host:port" of each that lives; empty: this is the only one, and trainers know its address. */
+  addresses(): readonly string[];
+}
+
 /** The driver, with a coordinator's runs. */
 export type Runs = Driver<TrainingRun>;
 
@@ -45,6 +54,7 @@ export interface TrainerPoolOptions {
   registry: RunRegistry;
   log: Logger;
   leases: Leases;
+  members: Members;
   metrics: CoordinatorMetrics;
   /** Trainers that are given no work, by request. */
   drained: readonly string[];
@@ -56,7 +66,7 @@ export class TrainerPool implements TrainersPort, Disposable {
   readonly #drained: Set<string>;
   readonly #clock: NodeJS.Timeout;
   /** Trainers whose latest sign of life is queued: another one adds nothing. */
-  readonly #heard = new Map<string, { nowMs: number; computing: string }>();
+  readonly #heard = new Map<string, { nowMs: number } & SignOfLife>();
   #ticking = false;
 
   constructor(options: TrainerPoolOptions) {
@@ -65,16 +75,26 @@ export class TrainerPool implements TrainersPort, Disposable {
     this.#clock = setInterval(() => void this.#tick(), options.leases.heartbeatMs);
   }
 
+  /** Whether the trainer is here already, by another address, and says so. */
+  knows({ coordinatorIds }: TrainerHello): boolean {
+    return coordinatorIds.includes(this.#options.members.coordinatorId);
+  }
+
+  get welcome(): Welcome {
+    const { leases, members } = this.#options;
+    return { ...leases, coordinatorId: members.coordinatorId, memberAddresses: [...members.addresses()] };
+  }
+
   /** The newer connection of a trainer replaces the older. */
   join(hello: TrainerHello): TrainerConnection {
-    const { driver, log, leases } = this.#options;
+    const { driver, log } = this.#options;
     const { trainerId, memoryBytes } = hello;
     const current = this.#connections.get(trainerId);
     if (current && !current.isOfSameProcess(hello)) throw inUse(current, hello);
     current?.outgoing.end();
     const connection = new TrainerConnection(hello, now().nowMs);
     this.#connections.set(trainerId, connection);
-    connection.send({ $case: "welcome", value: leases });
+    connection.send({ $case: "welcome", value: this.welcome });
     const deviceClass = platformName(hello);
     log.info({ trainerId, deviceClass }, "trainer joined");
     const draining = this.#drained.has(trainerId);
@@ -103,7 +123,8 @@ export class TrainerPool implements TrainersPort, Disposable {
     const { trainerId } = connection;
     connection.heard(heartbeat, now().nowMs);
     const waiting = this.#heard.get(trainerId);
-    const sign = { ...now(), computing: heartbeat.taskId };
+    const { taskId: computing, tasksElsewhere, waiting: isWaiting, stuckElsewhere } = heartbeat;
+    const sign = { ...now(), computing, tasksElsewhere, waiting: isWaiting, stuckElsewhere };
     if (waiting) return void Object.assign(waiting, sign);
     this.#heard.set(trainerId, sign);
     const newest = () => {
@@ -178,6 +199,12 @@ export class TrainerPool implements TrainersPort, Disposable {
 
   endRun(runId: string): void {
     for (const connection of this.#connections.values()) connection.send({ $case: "endRun", value: { runId } });
+  }
+
+  /** The pool's coordinators have changed. */
+  announceMembers(): void {
+    const addresses = [...this.#options.members.addresses()];
+    for (const connection of this.#connections.values()) connection.send({ $case: "members", value: { addresses } });
   }
 
   carryOut(effect: TrainerEffect): void {

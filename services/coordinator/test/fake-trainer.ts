@@ -4,6 +4,7 @@ import {
   chunks,
   concat,
   createClient,
+  Heartbeat,
   MessageQueue,
   TrainerGatewayServiceService,
   type Client,
@@ -18,6 +19,8 @@ import { keyed } from "./key.js";
 export interface FakeTrainerOptions {
   /** Of its process; empty unless given. */
   instance?: string;
+  /** That it is connected to already; none unless given. */
+  coordinatorIds?: string[];
   trainerId?: string;
   deviceClass?: string;
   /** Tasks to pull at first. */
@@ -44,6 +47,7 @@ export class FakeTrainer implements AsyncDisposable {
   readonly dropped: string[] = [];
   /** Set once the coordinator has welcomed it. */
   welcome: { heartbeatMs: number; leaseMs: number } | undefined;
+  coordinatorId = "";
   /** The coordinator ended the conversation. */
   ended = false;
   /** Changes an answer before it is sent; undefined reports the task as failed. */
@@ -74,6 +78,7 @@ export class FakeTrainer implements AsyncDisposable {
         memoryBytes: options.memoryBytes ?? 2 ** 30,
         version: "fake 1",
         instance: options.instance ?? "",
+        coordinatorIds: options.coordinatorIds ?? [],
       },
     });
     this.#conversation = this.#converse();
@@ -95,7 +100,7 @@ export class FakeTrainer implements AsyncDisposable {
   }
 
   beat(): void {
-    this.say({ $case: "heartbeat", value: { taskId: "", residentBytes: 12345 } });
+    this.say({ $case: "heartbeat", value: Heartbeat.fromPartial({ residentBytes: 12345 }) });
   }
 
   /** From now on it sends no heartbeats by itself. */
@@ -201,7 +206,9 @@ export class FakeTrainer implements AsyncDisposable {
 
   #hear({ message }: WorkResponse): void {
     if (message?.$case === "welcome") {
-      this.welcome = message.value;
+      const { heartbeatMs, leaseMs, coordinatorId } = message.value;
+      this.welcome = { heartbeatMs, leaseMs };
+      this.coordinatorId = coordinatorId;
       this.#beating = setInterval(() => this.beat(), message.value.heartbeatMs);
     }
     if (message?.$case === "cancel") this.cancelled.push(message.value.taskId);

@@ -1,6 +1,7 @@
 import { setTimeout as after } from "node:timers/promises";
 import { GradpoolError } from "@gradpool/errors";
 import {
+  Heartbeat,
   MessageQueue,
   type Client,
   type TrainerGatewayServiceService,
@@ -112,7 +113,8 @@ class Conversation {
     // While the connection is blocked, heartbeats must not pile up.
     if (this.outbox.length > 0) return;
     const taskId = this.#tasks?.computingTaskId ?? "";
-    this.outbox.push({ message: { $case: "heartbeat", value: { taskId, residentBytes: process.memoryUsage.rss() } } });
+    const value = Heartbeat.fromPartial({ taskId, residentBytes: process.memoryUsage.rss() });
+    this.outbox.push({ message: { $case: "heartbeat", value } });
   }
 
   /** Finishes the current micro-batch if that does not take long, then says goodbye by ending the stream. */

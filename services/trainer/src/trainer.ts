@@ -75,6 +75,7 @@ async function describe(config: TrainerConfig, device: Device, onnxRuntimeVersio
     threads: config.threads,
     version: `gradpool ${await gradpoolVersion()}, onnxruntime ${onnxRuntimeVersion}`,
     instance: randomBytes(INSTANCE_BYTES).toString("base64url"),
+    coordinatorIds: [],
   };
 }
 

@@ -8,6 +8,7 @@ import {
   service,
   startServer,
   TrainerGatewayServiceService,
+  Welcome,
   type CallContext,
   type FetchAdapterRequest,
   type FetchAdapterResponse,
@@ -139,7 +140,8 @@ export class TestGateway implements AsyncDisposable {
       () => outgoing.end(),
     );
     signal.addEventListener("abort", () => outgoing.end());
-    yield { message: { $case: "welcome", value: { heartbeatMs: this.#heartbeatMs, leaseMs: 3 * this.#heartbeatMs } } };
+    const value = Welcome.fromPartial({ heartbeatMs: this.#heartbeatMs, leaseMs: 3 * this.#heartbeatMs });
+    yield { message: { $case: "welcome", value } };
     try {
       yield* outgoing;
     } finally {

@@ -64,8 +64,9 @@ export function taskOf(taskId: string, changes: Partial<MicroBatchTask> = {}): M
     documentLengths: [],
     evaluate: false,
     traceparent: "",
-    // As an older coordinator without the field sends it.
+    // As an older coordinator without these fields sends it.
     recipe: undefined,
+    longestTurnMs: 0,
     ...changes,
   };
 }

@@ -59,7 +59,7 @@ function nextMatch(state: PoolState, candidates: (run: PoolRun) => number[]): Ma
 function freeTrainers({ trainers, tasks }: PoolState): PoolTrainer[] {
   const loads = new Map<string, number>();
   for (const { trainerId } of tasks) loads.set(trainerId, (loads.get(trainerId) ?? 0) + 1);
-  const load = ({ trainerId }: PoolTrainer) => loads.get(trainerId) ?? 0;
+  const load = ({ trainerId, tasksElsewhere }: PoolTrainer) => (loads.get(trainerId) ?? 0) + tasksElsewhere;
   return trainers.filter((one) => one.credits > 0 && isActive(one)).sort((a, b) => load(a) - load(b));
 }
 

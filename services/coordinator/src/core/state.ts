@@ -77,8 +77,10 @@ export interface PoolTrainer {
   /** Tasks it still has room for. */
   readonly credits: number;
   readonly lastSeenMs: number;
-  /** Since when it computes the first of its tasks. */
+  /** Since when it computes the first of its tasks, at the earliest. */
   readonly busySinceMs: number;
+  /** Tasks of other coordinators that it has to compute. */
+  readonly tasksElsewhere: number;
   /** It is given no more work, by request. */
   readonly draining: boolean;
   /** Failures in a row. */
@@ -153,6 +155,17 @@ export const emptyPool = (life = 1): PoolState => ({
   stopping: false,
 });
 
+/** What a trainer says of itself. */
+export interface SignOfLife {
+  /** The task that it works on; empty: none. */
+  computing?: string;
+  tasksElsewhere?: number;
+  /** Its next task waits until it has computed one of another coordinator. */
+  waiting?: boolean;
+  /** It takes too long for one of another coordinator. */
+  stuckElsewhere?: boolean;
+}
+
 /** What the core needs to know of a prepared run and its progress so far. */
 export interface Prepared {
   gradientAccumulation: number;
@@ -191,8 +204,7 @@ export type Input = { nowMs?: number } &
         memoryBytes?: number;
       }
     | { type: "trainer-pulled"; trainerId: string; tasks: number }
-    /** `computing`: the task that it works on; empty: none. */
-    | { type: "trainer-heard"; trainerId: string; computing?: string }
+    | ({ type: "trainer-heard"; trainerId: string } & SignOfLife)
     | { type: "trainer-left"; trainerId: string }
     | { type: "trainer-drained"; trainerId: string; draining: boolean }
     | { type: "time-passed"; leaseMs: number }

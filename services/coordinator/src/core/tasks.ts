@@ -3,7 +3,7 @@ import { endRun } from "./runs.js";
 import { changeTrainer, hasUntried, isActive, placeOf, runOf, tasksOf, trainerOf } from "./lookup.js";
 import type { TrainerLoss } from "./facts.js";
 import type { Output } from "./effects.js";
-import type { Input, MicroBatchState, PoolState, PoolTrainer, Refusal, Task } from "./state.js";
+import type { Input, MicroBatchState, PoolState, PoolTrainer, Refusal, SignOfLife, Task } from "./state.js";
 
 /** The run fails after this many failures of one micro-batch. */
 export const MAX_FAILURES = 3;
@@ -18,6 +18,8 @@ export const MIN_LATE_MS = 5_000;
 /** "Usually" counts once this many micro-batches were measured; the weight of the newest. */
 export const MIN_TURNS = 3;
 const NEWEST_WEIGHT = 0.2;
+/** What a trainer computes that is stuck in a task of another coordinator. */
+const ELSEWHERE = "elsewhere";
 const NO_QUARANTINE = { quarantinedUntilMs: 0, quarantineReason: "", stuckIn: "" };
 
 export function takeResult(state: PoolState, input: Input & { type: "result-arrived" }, out: Output): void {
@@ -179,17 +181,26 @@ function endIfStuck(state: PoolState, trainer: PoolTrainer, out: Output): void {
   endRun(state, task.runId, out, "failed", "deadline_exceeded", what);
 }
 
-/** `computing`: the task that the trainer works on; undefined: unknown. */
-export function noticeComputing(
-  state: PoolState,
-  trainer: PoolTrainer,
-  computing: string | undefined,
-  out: Output,
-): void {
+/** A sign of life that says nothing of what the trainer computes changes nothing. */
+export function noticeSign(state: PoolState, trainer: PoolTrainer, sign: SignOfLife, out: Output): void {
+  const { tasksElsewhere = 0, waiting = false, stuckElsewhere = false } = sign;
+  const computing = stuckElsewhere ? ELSEWHERE : sign.computing;
   if (computing === undefined) return;
   const { trainerId, stuckIn } = trainer;
+  if (tasksElsewhere !== trainer.tasksElsewhere) changeTrainer(state, trainerId, { tasksElsewhere });
   if (computing !== trainer.computing) changeTrainer(state, trainerId, { computing, computingSinceMs: state.nowMs });
+  // Time that it gives to others is no fault of its own, nor of the task.
+  if (waiting) changeTrainer(state, trainerId, { busySinceMs: state.nowMs });
+  if (stuckElsewhere && stuckIn === "") leaveToOthers(state, trainerId, out);
   if (stuckIn !== "" && computing !== stuckIn) pardon(state, trainer, out);
+}
+
+/** Its device may be stuck in a task of another coordinator: it is given nothing until it computes something else. */
+function leaveToOthers(state: PoolState, trainerId: string, out: Output): void {
+  for (const task of tasksOf(state, trainerId)) cancelTask(state, task, out);
+  const reason = "it takes too long for a micro-batch of another coordinator; its device may be stuck: restart it";
+  changeTrainer(state, trainerId, { stuckIn: ELSEWHERE });
+  quarantine(state, trainerId, Number.MAX_SAFE_INTEGER, reason, out);
 }
 
 /** A trainer computes its tasks one after the other: the second may take twice as long. */

@@ -35,7 +35,7 @@ import {
 import type { Output } from "./effects.js";
 import type { Input, PoolRun, PoolState } from "./state.js";
 import { isQuiet } from "./stopping.js";
-import { drain, failTask, loseTrainer, noticeComputing, noticeTime, recallTasks, takeResult } from "./tasks.js";
+import { drain, failTask, loseTrainer, noticeSign, noticeTime, recallTasks, takeResult } from "./tasks.js";
 
 /** Tasks that a trainer may hold or have room for. */
 export const MAX_CREDITS = 16;
@@ -148,7 +148,7 @@ function addTrainer(state: PoolState, input: Input & { type: "trainer-joined" },
   loseTrainer(state, trainerId, "replaced", out);
   state.trainers.push({
     ...{ trainerId, deviceClass, draining, memoryBytes },
-    credits: 0,
+    ...{ credits: 0, tasksElsewhere: 0 },
     lastSeenMs: state.nowMs,
     busySinceMs: state.nowMs,
     failures: 0,
@@ -168,7 +168,7 @@ function applyToTrainer(state: PoolState, input: TrainerInput, out: Output): voi
   if (!trainer) return;
   if (input.type === "trainer-drained") return drain(state, trainer, input.draining, out);
   changeTrainer(state, input.trainerId, { lastSeenMs: state.nowMs });
-  if (input.type === "trainer-heard") return noticeComputing(state, trainer, input.computing, out);
+  if (input.type === "trainer-heard") return noticeSign(state, trainer, input, out);
   const room = MAX_CREDITS - tasksOf(state, input.trainerId).length;
   const credits = Math.max(0, Math.min(trainer.credits + input.tasks, room));
   changeTrainer(state, input.trainerId, { credits });

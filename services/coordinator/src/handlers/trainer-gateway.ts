@@ -17,7 +17,9 @@ export function trainerGatewayHandlers(runs: Runs, trainers: TrainerPool): Handl
   return {
     async *work(requests, { signal }) {
       const messages = requests[Symbol.asyncIterator]();
-      const connection = trainers.join(await readHello(messages));
+      const hello = await readHello(messages);
+      if (trainers.knows(hello)) return yield { message: { $case: "welcome", value: trainers.welcome } };
+      const connection = trainers.join(hello);
       const leave = () => trainers.leave(connection);
       signal.addEventListener("abort", leave, { once: true });
       let failure: unknown;

@@ -1,12 +1,13 @@
 import { loraScaling } from "@gradpool/adapter";
 import type { MicroBatch, MicroBatchTask } from "@gradpool/rpc";
 import type { Task } from "../core/state.js";
+import { longestTurnMs } from "./longest-turn.js";
 import type { PreparedRun } from "./preparation.js";
 
 /** The message that hands a task to a trainer. */
 export function taskMessage(
   task: Task,
-  { recipe, base, source, targets, ownScalings }: PreparedRun,
+  { recipe, base, source, targets, ownScalings, allParameters }: PreparedRun,
   { rows, rowLength, ids, lengths, targetMask, documentLengths }: MicroBatch,
   lossScale: number,
 ): Omit<MicroBatchTask, "traceparent"> {
@@ -32,6 +33,7 @@ export function taskMessage(
     documentLengths,
     evaluate: task.evaluation,
     lossScale,
+    longestTurnMs: longestTurnMs(allParameters, recipe),
     ownRanks: Object.fromEntries(targets.flatMap(({ name, r }) => (r === undefined ? [] : [[name, r]]))),
     ownScalings: Object.fromEntries(ownScalings),
   };

@@ -726,6 +726,8 @@ export interface Trainer {
   stateReason: string;
   /** Fraction of the last half minute in which its device was computing, from 0 to 1. */
   deviceUse: number;
+  /** Micro-batches of other coordinators that it had to compute at its latest heartbeat. */
+  tasksElsewhere: number;
 }
 
 function createBaseRunSpec(): RunSpec {
@@ -5158,6 +5160,7 @@ function createBaseTrainer(): Trainer {
     state: TrainerState.TRAINER_STATE_UNSPECIFIED,
     stateReason: "",
     deviceUse: 0,
+    tasksElsewhere: 0,
   };
 }
 
@@ -5210,6 +5213,9 @@ export const Trainer: MessageFns<Trainer> = {
     }
     if (message.deviceUse !== 0) {
       writer.uint32(129).double(message.deviceUse);
+    }
+    if (message.tasksElsewhere !== 0) {
+      writer.uint32(136).uint32(message.tasksElsewhere);
     }
     return writer;
   },
@@ -5355,6 +5361,14 @@ export const Trainer: MessageFns<Trainer> = {
             message.deviceUse = reader.double();
             continue;
           }
+          case 17: {
+            if (tag !== 136) {
+              break;
+            }
+
+            message.tasksElsewhere = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5425,6 +5439,11 @@ export const Trainer: MessageFns<Trainer> = {
         : isSet(object.device_use)
         ? globalThis.Number(object.device_use)
         : 0,
+      tasksElsewhere: isSet(object.tasksElsewhere)
+        ? globalThis.Number(object.tasksElsewhere)
+        : isSet(object.tasks_elsewhere)
+        ? globalThis.Number(object.tasks_elsewhere)
+        : 0,
     };
   },
 
@@ -5478,6 +5497,9 @@ export const Trainer: MessageFns<Trainer> = {
     if (message.deviceUse !== 0) {
       obj.deviceUse = floatToJson(message.deviceUse);
     }
+    if (message.tasksElsewhere !== 0) {
+      obj.tasksElsewhere = Math.round(message.tasksElsewhere);
+    }
     return obj;
   },
 
@@ -5502,6 +5524,7 @@ export const Trainer: MessageFns<Trainer> = {
     message.state = object.state ?? TrainerState.TRAINER_STATE_UNSPECIFIED;
     message.stateReason = object.stateReason ?? "";
     message.deviceUse = object.deviceUse ?? 0;
+    message.tasksElsewhere = object.tasksElsewhere ?? 0;
     return message;
   },
 };

@@ -59,6 +59,11 @@ export interface TrainerHello {
    * its instance can connect as it.
    */
   instance: string;
+  /**
+   * Coordinators that it is connected to already, by Welcome.coordinator_id. One of these, which it has reached by another
+   * address, says welcome and ends the stream; the conversation in progress continues.
+   */
+  coordinatorIds: string[];
 }
 
 /** The trainer has room for this many more tasks. */
@@ -82,10 +87,16 @@ export interface TaskFailed {
 
 /** The trainer is alive. */
 export interface Heartbeat {
-  /** Task being computed; empty: none. */
+  /** Task of this coordinator being computed; empty: none. */
   taskId: string;
   /** Resident memory of the trainer's process in bytes. */
   residentBytes: number;
+  /** Micro-batches of other coordinators that it has to compute. */
+  tasksElsewhere: number;
+  /** The next task of this coordinator could be computed and waits for the device, which computes for another coordinator. */
+  waiting: boolean;
+  /** A micro-batch of another coordinator has taken longer than its longest_turn_ms: the device may be stuck. */
+  stuckElsewhere: boolean;
 }
 
 /** A message from the coordinator. */
@@ -95,6 +106,7 @@ export interface WorkResponse {
     | { $case: "task"; value: MicroBatchTask }
     | { $case: "cancel"; value: CancelTask }
     | { $case: "endRun"; value: EndRun }
+    | { $case: "members"; value: Members }
     | undefined;
 }
 
@@ -104,6 +116,19 @@ export interface Welcome {
   heartbeatMs: number;
   /** Silence after which the trainer is considered lost. */
   leaseMs: number;
+  /** Random, made by the coordinator's process when it starts. Empty: it is older. */
+  coordinatorId: string;
+  /** As in Members. */
+  memberAddresses: string[];
+}
+
+/** The coordinators of the pool have changed. */
+export interface Members {
+  /**
+   * "host:port" of each that lives, this one included. A trainer connects to all of them. Empty: it is the only one, and the
+   * trainer knows its address.
+   */
+  addresses: string[];
 }
 
 /** One micro-batch to compute. */
@@ -161,6 +186,8 @@ export interface MicroBatchTask {
     | undefined;
   /** Number of tokens in each document of the rows, as in MicroBatch; empty: each row is one document. */
   documentLengths: number[];
+  /** Milliseconds after which a trainer that still computes it counts as stuck; 0: no bound. */
+  longestTurnMs: number;
 }
 
 export interface MicroBatchTask_OwnRanksEntry {
@@ -391,6 +418,7 @@ function createBaseTrainerHello(): TrainerHello {
     memoryBytes: 0,
     version: "",
     instance: "",
+    coordinatorIds: [],
   };
 }
 
@@ -422,6 +450,9 @@ export const TrainerHello: MessageFns<TrainerHello> = {
     }
     if (message.instance !== "") {
       writer.uint32(74).string(message.instance);
+    }
+    for (const v of message.coordinatorIds) {
+      writer.uint32(82).string(v!);
     }
     return writer;
   },
@@ -511,6 +542,14 @@ export const TrainerHello: MessageFns<TrainerHello> = {
             message.instance = reader.string();
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.coordinatorIds.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -546,6 +585,11 @@ export const TrainerHello: MessageFns<TrainerHello> = {
         : 0,
       version: isSet(object.version) ? globalThis.String(object.version) : "",
       instance: isSet(object.instance) ? globalThis.String(object.instance) : "",
+      coordinatorIds: globalThis.Array.isArray(object?.coordinatorIds)
+        ? object.coordinatorIds.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.coordinator_ids)
+        ? object.coordinator_ids.map((e: any) => globalThis.String(e))
+        : [],
     };
   },
 
@@ -578,6 +622,9 @@ export const TrainerHello: MessageFns<TrainerHello> = {
     if (message.instance !== "") {
       obj.instance = message.instance;
     }
+    if (message.coordinatorIds?.length) {
+      obj.coordinatorIds = message.coordinatorIds;
+    }
     return obj;
   },
 
@@ -595,6 +642,7 @@ export const TrainerHello: MessageFns<TrainerHello> = {
     message.memoryBytes = object.memoryBytes ?? 0;
     message.version = object.version ?? "";
     message.instance = object.instance ?? "";
+    message.coordinatorIds = object.coordinatorIds?.map((e) => e) || [];
     return message;
   },
 };
@@ -788,7 +836,7 @@ export const TaskFailed: MessageFns<TaskFailed> = {
 };
 
 function createBaseHeartbeat(): Heartbeat {
-  return { taskId: "", residentBytes: 0 };
+  return { taskId: "", residentBytes: 0, tasksElsewhere: 0, waiting: false, stuckElsewhere: false };
 }
 
 export const Heartbeat: MessageFns<Heartbeat> = {
@@ -798,6 +846,15 @@ export const Heartbeat: MessageFns<Heartbeat> = {
     }
     if (message.residentBytes !== 0) {
       writer.uint32(16).uint64(message.residentBytes);
+    }
+    if (message.tasksElsewhere !== 0) {
+      writer.uint32(24).uint32(message.tasksElsewhere);
+    }
+    if (message.waiting !== false) {
+      writer.uint32(32).bool(message.waiting);
+    }
+    if (message.stuckElsewhere !== false) {
+      writer.uint32(40).bool(message.stuckElsewhere);
     }
     return writer;
   },
@@ -831,6 +888,30 @@ export const Heartbeat: MessageFns<Heartbeat> = {
             message.residentBytes = longToNumber(reader.uint64());
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.tasksElsewhere = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.waiting = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.stuckElsewhere = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -855,6 +936,17 @@ export const Heartbeat: MessageFns<Heartbeat> = {
         : isSet(object.resident_bytes)
         ? globalThis.Number(object.resident_bytes)
         : 0,
+      tasksElsewhere: isSet(object.tasksElsewhere)
+        ? globalThis.Number(object.tasksElsewhere)
+        : isSet(object.tasks_elsewhere)
+        ? globalThis.Number(object.tasks_elsewhere)
+        : 0,
+      waiting: isSet(object.waiting) ? globalThis.Boolean(object.waiting) : false,
+      stuckElsewhere: isSet(object.stuckElsewhere)
+        ? globalThis.Boolean(object.stuckElsewhere)
+        : isSet(object.stuck_elsewhere)
+        ? globalThis.Boolean(object.stuck_elsewhere)
+        : false,
     };
   },
 
@@ -866,6 +958,15 @@ export const Heartbeat: MessageFns<Heartbeat> = {
     if (message.residentBytes !== 0) {
       obj.residentBytes = Math.round(message.residentBytes);
     }
+    if (message.tasksElsewhere !== 0) {
+      obj.tasksElsewhere = Math.round(message.tasksElsewhere);
+    }
+    if (message.waiting !== false) {
+      obj.waiting = message.waiting;
+    }
+    if (message.stuckElsewhere !== false) {
+      obj.stuckElsewhere = message.stuckElsewhere;
+    }
     return obj;
   },
 
@@ -876,6 +977,9 @@ export const Heartbeat: MessageFns<Heartbeat> = {
     const message = createBaseHeartbeat();
     message.taskId = object.taskId ?? "";
     message.residentBytes = object.residentBytes ?? 0;
+    message.tasksElsewhere = object.tasksElsewhere ?? 0;
+    message.waiting = object.waiting ?? false;
+    message.stuckElsewhere = object.stuckElsewhere ?? false;
     return message;
   },
 };
@@ -898,6 +1002,9 @@ export const WorkResponse: MessageFns<WorkResponse> = {
         break;
       case "endRun":
         EndRun.encode(message.message.value, writer.uint32(34).fork()).join();
+        break;
+      case "members":
+        Members.encode(message.message.value, writer.uint32(42).fork()).join();
         break;
     }
     return writer;
@@ -948,6 +1055,14 @@ export const WorkResponse: MessageFns<WorkResponse> = {
             message.message = { $case: "endRun", value: EndRun.decode(reader, reader.uint32()) };
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.message = { $case: "members", value: Members.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -972,6 +1087,8 @@ export const WorkResponse: MessageFns<WorkResponse> = {
         ? { $case: "endRun", value: EndRun.fromJSON(object.endRun) }
         : isSet(object.end_run)
         ? { $case: "endRun", value: EndRun.fromJSON(object.end_run) }
+        : isSet(object.members)
+        ? { $case: "members", value: Members.fromJSON(object.members) }
         : undefined,
     };
   },
@@ -986,6 +1103,8 @@ export const WorkResponse: MessageFns<WorkResponse> = {
       obj.cancel = CancelTask.toJSON(message.message.value);
     } else if (message.message?.$case === "endRun") {
       obj.endRun = EndRun.toJSON(message.message.value);
+    } else if (message.message?.$case === "members") {
+      obj.members = Members.toJSON(message.message.value);
     }
     return obj;
   },
@@ -1020,13 +1139,19 @@ export const WorkResponse: MessageFns<WorkResponse> = {
         }
         break;
       }
+      case "members": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "members", value: Members.fromPartial(object.message.value) };
+        }
+        break;
+      }
     }
     return message;
   },
 };
 
 function createBaseWelcome(): Welcome {
-  return { heartbeatMs: 0, leaseMs: 0 };
+  return { heartbeatMs: 0, leaseMs: 0, coordinatorId: "", memberAddresses: [] };
 }
 
 export const Welcome: MessageFns<Welcome> = {
@@ -1036,6 +1161,12 @@ export const Welcome: MessageFns<Welcome> = {
     }
     if (message.leaseMs !== 0) {
       writer.uint32(16).uint32(message.leaseMs);
+    }
+    if (message.coordinatorId !== "") {
+      writer.uint32(26).string(message.coordinatorId);
+    }
+    for (const v of message.memberAddresses) {
+      writer.uint32(34).string(v!);
     }
     return writer;
   },
@@ -1069,6 +1200,22 @@ export const Welcome: MessageFns<Welcome> = {
             message.leaseMs = reader.uint32();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.coordinatorId = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.memberAddresses.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1093,6 +1240,16 @@ export const Welcome: MessageFns<Welcome> = {
         : isSet(object.lease_ms)
         ? globalThis.Number(object.lease_ms)
         : 0,
+      coordinatorId: isSet(object.coordinatorId)
+        ? globalThis.String(object.coordinatorId)
+        : isSet(object.coordinator_id)
+        ? globalThis.String(object.coordinator_id)
+        : "",
+      memberAddresses: globalThis.Array.isArray(object?.memberAddresses)
+        ? object.memberAddresses.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.member_addresses)
+        ? object.member_addresses.map((e: any) => globalThis.String(e))
+        : [],
     };
   },
 
@@ -1104,6 +1261,12 @@ export const Welcome: MessageFns<Welcome> = {
     if (message.leaseMs !== 0) {
       obj.leaseMs = Math.round(message.leaseMs);
     }
+    if (message.coordinatorId !== "") {
+      obj.coordinatorId = message.coordinatorId;
+    }
+    if (message.memberAddresses?.length) {
+      obj.memberAddresses = message.memberAddresses;
+    }
     return obj;
   },
 
@@ -1114,6 +1277,79 @@ export const Welcome: MessageFns<Welcome> = {
     const message = createBaseWelcome();
     message.heartbeatMs = object.heartbeatMs ?? 0;
     message.leaseMs = object.leaseMs ?? 0;
+    message.coordinatorId = object.coordinatorId ?? "";
+    message.memberAddresses = object.memberAddresses?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseMembers(): Members {
+  return { addresses: [] };
+}
+
+export const Members: MessageFns<Members> = {
+  encode(message: Members, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.addresses) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Members {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMembers();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.addresses.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Members {
+    return {
+      addresses: globalThis.Array.isArray(object?.addresses)
+        ? object.addresses.map((e: any) => globalThis.String(e))
+        : [],
+    };
+  },
+
+  toJSON(message: Members): unknown {
+    const obj: any = {};
+    if (message.addresses?.length) {
+      obj.addresses = message.addresses;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Members>): Members {
+    return Members.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Members>): Members {
+    const message = createBaseMembers();
+    message.addresses = object.addresses?.map((e) => e) || [];
     return message;
   },
 };
@@ -1146,6 +1382,7 @@ function createBaseMicroBatchTask(): MicroBatchTask {
     traceparent: "",
     recipe: undefined,
     documentLengths: [],
+    longestTurnMs: 0,
   };
 }
 
@@ -1236,6 +1473,9 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
         writer.uint32(v);
       }
       writer.join();
+    }
+    if (message.longestTurnMs !== 0) {
+      writer.uint32(528).uint64(message.longestTurnMs);
     }
     return writer;
   },
@@ -1487,6 +1727,14 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
 
             break;
           }
+          case 66: {
+            if (tag !== 528) {
+              break;
+            }
+
+            message.longestTurnMs = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1637,6 +1885,11 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
         : globalThis.Array.isArray(object?.document_lengths)
         ? object.document_lengths.map((e: any) => globalThis.Number(e))
         : [],
+      longestTurnMs: isSet(object.longestTurnMs)
+        ? globalThis.Number(object.longestTurnMs)
+        : isSet(object.longest_turn_ms)
+        ? globalThis.Number(object.longest_turn_ms)
+        : 0,
     };
   },
 
@@ -1732,6 +1985,9 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
     if (message.documentLengths?.length) {
       obj.documentLengths = message.documentLengths.map((e) => Math.round(e));
     }
+    if (message.longestTurnMs !== 0) {
+      obj.longestTurnMs = Math.round(message.longestTurnMs);
+    }
     return obj;
   },
 
@@ -1784,6 +2040,7 @@ export const MicroBatchTask: MessageFns<MicroBatchTask> = {
       ? Recipe.fromPartial(object.recipe)
       : undefined;
     message.documentLengths = object.documentLengths?.map((e) => e) || [];
+    message.longestTurnMs = object.longestTurnMs ?? 0;
     return message;
   },
 };
