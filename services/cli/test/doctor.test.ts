@@ -91,7 +91,7 @@ describe("gradpool doctor", { timeout: 120_000 }, () => {
     const { state, text } = checkOf(await doctor([], { VK_DRIVER_FILES }), "webgpu") ?? assert.fail();
     assert.equal(state, "ok");
     const facts = /\(Vulkan, driver [0-9a-f]{12}; buffers up to 1\.1 GB; no float16; computed by the processor/;
-    assert.match(text, /^works: webgpu:0 is SwiftShader/);
+    assert.match(text, /^works: webgpu:0 is SwiftShader Device.*, [\d.]+ GB \(/);
     assert.match(text, facts);
   });
 

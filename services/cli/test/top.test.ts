@@ -135,6 +135,13 @@ describe("the frame", () => {
     assert.match(text, /q quit .* c cancel$/);
   });
 
+  test("shows names of devices in full", () => {
+    const trainers = [trainerOf(), trainerOf({ trainerId: "trainer-2", device: "webgpu:0" })];
+    const text = drawn(seen(firstState("a:1"), { ...POOL, trainers }, []), 80, 24).join("\n");
+    assert.match(text, /^. trainer-1 cpu {6}█/m);
+    assert.match(text, /^. trainer-2 webgpu:0 █/m);
+  });
+
   test("shows runs by their names, and says which run the selected one is", () => {
     const spec = { ...runOf().spec!, runName: "learning rate 5e-5, cosine, again", tags: ["team-a", "lr"] };
     const state = shown([runOf({ runId: "run-2", spec }), runOf({ runId: "run-3" })]);

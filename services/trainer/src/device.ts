@@ -1,7 +1,7 @@
 /** What a trainer reports about its device. */
 import { readFile } from "node:fs/promises";
-import { cpus, totalmem } from "node:os";
-import { chooseGpu, type Gpu, type UsableCudaDevice, type WebGpuAdapter } from "@gradpool/runtime";
+import { cpus } from "node:os";
+import { chooseGpu, processorMemory, type Gpu, type UsableCudaDevice, type WebGpuAdapter } from "@gradpool/runtime";
 import type { Logger } from "@gradpool/service-kit";
 import type { TrainerConfig } from "./config.js";
 
@@ -28,15 +28,18 @@ export async function chooseDevice(
   { device, env }: Pick<TrainerConfig, "device" | "env">,
   log: Logger,
 ): Promise<ChosenDevice> {
-  const chosen = await chooseGpu(device, env, (reason) =>
-    log.info({ reason }, "computing on the processor: no GPU can be used"),
-  );
+  const chosen = await chooseGpu(device, env, {
+    onFallback: ({ reason, instead }) => log.info({ reason }, `computing on ${instead}: no better GPU can be used`),
+  });
   if (!chosen) return { ...(await cpuDevice()), gpu: undefined };
   const { gpu, environment } = chosen;
   Object.assign(process.env, environment);
   const known = { device: chosen.device, gpu };
-  if (chosen.webgpu) return { ...known, deviceClass: webGpuClass(chosen.webgpu, await cpuDevice()), memoryBytes: 0 };
-  const { cuda } = chosen;
+  const { webgpu, cuda } = chosen;
+  if (webgpu) {
+    const deviceClass = webGpuClass(webgpu, await cpuDevice());
+    return { ...known, deviceClass, memoryBytes: webgpu.memoryBytes };
+  }
   const deviceClass = cudaClass(cuda, environment["NVIDIA_TF32_OVERRIDE"] === "1");
   return { ...known, deviceClass, memoryBytes: cuda.memoryBytes };
 }
@@ -90,9 +93,7 @@ const KERNELS: Record<string, readonly { name: string; flags: readonly string[] 
 export async function cpuDevice(): Promise<Device> {
   const cpuInfo = await readFile("/proc/cpuinfo", "utf8").catch(() => "");
   const deviceClass = cpuClass(process.arch, cpuInfo, cpus()[0]?.model ?? "");
-  // 0, or more than the machine has: the process has no limit.
-  const limit = process.constrainedMemory() || Infinity;
-  return { device: "cpu", deviceClass, memoryBytes: Math.min(limit, totalmem()) };
+  return { device: "cpu", deviceClass, memoryBytes: processorMemory() };
 }
 
 /**

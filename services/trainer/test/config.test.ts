@@ -88,7 +88,7 @@ describe("the device class", () => {
   it("names everything that a WebGPU adapter's bits depend on", () => {
     const adapter = {
       ...({ index: 0, name: "AMD Radeon RX 7600 (RADV NAVI33)", backend: "Vulkan", driver: "0123456789ab" } as const),
-      ...{ isSoftware: false, largestBuffer: 2 ** 32, float16: true, environment: {} },
+      ...{ isSoftware: false, memoryBytes: 2 ** 33, largestBuffer: 2 ** 32, float16: true, environment: {} },
     };
     const processor = { device: "cpu", deviceClass: "cpu-x64-avx2", memoryBytes: 1 };
     const expected = "webgpu-vulkan-amd-radeon-rx-7600-radv-navi33-driver0123456789ab";

@@ -56,6 +56,16 @@ export async function listCudaDevices(
   return visible.map(({ uuid: _uuid, ...device }, index) => ({ ...device, index }));
 }
 
+/** Errors: those of listCudaDevices; `failed_precondition` when there are fewer devices than trainers. */
+export async function requireCudaDevices(trainers: number, env: NodeJS.ProcessEnv): Promise<void> {
+  const { length } = await listCudaDevices(env);
+  if (trainers <= length) return;
+  const there = length === 1 ? "is 1 CUDA device" : `are ${length} CUDA devices`;
+  throw noCuda(
+    `${trainers} trainers need a CUDA device each, and there ${there}; use --trainers ${length} or --device cpu`,
+  );
+}
+
 export const noCuda = (line: string) => new GradpoolError("failed_precondition", line);
 
 type Listed = CudaDevice & { uuid: string };

@@ -1,9 +1,11 @@
 /** WebGPU adapters of this machine, each found by making a session on it. */
 import { GradpoolError } from "@gradpool/errors";
+import { listCudaDevices } from "../cuda/devices.js";
+import { processorMemory } from "../processor-memory.js";
 import { runProbe, type ProbeFailure } from "../run-probe.js";
 import { platformAdapter } from "./platform-adapter.js";
 import type { ProbeAnswer } from "./probe.js";
-import { vulkanDrivers, type VulkanDriver } from "./vulkan-drivers.js";
+import { mayHaveVulkanGpu, vulkanDrivers, type VulkanDriver } from "./vulkan-drivers.js";
 
 export interface WebGpuAdapter extends ProbeAnswer {
   /** i of webgpu:i. */
@@ -13,6 +15,8 @@ export interface WebGpuAdapter extends ProbeAnswer {
   backend: "Vulkan" | "Metal" | "Direct3D 12";
   /** Computed by the processor. */
   isSoftware: boolean;
+  /** 0: not known. */
+  memoryBytes: number;
   /** What a process that uses it has in its environment before it loads ONNX Runtime. */
   environment: Readonly<Record<string, string>>;
 }
@@ -44,7 +48,14 @@ export async function listWebGpuAdapters(env: NodeJS.ProcessEnv): Promise<WebGpu
   if (backend === "Vulkan") return vulkanAdapters(env);
   const { answer } = await probe(env, "");
   const { name, driver } = await platformAdapter();
-  return [{ ...answer, driver, index: 0, name, backend, isSoftware: isSoftware(name), environment: {} }];
+  const known = { name, backend, isSoftware: isSoftware(name) };
+  return [{ ...answer, ...known, driver, index: 0, memoryBytes: await memoryOf(known, env), environment: {} }];
+}
+
+/** Whether looking for a GPU, which takes seconds, could find one. */
+export async function mayHaveGpu(env: NodeJS.ProcessEnv): Promise<boolean> {
+  const backend = PLATFORMS[`${process.platform}-${process.arch}`];
+  return backend === "Vulkan" ? mayHaveVulkanGpu(env) : backend !== undefined;
 }
 
 async function vulkanAdapters(env: NodeJS.ProcessEnv): Promise<WebGpuAdapter[]> {
@@ -54,20 +65,33 @@ async function vulkanAdapters(env: NodeJS.ProcessEnv): Promise<WebGpuAdapter[]> 
   }
   const found: Omit<WebGpuAdapter, "index">[] = [];
   const reasons: string[] = [];
-  for (const driver of drivers) {
-    const environment = { VK_DRIVER_FILES: driver.manifest, VK_ICD_FILENAMES: driver.manifest };
-    try {
-      const { answer, log } = await probe({ ...env, ...environment, VK_LOADER_DEBUG: "all" }, driver.libraryPrefix);
-      const [name = nameOf(driver)] = devicesIn(log);
-      found.push({ ...answer, name, backend: "Vulkan", isSoftware: isSoftware(name), environment });
-    } catch (reason) {
-      reasons.push(`${nameOf(driver)}: ${GradpoolError.from(reason).message}`);
-    }
+  const attempts = await Promise.allSettled(drivers.map((driver) => vulkanAdapter(driver, env)));
+  for (const [i, attempt] of attempts.entries()) {
+    if (attempt.status === "fulfilled") found.push(attempt.value);
+    else reasons.push(`${nameOf(drivers[i] as VulkanDriver)}: ${GradpoolError.from(attempt.reason).message}`);
   }
   if (found.length === 0) throw noWebGpu(`no Vulkan driver works (${reasons.join("; ")}); use --device cpu`);
   const order = found.length > 1 ? devicesIn((await probe({ ...env, VK_LOADER_DEBUG: "all" }, "")).log) : [];
   const place = ({ name }: { name: string }) => (order.includes(name) ? order.indexOf(name) : order.length);
   return found.sort((a, b) => place(a) - place(b)).map((adapter, index) => ({ ...adapter, index }));
+}
+
+async function vulkanAdapter(driver: VulkanDriver, env: NodeJS.ProcessEnv): Promise<Omit<WebGpuAdapter, "index">> {
+  const environment = { VK_DRIVER_FILES: driver.manifest, VK_ICD_FILENAMES: driver.manifest };
+  const { answer, log } = await probe({ ...env, ...environment, VK_LOADER_DEBUG: "all" }, driver.libraryPrefix);
+  const [name = nameOf(driver)] = devicesIn(log);
+  const known = { name, backend: "Vulkan" as const, isSoftware: isSoftware(name) };
+  return { ...answer, ...known, memoryBytes: await memoryOf(known, env), environment };
+}
+
+/** WebGPU does not tell: macOS and software share the processor's, and NVIDIA's driver reports its own. */
+async function memoryOf(
+  { name, backend, isSoftware }: Pick<WebGpuAdapter, "name" | "backend" | "isSoftware">,
+  env: NodeJS.ProcessEnv,
+): Promise<number> {
+  if (isSoftware || backend === "Metal") return processorMemory();
+  const devices = /nvidia/i.test(name) ? await listCudaDevices(env).catch(() => []) : [];
+  return devices.find((device) => device.name === name)?.memoryBytes ?? 0;
 }
 
 /** The driver's own, where the loader does not say what device it has. */

@@ -10,7 +10,7 @@ export interface VulkanDriver {
 }
 
 export async function vulkanDrivers(env: NodeJS.ProcessEnv): Promise<VulkanDriver[]> {
-  const named = env["VK_DRIVER_FILES"] || env["VK_ICD_FILENAMES"];
+  const named = namedDrivers(env);
   const places = named ? named.split(":").filter(Boolean) : usualFolders(env);
   const manifests = (await Promise.all(places.map(manifestsAt))).flat();
   const drivers: VulkanDriver[] = [];
@@ -23,6 +23,18 @@ export async function vulkanDrivers(env: NodeJS.ProcessEnv): Promise<VulkanDrive
   }
   return drivers;
 }
+
+/** Whether there can be a GPU: without the kernel's device of one there is none, unless somebody names drivers. */
+export async function mayHaveVulkanGpu(env: NodeJS.ProcessEnv, devices = "/dev"): Promise<boolean> {
+  if (namedDrivers(env)) return true;
+  const [here, rendering] = await Promise.all([names(devices), names(join(devices, "dri"))]);
+  // NVIDIA's and, in WSL, that of Windows; all others.
+  return here.some((name) => name === "nvidiactl" || name === "dxg") || rendering.some((name) => /^renderD/.test(name));
+}
+
+const names = (folder: string): Promise<string[]> => readdir(folder).catch(() => []);
+
+const namedDrivers = (env: NodeJS.ProcessEnv): string => env["VK_DRIVER_FILES"] || env["VK_ICD_FILENAMES"] || "";
 
 function usualFolders(env: NodeJS.ProcessEnv): string[] {
   const home = env["HOME"] ?? "";
@@ -40,8 +52,7 @@ const listed = (value: string | undefined, otherwise: string) => (value || other
 
 async function manifestsAt(place: string): Promise<string[]> {
   if ((await stat(place).catch(() => undefined))?.isFile()) return [place];
-  const files = await readdir(place).catch(() => []);
-  const manifests = files.filter((file) => file.endsWith(".json")).sort();
+  const manifests = (await names(place)).filter((file) => file.endsWith(".json")).sort();
   return manifests.map((file) => join(place, file));
 }
 

@@ -2,13 +2,19 @@
 import { once } from "node:events";
 import { statfs } from "node:fs/promises";
 import { createServer } from "node:net";
-import { availableParallelism, freemem, release, totalmem } from "node:os";
+import { availableParallelism, freemem, release } from "node:os";
 import { dirname } from "node:path";
 import { findCertificates, type AccessSources } from "@gradpool/access";
 import { GradpoolError } from "@gradpool/errors";
 import { bytes, counted } from "@gradpool/format";
 import { fetchThrough, proxyLabel, type HubSettings } from "@gradpool/hub";
-import { listCudaDevices, listWebGpuAdapters, onnxRuntimeVersion, requireCudaDevice } from "@gradpool/runtime";
+import {
+  listCudaDevices,
+  listWebGpuAdapters,
+  onnxRuntimeVersion,
+  processorMemory,
+  requireCudaDevice,
+} from "@gradpool/runtime";
 import { Pool } from "../runs/pool.js";
 
 export interface Check {
@@ -39,9 +45,7 @@ export const coresCheck = (): Check => ok(String(availableParallelism()));
 const SHORT_MEMORY_BYTES = 3e9;
 
 export function memoryCheck(): Check {
-  // 0, or more than there is: no limit on the process.
-  const limit = process.constrainedMemory() || Infinity;
-  const total = Math.min(limit, totalmem());
+  const total = processorMemory();
   const text = `${bytes(total)}, ${bytes(Math.min(total, freemem()))} free`;
   return total < SHORT_MEMORY_BYTES ? note(`${text}; enough only for tiny models`) : ok(text);
 }
@@ -108,14 +112,16 @@ export async function cudaCheck(env: NodeJS.ProcessEnv): Promise<Check> {
 export async function webGpuCheck(env: NodeJS.ProcessEnv): Promise<Check> {
   try {
     const adapters = await listWebGpuAdapters(env);
-    const described = adapters.map(({ index, name, backend, driver, isSoftware, largestBuffer, float16 }) => {
+    const described = adapters.map((adapter) => {
+      const { index, name, backend, driver, isSoftware, memoryBytes, largestBuffer, float16 } = adapter;
       const facts = [
         `${backend}, driver ${driver || "unknown"}`,
         `buffers up to ${largestBuffer > 0 ? bytes(largestBuffer) : "an unknown size"}`,
         float16 ? "float16" : "no float16",
         ...(isSoftware ? ["computed by the processor: used only if named"] : []),
       ];
-      return `webgpu:${index} is ${name} (${facts.join("; ")})`;
+      const memory = memoryBytes > 0 ? bytes(memoryBytes) : "memory unknown";
+      return `webgpu:${index} is ${name}, ${memory} (${facts.join("; ")})`;
     });
     return ok(`works: ${described.join(", ")}`);
   } catch (reason) {

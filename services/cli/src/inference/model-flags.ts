@@ -37,7 +37,9 @@ export async function sessionOptions(
   { threads = availableParallelism(), device = { kind: "cpu" } }: ComputeFlags,
   { output, config }: CommandContext,
 ): Promise<SessionOptions> {
-  const chosen = await chooseGpu(device, config.env, (reason) => output.note(`computing on the CPU: ${reason}`));
+  const chosen = await chooseGpu(device, config.env, {
+    onFallback: ({ reason, instead }) => output.note(`computing on ${instead}: ${reason}`),
+  });
   Object.assign(process.env, chosen?.environment);
   return { threads, gpu: chosen?.gpu };
 }

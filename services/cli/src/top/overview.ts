@@ -88,18 +88,24 @@ function trainerLines(state: TopState, rows: number, columns: number): Line[] {
   if (trainers.length === 0) return [[span("  none connected; runs wait for one", "dim")]];
   const selected = selectedTrainer(state);
   const nameWidth = Math.min(columns >= WIDE_COLUMNS ? 32 : 16, Math.max(...trainers.map((t) => t.trainerId.length)));
+  const deviceWidth = Math.min(12, Math.max(...trainers.map(({ device }) => device.length)));
   return inView(trainers, selected, rows).map((trainer) =>
-    trainerLine(trainer, trainer === selected, nameWidth, state),
+    trainerLine(trainer, trainer === selected, [nameWidth, deviceWidth], state),
   );
 }
 
-function trainerLine(trainer: Trainer, isSelected: boolean, nameWidth: number, { list, runs }: TopState): Line {
+function trainerLine(
+  trainer: Trainer,
+  isSelected: boolean,
+  [nameWidth, deviceWidth]: readonly [number, number],
+  { list, runs }: TopState,
+): Line {
   const { trainerId, device, deviceUse, tokensPerSecond, residentBytes, runId, state, stateReason } = trainer;
   const run = runs.find((one) => one.runId === runId);
   const what = [trainerStateName(state), stateReason].filter(Boolean).join(": ");
   return [
     marker(isSelected && list === "trainers"),
-    span(`${fit(trainerId, nameWidth)} ${fit(device, 7)} `),
+    span(`${fit(trainerId, nameWidth)} ${fit(device, deviceWidth)} `),
     span(bar(deviceUse, 10), deviceUse > 0.5 ? "good" : "warning"),
     span(`${fit(`${Math.round(100 * deviceUse)} %`, 6, "right")} `),
     span(`${fit(count(Math.round(tokensPerSecond)), 8, "right")} tok/s ${fit(bytes(residentBytes), 8, "right")}  `),
