@@ -16,6 +16,7 @@ export * from "./jaeger.js";
 export * from "./certificates.js";
 export * from "./helm.js";
 export * from "./nats-server.js";
+export * from "./postgres.js";
 export * from "./tools.js";
 export * from "./npm-registry.js";
 export * from "./fake-hub.js";
