@@ -2,7 +2,7 @@
 export ONNXRUNTIME_NODE_INSTALL_CUDA = skip
 
 .DEFAULT_GOAL := help
-.PHONY: help install build package sbom test sim sim-long same-ids chaos test-webgpu pictures demo lint format generate bench clean
+.PHONY: help install build package sbom test test-long sim sim-long same-ids chaos test-webgpu pictures demo lint format generate bench clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -27,6 +27,9 @@ sbom: install ## List all that the package contains, with licences, in gradpool-
 
 test: build ## Run all tests
 	node scripts/run-tests.mjs
+
+test-long: build ## Run all tests, those that take long too, in their full width (an hour)
+	GRADPOOL_TEST_LONG=1 node scripts/run-tests.mjs
 
 SEED ?= 1
 sim: build ## Run the coordinator's driver through one simulated history: make sim SEED=7

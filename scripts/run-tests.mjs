@@ -1,5 +1,6 @@
-// Runs every compiled test file with Node's own runner. The files are named one by one, since what
-// `node --test FOLDER` finds differs between Node versions. Arguments choose files by substring.
+// Runs every compiled test file with Node's own runner, but for the *.long.test.js, which need GRADPOOL_TEST_LONG=1 (`make
+// test-long`). The files are named one by one, since what `node --test FOLDER` finds differs between Node versions. Arguments
+// choose files by substring, long ones too.
 import { spawn } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -8,6 +9,7 @@ import "./bundle.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const wanted = process.argv.slice(2);
+const withLong = wanted.length > 0 || process.env.GRADPOOL_TEST_LONG === "1";
 
 const projects = ["packages", "services"]
   .flatMap((group) => readdirSync(join(root, group)).map((name) => join(group, name)))
@@ -18,7 +20,7 @@ const files = projects.flatMap((project) => {
   if (!existsSync(dir)) return [];
   return (
     readdirSync(dir, { recursive: true })
-      .filter((name) => name.endsWith(".test.js"))
+      .filter((name) => name.endsWith(".test.js") && (withLong || !name.endsWith(".long.test.js")))
       // A test without a source is left over from an older build.
       .filter((name) => existsSync(join(root, project, "test", name.replace(/\.js$/, ".ts"))))
       .map((name) => join(project, "dist/test", name))

@@ -7,6 +7,7 @@ export * from "./crowd.js";
 export * from "./stack.js";
 export * from "./watch-run.js";
 export * from "./local-pool.js";
+export { IS_LONG } from "./long.js";
 export * from "./small-disk.js";
 export * from "./smollm2.js";
 export * from "./random.js";

@@ -29,6 +29,7 @@ import { Retention } from "./retention.js";
 import { Reporter } from "./reports/reporter.js";
 import { RunCommands } from "./run-commands.js";
 import { Charts } from "./runs/charts.js";
+import type { Models } from "./runs/models.js";
 import { PreparingRun } from "./runs/preparing-run.js";
 import type { TrainingRun } from "./runs/training-run.js";
 import { connectServices } from "./services.js";
@@ -40,6 +41,7 @@ export interface CoordinatorOptions {
   access: Access;
   leases?: Leases | undefined;
   charts?: Charts | undefined;
+  models?: Models | undefined;
   /** Called when it cannot continue: end the process. */
   onCrash: () => void;
 }
@@ -59,7 +61,7 @@ export function startCoordinator(
 async function partsOf(
   config: CoordinatorConfig,
   log: Logger,
-  { access, leases = DEFAULT_LEASES, charts = new Charts(), onCrash }: CoordinatorOptions,
+  { access, leases = DEFAULT_LEASES, charts = new Charts(), models, onCrash }: CoordinatorOptions,
   scope: Scope,
 ): Promise<Parts> {
   const { own, stopping } = scope;
@@ -70,7 +72,7 @@ async function partsOf(
   const publisher = config.nats && own(new Publisher({ nats: config.nats, store, book, log }));
   const registry = await RunRegistry.load(store, book);
   const requests = new Requests(known);
-  const services = connectServices(config, access.roots, scope);
+  const services = connectServices(config, access.roots, scope, models);
   const metrics: CoordinatorMetrics = new CoordinatorMetrics(scope.metrics, () => ({
     state: driver.state,
     runs: registry.unfinished.map(({ run }) => run),

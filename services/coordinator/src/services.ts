@@ -17,11 +17,17 @@ export interface Services {
   models: Models;
 }
 
-export function connectServices(config: CoordinatorConfig, roots: Roots, { own, connect }: Scope): Services {
+/** With `models` instead of its own, which its owner disposes of. */
+export function connectServices(
+  config: CoordinatorConfig,
+  roots: Roots,
+  { own, connect }: Scope,
+  models?: Models,
+): Services {
   return {
     tokenizer: own(connect(TokenizerServiceService, config.tokenizerAddress)),
     dataStream: own(connect(DataStreamServiceService, config.dataStreamAddress)),
     checkpointStore: own(connect(CheckpointStoreServiceService, config.checkpointStoreAddress)),
-    models: own(new Models({ ...config.models, roots })),
+    models: models ?? own(new Models({ ...config.models, roots })),
   };
 }

@@ -1,15 +1,18 @@
 /** Stands in for the thread that draws charts, in tests of who draws when. */
+import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
-import { parentPort, workerData } from "node:worker_threads";
+import { parentPort } from "node:worker_threads";
 
-const { title } = workerData as { title: string };
+const port = parentPort!;
 const now = () => new TextEncoder().encode(String(process.hrtime.bigint()));
-if (title === "fail") throw new Error("no charts today");
-if (title === "hang") setInterval(() => {}, 1_000);
-else {
+
+for (;;) {
+  const [{ title }] = (await once(port, "message")) as [{ title: string }];
+  if (title === "fail") throw new Error("no charts today");
+  if (title === "hang") continue;
   const began = now();
   await delay(50);
-  parentPort?.postMessage(
+  port.postMessage(
     new Map([
       ["began", began],
       ["ended", now()],

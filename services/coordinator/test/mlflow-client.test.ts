@@ -1,4 +1,4 @@
-/** What goes to MLflow besides what the real server shows (integration-tests/test/mlflow.test.ts): credentials, and errors. */
+/** What goes to MLflow besides what the real server shows (integration-tests/test/mlflow.long.test.ts): credentials, and errors. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";

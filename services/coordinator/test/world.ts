@@ -25,7 +25,8 @@ import {
 import { createLogger, type Service as Running } from "@gradpool/service-kit";
 import { startCoordinator as start } from "../src/coordinator.js";
 import type { MlflowSettings } from "../src/reports/mlflow-client.js";
-import type { Charts } from "../src/runs/charts.js";
+import { Charts } from "../src/runs/charts.js";
+import { Models } from "../src/runs/models.js";
 import { DEFAULT_LEASES, type Leases } from "../src/trainer-pool.js";
 import { ByteTokenizer } from "./byte-tokenizer.js";
 import { key, keyed } from "./key.js";
@@ -89,6 +90,11 @@ async function endSurroundings({ tokenizer, dataStream, store }: Surroundings): 
 let shared: Promise<Surroundings> | undefined;
 after(async () => shared && endSurroundings(await shared));
 
+/** Threads take longer to start than these runs do to be trained. */
+const sharedCharts = new Charts();
+let sharedModels: Models | undefined;
+after(() => sharedModels?.[Symbol.asyncDispose]());
+
 export interface WorldOptions {
   leases?: Leases;
   charts?: Charts;
@@ -118,14 +124,22 @@ export interface Ended {
 const PATIENT: Leases = { ...DEFAULT_LEASES, leaseMs: 600_000 };
 
 function startCoordinator(listen: string, services: Surroundings, options: WorldOptions): Promise<Running> {
-  const { leases = PATIENT, recoveryMs = 0, runStore, keepRunsMs, charts, mlflow = "there is no server" } = options;
+  const {
+    leases = PATIENT,
+    recoveryMs = 0,
+    runStore,
+    keepRunsMs,
+    charts = sharedCharts,
+    mlflow = "there is no server",
+  } = options;
   const config = {
     ...{ listen, recoveryMs, runStore, keepRunsMs, mlflow, drainMs: 0, models: NO_CACHE },
     tokenizerAddress: services.tokenizer.address,
     dataStreamAddress: services.dataStream.address,
     checkpointStoreAddress: services.store.address,
   };
-  return start(config, log, { access: { key }, leases, charts, onCrash: fail });
+  const models = (sharedModels ??= new Models({ ...NO_CACHE, roots: undefined }));
+  return start(config, log, { access: { key }, leases, charts, models, onCrash: fail });
 }
 
 export class World implements AsyncDisposable {

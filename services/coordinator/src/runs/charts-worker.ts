@@ -1,4 +1,4 @@
-import { parentPort, workerData } from "node:worker_threads";
+import { parentPort } from "node:worker_threads";
 import { loadDrawing, PLOTS } from "@gradpool/plots";
 import type { Evaluation, StepMetrics } from "@gradpool/rpc";
 import type { Files } from "./files.js";
@@ -9,12 +9,13 @@ export interface ChartData {
   title: string;
 }
 
-const { steps, evaluations, title } = workerData as ChartData;
-const files: Files = new Map();
 const { plotSvg, rasterize } = await loadDrawing();
-for (const name of PLOTS) {
-  const svg = plotSvg(name, title, [{ name: title, steps, evaluations }]);
-  files.set(`${name}.svg`, new TextEncoder().encode(svg));
-  files.set(`${name}.png`, rasterize(svg));
-}
-parentPort?.postMessage(files);
+parentPort?.on("message", ({ steps, evaluations, title }: ChartData) => {
+  const files: Files = new Map();
+  for (const name of PLOTS) {
+    const svg = plotSvg(name, title, [{ name: title, steps, evaluations }]);
+    files.set(`${name}.svg`, new TextEncoder().encode(svg));
+    files.set(`${name}.png`, rasterize(svg));
+  }
+  parentPort?.postMessage(files);
+});

@@ -9,12 +9,17 @@ import { inheritedSteps } from "./progress.js";
 /** How long the charts of one run may take to draw; 100,000 steps take seconds. */
 const LIMIT_MS = 60_000;
 
+/** How long the thread waits for another run: loading the drawing library takes longer than to draw. */
+const KEPT_MS = 10_000;
+
 const WORKER = new URL("./charts-worker.js", import.meta.url);
 
-/** Draws plots in a thread, since that takes a while (I10): for one run at a time, since each thread loads the drawing library. */
+/** Draws plots in a thread, since that takes a while (I10), for one run at a time. */
 export class Charts {
   readonly #worker: URL;
   readonly #limitMs: number;
+  /** Waits for another run. */
+  #idle: { worker: Worker; end: NodeJS.Timeout } | undefined;
   /** Settles when the last run in the queue is drawn. */
   #last: Promise<unknown> = Promise.resolve();
 
@@ -39,20 +44,34 @@ export class Charts {
 
   async #draw({ steps, evaluations, title }: ChartData, signal: AbortSignal): Promise<Files> {
     signal.throwIfAborted();
-    const workerData: ChartData = { steps, evaluations, title };
     const limit = AbortSignal.timeout(this.#limitMs);
-    const worker = new Worker(this.#worker, { workerData });
+    const worker = this.#takeIdle() ?? new Worker(this.#worker);
     try {
+      worker.postMessage({ steps, evaluations, title } satisfies ChartData);
       const [files] = (await once(worker, "message", { signal: AbortSignal.any([signal, limit]) })) as [Files];
+      this.#keep(worker);
       return files;
     } catch (error) {
+      await worker.terminate();
       signal.throwIfAborted();
       if (!limit.aborted) throw error;
       const message = `drawing took more than ${this.#limitMs / 1000} s`;
       throw new GradpoolError("deadline_exceeded", message, { cause: error });
-    } finally {
-      await worker.terminate();
     }
+  }
+
+  #takeIdle(): Worker | undefined {
+    const idle = this.#idle;
+    this.#idle = undefined;
+    clearTimeout(idle?.end);
+    idle?.worker.ref();
+    return idle?.worker;
+  }
+
+  #keep(worker: Worker): void {
+    worker.unref();
+    const end = setTimeout(() => void this.#takeIdle()?.terminate(), KEPT_MS).unref();
+    this.#idle = { worker, end };
   }
 }
 
