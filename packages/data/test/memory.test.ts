@@ -18,7 +18,7 @@ const FILE_BYTES = (IS_LONG ? 320 : 96) * 1024 * 1024;
 /** Much less than keeping the last two thirds of the file would take. */
 const GROWTH_BYTES = 10 * 1024 * 1024;
 /** Values between two measurements: each collects all garbage, which takes some milliseconds. */
-const MEASURED_EVERY = 25;
+const MEASURED_EVERY = IS_LONG ? 25 : 7;
 const ROW_BYTES = 2048;
 const PIECE_ROWS = 4096;
 const PIECES = FILE_BYTES / ROW_BYTES / PIECE_ROWS;
