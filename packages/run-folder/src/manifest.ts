@@ -22,6 +22,8 @@ const body = z.strictObject({
   run_id: z.string(),
   epoch: uint32,
   step: uint32,
+  /** Absent in a pool with one coordinator. */
+  owner_epoch: uint32.positive().optional(),
   saved_at: z.iso.datetime(),
   files: z.array(file).max(MAX_FILES),
 });
@@ -39,6 +41,8 @@ export interface Manifest {
   runId: string;
   epoch: number;
   step: number;
+  /** How often the run had changed hands between coordinators; 0: never. */
+  ownerEpoch: number;
   savedAt: Date;
   files: ManifestFile[];
 }
@@ -53,11 +57,12 @@ export function manifestBytes(manifest: Manifest): Uint8Array {
 export function parseManifest(bytes: Uint8Array): Manifest | FileProblem {
   const fields = parsed(bytes, schema, MANIFEST_FILE);
   if (typeof fields === "string") return fields;
-  const { run_id, epoch, step, saved_at, files, manifest_sha256 } = fields;
+  const { run_id, epoch, step, owner_epoch = 0, saved_at, files, manifest_sha256 } = fields;
   const manifest = {
     runId: run_id,
     epoch,
     step,
+    ownerEpoch: owner_epoch,
     savedAt: new Date(saved_at),
     files: files.map(({ path, size_bytes, sha256 }) => ({ path, sizeBytes: size_bytes, sha256 })),
   };
@@ -80,13 +85,14 @@ export function damageOf({ path, sizeBytes, sha256 }: ManifestFile, content: Uin
 }
 
 /** The fields in the one order that the digest takes them. */
-function fieldsOf({ runId, epoch, step, savedAt, files }: Manifest): z.infer<typeof body> {
+function fieldsOf({ runId, epoch, step, ownerEpoch, savedAt, files }: Manifest): z.infer<typeof body> {
   return {
     format: "gradpool-checkpoint",
     version: FORMAT_VERSION,
     run_id: runId,
     epoch,
     step,
+    ...(ownerEpoch > 0 && { owner_epoch: ownerEpoch }),
     saved_at: savedAt.toISOString(),
     files: files.map(({ path, sizeBytes, sha256 }) => ({ path, size_bytes: sizeBytes, sha256 })),
   };

@@ -79,7 +79,7 @@ describe("manifest.json", () => {
   // The SHA-256 of "moments", by sha256sum.
   const sha256 = "690a8d18f75dfaa79dd8134ac62cdad42fffe0f34cb78dd14e2d3aae3ae83ad3";
   const file = { path: "training_state.safetensors", sizeBytes: 7, sha256 };
-  const manifest: Manifest = { runId: "run-1", epoch: 0, step: 4, savedAt: new Date(0), files: [file] };
+  const manifest: Manifest = { runId: "run-1", epoch: 0, step: 4, ownerEpoch: 0, savedAt: new Date(0), files: [file] };
 
   test("is read as it was written, and guards itself", () => {
     const written = manifestBytes(manifest);
@@ -89,6 +89,16 @@ describe("manifest.json", () => {
     assert.match(String(change('"step": 4', '"step":  4')), /is not as it was written/);
     assert.match(String(change('"step": 4', '"step": -4')), /is wrong at step: /);
     assert.match(String(change("{", "")), /is not valid JSON/);
+  });
+
+  test("has its owner's epoch only where runs change hands, so that all before are read as they are", () => {
+    assert.ok(!text(manifestBytes(manifest)).includes("owner_epoch"));
+    const owned = { ...manifest, ownerEpoch: 3 };
+    const written = manifestBytes(owned);
+    assert.deepEqual(parseManifest(written), owned);
+    const change = (to: string) => parseManifest(bytes(text(written).replace('"owner_epoch": 3', to)));
+    assert.match(String(change('"owner_epoch": 4')), /does not match its own SHA-256/);
+    assert.match(String(change('"owner_epoch": 0')), /is wrong at owner_epoch: /);
   });
 
   test("names no file outside of its checkpoint, and none twice", () => {

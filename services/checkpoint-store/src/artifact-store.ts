@@ -19,14 +19,20 @@ export interface LoadSelection {
   paths: readonly string[];
 }
 
+/** Who uses an output folder: a run, and how often it has changed hands between coordinators; 0: never. */
+export interface Claimant {
+  runId: string;
+  ownerEpoch?: number | undefined;
+}
+
 /**
  * Where checkpoints and results are kept: a folder of this machine, or anything else that can keep I5, that a
  * checkpoint exists when its manifest does. Errors are those of checkpoint_store.proto.
  */
 export interface ArtifactStore extends AsyncDisposable {
   /** Claims `outputDir` for a run, with `keepResult` only if it holds no adapter of others; returns its full name. */
-  claim(outputDir: string, runId: string, keepResult: boolean): Promise<string>;
-  release(outputDir: string, runId: string): Promise<void>;
+  claim(outputDir: string, claimant: Claimant, keepResult: boolean): Promise<string>;
+  release(outputDir: string, claimant: Claimant): Promise<void>;
   /**
    * Saves the files that `header` lists, their bytes following one another in `data`, all or nothing;
    * then removes all recovery points but the one that was saved, unless the files are those of an unfinished run.
@@ -41,6 +47,6 @@ export interface ArtifactStore extends AsyncDisposable {
   list(outputDir: string): Promise<Checkpoint[]>;
   /** Reads every file; without a name, of all checkpoints. */
   verify(outputDir: string, name: string, signal: AbortSignal): Promise<Checkpoint[]>;
-  /** Does nothing when `requestId` has already removed it. */
-  remove(outputDir: string, name: string, requestId: string): Promise<void>;
+  /** Does nothing when `requestId` has already removed it. `claimant`: the run that no longer keeps it, if one asks. */
+  remove(outputDir: string, name: string, requestId: string, claimant?: Claimant): Promise<void>;
 }

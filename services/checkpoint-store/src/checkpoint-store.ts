@@ -26,11 +26,11 @@ export function startCheckpointStore(
 
 function handlersOf(store: ArtifactStore): Handlers<CheckpointStoreServiceService> {
   return {
-    claim: async ({ outputDir, runId, keepResult }) => ({
-      outputDir: await store.claim(outputDir, runId, keepResult),
+    claim: async ({ outputDir, keepResult, ...claimant }) => ({
+      outputDir: await store.claim(outputDir, claimant, keepResult),
     }),
-    release: async ({ outputDir, runId }) => {
-      await store.release(outputDir, runId);
+    release: async ({ outputDir, ...claimant }) => {
+      await store.release(outputDir, claimant);
       return {};
     },
     save: saveHandler(store),
@@ -38,8 +38,8 @@ function handlersOf(store: ArtifactStore): Handlers<CheckpointStoreServiceServic
       loadResponses(store.load(outputDir, { name, runId, paths }, signal)),
     list: async ({ outputDir }) => ({ checkpoints: await store.list(outputDir) }),
     verify: async ({ outputDir, name }, { signal }) => ({ checkpoints: await store.verify(outputDir, name, signal) }),
-    delete: async ({ outputDir, name, requestId }) => {
-      await store.remove(outputDir, name, requestId);
+    delete: async ({ outputDir, name, requestId, runId, ownerEpoch }) => {
+      await store.remove(outputDir, name, requestId, runId === undefined ? undefined : { runId, ownerEpoch });
       return {};
     },
   };

@@ -3,6 +3,7 @@ import { hostname } from "node:os";
 import { GradpoolError } from "@gradpool/errors";
 import { LOCK_FILE, lockBytes, lockOf, MAX_LOCK_BYTES, parseLock, type Lock } from "@gradpool/run-folder";
 import { isAlive } from "@gradpool/service-kit";
+import type { Claimant } from "./artifact-store.js";
 import { errnoOf, readSmallFile, writeFileSynced, type FileSystem } from "./file-system.js";
 import { stageName } from "./names.js";
 
@@ -13,8 +14,8 @@ import { stageName } from "./names.js";
 export class Claims {
   readonly #fs: FileSystem;
   readonly #owner = randomUUID();
-  /** Run by folder. */
-  readonly #held = new Map<string, string>();
+  /** By folder. */
+  readonly #held = new Map<string, Claimant>();
 
   constructor(fs: FileSystem) {
     this.#fs = fs;
@@ -22,15 +23,18 @@ export class Claims {
 
   /**
    * Claims `folder` for a run; the same run may claim it again, also from a restarted store. Returns
-   * whether the run had it before. Errors: `failed_precondition` when another active run has it.
+   * whether the run had it before. Errors: `failed_precondition` when another active run has it, `aborted` when a newer
+   * owner of the run has it.
    */
-  async take(folder: string, runId: string): Promise<{ again: boolean }> {
+  async take(folder: string, claimant: Claimant): Promise<{ again: boolean }> {
+    const { runId } = claimant;
     let again = false;
     for (;;) {
       const text = await this.#read(folder);
       const lock = text === undefined ? undefined : parseLock(text);
-      if (lock?.owner === this.#owner && lock.run_id === runId) {
-        this.#held.set(folder, runId);
+      refuseOlder(folder, lock, claimant);
+      if (lock && isHeldBy(lock, claimant, this.#owner)) {
+        this.#held.set(folder, claimant);
         return { again: true };
       }
       if (lock && lock.run_id !== runId && isAlive(lock)) throw inUse(folder, lock);
@@ -40,7 +44,11 @@ export class Claims {
         continue;
       }
       try {
-        await writeFileSynced(this.#fs, `${folder}/${LOCK_FILE}`, lockBytes(lockOf(runId, this.#owner)));
+        await writeFileSynced(
+          this.#fs,
+          `${folder}/${LOCK_FILE}`,
+          lockBytes(lockOf(runId, this.#owner, claimant.ownerEpoch)),
+        );
       } catch (error) {
         if (errnoOf(error) === "EEXIST") continue;
         await this.#removeUnfinished(folder).catch(() => {});
@@ -48,20 +56,30 @@ export class Claims {
       }
       // Another store saw the file while it was still empty and removed it: the next round sees whose it is.
       if ((await this.#lock(folder))?.owner !== this.#owner) continue;
-      this.#held.set(folder, runId);
+      this.#held.set(folder, claimant);
       return { again };
     }
   }
 
-  /** Releases `folder` if the run claimed it through this store. */
-  async release(folder: string, runId: string): Promise<void> {
-    if (this.#held.get(folder) !== runId) return;
-    this.#held.delete(folder);
-    const lock = await this.#lock(folder);
-    if (lock?.owner === this.#owner && lock.run_id === runId) await this.#fs.unlink(`${folder}/${LOCK_FILE}`);
+  /** Errors: `aborted` when a newer owner of the run has the folder, `unavailable` when another store has. */
+  async checkHeld(folder: string, claimant: Claimant): Promise<void> {
+    checkHeld(folder, await this.#lock(folder), claimant, this.#owner);
   }
 
-  get held(): [folder: string, runId: string][] {
+  /** Errors: `aborted` when a newer owner of the run has the folder. */
+  async refuseOlder(folder: string, claimant: Claimant): Promise<void> {
+    refuseOlder(folder, await this.#lock(folder), claimant);
+  }
+
+  /** Releases `folder` if the run claimed it through this store, and no newer owner of the run has it. */
+  async release(folder: string, claimant: Claimant): Promise<void> {
+    if (!isSame(this.#held.get(folder), claimant)) return;
+    this.#held.delete(folder);
+    const lock = await this.#lock(folder);
+    if (lock && isHeldBy(lock, claimant, this.#owner)) await this.#fs.unlink(`${folder}/${LOCK_FILE}`);
+  }
+
+  get held(): [folder: string, claimant: Claimant][] {
     return [...this.#held];
   }
 
@@ -102,6 +120,36 @@ export class Claims {
       throw error;
     }
   }
+}
+
+export const isSame = (one: Claimant | undefined, other: Claimant): boolean =>
+  one?.runId === other.runId && (one.ownerEpoch ?? 0) === (other.ownerEpoch ?? 0);
+
+/** `owner`: the store. */
+export const isHeldBy = (lock: Lock, claimant: Claimant, owner: string): boolean =>
+  lock.owner === owner && isSame({ runId: lock.run_id, ownerEpoch: lock.owner_epoch }, claimant);
+
+/** Errors: `aborted` when the lock is that of a newer owner of the run. */
+export function refuseOlder(folder: string, lock: Lock | undefined, claimant: Claimant): void {
+  if (lock?.run_id !== claimant.runId || lock.owner_epoch <= (claimant.ownerEpoch ?? 0)) return;
+  throw olderOwner(folder, claimant, lock.owner_epoch);
+}
+
+/** Errors: those of refuseOlder, and `unavailable` when the lock is not that of the claimant in the store `owner`. */
+export function checkHeld(folder: string, lock: Lock | undefined, claimant: Claimant, owner: string): void {
+  refuseOlder(folder, lock, claimant);
+  if (!lock || !isHeldBy(lock, claimant, owner)) throw takenOver(folder);
+}
+
+/** A retried save finds another place, or says who has the folder. */
+export function takenOver(folder: string): GradpoolError {
+  return new GradpoolError("unavailable", `another store has taken over output_dir ${folder}; try again`);
+}
+
+/** `newest`: epoch of the run's newest owner. */
+export function olderOwner(folder: string, { runId, ownerEpoch = 0 }: Claimant, newest: number): GradpoolError {
+  const problem = `run ${runId} has changed hands: this is epoch ${ownerEpoch}, and ${folder} has seen ${newest}`;
+  return new GradpoolError("aborted", `${problem}; nothing was changed, ask the coordinator that owns the run`);
 }
 
 export function inUse(folder: string, { run_id, pid, host }: Lock): GradpoolError {

@@ -1,5 +1,6 @@
 import type { SaveFile, SaveHeader } from "@gradpool/rpc";
 import { MANIFEST_FILE, type ManifestFile } from "@gradpool/run-folder";
+import type { Claimant } from "./artifact-store.js";
 import { openListed } from "./checkpoint-folder.js";
 import { Claims } from "./claims.js";
 import { explain } from "./errors.js";
@@ -29,16 +30,24 @@ export class LocalFolders implements OutputFolders {
     return explain(error, folder);
   }
 
-  async take(folder: string, runId: string): Promise<{ again: boolean; unclean: boolean }> {
+  async take(folder: string, claimant: Claimant): Promise<{ again: boolean; unclean: boolean }> {
     await ensureFolder(this.#fs, folder);
-    return { ...(await this.#claims.take(folder, runId)), unclean: true };
+    return { ...(await this.#claims.take(folder, claimant)), unclean: true };
   }
 
-  release(folder: string, runId: string): Promise<void> {
-    return this.#claims.release(folder, runId);
+  checkHeld(folder: string, claimant: Claimant): Promise<void> {
+    return this.#claims.checkHeld(folder, claimant);
   }
 
-  get taken(): [folder: string, runId: string][] {
+  refuseOlder(folder: string, claimant: Claimant): Promise<void> {
+    return this.#claims.refuseOlder(folder, claimant);
+  }
+
+  release(folder: string, claimant: Claimant): Promise<void> {
+    return this.#claims.release(folder, claimant);
+  }
+
+  get taken(): [folder: string, claimant: Claimant][] {
     return this.#claims.held;
   }
 

@@ -10,7 +10,7 @@ type Operation = "save" | "load" | "list" | "verify" | "remove";
 const OPERATIONS: readonly Operation[] = ["save", "load", "list", "verify", "remove"];
 
 /** Not the store's fault: the client's request was wrong, or it disconnected. */
-const ASKED_WRONG = new Set(["invalid_argument", "not_found", "failed_precondition", "cancelled"]);
+const ASKED_WRONG = new Set(["invalid_argument", "not_found", "failed_precondition", "aborted", "cancelled"]);
 
 /** A store that records metrics of its operations. */
 export function measured(store: ArtifactStore, registry: Registry): ArtifactStore {
@@ -52,8 +52,8 @@ export function measured(store: ArtifactStore, registry: Registry): ArtifactStor
     }
   };
   return {
-    claim: (outputDir, runId, keepResult) => store.claim(outputDir, runId, keepResult),
-    release: (outputDir, runId) => store.release(outputDir, runId),
+    claim: (outputDir, claimant, keepResult) => store.claim(outputDir, claimant, keepResult),
+    release: (outputDir, claimant) => store.release(outputDir, claimant),
     async save(header, data, signal) {
       const saved = await timed("save", () => store.save(header, data, signal));
       sizes.observe(header.files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0));
@@ -71,7 +71,8 @@ export function measured(store: ArtifactStore, registry: Registry): ArtifactStor
     },
     list: (outputDir) => timed("list", () => store.list(outputDir)),
     verify: (outputDir, name, signal) => timed("verify", () => store.verify(outputDir, name, signal)),
-    remove: (outputDir, name, requestId) => timed("remove", () => store.remove(outputDir, name, requestId)),
+    remove: (outputDir, name, requestId, claimant) =>
+      timed("remove", () => store.remove(outputDir, name, requestId, claimant)),
     [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
   };
 }

@@ -1,4 +1,5 @@
 import type { SaveFile, SaveHeader } from "@gradpool/rpc";
+import type { Claimant } from "./artifact-store.js";
 import type { CheckpointSource } from "./checkpoint-reader.js";
 import type { NewFile } from "./file-system.js";
 
@@ -14,13 +15,20 @@ export interface OutputFolders extends CheckpointSource {
   /**
    * Claims the folder, creating it if needed, for a run; the same run may claim it again, also from a restarted store.
    * `again`: the run had it. `unclean`: a crash may have left something. Errors: `failed_precondition` when another
-   * active run has it.
+   * active run has it, `aborted` when a newer owner of the run has it.
    */
-  take(folder: string, runId: string): Promise<{ again: boolean; unclean: boolean }>;
-  /** Releases the folder if the run claimed it through this store. */
-  release(folder: string, runId: string): Promise<void>;
-  /** Claimed folders, and by which run. */
-  readonly taken: [folder: string, runId: string][];
+  take(folder: string, claimant: Claimant): Promise<{ again: boolean; unclean: boolean }>;
+  /**
+   * Nobody has taken the folder over since `take`. Errors: `aborted` when a newer owner of the run has, `unavailable` when
+   * another store has: a repeated save finds another place, or says who has the folder.
+   */
+  checkHeld(folder: string, claimant: Claimant): Promise<void>;
+  /** Errors: `aborted` when a newer owner of the run has the folder. */
+  refuseOlder(folder: string, claimant: Claimant): Promise<void>;
+  /** Releases the folder if the run claimed it through this store, and no newer owner of the run has it. */
+  release(folder: string, claimant: Claimant): Promise<void>;
+  /** Claimed folders, and by whom. */
+  readonly taken: [folder: string, claimant: Claimant][];
   /** Starts saving what `header` lists; the caller must end it in any case. */
   stage(folder: string, header: SaveHeader, signal: AbortSignal): Promise<Stage>;
   /** At most the first `maxBytes` bytes of a result's file; undefined: there is no such file. */
@@ -37,10 +45,7 @@ export interface OutputFolders extends CheckpointSource {
 /** A checkpoint or result that is being saved. */
 export interface Stage {
   create(file: SaveFile): Promise<NewFile>;
-  /**
-   * Makes it appear, a checkpoint by its manifest, a result without; returns once it is durable. Errors: `unavailable`
-   * when another store has taken the folder over.
-   */
+  /** Makes it appear, a checkpoint by its manifest, a result without; returns once it is durable. */
   publish(manifest: Uint8Array | undefined): Promise<void>;
   /** After `publish`: removes what was replaced. */
   removeReplaced(): Promise<void>;

@@ -10,8 +10,9 @@ import {
   runIdOfMetrics,
 } from "@gradpool/run-folder";
 import type { Logger } from "@gradpool/service-kit";
-import type { ArtifactStore, LoadedPiece, LoadSelection } from "./artifact-store.js";
+import type { ArtifactStore, Claimant, LoadedPiece, LoadSelection } from "./artifact-store.js";
 import { CheckpointReader } from "./checkpoint-reader.js";
+import { olderOwner } from "./claims.js";
 import { DeleteRequests } from "./delete-requests.js";
 import { FolderWork } from "./folder-work.js";
 import { checkRunId } from "./names.js";
@@ -39,12 +40,12 @@ export class OutputStore implements ArtifactStore {
     this.#reader = new CheckpointReader(folders, this.#work, log);
   }
 
-  async claim(outputDir: string, runId: string, keepResult: boolean): Promise<string> {
+  async claim(outputDir: string, claimant: Claimant, keepResult: boolean): Promise<string> {
     const folder = this.#folders.nameOf(outputDir);
-    checkRunId(runId);
+    checkRunId(claimant.runId);
     await this.#work.alone(folder, async () => {
-      if (keepResult) await this.#refuseResult(folder, runId);
-      await this.#take(folder, runId);
+      if (keepResult) await this.#refuseResult(folder, claimant.runId);
+      await this.#take(folder, claimant);
     });
     return folder;
   }
@@ -60,9 +61,9 @@ export class OutputStore implements ArtifactStore {
     throw new GradpoolError("failed_precondition", `${problem}; ${advice}`);
   }
 
-  async release(outputDir: string, runId: string): Promise<void> {
+  async release(outputDir: string, claimant: Claimant): Promise<void> {
     const folder = this.#folders.nameOf(outputDir);
-    await this.#work.alone(folder, () => this.#folders.release(folder, runId));
+    await this.#work.alone(folder, () => this.#folders.release(folder, claimant));
   }
 
   async save(header: SaveHeader, data: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Saved> {
@@ -83,11 +84,11 @@ export class OutputStore implements ArtifactStore {
     signal: AbortSignal,
   ): Promise<Saved> {
     const { again, stage } = await this.#work.alone(folder, async () => {
-      const { again } = await this.#take(folder, header.runId);
+      const { again } = await this.#take(folder, header);
       try {
         return { again, stage: await this.#folders.stage(folder, header, signal) };
       } catch (error) {
-        if (!again) await this.#work.tidy(folder, () => this.#folders.release(folder, header.runId));
+        if (!again) await this.#work.tidy(folder, () => this.#folders.release(folder, header));
         throw error;
       }
     });
@@ -96,7 +97,7 @@ export class OutputStore implements ArtifactStore {
     } finally {
       await this.#work.tidy(folder, () => stage.end());
       // A run that did not claim the folder before does not keep it.
-      if (!again) await this.#work.tidy(folder, () => this.release(folder, header.runId));
+      if (!again) await this.#work.tidy(folder, () => this.release(folder, header));
     }
   }
 
@@ -107,12 +108,15 @@ export class OutputStore implements ArtifactStore {
     data: AsyncIterable<Uint8Array>,
     signal: AbortSignal,
   ): Promise<Saved> {
-    const { name, runId, epoch, step } = header;
+    const { name, runId, epoch, step, ownerEpoch = 0 } = header;
     const files = await writeUpload((file) => stage.create(file), header.files, data, signal);
     signal.throwIfAborted();
     const isResult = name === "";
-    const manifest = isResult ? undefined : manifestBytes({ runId, epoch, step, savedAt: this.#now(), files });
+    const manifest = isResult
+      ? undefined
+      : manifestBytes({ runId, epoch, step, ownerEpoch, savedAt: this.#now(), files });
     return this.#work.alone(folder, async () => {
+      await this.#folders.checkHeld(folder, header);
       await stage.publish(manifest);
       // It is saved: a failure from here on must not look like a failed save.
       await this.#work.tidy(folder, () => stage.removeReplaced());
@@ -123,10 +127,22 @@ export class OutputStore implements ArtifactStore {
     });
   }
 
-  async #take(folder: string, runId: string): Promise<{ again: boolean }> {
-    const { again, unclean } = await this.#folders.take(folder, runId);
+  async #take(folder: string, claimant: Claimant): Promise<{ again: boolean }> {
+    const { again, unclean } = await this.#folders.take(folder, claimant);
+    if (!again) await this.#refuseOlder(folder, claimant);
     if (unclean) await this.#work.tidy(folder, () => this.#folders.clearLeftovers(folder));
     return { again };
+  }
+
+  /** A newer owner of the run has already released the folder: what it saved is there. Errors: `aborted`. */
+  async #refuseOlder(folder: string, claimant: Claimant): Promise<void> {
+    const { runId, ownerEpoch = 0 } = claimant;
+    if (ownerEpoch === 0) return;
+    const saved = (await this.#folders.findAll(folder)).map(({ manifest }) => manifest);
+    const newest = Math.max(...saved.map((manifest) => (manifest?.runId === runId ? manifest.ownerEpoch : 0)));
+    if (newest <= ownerEpoch) return;
+    await this.#work.tidy(folder, () => this.#folders.release(folder, claimant));
+    throw olderOwner(folder, claimant, newest);
   }
 
   /** All but `kept`, of any run: a newer save replaces them. */
@@ -157,11 +173,12 @@ export class OutputStore implements ArtifactStore {
     return this.#reader.verify(this.#folders.nameOf(outputDir), name, signal);
   }
 
-  async remove(outputDir: string, name: string, requestId: string): Promise<void> {
+  async remove(outputDir: string, name: string, requestId: string, claimant?: Claimant): Promise<void> {
     const folder = this.#folders.nameOf(outputDir);
     checkCheckpointName(name);
     await this.#deletes.once(requestId, `${folder}/${name}`, () =>
       this.#work.alone(folder, async () => {
+        if (claimant) await this.#folders.refuseOlder(folder, claimant);
         await this.#reader.require(folder, name);
         await this.#folders.remove(folder, name);
       }),
@@ -171,8 +188,8 @@ export class OutputStore implements ArtifactStore {
   /** Waits until ended saves have cleaned up, then releases all folders. */
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.allSettled(this.#saves);
-    for (const [folder, runId] of this.#folders.taken) {
-      await this.#work.tidy(folder, () => this.release(folder, runId));
+    for (const [folder, claimant] of this.#folders.taken) {
+      await this.#work.tidy(folder, () => this.release(folder, claimant));
     }
     await this.#folders.close();
   }

@@ -14,15 +14,16 @@ export function storesByAddress(folders: ArtifactStore, objects: ArtifactStore, 
     return isObject ? objects : folders;
   };
   return {
-    claim: async (outputDir, runId, keepResult) => (await of(outputDir)).claim(outputDir, runId, keepResult),
-    release: async (outputDir, runId) => (await of(outputDir)).release(outputDir, runId),
+    claim: async (outputDir, claimant, keepResult) => (await of(outputDir)).claim(outputDir, claimant, keepResult),
+    release: async (outputDir, claimant) => (await of(outputDir)).release(outputDir, claimant),
     save: async (header, data, signal) => (await of(header.outputDir)).save(header, data, signal),
     async *load(outputDir, selection, signal) {
       yield* (await of(outputDir)).load(outputDir, selection, signal);
     },
     list: async (outputDir) => (await of(outputDir)).list(outputDir),
     verify: async (outputDir, name, signal) => (await of(outputDir)).verify(outputDir, name, signal),
-    remove: async (outputDir, name, requestId) => (await of(outputDir)).remove(outputDir, name, requestId),
+    remove: async (outputDir, name, requestId, claimant) =>
+      (await of(outputDir)).remove(outputDir, name, requestId, claimant),
     async [Symbol.asyncDispose]() {
       await folders[Symbol.asyncDispose]();
       await objects[Symbol.asyncDispose]();

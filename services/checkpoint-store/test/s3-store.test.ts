@@ -44,7 +44,7 @@ test("an object store that ignores conditions is refused, and nothing is left in
     else response.writeHead(200, { etag: '"1"' }).end();
   });
   await assert.rejects(
-    store.claim(OUTPUT, RUN, false),
+    store.claim(OUTPUT, { runId: RUN }, false),
     failure("failed_precondition", /ignores If-None-Match; choose one/),
   );
   assert.deepEqual([...objects], []);
@@ -88,15 +88,18 @@ for (const onDelete of ["ignores", "refuses"] as const) {
       if (isTried && request.method === "DELETE") deleted.push(request.url ?? "");
       listener(request, response);
     });
-    const claimed = await store.claim(OUTPUT, RUN, false);
+    const claimed = await store.claim(OUTPUT, { runId: RUN }, false);
     assert.equal(claimed, OUTPUT);
     const lock = "/results/first/.gradpool.lock";
     assert.match(String(objects.get(lock)), new RegExp(RUN));
-    await assert.rejects(store.claim(OUTPUT, "run-2", false), failure("failed_precondition", new RegExp(RUN)));
+    await assert.rejects(
+      store.claim(OUTPUT, { runId: "run-2" }, false),
+      failure("failed_precondition", new RegExp(RUN)),
+    );
     isTried = true;
-    await store.release(OUTPUT, RUN);
+    await store.release(OUTPUT, { runId: RUN });
     assert.equal(String(objects.get(lock)), "{}\n", "it names nobody");
-    await store.claim(OUTPUT, "run-2", false);
+    await store.claim(OUTPUT, { runId: "run-2" }, false);
     assert.match(String(objects.get(lock)), /run-2/);
     assert.deepEqual(deleted, [], "another store's lock might have been there by then");
   });
@@ -108,7 +111,10 @@ test("a store that ignores If-Match of a write is refused by name", async (t) =>
     delete request.headers["if-match"];
     listener(request, response);
   });
-  await assert.rejects(store.claim(OUTPUT, RUN, false), failure("failed_precondition", /ignores If-Match; choose one/));
+  await assert.rejects(
+    store.claim(OUTPUT, { runId: RUN }, false),
+    failure("failed_precondition", /ignores If-Match; choose one/),
+  );
 });
 
 test("failures are reported in one line, with what to do", async (t) => {

@@ -18,7 +18,7 @@ async function makeCheckpoint(folder: string, runId = "run-1"): Promise<void> {
   const files = [{ path: WEIGHTS, sizeBytes: weights.byteLength, sha256 }];
   await writeFile(
     join(folder, "manifest.json"),
-    manifestBytes({ runId, epoch: 0, step: 4, savedAt: new Date(0), files }),
+    manifestBytes({ runId, epoch: 0, step: 4, ownerEpoch: 0, savedAt: new Date(0), files }),
   );
 }
 

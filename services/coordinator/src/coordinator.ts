@@ -95,7 +95,7 @@ async function partsOf(
     openRun: (run, listener) => {
       const { runId } = run;
       return new PreparingRun({
-        ...{ run, services, charts, recoveryMs: config.recoveryMs },
+        ...{ run, ownerEpoch: 0, services, charts, recoveryMs: config.recoveryMs },
         onRemark: (text) => log.warn({ runId }, text),
         onDoing: (doing) => registry.get(runId).tell(doing),
         onTrouble: (reason) => {

@@ -1,7 +1,8 @@
 import { GradpoolError } from "@gradpool/errors";
 import { LOCK_FILE, lockBytes, lockOf, MAX_LOCK_BYTES, parseLock, type Lock } from "@gradpool/run-folder";
 import { isAlive } from "@gradpool/service-kit";
-import { inUse } from "../claims.js";
+import type { Claimant } from "../artifact-store.js";
+import { checkHeld, inUse, isHeldBy, isSame, refuseOlder } from "../claims.js";
 import type { S3Address } from "./address.js";
 import { NOTHING_THERE, type Bucket, type Condition } from "./bucket.js";
 import { isConditionFailed, isNoSuchKey, isNotImplemented } from "./errors.js";
@@ -11,7 +12,7 @@ const MAX_TRIES = 20;
 
 interface Held {
   bucket: Bucket;
-  runId: string;
+  claimant: Claimant;
   contested: boolean;
 }
 
@@ -59,49 +60,58 @@ export class S3Claims {
 
   /**
    * Claims the folder for a run; the same run may claim it again, also from another store. Errors:
-   * `failed_precondition` when another active run has it, or when the object store ignores conditions.
+   * `failed_precondition` when another active run has it, or when the object store ignores conditions; `aborted` when a
+   * newer owner of the run has it.
    */
-  async take(bucket: Bucket, address: S3Address, runId: string): Promise<Claim> {
+  async take(bucket: Bucket, address: S3Address, claimant: Claimant): Promise<Claim> {
     const { url, prefix } = address;
+    const { runId } = claimant;
     for (let tries = 0; tries < MAX_TRIES; tries++) {
       const { lock, condition } = await this.#read(bucket, prefix);
-      if (lock && this.#isOurs(lock, runId)) {
+      refuseOlder(url, lock, claimant);
+      if (lock && isHeldBy(lock, claimant, this.#owner)) {
         const contested = this.#held.get(url)?.contested ?? false;
-        this.#held.set(url, { bucket, runId, contested });
+        this.#held.set(url, { bucket, claimant, contested });
         return { again: true, fresh: false };
       }
       if (lock && lock.run_id !== runId && isAlive(lock)) throw inUse(url, lock);
       try {
-        await bucket.put(`${prefix}${LOCK_FILE}`, lockBytes(lockOf(runId, this.#owner)), condition);
+        await bucket.put(`${prefix}${LOCK_FILE}`, this.#lockFor(claimant), condition);
       } catch (error) {
         // Another store was faster, or the response to a first attempt was lost: the next round sees whose it is.
         if (isConditionFailed(error) || isNoSuchKey(error)) continue;
         throw error;
       }
-      if (!(await this.#checkConditions(bucket, address, runId))) continue;
+      if (!(await this.#checkConditions(bucket, address, claimant))) continue;
       const contested = lock !== undefined && isAlive(lock);
-      this.#held.set(url, { bucket, runId, contested });
+      this.#held.set(url, { bucket, claimant, contested });
       return { again: lock?.run_id === runId, fresh: true };
     }
     throw new GradpoolError("unavailable", `output_dir ${url} keeps being claimed by others; try again later`);
   }
 
-  /** Whether the run still has the folder through this store. */
-  async holds(bucket: Bucket, { prefix }: S3Address, runId: string): Promise<boolean> {
+  /** Errors: `aborted` when a newer owner of the run has the folder, `unavailable` when another store has. */
+  async checkHeld(bucket: Bucket, { url, prefix }: S3Address, claimant: Claimant): Promise<void> {
     const { lock } = await this.#read(bucket, prefix);
-    return lock !== undefined && this.#isOurs(lock, runId);
+    checkHeld(url, lock, claimant, this.#owner);
+  }
+
+  /** Errors: `aborted` when a newer owner of the run has the folder. */
+  async refuseOlder(bucket: Bucket, { url, prefix }: S3Address, claimant: Claimant): Promise<void> {
+    const { lock } = await this.#read(bucket, prefix);
+    refuseOlder(url, lock, claimant);
   }
 
   /**
-   * Releases the folder if the run claimed it through this store. Where a condition does not hold back a deletion, the
+   * Releases the folder if the run claimed it through this store, and no newer owner of the run has it. Where a condition does not hold back a deletion, the
    * lock is replaced by one that names nobody: another store may have taken it since it was read.
    */
-  async release({ url, prefix, bucket: name }: S3Address, runId: string): Promise<void> {
+  async release({ url, prefix, bucket: name }: S3Address, claimant: Claimant): Promise<void> {
     const held = this.#held.get(url);
-    if (held?.runId !== runId) return;
+    if (!held || !isSame(held.claimant, claimant)) return;
     this.#held.delete(url);
     const { lock, condition } = await this.#read(held.bucket, prefix);
-    if (!lock || !this.#isOurs(lock, runId)) return;
+    if (!lock || !isHeldBy(lock, claimant, this.#owner)) return;
     try {
       if (this.#tried.get(name)) await held.bucket.delete(`${prefix}${LOCK_FILE}`, condition);
       else await held.bucket.put(`${prefix}${LOCK_FILE}`, NOBODY, condition);
@@ -116,23 +126,23 @@ export class S3Claims {
   }
 
   /** URLs of the folders that this store holds. */
-  get held(): [url: string, runId: string][] {
-    return [...this.#held].map(([url, { runId }]) => [url, runId]);
+  get held(): [url: string, claimant: Claimant][] {
+    return [...this.#held].map(([url, { claimant }]) => [url, claimant]);
   }
 
-  #isOurs(lock: Lock, runId: string): boolean {
-    return lock.owner === this.#owner && lock.run_id === runId;
+  #lockFor({ runId, ownerEpoch }: Claimant): Uint8Array {
+    return lockBytes(lockOf(runId, this.#owner, ownerEpoch));
   }
 
   /**
    * Some object stores silently ignore conditions: two runs would write into one folder. Tries each that is relied on,
    * on the lock that was just made; false if another store took it meanwhile.
    */
-  async #checkConditions(bucket: Bucket, address: S3Address, runId: string): Promise<boolean> {
+  async #checkConditions(bucket: Bucket, address: S3Address, claimant: Claimant): Promise<boolean> {
     const { bucket: name, prefix, url } = address;
     if (this.#tried.has(name)) return true;
     const key = `${prefix}${LOCK_FILE}`;
-    const lock = lockBytes(lockOf(runId, this.#owner));
+    const lock = this.#lockFor(claimant);
     for (const [header, condition] of [
       ["If-None-Match", NOTHING_THERE],
       ["If-Match", OTHER_OBJECT],
@@ -147,7 +157,8 @@ export class S3Claims {
     if (honoursInDelete) return true;
     // Where it is ignored, as by MinIO, the lock is gone.
     await isHeldBack(bucket.put(key, lock, NOTHING_THERE));
-    return this.holds(bucket, address, runId);
+    const { lock: now } = await this.#read(bucket, prefix);
+    return now !== undefined && isHeldBy(now, claimant, this.#owner);
   }
 
   /** The lock, and the condition for a write to replace what was read. */

@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto";
 import type { SaveFile, SaveHeader } from "@gradpool/rpc";
-import { GradpoolError } from "@gradpool/errors";
 import { MANIFEST_FILE, type ManifestFile } from "@gradpool/run-folder";
+import type { Claimant } from "../artifact-store.js";
+import { takenOver } from "../claims.js";
 import type { OpenFile } from "../file-system.js";
 import type { Found } from "../found.js";
 import type { OutputFolders, Stage } from "../output-folders.js";
@@ -42,30 +43,36 @@ export class S3Folders implements OutputFolders {
   }
 
   explain(error: unknown, url: string): unknown {
-    return isConditionFailed(error) ? takenError(url) : explainS3(error, url);
+    return isConditionFailed(error) ? takenOver(url) : explainS3(error, url);
   }
 
-  async take(url: string, runId: string): Promise<{ again: boolean; unclean: boolean }> {
+  async take(url: string, claimant: Claimant): Promise<{ again: boolean; unclean: boolean }> {
     const { bucket, address } = await this.#at(url);
-    const { again, fresh } = await this.#claims.take(bucket, address, runId);
+    const { again, fresh } = await this.#claims.take(bucket, address, claimant);
     return { again, unclean: fresh };
   }
 
-  release(url: string, runId: string): Promise<void> {
-    return this.#claims.release(checkS3Address(url), runId);
+  async checkHeld(url: string, claimant: Claimant): Promise<void> {
+    const { bucket, address } = await this.#at(url);
+    await this.#claims.checkHeld(bucket, address, claimant);
   }
 
-  get taken(): [url: string, runId: string][] {
+  async refuseOlder(url: string, claimant: Claimant): Promise<void> {
+    const { bucket, address } = await this.#at(url);
+    await this.#claims.refuseOlder(bucket, address, claimant);
+  }
+
+  release(url: string, claimant: Claimant): Promise<void> {
+    return this.#claims.release(checkS3Address(url), claimant);
+  }
+
+  get taken(): [url: string, claimant: Claimant][] {
     return this.#claims.held;
   }
 
-  async stage(url: string, { name, runId }: SaveHeader, signal: AbortSignal): Promise<Stage> {
-    const { bucket, address, prefix, uploads } = await this.#at(url);
-    // A store that lost its connection must not write where another has taken over.
-    const checkHeld = async () => {
-      if (!(await this.#claims.holds(bucket, address, runId))) throw takenError(url);
-    };
-    const saving = { bucket, uploads, prefix, name, signal, checkHeld };
+  async stage(url: string, { name }: SaveHeader, signal: AbortSignal): Promise<Stage> {
+    const { bucket, prefix, uploads } = await this.#at(url);
+    const saving = { bucket, uploads, prefix, name, signal };
     if (name === "") return new ResultStage(saving);
     const place = await freshPlace(bucket, `${prefix}${name}`, this.#active, this.#claims.isContested(url));
     return new CheckpointStage(saving, place, this.#active);
@@ -129,8 +136,6 @@ interface Saving {
   prefix: string;
   name: string;
   signal: AbortSignal;
-  /** Errors: `unavailable` when another store has taken the folder over. */
-  checkHeld: () => Promise<void>;
 }
 
 /** Objects at their own place, which appears with the manifest. */
@@ -155,8 +160,7 @@ class CheckpointStage implements Stage {
   }
 
   async publish(manifest: Uint8Array): Promise<void> {
-    const { bucket, checkHeld } = this.#saving;
-    await checkHeld();
+    const { bucket } = this.#saving;
     await putManifest(bucket, `${this.#place}${MANIFEST_FILE}`, manifest);
     this.#published = true;
   }
@@ -192,7 +196,6 @@ class ResultStage implements Stage {
   }
 
   async publish(): Promise<void> {
-    await this.#saving.checkHeld();
     for (const writer of this.#begun) await writer.publish();
   }
 
@@ -212,9 +215,4 @@ async function putManifest(bucket: Bucket, key: string, manifest: Uint8Array): P
     const there = await bucket.small(key, manifest.byteLength);
     if (typeof there !== "object" || Buffer.compare(there.bytes, manifest) !== 0) throw error;
   }
-}
-
-/** `unavailable`: a retried save finds another place, or says who has the folder. */
-function takenError(url: string): GradpoolError {
-  return new GradpoolError("unavailable", `another store has taken over output_dir ${url}; try again`);
 }

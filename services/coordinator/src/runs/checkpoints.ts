@@ -120,9 +120,10 @@ export class Checkpoints {
   }
 
   /** Removes all but the run's newest and its best; what cannot be removed now is removed at the next save. */
-  async #removeOld({ prepared, runId }: RunFacts, bestStep: number, keepLastN: number): Promise<string[]> {
+  async #removeOld({ prepared, runId, ownerEpoch }: RunFacts, bestStep: number, keepLastN: number): Promise<string[]> {
     const { services, signal } = this.#options;
     const { outputDir } = prepared;
+    const asked = { outputDir, runId, ownerEpoch };
     const removed: string[] = [];
     try {
       const { checkpoints } = await services.checkpointStore.list({ outputDir }, { signal });
@@ -131,7 +132,7 @@ export class Checkpoints {
       const own = checkpoints.filter((found) => runs.includes(found.runId) && !found.recovery && found.damage === "");
       for (const { name, path, step } of own.slice(keepLastN)) {
         if (step === bestStep) continue;
-        await services.checkpointStore.delete({ outputDir, name, requestId: randomUUID() }, { signal });
+        await services.checkpointStore.delete({ ...asked, name, requestId: randomUUID() }, { signal });
         removed.push(path);
       }
     } catch (error) {
@@ -155,13 +156,13 @@ export class Checkpoints {
 }
 
 function headerOf(
-  { runId, prepared, steps }: RunFacts,
+  { runId, ownerEpoch, prepared, steps }: RunFacts,
   nameOf: (place: Place) => string,
   keepLastN: number,
 ): Omit<SaveHeader, "files"> {
   const { step, epoch } = steps.at(-1) ?? { step: 0, epoch: 0 };
   const { outputDir } = prepared;
-  const place = { outputDir, runId, name: nameOf({ epoch, step }), epoch, step };
+  const place = { outputDir, runId, ownerEpoch, name: nameOf({ epoch, step }), epoch, step };
   return { ...place, keepLastN, continuedRunIds: continuedRunIdsOf(prepared), unfinished: false };
 }
 

@@ -13,14 +13,15 @@ import type { Preparation } from "./preparation.js";
  * those of Claim.
  */
 export async function claimFolder(
-  { runId, spec, services, outages, signal }: Preparation,
+  { runId, ownerEpoch, spec, services, outages, signal }: Preparation,
   source: Pick<OpenedModel, "id" | "dir" | "weightsDir">,
   resumedFrom: ResumePoint | undefined,
 ): Promise<string> {
   const folder = absoluteOutputDir(spec.outputDir);
   if (!folder.startsWith(OBJECT_STORE_SCHEME)) await refuseModelFolder(folder, source);
   const resumesThere = resumedFrom !== undefined && !resumedFrom.weightsOnly && dirname(resumedFrom.path) === folder;
-  const claim = { outputDir: folder, runId, keepResult: !spec.overwriteOutputDir && !resumesThere };
+  const keepResult = !spec.overwriteOutputDir && !resumesThere;
+  const claim = { outputDir: folder, runId, ownerEpoch, keepResult };
   const take = () => services.checkpointStore.claim(claim, { signal });
   const { outputDir } = await outages.waitOut("checkpoint-store", take, signal);
   return outputDir;

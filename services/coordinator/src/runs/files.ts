@@ -27,6 +27,8 @@ export type Files = Map<string, Uint8Array>;
 
 export interface RunFacts {
   runId: string;
+  /** How often it has changed hands between coordinators; 0: never. */
+  ownerEpoch: number;
   spec: RunSpec;
   prepared: PreparedRun;
   steps: readonly StepMetrics[];

@@ -46,9 +46,10 @@ export class LiveMetrics {
 
   async #write(facts: RunFacts, training: Training, signal: AbortSignal): Promise<void> {
     const beganMs = performance.now();
-    const { runId, prepared, steps } = facts;
+    const { runId, ownerEpoch, prepared, steps } = facts;
     const { step, epoch } = steps.at(-1) ?? { step: 0, epoch: 0 };
-    const header = { ...{ outputDir: prepared.outputDir, runId, name: "", epoch, step }, unfinished: true };
+    const place = { outputDir: prepared.outputDir, runId, ownerEpoch, name: "", epoch, step };
+    const header = { ...place, unfinished: true };
     try {
       const files = await metricsFiles(facts, training, signal);
       await saveFiles(this.#store, { ...header, keepLastN: 0, continuedRunIds: [] }, files, signal);

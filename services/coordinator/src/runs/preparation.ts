@@ -38,6 +38,8 @@ export interface PreparedRun {
 /** What a run is prepared with. */
 export interface Preparation extends CheckpointSource {
   runId: string;
+  /** How often it has changed hands between coordinators; 0: never. */
+  ownerEpoch: number;
   spec: RunSpec;
   recipe: CheckedRecipe;
   /** What an earlier preparation found: the run then resumes from what it saved itself. */

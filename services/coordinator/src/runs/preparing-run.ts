@@ -37,9 +37,9 @@ export class PreparingRun implements PreparingPort<TrainingRun> {
 
   async #prepare(): Promise<TrainingRun> {
     const { options, runId, spec, source, signal } = this.#context;
-    const { run, onDoing, platforms } = options;
+    const { run, ownerEpoch, onDoing, platforms } = options;
     const prepared = await prepareRun({
-      ...{ ...source, runId, spec, recipe: specRecipe(spec), platforms: platforms() },
+      ...{ ...source, runId, ownerEpoch, spec, recipe: specRecipe(spec), platforms: platforms() },
       before: run.startedAt && { rows: run.rows, resumedFrom: run.resumedFrom },
       report: (preparing) => onDoing({ preparing }),
     });

@@ -18,6 +18,8 @@ export interface RunOptions extends RunListener {
   platforms: () => Platform[];
   /** As it is recorded. */
   run: Run;
+  /** How often the run has changed hands between coordinators; 0: it never does. */
+  ownerEpoch: number;
   services: Services;
   charts: Charts;
   /** For the log: what is missing from a run that does not fail because of it. */
@@ -58,7 +60,8 @@ export class RunContext {
 
   /** Releases the output folder. */
   async release(): Promise<void> {
-    const claim = { outputDir: absoluteOutputDir(this.spec.outputDir), runId: this.runId };
+    const { ownerEpoch } = this.options;
+    const claim = { outputDir: absoluteOutputDir(this.spec.outputDir), runId: this.runId, ownerEpoch };
     const signal = AbortSignal.timeout(RELEASE_MS);
     const give = () => this.options.services.checkpointStore.release(claim, { signal });
     // A store that stopped has released its claims by itself.

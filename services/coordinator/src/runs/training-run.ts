@@ -281,12 +281,13 @@ export class TrainingRun implements TrainingPort {
 
   /** A snapshot: the run may continue while they are written. */
   #facts(): RunFacts {
-    const { runId, spec } = this.#context;
+    const { runId, spec, options } = this.#context;
+    const { ownerEpoch } = options;
     const { prepared, tokenizerFiles } = this.#parts;
     const { steps, rowCounts, evaluations, evaluationPending, best } = this.#progress;
     const progress = { steps: [...steps], rowCounts, evaluations: [...evaluations], evaluationPending, best };
     const startMs = this.#startMs;
-    return { runId, spec, prepared, ...progress, tokenizerFiles, startMs, platform: this.#platform };
+    return { runId, ownerEpoch, spec, prepared, ...progress, tokenizerFiles, startMs, platform: this.#platform };
   }
 
   #bufferOf({ evaluation }: Task): MicroBatchBuffer {

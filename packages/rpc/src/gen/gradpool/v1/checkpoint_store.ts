@@ -30,6 +30,7 @@ export interface ClaimRequest {
   runId: string;
   /** Refuse a folder that holds the result of another run, or an adapter from elsewhere; nothing is written then. */
   keepResult: boolean;
+  ownerEpoch?: number | undefined;
 }
 
 /** The folder now belongs to the run. */
@@ -42,6 +43,7 @@ export interface ClaimResponse {
 export interface ReleaseRequest {
   outputDir: string;
   runId: string;
+  ownerEpoch?: number | undefined;
 }
 
 /** Released. */
@@ -72,6 +74,7 @@ export interface SaveHeader {
   continuedRunIds: string[];
   /** With an empty name: what the run has made so far, not its result. Recovery points stay. */
   unfinished: boolean;
+  ownerEpoch?: number | undefined;
 }
 
 /** A file to save. */
@@ -153,6 +156,9 @@ export interface DeleteRequest {
   name: string;
   /** Chosen by the client, unique to each intended change (a UUID). */
   requestId: string;
+  /** The run that removes what it no longer keeps; unset: a person does. */
+  runId?: string | undefined;
+  ownerEpoch?: number | undefined;
 }
 
 /** Removed. */
@@ -160,7 +166,7 @@ export interface DeleteResponse {
 }
 
 function createBaseClaimRequest(): ClaimRequest {
-  return { outputDir: "", runId: "", keepResult: false };
+  return { outputDir: "", runId: "", keepResult: false, ownerEpoch: undefined };
 }
 
 export const ClaimRequest: MessageFns<ClaimRequest> = {
@@ -173,6 +179,9 @@ export const ClaimRequest: MessageFns<ClaimRequest> = {
     }
     if (message.keepResult !== false) {
       writer.uint32(24).bool(message.keepResult);
+    }
+    if (message.ownerEpoch !== undefined) {
+      writer.uint32(32).uint32(message.ownerEpoch);
     }
     return writer;
   },
@@ -214,6 +223,14 @@ export const ClaimRequest: MessageFns<ClaimRequest> = {
             message.keepResult = reader.bool();
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.ownerEpoch = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -243,6 +260,11 @@ export const ClaimRequest: MessageFns<ClaimRequest> = {
         : isSet(object.keep_result)
         ? globalThis.Boolean(object.keep_result)
         : false,
+      ownerEpoch: isSet(object.ownerEpoch)
+        ? globalThis.Number(object.ownerEpoch)
+        : isSet(object.owner_epoch)
+        ? globalThis.Number(object.owner_epoch)
+        : undefined,
     };
   },
 
@@ -257,6 +279,9 @@ export const ClaimRequest: MessageFns<ClaimRequest> = {
     if (message.keepResult !== false) {
       obj.keepResult = message.keepResult;
     }
+    if (message.ownerEpoch !== undefined) {
+      obj.ownerEpoch = Math.round(message.ownerEpoch);
+    }
     return obj;
   },
 
@@ -268,6 +293,7 @@ export const ClaimRequest: MessageFns<ClaimRequest> = {
     message.outputDir = object.outputDir ?? "";
     message.runId = object.runId ?? "";
     message.keepResult = object.keepResult ?? false;
+    message.ownerEpoch = object.ownerEpoch ?? undefined;
     return message;
   },
 };
@@ -346,7 +372,7 @@ export const ClaimResponse: MessageFns<ClaimResponse> = {
 };
 
 function createBaseReleaseRequest(): ReleaseRequest {
-  return { outputDir: "", runId: "" };
+  return { outputDir: "", runId: "", ownerEpoch: undefined };
 }
 
 export const ReleaseRequest: MessageFns<ReleaseRequest> = {
@@ -356,6 +382,9 @@ export const ReleaseRequest: MessageFns<ReleaseRequest> = {
     }
     if (message.runId !== "") {
       writer.uint32(18).string(message.runId);
+    }
+    if (message.ownerEpoch !== undefined) {
+      writer.uint32(24).uint32(message.ownerEpoch);
     }
     return writer;
   },
@@ -389,6 +418,14 @@ export const ReleaseRequest: MessageFns<ReleaseRequest> = {
             message.runId = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.ownerEpoch = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -413,6 +450,11 @@ export const ReleaseRequest: MessageFns<ReleaseRequest> = {
         : isSet(object.run_id)
         ? globalThis.String(object.run_id)
         : "",
+      ownerEpoch: isSet(object.ownerEpoch)
+        ? globalThis.Number(object.ownerEpoch)
+        : isSet(object.owner_epoch)
+        ? globalThis.Number(object.owner_epoch)
+        : undefined,
     };
   },
 
@@ -424,6 +466,9 @@ export const ReleaseRequest: MessageFns<ReleaseRequest> = {
     if (message.runId !== "") {
       obj.runId = message.runId;
     }
+    if (message.ownerEpoch !== undefined) {
+      obj.ownerEpoch = Math.round(message.ownerEpoch);
+    }
     return obj;
   },
 
@@ -434,6 +479,7 @@ export const ReleaseRequest: MessageFns<ReleaseRequest> = {
     const message = createBaseReleaseRequest();
     message.outputDir = object.outputDir ?? "";
     message.runId = object.runId ?? "";
+    message.ownerEpoch = object.ownerEpoch ?? undefined;
     return message;
   },
 };
@@ -602,6 +648,7 @@ function createBaseSaveHeader(): SaveHeader {
     keepLastN: 0,
     continuedRunIds: [],
     unfinished: false,
+    ownerEpoch: undefined,
   };
 }
 
@@ -633,6 +680,9 @@ export const SaveHeader: MessageFns<SaveHeader> = {
     }
     if (message.unfinished !== false) {
       writer.uint32(72).bool(message.unfinished);
+    }
+    if (message.ownerEpoch !== undefined) {
+      writer.uint32(80).uint32(message.ownerEpoch);
     }
     return writer;
   },
@@ -722,6 +772,14 @@ export const SaveHeader: MessageFns<SaveHeader> = {
             message.unfinished = reader.bool();
             continue;
           }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.ownerEpoch = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -761,6 +819,11 @@ export const SaveHeader: MessageFns<SaveHeader> = {
         ? object.continued_run_ids.map((e: any) => globalThis.String(e))
         : [],
       unfinished: isSet(object.unfinished) ? globalThis.Boolean(object.unfinished) : false,
+      ownerEpoch: isSet(object.ownerEpoch)
+        ? globalThis.Number(object.ownerEpoch)
+        : isSet(object.owner_epoch)
+        ? globalThis.Number(object.owner_epoch)
+        : undefined,
     };
   },
 
@@ -793,6 +856,9 @@ export const SaveHeader: MessageFns<SaveHeader> = {
     if (message.unfinished !== false) {
       obj.unfinished = message.unfinished;
     }
+    if (message.ownerEpoch !== undefined) {
+      obj.ownerEpoch = Math.round(message.ownerEpoch);
+    }
     return obj;
   },
 
@@ -810,6 +876,7 @@ export const SaveHeader: MessageFns<SaveHeader> = {
     message.keepLastN = object.keepLastN ?? 0;
     message.continuedRunIds = object.continuedRunIds?.map((e) => e) || [];
     message.unfinished = object.unfinished ?? false;
+    message.ownerEpoch = object.ownerEpoch ?? undefined;
     return message;
   },
 };
@@ -1754,7 +1821,7 @@ export const VerifyResponse: MessageFns<VerifyResponse> = {
 };
 
 function createBaseDeleteRequest(): DeleteRequest {
-  return { outputDir: "", name: "", requestId: "" };
+  return { outputDir: "", name: "", requestId: "", runId: undefined, ownerEpoch: undefined };
 }
 
 export const DeleteRequest: MessageFns<DeleteRequest> = {
@@ -1767,6 +1834,12 @@ export const DeleteRequest: MessageFns<DeleteRequest> = {
     }
     if (message.requestId !== "") {
       writer.uint32(26).string(message.requestId);
+    }
+    if (message.runId !== undefined) {
+      writer.uint32(34).string(message.runId);
+    }
+    if (message.ownerEpoch !== undefined) {
+      writer.uint32(40).uint32(message.ownerEpoch);
     }
     return writer;
   },
@@ -1808,6 +1881,22 @@ export const DeleteRequest: MessageFns<DeleteRequest> = {
             message.requestId = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.runId = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.ownerEpoch = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1833,6 +1922,16 @@ export const DeleteRequest: MessageFns<DeleteRequest> = {
         : isSet(object.request_id)
         ? globalThis.String(object.request_id)
         : "",
+      runId: isSet(object.runId)
+        ? globalThis.String(object.runId)
+        : isSet(object.run_id)
+        ? globalThis.String(object.run_id)
+        : undefined,
+      ownerEpoch: isSet(object.ownerEpoch)
+        ? globalThis.Number(object.ownerEpoch)
+        : isSet(object.owner_epoch)
+        ? globalThis.Number(object.owner_epoch)
+        : undefined,
     };
   },
 
@@ -1847,6 +1946,12 @@ export const DeleteRequest: MessageFns<DeleteRequest> = {
     if (message.requestId !== "") {
       obj.requestId = message.requestId;
     }
+    if (message.runId !== undefined) {
+      obj.runId = message.runId;
+    }
+    if (message.ownerEpoch !== undefined) {
+      obj.ownerEpoch = Math.round(message.ownerEpoch);
+    }
     return obj;
   },
 
@@ -1858,6 +1963,8 @@ export const DeleteRequest: MessageFns<DeleteRequest> = {
     message.outputDir = object.outputDir ?? "";
     message.name = object.name ?? "";
     message.requestId = object.requestId ?? "";
+    message.runId = object.runId ?? undefined;
+    message.ownerEpoch = object.ownerEpoch ?? undefined;
     return message;
   },
 };
@@ -1918,6 +2025,10 @@ export const DeleteResponse: MessageFns<DeleteResponse> = {
  * Keeps checkpoints and results. A checkpoint exists when its manifest does (I5). Besides those that a
  * recipe asks for, an output folder holds at most one recovery point, such as ".recovery-epoch0-step12", from
  * which a run resumes after a crash. Each save removes earlier recovery points; a result removes all of them.
+ *
+ * In a pool with several coordinators a run changes hands, and its owner_epoch counts how often. Once a run's claim or save
+ * has come with an epoch, whatever comes with an older one is refused with ABORTED and changes nothing, so a coordinator
+ * that was paused and has lost its runs meanwhile writes nothing. An unset epoch is 0.
  */
 export type CheckpointStoreServiceService = typeof CheckpointStoreServiceService;
 export const CheckpointStoreServiceService = {
