@@ -1,0 +1,121 @@
+/**
+ * Any coordinator of a pool answers any client: a call about a run that another living one owns goes on to that one, once.
+ * While nobody owns the run, or its owner does not answer, what is recorded of it answers a read, and everything else is
+ * `unavailable`, which clients try again.
+ */
+import { GradpoolError } from "@gradpool/errors";
+import {
+  Metadata,
+  type CallContext,
+  type CallOptions,
+  type Client,
+  type Handlers,
+  type RunServiceService,
+} from "@gradpool/rpc";
+
+type RunHandlers = Handlers<RunServiceService>;
+type RunClient = Client<RunServiceService>;
+
+/** Marks a call that another coordinator passed on. */
+const FORWARDED = "gradpool-forwarded";
+
+/** A read waits this long for a run's owner: it may have been lost a moment ago. */
+const READ_MS = 2_000;
+
+/** Who owns the runs that have not ended. */
+export interface Owners {
+  /** "here": this coordinator owns the run, or nobody needs to, since it has ended. Undefined: nobody owns it now. */
+  ownerOf(runId: string): "here" | { readonly address: string } | undefined;
+}
+
+export interface ForwardingOptions {
+  owners: Owners;
+  /** Makes a client of the coordinator at an address; the clients are closed with the Forwarding. */
+  connect: (address: string) => RunClient;
+}
+
+export class Forwarding implements Disposable {
+  readonly #options: ForwardingOptions;
+  /** By address. */
+  readonly #clients = new Map<string, RunClient>();
+
+  constructor(options: ForwardingOptions) {
+    this.#options = options;
+  }
+
+  /** `own`: the handlers of the runs that this coordinator owns. */
+  handlers(own: RunHandlers): RunHandlers {
+    const { owners } = this.#options;
+    const write =
+      <Request extends { runId: string }, Response>(
+        here: (request: Request, context: CallContext) => Promise<Response>,
+        there: (client: RunClient) => (request: Request, options: CallOptions) => Promise<Response>,
+      ) =>
+      (request: Request, context: CallContext): Promise<Response> => {
+        if (owners.ownerOf(request.runId) === "here") return here(request, context);
+        return there(this.#ownerOf(request.runId, context))(request, optionsOf(context));
+      };
+    return {
+      ...own,
+      pauseRun: write(own.pauseRun, ({ pauseRun }) => pauseRun),
+      resumeRun: write(own.resumeRun, ({ resumeRun }) => resumeRun),
+      cancelRun: write(own.cancelRun, ({ cancelRun }) => cancelRun),
+      // Of a run that has ended a moment ago: its former owner knows best.
+      deleteRun: write(own.deleteRun, ({ deleteRun }) => deleteRun),
+      getRun: async (request, context) => {
+        if (owners.ownerOf(request.runId) === "here") return own.getRun(request, context);
+        try {
+          return await this.#ownerOf(request.runId, context).getRun(request, {
+            ...optionsOf(context),
+            timeoutMs: READ_MS,
+          });
+        } catch (error) {
+          return this.#recorded(error, context, () => own.getRun(request, context));
+        }
+      },
+      watchRun: (request, context) => {
+        if (owners.ownerOf(request.runId) === "here") return own.watchRun(request, context);
+        return this.#ownerOf(request.runId, context).watchRun(request, optionsOf(context));
+      },
+      watchRunLog: (request, context) => this.#watchLog(own, request, context),
+    };
+  }
+
+  /** The log is in the store: without `follow` any coordinator can read it. */
+  async *#watchLog(own: RunHandlers, ...[request, context]: Parameters<RunHandlers["watchRunLog"]>) {
+    const isHere = !request.follow || this.#options.owners.ownerOf(request.runId) === "here";
+    if (isHere) yield* own.watchRunLog(request, context);
+    else yield* this.#ownerOf(request.runId, context).watchRunLog(request, optionsOf(context));
+  }
+
+  [Symbol.dispose](): void {
+    for (const client of this.#clients.values()) client.close();
+    this.#clients.clear();
+  }
+
+  /** Errors: `unavailable` when nobody owns the run now, and for a call that was passed on already. */
+  #ownerOf(runId: string, { metadata }: CallContext): RunClient {
+    const owner = this.#options.owners.ownerOf(runId);
+    if (owner === undefined || owner === "here" || metadata.get(FORWARDED).length > 0) {
+      throw new GradpoolError("unavailable", `run ${runId} is being taken over by another coordinator; try again`);
+    }
+    const { address } = owner;
+    const client = this.#clients.get(address) ?? this.#options.connect(address);
+    this.#clients.set(address, client);
+    return client;
+  }
+
+  /** What `read` gives, unless the owner answered with an error of its own. */
+  #recorded<T>(error: unknown, { signal }: CallContext, read: () => Promise<T>): Promise<T> {
+    const { code } = GradpoolError.from(error);
+    if (!signal.aborted && (code === "unavailable" || code === "deadline_exceeded")) return read();
+    throw error;
+  }
+}
+
+/** A deadline needs no passing on: when it is over, the signal aborts. */
+function optionsOf({ signal }: CallContext): CallOptions {
+  const metadata = new Metadata();
+  metadata.set(FORWARDED, "1");
+  return { signal, metadata };
+}
