@@ -61,11 +61,50 @@ export function evaluateDim(dim: Dim, symbols: Readonly<Record<string, number>>)
 }
 
 function evaluateSymbol(name: string, symbols: Readonly<Record<string, number>>): number {
+  const [, kind, whole = "", wanted] = /^(rows|chunks)\((.*),(\d+)\)$/.exec(name) ?? [];
+  if (kind) {
+    const all = evaluateDim(whole.replaceAll("·", "*"), symbols);
+    const rows = chunkRows(all, Number(wanted));
+    return kind === "rows" ? rows : all / rows;
+  }
   const terms = /^\((.*)\+(.*)\)$/.exec(name)?.slice(1);
   if (terms) return terms.reduce((sum, term) => sum + evaluateDim(term, symbols), 0);
   const value = symbols[name];
   if (value === undefined) throw new Error(`dimension ${name} has no value`);
   return value;
+}
+
+/** A dimension in chunks of equal length, near the wanted one: their number and their length. */
+export function chunksOf(rows: Dim, wanted: number): { chunks: Dim; rows: Dim } {
+  if (typeof rows === "number") return { chunks: rows / chunkRows(rows, wanted), rows: chunkRows(rows, wanted) };
+  const of = `(${rows.replaceAll("*", "·")},${wanted})`;
+  return { chunks: `chunks${of}`, rows: `rows${of}` };
+}
+
+/** Of a product of a single row ONNX Runtime adds up in another order, so there are always several, if there are. */
+const FEWEST_ROWS = 8;
+
+/** The divisor of `all` that is nearest to `wanted`, as a ratio. */
+function chunkRows(all: number, wanted: number): number {
+  let best = all;
+  const farness = (rows: number) => Math.abs(Math.log(rows / wanted));
+  for (let rows = FEWEST_ROWS; rows * 2 <= all; rows++)
+    if (all % rows === 0 && farness(rows) < farness(best)) best = rows;
+  return best;
+}
+
+/** A product of symbols with one of its factors, or several, written as another: "2*B*S" of "B*S" as "n" is "2*n". */
+export function substitute(dim: Dim, factor: Dim, by: Dim): Dim {
+  if (typeof factor === "number") return dim === factor ? by : dim;
+  const [whole, part] = [parse(dim), parse(factor)];
+  const symbols = [...whole.symbols];
+  for (const symbol of part.symbols) {
+    const at = symbols.indexOf(symbol);
+    if (at < 0) return dim;
+    symbols.splice(at, 1);
+  }
+  const replacement = parse(by);
+  return write({ factor: whole.factor * replacement.factor, symbols: [...symbols, ...replacement.symbols] });
 }
 
 export function sameShape(a: Shape, b: Shape): boolean {

@@ -27,6 +27,7 @@ export interface AttributeTypes {
   string: string;
   flag: boolean;
   dtype: Dtype;
+  graph: Graph;
 }
 
 export type AttributeKind = keyof AttributeTypes;
@@ -52,11 +53,22 @@ export interface Op {
   readonly vjp: readonly (Vjp | null)[];
 }
 
+/** Of nodes that a processor computes for some rows after the other, so that what is between them stays in its cache. */
+export interface Chunk {
+  /** The first dimension, that of rows, of what the nodes compute: each row by itself. */
+  readonly rows: Dim;
+  /** About this many rows at once. */
+  readonly wanted: number;
+  /** Not computed before this [rows, …] is known. */
+  readonly after?: Value;
+}
+
 export interface Node {
   readonly op: Op;
   readonly inputs: readonly Value[];
   readonly attributes: Attributes;
   readonly outputs: readonly Value[];
+  readonly chunk?: Chunk | undefined;
 }
 
 /** Where a weight's bytes are: `file` is a path in the folder that the runtime is given. */
@@ -96,6 +108,7 @@ export class Graph {
   tape: TapeEntry[] = [];
   #names = 0;
   #recording = true;
+  #chunk: Chunk | undefined;
 
   /**
    * `halfProducts`: the device multiplies float16 matrices, as weights that are kept as halves ask for.
@@ -169,7 +182,7 @@ export class Graph {
     const outputs = op
       .infer(inputs, attributes)
       .map((type) => this.#value(`${op.name}_${this.#names++}`, type, needsGradient)) as [Value, ...Value[]];
-    const node: Node = { op, inputs, attributes, outputs };
+    const node: Node = { op, inputs, attributes, outputs, chunk: this.#chunk };
     this.nodes.push(node);
     if (needsGradient) {
       const vjp: TapeEntry["vjp"] = (gradients) =>
@@ -205,6 +218,48 @@ export class Graph {
     } finally {
       this.#recording = wasRecording;
     }
+  }
+
+  /**
+   * Builds nodes that compute each row by itself: a processor computes them for a few rows after the other
+   * (providers/cpu.ts), a GPU for all at once. Their gradient is a group's: see `withGradient`.
+   */
+  inChunks<T>(chunk: Chunk, build: () => T): T {
+    const outer = this.#chunk;
+    this.#chunk = outer ?? chunk;
+    try {
+      return build();
+    } finally {
+      this.#chunk = outer;
+    }
+  }
+
+  /**
+   * What chunks computed, computed again in the chunks that are built now, instead of kept until then; a value that is
+   * not of chunks is itself. ONNX Runtime shares equal nodes outside of chunks, so on a GPU it is kept.
+   */
+  again(value: Value): Value {
+    const copies = new Map<string, Value>();
+    const copyOf = (wanted: Value): Value => {
+      const maker = this.#makerOf(wanted);
+      if (!maker?.chunk || maker.chunk === this.#chunk || maker.chunk.wanted !== this.#chunk?.wanted) return wanted;
+      if (!copies.has(wanted.name)) {
+        const outputs = this.apply(maker.op, maker.inputs.map(copyOf), maker.attributes);
+        for (const [i, output] of outputs.entries()) copies.set(maker.outputs[i]?.name ?? "", output);
+      }
+      return copies.get(wanted.name) as Value;
+    };
+    return this.withoutTape(() => copyOf(value));
+  }
+
+  /** What chunks computed, computed again once `after` [N, …] is known; a value that is not of chunks is itself. */
+  againAfter(value: Value, after: Value): Value {
+    const chunk = this.#makerOf(value)?.chunk;
+    return chunk ? this.inChunks({ ...chunk, after }, () => this.again(value)) : value;
+  }
+
+  #makerOf(value: Value): Node | undefined {
+    return this.nodes.find(({ outputs }) => outputs.some(({ name }) => name === value.name));
   }
 
   /** Runs `build` with a tape of its own, which it gives instead of adding to the graph's. */

@@ -4,7 +4,7 @@ export { Graph, type Dtype, type FileSlice, type Node, type Op, type TensorType,
 export { OPS } from "./op.js";
 export * from "./ops/index.js";
 export { backward } from "./backward.js";
-export { gelu, silu } from "./groups/activations.js";
+export { gated, gelu, silu } from "./groups/activations.js";
 export { attention } from "./groups/attention.js";
 export type { CachedMask } from "./groups/cached-attention.js";
 export { checkpoint } from "./groups/checkpoint.js";

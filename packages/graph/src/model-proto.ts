@@ -1,12 +1,18 @@
 /** The one file that knows the ONNX format (onnx/onnx-ml.proto, IR 10, opset 20). */
 import type { Dim } from "./dims.js";
 import {
+  type AttributeProto,
   AttributeProto_AttributeType,
   ModelProto,
+  type NodeProto,
   TensorProto_DataLocation,
   TensorProto_DataType,
 } from "./gen/onnx-ml.js";
 import type { Attribute, AttributeKind, Dtype, FileSlice, Graph, Literal, Node, TensorType, Value } from "./graph.js";
+import { reachable } from "./reachable.js";
+
+type PartialNode = Parameters<typeof NodeProto.fromPartial>[0];
+type PartialAttribute = Parameters<typeof AttributeProto.fromPartial>[0];
 
 const IR_VERSION = 10n;
 const OPSET = 20n;
@@ -60,18 +66,7 @@ export function usedInputs(graph: Graph): Value[] {
   return graph.inputs.filter(({ name }) => used.has(name));
 }
 
-function reachable(graph: Graph): { nodes: Node[]; used: Set<string> } {
-  const used = new Set([...graph.outputs.values()].map(({ name }) => name));
-  const nodes: Node[] = [];
-  for (const node of [...graph.nodes].reverse()) {
-    if (!node.outputs.some(({ name }) => used.has(name))) continue;
-    nodes.push(node);
-    for (const { name } of node.inputs) used.add(name);
-  }
-  return { nodes: nodes.reverse(), used };
-}
-
-function nodeProto({ op, inputs, attributes, outputs }: Node) {
+function nodeProto({ op, inputs, attributes, outputs }: Node): PartialNode {
   return {
     opType: op.name,
     domain: op.domain,
@@ -82,7 +77,7 @@ function nodeProto({ op, inputs, attributes, outputs }: Node) {
   };
 }
 
-function attribute(name: string, kind: AttributeKind | undefined, value: Attribute) {
+function attribute(name: string, kind: AttributeKind | undefined, value: Attribute): PartialAttribute {
   const is = AttributeProto_AttributeType;
   switch (kind) {
     case "int":
@@ -96,9 +91,22 @@ function attribute(name: string, kind: AttributeKind | undefined, value: Attribu
       return { name, type: is.FLOAT, f: value as number };
     case "string":
       return { name, type: is.STRING, s: new TextEncoder().encode(value as string) };
+    case "graph":
+      return { name, type: is.GRAPH, g: bodyProto(value as Graph) };
     case undefined:
       throw new Error(`there is no attribute ${name}`);
   }
+}
+
+/** A graph inside of a node: the outer one's values are known to it. Its outputs have their values' own names. */
+function bodyProto(graph: Graph) {
+  const named = (value: Value) => valueInfo(value.name, value);
+  return {
+    name: "body",
+    node: reachable(graph).nodes.map(nodeProto),
+    input: graph.inputs.map(named),
+    output: [...graph.outputs.values()].map(named),
+  };
 }
 
 const knownDims = ({ shape }: TensorType) => shape.map((dim) => BigInt(dim));

@@ -4,7 +4,7 @@
  * sliding window; Qwen2 has biases on q, k, v; Qwen3 normalizes each head's q and k.
  */
 import { GradpoolError } from "@gradpool/errors";
-import { add, embed, mul, reshape, type Value } from "@gradpool/graph";
+import { add, embed, gated, reshape, type Value } from "@gradpool/graph";
 import { ACTIVATION_NAMES, ACTIVATIONS, type Activation } from "./activations.js";
 import { ConfigReader } from "./config-reader.js";
 import type { Family, ForwardContext, ForwardOutputs } from "./family.js";
@@ -130,8 +130,9 @@ function forward(config: LlamaConfig, context: ForwardContext): ForwardOutputs {
       const attended = model.attention(q, k, v, dropout, { mask: masks.get(config.windowOf(layer)) });
       const between = add(before, project(attended, "self_attn.o_proj", width));
       const second = model.rmsNorm(between, `${block}.post_attention_layernorm`);
-      const gate = ACTIVATIONS[config.activation](project(second, "mlp.gate_proj", inner));
-      return add(between, project(mul(gate, project(second, "mlp.up_proj", inner)), "mlp.down_proj", width));
+      const gate = project(second, "mlp.gate_proj", inner);
+      const up = project(second, "mlp.up_proj", inner);
+      return add(between, project(gated(ACTIVATIONS[config.activation](gate), up), "mlp.down_proj", width));
     });
   }
   const hidden = model.rmsNorm(x, "norm");

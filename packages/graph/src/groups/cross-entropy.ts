@@ -1,6 +1,9 @@
 import { add, div, embed, exp, gatherElements, log, mul, reduceSum, reshape, rowMax, sub } from "../ops/index.js";
 import type { Value } from "../graph.js";
-import { weightProduct } from "./weight-product.js";
+import { weightProduct, widened } from "./weight-product.js";
+
+/** Rows of logits at a time: as fast a product as with all of them. */
+const ROWS_AT_ONCE = 256;
 
 /**
  * Sum over n of weights[n] · −log softmax(h[n]·Eᵀ)[targets[n]], in nats, for hidden states h [N, C],
@@ -8,24 +11,27 @@ import { weightProduct } from "./weight-product.js";
  * gives where the weights are 0 and 1.
  *
  * The gradient is w·(P·E − E[targets]), so the gradient of the logits [N, V] is never formed; nor is
- * P = e/Z, since Z divides after the product with E, which is V/C times narrower.
+ * P = e/Z, since Z divides after the product with E, which is V/C times narrower. It is computed with the loss, chunk
+ * by chunk, so that all logits are never there at once.
  */
 export function linearCrossEntropy(h: Value, head: Value, targets: Value, weights: Value): Value {
   const { graph } = h;
-  let e: Value;
-  let z: Value;
+  let direction: Value | undefined;
   const forward = () => {
-    const logits = weightProduct(h, head, { transB: true });
-    const largest = rowMax(logits);
-    e = exp(sub(logits, largest));
-    z = reduceSum(e, [-1]);
-    const ofTargets = gatherElements(logits, reshape(targets, ["rest", 1]));
-    const nll = reshape(sub(add(log(z), largest), ofTargets), ["rest"]);
-    return reduceSum(mul(nll, weights), [0], false);
+    const table = graph.halfProducts ? head : widened(head, h);
+    const column = reshape(targets, ["rest", 1]);
+    const nll = graph.inChunks({ rows: h.shape[0] as Value["shape"][0], wanted: ROWS_AT_ONCE }, () => {
+      const logits = weightProduct(h, table, { transB: true });
+      const largest = rowMax(logits);
+      const e = exp(sub(logits, largest));
+      const z = reduceSum(e, [-1]);
+      if (h.needsGradient) direction = sub(div(weightProduct(e, table), z), embed(head, targets));
+      return sub(add(log(z), largest), gatherElements(logits, column));
+    });
+    return reduceSum(mul(reshape(nll, ["rest"]), weights), [0], false);
   };
   return graph.withGradient([h], forward, (gradient) => {
-    const expected = div(weightProduct(e, head), z);
     const weight = reshape(mul(weights, gradient), ["rest", 1]);
-    return [mul(sub(expected, embed(head, targets)), weight)];
+    return [direction && mul(direction, weight)];
   });
 }

@@ -29,7 +29,7 @@ export function loraLinear(x: Value, base: Linear, { a, b, scaling, mask }: Lora
   };
   return graph.withGradient([x, a, b], forward, (dY) => {
     const dZ = mul(matmul(dY, b), scaling);
-    const dA = matmul(dZ, kept, { transA: true });
+    const dA = matmul(dZ, graph.againAfter(kept, dZ), { transA: true });
     const dB = matmul(dY, z, { transA: true });
     if (!x.needsGradient) return [undefined, dA, dB];
     const through = matmul(dZ, a);

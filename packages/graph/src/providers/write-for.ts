@@ -5,9 +5,10 @@
 import { Graph, type Node, type Value } from "../graph.js";
 import { verify } from "../verify.js";
 import type { Provider, Rule } from "./provider.js";
+import { inScans } from "./cpu.js";
 import { webgpu } from "./webgpu.js";
 
-/** The processor and CUDA have every op as the table has it. */
+/** The processor and CUDA have every op as the table has it; a processor computes chunks one after the other. */
 const PROVIDERS = { cpu: undefined, cuda: undefined, webgpu };
 export type ProviderName = keyof typeof PROVIDERS;
 
@@ -22,6 +23,7 @@ export interface WrittenGraph {
  * already. Throws when the processor's part depends on weights.
  */
 export function writeFor(name: ProviderName, graph: Graph): WrittenGraph {
+  if (name === "cpu") return { graph: inScans(graph) };
   const provider = PROVIDERS[name];
   if (!provider) return { graph };
   const early = nodesBefore(graph, provider);

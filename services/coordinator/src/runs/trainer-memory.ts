@@ -1,6 +1,6 @@
 /**
  * What a micro-batch takes of a trainer's memory at the least: for a refusal with a number instead of trainers that are killed
- * one after the other. What is measured is about three times as much (docs/numbers.md).
+ * one after the other. What is measured is two to three times as much (docs/numbers.md).
  */
 import type { ModelDescription } from "@gradpool/models";
 import type { CheckedRecipe } from "@gradpool/recipe";
@@ -12,12 +12,12 @@ const HALF_BYTES = 2;
 const INT8_BYTES = 1;
 
 /**
- * Bytes of the weights, of the logits [N, V], and of what the backward pass needs of the forward pass: the output of each linear
- * layer [N, out], or with gradient checkpointing the input of each block [N, C] and the outputs of one. Attention's
- * probabilities, gradients and what the runtime itself needs come on top.
+ * Bytes of the weights, and of what the backward pass needs of the forward pass: the output of each linear layer [N, out], or
+ * with gradient checkpointing the input of each block [N, C] and the outputs of one. Attention's probabilities, gradients,
+ * some rows of logits (all of them on a GPU) and what the runtime itself needs come on top.
  */
 export function leastTrainerBytes(
-  { modules, vocabSize, parameters }: Pick<ModelDescription, "modules" | "vocabSize" | "parameters">,
+  { modules, parameters }: Pick<ModelDescription, "modules" | "parameters">,
   {
     dtype,
     basePrecision,
@@ -33,5 +33,5 @@ export function leastTrainerBytes(
   const tokens = rows * (rowLength - 1);
   const floatBytes = dtype === "float16" ? HALF_BYTES : FLOAT_BYTES;
   const weightBytes = basePrecision === "float32" ? floatBytes : INT8_BYTES;
-  return weightBytes * parameters + floatBytes * tokens * (vocabSize + kept);
+  return weightBytes * parameters + floatBytes * tokens * kept;
 }
