@@ -51,6 +51,7 @@ test-webgpu: build ## Run the reference runs on WebGPU, and train, kill and resu
 	GRADPOOL_TEST_DEVICE=webgpu node scripts/run-tests.mjs golden-cache
 	GRADPOOL_TEST_DEVICE=webgpu node scripts/run-tests.mjs integration-tests/dist/test/model-dropout
 	GRADPOOL_TEST_DEVICE=webgpu node scripts/run-tests.mjs webgpu-run
+	GRADPOOL_TEST_DEVICE=webgpu node scripts/run-tests.mjs webgpu-float16
 
 pictures: build ## Take the pictures in docs/pictures from the running programs (needs Chromium)
 	node scripts/pictures.mjs

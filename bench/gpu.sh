@@ -2,7 +2,8 @@
 # Measures gradpool on a GPU, by CUDA or WebGPU, also on a machine that has neither Node nor a network. See docs/gpu.md.
 #
 #   bench/gpu.sh pack [FOLDER]         on a machine with a network, in a built checkout: packs everything needed, with
-#                                      Node and ONNX Runtime's CUDA provider, as parts of 40 MiB (default: .gpu)
+#                                      Node, ONNX Runtime's CUDA provider and Vulkan's loader, as parts of 40 MiB
+#                                      (default: .gpu)
 #   bench/gpu.sh receive PART...       on the GPU machine: stores these parts; repeat until all are there
 #   bench/gpu.sh run [STEP...]         on the GPU machine: unpacks once, then runs doctor, train, speed, tf32, peft or
 #                                      the named steps; figures also go to $OUT, if it is set
@@ -36,7 +37,8 @@ pack() {
   mkdir -p "$staging/gradpool" "$parts"
   rm -f "$parts"/part-*
   git ls-files -z | tar --create --null --files-from=- | tar --extract --directory="$staging/gradpool"
-  find packages services bench integration-tests -path '*/node_modules' -prune -o -path '*/dist/src/*' -type f -print0 |
+  find packages services bench integration-tests \( -name node_modules -o -path '*/dist/test' \) -prune \
+    -o -path '*/dist/*' -type f -print0 |
     tar --create --null --files-from=- | tar --extract --directory="$staging/gradpool"
   (
     cd "$staging"
@@ -53,7 +55,12 @@ pack() {
       scripts/cuda-provider.sh
     fi
   )
-  tar --create --gzip --directory="$staging" node gradpool | split --bytes="$part_bytes" --numeric-suffixes - "$parts/part-"
+  local loader
+  loader=$(ldconfig -p | sed -n 's/.*libvulkan\.so\.1 (.*x86-64.*=> //p' | head -1)
+  [ -n "$loader" ] || fail "Vulkan's loader is missing; install libvulkan1"
+  mkdir "$staging/vulkan"
+  cp --dereference "$loader" "$staging/vulkan/libvulkan.so.1"
+  tar --create --gzip --directory="$staging" node vulkan gradpool | split --bytes="$part_bytes" --numeric-suffixes - "$parts/part-"
   (cd "$parts" && sha256sum part-* >parts.sha256)
   echo "$(find "$parts" -name 'part-*' | wc -l) parts in $parts: copy each to the GPU machine, with parts.sha256, and receive it there"
 }
@@ -71,7 +78,7 @@ unpack() {
   [ -d "$directory/gradpool" ] && return
   mkdir "$directory/unpacking"
   cat "$directory"/parts/part-* | tar --extract --gzip --directory="$directory/unpacking"
-  mv "$directory/unpacking/node" "$directory/node"
+  mv "$directory/unpacking/node" "$directory/unpacking/vulkan" "$directory"
   mv "$directory/unpacking/gradpool" "$directory/gradpool"
 }
 
@@ -87,6 +94,16 @@ find_cuda() {
     "$python" -c 'import glob, site; [print(d) for s in site.getsitepackages() for d in glob.glob(s + "/nvidia/*/lib")]' 2>/dev/null
   )
   export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:-}
+}
+
+# Vulkan's loader, and NVIDIA's driver for it, where they are not found on their own.
+find_vulkan() {
+  local manifest=/usr/local/nvidia/share/vulkan/icd.d/nvidia_icd.json
+  if ! ldconfig -p 2>/dev/null | grep -q libvulkan.so.1 && [ -d "$directory/vulkan" ]; then
+    export LD_LIBRARY_PATH=$directory/vulkan${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+  fi
+  if [ -z "${VK_DRIVER_FILES:-}" ] && [ -f "$manifest" ] && ! compgen -G '/usr/share/vulkan/icd.d/*' >/dev/null &&
+    ! compgen -G '/etc/vulkan/icd.d/*' >/dev/null; then export VK_DRIVER_FILES=$manifest; fi
 }
 
 keep() { # NAME: shows standard input, and saves it in $OUT.
@@ -138,7 +155,7 @@ run_steps() {
   local step
   [ $# -gt 0 ] || set -- doctor train speed tf32 peft
   for step in "$@"; do declare -F "step_$step" >/dev/null || fail "there is no step $step"; done
-  [ "$provider" = webgpu ] || find_cuda
+  if [ "$provider" = webgpu ]; then find_vulkan; else find_cuda; fi
   for step in "$@"; do
     echo "== $step"
     "step_$step"

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { cos, Graph, matmul, OPS, reduceSum, reshape, writeFor, type Value } from "@gradpool/graph";
+import { weightProduct } from "../src/groups/weight-product.js";
 import { frozen, gradientGraph } from "./check-gradient.js";
 import { DEVICE_CASES } from "./device-cases.js";
 import { compile, type Feeds } from "./evaluate.js";
@@ -90,6 +91,23 @@ describe("a graph as it is written for WebGPU", () => {
     assert.deepEqual(names(before), ["Reshape", "Cos"]);
     assert.deepEqual(names(written.graph), ["ReduceSum"]);
     assert.deepEqual([...before.outputs.keys()], [written.graph.inputs.at(-1)?.name]);
+  });
+
+  test("widens halves where they are used, once for each use, with nothing from the processor", () => {
+    const graph = output((g) => {
+      const half = g.weight("w", "float16", [3, 3], { file: "f", offset: 0, length: 18 });
+      const x = g.input("x", "float32", ["N", 3]);
+      return weightProduct(weightProduct(x, half), half, { transB: true });
+    });
+    const written = writeFor("webgpu", graph);
+    assert.equal(written.before, undefined);
+    assert.deepEqual(names(written.graph), ["Reshape", "Cast", "Gemm", "Reshape", "Cast", "Gemm"]);
+    const [first, , , second] = written.graph.nodes;
+    assert.notEqual(first?.inputs[1], second?.inputs[1]);
+    assert.deepEqual([...written.graph.shapeInputs.values()].slice(-2), [
+      [3, 3],
+      [3, 3],
+    ]);
   });
 
   test("is refused where the processor would have to read weights", () => {

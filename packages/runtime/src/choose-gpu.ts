@@ -86,6 +86,6 @@ async function cudaGpu(index: number, env: NodeJS.ProcessEnv): Promise<ChosenGpu
 
 async function webGpu(adapter: string | undefined, env: NodeJS.ProcessEnv): Promise<ChosenGpu> {
   const webgpu = await requireWebGpuAdapter(adapter, env);
-  const { index, environment } = webgpu;
-  return { device: `webgpu:${index}`, gpu: { provider: "webgpu" }, environment, webgpu };
+  const { index, environment, largestBuffer, float16 } = webgpu;
+  return { device: `webgpu:${index}`, gpu: { provider: "webgpu", largestBuffer, float16 }, environment, webgpu };
 }

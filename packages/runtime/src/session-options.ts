@@ -16,9 +16,11 @@ export interface SessionOptions {
 
 /**
  * A GPU as a provider of ONNX Runtime takes it. CUDA numbers its devices from 0. WebGPU's choice among adapters is up
- * to this process's environment: the Node binding passes no option for it on.
+ * to this process's environment: the Node binding passes no option for it on. `largestBuffer`: in bytes; 0 or none: not
+ * known. `float16`: it can keep weights as halves.
  */
-export type Gpu = { provider: "cuda"; index: number } | { provider: "webgpu" };
+export type Gpu =
+  { provider: "cuda"; index: number } | { provider: "webgpu"; largestBuffer?: number; float16?: boolean };
 
 /**
  * ONNX Runtime's settings. On a GPU a graph that would leave a node to the CPU is

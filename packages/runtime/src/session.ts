@@ -3,6 +3,7 @@ import { createRequire } from "node:module";
 import { evaluateDim, toModelProto, usedInputs, writeFor, type Graph, type Value } from "@gradpool/graph";
 import { GradpoolError } from "@gradpool/errors";
 import type * as Ort from "onnxruntime-node";
+import { checkWeightSizes } from "./gpu-limits.js";
 import { sessionError } from "./session-errors.js";
 import { onnxSessionOptions, type SessionOptions } from "./session-options.js";
 
@@ -55,9 +56,11 @@ export class Session {
     this.#before = before;
   }
 
+  /** Errors: those of checkWeightSizes and sessionError. */
   static async create(graph: Graph, weights: WeightsLocation, options: SessionOptions): Promise<Session> {
     const folder = { model_external_initializers_file_folder_path: weights.weightsDir };
     const written = writeFor(options.gpu?.provider ?? "cpu", graph);
+    checkWeightSizes(written.graph, options.gpu);
     const before = written.before && (await Session.create(written.before, weights, { threads: options.threads }));
     const model = toModelProto(written.graph);
     const { InferenceSession } = onnxRuntime();

@@ -25,8 +25,8 @@ export interface Base {
   /** The embedding has grown by one row, the mean of the others. */
   padRow: boolean;
   /**
-   * Matrices of the source in float16 stay so in memory. A processor widens each where it is used; CUDA multiplies
-   * halves, which is why the loss is scaled then.
+   * Matrices of the source in float16 stay so in memory. A processor and WebGPU widen each where it is used; CUDA
+   * multiplies halves, which is why the loss is scaled then.
    */
   keepHalves?: boolean;
   /** Rows hold several documents, which do not see each other (`Batch.documentLengths`). */
@@ -126,8 +126,8 @@ export async function graphOptions(
   { gpu }: SessionOptions,
 ): Promise<GraphOptions> {
   const halfProducts = keepHalves && gpu?.provider === "cuda";
-  // Products of halves were not checked there.
-  const widenHalves = gpu?.provider === "webgpu";
+  // WebGPU sums products of halves in halves, so it only keeps them where it can, and multiplies in float32.
+  const widenHalves = gpu?.provider === "webgpu" && !gpu.float16;
   const norms = new Map<string, Float32Array>();
   for (const target of targets) {
     if (target.useDora) norms.set(target.name, Float32Array.from(await squaredNorms(source, target)));

@@ -23,6 +23,7 @@ import { SessionCache } from "./session-cache.js";
 if (!parentPort) throw new Error("compute-worker runs as a worker thread only");
 const port = parentPort;
 const { models, ...session } = workerData as ComputeOptions;
+const { gpu } = session;
 const adapters = new AdapterShelf();
 const sessions = new SessionCache({
   session,
@@ -47,7 +48,7 @@ function precisionOf({ recipe: { basePrecision: asked } }: ComputeTask): BasePre
   const precision = BASE_PRECISIONS.find((known) => known === (asked || "float32"));
   const refuse = (why: string) => new GradpoolError("failed_precondition", `base_precision is ${asked}, ${why}`);
   if (!precision) throw refuse("which this trainer does not know; update it");
-  if (precision === "float32" || session.gpu === undefined) return precision;
+  if (precision === "float32" || gpu === undefined) return precision;
   throw refuse("but this trainer computes on a GPU; start one with --device cpu, or leave base_precision out");
 }
 
@@ -56,7 +57,7 @@ async function evaluate(task: ComputeTask): Promise<ComputeResult> {
   const batch = batchOf(task, source.model.description, task.base.padRow);
   const adapter = adapterOf(task, targets);
   const startedAt = performance.now();
-  const { lossSum, targetTokens } = await session.run(batch, adapter);
+  const { lossSum, targetTokens } = await orReleased(session, session.run(batch, adapter));
   return { lossSum, targetTokens, gradients: new Uint8Array(), computeMs: performance.now() - startedAt };
 }
 
@@ -70,9 +71,23 @@ async function compute(task: ComputeTask): Promise<ComputeResult> {
   const adapter = adapterOf(task, targets);
   const startedAt = performance.now();
   const key = { probability: lora.dropout, seed, step, microBatch };
-  const { lossSum, targetTokens, gradients } = await session.run(batch, adapter, key, task.lossScale || 1);
+  const running = session.run(batch, adapter, key, task.lossScale || 1);
+  const { lossSum, targetTokens, gradients } = await orReleased(session, running);
   const computeMs = performance.now() - startedAt;
   return { lossSum, targetTokens, gradients: writeSafetensors(gradients), computeMs };
+}
+
+/** The result of a session, which is given up where a GPU's memory is exhausted. */
+async function orReleased<Result>(
+  session: Parameters<SessionCache["release"]>[0],
+  running: Promise<Result>,
+): Promise<Result> {
+  try {
+    return await running;
+  } catch (reason) {
+    if (gpu && GradpoolError.from(reason).code === "resource_exhausted") await sessions.release(session);
+    throw reason;
+  }
 }
 
 async function run(requestId: number, task: ComputeTask): Promise<void> {

@@ -100,6 +100,15 @@ export class SessionCache implements AsyncDisposable {
     return loaded;
   }
 
+  /**
+   * Releases a session that ran out of a GPU's memory: others may need what it holds, and ONNX Runtime keeps buffers
+   * that were not made, weights among them, and uses them again.
+   */
+  async release(session: TrainingSession | LossSession): Promise<void> {
+    for (const [key, loaded] of this.#loaded) if (loaded.session === session) this.#loaded.delete(key);
+    await session[Symbol.asyncDispose]();
+  }
+
   async #releaseOldest(): Promise<void> {
     for (const [key, { session }] of this.#loaded) {
       this.#loaded.delete(key);

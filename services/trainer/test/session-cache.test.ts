@@ -34,6 +34,22 @@ describe("the sessions of a compute thread", () => {
     assert.deepEqual(loaded, [base.modelId]);
   });
 
+  it("are made again after they were given up", async () => {
+    let loads = 0;
+    await using sessions = new SessionCache({
+      session: { threads: 1 },
+      models: modelPlaces({}),
+      onLoading: () => loads++,
+      onLoaded: () => {},
+    });
+    const { session } = await sessions.get(base, PLAIN);
+    const { session: other } = await sessions.getForLoss(base);
+    await sessions.release(session);
+    assert.notEqual((await sessions.get(base, PLAIN)).session, session);
+    assert.equal((await sessions.getForLoss(base)).session, other);
+    assert.equal(loads, 3);
+  });
+
   it("release the least recently used one beyond the bound", async () => {
     let loads = 0;
     await using sessions = new SessionCache({

@@ -26,9 +26,10 @@ export function writeFor(name: ProviderName, graph: Graph): WrittenGraph {
   if (name === "cpu") return { graph: inScans(graph) };
   const provider = PROVIDERS[name];
   if (!provider) return { graph };
-  const early = nodesBefore(graph, provider);
+  const nodes = neededNodes(graph);
+  const early = nodesBefore(graph, nodes, provider);
   const [before, device] = [new Copy(graph), new Copy(graph)];
-  for (const node of graph.nodes) {
+  for (const node of nodes) {
     if (early.has(node)) before.add(node);
     else device.add(node, provider.rules[node.op.name]);
   }
@@ -38,11 +39,23 @@ export function writeFor(name: ProviderName, graph: Graph): WrittenGraph {
   return device.crossing.length > 0 ? { graph: device.graph, before: before.graph } : { graph: device.graph };
 }
 
+/** What the outputs depend on, without what computes late shapes: those are fed. */
+function neededNodes(graph: Graph): Node[] {
+  const needed = new Set([...graph.outputs.values()].map(({ name }) => name));
+  const nodes: Node[] = [];
+  for (const node of [...graph.nodes].reverse()) {
+    if (!node.outputs.some(({ name }) => needed.has(name))) continue;
+    nodes.push(node);
+    for (const input of node.inputs) if (!graph.lateShapes.has(input)) needed.add(input.name);
+  }
+  return nodes.reverse();
+}
+
 /** The nodes for the processor and what they depend on. */
-function nodesBefore(graph: Graph, { isForProcessor }: Provider): ReadonlySet<Node> {
+function nodesBefore(graph: Graph, nodes: readonly Node[], { isForProcessor }: Provider): ReadonlySet<Node> {
   const early = new Set<Node>();
   const needed = new Set<string>();
-  for (const node of [...graph.nodes].reverse()) {
+  for (const node of [...nodes].reverse()) {
     if (!isForProcessor(node) && !node.outputs.some(({ name }) => needed.has(name))) continue;
     early.add(node);
     for (const input of node.inputs) {
@@ -92,6 +105,13 @@ class Copy {
     const [slice, literal] = [this.#source.weights.get(value), this.#source.literals.get(value)];
     if (slice) return this.graph.weight(value.name, value.dtype, value.shape, slice);
     if (literal) return this.graph.literal(literal, value.shape.map(Number));
+    const dims = this.#source.lateShapes.get(value);
+    if (dims) {
+      // One for each use: what is widened for the forward pass is not kept for the backward pass.
+      const shape = this.graph.input(`late.${value.name}`, value.dtype, value.shape);
+      this.graph.shapeInputs.set(shape, dims);
+      return shape;
+    }
     const input = this.graph.input(`before.${value.name}`, value.dtype, value.shape);
     this.crossing.push({ value, input });
     return input;
