@@ -1,9 +1,15 @@
 /** Whole runs with trainers on WebGPU: `make test-webgpu`. */
 import assert from "node:assert/strict";
-import { readdir, readFile } from "node:fs/promises";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { describe, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import {
+  BIN,
   fingerprint,
   gradpool,
   killAtStep,
@@ -48,6 +54,13 @@ async function deviceClass(outputDir: string): Promise<string> {
   return state.receipt.device_class;
 }
 
+/** Of all stacks that this home had. */
+async function trainerLogs(home: string): Promise<string> {
+  const files = await readdir(join(home, "logs"), { recursive: true });
+  const logs = files.filter((name) => /trainer.*\.log$/.test(name));
+  return (await Promise.all(logs.map((name) => readFile(join(home, "logs", name), "utf8")))).join("");
+}
+
 describe("with trainers on WebGPU", { skip, timeout: 3_600_000 }, () => {
   test("a run has the processor's losses, and the same bits when it is killed and resumed", async () => {
     await using workspace = await Workspace.create();
@@ -79,6 +92,39 @@ describe("with trainers on WebGPU", { skip, timeout: 3_600_000 }, () => {
     assert.deepEqual(await fingerprint(workspace.path("killed")), there);
 
     assert.match(await deviceClass(workspace.path("whole")), /^webgpu-vulkan-/);
+  });
+
+  test("a lost GPU costs a restart of its trainer, and no bit", async () => {
+    await using workspace = await Workspace.create();
+    const dataset = await workspace.dataset(3);
+    const home = workspace.path("home");
+    const command = (out: string) => [
+      ...["train", "--model_id", TINY_CODER, "--dataset", dataset, "--output_dir", workspace.path(out), ...RECIPE],
+      ...["--device", WEBGPU, "--json"],
+    ];
+    const whole = await gradpool(command("whole"), home);
+    assert.equal(whole.code, 0, whole.stderr);
+    const shim = fileURLToPath(new URL("../../../scripts/vulkan-shim.sh", import.meta.url));
+    const driver = process.env["VK_DRIVER_FILES"] ?? assert.fail();
+    const VK_DRIVER_FILES = execFileSync(shim, [workspace.dir, driver], { encoding: "utf8" }).trim();
+    const SHIM_LOST = workspace.path("lost");
+    const env = { ...process.env, GRADPOOL_HOME: home, VK_DRIVER_FILES, SHIM_LOST };
+    const child = spawn(process.execPath, [BIN, ...command("disturbed")], {
+      env,
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    const exited = once(child, "exit");
+    let isLost = false;
+    for await (const line of createInterface({ input: child.stdout })) {
+      if (isLost || (JSON.parse(line) as { event?: string }).event !== "step") continue;
+      isLost = true;
+      await writeFile(SHIM_LOST, "");
+      while (!(await trainerLogs(home)).includes("the GPU was lost")) await delay(100);
+      await rm(SHIM_LOST);
+    }
+    assert.deepEqual(await exited, [0, null]);
+    assert.ok(isLost);
+    assert.deepEqual(await fingerprint(workspace.path("disturbed")), await fingerprint(workspace.path("whole")));
   });
 
   test("a mixed pool keeps each run on the device that served it first, and gives other runs to the others", async () => {

@@ -53,6 +53,24 @@ describe("WebGPU", { skip: withVulkan() }, () => {
     });
   }
 
+  test("sample writes the processor's tokens, and eval measures its loss", async () => {
+    await using workspace = await Workspace.create();
+    await writeFile(workspace.path("rows.jsonl"), '{"content": "def add(a, b): return a + b"}\n');
+    const answer = async (device: string, ...command: string[]) => {
+      const model = ["--model_id", new Golden("gpt2-plain").modelDir, "--device", device, "--json"];
+      const { code, stdout, stderr } = await gradpool([...command, ...model], workspace.path("home"));
+      assert.equal(code, 0, stderr);
+      return JSON.parse(stdout) as { tokens: { completion: number[] }; loss: number };
+    };
+    const sample = ["sample", "--prompt", "def f", "--max_new_tokens", "3", "--temperature", "0"];
+    const [here, there] = [await answer("cpu", ...sample), await answer("webgpu:0", ...sample)];
+    assert.equal(there.tokens.completion.length, 3);
+    assert.deepEqual(there.tokens, here.tokens);
+    const measure = ["eval", "--dataset", workspace.path("rows.jsonl")];
+    const [expected, actual] = [await answer("cpu", ...measure), await answer("webgpu:0", ...measure)];
+    assert.ok(Math.abs(actual.loss / expected.loss - 1) <= LOSS_TOLERANCE, `${actual.loss}, ${expected.loss}`);
+  });
+
   test("the command line and trainers, as they are bundled, find their probes", async () => {
     await using workspace = await Workspace.create();
     // A driver that lists a device, and no CUDA.
