@@ -55,6 +55,8 @@ export function toModelProto(graph: Graph): Uint8Array<ArrayBuffer> {
       initializer,
       input: graph.inputs.filter(({ name }) => used.has(name)).map((value) => valueInfo(value.name, value)),
       output: outputs.map(({ name, value }) => valueInfo(name, value)),
+      // Where sizes have no names, ONNX Runtime uses no buffer again, and searches all that are free for each new one.
+      valueInfo: nodes.flatMap((node) => node.outputs.map((value) => valueInfo(value.name, value))),
     },
   });
   return new Uint8Array(ModelProto.encode(model).finish());
