@@ -78,6 +78,12 @@ export interface FileSlice {
   length: number;
 }
 
+/** A matrix as whole numbers of eight bits [K, M], and what each column's are multiplied by [M]. */
+export interface Int8Matrix {
+  numbers: Value;
+  scales: Value;
+}
+
 export type Literal = Float32Array | BigInt64Array | Int8Array | Uint8Array;
 
 function dtypeOf(data: Literal): Dtype {
@@ -97,6 +103,8 @@ export class Graph {
   readonly inputs: Value[] = [];
   /** Weights that stay in their file. */
   readonly weights = new Map<Value, FileSlice>();
+  /** Weights that were quantized before, for x·W and for x·Wᵀ: see `int8Product`. */
+  readonly int8 = { plain: new Map<Value, Int8Matrix>(), transposed: new Map<Value, Int8Matrix>() };
   /** Small values written into the graph itself. */
   readonly literals = new Map<Value, Literal>();
   /** Inputs that carry a shape: what a runtime feeds once it knows the symbols' values. */

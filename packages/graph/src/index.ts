@@ -1,6 +1,15 @@
 /** In reading order: docs/how-training-works.md explains it. */
 export { evaluateDim, type Dim, type Shape } from "./dims.js";
-export { Graph, type Dtype, type FileSlice, type Node, type Op, type TensorType, type Value } from "./graph.js";
+export {
+  Graph,
+  type Dtype,
+  type FileSlice,
+  type Int8Matrix,
+  type Node,
+  type Op,
+  type TensorType,
+  type Value,
+} from "./graph.js";
 export { OPS } from "./op.js";
 export * from "./ops/index.js";
 export { backward } from "./backward.js";

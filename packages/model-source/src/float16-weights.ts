@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
 import type { WeightEntry } from "@gradpool/models";
 import { fromFloat32, layOut, toFloat32 } from "@gradpool/safetensors";
-import { cachedFolder } from "./cache-folder.js";
+import { cachedFolder, writeAt } from "./cache-folder.js";
 import type { ModelSource } from "./model-source.js";
 import { tensorPieces } from "./tensor-pieces.js";
 import { identityOf } from "./weights-identity.js";
@@ -41,13 +41,13 @@ const layOutOf = (source: ModelSource) =>
 async function write(source: ModelSource, dir: string): Promise<void> {
   const { header, entries } = layOutOf(source);
   await using file = await open(join(dir, WEIGHTS), "wx");
-  await file.write(header, 0, header.byteLength, 0);
+  await writeAt(file, header, 0);
   for (const { name, begin } of entries) {
     const entry = source.header.tensors.get(name) as WeightEntry;
     let at = begin;
     for await (const { data } of tensorPieces(source, entry)) {
       const halves = fromFloat32(checked(toFloat32({ dtype: entry.dtype, data }), source, name), "F16");
-      await file.write(halves, 0, halves.byteLength, at);
+      await writeAt(file, halves, at);
       at += halves.byteLength;
     }
   }

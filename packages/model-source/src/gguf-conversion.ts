@@ -19,7 +19,7 @@ import {
 } from "@gradpool/gguf";
 import { openFamily } from "@gradpool/models";
 import { DTYPE_BYTES, layOut } from "@gradpool/safetensors";
-import { cachedFolder, flush } from "./cache-folder.js";
+import { cachedFolder, flush, writeAt } from "./cache-folder.js";
 import { CONFIG_FILE, readAt, unreadable } from "./model-folder.js";
 
 /** Part of the key: a change in what conversion writes makes older folders unused. */
@@ -128,7 +128,7 @@ async function writeModel(files: readonly FileHandle[], gguf: GgufFile, sha256: 
   }
   const weights = await open(join(dir, WEIGHTS), "wx");
   try {
-    await weights.write(header, 0, header.byteLength, 0);
+    await writeAt(weights, header, 0);
     for (const { name, begin } of entries) await writeTensor(files, tensors.get(name) as NamedTensor, weights, begin);
     // The rest of the file is zeros.
     await weights.truncate(fileBytes);
@@ -167,7 +167,7 @@ async function writeTensor(
         ? unpermuted(data, DTYPE_BYTES[dtype], elements / permutedHeads)
         : unpermuted(data, rowBytes, headRows);
     }
-    await weights.write(data, 0, data.byteLength, begin + row * rowBytes);
+    await writeAt(weights, data, begin + row * rowBytes);
   }
 }
 

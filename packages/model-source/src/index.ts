@@ -5,5 +5,6 @@ export { modelPath, type ModelPath } from "./model-path.js";
 export { moduleWeight, squaredNorms, weightNorms } from "./module-weights.js";
 export { tensorPieces } from "./tensor-pieces.js";
 export { float16Weights } from "./float16-weights.js";
+export { int8Weights } from "./int8-weights.js";
 export { TORCH_ADAPTER, torchAdapter } from "./torch-adapter.js";
 export { meanRow } from "./mean-row.js";

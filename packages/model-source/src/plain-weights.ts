@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
 import type { WeightEntry, WeightsHeader } from "@gradpool/models";
 import { DTYPE_BYTES, layOut, toFloat32, type Dtype } from "@gradpool/safetensors";
-import { cachedFolder } from "./cache-folder.js";
+import { cachedFolder, writeAt } from "./cache-folder.js";
 import { readAt } from "./model-folder.js";
 import { tensorPieces } from "./tensor-pieces.js";
 import { identityOf } from "./weights-identity.js";
@@ -83,14 +83,14 @@ async function write(
 ): Promise<void> {
   const stored = new Map(entries.map((entry) => [entry.name, entry]));
   await using file = await open(join(dir, WEIGHTS), "wx");
-  await file.write(layout.header, 0, layout.header.byteLength, 0);
+  await writeAt(file, layout.header, 0);
   for (const { name, begin } of layout.entries) {
     const entry = stored.get(name) as Stored;
     let at = begin;
     const pieces = "strides" in entry ? [await rowByRow(weightsDir, entry)] : tensorPieces({ weightsDir }, entry);
     for await (const { data } of pieces) {
       const plain = entry.dtype === "F64" ? bytesOf(toFloat32({ dtype: "F64", data })) : data;
-      await file.write(plain, 0, plain.byteLength, at);
+      await writeAt(file, plain, at);
       at += plain.byteLength;
     }
   }

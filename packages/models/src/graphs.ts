@@ -21,13 +21,14 @@ import {
   type BasePrecision,
   type DoraBranch,
   type DropoutMask,
+  type Int8Matrix,
   type LoraBranch,
   type Shape,
   type Value,
 } from "@gradpool/graph";
 import type { DropoutSite } from "./description.js";
 import type { Documents, Model } from "./family.js";
-import { WEIGHT_DTYPES, type WeightDtype, type WeightsHeader } from "./tensors.js";
+import { WEIGHT_DTYPES, type Int8Entry, type WeightDtype, type WeightEntry, type WeightsHeader } from "./tensors.js";
 
 export interface GraphOptions {
   model: Model;
@@ -221,10 +222,23 @@ function weightReader(graph: Graph, header: WeightsHeader, keepHalves: boolean):
     const entry = header.tensors.get(name);
     if (!entry) throw new Error(`weight ${name} was not checked when the model was opened`);
     const dtype = WEIGHT_DTYPES[entry.dtype as WeightDtype];
-    const slice = { file: entry.file, offset: entry.begin, length: entry.end - entry.begin };
-    const weight = graph.weight(name, dtype, entry.shape, slice);
-    return keepHalves && dtype === "float16" && entry.shape.length > 1 ? weight : cast(weight, "float32");
+    const stored = graph.weight(name, dtype, entry.shape, sliceOf(entry));
+    const weight = keepHalves && dtype === "float16" && entry.shape.length > 1 ? stored : cast(stored, "float32");
+    const { plain, transposed } = header.int8?.get(name) ?? {};
+    if (plain) graph.int8.plain.set(weight, int8Matrix(graph, `${name}.int8`, plain));
+    if (transposed) graph.int8.transposed.set(weight, int8Matrix(graph, `${name}.int8_transposed`, transposed));
+    return weight;
   });
+}
+
+const sliceOf = ({ file, begin, end }: WeightEntry) => ({ file, offset: begin, length: end - begin });
+
+function int8Matrix(graph: Graph, name: string, { numbers, scales }: Int8Entry): Int8Matrix {
+  const dtype = numbers.dtype === "U8" ? "uint8" : "int8";
+  return {
+    numbers: graph.weight(name, dtype, numbers.shape, sliceOf(numbers)),
+    scales: graph.weight(`${name}_scales`, "float32", scales.shape, sliceOf(scales)),
+  };
 }
 
 /** [S, T]: 0 where one of the positions [S] may look at one of `seen` [T], −3.4e38 where that comes after it. */

@@ -10,7 +10,7 @@ export { BASE_PRECISIONS, type BasePrecision } from "@gradpool/graph";
 export type { Model } from "./family.js";
 export { isSamePlace } from "./checkpoint.js";
 export { checkConfig, openFamily } from "./families.js";
-export type { WeightEntry, WeightsHeader } from "./tensors.js";
+export type { Int8Entries, Int8Entry, WeightEntry, WeightsHeader } from "./tensors.js";
 export {
   buildLossGraph,
   buildTrainingGraph,

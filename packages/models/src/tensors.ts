@@ -10,11 +10,25 @@ export interface WeightEntry extends TensorEntry {
   file: string;
 }
 
+/** A matrix [K, M] as whole numbers of eight bits (I8 or U8), and what each column's are multiplied by [M]. */
+export interface Int8Entry {
+  numbers: WeightEntry;
+  scales: WeightEntry;
+}
+
+/** Of a weight W, for products x·W and x·Wᵀ; one that no product needs is left out. */
+export interface Int8Entries {
+  plain?: Int8Entry;
+  transposed?: Int8Entry;
+}
+
 /** What is known of a model's weights without reading them, from however many files they are in. */
 export interface WeightsHeader {
   tensors: ReadonlyMap<string, WeightEntry>;
   /** Why tensors that are there cannot be used, by name: reported where one of them is needed. */
   unreadable?: ReadonlyMap<string, GradpoolError>;
+  /** Weights of linear layers that were quantized before, by name. */
+  int8?: ReadonlyMap<string, Int8Entries>;
 }
 
 /** A weight by name and expected shape. Errors: `data_loss` when missing or of another shape or type. */

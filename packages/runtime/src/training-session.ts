@@ -1,5 +1,5 @@
 import { loraNames, loraTensorNames, type AdaptedModule, type AdapterTensors } from "@gradpool/adapter";
-import { meanRow, squaredNorms, type ModelSource } from "@gradpool/model-source";
+import { int8Weights, meanRow, squaredNorms, type ModelSource } from "@gradpool/model-source";
 import {
   buildLossGraph,
   buildTrainingGraph,
@@ -60,11 +60,20 @@ export class TrainingSession {
     private readonly options: TrainingOptions,
   ) {}
 
-  /** With LoRA's dropout or the model's own, every `run` must give a key for the masks. */
-  static async create(base: Base, options: SessionOptions & TrainingOptions): Promise<TrainingSession> {
+  /**
+   * With LoRA's dropout or the model's own, every `run` must give a key for the masks. With a `cacheDir` weights of eight bits are
+   * kept there; without one they are quantized each time. Errors: those of `int8Weights` and `Session.create`.
+   */
+  static async create(
+    base: Base,
+    { cacheDir, ...options }: SessionOptions & TrainingOptions & { cacheDir?: string },
+  ): Promise<TrainingSession> {
     const unsignedWeights = !(await multipliesInt8Exactly());
-    const graph = buildTrainingGraph({ ...(await graphOptions(base, options)), ...options, unsignedWeights });
-    return new TrainingSession(await Session.create(graph, base.source, options), base, options);
+    const int8 = { precision: options.basePrecision ?? "float32", unsigned: unsignedWeights };
+    const source = cacheDir === undefined ? base.source : await int8Weights(base.source, int8, cacheDir);
+    const inputs = await graphOptions({ ...base, source }, options);
+    const graph = buildTrainingGraph({ ...inputs, ...options, unsignedWeights });
+    return new TrainingSession(await Session.create(graph, source, options), base, options);
   }
 
   /** `lossScale`: what the gradients are multiplied by, where the base keeps halves. */

@@ -1,5 +1,8 @@
 /** What products with the base in eight bits do to loss and gradients, on the demo's model: little, and the same in every way to compute them. */
 import assert from "node:assert/strict";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { initAdapter, type AdapterTensors } from "@gradpool/adapter";
@@ -8,6 +11,7 @@ import { selectTargets, type LinearModule, type TrainingOptions } from "@gradpoo
 import { TrainingSession, type Base, type Batch, type TrainingResult } from "@gradpool/runtime";
 
 const MODEL = fileURLToPath(new URL("../../../../models/tiny-coder", import.meta.url));
+const LLAMA = fileURLToPath(new URL("../../../../integration-tests/fixtures/golden/llama-gqa/model", import.meta.url));
 const KEY = { probability: 0.1, seed: 5, step: 9, microBatch: 1 };
 
 let source: ModelSource;
@@ -23,7 +27,7 @@ const ids = Int32Array.from({ length: rows * rowLength }, (_, i) => (i * 7919 + 
 const BATCH: Batch = { rows, rowLength, ids, lengths: [40, 31, 22] };
 
 async function run(
-  options: Partial<TrainingOptions> & { threads?: number; useDora?: boolean; keepHalves?: boolean },
+  options: Partial<TrainingOptions> & { threads?: number; useDora?: boolean; keepHalves?: boolean; cacheDir?: string },
   batch = BATCH,
 ): Promise<TrainingResult> {
   const { useDora = false, keepHalves = false, threads = 1, dropout = false, ...others } = options;
@@ -64,6 +68,34 @@ test("threads and checkpointing change no bit of an int8 result (I2)", async () 
   const one = await run(options);
   for (const others of [{ threads: 2 }, { threads: 3, gradientCheckpointing: true }])
     assert.deepEqual(await run({ ...options, ...others }), one);
+});
+
+test("from the cache come the bits of weights that the graph quantizes itself, whichever way they are stored", async () => {
+  const cacheDir = await mkdtemp(join(tmpdir(), "gradpool-int8-"));
+  try {
+    for (const options of [
+      { basePrecision: "int8-backward", keepHalves: true },
+      { basePrecision: "int8", useDora: true, dropout: true, gradientCheckpointing: true },
+    ] as const) {
+      assert.deepEqual(await run({ ...options, cacheDir }), await run(options));
+    }
+    assert.equal((await readdir(cacheDir)).length, 2);
+    // A Llama's weights are [out, in], a GPT-2's [in, out].
+    const llama = await openModel(LLAMA);
+    const targets = selectTargets(llama.model.description, ["q_proj", "down_proj"]);
+    const adapter = { tensors: initAdapter(targets, 4, 1), scaling: 4 };
+    const batch = { rows: 1, rowLength: 7, ids: Int32Array.of(1, 5, 9, 33, 2, 60, 7), lengths: [7] };
+    const results = [];
+    for (const cache of [{ cacheDir }, {}]) {
+      const settings = { threads: 1, dropout: false, basePrecision: "int8", ...cache } as const;
+      await using session = await TrainingSession.create({ source: llama, targets, padRow: false }, settings);
+      results.push(await session.run(batch, adapter));
+    }
+    assert.deepEqual(results[0], results[1]);
+    assert.equal((await readdir(cacheDir)).length, 4);
+  } finally {
+    await rm(cacheDir, { recursive: true, force: true });
+  }
 });
 
 test("rows apart give nearly the sums of rows together (I1): a last bit may decide how a number is rounded", async () => {

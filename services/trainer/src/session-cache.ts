@@ -58,7 +58,7 @@ export class SessionCache implements AsyncDisposable {
    */
   get(base: BaseModel, training: Required<TrainingOptions>, variant = PLAIN): Promise<LoadedBase> {
     const { dropout, modelDropout, gradientCheckpointing, basePrecision } = training;
-    const options = { ...this.options.session, ...training };
+    const options = { ...this.options.session, ...training, cacheDir: this.options.models.cacheDir };
     return this.#get(base, variant, [dropout, modelDropout, gradientCheckpointing, basePrecision], (graph) =>
       TrainingSession.create(graph, options),
     );

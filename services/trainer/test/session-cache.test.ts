@@ -1,7 +1,10 @@
-import { modelPlaces } from "@gradpool/hub";
 import assert from "node:assert/strict";
-import { describe, it } from "node:test";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
 import { initAdapter } from "@gradpool/adapter";
+import { modelPlaces, type ModelPlaces } from "@gradpool/hub";
 import { MAX_SESSIONS, SessionCache } from "../src/session-cache.js";
 import { base, targets } from "./helpers.js";
 
@@ -9,11 +12,19 @@ const VARIANT = { useDora: false, dtype: "float32", documents: false };
 const PLAIN = { dropout: false, modelDropout: false, gradientCheckpointing: false, basePrecision: "float32" as const };
 
 describe("the sessions of a compute thread", () => {
+  let home: string;
+  let models: ModelPlaces;
+  before(async () => {
+    home = await mkdtemp(join(tmpdir(), "gradpool-sessions-"));
+    models = modelPlaces({ GRADPOOL_HOME: home });
+  });
+  after(() => rm(home, { recursive: true, force: true }));
+
   it("keep one for all ranks, batch sizes and lengths (I9)", async () => {
     const loaded: string[] = [];
     await using sessions = new SessionCache({
       session: { threads: 1 },
-      models: modelPlaces({}),
+      models,
       onLoading: (id) => loaded.push(id),
       onLoaded: () => {},
     });
@@ -54,7 +65,7 @@ describe("the sessions of a compute thread", () => {
     let loads = 0;
     await using sessions = new SessionCache({
       session: { threads: 1 },
-      models: modelPlaces({}),
+      models,
       onLoading: () => loads++,
       onLoaded: () => {},
     });

@@ -3,7 +3,7 @@
  * ONNX Runtime's provider for processors; a processor multiplies rows of uint8 with matrices of int8 fastest.
  */
 import { sameShape, type Dim } from "../dims.js";
-import type { Value } from "../graph.js";
+import type { Int8Matrix, Value } from "../graph.js";
 import { defineOp } from "../op.js";
 import { expand } from "./shape.js";
 
@@ -67,10 +67,10 @@ const matMulIntegerToFloat = defineOp({
 });
 
 /**
- * The numbers that `quantizeRows` made of a [N, K] (as uint8) times those of b [K, M] (as either), times one scale for each
- * column [M]: [N, M] float32, from exact sums.
+ * The numbers that `quantizeRows` made of a [N, K] (as uint8) times those of `b` [K, M] (as either), times `factor` and one
+ * scale for each column [M]: [N, M] float32, from exact sums.
  */
-export function matmulInteger(a: Value, b: Value, scale: Value): Value {
+export function matmulInteger(a: Value, { numbers: b, scales: scaleB }: Int8Matrix, factor = 1): Value {
   const [zeroA, zeroB] = [zeroOf(a), zeroOf(b)];
-  return matMulIntegerToFloat({ a, b, scaleA: a.graph.scalar(1), scaleB: scale, zeroA, zeroB }, {})[0];
+  return matMulIntegerToFloat({ a, b, scaleA: a.graph.scalar(factor), scaleB, zeroA, zeroB }, {})[0];
 }
