@@ -1,5 +1,5 @@
 import { Certificates } from "./certificates.js";
-import { serviceKey } from "./find-access.js";
+import { coordinatorOf, serviceKey } from "./find-access.js";
 import { gradpoolHome } from "./home-folder.js";
 import type { PoolKey } from "./pool-key.js";
 import { rootsOf, type Roots } from "./roots.js";
@@ -23,7 +23,7 @@ export interface Access {
  */
 export function readAccess(env: NodeJS.ProcessEnv, onProblem: (problem: string) => void): Access {
   const key = serviceKey(env);
-  const files = tlsFilesOf(env) ?? localTlsFiles(gradpoolHome(env), env["GRADPOOL_COORDINATOR_ADDRESS"] ?? "");
+  const files = tlsFilesOf(env) ?? localTlsFiles(gradpoolHome(env), coordinatorOf(env));
   const tls = files && new Certificates(files, onProblem);
   return { key, tls, isInsecure: isInsecure(env), roots: rootsOf(env).roots };
 }

@@ -60,13 +60,16 @@ export function findCertificates(sources: AccessSources, address: string): Certi
   return undefined;
 }
 
+/** "host:port" of the coordinator that a service calls, the first if there are several; empty: none. */
+export const coordinatorOf = (env: NodeJS.ProcessEnv): string =>
+  (env["GRADPOOL_COORDINATOR_ADDRESS"] ?? "").split(",")[0] ?? "";
+
 /**
  * The key of a service: the one that is named, or that of the pool of this machine whose coordinator it calls.
  * Errors: those of findKey; `invalid_argument` where there is none.
  */
 export function serviceKey(env: NodeJS.ProcessEnv): PoolKey {
-  const coordinator = env["GRADPOOL_COORDINATOR_ADDRESS"] ?? "";
-  const key = findKey(accessSources(env), coordinator);
+  const key = findKey(accessSources(env), coordinatorOf(env));
   if (key) return key;
   const problem = "GRADPOOL_KEY: a service answers nobody without the pool's key, and there is none";
   throw new GradpoolError("invalid_argument", `${problem}; set it, or GRADPOOL_KEY_FILE, and start again`);

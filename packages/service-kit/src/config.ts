@@ -9,7 +9,13 @@ export const listenAddress = z
   .default("127.0.0.1:0");
 
 /** "host:port" of another service. */
-export const serviceAddress = z.string().regex(/^[^\s]+:\d{1,5}$/, "must look like 127.0.0.1:7070");
+export const serviceAddress = z.string().regex(/^[^\s,]+:\d{1,5}$/, "must look like 127.0.0.1:7070");
+
+/** The same of one or several, with commas between them. */
+export const serviceAddresses = z
+  .string()
+  .regex(/^[^\s,]+:\d{1,5}(,[^\s,]+:\d{1,5})*$/, "must look like 127.0.0.1:7070, or like a:7070,b:7070")
+  .transform((text) => [...new Set(text.split(","))]);
 
 /** Seconds that a service may take to stop cleanly; then it is ended as it is. */
 export const stopGraceSeconds = z.coerce

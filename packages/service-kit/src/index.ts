@@ -1,6 +1,14 @@
 export type { Access } from "@gradpool/access";
 export { dialAddress, formatAddress, parseListenAddress, type ListenAddress } from "./listen-address.js";
-export { finishMsOf, listenAddress, processVariables, readConfig, serviceAddress, stopGraceSeconds } from "./config.js";
+export {
+  finishMsOf,
+  listenAddress,
+  processVariables,
+  readConfig,
+  serviceAddress,
+  serviceAddresses,
+  stopGraceSeconds,
+} from "./config.js";
 export {
   httpStatusOf,
   readBody,

@@ -2,12 +2,12 @@ import { availableParallelism, hostname } from "node:os";
 import { modelPlaces, type ModelPlaces } from "@gradpool/hub";
 import { MAX_TRAINER_ID_CHARACTERS } from "@gradpool/rpc";
 import { DEVICE_WORDS, parseDevice, type DeviceRequest } from "@gradpool/runtime";
-import { finishMsOf, listenAddress, readConfig, serviceAddress, stopGraceSeconds } from "@gradpool/service-kit";
+import { finishMsOf, listenAddress, readConfig, serviceAddresses, stopGraceSeconds } from "@gradpool/service-kit";
 import { z } from "zod";
 
 const schema = z.object({
   GRADPOOL_LISTEN: listenAddress,
-  GRADPOOL_COORDINATOR_ADDRESS: serviceAddress,
+  GRADPOOL_COORDINATOR_ADDRESS: serviceAddresses,
   GRADPOOL_TRAINER_ID: z
     .string()
     .regex(/^[\w.:-]+$/, "must be letters, digits, dots, colons, dashes or underscores")
@@ -37,8 +37,8 @@ export const variables: readonly string[] = Object.keys(schema.shape);
 export interface TrainerConfig {
   /** "host:port" to listen on, for health checks. */
   listen: string;
-  /** "host:port" of the coordinator. */
-  coordinatorAddress: string;
+  /** "host:port" of one or several coordinators. */
+  coordinatorAddresses: string[];
   /** Unique in the pool, stable as long as the process lives. */
   trainerId: string;
   /** Threads that compute. */
@@ -57,7 +57,7 @@ export function readTrainerConfig(env: NodeJS.ProcessEnv): TrainerConfig {
   const values = readConfig(schema, env);
   return {
     listen: values.GRADPOOL_LISTEN,
-    coordinatorAddress: values.GRADPOOL_COORDINATOR_ADDRESS,
+    coordinatorAddresses: values.GRADPOOL_COORDINATOR_ADDRESS,
     trainerId: values.GRADPOOL_TRAINER_ID,
     threads: values.GRADPOOL_THREADS,
     device: values.GRADPOOL_DEVICE,

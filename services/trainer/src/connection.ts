@@ -7,36 +7,35 @@ export interface ConnectionOptions {
   /** "host:port" of the coordinator, for messages. */
   address: string;
   log: Logger;
-  /** Runs a conversation to its end; calls `onWelcome` when the coordinator answers. */
-  converse: (onWelcome: () => void) => Promise<void>;
-  /** Called when the coordinator answers, and when the conversation has ended. */
-  onChange: (isConnected: boolean) => void;
+  /**
+   * Runs a conversation to its end; calls `onWelcome` when the coordinator answers. "known": it is connected by another
+   * address, and was until now.
+   */
+  converse: (onWelcome: () => void) => Promise<"ended" | "known">;
   stopping: AbortSignal;
 }
 
-/** Keeps a conversation with the coordinator, reconnecting however long it is unavailable, until `stopping`. */
-export async function keepConnected(options: ConnectionOptions): Promise<void> {
-  const { address, log, converse, onChange, stopping } = options;
+/** Keeps a conversation with a coordinator, reconnecting however long it is unavailable, until `stopping`. */
+export async function keepConnected({ address, log, converse, stopping }: ConnectionOptions): Promise<void> {
   const backoff = new Backoff(PAUSES);
   // One line per outage, unless its reason changes.
   let logged: string | undefined;
   const onWelcome = () => {
-    onChange(true);
     log.info({ coordinator: address }, "connected to the coordinator");
     backoff.reset();
     logged = undefined;
   };
   while (!stopping.aborted) {
-    const failure = await converse(onWelcome).catch((error: unknown) => GradpoolError.from(error));
-    onChange(false);
+    const end = await converse(onWelcome).catch((error: unknown) => GradpoolError.from(error));
     if (stopping.aborted) return;
+    const failure = end instanceof GradpoolError ? end : undefined;
     const reason = failure?.code ?? "ended";
-    if (reason !== logged) {
+    if (end !== "known" && reason !== logged) {
       const why =
         reason === "unavailable" ? "cannot be reached" : `ended the conversation (${failure?.message ?? "it left"})`;
       log.warn({ reason, detail: failure?.message }, `the coordinator at ${address} ${why}; retrying until it answers`);
+      logged = reason;
     }
-    logged = reason;
     await backoff.pause(stopping).catch(() => {});
   }
 }

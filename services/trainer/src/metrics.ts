@@ -35,7 +35,8 @@ function metricsIn(set: MetricSet) {
 export class TrainerMetrics {
   readonly #metrics: ReturnType<typeof metricsIn>;
 
-  constructor(registry: Registry, isConnected: () => boolean) {
+  /** `connected`: the number of coordinators that it is connected to. */
+  constructor(registry: Registry, connected: () => number) {
     const set = new MetricSet(registry);
     this.#metrics = metricsIn(set);
     const { computing, transfers, transferred } = this.#metrics;
@@ -44,8 +45,11 @@ export class TrainerMetrics {
       transfers.zero({ kind });
       transferred.inc({ kind }, 0);
     }
-    set.gauge("gradpool_trainer_connected", "1 while connected to the coordinator, else 0.", [], () => [
-      [isConnected() ? 1 : 0],
+    set.gauge("gradpool_trainer_connected", "1 while connected to a coordinator, else 0.", [], () => [
+      [Math.min(1, connected())],
+    ]);
+    set.gauge("gradpool_trainer_coordinators", "Coordinators that this trainer is connected to.", [], () => [
+      [connected()],
     ]);
   }
 

@@ -6,14 +6,15 @@ import { TrainerGatewayServiceService, type TrainerHello } from "@gradpool/rpc";
 import { serve, type Access, type Logger, type Service } from "@gradpool/service-kit";
 import { ComputeThread } from "./compute.js";
 import type { TrainerConfig } from "./config.js";
-import { keepConnected } from "./connection.js";
 import { converse } from "./conversation.js";
+import { Coordinators } from "./coordinators.js";
 import { chooseDevice, type Device } from "./device.js";
+import { DeviceQueue } from "./device-queue.js";
 import { TrainerMetrics } from "./metrics.js";
 
 /**
- * Starts a trainer: it dials the coordinator, so that it works from a private network, and computes micro-batches.
- * Stateless: what it keeps can be fetched again. It serves only health checks. The coordinator may start later.
+ * Starts a trainer: it dials the coordinators, so that it works from a private network, and computes micro-batches.
+ * Stateless: what it keeps can be fetched again. It serves only health checks. Coordinators may start later.
  * When it stops, it returns the waiting micro-batch, finishes the current one if that ends in time, pushes
  * its result, and says goodbye. `onCrash` is called when the compute thread dies; `computeModule` is what that thread
  * runs in tests. Errors: those of serve; `failed_precondition` when the requested device is not available.
@@ -26,8 +27,8 @@ export function startTrainer(
   computeModule?: URL,
 ): Promise<Service> {
   return serve({ listen: config.listen, log, access }, async ({ metrics: registry, stopping, own, connect }) => {
-    let isConnected = false;
-    const metrics = new TrainerMetrics(registry, () => isConnected);
+    let connected = 0;
+    const metrics = new TrainerMetrics(registry, () => connected);
     const { gpu, ...device } = await chooseDevice(config, log);
     const compute = own(
       await ComputeThread.create({
@@ -43,22 +44,25 @@ export function startTrainer(
     const hello = await describe(config, device, compute.onnxRuntimeVersion);
     const { deviceClass, threads, version, trainerId } = hello;
     log.info({ device: hello.device, deviceClass, threads, version, trainerId }, "computing on this device");
-    const address = config.coordinatorAddress;
-    checkDial(address, access);
-    const gateway = () => connect(TrainerGatewayServiceService, address);
-    let connected: Promise<void> | undefined;
+    const { coordinatorAddresses: addresses, finishMs } = config;
+    for (const address of addresses) checkDial(address, access);
+    const shared = { ...{ log, compute, metrics, finishMs }, device: new DeviceQueue() };
+    const coordinators = new Coordinators({
+      ...{ addresses, log, stopping },
+      onChange: (count) => (connected = count),
+      converse: ({ address, coordinatorIds, ...talk }) =>
+        converse(() => connect(TrainerGatewayServiceService, address), {
+          ...{ ...shared, ...talk, hello: { ...hello, coordinatorIds } },
+        }),
+    });
+    let conversations: Promise<void> | undefined;
     return {
       services: [],
       started() {
-        connected = keepConnected({
-          ...{ address, log, stopping },
-          onChange: (isOpen) => (isConnected = isOpen),
-          converse: (onWelcome) =>
-            converse(gateway, { ...{ log, hello, compute, metrics, onWelcome, stopping }, finishMs: config.finishMs }),
-        });
+        conversations = coordinators.follow();
       },
-      problem: async () => (isConnected ? "" : "not connected to the coordinator"),
-      drain: async () => connected,
+      problem: async () => (connected > 0 ? "" : "not connected to a coordinator"),
+      drain: async () => conversations,
     };
   });
 }

@@ -10,11 +10,17 @@ const coordinator = { GRADPOOL_COORDINATOR_ADDRESS: "127.0.0.1:7070" };
 
 describe("the trainer's configuration", () => {
   it("has defaults for everything but the coordinator", () => {
-    const { listen, coordinatorAddress, trainerId, threads } = readTrainerConfig(coordinator);
-    assert.deepEqual([listen, coordinatorAddress, threads], ["127.0.0.1:0", "127.0.0.1:7070", availableParallelism()]);
+    const { listen, coordinatorAddresses, trainerId, threads } = readTrainerConfig(coordinator);
+    assert.deepEqual([listen, threads], ["127.0.0.1:0", availableParallelism()]);
+    assert.deepEqual(coordinatorAddresses, ["127.0.0.1:7070"]);
     assert.ok(trainerId.endsWith(`-${process.pid}`));
     const given = readTrainerConfig({ ...coordinator, GRADPOOL_TRAINER_ID: "a", GRADPOOL_THREADS: "3" });
     assert.deepEqual([given.trainerId, given.threads], ["a", 3]);
+  });
+
+  it("takes several coordinators, each once", () => {
+    const { coordinatorAddresses } = readTrainerConfig({ GRADPOOL_COORDINATOR_ADDRESS: "a:7070,[::1]:7070,a:7070" });
+    assert.deepEqual(coordinatorAddresses, ["a:7070", "[::1]:7070"]);
   });
 
   it("takes a device by its name", () => {
@@ -29,6 +35,8 @@ describe("the trainer's configuration", () => {
   for (const [variable, value] of [
     ["GRADPOOL_COORDINATOR_ADDRESS", undefined],
     ["GRADPOOL_COORDINATOR_ADDRESS", "nonsense"],
+    ["GRADPOOL_COORDINATOR_ADDRESS", "a:7070,"],
+    ["GRADPOOL_COORDINATOR_ADDRESS", "a:7070, b:7070"],
     ["GRADPOOL_THREADS", "0"],
     ["GRADPOOL_THREADS", "1.5"],
     ["GRADPOOL_THREADS", "many"],

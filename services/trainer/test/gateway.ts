@@ -8,7 +8,6 @@ import {
   service,
   startServer,
   TrainerGatewayServiceService,
-  Welcome,
   type CallContext,
   type FetchAdapterRequest,
   type FetchAdapterResponse,
@@ -20,6 +19,7 @@ import {
   type RunningServer,
   type TaskFailed,
   type TrainerHello,
+  type Welcome,
   type WorkRequest,
   type WorkResponse,
 } from "@gradpool/rpc";
@@ -37,6 +37,7 @@ export interface Beat extends Heartbeat {
 export interface GatewayOptions {
   listen?: string;
   heartbeatMs?: number;
+  coordinatorId?: string;
 }
 
 /** The coordinator's side of the conversation, which records what trainers say and sends what a test wants. */
@@ -56,15 +57,21 @@ export class TestGateway implements AsyncDisposable {
   /** Conversations that are open. */
   open = 0;
   accepts = true;
+  /** Announced from now on; see announce. */
+  members: string[] = [];
+  /** Called before each adapter is sent; may wait. */
+  beforeFetch: () => Promise<void> = async () => {};
   /** Called before each result is answered; may wait or throw. */
   beforeAccept: (header: ResultHeader) => Promise<void> = async () => {};
   #server: RunningServer | undefined;
   #outgoing = new MessageQueue<WorkResponse>();
   readonly #changes = new EventEmitter();
   readonly #heartbeatMs: number;
+  readonly #coordinatorId: string;
 
-  private constructor({ heartbeatMs = 1000 }: GatewayOptions) {
+  private constructor({ heartbeatMs = 1000, coordinatorId = "" }: GatewayOptions) {
     this.#heartbeatMs = heartbeatMs;
+    this.#coordinatorId = coordinatorId;
     this.#changes.setMaxListeners(0);
   }
 
@@ -101,6 +108,11 @@ export class TestGateway implements AsyncDisposable {
     this.send({ $case: "task", value: task });
   }
 
+  announce(members: string[]): void {
+    this.members = members;
+    this.send({ $case: "members", value: { addresses: members } });
+  }
+
   /** Resolves as soon as `condition` holds; it is checked after every message of a trainer. */
   async until(condition: () => boolean): Promise<void> {
     while (!condition()) await once(this.#changes, "change");
@@ -128,11 +140,22 @@ export class TestGateway implements AsyncDisposable {
   }
 
   async *#work(requests: AsyncIterable<WorkRequest>, { signal }: CallContext): AsyncGenerator<WorkResponse> {
+    const messages = requests[Symbol.asyncIterator]();
+    const first = await messages.next();
+    const hello = first.done ? undefined : first.value.message;
+    if (hello?.$case !== "hello") throw new Error("a trainer's first message was no hello");
+    this.hellos.push(hello.value);
+    this.#changed();
+    const leases = { heartbeatMs: this.#heartbeatMs, leaseMs: 3 * this.#heartbeatMs };
+    const value: Welcome = { ...leases, coordinatorId: this.#coordinatorId, memberAddresses: this.members };
+    if (hello.value.coordinatorIds.includes(this.#coordinatorId)) {
+      return yield { message: { $case: "welcome", value } };
+    }
     const outgoing = new MessageQueue<WorkResponse>();
     this.#outgoing = outgoing;
     this.room = 0;
     this.open++;
-    const heard = this.#hear(requests).then(
+    const heard = this.#hear(messages).then(
       () => {
         if (!signal.aborted) this.goodbyes++;
         outgoing.end();
@@ -140,7 +163,6 @@ export class TestGateway implements AsyncDisposable {
       () => outgoing.end(),
     );
     signal.addEventListener("abort", () => outgoing.end());
-    const value = Welcome.fromPartial({ heartbeatMs: this.#heartbeatMs, leaseMs: 3 * this.#heartbeatMs });
     yield { message: { $case: "welcome", value } };
     try {
       yield* outgoing;
@@ -151,9 +173,11 @@ export class TestGateway implements AsyncDisposable {
     }
   }
 
-  async #hear(requests: AsyncIterable<WorkRequest>): Promise<void> {
-    for await (const { message } of requests) {
-      if (message?.$case === "hello") this.hellos.push(message.value);
+  async #hear(messages: AsyncIterator<WorkRequest>): Promise<void> {
+    for (;;) {
+      const next = await messages.next();
+      if (next.done) return;
+      const { message } = next.value;
       if (message?.$case === "pull") this.room += message.value.tasks;
       if (message?.$case === "failed") this.failures.push(message.value);
       if (message?.$case === "heartbeat") this.heartbeats.push({ ...message.value, at: performance.now() });
@@ -165,6 +189,7 @@ export class TestGateway implements AsyncDisposable {
     const name = `${runId}/${adapterVersion}`;
     this.fetched.push(name);
     this.#changed();
+    await this.beforeFetch();
     const file = this.adapters.get(name);
     if (!file) throw new GradpoolError("not_found", `adapter ${name} is over`);
     for (const data of chunks(file)) yield { data };

@@ -79,15 +79,15 @@ export interface StartOptions {
   log?: typeof quiet;
 }
 
-/** A trainer in this process, dialling `coordinatorAddress`. */
-export function startTrainer(coordinatorAddress: string, options: StartOptions = {}): Promise<Service> {
+/** A trainer in this process, dialling these coordinators. */
+export function startTrainer(addresses: string | string[], options: StartOptions = {}): Promise<Service> {
   const { threads = 1, trainerId = "trainer-1", log = quiet, computeModule } = options;
   const crash = () => {
     throw new Error("the compute thread died");
   };
   const config = {
     listen: "127.0.0.1:0",
-    coordinatorAddress,
+    coordinatorAddresses: [addresses].flat(),
     trainerId,
     threads,
     device: { kind: "cpu" } as const,

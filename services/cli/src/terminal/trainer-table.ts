@@ -30,7 +30,7 @@ export function trainerTable(trainers: readonly Trainer[]): string {
     Math.round(trainer.tokensPerSecond),
     trainer.microBatches,
     trainer.connectedAt ? localTime(trainer.connectedAt) : "-",
-    trainer.runId || "-",
+    trainer.runId || (trainer.tasksElsewhere > 0 ? "of another coordinator" : "-"),
     [trainerStateName(trainer.state), trainer.stateReason].filter(Boolean).join(": "),
   ]);
   return table(HEAD, rows);
