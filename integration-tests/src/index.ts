@@ -16,6 +16,7 @@ export * from "./cli.js";
 export * from "./jaeger.js";
 export * from "./certificates.js";
 export * from "./helm.js";
+export { NatsCluster } from "./nats-cluster.js";
 export * from "./nats-server.js";
 export * from "./postgres.js";
 export * from "./tools.js";

@@ -9,12 +9,25 @@ import type { JetStreamClient, JetStreamManager, StreamInfo } from "@nats-io/jet
 import type { Authenticator, MsgHdrs, NatsConnection, TlsOptions } from "@nats-io/transport-node";
 import { subjectOf } from "./event-types.js";
 import type { NatsOptions } from "./nats-options.js";
-import { STREAM, STREAM_CONFIG } from "./stream.js";
+import { CLUSTER_REPLICAS, STREAM, STREAM_CONFIG } from "./stream.js";
 
 /** How long NATS may take to connect, and to acknowledge. */
 const ANSWER_MS = 5_000;
 
+/** Error codes of JetStream's. */
 const STREAM_NOT_FOUND = 10_059;
+const WRONG_LAST_SEQUENCE = 10_071;
+const NO_PEERS_FOR_REPLICAS = 10_005;
+const NOT_CLUSTERED = 10_074;
+
+/** Subjects whose newest event is remembered; the stream is asked about others. */
+const MAX_SUBJECTS = 10_000;
+
+/** The newest event on a subject; sequence 0: there is none. */
+interface Newest {
+  sequence: number;
+  eventId: string;
+}
 
 interface Parts {
   connection: NatsConnection;
@@ -34,6 +47,7 @@ export class JetStream implements AsyncDisposable {
   readonly #manager: JetStreamManager;
   readonly #headers: Parts["headers"];
   #lastSequence = 0;
+  readonly #newest = new Map<string, Newest>();
 
   private constructor({ connection, client, manager, headers, info }: Parts) {
     this.#connection = connection;
@@ -83,17 +97,18 @@ export class JetStream implements AsyncDisposable {
     }
   }
 
-  /** Resolves when NATS has stored the event, now or before. Errors: `unavailable`. */
-  async publish(event: Event): Promise<void> {
-    const headers = this.#headers();
-    if (event.traceparent) headers.set("traceparent", event.traceparent);
+  /**
+   * Resolves when NATS has stored the event, now or before. `covers` says whether an event is this one or a later one: the
+   * newest on the subject shows what has arrived, and nothing is stored after one that was not known. So of several
+   * publishers, one of which may have been suspended meanwhile, none stores an event a second time. Errors: `unavailable`.
+   */
+  async publish(event: Event, covers = (eventId: string) => eventId === event.eventId): Promise<void> {
+    const subject = subjectOf(event);
     try {
-      const ack = await this.#client.publish(subjectOf(event), Event.encode(event).finish(), {
-        ...{ msgID: event.eventId, headers, timeout: ANSWER_MS, retries: 0, expect: { streamName: STREAM } },
-      });
-      if (ack.duplicate) return;
-      if (ack.seq <= this.#lastSequence) throw new Error(`the stream ${STREAM} was recreated`);
-      this.#lastSequence = ack.seq;
+      const newest = this.#newest.get(subject) ?? (await this.#ask(subject));
+      if (newest.sequence > 0 && covers(newest.eventId)) return this.#remember(subject, newest);
+      const sequence = await this.#store(event, subject, newest.sequence);
+      this.#remember(subject, { sequence, eventId: event.eventId });
     } catch (cause) {
       throw unavailable(cause);
     }
@@ -104,11 +119,41 @@ export class JetStream implements AsyncDisposable {
    */
   async newestLike(event: Event): Promise<string | undefined> {
     try {
-      const found = await this.#manager.streams.getMessage(STREAM, { last_by_subj: subjectOf(event) });
-      return found?.header.get("Nats-Msg-Id");
+      const { sequence, eventId } = await this.#ask(subjectOf(event));
+      return sequence > 0 ? eventId : undefined;
     } catch (cause) {
       throw unavailable(cause);
     }
+  }
+
+  /** Only after the event at `lastSubjectSequence`. Returns its sequence in the stream. */
+  async #store(event: Event, subject: string, lastSubjectSequence: number): Promise<number> {
+    const headers = this.#headers();
+    if (event.traceparent) headers.set("traceparent", event.traceparent);
+    const expect = { streamName: STREAM, lastSubjectSequence };
+    const options = { msgID: event.eventId, headers, timeout: ANSWER_MS, retries: 0, expect };
+    const ack = await this.#client.publish(subject, Event.encode(event).finish(), options).catch(async (error) => {
+      if (!hasCode(error, WRONG_LAST_SEQUENCE)) throw error;
+      const { sequence } = await this.#ask(subject);
+      const what = sequence > lastSubjectSequence ? "another publisher is at work" : "it was recreated or purged";
+      throw new Error(`the stream ${STREAM} is not as it was: ${what}`, { cause: error });
+    });
+    if (ack.duplicate) return ack.seq;
+    if (ack.seq <= this.#lastSequence) throw new Error(`the stream ${STREAM} was recreated`);
+    return (this.#lastSequence = ack.seq);
+  }
+
+  /** The stream's leader answers, not a replica that may lag. */
+  async #ask(subject: string): Promise<Newest> {
+    const found = await this.#manager.streams.getMessage(STREAM, { last_by_subj: subject });
+    return { sequence: found?.seq ?? 0, eventId: found?.header.get("Nats-Msg-Id") ?? "" };
+  }
+
+  #remember(subject: string, newest: Newest): void {
+    this.#newest.delete(subject);
+    this.#newest.set(subject, newest);
+    const [oldest] = this.#newest.keys();
+    if (this.#newest.size > MAX_SUBJECTS && oldest !== undefined) this.#newest.delete(oldest);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -140,8 +185,15 @@ async function streamInfo({ streams }: JetStreamManager): Promise<StreamInfo> {
   try {
     return await streams.info(STREAM);
   } catch (error) {
-    if (!isStreamMissing(error)) throw error;
-    return streams.add(STREAM_CONFIG);
+    if (!hasCode(error, STREAM_NOT_FOUND)) throw error;
+  }
+  try {
+    return await streams.add({ ...STREAM_CONFIG, num_replicas: CLUSTER_REPLICAS });
+  } catch (error) {
+    if (hasCode(error, NOT_CLUSTERED)) return streams.add(STREAM_CONFIG);
+    if (!hasCode(error, NO_PEERS_FOR_REPLICAS)) throw error;
+    const problem = `the NATS cluster has no ${CLUSTER_REPLICAS} servers for the stream ${STREAM}`;
+    throw new Error(`${problem}; start them, or create it with fewer replicas`, { cause: error });
   }
 }
 
@@ -157,8 +209,8 @@ function codeOf(error: unknown): string | undefined {
   return "code" in error && typeof error.code === "string" ? error.code : codeOf(error.cause);
 }
 
-const isStreamMissing = (error: unknown): boolean =>
-  error instanceof Error && "code" in error && error.code === STREAM_NOT_FOUND;
+const hasCode = (error: unknown, code: number): boolean =>
+  error instanceof Error && "code" in error && error.code === code;
 
 /** What OpenSSL says of a certificate that no trusted authority signed, in Node's codes. */
 const UNTRUSTED = [

@@ -10,12 +10,15 @@ const DEDUPLICATION_MS = 10 * MINUTE_MS;
 const MAX_AGE_MS = 30 * DAY_MS;
 const MAX_BYTES = 1 << 30;
 
+/** In a cluster: any server may be lost. */
+export const CLUSTER_REPLICAS = 3;
+
 /** Name of the stream that holds all events. */
 export const STREAM = "GRADPOOL";
 
 /**
- * The stream as created if there is none: in files, dropping the oldest events first. An existing one is
- * used as it is, so the operator of NATS may choose replicas and limits.
+ * The stream as created on a server of its own if there is none: in files, dropping the oldest events first. An existing
+ * one is used as it is, so the operator of NATS may choose replicas and limits.
  */
 export const STREAM_CONFIG = {
   name: STREAM,

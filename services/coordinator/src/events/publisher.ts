@@ -4,12 +4,12 @@
  * store. At MAX_WAITING the oldest are given up, and an event in their place says how many.
  *
  * Each is in the stream once. NATS drops an id that comes again within ten minutes; of what may have arrived
- * before a failure, the stream is asked. A recreated stream gets all events that are kept.
+ * before a failure or from another coordinator, the stream is asked, and it stores an event only after the one that was known to
+ * be the newest on its subject. A recreated stream gets all events that are kept.
  */
 import { setTimeout as delay } from "node:timers/promises";
 import { GradpoolError } from "@gradpool/errors";
 import { JetStream, type NatsOptions } from "@gradpool/events";
-import type { Event } from "@gradpool/rpc";
 import { Backoff, type Logger } from "@gradpool/service-kit";
 import type { RunStore } from "../store/run-store.js";
 import type { EventBook } from "./event-book.js";
@@ -90,11 +90,11 @@ export class Publisher implements AsyncDisposable {
     const { streamCreated } = stream;
     if (book.published.stream === streamCreated) await this.#markGap();
     else book.published = { position: await this.#beforeKept(), stream: streamCreated };
-    let isUnsure = true;
     for (;;) {
       for (const { position, event } of await store.events(book.published.position, PAGE_EVENTS)) {
-        isUnsure &&= await this.#unlessStopped(this.#hasArrived(stream, position, event));
-        if (!isUnsure) await this.#unlessStopped(stream.publish(event));
+        // A subject's events arrive in order, so those before its newest have arrived.
+        const covers = (newestId: string) => (book.positionOf(newestId) ?? 0) >= position;
+        await this.#unlessStopped(stream.publish(event, covers));
         this.#backoff.reset();
         this.#tellBack();
         book.published = { position, stream: streamCreated };
@@ -134,12 +134,6 @@ export class Publisher implements AsyncDisposable {
     } finally {
       over.abort();
     }
-  }
-
-  /** A subject's events arrive in order, so those before its newest have arrived. */
-  async #hasArrived(stream: JetStream, position: number, event: Event): Promise<boolean> {
-    const newest = await stream.newestLike(event);
-    return newest !== undefined && (this.#options.book.positionOf(newest) ?? 0) >= position;
   }
 
   /** Events that were not kept, since publishing was turned off in between. */
