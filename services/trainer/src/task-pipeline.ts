@@ -218,7 +218,7 @@ export class TaskPipeline implements DeviceUser {
     return this.#waiting.length + (this.#current ? 1 : 0);
   }
 
-  /** As many as there is room for now. */
+  /** As many as there is room for. */
   #pull(): void {
     const room = this.options.device.elsewhere(this).tasks > 0 ? SHARED_TASKS : MAX_TASKS;
     const tasks = room - this.#held - this.#pulled;
