@@ -24,7 +24,13 @@ export { BoundedLabels, OTHER } from "./bounded-labels.js";
 export { grpcObserver } from "./grpc-metrics.js";
 export { createLogger, type Logger } from "./logger.js";
 export { MetricSet, type Reading } from "./metric-set.js";
-export { runService, type Service, type ServiceMessage } from "./run-service.js";
+export {
+  AWAIT_ENVIRONMENT,
+  runService,
+  type EnvironmentMessage,
+  type Service,
+  type ServiceMessage,
+} from "./run-service.js";
 export { Registry } from "prom-client";
 export { serve, type Connect, type Parts, type Scope, type ServeOptions } from "./serve.js";
 export { readPidFile, writePidFile, type PidFile } from "./pid-file.js";

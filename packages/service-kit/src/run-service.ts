@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { readAccess, type Access } from "@gradpool/access";
 import { GradpoolError } from "@gradpool/errors";
 import { startTracing } from "@gradpool/tracing";
@@ -32,6 +33,18 @@ export type ServiceMessage =
     }
   | { type: "failed"; code: string; message: string };
 
+/** Argument of a service that is to wait for an EnvironmentMessage. */
+export const AWAIT_ENVIRONMENT = "--await-environment";
+
+/**
+ * Message from the process that started it: the variables that this one did not know yet, such as the addresses of services
+ * that start at the same time.
+ */
+export interface EnvironmentMessage {
+  type: "environment";
+  variables: Readonly<Record<string, string>>;
+}
+
 /** A shell's exit code for a process ended by a signal. */
 const EXIT_CODES = { SIGINT: 130, SIGTERM: 143 };
 type EndSignal = keyof typeof EXIT_CODES;
@@ -53,6 +66,8 @@ export async function runService(
   onEndSignals(endAtOnce);
   // The parent may be gone before this file was read; without one it is undefined.
   if (process.connected === false) giveUp();
+  // Its modules are loaded by now: services load theirs at the same time, and wait for others only here.
+  if (process.argv.includes(AWAIT_ENVIRONMENT)) await environmentFromParent();
   const tracing = await startTracing(`gradpool-${name}`, process.env, (message) => log.warn(message));
   const state = { isStopping: false };
   let service: Service;
@@ -117,6 +132,11 @@ async function serveHttp(
     await service[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+async function environmentFromParent(): Promise<void> {
+  const [message] = (await once(process, "message")) as [EnvironmentMessage];
+  Object.assign(process.env, message.variables);
 }
 
 function tellParent(message: ServiceMessage): void {

@@ -18,7 +18,7 @@ import {
 } from "@gradpool/access";
 import type { GradpoolError } from "@gradpool/errors";
 import type { DeviceRequest } from "@gradpool/runtime";
-import { dialAddress } from "@gradpool/service-kit";
+import { dialAddress, type EnvironmentMessage } from "@gradpool/service-kit";
 import { entryPoint, type ServiceName } from "./entry-points.js";
 import { createPrivateFolders, createRunStoreFolder, createStackFolders, type StackFolders } from "./stack-folders.js";
 import { orphansEnded, pidPath } from "./stack-processes.js";
@@ -201,41 +201,44 @@ export class LocalStack implements AsyncDisposable {
     this.#serviceKeyFile = this.#keyFile;
     const key = await keepKey(this.#keyFile, this.#options.key);
     if (Number(port) !== 0) await keepTlsFiles(this.#folders.home, port, this.#options.tls);
-    await settle([
-      this.#startService("tokenizer", listenOf("tokenizer"), {}),
-      this.#startService("checkpoint-store", listenOf("checkpoint-store"), {}),
-    ]);
-    const tokenizer = { GRADPOOL_TOKENIZER_ADDRESS: this.#addressOf("tokenizer") };
-    await this.#startService("data-stream", listenOf("data-stream"), tokenizer);
-    await this.#startService("coordinator", listen, {
-      ...tokenizer,
-      GRADPOOL_DATA_STREAM_ADDRESS: this.#addressOf("data-stream"),
-      GRADPOOL_CHECKPOINT_STORE_ADDRESS: this.#addressOf("checkpoint-store"),
+    // All at once: each loads its modules, and then waits for the addresses that it needs.
+    const tokenizer = this.#startService("tokenizer", listenOf("tokenizer"));
+    const store = this.#startService("checkpoint-store", listenOf("checkpoint-store"));
+    const data = this.#startService("data-stream", listenOf("data-stream"), async () => ({
+      GRADPOOL_TOKENIZER_ADDRESS: await tokenizer,
+    }));
+    const coordinator = this.#startService("coordinator", listen, async () => ({
+      GRADPOOL_TOKENIZER_ADDRESS: await tokenizer,
+      GRADPOOL_DATA_STREAM_ADDRESS: await data,
+      GRADPOOL_CHECKPOINT_STORE_ADDRESS: await store,
       GRADPOOL_RUN_STORE: runStore,
       GRADPOOL_RECOVERY_SECONDS: String(recoverySeconds),
-    });
+    }));
+    const trainers = this.#devices.map((device, i) => this.#startTrainer(i + 1, device, coordinator));
+    await settle([tokenizer, store, data, coordinator, ...trainers]);
     if (Number(port) === 0) {
       const { port } = hostAndPort(this.#addressOf("coordinator"));
       this.#keyFile = localKeyFile(this.#folders.home, port);
       await keepKey(this.#keyFile, key);
       await keepTlsFiles(this.#folders.home, port, this.#options.tls);
     }
-    await settle(this.#devices.map((device, i) => this.#startTrainer(i + 1, device)));
   }
 
-  async #startService(name: ServiceName, listen: string, env: NodeJS.ProcessEnv): Promise<void> {
+  /** Gives its address, once it is ready. */
+  async #startService(name: ServiceName, listen: string, more?: Variables): Promise<string> {
     const httpListen = name === "coordinator" ? this.#options.httpListen : this.#metricsListen;
-    const service = await this.#start(name, name, { listen, httpListen }, SERVICE_RESTARTS, () => env);
+    const service = await this.#start(name, name, { listen, httpListen }, SERVICE_RESTARTS, more);
     this.services.push(service);
     void service.failed.then(this.#fail);
+    return this.#addressOf(name);
   }
 
-  async #startTrainer(index: number, device: string): Promise<void> {
+  async #startTrainer(index: number, device: string, coordinator: Promise<string>): Promise<void> {
     const threads = this.#options.threads ?? Math.max(1, Math.floor(availableParallelism() / this.#devices.length));
     const name = `trainer-${index}`;
     const listens = { listen: ANY_PORT, httpListen: this.#metricsListen };
-    const trainer = await this.#start("trainer", name, listens, TRAINER_RESTARTS, (life) => ({
-      GRADPOOL_COORDINATOR_ADDRESS: this.#addressOf("coordinator"),
+    const trainer = await this.#start("trainer", name, listens, TRAINER_RESTARTS, async (life) => ({
+      GRADPOOL_COORDINATOR_ADDRESS: await coordinator,
       GRADPOOL_TRAINER_ID: life === 0 ? name : `${name}.${life}`,
       GRADPOOL_THREADS: String(threads),
       GRADPOOL_DEVICE: device,
@@ -248,7 +251,7 @@ export class LocalStack implements AsyncDisposable {
     name: string,
     listens: { listen: string; httpListen: string | undefined },
     policy: RestartPolicy,
-    envOf: (life: number) => NodeJS.ProcessEnv,
+    more: Variables | undefined,
   ): Promise<SupervisedService> {
     const { env = process.env, signal } = this.#options;
     const processOptions = (life: number, address: string, httpAddress: string | undefined) => ({
@@ -263,11 +266,11 @@ export class LocalStack implements AsyncDisposable {
         GRADPOOL_KEY_FILE: this.#serviceKeyFile,
         ...tlsEnvironment(this.#options.tls, this.#options.isInsecure === true),
         ...rootsEnvironment(this.#roots),
-        ...envOf(life),
         GRADPOOL_LISTEN: address,
         GRADPOOL_HTTP_LISTEN: httpAddress,
         ...STOP_GRACE,
       },
+      more: more?.(life),
       logPath: join(this.#folders.logs, `${name}.log`),
       note: this.#note,
     });
@@ -298,8 +301,11 @@ export class LocalStack implements AsyncDisposable {
   }
 }
 
+/** What a service is told once the others are ready, by the number of its life. */
+type Variables = (life: number) => Promise<EnvironmentMessage["variables"]>;
+
 /** Waits for all, so that nothing is still starting when the first error is thrown. */
-async function settle(starts: Promise<void>[]): Promise<void> {
+async function settle(starts: Promise<unknown>[]): Promise<void> {
   const results = await Promise.allSettled(starts);
   for (const result of results) if (result.status === "rejected") throw result.reason;
 }

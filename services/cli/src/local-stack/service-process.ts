@@ -2,7 +2,7 @@
 import { fork, type ChildProcess } from "node:child_process";
 import { open } from "node:fs/promises";
 import { GradpoolError, type ErrorCode } from "@gradpool/errors";
-import type { ServiceMessage } from "@gradpool/service-kit";
+import { AWAIT_ENVIRONMENT, type EnvironmentMessage, type ServiceMessage } from "@gradpool/service-kit";
 import { logEnd } from "./log-tail.js";
 
 /** How long a service may take to say that it is ready. */
@@ -19,6 +19,8 @@ export interface ServiceProcessOptions {
   /** File to run. */
   main: string;
   env: NodeJS.ProcessEnv;
+  /** Further variables, which it waits for once its modules are loaded; undefined: there are none. */
+  more?: Promise<EnvironmentMessage["variables"]> | undefined;
   logPath: string;
   /** Called with the end of the log when it ends before it is ready. */
   note: (text: string) => void;
@@ -52,22 +54,32 @@ export class ServiceProcess implements AsyncDisposable {
 
   /**
    * Starts a service and waits until it is ready. It ends by itself when this process is gone: its IPC
-   * channel closes then. Errors: the service's own, or `unavailable` with the end of its log.
+   * channel closes then. Errors: the service's own, or `unavailable` with the end of its log; that of `more`.
    */
   static async start(options: ServiceProcessOptions): Promise<ServiceProcess> {
-    const { main, env, logPath, signal } = options;
+    const { main, env, logPath, more, signal } = options;
+    // It may fail while nobody waits for it yet.
+    more?.catch(() => {});
     signal?.throwIfAborted();
     const log = await open(logPath, "a", 0o600);
     let service: ServiceProcess;
     try {
       // Detached: Ctrl-C in a terminal reaches this process alone, which ends the services in order.
-      const child = fork(main, [], { env, stdio: ["ignore", log.fd, log.fd, "ipc"], detached: true, execArgv: [] });
+      const child = fork(main, more ? [AWAIT_ENVIRONMENT] : [], {
+        env,
+        stdio: ["ignore", log.fd, log.fd, "ipc"],
+        detached: true,
+        execArgv: [],
+      });
       service = new ServiceProcess(child, options);
     } finally {
       await log.close();
     }
     try {
-      const { address, httpAddress } = await service.#ready(signal);
+      const [{ address, httpAddress }] = await Promise.all([
+        service.#ready(signal),
+        more?.then((variables) => service.#tell(variables)),
+      ]);
       service.address = address;
       service.httpAddress = httpAddress;
     } catch (error) {
@@ -98,6 +110,12 @@ export class ServiceProcess implements AsyncDisposable {
     const force = setTimeout(() => this.kill(), STOP_GRACE_MS);
     await this.ended;
     clearTimeout(force);
+  }
+
+  #tell(variables: EnvironmentMessage["variables"]): void {
+    const message: EnvironmentMessage = { type: "environment", variables };
+    // One that has ended by now shows as that.
+    this.#child.send(message, () => {});
   }
 
   async #ready(signal: AbortSignal | undefined): Promise<Ready> {
