@@ -36,7 +36,7 @@ export class Workspace implements AsyncDisposable {
   }
 }
 
-/** A run on models/tiny-coder: dropout on, few steps. */
+/** A run on models/tiny-coder: dropout on, few steps, whose micro-batches several trainers share. */
 export function tinyRun(
   dataset: string,
   outputDir: string,
@@ -54,6 +54,7 @@ export function tinyRun(
       epochs: 1,
       maxLength: 64,
       learningRate: 1e-3,
+      passTokens: 0,
       ...changes,
       lora: { ...(recipe.lora as LoraRecipe), ...lora },
     },

@@ -82,7 +82,8 @@ test(
       const where = ["--address", pool.address, "--json"];
       const what = ["--model_id", TINY_CODER, "--dataset", dataset, "--output_dir", workspace.path("out")];
       const size = ["--epochs", "1", "--batch_size", "2", "--gradient_accumulation", String(STEP_SIZE)];
-      const submitted = await gradpool(["run", "submit", ...where, ...what, ...size], home, env);
+      const apart = ["--pass_tokens", "0"];
+      const submitted = await gradpool(["run", "submit", ...where, ...what, ...size, ...apart], home, env);
       assert.equal(submitted.code, 0, submitted.stderr);
       runId = (JSON.parse(submitted.stdout) as { run_id: string }).run_id;
       const shown = await gradpool(["run", "trace", runId, ...where], home, env);

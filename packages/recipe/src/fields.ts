@@ -34,6 +34,9 @@ export const BASE_PRECISIONS = ["float32", "int8-backward", "int8"] as const;
 /** Largest micro-batch, counted as rows × (row length + 1): its message must fit into gRPC's 4 MiB. */
 export const MAX_MICRO_BATCH_TOKENS = 1_000_000;
 
+/** Largest pass_tokens: longer passes are no faster. */
+const MAX_PASS_TOKENS = 1 << 16;
+
 /** Largest shuffle_buffer: each of its rows costs about 100 bytes besides its text. */
 export const MAX_SHUFFLE_ROWS = 1 << 20;
 
@@ -68,6 +71,13 @@ export const ROWS: Rows = {
   gradient_accumulation: integer(4, { least: 1, most: MAX_BATCH }, "optimizer", "micro-batches per optimizer step", {
     familiar: ["gradient_accumulation_steps"],
   }),
+  // A step of the defaults still has a pass for each of two trainers.
+  pass_tokens: integer(
+    512,
+    { least: 0, most: MAX_PASS_TOKENS },
+    "optimizer",
+    "join a step's small micro-batches into passes of up to this many tokens, which is faster; 0: none, so that more trainers share a step",
+  ),
   max_length: integer(
     128,
     { least: 2, most: MAX_MICRO_BATCH_TOKENS - 1 },

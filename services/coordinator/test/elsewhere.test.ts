@@ -20,14 +20,14 @@ class Pool {
 
   constructor(trainers: readonly string[]) {
     this.happen({ type: "run-submitted", runId: "r" });
-    const steps = { gradientAccumulation: 32, totalSteps: 9, stepsDone: 0, deviceClass: undefined };
+    const steps = { totalSteps: 9, stepsDone: 0, deviceClass: undefined };
     const bounds = { evaluate: false, stopped: false, longestTurnMs: LONGEST_TURN_MS };
     this.happen({ type: "run-prepared", runId: "r", ...steps, ...bounds });
     for (const trainerId of trainers) this.happen({ type: "trainer-joined", trainerId, deviceClass: "cpu" });
   }
 
   arrive(count: number): void {
-    for (let i = 0; i < count; i++) this.happen({ type: "micro-batch-arrived", runId: "r", lastOfEpoch: false });
+    for (let i = 0; i < count; i++) this.happen({ type: "micro-batch-arrived", runId: "r", lastOfStep: false });
   }
 
   pull(trainerId: string): void {

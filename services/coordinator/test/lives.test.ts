@@ -21,9 +21,9 @@ const prepared = ({ effects }: Pick<Transition, "effects">) =>
 
 /** The run is prepared, and its first step made. */
 function makeStep(state: PoolState, runId: string): Transition {
-  const done = { gradientAccumulation: 1, totalSteps: 2, stepsDone: 0, deviceClass: undefined };
+  const done = { totalSteps: 2, stepsDone: 0, deviceClass: undefined };
   let next = transition(state, { type: "run-prepared", runId, ...done, evaluate: false, stopped: false });
-  next = transition(next.state, { type: "micro-batch-arrived", runId, lastOfEpoch: false });
+  next = transition(next.state, { type: "micro-batch-arrived", runId, lastOfStep: true });
   next = transition(next.state, { type: "trainer-joined", trainerId: "t", deviceClass: "cpu" });
   next = transition(next.state, { type: "trainer-pulled", trainerId: "t", tasks: 1 });
   const { taskId } = next.state.tasks[0]!;

@@ -10,12 +10,12 @@ import type { Fact } from "../src/facts.js";
 import { CoordinatorMetrics } from "../src/metrics/coordinator-metrics.js";
 
 const RUN = "run-1";
-const PREPARED = { gradientAccumulation: 2, totalSteps: 3, stepsDone: 0, deviceClass: undefined };
+const PREPARED = { totalSteps: 3, stepsDone: 0, deviceClass: undefined };
 const BEGIN: Input[] = [
   { type: "run-submitted", runId: RUN },
   { type: "run-prepared", runId: RUN, ...PREPARED, evaluate: false, stopped: false },
-  { type: "micro-batch-arrived", runId: RUN, lastOfEpoch: false },
-  { type: "micro-batch-arrived", runId: RUN, lastOfEpoch: false },
+  { type: "micro-batch-arrived", runId: RUN, lastOfStep: false },
+  { type: "micro-batch-arrived", runId: RUN, lastOfStep: true },
 ];
 const joins = (trainerId: string, nowMs: number): Input[] => [
   { type: "trainer-joined", trainerId, deviceClass: "cpu-x64-avx512, gradpool 0.1.0", nowMs },

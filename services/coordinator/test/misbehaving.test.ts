@@ -20,10 +20,10 @@ class Pool {
 
   constructor(trainers: readonly string[], longestTurnMs = 60_000) {
     this.happen({ type: "run-submitted", runId: "r" });
-    const steps = { gradientAccumulation: 4, totalSteps: 9, stepsDone: 0, deviceClass: undefined };
+    const steps = { totalSteps: 9, stepsDone: 0, deviceClass: undefined };
     this.happen({ type: "run-prepared", runId: "r", ...steps, evaluate: false, stopped: false, longestTurnMs });
     for (const trainerId of trainers) this.join(trainerId);
-    for (let i = 0; i < 4; i++) this.happen({ type: "micro-batch-arrived", runId: "r", lastOfEpoch: false });
+    for (let i = 0; i < 4; i++) this.happen({ type: "micro-batch-arrived", runId: "r", lastOfStep: i === 3 });
   }
 
   join(trainerId: string): void {
@@ -186,7 +186,7 @@ describe("a trainer that is greedy or somebody else", () => {
     const pool = new Pool([]);
     pool.join("greedy");
     for (let i = 0; i < 100; i++) {
-      pool.happen({ type: "micro-batch-arrived", runId: "r", lastOfEpoch: false });
+      pool.happen({ type: "micro-batch-arrived", runId: "r", lastOfStep: i % 4 === 3 });
       pool.happen({ type: "trainer-pulled", trainerId: "greedy", tasks: 1_000_000 });
     }
     assert.ok(pool.state.tasks.length + pool.trainer("greedy").credits <= MAX_CREDITS);

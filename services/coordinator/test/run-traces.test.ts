@@ -36,7 +36,7 @@ class World {
     this.run = runNamed(runId, { traceparent: `00-${TRACE}-${SPAN}-${flags}`, ...changes });
     this.report({ type: "run-submitted", run: this.run });
     this.happen({ type: "run-submitted", runId });
-    const facts = { gradientAccumulation: 2, totalSteps: 10_000, stepsDone: 0, deviceClass: undefined };
+    const facts = { totalSteps: 10_000, stepsDone: 0, deviceClass: undefined };
     this.happen({ type: "run-prepared", runId, ...facts, evaluate: false, stopped: false });
     for (const trainerId of ["t1", "t2"]) this.join(trainerId);
   }
@@ -62,7 +62,7 @@ class World {
 
   /** The micro-batches of a step arrive. */
   arrive(): void {
-    for (let i = 0; i < 2; i++) this.happen({ type: "micro-batch-arrived", runId, lastOfEpoch: false });
+    for (let i = 0; i < 2; i++) this.happen({ type: "micro-batch-arrived", runId, lastOfStep: i === 1 });
   }
 
   /** All assigned micro-batches return, and the optimizer applies the step. */

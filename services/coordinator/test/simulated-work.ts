@@ -45,7 +45,7 @@ export class SimulatedWork implements PreparingPort<SimulatedWork>, TrainingPort
 
   constructor(options: WorkOptions) {
     this.#options = options;
-    this.#buffer = new MicroBatchBuffer(options.shape.gradientAccumulation, 0);
+    this.#buffer = new MicroBatchBuffer(0);
   }
 
   /** Determines a trainer's result for a task. */
@@ -62,7 +62,7 @@ export class SimulatedWork implements PreparingPort<SimulatedWork>, TrainingPort
     this.#evaluations.push(...(saved?.evaluations ?? []));
     this.#rowCounts = saved?.rowCounts ?? NO_ROWS;
     this.#cursor = saved?.cursor ?? 0;
-    this.#buffer = new MicroBatchBuffer(this.#options.shape.gradientAccumulation, this.#steps.length);
+    this.#buffer = new MicroBatchBuffer(this.#steps.length);
     this.#adapter = saved?.adapter ?? 1;
     this.#deviceClass = saved?.deviceClass;
     return this;
@@ -74,7 +74,7 @@ export class SimulatedWork implements PreparingPort<SimulatedWork>, TrainingPort
     const totalSteps = plannedSteps(shape);
     return {
       prepared: {
-        ...{ gradientAccumulation: shape.gradientAccumulation, totalSteps, stepsDone: this.#steps.length },
+        ...{ totalSteps, stepsDone: this.#steps.length },
         evaluate: due > this.#evaluations.length,
         stopped: this.#isStopped(),
         deviceClass: this.#deviceClass,
@@ -87,7 +87,7 @@ export class SimulatedWork implements PreparingPort<SimulatedWork>, TrainingPort
   }
 
   /** Continues after the steps already made. */
-  async stream(onMicroBatch: (lastOfEpoch: boolean) => void): Promise<number> {
+  async stream(onMicroBatch: (lastOfStep: boolean) => void): Promise<number> {
     const { shape, upTo, after } = this.#options;
     const { microBatchesPerEpoch } = shape;
     const { stepsWithoutTarget } = this.#rowCounts;
@@ -102,7 +102,7 @@ export class SimulatedWork implements PreparingPort<SimulatedWork>, TrainingPort
       });
       for (const part of groups.add(microBatch)) {
         this.#buffer.add(part);
-        onMicroBatch(part.microBatch.lastOfEpoch);
+        onMicroBatch(part.lastOfStep);
       }
     }
     assert.equal(stepsWithoutTarget + groups.leftOut + this.#buffer.wholeSteps, plannedSteps(shape));

@@ -54,7 +54,7 @@ class Pool {
 
   constructor() {
     this.happen({ type: "run-submitted", runId: "r" });
-    const steps = { gradientAccumulation: 2, totalSteps: 9, stepsDone: 0, deviceClass: undefined };
+    const steps = { totalSteps: 9, stepsDone: 0, deviceClass: undefined };
     this.happen({ type: "run-prepared", runId: "r", ...steps, evaluate: false, stopped: false });
   }
 
@@ -65,7 +65,7 @@ class Pool {
   }
 
   arrive(leastBytes = 10e9): void {
-    this.happen({ type: "micro-batch-arrived", runId: "r", lastOfEpoch: false, leastBytes });
+    this.happen({ type: "micro-batch-arrived", runId: "r", lastOfStep: false, leastBytes });
   }
 
   happen(input: Input): void {

@@ -19,6 +19,7 @@ const NOTHING: TaskResult = { lossSum: 0, targetTokens: 0, gradients: new Map(),
 /** The transcript with its outcomes as they are now. */
 export function replay(transcript: string): string {
   let state = emptyPool();
+  const groups: Groups = new Map();
   const blocks = transcript.trimEnd().split(/\n\n+/);
   const replayed = blocks.map((block) => {
     const [commands = ""] = block.split("\n----");
@@ -28,7 +29,7 @@ export function replay(transcript: string): string {
         lines.push(...describe(state));
         continue;
       }
-      for (const input of inputsOf(line)) {
+      for (const input of inputsOf(line, groups)) {
         const after = transition(state, input);
         state = after.state;
         lines.push(...after.facts.flatMap(factText), ...after.effects.map(effectText));
@@ -41,7 +42,10 @@ export function replay(transcript: string): string {
   return `${replayed.join("\n\n")}\n`;
 }
 
-function inputsOf(line: string): Input[] {
+/** Of each run: micro-batches that make a step, and those of its next step that have arrived. */
+type Groups = Map<string, { size: number; arrived: number }>;
+
+function inputsOf(line: string, groups: Groups): Input[] {
   const words = line.split(" ");
   const named = new Map(words.filter((word) => word.includes("=")).map((word) => word.split("=") as [string, string]));
   const number = (name: string) => Number(named.get(name) ?? 0);
@@ -50,9 +54,9 @@ function inputsOf(line: string): Input[] {
     case "submit":
       return [{ type: "run-submitted", runId: subject, paused: rest.includes("paused") }];
     case "prepared": {
-      const gradientAccumulation = number("accumulation");
+      groups.set(subject, { size: number("accumulation"), arrived: 0 });
       const flags = { evaluate: rest.includes("evaluate"), stopped: rest.includes("stopped") };
-      const facts = { gradientAccumulation, totalSteps: number("steps"), stepsDone: number("done"), ...flags };
+      const facts = { totalSteps: number("steps"), stepsDone: number("done"), ...flags };
       return [{ type: "run-prepared", runId: subject, ...facts, deviceClass: named.get("class") }];
     }
     case "held-out":
@@ -61,9 +65,12 @@ function inputsOf(line: string): Input[] {
       const last = rest.includes("last");
       return Array.from({ length: count }, (_, i) => {
         const isLast = last && i === count - 1;
-        return command === "arrived"
-          ? { type: "micro-batch-arrived", runId: subject, lastOfEpoch: isLast }
-          : { type: "evaluation-batch-arrived", runId: subject, last: isLast };
+        if (command === "held-out") return { type: "evaluation-batch-arrived", runId: subject, last: isLast };
+        const group = groups.get(subject) ?? { size: 0, arrived: 0 };
+        group.arrived += 1;
+        const lastOfStep = isLast || group.arrived === group.size;
+        if (lastOfStep) group.arrived = 0;
+        return { type: "micro-batch-arrived", runId: subject, lastOfStep };
       });
     }
     case "stream-ended":

@@ -214,7 +214,7 @@ export class World implements AsyncDisposable {
     return existsSync(join(this.folder, ...path));
   }
 
-  /** 7 rows in micro-batches of 2 and steps of 3, so that nothing divides. */
+  /** 7 rows in micro-batches of 2 and steps of 3, so that nothing divides; none are joined, so that trainers share a step. */
   spec(changes: Partial<Omit<RunSpec, "recipe">> = {}, recipe: RecipeChanges = {}): RunSpec {
     const standard = defaultRecipe();
     const lora = { ...standard.lora, r: 2, ...recipe.lora } as Recipe["lora"];
@@ -224,7 +224,7 @@ export class World implements AsyncDisposable {
       outputDir: this.outputDir(),
       ...NEW_START,
       ...changes,
-      recipe: { ...standard, epochs: 2, gradientAccumulation: 3, maxLength: 64, ...recipe, lora },
+      recipe: { ...standard, epochs: 2, gradientAccumulation: 3, maxLength: 64, passTokens: 0, ...recipe, lora },
     };
   }
 

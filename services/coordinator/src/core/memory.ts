@@ -28,7 +28,8 @@ export function endOversized(state: PoolState, out: Output): void {
     if (run.phase !== "running" || run.hasResults || run.group.length === 0) continue;
     const largest = tooSmall(state.trainers, run);
     if (!largest) continue;
-    const advice = "lower batch_size or max_length, give --gradient_checkpointing, or add a larger trainer";
+    const advice =
+      "lower batch_size, max_length or pass_tokens, give --gradient_checkpointing, or add a larger trainer";
     endRun(state, run.runId, out, "failed", "resource_exhausted", `${shortageText(run, largest)}; ${advice}`);
   }
 }

@@ -22,7 +22,6 @@ export function newRun(runId: string, paused: boolean, lives: number): PoolRun {
     paused,
     trouble: "",
     finished: false,
-    gradientAccumulation: 0,
     totalSteps: 0,
     step: 1,
     evaluating: false,
@@ -70,9 +69,9 @@ export function startQueued(state: PoolState, out: Output): void {
 }
 
 export function beginRun(run: PoolRun, prepared: Prepared, out: Output): void {
-  const { gradientAccumulation, totalSteps, stepsDone, deviceClass } = prepared;
+  const { totalSteps, stepsDone, deviceClass } = prepared;
   const { longestTurnMs = Infinity, onProcessors = false } = prepared;
-  Object.assign(run, { phase: "running", gradientAccumulation, totalSteps, longestTurnMs, onProcessors });
+  Object.assign(run, { phase: "running", totalSteps, longestTurnMs, onProcessors });
   if (deviceClass !== undefined) Object.assign(run, { deviceClass, hasResults: true });
   beginStep(run, stepsDone + 1);
   const isOver = prepared.stopped || run.step > totalSteps;
@@ -132,9 +131,8 @@ export function addToEvaluation({ nowMs }: PoolState, run: PoolRun, last: boolea
 /** Moves arrived micro-batches into the current step, up to its last one. */
 export function fillGroup({ nowMs }: PoolState, run: PoolRun): void {
   while (!run.evaluating && !run.groupComplete && run.ahead.length > 0) {
-    const lastOfEpoch = run.ahead.shift();
+    run.groupComplete = run.ahead.shift() === true;
     run.group.push(arrived(nowMs));
-    run.groupComplete = lastOfEpoch === true || run.group.length === run.gradientAccumulation;
   }
 }
 

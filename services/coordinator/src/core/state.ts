@@ -35,7 +35,6 @@ export interface PoolRun {
   trouble: string;
   /** Its result is written; it ends once it is not paused. */
   finished: boolean;
-  gradientAccumulation: number;
   totalSteps: number;
   /** Current step, from 1. */
   step: number;
@@ -47,7 +46,7 @@ export interface PoolRun {
   groupComplete: boolean;
   /** The group's results are all in and the optimizer works, or the evaluation is recorded. */
   stepping: boolean;
-  /** Micro-batches that arrived for later steps: whether each ends its epoch. */
+  /** Micro-batches that arrived for later steps: whether each ends its step. */
   ahead: boolean[];
   /** Class of the trainers that serve this run (I2); undefined while it has no tasks or results. */
   deviceClass: string | undefined;
@@ -168,7 +167,6 @@ export interface SignOfLife {
 
 /** What the core needs to know of a prepared run and its progress so far. */
 export interface Prepared {
-  gradientAccumulation: number;
   totalSteps: number;
   /** Steps of the checkpoint that it resumes from; 0: a new start. */
   stepsDone: number;
@@ -191,7 +189,7 @@ export type Input = { nowMs?: number } &
     | { type: "run-submitted"; runId: string; paused?: boolean; lives?: number }
     | ({ type: "run-prepared"; runId: string } & Prepared)
     /** `leastBytes`: of a trainer's memory. */
-    | { type: "micro-batch-arrived"; runId: string; lastOfEpoch: boolean; leastBytes?: number }
+    | { type: "micro-batch-arrived"; runId: string; lastOfStep: boolean; leastBytes?: number }
     /** All micro-batches up to the end of this step have arrived, and there are no more. */
     | { type: "stream-ended"; runId: string; lastStep: number }
     /** `memoryBytes`: of its device; 0: not known. */

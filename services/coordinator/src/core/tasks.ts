@@ -111,7 +111,7 @@ export function loseTrainer(state: PoolState, trainerId: string, how: TrainerLos
   out.facts.push({ type: "trainer-lost", trainerId, how, tasks: lost });
   const [computed] = lost;
   if (!computed) return;
-  const advice = "if they ran out of memory, lower batch_size or max_length";
+  const advice = "if they ran out of memory, lower batch_size, max_length or pass_tokens";
   countLoss(state, computed, `${MAX_LOSSES} trainers were lost while they computed it; ${advice}`, out);
 }
 

@@ -183,7 +183,7 @@ function applyToRun(state: PoolState, run: PoolRun, input: RunInput, out: Output
       break;
     case "micro-batch-arrived":
       if (run.phase !== "running") break;
-      run.ahead.push(input.lastOfEpoch);
+      run.ahead.push(input.lastOfStep);
       run.leastBytes = Math.max(run.leastBytes, input.leastBytes ?? 0);
       fillGroup(state, run);
       break;

@@ -170,8 +170,8 @@ export class Driver<T extends TrainingPort = TrainingPort> implements AsyncDispo
     switch (effect.type) {
       case "open-stream":
         this.#report(runId, async () => {
-          const arrived = (lastOfEpoch: boolean, leastBytes = 0) =>
-            void this.happen({ input: { type: "micro-batch-arrived", runId, lastOfEpoch, leastBytes } });
+          const arrived = (lastOfStep: boolean, leastBytes = 0) =>
+            void this.happen({ input: { type: "micro-batch-arrived", runId, lastOfStep, leastBytes } });
           const lastStep = await run.stream(arrived);
           await this.happen({ input: { type: "stream-ended", runId, lastStep } });
         });

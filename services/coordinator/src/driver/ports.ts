@@ -66,7 +66,7 @@ export interface TrainingPort extends RunPort {
    * Streams the micro-batches of all steps; gives the number of the last one, once all are there. `leastBytes`: as the core's
    * input.
    */
-  stream(onMicroBatch: (lastOfEpoch: boolean, leastBytes?: number) => void): Promise<number>;
+  stream(onMicroBatch: (lastOfStep: boolean, leastBytes?: number) => void): Promise<number>;
   /** Streams the held-out micro-batches, for the adapter as it is. */
   evaluate(onMicroBatch: (last: boolean) => void): Promise<void>;
   /** Takes the result of a task that the core accepted. */

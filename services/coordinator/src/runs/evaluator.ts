@@ -22,7 +22,7 @@ export class Evaluator {
 
   constructor(step: number) {
     this.step = step;
-    this.buffer = new MicroBatchBuffer(Infinity, step - 1);
+    this.buffer = new MicroBatchBuffer(step - 1);
   }
 
   accept(microBatch: number, { lossSum, targetTokens }: HeldOutResult): void {

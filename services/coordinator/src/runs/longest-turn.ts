@@ -11,8 +11,9 @@ const OPERATIONS_PER_MS = 5e6;
 const OPERATIONS_PER_PARAMETER = 8;
 
 /** In milliseconds, for a model of this many parameters. */
-export function longestTurnMs(parameters: number, { batchSize, maxLength }: CheckedRecipe): number {
+export function longestTurnMs(parameters: number, { batchSize, maxLength, passTokens }: CheckedRecipe): number {
   const loadingMs = (parameters * BYTES_PER_PARAMETER) / BYTES_PER_MS;
-  const computingMs = (parameters * OPERATIONS_PER_PARAMETER * batchSize * maxLength) / OPERATIONS_PER_MS;
+  const tokens = Math.max(batchSize * maxLength, passTokens);
+  const computingMs = (parameters * OPERATIONS_PER_PARAMETER * tokens) / OPERATIONS_PER_MS;
   return Math.ceil(ALWAYS_MS + loadingMs + computingMs);
 }

@@ -8,12 +8,8 @@ export const MAX_MICRO_BATCHES_AHEAD = 128;
 
 const NONE = new Uint8Array();
 
-/**
- * Micro-batches between the data stream and their results, cut into steps as the core cuts them: a step
- * ends with its last micro-batch by number or with the epoch.
- */
+/** Micro-batches between the data stream and their results, by step. */
 export class MicroBatchBuffer {
-  readonly #gradientAccumulation: number;
   /** Steps from #firstStep on; the last one is still being filled. */
   #steps: StepPart[][] = [[]];
   #firstStep: number;
@@ -21,8 +17,7 @@ export class MicroBatchBuffer {
   readonly #room = new EventTarget();
 
   /** `stepsDone`: earlier steps; the first micro-batch belongs to the next one. */
-  constructor(gradientAccumulation: number, stepsDone: number) {
-    this.#gradientAccumulation = gradientAccumulation;
+  constructor(stepsDone: number) {
     this.#firstStep = stepsDone + 1;
   }
 
@@ -40,7 +35,7 @@ export class MicroBatchBuffer {
     const last = this.#steps.at(-1) as StepPart[];
     last.push(part);
     this.#waiting += 1;
-    if (part.microBatch.lastOfEpoch || last.length === this.#gradientAccumulation) this.#steps.push([]);
+    if (part.lastOfStep) this.#steps.push([]);
   }
 
   get(step: number, microBatch: number): MicroBatch {
@@ -57,7 +52,7 @@ export class MicroBatchBuffer {
   }
 
   /** Removes the micro-batches of the oldest step, all done, and returns the last of them with the step's row counts. */
-  takeStep(): StepPart {
+  takeStep(): Omit<StepPart, "lastOfStep"> {
     const parts = this.#steps.shift() ?? [];
     const last = parts.at(-1);
     if (!last) throw new Error("the step has no micro-batch");

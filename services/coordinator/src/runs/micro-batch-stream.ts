@@ -1,6 +1,7 @@
 import { GradpoolError } from "@gradpool/errors";
 import type { Cursor, DatasetSpec, MicroBatch } from "@gradpool/rpc";
 import type { MicroBatchBuffer } from "./micro-batch-buffer.js";
+import { MicroBatchJoiner } from "./micro-batch-joiner.js";
 import type { Evaluator } from "./evaluator.js";
 import type { PreparedRun } from "./preparation.js";
 import { enoughEpochs } from "./prepare.js";
@@ -34,13 +35,14 @@ export async function streamSteps(
   { cursor, steps, rowCounts }: Progress,
   buffer: MicroBatchBuffer,
   source: CheckpointSource,
-  onMicroBatch: (microBatch: MicroBatch) => void,
+  onMicroBatch: (part: StepPart) => void,
 ): Promise<number> {
+  const joiner = new MicroBatchJoiner(recipe.passTokens);
   const groups = new TargetGroups(recipe.gradientAccumulation, steps.length, lastStep);
   const partsOf = (microBatch: MicroBatch) => {
     const parts = groups.add(microBatch);
     if (microBatch.lastOfEpoch && groups.steps === 0) throw noTarget(groups.uncounted, recipe, tokenizer);
-    return parts;
+    return parts.flatMap((part) => joiner.add(part));
   };
   const leftOut = () => rowCounts.stepsWithoutTarget + groups.leftOut;
   const reading = { dataset, datasetHash, epochs: enoughEpochs(recipe), cursor, lastStep, partsOf, leftOut };
@@ -50,15 +52,17 @@ export async function streamSteps(
 
 /** Streams the micro-batches of the held-out data. Errors: those of fillBuffer. */
 export async function streamHeldOut(
-  { evalDataset: dataset, evalDatasetHash: datasetHash }: PreparedRun,
+  { evalDataset: dataset, evalDatasetHash: datasetHash, recipe }: PreparedRun,
   { step: lastStep, buffer }: Evaluator,
   source: CheckpointSource,
   onMicroBatch: (last: boolean) => void,
 ): Promise<void> {
   if (!dataset) throw new Error("an evaluation needs held-out data");
-  const partsOf = (microBatch: MicroBatch) => [{ microBatch, counts: NO_ROWS }];
+  const joiner = new MicroBatchJoiner(recipe.passTokens);
+  const partsOf = (microBatch: MicroBatch) =>
+    joiner.add({ microBatch, counts: NO_ROWS, lastOfStep: microBatch.lastOfEpoch });
   const reading = { dataset, datasetHash, epochs: 1, cursor: undefined, lastStep, partsOf, leftOut: () => 0 };
-  await fillBuffer(reading, buffer, source, ({ lastOfEpoch }) => onMicroBatch(lastOfEpoch));
+  await fillBuffer(reading, buffer, source, ({ lastOfStep }) => onMicroBatch(lastOfStep));
 }
 
 /**
@@ -69,7 +73,7 @@ async function fillBuffer(
   { dataset, datasetHash, epochs, cursor: start, lastStep, partsOf, leftOut }: Reading,
   buffer: MicroBatchBuffer,
   { services, outages, signal }: CheckpointSource,
-  onMicroBatch: (microBatch: MicroBatch) => void,
+  onMicroBatch: (part: StepPart) => void,
 ): Promise<void> {
   let cursor = start;
   const read = async (progressed: () => void) => {
@@ -83,7 +87,7 @@ async function fillBuffer(
       for (const part of parts) {
         await buffer.room(signal);
         buffer.add(part);
-        onMicroBatch(part.microBatch);
+        onMicroBatch(part);
       }
       progressed();
       if (buffer.wholeSteps === lastStep) return;

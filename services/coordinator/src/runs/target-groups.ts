@@ -5,10 +5,13 @@
 import type { MicroBatch, RowCounts } from "@gradpool/rpc";
 import { addCounts, countsOf, NO_ROWS } from "./row-counts.js";
 
-/** A micro-batch of a step. `counts`: what its step counts with it. */
+/** A micro-batch of a step. */
 export interface StepPart {
   microBatch: MicroBatch;
+  /** What its step counts with it. */
   counts: RowCounts;
+  /** It is its step's last one. */
+  lastOfStep: boolean;
 }
 
 export class TargetGroups {
@@ -52,12 +55,16 @@ export class TargetGroups {
   /** Takes the next micro-batch of the stream; gives the parts of steps that are known to be such by now. */
   add(microBatch: MicroBatch): StepPart[] {
     const { lastOfEpoch, targetTokens } = microBatch;
-    const part = { microBatch: targetTokens > 0 ? microBatch : shortened(microBatch), counts: countsOf(microBatch) };
     this.#size += 1;
     const isEnd = lastOfEpoch || this.#size === this.#gradientAccumulation;
+    const part = {
+      microBatch: targetTokens > 0 ? microBatch : shortened(microBatch),
+      counts: countsOf(microBatch),
+      lastOfStep: isEnd,
+    };
     const given: StepPart[] = [];
     if (targetTokens > 0 && !this.#hasTarget) given.push(...this.#open());
-    if (this.#hasTarget) given.push(...this.#take(part, isEnd));
+    if (this.#hasTarget) given.push(...this.#take(part));
     else this.#held.push(part);
     if (!isEnd) return given;
     if (!this.#hasTarget) given.push(...this.#leaveOut(microBatch));
@@ -75,12 +82,12 @@ export class TargetGroups {
     return parts;
   }
 
-  #take({ microBatch, counts }: StepPart, isEnd: boolean): StepPart[] {
-    const part = { microBatch, counts: addCounts(this.#before, counts) };
+  #take(taken: StepPart): StepPart[] {
+    const part = { ...taken, counts: addCounts(this.#before, taken.counts) };
     this.#before = NO_ROWS;
-    if (!isEnd) return [part];
+    if (!part.lastOfStep) return [part];
     this.#steps += 1;
-    if (microBatch.lastOfEpoch || this.#steps === this.#lastStep) return [part];
+    if (part.microBatch.lastOfEpoch || this.#steps === this.#lastStep) return [part];
     this.#end = part;
     return [];
   }
@@ -94,7 +101,11 @@ export class TargetGroups {
       return [];
     }
     const { microBatch, counts: own } = this.#end;
-    this.#end = { microBatch: { ...microBatch, lastOfEpoch, cursorAfter }, counts: addCounts(own, counts) };
+    this.#end = {
+      microBatch: { ...microBatch, lastOfEpoch, cursorAfter },
+      counts: addCounts(own, counts),
+      lastOfStep: true,
+    };
     return lastOfEpoch ? this.#given() : [];
   }
 

@@ -65,7 +65,7 @@ export class TrainingRun implements TrainingPort {
     this.#parts = parts;
     this.#progress = progress;
     this.#training = new Training(parts.prepared);
-    this.#buffer = new MicroBatchBuffer(recipe.gradientAccumulation, progress.steps.length);
+    this.#buffer = new MicroBatchBuffer(progress.steps.length);
     this.#platform = resumed?.platform ?? { deviceClass: "", version: "" };
     this.#startMs = firstStepMs(parts.startedAt, resumedFrom, progress.steps, progress.evaluations);
     const isOver = (progress.cursor?.epoch ?? 0) >= enoughEpochs(recipe);
@@ -80,7 +80,7 @@ export class TrainingRun implements TrainingPort {
     const stopped = !evaluationPending && stopsEarly(evaluations, recipe);
     return {
       prepared: {
-        ...{ gradientAccumulation: recipe.gradientAccumulation, totalSteps, stepsDone: steps.length },
+        ...{ totalSteps, stepsDone: steps.length },
         ...{ evaluate: evaluationPending, stopped },
         deviceClass: resumed && platformName(resumed.platform),
         onProcessors: recipe.basePrecision !== "float32",
@@ -98,11 +98,11 @@ export class TrainingRun implements TrainingPort {
   }
 
   /** Errors: those of streamSteps. */
-  stream(onMicroBatch: (lastOfEpoch: boolean, leastBytes: number) => void): Promise<number> {
+  stream(onMicroBatch: (lastOfStep: boolean, leastBytes: number) => void): Promise<number> {
     const { prepared } = this.#parts;
     const { description } = prepared.source.model;
-    return streamSteps(prepared, this.#progress, this.#buffer, this.#context.source, (microBatch) =>
-      onMicroBatch(microBatch.lastOfEpoch, leastTrainerBytes(description, prepared.recipe, microBatch)),
+    return streamSteps(prepared, this.#progress, this.#buffer, this.#context.source, ({ microBatch, lastOfStep }) =>
+      onMicroBatch(lastOfStep, leastTrainerBytes(description, prepared.recipe, microBatch)),
     );
   }
 

@@ -142,6 +142,12 @@ export interface Recipe {
    * only. Evaluations, and results, are of the base as it is.
    */
   basePrecision: string;
+  /**
+   * Micro-batches of a step that follow one another are joined into one, which a trainer computes at once, while it has at most
+   * this many tokens, padding included, and joining adds little padding. 0: none are joined, so that more trainers share a
+   * step. Up to 65,536.
+   */
+  passTokens: number;
 }
 
 /** The LoRA adapter (Hu et al. 2021), in PEFT's terms. */
@@ -231,6 +237,7 @@ function createBaseRecipe(): Recipe {
     evalSplit: "",
     evalFraction: 0,
     basePrecision: "",
+    passTokens: 0,
   };
 }
 
@@ -380,6 +387,9 @@ export const Recipe: MessageFns<Recipe> = {
     }
     if (message.basePrecision !== "") {
       writer.uint32(530).string(message.basePrecision);
+    }
+    if (message.passTokens !== 0) {
+      writer.uint32(536).uint32(message.passTokens);
     }
     return writer;
   },
@@ -783,6 +793,14 @@ export const Recipe: MessageFns<Recipe> = {
             message.basePrecision = reader.string();
             continue;
           }
+          case 67: {
+            if (tag !== 536) {
+              break;
+            }
+
+            message.passTokens = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1008,6 +1026,11 @@ export const Recipe: MessageFns<Recipe> = {
         : isSet(object.base_precision)
         ? globalThis.String(object.base_precision)
         : "",
+      passTokens: isSet(object.passTokens)
+        ? globalThis.Number(object.passTokens)
+        : isSet(object.pass_tokens)
+        ? globalThis.Number(object.pass_tokens)
+        : 0,
     };
   },
 
@@ -1154,6 +1177,9 @@ export const Recipe: MessageFns<Recipe> = {
     if (message.basePrecision !== "") {
       obj.basePrecision = message.basePrecision;
     }
+    if (message.passTokens !== 0) {
+      obj.passTokens = Math.round(message.passTokens);
+    }
     return obj;
   },
 
@@ -1211,6 +1237,7 @@ export const Recipe: MessageFns<Recipe> = {
     message.evalSplit = object.evalSplit ?? "";
     message.evalFraction = object.evalFraction ?? 0;
     message.basePrecision = object.basePrecision ?? "";
+    message.passTokens = object.passTokens ?? 0;
     return message;
   },
 };
