@@ -81,30 +81,17 @@ export function chunksOf(rows: Dim, wanted: number): { chunks: Dim; rows: Dim } 
   return { chunks: `chunks${of}`, rows: `rows${of}` };
 }
 
-/** Of a product of a single row ONNX Runtime adds up in another order, so there are always several, if there are. */
+/** Of a product of a single row ONNX Runtime adds up in another order: chunks of some rows have at least this many. */
 const FEWEST_ROWS = 8;
 
-/** The divisor of `all` that is nearest to `wanted`, as a ratio. */
+/** The divisor of `all` that is nearest to `wanted`, as a ratio; one row where that is wanted. */
 function chunkRows(all: number, wanted: number): number {
+  if (wanted === 1) return 1;
   let best = all;
   const farness = (rows: number) => Math.abs(Math.log(rows / wanted));
   for (let rows = FEWEST_ROWS; rows * 2 <= all; rows++)
     if (all % rows === 0 && farness(rows) < farness(best)) best = rows;
   return best;
-}
-
-/** A product of symbols with one of its factors, or several, written as another: "2*B*S" of "B*S" as "n" is "2*n". */
-export function substitute(dim: Dim, factor: Dim, by: Dim): Dim {
-  if (typeof factor === "number") return dim === factor ? by : dim;
-  const [whole, part] = [parse(dim), parse(factor)];
-  const symbols = [...whole.symbols];
-  for (const symbol of part.symbols) {
-    const at = symbols.indexOf(symbol);
-    if (at < 0) return dim;
-    symbols.splice(at, 1);
-  }
-  const replacement = parse(by);
-  return write({ factor: whole.factor * replacement.factor, symbols: [...symbols, ...replacement.symbols] });
 }
 
 export function sameShape(a: Shape, b: Shape): boolean {

@@ -234,7 +234,7 @@ export class Graph {
    */
   inChunks<T>(chunk: Chunk, build: () => T): T {
     const outer = this.#chunk;
-    this.#chunk = outer ?? chunk;
+    this.#chunk = outer ?? { ...chunk };
     try {
       return build();
     } finally {

@@ -13,6 +13,9 @@ import type { DropoutMask } from "./dropout.js";
  * The softmax's gradient is P∘(dP − rowsum(dP∘P)), and rowsum(dP∘P) = rowsum(dO∘O): a sum over D
  * instead of S elements a row (Dao et al. 2022, FlashAttention, section 3.1), which dropout leaves true:
  * the mask is in dP as in O. The kept elements' factor is folded into the matrix products.
+ *
+ * In chunks of one row of the batch: a processor has the probabilities [H, S, S] of one row at a time, and computes them
+ * again for the gradient (as FlashAttention does, section 3.2) instead of keeping those of all rows and layers.
  */
 export function attention(
   q: Value,
@@ -35,7 +38,8 @@ export function attention(
   let kept: Value;
   let o: Value;
   const stackedQ = stacked(q);
-  const forward = () => {
+  const byRow = { rows, wanted: 1 };
+  const attend = () => {
     const scores = matmul(stackedQ, k, { transB: true, alpha: scale });
     const causal = add(reshape(scores, [rows, groups, shared, positions, length]), mask);
     p = reshape(softmax(causal), [rows, groups, "rest", length]);
@@ -43,14 +47,19 @@ export function attention(
     o = matmul(kept, v, { alpha });
     return o;
   };
-  const output = graph.withGradient([stackedQ, k, v], forward, (dO) => {
+  const gradients = (dO: Value) => {
     const dP = masked(matmul(dO, v, { transB: true, alpha }));
-    const dScores = mul(p, sub(dP, reduceSum(mul(dO, o), [-1])));
+    const dScores = mul(graph.again(p), sub(dP, reduceSum(mul(dO, o), [-1])));
     return [
       matmul(dScores, k, { alpha: scale }),
       matmul(dScores, stackedQ, { transA: true, alpha: scale }),
-      matmul(kept, dO, { transA: true, alpha }),
+      matmul(graph.again(kept), dO, { transA: true, alpha }),
     ];
-  });
+  };
+  const output = graph.withGradient(
+    [stackedQ, k, v],
+    () => graph.inChunks(byRow, attend),
+    (dO) => graph.inChunks(byRow, () => gradients(dO)),
+  );
   return unstacked(output);
 }

@@ -3,7 +3,7 @@
  * then stays in the cache and is as small as a chunk; what others read is put together. Each row has the same bits as
  * without chunks.
  */
-import { chunksOf, substitute, type Dim, type Shape } from "../dims.js";
+import { chunksOf, type Dim, type Shape } from "../dims.js";
 import { Graph, type Chunk, type Node, type Op, type Value } from "../graph.js";
 import { reachable } from "../reachable.js";
 
@@ -97,7 +97,10 @@ class Scan {
 
   #add({ op, inputs, attributes, outputs }: Node): void {
     const inner = outputs.map((value) => this.#innerOf(value));
-    this.#body.nodes.push({ op, inputs: inputs.map((input) => this.#input(input)), attributes, outputs: inner });
+    const [first, ...rest] = inputs.map((input) => this.#input(input)) as [Value, ...Value[]];
+    // These take the shape of their result.
+    const others = op.name === "Reshape" || op.name === "Expand" ? [this.graph.shapeVector(inner[0]!.shape)] : rest;
+    this.#body.nodes.push({ op, inputs: [first, ...others], attributes, outputs: inner });
     for (const [i, value] of outputs.entries()) this.#inner.set(value.name, inner[i] as Value);
   }
 
@@ -105,8 +108,6 @@ class Scan {
   #input(value: Value): Value {
     const known = this.#inner.get(value.name);
     if (known) return known;
-    const shape = this.graph.shapeInputs.get(value);
-    if (shape) return this.graph.shapeVector(shape.map((dim) => substitute(dim, this.#rows, this.#chunk.rows)));
     if (value.shape[0] !== this.#rows || this.graph.weights.has(value) || this.graph.literals.has(value)) return value;
     const inner = this.#innerOf(value);
     this.#body.inputs.push(inner);
