@@ -33,7 +33,7 @@ import type { Models } from "./runs/models.js";
 import { PreparingRun } from "./runs/preparing-run.js";
 import type { TrainingRun } from "./runs/training-run.js";
 import { connectServices } from "./services.js";
-import { SqliteRunStore } from "./store/sqlite-run-store.js";
+import { openRunStore } from "./store/open-run-store.js";
 import { RunTraces } from "./traces/run-traces.js";
 import { DEFAULT_LEASES, TrainerPool, type Leases, type Runs } from "./trainer-pool.js";
 
@@ -48,7 +48,7 @@ export interface CoordinatorOptions {
 
 /**
  * Starts the coordinator: runs, their optimizers, and the pool of trainers. It resumes the runs that had not ended.
- * Errors: those of serve and of SqliteRunStore.open.
+ * Errors: those of serve and of openRunStore.
  */
 export function startCoordinator(
   config: CoordinatorConfig,
@@ -65,7 +65,7 @@ async function partsOf(
   scope: Scope,
 ): Promise<Parts> {
   const { own, stopping } = scope;
-  const store = own(await SqliteRunStore.open(config.runStore, log));
+  const store = own(await openRunStore(config.runStore, log));
   if (!store.isDurable) log.warn("runs are lost when this process ends; set GRADPOOL_RUN_STORE to a file to keep them");
   const { life, requests: known, drained } = store.recorded;
   const book = new EventBook(store.recorded.events, config.nats !== undefined);

@@ -15,8 +15,7 @@ const NOWHERE = { servers: ["127.0.0.1:1"], tls: false };
 async function recordEvents(store: SqliteRunStore, book: EventBook, count: number): Promise<void> {
   const payload = { $case: "trainerJoined" as const, value: { deviceClass: "fake" } };
   const drafts = Array.from({ length: count }, (_, i) => ({ trainerId: `t${i}`, payload }));
-  await store.commit(book.record(drafts, new Date()));
-  book.recorded();
+  book.recorded(await store.commit(book.record(drafts, new Date())));
 }
 
 describe("events that cannot be published", { timeout: 60_000 }, () => {

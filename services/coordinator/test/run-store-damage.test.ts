@@ -52,9 +52,8 @@ function fill(database: SqliteDatabase): void {
       { type: "step", runId, step },
       { type: "run", run: runNamed(runId, { state: RunState.RUN_STATE_RUNNING, step: step.step, lastStep: step }) },
       {
-        ...{ type: "event", position },
+        type: "event",
         event: {
-          eventId: `x-${position}`,
           runSequence: step.step,
           time: new Date(position),
           runId,

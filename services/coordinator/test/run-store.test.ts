@@ -5,12 +5,13 @@ import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, it, type TestContext } from "node:test";
+import { after, describe, it, type TestContext } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
-import { LogLevel, RunState, type Event, type StepMetrics } from "@gradpool/rpc";
+import { postgresPrograms, PostgresServer } from "@gradpool/integration-tests";
+import { LogLevel, RunState, type StepMetrics } from "@gradpool/rpc";
 import { createLogger } from "@gradpool/service-kit";
-import { MAX_LOG_ENTRIES } from "../src/store/run-store.js";
-import { SqliteRunStore } from "../src/store/sqlite-run-store.js";
+import { openRunStore } from "../src/store/open-run-store.js";
+import { MAX_LOG_ENTRIES, type NewEvent } from "../src/store/run-store.js";
 import { failure, runNamed } from "./support.js";
 
 const LOG = createLogger("run-store", { GRADPOOL_LOG_LEVEL: "silent" });
@@ -20,6 +21,11 @@ function storePath(t: TestContext): string {
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   return join(folder, "deep", "runs.sqlite");
 }
+
+const open = (place: string) => openRunStore(place, LOG, { leaseMs: 300 });
+
+/** Where the next store is kept. */
+type Place = (t: TestContext) => string | Promise<string>;
 
 /** A process that commits run after run, ended with the test; `heard` are those that it confirmed, at least one. */
 async function holderOf(t: TestContext, path: string): Promise<{ child: ChildProcess; heard: string[] }> {
@@ -41,12 +47,13 @@ const stepNumber = (step: number): StepMetrics => ({
   seconds: 0.5,
 });
 
-describe("the run store", () => {
+/** What each engine does. */
+function keepsRuns(place: Place): void {
   it("holds runs in order of submission, their history, requests and drained trainers", async (t) => {
-    const path = storePath(t);
+    const path = await place(t);
     const checkpoint = { path: "/out/checkpoint-epoch0-step1", step: 1, epoch: 0, removed: false };
     {
-      await using store = await SqliteRunStore.open(path, LOG);
+      await using store = await open(path);
       const { events, ...recorded } = store.recorded;
       assert.deepEqual(recorded, { life: 1, runs: [], requests: [], drained: [] });
       assert.match(events.logId, /^[0-9a-f]{16}$/);
@@ -65,7 +72,7 @@ describe("the run store", () => {
       ]);
       await store.commit([{ type: "drained", trainerId: "t1", draining: false }]);
     }
-    await using store = await SqliteRunStore.open(path, LOG);
+    await using store = await open(path);
     const { events: _, ...recorded } = store.recorded;
     assert.deepEqual(recorded, {
       life: 2,
@@ -89,7 +96,7 @@ describe("the run store", () => {
   });
 
   it("holds evaluations, and only those that a run resumes with", async (t) => {
-    await using store = await SqliteRunStore.open(storePath(t), LOG);
+    await using store = await open(await place(t));
     const evaluated = (step: number) => ({ step, epoch: 0, loss: 2, perplexity: Math.exp(2), tokens: 9, seconds: 0.5 });
     await store.commit([{ type: "run", run: runNamed("a") }]);
     for (const step of [1, 2, 3]) {
@@ -110,10 +117,9 @@ describe("the run store", () => {
   });
 
   it("holds events, what they reported, and a bounded log of each run", async (t) => {
-    const path = storePath(t);
-    const eventAt = (position: number): Event => ({
+    const path = await place(t);
+    const eventAt = (position: number): NewEvent => ({
       ...{
-        eventId: `x-${position}`,
         runSequence: position,
         time: new Date(position),
         runId: "a",
@@ -126,26 +132,29 @@ describe("the run store", () => {
     const entry = (message: string) => ({ time: new Date(1), level: LogLevel.LOG_LEVEL_INFO, message });
     let logId = "";
     {
-      await using store = await SqliteRunStore.open(path, LOG);
+      await using store = await open(path);
       ({ logId } = store.recorded.events);
-      await store.commit([1, 2, 3, 4].map((position) => ({ type: "event", position, event: eventAt(position) })));
+      assert.equal(await store.commit([{ type: "event", event: eventAt(1) }]), 1);
+      const others = [2, 3, 4].map((position) => ({ type: "event" as const, event: eventAt(position) }));
+      assert.equal(await store.commit(others), 4);
       await store.commit([
         { type: "reported", runId: "a", reported },
         { type: "published", position: 2, stream: "then" },
         { type: "forget-events", through: 2, instead: eventAt(20) },
       ]);
-      for (let i = 0; i < MAX_LOG_ENTRIES + 3; i++) {
-        await store.commit([{ type: "log", runId: "a", entry: entry(`line ${i}`) }]);
+      for (let i = 0; i < MAX_LOG_ENTRIES + 3; i += 59) {
+        const lines = Array.from({ length: 59 }, (_, line) => entry(`line ${i + line}`));
+        await store.commit(lines.map((line) => ({ type: "log" as const, runId: "a", entry: line })));
       }
     }
-    await using store = await SqliteRunStore.open(path, LOG);
+    await using store = await open(path);
     const published = { position: 2, stream: "then" };
     assert.deepEqual(store.recorded.events, { logId, newest: 4, published, reported: new Map([["a", reported]]) });
     assert.deepEqual(await store.events(0, 2), [
-      { position: 2, event: eventAt(20) },
-      { position: 3, event: eventAt(3) },
+      { position: 2, event: { ...eventAt(20), eventId: `${logId}-2` } },
+      { position: 3, event: { ...eventAt(3), eventId: `${logId}-3` } },
     ]);
-    assert.deepEqual(await store.events(3, 10), [{ position: 4, event: eventAt(4) }]);
+    assert.deepEqual(await store.events(3, 10), [{ position: 4, event: { ...eventAt(4), eventId: `${logId}-4` } }]);
     const log = await store.runLog("a", 0, 2 * MAX_LOG_ENTRIES);
     assert.equal(log.length, MAX_LOG_ENTRIES);
     assert.deepEqual(log[0], { number: 4, ...entry("line 3") });
@@ -154,17 +163,8 @@ describe("the run store", () => {
     ]);
   });
 
-  it("belongs to one coordinator at a time", async (t) => {
-    const path = storePath(t);
-    const { child } = await holderOf(t, path);
-    await assert.rejects(
-      SqliteRunStore.open(path, LOG),
-      failure("failed_precondition", new RegExp(`in use by the coordinator with process id ${child.pid}`)),
-    );
-  });
-
   it("has all that was confirmed, and each commit whole, however often its process is killed", async (t) => {
-    const path = storePath(t);
+    const path = await place(t);
     const answered: string[] = [];
     for (let life = 1; life <= 4; life++) {
       const { child, heard } = await holderOf(t, path);
@@ -173,7 +173,7 @@ describe("the run store", () => {
       child.kill("SIGKILL");
       await exited;
       answered.push(...heard);
-      await using store = await SqliteRunStore.open(path, LOG);
+      await using store = await open(path);
       const runs = store.recorded.runs.map(({ runId }) => runId);
       const requests = store.recorded.requests.map(({ requestId }) => requestId);
       assert.deepEqual(requests, runs, "half of a commit is there");
@@ -184,15 +184,41 @@ describe("the run store", () => {
     }
     assert.ok(answered.length >= 4);
   });
+}
+
+describe("the run store in SQLite", () => {
+  keepsRuns(storePath);
+
+  it("belongs to one coordinator at a time", async (t) => {
+    const path = storePath(t);
+    const { child } = await holderOf(t, path);
+    await assert.rejects(
+      open(path),
+      failure("failed_precondition", new RegExp(`in use by the coordinator with process id ${child.pid}`)),
+    );
+  });
 
   it("refuses a file that is not a run store, or a newer version's", async (t) => {
     const path = storePath(t);
-    await (await SqliteRunStore.open(path, LOG))[Symbol.asyncDispose]();
+    await (await open(path))[Symbol.asyncDispose]();
     writeFileSync(path, "this is no database, but a text that is long enough to be taken for one by its size");
-    await assert.rejects(SqliteRunStore.open(path, LOG), failure("data_loss", /is damaged/));
+    await assert.rejects(open(path), failure("data_loss", /is damaged/));
     await assert.rejects(
-      SqliteRunStore.open(join(path, "a file is no folder", "runs.sqlite"), LOG),
+      open(join(path, "a file is not a folder", "runs.sqlite")),
       failure("permission_denied", /cannot be opened/),
     );
+  });
+});
+
+const { skip } = await postgresPrograms();
+
+describe("the run store in PostgreSQL", { skip, timeout: 120_000 }, () => {
+  const started = skip ? undefined : PostgresServer.start();
+  after(async () => (await started)?.[Symbol.asyncDispose]());
+
+  keepsRuns(async () => {
+    const server = await started;
+    assert.ok(server);
+    return server.emptyDatabase();
   });
 });

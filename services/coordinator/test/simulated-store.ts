@@ -55,9 +55,10 @@ export class SimulatedStore implements RecordStore {
     };
   }
 
-  async commit(changes: readonly Change[]): Promise<void> {
+  async commit(changes: readonly Change[]): Promise<number> {
     await this.pause();
     this.#write(() => changes.forEach((change) => this.#apply(change)));
+    return this.eventLog.length;
   }
 
   save(runId: string, saved: Saved): void {
@@ -108,10 +109,11 @@ export class SimulatedStore implements RecordStore {
       case "request":
         this.requests.set(change.requestId, { content: change.content, subject: change.subject });
         break;
-      case "event":
-        assert.equal(change.position, this.eventLog.length + 1, "an event has another's place (I6)");
-        this.eventLog.push(change);
+      case "event": {
+        const position = this.eventLog.length + 1;
+        this.eventLog.push({ position, event: { ...change.event, eventId: `simulated-${position}` } });
         break;
+      }
       case "reported":
         this.#reported.set(change.runId, change.reported);
         break;

@@ -1,10 +1,10 @@
 /**
- * I6: an event is recorded with the change it reports, in one commit. The book gives events their ids and
- * numbers, and decides which are kept: the newest, for watchers, and all that wait to be published.
+ * I6: an event is recorded with the change it reports, in one commit. The store gives events their
+ * places; the book numbers those of each run, and decides which are kept: the newest, for watchers, and all that wait to be published.
  */
 import { EventEmitter, once } from "node:events";
 import type { EventPayload } from "@gradpool/events";
-import type { Event, Run } from "@gradpool/rpc";
+import type { Run } from "@gradpool/rpc";
 import type { Change, Published, RecordedEvents, Reported } from "../store/run-store.js";
 
 /** Events that are kept for watchers. */
@@ -49,7 +49,10 @@ export class EventBook {
   readonly #reported: Map<string, Reported>;
   readonly #isPublished: boolean;
   readonly #changes = new EventEmitter().setMaxListeners(0);
-  #numbered: number;
+  /** What `#newest` will be once all is recorded, unless other coordinators record events, too. */
+  #expected: number;
+  /** Events that were to be recorded since old ones were last removed. */
+  #sinceForgotten: number;
   #newest: number;
   #published: Published;
 
@@ -58,8 +61,9 @@ export class EventBook {
     this.logId = logId;
     this.#reported = new Map(reported);
     this.#isPublished = isPublished;
-    this.#numbered = newest;
     this.#newest = newest;
+    this.#expected = newest;
+    this.#sinceForgotten = newest % FORGET_EVERY;
     this.#published = published;
   }
 
@@ -93,22 +97,16 @@ export class EventBook {
     for (const { run, trainerId = "", payload } of drafts) {
       const reported = run && reportedWith(payload, this.#reported.get(run.runId));
       if (run && !reported) continue;
-      const position = ++this.#numbered;
       const { runId = "", traceparent = "", spec } = run ?? {};
       const about = { runId, runName: spec?.runName ?? "", trainerId, traceparent };
-      const event: Event = {
-        eventId: this.idOf(position),
-        runSequence: reported?.events ?? 0,
-        time,
-        ...about,
-        payload,
-      };
-      changes.push({ type: "event", position, event });
+      changes.push({ type: "event", event: { runSequence: reported?.events ?? 0, time, ...about, payload } });
       if (run && reported) {
         this.#reported.set(run.runId, reported);
         changes.push({ type: "reported", runId: run.runId, reported });
       }
-      if (position % FORGET_EVERY === 0) changes.push(...this.#forgotten());
+      this.#expected += 1;
+      this.#sinceForgotten += 1;
+      if (this.#sinceForgotten >= FORGET_EVERY) changes.push(...this.#forgotten());
     }
     return changes;
   }
@@ -118,10 +116,11 @@ export class EventBook {
     this.#reported.delete(runId);
   }
 
-  /** What `record` gave is recorded. */
-  recorded(): void {
-    if (this.#newest === this.#numbered) return;
-    this.#newest = this.#numbered;
+  /** Events are recorded up to a position. */
+  recorded(newest: number): void {
+    if (newest <= this.#newest) return;
+    this.#newest = newest;
+    this.#expected = Math.max(this.#expected, newest);
     this.#changes.emit("change");
   }
 
@@ -131,7 +130,8 @@ export class EventBook {
   }
 
   #forgotten(): Change[] {
-    const old = this.#numbered - KEPT_EVENTS;
+    this.#sinceForgotten = 0;
+    const old = this.#expected - KEPT_EVENTS;
     const through = this.#isPublished ? Math.min(old, this.#published.position) : old;
     return through > 0 ? [{ type: "forget-events", through }] : [];
   }

@@ -185,10 +185,10 @@ export class RunRegistry {
     const after = new Map<string, Run>();
     const changes = turns.flatMap((facts) => this.#changesOf(facts, after));
     if (changes.length === 0) return;
-    await this.#store.commit(changes);
+    const newest = await this.#store.commit(changes);
     for (const change of changes) this.#apply(change);
     for (const fact of turns.flat()) if (fact.type === "run-prepared") this.get(fact.runId).tell({ preparing: "" });
-    this.#events.recorded();
+    this.#events.recorded(newest);
   }
 
   /** Of one turn. `after`: the records that turns before it changed; what this one changes is added. */

@@ -1,12 +1,10 @@
 /**
- * Rows with checksums. SQLite notices damage to its own structure, but takes any content for what was written: so each row ends
- * with a checksum of its other columns, which is compared whenever the row is read.
+ * Rows with checksums in SQLite: each ends with a checksum of its other columns, which is compared whenever the row is read.
  */
-import { createHash } from "node:crypto";
 import { visible } from "@gradpool/format";
+import { checksumOf, type Row, type Value } from "./checksum.js";
 
-export type Value = number | string | Uint8Array | null;
-export type Row = Record<string, Value>;
+export type { Row, Value };
 
 /** What is needed of the database. */
 export interface Statements {
@@ -35,9 +33,6 @@ const TABLES = {
 export type TableName = keyof typeof TABLES;
 
 export const TABLE_NAMES = Object.keys(TABLES) as TableName[];
-
-/** Of a SHA-256: enough to notice damage, which is not malice. */
-const CHECKSUM_BYTES = 8;
 
 /** Rows that are read at a time where all are read. */
 const PAGE_ROWS = 200;
@@ -99,16 +94,6 @@ const placeOf = (table: TableName, row: Row): Place => valuesOf(table, row).slic
 function isIntact(table: TableName, row: Row): boolean {
   const { checksum } = row;
   return checksum instanceof Uint8Array && checksumOf(table, valuesOf(table, row)).equals(checksum);
-}
-
-function checksumOf(table: TableName, values: readonly Value[]): Buffer {
-  const hash = createHash("sha256").update(table);
-  for (const value of values) {
-    const content = value instanceof Uint8Array ? value : Buffer.from(String(value));
-    // A type and a length before each content: no two rows have the same bytes.
-    hash.update(`;${value instanceof Uint8Array ? "bytes" : typeof value} ${content.byteLength} `).update(content);
-  }
-  return hash.digest().subarray(0, CHECKSUM_BYTES);
 }
 
 const problemOf = (table: TableName, row: Row): string => `${nameOf(table, row)} is not what was written`;

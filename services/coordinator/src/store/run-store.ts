@@ -21,6 +21,16 @@ export interface PlacedEvent {
   event: Event;
 }
 
+/** An event that is to be recorded: its id is that of its place. */
+export type NewEvent = Omit<Event, "eventId">;
+
+/** What was asked for under a request id (I4): a hash of its content, and its subject. */
+export interface RecordedRequest {
+  requestId: string;
+  content: string;
+  subject: string;
+}
+
 /** How many events a run has reported, and the last step, evaluation and checkpoint among them, by their steps. */
 export interface Reported {
   events: number;
@@ -46,16 +56,16 @@ export type Change =
   | { type: "steps"; runId: string; steps: readonly StepMetrics[]; evaluations: readonly Evaluation[] }
   /** Removes all of a run but its events. */
   | { type: "delete-run"; runId: string }
-  /** What was asked for under a request id (I4): a hash of its content, and its subject. */
-  | { type: "request"; requestId: string; content: string; subject: string }
+  | ({ type: "request" } & RecordedRequest)
   | { type: "drained"; trainerId: string; draining: boolean }
-  | ({ type: "event" } & PlacedEvent)
+  /** The store gives it the next position. */
+  | { type: "event"; event: NewEvent }
   | { type: "reported"; runId: string; reported: Reported }
   /** The store assigns the number. */
   | { type: "log"; runId: string; entry: Omit<RunLogEntry, "number"> }
   | ({ type: "published" } & Published)
   /** Removes all events up to this one; `instead` takes its place. */
-  | { type: "forget-events"; through: number; instead?: Event };
+  | { type: "forget-events"; through: number; instead?: NewEvent };
 
 /** What a store holds when it is opened. */
 export interface Recorded {
@@ -64,14 +74,14 @@ export interface Recorded {
   /** All runs, in order of submission. */
   runs: Run[];
   /** Oldest first. */
-  requests: { requestId: string; content: string; subject: string }[];
+  requests: RecordedRequest[];
   /** Trainers that are given no work. */
   drained: string[];
   events: RecordedEvents;
 }
 
 export interface RecordedEvents {
-  /** Prefix of the ids of all events of this store. */
+  /** Prefix of the ids of all events of this store: the id of one is LOG_ID-POSITION. */
   logId: string;
   /** Position of the newest; 0: there is none yet. */
   newest: number;
@@ -105,8 +115,8 @@ export interface RunStore extends AsyncDisposable {
   readonly recorded: Recorded;
   /** Whether its content survives a restart of the coordinator. */
   readonly isDurable: boolean;
-  /** Records all of it or nothing, durably; in the order of the calls. */
-  commit(changes: readonly Change[]): Promise<void>;
+  /** Records all of it or nothing, durably; in the order of the calls. Gives the position of the newest event then. */
+  commit(changes: readonly Change[]): Promise<number>;
   history(runId: string): Promise<History>;
   /** The next part of a run's history after a position, at most `limit`. */
   historyPage(runId: string, after: number, limit: number): Promise<PlacedUpdate[]>;

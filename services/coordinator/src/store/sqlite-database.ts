@@ -9,7 +9,7 @@
 import { closeSync, fsyncSync, openSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { isDeepStrictEqual } from "node:util";
-import { Run, WatchRunResponse, type RunLogEntry } from "@gradpool/rpc";
+import type { RunLogEntry } from "@gradpool/rpc";
 import { GradpoolError } from "@gradpool/errors";
 import sqlite from "node-sqlite3-wasm";
 import {
@@ -22,17 +22,10 @@ import {
   type Value,
 } from "./checked-tables.js";
 import { ConfirmedLog, missingFromLog } from "./confirmed-log.js";
-import { applyEventChange, eventsAfter, recordedEvents, runLogAfter } from "./event-tables.js";
+import { applyChange } from "./rules.js";
 import { CHECKED_VERSION, MIGRATIONS } from "./schema.js";
-import {
-  MAX_REQUESTS,
-  type Change,
-  type Checked,
-  type History,
-  type PlacedEvent,
-  type PlacedUpdate,
-  type Recorded,
-} from "./run-store.js";
+import type { Change, Checked, History, PlacedEvent, PlacedUpdate, Recorded } from "./run-store.js";
+import { SqliteTables } from "./sqlite-tables.js";
 
 /** A page of the store; undefined table: its structure. */
 export interface CheckPlace {
@@ -49,7 +42,8 @@ export class SqliteDatabase {
     run: (sql, values) => this.#run(sql, values),
     all: (sql, values) => this.#all(sql, values),
   };
-  readonly #tables = new CheckedTables(this.#statements, (what) => this.#damaged(what));
+  readonly #checked = new CheckedTables(this.#statements, (what) => this.#damaged(what));
+  readonly #tables = new SqliteTables(this.#statements, this.#checked);
   readonly #readOnly: boolean;
   #log: ConfirmedLog | undefined;
 
@@ -84,26 +78,18 @@ export class SqliteDatabase {
 
   /** Counts a start of the coordinator, and returns what is recorded. */
   begin(): Recorded {
-    const [row] = this.#tables.read("coordinator");
+    const [row] = this.#checked.read("coordinator");
     const life = Number(row?.["life"]) + 1;
-    this.#transaction(() => this.#tables.put("coordinator", [1, life]));
-    return {
-      life,
-      runs: this.#tables.read("runs", "ORDER BY number").map((row) => Run.decode(row["run"] as Uint8Array)),
-      requests: this.#tables.read("requests", "ORDER BY number").map((row) => ({
-        requestId: String(row["request_id"]),
-        content: String(row["content"]),
-        subject: String(row["subject"]),
-      })),
-      drained: this.#tables.read("drained_trainers").map((row) => String(row["trainer_id"])),
-      events: recordedEvents(this.#tables),
-    };
+    this.#transaction(() => this.#checked.put("coordinator", [1, life]));
+    return { life, ...this.#tables.recorded() };
   }
 
-  commit(changes: readonly Change[]): void {
+  /** Gives the position of the newest event. */
+  commit(changes: readonly Change[]): number {
     this.#transaction(() => {
-      for (const change of changes) this.#apply(change);
+      for (const change of changes) void applyChange(this.#tables, change);
     });
+    return this.#tables.newestEvent();
   }
 
   history(runId: string): History {
@@ -112,19 +98,15 @@ export class SqliteDatabase {
 
   /** With a negative limit all of it. */
   historyPage(runId: string, after: number, limit: number): PlacedUpdate[] {
-    const where = "WHERE run_id = ? AND position > ? ORDER BY position LIMIT ?";
-    return this.#tables.read("history", where, [runId, after, limit]).flatMap((row) => {
-      const { update } = WatchRunResponse.decode(row["entry"] as Uint8Array);
-      return update ? [{ position: Number(row["position"]), update }] : [];
-    });
+    return this.#tables.historyPage(runId, after, limit);
   }
 
   events(after: number, limit: number): PlacedEvent[] {
-    return eventsAfter(this.#tables, after, limit);
+    return this.#tables.events(after, limit);
   }
 
   runLog(runId: string, after: number, limit: number): RunLogEntry[] {
-    return runLogAfter(this.#tables, runId, after, limit);
+    return this.#tables.runLog(runId, after, limit);
   }
 
   /** Looks at the structure first, then at one page of rows after another, as `next` says. */
@@ -135,7 +117,7 @@ export class SqliteDatabase {
       if (problems.length === 0) this.#requireChecksums();
       return { rows: 0, problems, ...(problems.length === 0 && { next: { table: TABLE_NAMES[0] ?? "runs" } }) };
     }
-    const { rows, damaged, next } = this.#tables.check(table, after);
+    const { rows, damaged, next } = this.#checked.check(table, after);
     const nextTable = TABLE_NAMES[TABLE_NAMES.indexOf(table) + 1];
     const continued = next ? { table, after: next } : nextTable && { table: nextTable };
     return { rows, problems: damaged, ...(continued && { next: continued }) };
@@ -149,79 +131,6 @@ export class SqliteDatabase {
   close(): void {
     this.#log?.close();
     this.#database.close();
-  }
-
-  #apply(change: Change): void {
-    switch (change.type) {
-      case "run": {
-        const { runId, state } = change.run;
-        const [known] = this.#all("SELECT number FROM runs WHERE run_id = ?", [runId]);
-        const number = known?.["number"] ?? this.#next("runs", "number");
-        this.#tables.put("runs", [number, runId, state, Run.encode(change.run).finish()]);
-        break;
-      }
-      case "step":
-        this.#append(change.runId, { $case: "step", value: change.step });
-        break;
-      case "evaluation":
-        this.#append(change.runId, { $case: "evaluation", value: change.evaluation });
-        break;
-      case "checkpoint":
-        this.#append(change.runId, { $case: "checkpoint", value: change.checkpoint });
-        break;
-      case "steps":
-        this.#replaceSteps(change);
-        break;
-      case "delete-run":
-        for (const table of ["runs", "history", "run_log", "told"]) {
-          this.#run(`DELETE FROM ${table} WHERE run_id = ?`, [change.runId]);
-        }
-        break;
-      case "request": {
-        const number = this.#next("requests", "number");
-        this.#tables.put("requests", [number, change.requestId, change.content, change.subject]);
-        this.#run("DELETE FROM requests WHERE number <= ?", [number - MAX_REQUESTS]);
-        break;
-      }
-      case "drained":
-        if (change.draining) this.#tables.put("drained_trainers", [change.trainerId]);
-        else this.#run("DELETE FROM drained_trainers WHERE trainer_id = ?", [change.trainerId]);
-        break;
-      default:
-        applyEventChange(this.#statements, this.#tables, change);
-    }
-  }
-
-  #append(runId: string, update: History[number]): void {
-    const entry = WatchRunResponse.encode({ update }).finish();
-    const step = update.$case === "step" ? update.value.step : null;
-    this.#tables.put("history", [this.#next("history", "position"), runId, step, entry]);
-  }
-
-  /** Steps recorded already keep their place among the checkpoints; later ones are removed. */
-  #replaceSteps({ runId, steps, evaluations }: Change & { type: "steps" }): void {
-    this.#run("DELETE FROM history WHERE run_id = ? AND step > ?", [runId, steps.length]);
-    const [row] = this.#all("SELECT COUNT(step) AS known FROM history WHERE run_id = ?", [runId]);
-    for (const step of steps.slice(Number(row?.["known"]))) this.#append(runId, { $case: "step", value: step });
-    const known = this.#keepEvaluations(runId, evaluations.at(-1)?.step ?? 0);
-    for (const value of evaluations.slice(known)) this.#append(runId, { $case: "evaluation", value });
-  }
-
-  /** Removes the evaluations after `lastStep`, and counts the others. */
-  #keepEvaluations(runId: string, lastStep: number): number {
-    let kept = 0;
-    for (const row of this.#tables.read("history", "WHERE run_id = ? AND step IS NULL ORDER BY position", [runId])) {
-      const { update } = WatchRunResponse.decode(row["entry"] as Uint8Array);
-      if (update?.$case !== "evaluation") continue;
-      if (update.value.step <= lastStep) kept += 1;
-      else this.#run("DELETE FROM history WHERE position = ?", [Number(row["position"])]);
-    }
-    return kept;
-  }
-
-  /** One more than the largest in the column. */
-  #next(table: TableName, column: string): number {
-    return Number(this.#all(`SELECT MAX(${column}) AS last FROM ${table}`)[0]?.["last"] ?? 0) + 1;
   }
 
   #transaction(work: () => void): void {
@@ -242,7 +151,7 @@ export class SqliteDatabase {
       if (i < version) continue;
       this.#transaction(() => {
         this.#database.exec(`${migration}; PRAGMA user_version = ${i + 1}`);
-        if (i + 1 === CHECKED_VERSION) this.#tables.seal();
+        if (i + 1 === CHECKED_VERSION) this.#checked.seal();
       });
     }
   }

@@ -91,12 +91,11 @@ export class SqliteRunStore implements RunStore {
   }
 
   /** Waits while the disk is full or cannot be written: nothing is confirmed before it is recorded. */
-  async commit(changes: readonly Change[]): Promise<void> {
+  async commit(changes: readonly Change[]): Promise<number> {
     const backoff = new Backoff(PAUSES);
     for (;;) {
       try {
-        await this.#ask({ type: "commit", changes });
-        return;
+        return (await this.#ask({ type: "commit", changes })) as number;
       } catch (error) {
         const { signal } = this.#closing;
         if (signal.aborted || GradpoolError.from(error).code !== "resource_exhausted") throw error;

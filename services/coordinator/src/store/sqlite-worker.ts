@@ -17,7 +17,14 @@ export type StoreRequest = { id: number } & (
 );
 
 type Value =
-  Recorded | History | PlacedUpdate[] | PlacedEvent[] | RunLogEntry[] | ReturnType<SqliteDatabase["check"]> | undefined;
+  | Recorded
+  | History
+  | PlacedUpdate[]
+  | PlacedEvent[]
+  | RunLogEntry[]
+  | ReturnType<SqliteDatabase["check"]>
+  | number
+  | undefined;
 
 export type StoreAnswer = { id: number } & (
   { type: "done"; value: Value } | { type: "failed"; code: ErrorCode; message: string }
@@ -40,7 +47,7 @@ port.on("message", (request: StoreRequest) => {
   answer(request.id, () => {
     switch (request.type) {
       case "commit":
-        return void database?.commit(request.changes);
+        return database?.commit(request.changes);
       case "history":
         return database?.history(request.runId);
       case "history-page":

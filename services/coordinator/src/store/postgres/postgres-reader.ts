@@ -1,0 +1,178 @@
+/** Reads what the run store in PostgreSQL holds; each row's checksum is compared. */
+import { GradpoolError } from "@gradpool/errors";
+import { visible } from "@gradpool/format";
+import { Event, Run, RunLogEntry, WatchRunResponse } from "@gradpool/rpc";
+import { checksumOf, type Value } from "../checksum.js";
+import type { Checked, History, PlacedEvent, PlacedUpdate, Recorded, RecordedEvents, Reported } from "../run-store.js";
+import { describe } from "./address.js";
+import type { Database, Patience, Rows, Values } from "./database.js";
+
+/** Of each table the columns that order its rows, and those that the checksum covers: what the server itself gives or changes is not. */
+const SHAPES = {
+  runs: { key: ["number"], summed: ["run_id", "state", "output_key", "run"] },
+  history: { key: ["run_id", "position"], summed: ["run_id", "step", "entry"] },
+  requests: { key: ["number"], summed: ["request_id", "content", "subject"] },
+  drained_trainers: { key: ["trainer_id"], summed: ["trainer_id"] },
+  events: { key: ["position"], summed: ["event"] },
+  reported: { key: ["run_id"], summed: ["run_id", "events", "step", "evaluation", "checkpoint"] },
+  run_log: { key: ["run_id", "number"], summed: ["run_id", "entry"] },
+} as const satisfies Record<string, { key: readonly string[]; summed: readonly string[] }>;
+
+export type PostgresTable = keyof typeof SHAPES;
+
+export const POSTGRES_TABLES = Object.keys(SHAPES) as PostgresTable[];
+
+/** Rows that are read at a time where all are. */
+const PAGE_ROWS = 500;
+
+export class PostgresReader {
+  readonly #database: Database;
+  #logId = "";
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  /** All that a coordinator begins with, but its life. */
+  async recorded(): Promise<Omit<Recorded, "life">> {
+    const runs = await this.#all("runs");
+    const requests = await this.#all("requests");
+    const drained = await this.#all("drained_trainers");
+    return {
+      runs: runs.map(({ run }) => Run.decode(run as Uint8Array)),
+      requests: requests.map((row) => ({
+        requestId: text(row["request_id"]),
+        content: String(row["content"]),
+        subject: text(row["subject"]),
+      })),
+      drained: drained.map((row) => text(row["trainer_id"])),
+      events: await this.#recordedEvents(),
+    };
+  }
+
+  /** The position of the newest event. */
+  async newestEvent(patience?: Patience): Promise<number> {
+    const [row] = await this.#database.query("SELECT newest FROM gradpool.event_log", [], patience);
+    return Number(row?.["newest"]);
+  }
+
+  async history(runId: string): Promise<History> {
+    const rows = await this.#all("history", "run_id = $1", [runId]);
+    return rows.flatMap(placedUpdate).map(({ update }) => update);
+  }
+
+  async historyPage(runId: string, after: number, limit: number): Promise<PlacedUpdate[]> {
+    const rows = await this.#read("history", "WHERE run_id = $1 AND position > $2 ORDER BY position LIMIT $3", [
+      ...[runId, after, limit],
+    ]);
+    return rows.flatMap(placedUpdate);
+  }
+
+  async events(after: number, limit: number): Promise<PlacedEvent[]> {
+    const rows = await this.#read("events", "WHERE position > $1 ORDER BY position LIMIT $2", [after, limit]);
+    return rows.map((row) => {
+      const position = Number(row["position"]);
+      const event = Event.decode(row["event"] as Uint8Array);
+      return { position, event: { ...event, eventId: `${this.#logId}-${position}` } };
+    });
+  }
+
+  async runLog(runId: string, after: number, limit: number): Promise<RunLogEntry[]> {
+    const where = "WHERE run_id = $1 AND number > $2 ORDER BY number LIMIT $3";
+    const rows = await this.#read("run_log", where, [runId, after, limit]);
+    return rows.map((row) => ({ ...RunLogEntry.decode(row["entry"] as Uint8Array), number: Number(row["number"]) }));
+  }
+
+  /** Looks at each row, and at whether events are without gaps. */
+  async *check(): AsyncGenerator<Checked> {
+    yield { rows: 0, problems: await this.#eventProblems() };
+    for (const table of POSTGRES_TABLES) {
+      for await (const rows of this.#pages(table)) {
+        const damaged = rows.filter((row) => !isIntact(table, row)).map((row) => problemOf(table, row));
+        yield { rows: rows.length, problems: damaged };
+      }
+    }
+  }
+
+  async #recordedEvents(): Promise<RecordedEvents> {
+    const [log = {}] = await this.#database.query("SELECT * FROM gradpool.event_log");
+    const [publisher = {}] = await this.#database.query("SELECT * FROM gradpool.publisher");
+    this.#logId = String(log["log_id"]);
+    const reported = (await this.#all("reported")).map((row): [string, Reported] => {
+      const { events, step, evaluation, checkpoint } = row;
+      const numbers = { events: Number(events), step: Number(step), evaluation: Number(evaluation) };
+      return [String(row["run_id"]), { ...numbers, checkpoint: Number(checkpoint) }];
+    });
+    return {
+      ...{ logId: this.#logId, newest: Number(log["newest"]), reported: new Map(reported) },
+      published: { position: Number(publisher["published"]), stream: String(publisher["stream"]) },
+    };
+  }
+
+  async #eventProblems(): Promise<string[]> {
+    const [row = {}] = await this.#database.query(
+      `SELECT newest, count(position) AS events, min(position) AS first, max(position) AS last
+       FROM gradpool.event_log LEFT JOIN gradpool.events ON true GROUP BY newest`,
+    );
+    const { newest, events, first, last } = row;
+    if (Number(events) === 0) return [];
+    const isWhole = last === newest && Number(events) === Number(last) - Number(first) + 1;
+    return isWhole ? [] : ["events are missing between the oldest and the newest"];
+  }
+
+  async #all(table: PostgresTable, where?: string, values?: Values): Promise<Rows> {
+    const all: Rows = [];
+    for await (const page of this.#pages(table, where, values)) all.push(...this.#intact(table, page));
+    return all;
+  }
+
+  /** Their rows are not compared with their checksums. */
+  async *#pages(table: PostgresTable, where = "true", values: Values = []): AsyncGenerator<Rows> {
+    const { key } = SHAPES[table];
+    const order = key.join(", ");
+    for (let place: Values = []; ;) {
+      const marks = place.map((_, i) => `$${values.length + i + 1}`).join(", ");
+      const after = place.length > 0 ? `AND (${order}) > (${marks})` : "";
+      const page = await this.#database.query(
+        `SELECT * FROM gradpool.${table} WHERE ${where} ${after} ORDER BY ${order} LIMIT ${PAGE_ROWS}`,
+        [...values, ...place],
+      );
+      yield page;
+      const last = page.at(-1);
+      if (!last || page.length < PAGE_ROWS) return;
+      place = key.map((column) => last[column] as Value);
+    }
+  }
+
+  async #read(table: PostgresTable, rest: string, values: Values): Promise<Rows> {
+    return this.#intact(table, await this.#database.query(`SELECT * FROM gradpool.${table} ${rest}`, values));
+  }
+
+  /** Errors: `data_loss`. */
+  #intact(table: PostgresTable, rows: Rows): Rows {
+    const damaged = rows.find((row) => !isIntact(table, row));
+    if (!damaged) return rows;
+    const problem = `the run store ${describe(this.#database.address)} is damaged (${problemOf(table, damaged)})`;
+    throw new GradpoolError("data_loss", `${problem}; restore a copy that pg_dump made, or name an empty database`);
+  }
+}
+
+function isIntact(table: PostgresTable, row: Rows[number]): boolean {
+  const { checksum } = row;
+  const values = SHAPES[table].summed.map((column) => row[column] as Value);
+  return checksum instanceof Uint8Array && checksumOf(table, values).equals(checksum);
+}
+
+function problemOf(table: PostgresTable, row: Rows[number]): string {
+  const key = SHAPES[table].key.map((column) => visible(text(row[column]).slice(0, 100))).join(" ");
+  const name =
+    table === "runs" ? `the record of run ${visible(text(row["run_id"]).slice(0, 100))}` : `row ${key} of ${table}`;
+  return `${name} is not what was written`;
+}
+
+const text = (value: unknown): string => (Buffer.isBuffer(value) ? value.toString() : String(value));
+
+function placedUpdate(row: Rows[number]): PlacedUpdate[] {
+  const { update } = WatchRunResponse.decode(row["entry"] as Uint8Array);
+  return update ? [{ position: Number(row["position"]), update }] : [];
+}
