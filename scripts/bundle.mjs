@@ -12,7 +12,7 @@ import { build } from "esbuild";
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 
 /** A program of its own, or the code of a thread. */
-const IS_ENTRY = /^(main|verify-store|(.*-)?(worker|thread))\.ts$/;
+const IS_ENTRY = /^(main|verify-store|migrate-store|(.*-)?(worker|thread))\.ts$/;
 
 /** Machine code and WebAssembly are found beside the modules that load them. */
 const EXTERNAL = ["onnxruntime-node", "@resvg/resvg-js", "node-sqlite3-wasm", "@dqbd/tiktoken"];

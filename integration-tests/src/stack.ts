@@ -79,7 +79,7 @@ export interface TrainerLine {
 
 export interface StackOptions {
   trainers: number;
-  /** File of the coordinator's runs; without it they are kept only in memory. */
+  /** File or postgres:// URL of the coordinator's runs; without it they are kept only in memory. */
   runStore?: string;
   recoverySeconds?: number;
   /** Where events are sent. */
@@ -128,7 +128,7 @@ export class Stack implements AsyncDisposable {
       GRADPOOL_DATA_STREAM_ADDRESS: data.address,
       GRADPOOL_CHECKPOINT_STORE_ADDRESS: store.address,
       GRADPOOL_RECOVERY_SECONDS: String(recoverySeconds),
-      ...(runStore && { GRADPOOL_RUN_STORE: runStore }),
+      ...(runStore && { GRADPOOL_STORE: runStore }),
       ...(natsUrl && { NATS_URL: natsUrl }),
       ...(http && { GRADPOOL_HTTP_LISTEN: "127.0.0.1:0" }),
     };

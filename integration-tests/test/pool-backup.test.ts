@@ -66,7 +66,7 @@ describe("gradpool pool backup", () => {
       assert.equal(code, 1);
       assert.match(stderr, message);
     };
-    await fails(copy, /keeps its runs in memory, not in a file; start .*GRADPOOL_RUN_STORE/);
+    await fails(copy, /keeps its runs in memory, not in a file; start .*GRADPOOL_STORE/);
     await fails(workspace.path("none", "copy.sqlite"), /cannot be written \(ENOENT\); name another file/);
     assert.deepEqual(await readdir(workspace.path()), ["copy.sqlite"]);
   });

@@ -141,20 +141,20 @@ describe("gradpool up", () => {
       const environment = ({ services }: Stack) =>
         environmentOf((services.find(({ name }) => name === "coordinator") as Process).pid);
       const passing = await startUp(folder, "--port", "0", "--recovery-seconds", "5");
-      const { GRADPOOL_RUN_STORE: passingStore, GRADPOOL_RECOVERY_SECONDS: seconds } = await environment(passing);
+      const { GRADPOOL_STORE: passingStore, GRADPOOL_RECOVERY_SECONDS: seconds } = await environment(passing);
       assert.equal(passingStore, join(passing.logs, "runs.sqlite"));
       assert.equal(seconds, "5");
       await stop(passing);
       const port = String(await freePorts());
       const killed = await startUp(folder, "--port", port);
-      const { GRADPOOL_RUN_STORE: store, GRADPOOL_RECOVERY_SECONDS: byDefault } = await environment(killed);
+      const { GRADPOOL_STORE: store, GRADPOOL_RECOVERY_SECONDS: byDefault } = await environment(killed);
       assert.equal(store, join(folder, "pools", port, "runs.sqlite"));
       await access(join(folder, "pools", port));
       assert.equal(byDefault, "30");
       // At once: the services of the killed one have yet to leave their ports.
       killed.cli.child.kill("SIGKILL");
       const next = await startUp(folder, "--port", port);
-      assert.equal((await environment(next))["GRADPOOL_RUN_STORE"], store);
+      assert.equal((await environment(next))["GRADPOOL_STORE"], store);
       await stop(next);
     });
   });

@@ -1,16 +1,20 @@
+import { GradpoolError } from "@gradpool/errors";
 import { natsOptions, type NatsOptions } from "@gradpool/events";
 import { modelPlaces, type ModelPlaces } from "@gradpool/hub";
 import { finishMsOf, listenAddress, readConfig, serviceAddress, stopGraceSeconds } from "@gradpool/service-kit";
 import { z } from "zod";
 import type { MlflowSettings } from "./reports/mlflow-client.js";
 import { mlflowSettings } from "./reports/mlflow-settings.js";
+import { runStorePlace, type RunStorePlace } from "./store/open-run-store.js";
 
 const schema = z.object({
   GRADPOOL_LISTEN: listenAddress,
   GRADPOOL_TOKENIZER_ADDRESS: serviceAddress,
   GRADPOOL_DATA_STREAM_ADDRESS: serviceAddress,
   GRADPOOL_CHECKPOINT_STORE_ADDRESS: serviceAddress,
-  GRADPOOL_RUN_STORE: z.string().min(1, "must be a file").optional(),
+  GRADPOOL_STORE: z.string().min(1, "must be a file, or a postgres:// URL").optional(),
+  PGPASSWORD: z.string().optional(),
+  PGPASSFILE: z.string().optional(),
   GRADPOOL_RECOVERY_SECONDS: z.coerce
     .number("must be a number of seconds; 0 turns recovery points off")
     .min(0, "must be 0 or more seconds")
@@ -49,8 +53,8 @@ export interface CoordinatorConfig {
   tokenizerAddress: string;
   dataStreamAddress: string;
   checkpointStoreAddress: string;
-  /** SQLite file that records the runs; undefined: they are lost when the process ends. */
-  runStore?: string | undefined;
+  /** SQLite file or PostgreSQL that records the runs; undefined: they are lost when the process ends. */
+  runStore?: RunStorePlace | undefined;
   /** A run saves a recovery point when this much time has passed since its last save; 0: never. */
   recoveryMs: number;
   /** Runs are deleted once they ended this long ago; undefined: never. */
@@ -67,6 +71,12 @@ export interface CoordinatorConfig {
 
 /** Errors: `invalid_argument`, naming the variable. */
 export function readCoordinatorConfig(env: NodeJS.ProcessEnv): CoordinatorConfig {
+  // Ignored, it would begin with an empty store.
+  if (env["GRADPOOL_RUN_STORE"] !== undefined) {
+    const message =
+      "GRADPOOL_RUN_STORE is called GRADPOOL_STORE now, and takes a postgres:// URL, too; set that instead";
+    throw new GradpoolError("invalid_argument", message);
+  }
   const config = readConfig(schema, env);
   const models = modelPlaces(env);
   return {
@@ -74,7 +84,7 @@ export function readCoordinatorConfig(env: NodeJS.ProcessEnv): CoordinatorConfig
     tokenizerAddress: config.GRADPOOL_TOKENIZER_ADDRESS,
     dataStreamAddress: config.GRADPOOL_DATA_STREAM_ADDRESS,
     checkpointStoreAddress: config.GRADPOOL_CHECKPOINT_STORE_ADDRESS,
-    runStore: config.GRADPOOL_RUN_STORE,
+    runStore: config.GRADPOOL_STORE && runStorePlace(config.GRADPOOL_STORE, config),
     recoveryMs: 1000 * config.GRADPOOL_RECOVERY_SECONDS,
     keepRunsMs: config.GRADPOOL_KEEP_RUNS_DAYS && DAY_MS * config.GRADPOOL_KEEP_RUNS_DAYS,
     drainMs: finishMsOf(config.GRADPOOL_STOP_GRACE_SECONDS),

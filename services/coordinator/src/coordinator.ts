@@ -66,7 +66,7 @@ async function partsOf(
 ): Promise<Parts> {
   const { own, stopping } = scope;
   const store = own(await openRunStore(config.runStore, log));
-  if (!store.isDurable) log.warn("runs are lost when this process ends; set GRADPOOL_RUN_STORE to a file to keep them");
+  if (!store.isDurable) log.warn("runs are lost when this process ends; set GRADPOOL_STORE to a file to keep them");
   const { life, requests: known, drained } = store.recorded;
   const book = new EventBook(store.recorded.events, config.nats !== undefined);
   const publisher = config.nats && own(new Publisher({ nats: config.nats, store, book, log }));

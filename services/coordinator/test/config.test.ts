@@ -34,12 +34,27 @@ describe("the coordinator's configuration", () => {
   });
 
   it("reads a file for the run store, and seconds between recovery points", () => {
-    const env = { ...ENV, GRADPOOL_RUN_STORE: "runs.sqlite", GRADPOOL_RECOVERY_SECONDS: "0.5" };
+    const env = { ...ENV, GRADPOOL_STORE: "runs.sqlite", GRADPOOL_RECOVERY_SECONDS: "0.5" };
     const { runStore, recoveryMs } = readCoordinatorConfig(env);
     assert.deepEqual([runStore, recoveryMs], ["runs.sqlite", 500]);
     for (const wrong of ["-1", "soon"]) {
       assert.throws(() => readCoordinatorConfig({ ...env, GRADPOOL_RECOVERY_SECONDS: wrong }), /RECOVERY_SECONDS/);
     }
+  });
+
+  it("reads a URL of PostgreSQL for the run store, and says what the setting was called before", () => {
+    const env = { ...ENV, GRADPOOL_STORE: "postgres://u@one,two:6432/runs?sslmode=require", PGPASSWORD: "secret" };
+    const { runStore } = readCoordinatorConfig(env);
+    assert.ok(typeof runStore === "object");
+    assert.deepEqual([runStore.hosts.length, runStore.tls, runStore.password], [2, "require", "secret"]);
+    assert.throws(
+      () => readCoordinatorConfig({ ...env, GRADPOOL_STORE: "postgres://u:secret@h:x" }),
+      /h:x is not HOST:PORT/,
+    );
+    assert.throws(
+      () => readCoordinatorConfig({ ...ENV, GRADPOOL_RUN_STORE: "runs.sqlite" }),
+      /^GradpoolError: GRADPOOL_RUN_STORE is called GRADPOOL_STORE now/,
+    );
   });
 
   it("keeps runs for ever, or as many days as it is told", () => {

@@ -1,6 +1,9 @@
 /** Connections to PostgreSQL: URLs, failures that pass, failover; and the statements by which coordinators share a store. */
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, describe, it } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { postgresPrograms, PostgresServer } from "@gradpool/integration-tests";
@@ -9,6 +12,7 @@ import { describe as described, parsePostgresUrl, tlsOptions } from "../src/stor
 import { Database } from "../src/store/postgres/database.js";
 import * as membership from "../src/store/postgres/membership.js";
 import { migrate } from "../src/store/postgres/migrations.js";
+import { passwordIn } from "../src/store/postgres/password-file.js";
 import { failure } from "./support.js";
 
 const LOG = createLogger("database", { GRADPOOL_LOG_LEVEL: "silent" });
@@ -28,13 +32,24 @@ describe("a URL of PostgreSQL", () => {
     );
     assert.equal(described(address), "postgres://a@b@one:5433,[::1]:5432,three:5432/runs");
     assert.equal(tlsOptions(address, { host: "one", port: 1 })?.rejectUnauthorized, true);
-    const fromEnvironment = parsePostgresUrl("postgres:///?host=/run/postgresql", {
-      PGUSER: "u",
-      PGPASSWORD: "secret",
-    });
-    assert.deepEqual([fromEnvironment.user, fromEnvironment.password, fromEnvironment.database], ["u", "secret", "u"]);
-    assert.deepEqual(fromEnvironment.hosts, [{ host: "/run/postgresql", port: 5432 }]);
-    assert.equal(tlsOptions(fromEnvironment, { host: "/run/postgresql", port: 5432 }), undefined);
+    const onSocket = parsePostgresUrl("postgres://u@/?host=/run/postgresql", { PGPASSWORD: "secret" });
+    assert.deepEqual([onSocket.user, onSocket.password, onSocket.database], ["u", "secret", "u"]);
+    assert.deepEqual(onSocket.hosts, [{ host: "/run/postgresql", port: 5432 }]);
+    assert.equal(tlsOptions(onSocket, { host: "/run/postgresql", port: 5432 }), undefined);
+  });
+
+  it("leaves the password to a file as libpq's, unless others may read it", (t) => {
+    const folder = mkdtempSync(join(tmpdir(), "gradpool-pgpass-"));
+    t.after(() => rmSync(folder, { recursive: true, force: true }));
+    const file = join(folder, "pgpass");
+    const lines = ["# a comment", "other:5432:*:u:no", "h:*:runs:u:a\\:b\\\\c", "*:*:*:*:any"];
+    writeFileSync(file, lines.join("\n"), { mode: 0o600 });
+    const owner = { host: "h", port: 5433, database: "runs", user: "u" };
+    assert.equal(passwordIn(file, owner), "a:b\\c");
+    assert.equal(passwordIn(file, { ...owner, host: "/run/postgresql" }), "any");
+    chmodSync(file, 0o644);
+    assert.equal(passwordIn(file, owner), undefined);
+    assert.equal(passwordIn(join(folder, "none"), owner), undefined);
   });
 
   it("is refused in a line without its password", () => {
@@ -44,6 +59,7 @@ describe("a URL of PostgreSQL", () => {
       ["postgres://u:secret@h/d?target_session_attrs=standby", /a run store is written to/],
       ["postgres://u:secret@h/d?max_conns=3", /its parameter max_conns is not known/],
       ["postgres://u:secret%@h/d", /write it as %25/],
+      ["postgres://:secret@h/d", /it has no user/],
       ["postgres://u:secret@h/d/e?#", /it is not postgres:/],
     ] as const) {
       assert.throws(() => parsePostgresUrl(url, {}), failure("invalid_argument", problem));

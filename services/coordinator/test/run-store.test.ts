@@ -10,7 +10,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { postgresPrograms, PostgresServer } from "@gradpool/integration-tests";
 import { LogLevel, RunState, type StepMetrics } from "@gradpool/rpc";
 import { createLogger } from "@gradpool/service-kit";
-import { openRunStore } from "../src/store/open-run-store.js";
+import { openRunStore, runStorePlace } from "../src/store/open-run-store.js";
 import { MAX_LOG_ENTRIES, type NewEvent } from "../src/store/run-store.js";
 import { failure, runNamed } from "./support.js";
 
@@ -22,7 +22,7 @@ function storePath(t: TestContext): string {
   return join(folder, "deep", "runs.sqlite");
 }
 
-const open = (place: string) => openRunStore(place, LOG, { leaseMs: 300 });
+const open = (place: string) => openRunStore(runStorePlace(place, {}), LOG, { leaseMs: 300 });
 
 /** Where the next store is kept. */
 type Place = (t: TestContext) => string | Promise<string>;

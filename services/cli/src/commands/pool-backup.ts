@@ -10,7 +10,7 @@ import { Pool } from "../runs/pool.js";
 
 const HELP = `
 The copy has the runs, their steps and events, but not their output folders. To start a coordinator from it, set
-GRADPOOL_RUN_STORE=FILE.
+GRADPOOL_STORE=FILE.
 
 Examples:
   gradpool pool backup runs-monday.sqlite

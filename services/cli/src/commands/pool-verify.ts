@@ -1,14 +1,11 @@
 /** gradpool pool verify: whether a run store is what was written, in a running pool or in a file. */
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { resolve } from "node:path";
-import { createInterface } from "node:readline";
-import { GradpoolError, type ErrorCode } from "@gradpool/errors";
+import { GradpoolError } from "@gradpool/errors";
 import { counted, visible } from "@gradpool/format";
 import type { Command } from "commander";
 import type { CommandContext } from "../command-context.js";
 import { contextFor, HELP_TAIL, onPool, type PoolFlags, type ProgramOptions } from "../command-options.js";
-import { entryPoint } from "../local-stack/entry-points.js";
+import { linesOfProgram } from "../local-stack/coordinator-program.js";
 import { Pool } from "../runs/pool.js";
 
 const HELP = `
@@ -38,7 +35,9 @@ async function poolVerify(
   { output, config, interrupts }: CommandContext,
 ): Promise<void> {
   using pool = file === undefined ? new Pool(flags.address, config.access, (text) => output.note(text)) : undefined;
-  const parts = pool ? pool.verifyRunStore(interrupts.signal) : ofFile(resolve(file ?? ""), interrupts.signal);
+  const parts = pool
+    ? pool.verifyRunStore(interrupts.signal)
+    : linesOfProgram<Part>("verify-store", [resolve(file ?? "")], { signal: interrupts.signal });
   const problems: string[] = [];
   let rows = 0;
   for await (const part of parts) {
@@ -53,20 +52,4 @@ async function poolVerify(
     throw new GradpoolError("data_loss", `${what} is damaged (${counted(problems.length, "problem")}); ${advice}`);
   }
   output.say(`${what}: ${counted(rows, "row")}, all as they were written`);
-}
-
-/** The coordinator's own program for it, since only that knows the format. */
-async function* ofFile(path: string, signal: AbortSignal): AsyncGenerator<Part> {
-  const program = spawn(process.execPath, [entryPoint("coordinator", "verify-store"), path], {
-    stdio: ["ignore", "pipe", "inherit"],
-    signal,
-  });
-  const ended = once(program, "exit");
-  for await (const line of createInterface(program.stdout)) {
-    const part = JSON.parse(line) as Part | { code: ErrorCode; message: string };
-    if ("code" in part) throw new GradpoolError(part.code, part.message);
-    yield part;
-  }
-  const [code] = (await ended) as [number | null];
-  if (code !== 0) throw new GradpoolError("internal", `looking at ${path} ended unexpectedly; try again`);
 }

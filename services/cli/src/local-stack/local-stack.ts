@@ -211,7 +211,9 @@ export class LocalStack implements AsyncDisposable {
       GRADPOOL_TOKENIZER_ADDRESS: await tokenizer,
       GRADPOOL_DATA_STREAM_ADDRESS: await data,
       GRADPOOL_CHECKPOINT_STORE_ADDRESS: await store,
-      GRADPOOL_RUN_STORE: runStore,
+      GRADPOOL_STORE: runStore,
+      // The name that it had before.
+      GRADPOOL_RUN_STORE: undefined,
       GRADPOOL_RECOVERY_SECONDS: String(recoverySeconds),
     }));
     const trainers = this.#devices.map((device, i) => this.#startTrainer(i + 1, device, coordinator));

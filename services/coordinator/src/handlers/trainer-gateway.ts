@@ -75,6 +75,10 @@ async function readHello(messages: AsyncIterator<WorkRequest>): Promise<TrainerH
     const problem = `a trainer_id has at most ${MAX_TRAINER_ID_CHARACTERS} characters`;
     throw new GradpoolError("invalid_argument", `${problem}; set GRADPOOL_TRAINER_ID to a shorter one`);
   }
+  // A database would end the text there, or refuse it.
+  if (trainerId.includes("\0")) {
+    throw new GradpoolError("invalid_argument", "trainer_id contains the character U+0000; set GRADPOOL_TRAINER_ID");
+  }
   if ([device, deviceClass, host, version, instance].some((text) => text.length > MAX_TRAINER_TEXT_CHARACTERS)) {
     const problem = `device, device_class, host and version have at most ${MAX_TRAINER_TEXT_CHARACTERS} characters each`;
     throw new GradpoolError("invalid_argument", `${problem}; shorten them`);

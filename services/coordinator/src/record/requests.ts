@@ -29,6 +29,10 @@ export class Requests {
    */
   async once(requestId: string, content: string, work: (answered: Answered) => Promise<string>): Promise<string> {
     if (!requestId) throw new GradpoolError("invalid_argument", "request_id is empty; give a new UUID");
+    // SQLite would end the text there.
+    if (requestId.includes("\0")) {
+      throw new GradpoolError("invalid_argument", "request_id contains the character U+0000; give a new UUID");
+    }
     const known = this.#known.get(requestId);
     if (known && known.content !== content) {
       const message = `request_id ${requestId} was used for a different request; choose a new one`;

@@ -58,10 +58,7 @@ export class CheckedTables {
 
   /** The rows that `rest`, what follows FROM in a query, selects. Errors: that of `damaged`, for the first damaged row. */
   read(table: TableName, rest = "", values: Value[] = []): Row[] {
-    const rows = this.#statements.all(`SELECT * FROM ${table} ${rest}`, values);
-    const damaged = rows.find((row) => !isIntact(table, row));
-    if (damaged) throw this.#damaged(problemOf(table, damaged));
-    return rows;
+    return this.#intact(table, this.#statements.all(`SELECT * FROM ${table} ${rest}`, values));
   }
 
   /** What is damaged of a page, one line a row, how many rows it has, and where the next page begins, if there is one. */
@@ -72,6 +69,13 @@ export class CheckedTables {
     return { rows: rows.length, damaged, ...(last && { next: placeOf(table, last) }) };
   }
 
+  /** All rows in the order of their key, a page at a time. Errors: that of `damaged`. */
+  *pages(table: TableName): Generator<Row[]> {
+    for (let page = this.#page(table); page.length > 0; page = this.#page(table, placeOf(table, page.at(-1) ?? {}))) {
+      yield this.#intact(table, page);
+    }
+  }
+
   /** Gives all rows their checksums, whatever they hold. */
   seal(): void {
     for (const table of TABLE_NAMES) {
@@ -79,6 +83,12 @@ export class CheckedTables {
         for (const row of rows) this.put(table, valuesOf(table, row));
       }
     }
+  }
+
+  #intact(table: TableName, rows: Row[]): Row[] {
+    const damaged = rows.find((row) => !isIntact(table, row));
+    if (damaged) throw this.#damaged(problemOf(table, damaged));
+    return rows;
   }
 
   #page(table: TableName, after?: Place): Row[] {

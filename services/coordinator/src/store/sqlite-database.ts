@@ -24,7 +24,7 @@ import {
 import { ConfirmedLog, missingFromLog } from "./confirmed-log.js";
 import { applyChange } from "./rules.js";
 import { CHECKED_VERSION, MIGRATIONS } from "./schema.js";
-import type { Change, Checked, History, PlacedEvent, PlacedUpdate, Recorded } from "./run-store.js";
+import type { Change, Checked, History, PlacedEvent, PlacedUpdate, Recorded, RecordedEvents } from "./run-store.js";
 import { SqliteTables } from "./sqlite-tables.js";
 
 /** A page of the store; undefined table: its structure. */
@@ -121,6 +121,25 @@ export class SqliteDatabase {
     const nextTable = TABLE_NAMES[TABLE_NAMES.indexOf(table) + 1];
     const continued = next ? { table, after: next } : nextTable && { table: nextTable };
     return { rows, problems: damaged, ...(continued && { next: continued }) };
+  }
+
+  /** Rows of a table. */
+  count(table: TableName): number {
+    return Number(this.#all(`SELECT COUNT(*) AS rows FROM ${table}`)[0]?.["rows"]);
+  }
+
+  /** All rows of a table, in the order of its key, a page at a time. Errors: `data_loss`. */
+  pages(table: TableName): Generator<Row[]> {
+    return this.#checked.pages(table);
+  }
+
+  /** How often a coordinator has started on it. */
+  life(): number {
+    return Number(this.#checked.read("coordinator")[0]?.["life"]);
+  }
+
+  eventLog(): Pick<RecordedEvents, "logId" | "newest" | "published"> {
+    return this.#tables.eventLog();
   }
 
   /** Writes all of it, as it is now, to a new file. */

@@ -133,7 +133,7 @@ export class SqliteRunStore implements RunStore {
   /** The copy is next to the store: without space for it, the store has none either. */
   async backUp(): Promise<FileHandle> {
     if (!this.isDurable) {
-      const advice = "start the coordinator with GRADPOOL_RUN_STORE, or gradpool up with a --port";
+      const advice = "start the coordinator with GRADPOOL_STORE, or gradpool up with a --port";
       throw new GradpoolError("failed_precondition", `the pool keeps its runs in memory, not in a file; ${advice}`);
     }
     const path = `${this.#file}${COPY}${++this.#copies}`;

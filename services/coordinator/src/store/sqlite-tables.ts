@@ -131,19 +131,22 @@ export class SqliteTables implements Tables {
     });
   }
 
-  #recordedEvents(): RecordedEvents {
+  eventLog(): Omit<RecordedEvents, "reported"> {
     const [log = {}] = this.#tables.read("event_log");
+    return {
+      logId: String(log["log_id"]),
+      newest: this.newestEvent(),
+      published: { position: Number(log["published"]), stream: String(log["stream"]) },
+    };
+  }
+
+  #recordedEvents(): RecordedEvents {
     const reported = this.#tables.read("told").map((row): [string, Reported] => {
       const { events, step, evaluation, checkpoint } = row;
       const numbers = { events: Number(events), step: Number(step), evaluation: Number(evaluation) };
       return [String(row["run_id"]), { ...numbers, checkpoint: Number(checkpoint) }];
     });
-    return {
-      logId: String(log["log_id"]),
-      newest: this.newestEvent(),
-      published: { position: Number(log["published"]), stream: String(log["stream"]) },
-      reported: new Map(reported),
-    };
+    return { ...this.eventLog(), reported: new Map(reported) };
   }
 
   #logId(): string {

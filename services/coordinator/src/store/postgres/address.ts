@@ -1,7 +1,6 @@
 /** Where a PostgreSQL is and who uses it: a postgres:// URL as libpq takes it, with several hosts and its own parameters. */
 import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
-import { userInfo } from "node:os";
 import type { ConnectionOptions } from "node:tls";
 import { GradpoolError } from "@gradpool/errors";
 
@@ -26,19 +25,27 @@ export interface PostgresAddress {
   hosts: readonly PostgresHost[];
   database: string;
   user: string;
-  /** Undefined: none, or what ~/.pgpass or PGPASSFILE has. */
+  /** Undefined: what `passwordFile` has. */
   password?: string | undefined;
+  /** Undefined: ~/.pgpass. */
+  passwordFile?: string | undefined;
   applicationName: string;
   tls: (typeof TLS_MODES)[number];
   /** Files with certificates: of the authority, and of this client. */
   files: { ca?: string; cert?: string; key?: string };
 }
 
+/** Variables of libpq that keep the password out of the URL. */
+export interface PostgresVariables {
+  PGPASSWORD?: string | undefined;
+  PGPASSFILE?: string | undefined;
+}
+
 /** Whether a setting names a PostgreSQL rather than a file. */
 export const isPostgresUrl = (store: string): boolean => /^postgres(ql)?:\/\//.test(store);
 
 /** Errors: `invalid_argument`, without the password. */
-export function parsePostgresUrl(url: string, env: NodeJS.ProcessEnv = process.env): PostgresAddress {
+export function parsePostgresUrl(url: string, env: PostgresVariables): PostgresAddress {
   const [, authority = "", path = "", query = ""] =
     /^postgres(?:ql)?:\/\/([^/?#]*)(?:\/([^?#]*))?(?:\?([^#]*))?$/.exec(url) ??
     refuse("it is not postgres://USER@HOST:PORT/DATABASE");
@@ -49,19 +56,20 @@ export function parsePostgresUrl(url: string, env: NodeJS.ProcessEnv = process.e
     if (key !== "host" && !PARAMETERS.includes(key))
       refuse(`its parameter ${key} is not known (known: host, ${PARAMETERS.join(", ")})`);
   }
-  const tls = parameters.get("sslmode") ?? env["PGSSLMODE"] ?? "prefer";
+  const tls = parameters.get("sslmode") ?? "prefer";
   if (!isTlsMode(tls)) return refuse(`sslmode is ${TLS_MODES.join(", ")}, not ${tls}`);
   const target = parameters.get("target_session_attrs") ?? "read-write";
   if (!TARGETS.includes(target))
     refuse(`target_session_attrs is ${TARGETS.join(", ")}, not ${target}: a run store is written to`);
-  const user = decoded(name) || env["PGUSER"] || userInfo().username;
+  const user = decoded(name) || refuse("it has no user; write postgres://USER@HOST/DATABASE");
   const file = (key: string) => parameters.get(key) ?? undefined;
   const [ca, cert, key] = [file("sslrootcert"), file("sslcert"), file("sslkey")];
   return {
-    hosts: hostsOf(parameters.get("host") ?? decoded(authority.slice(at + 1)), env),
-    database: decoded(path) || env["PGDATABASE"] || user,
+    hosts: hostsOf(parameters.get("host") ?? decoded(authority.slice(at + 1))),
+    database: decoded(path) || user,
     user,
-    password: rest.length > 0 ? decoded(rest.join(":")) : env["PGPASSWORD"],
+    password: rest.length > 0 ? decoded(rest.join(":")) : env.PGPASSWORD,
+    passwordFile: env.PGPASSFILE,
     applicationName: parameters.get("application_name") ?? "gradpool",
     tls,
     files: { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) },
@@ -86,12 +94,12 @@ export function tlsOptions({ tls, files }: PostgresAddress, { host }: PostgresHo
   };
 }
 
-function hostsOf(text: string, env: NodeJS.ProcessEnv): PostgresHost[] {
-  const hosts = (text || env["PGHOST"] || "localhost").split(",");
+function hostsOf(text: string): PostgresHost[] {
+  const hosts = (text || "localhost").split(",");
   return hosts.map((place) => {
     const [, inBrackets, plain = "", port] =
       /^(?:\[([^\]]*)\]|([^:]*))(?::(\d{1,5}))?$/.exec(place) ?? refuse(`${place} is not HOST:PORT`);
-    return { host: inBrackets ?? plain, port: Number(port ?? env["PGPORT"] ?? DEFAULT_PORT) };
+    return { host: inBrackets ?? plain, port: Number(port ?? DEFAULT_PORT) };
   });
 }
 

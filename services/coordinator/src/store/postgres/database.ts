@@ -10,6 +10,7 @@ import { GradpoolError } from "@gradpool/errors";
 import { Backoff, type Logger } from "@gradpool/service-kit";
 import pg from "pg";
 import { describe, tlsOptions, type PostgresAddress, type PostgresHost } from "./address.js";
+import { passwordIn } from "./password-file.js";
 
 /** Between attempts. */
 const PAUSES = { firstMs: 50, longestMs: 2_000 };
@@ -83,11 +84,12 @@ export class Database implements AsyncDisposable {
    */
   transaction<T>(work: (sql: Sql) => Promise<T>, patience: Patience = {}): Promise<T> {
     return this.#withConnection(async (sql) => {
-      const sent: Promise<Rows>[] = [];
+      // Not those that succeeded: there may be very many.
+      const sent = new Set<Promise<Rows>>();
       const send: Sql = (text, values) => {
         const answered = sql(text, values);
-        answered.catch(() => {});
-        sent.push(answered);
+        sent.add(answered);
+        answered.then(() => sent.delete(answered)).catch(() => {});
         return answered;
       };
       void send("BEGIN");
@@ -248,11 +250,12 @@ export class Database implements AsyncDisposable {
   }
 
   #configOf({ host, port }: PostgresHost): pg.ClientConfig {
-    const { user, database, password, applicationName } = this.address;
+    const { user, database, passwordFile, applicationName } = this.address;
+    // Each time, since the file may change.
+    const password = () => this.address.password ?? passwordIn(passwordFile, { host, port, database, user }) ?? "";
     const tls = this.#withoutTls ? undefined : tlsOptions(this.address, { host, port });
     return {
-      ...{ host, port, user, database, application_name: applicationName, ssl: tls ?? false },
-      ...(password !== undefined && { password }),
+      ...{ host, port, user, database, password, application_name: applicationName, ssl: tls ?? false },
       ...{ pipeline: true, keepAlive: true, keepAliveInitialDelayMillis: ANSWER_MS },
       connectionTimeoutMillis: CONNECT_MS,
       query_timeout: this.#options.answerMs ?? ANSWER_MS,

@@ -62,13 +62,15 @@ export class PostgresRunStore implements RunStore {
   ): Promise<PostgresRunStore> {
     const databaseOf = (size: number) => new Database(address, { log, size });
     const databases = { commits: databaseOf(1), reads: databaseOf(READING_CONNECTIONS), lease: databaseOf(1) };
+    let member: SoleMember | undefined;
     try {
       await migrate(databases.commits, { patienceMs: OPEN_MS });
-      const member = await SoleMember.join(databases.lease, options.leaseMs);
+      member = await SoleMember.join(databases.lease, options.leaseMs);
       const reader = new PostgresReader(databases.reads);
       const recorded = { life: member.life, ...(await reader.recorded()) };
       return new PostgresRunStore({ member, recorded, reader, databases });
     } catch (error) {
+      await member?.[Symbol.asyncDispose]();
       await closeAll(databases);
       throw error;
     }

@@ -163,6 +163,6 @@ const encoded = (event: NewEvent): Buffer => Buffer.from(Event.encode({ ...event
 /** Of an id that a client chose: of any length, and any characters. */
 export const keyOf = (id: string): Buffer => createHash("sha256").update(id).digest();
 
-/** Of two runs that have not ended, none has the same. */
-const folderKey = ({ runId, spec }: Run): Buffer =>
+/** Of an output folder: no two runs that have not ended have the same. */
+export const folderKey = ({ runId, spec }: Run): Buffer =>
   keyOf(spec ? `folder ${absoluteOutputDir(spec.outputDir)}` : `run ${runId}`);
