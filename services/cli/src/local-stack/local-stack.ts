@@ -212,8 +212,6 @@ export class LocalStack implements AsyncDisposable {
       GRADPOOL_DATA_STREAM_ADDRESS: await data,
       GRADPOOL_CHECKPOINT_STORE_ADDRESS: await store,
       GRADPOOL_STORE: runStore,
-      // The name that it had before.
-      GRADPOOL_RUN_STORE: undefined,
       GRADPOOL_RECOVERY_SECONDS: String(recoverySeconds),
     }));
     const trainers = this.#devices.map((device, i) => this.#startTrainer(i + 1, device, coordinator));
@@ -265,6 +263,8 @@ export class LocalStack implements AsyncDisposable {
         OTEL_SERVICE_NAME: undefined,
         // One place for the key: no child's environment holds it.
         GRADPOOL_KEY: undefined,
+        // What GRADPOOL_STORE was called before.
+        GRADPOOL_RUN_STORE: undefined,
         GRADPOOL_KEY_FILE: this.#serviceKeyFile,
         ...tlsEnvironment(this.#options.tls, this.#options.isInsecure === true),
         ...rootsEnvironment(this.#roots),
