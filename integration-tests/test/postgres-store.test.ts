@@ -14,7 +14,7 @@ test("runs in PostgreSQL survive the loss of coordinator and databases", { skip,
   const dataset = await workspace.dataset(60);
   {
     await using stack = await Stack.start({ trainers: 1, runStore: workspace.path("runs.sqlite") });
-    await stack.train(tinyRun(dataset, workspace.path("whole")));
+    await stack.train(tinyRun(dataset, workspace.path("whole"), { gradientAccumulation: 1 }));
   }
   const whole = await fingerprint(workspace.path("whole"));
   assert.ok(whole.losses.length >= 10);
@@ -41,11 +41,14 @@ test("runs in PostgreSQL survive the loss of coordinator and databases", { skip,
     ],
   ]);
   const disturbed: Promise<void>[] = [];
-  const { steps, run } = await stack.train(tinyRun(dataset, workspace.path("disturbed")), ({ step }) => {
-    const disturb = disturbances.get(step);
-    disturbances.delete(step);
-    if (disturb) disturbed.push(disturb());
-  });
+  const { steps, run } = await stack.train(
+    tinyRun(dataset, workspace.path("disturbed"), { gradientAccumulation: 1 }),
+    ({ step }) => {
+      const disturb = disturbances.get(step);
+      disturbances.delete(step);
+      if (disturb) disturbed.push(disturb());
+    },
+  );
   await Promise.all(disturbed);
   assert.equal(disturbed.length, 3);
   assert.deepEqual(
