@@ -25,8 +25,12 @@ const LEFT_OUT = {
   "onnxruntime-node": ["script", "bin/napi-v6/win32", /^bin\/napi-v6\/darwin\/arm64\/libonnxruntime\.\d+\.\d+/],
 };
 
-/** What packages need for their install scripts alone, or for the parts that are left out. */
-const NOT_NEEDED = { echarts: ["tslib", "zrender"], "onnxruntime-node": ["adm-zip", "global-agent"] };
+/** What packages need for their install scripts alone, for the parts that are left out, or elsewhere than in Node. */
+const NOT_NEEDED = {
+  echarts: ["tslib", "zrender"],
+  "onnxruntime-node": ["adm-zip", "global-agent"],
+  pg: ["pg-cloudflare"],
+};
 
 /** Source maps, whose sources stay here, and type declarations. */
 const NOT_RUN = /\.(map|[cm]?ts)$/;
@@ -71,7 +75,8 @@ function closure() {
     bundled.set(path, entry.link ? entry.resolved : path);
     const { optionalDependencies = {}, ...manifest } = manifestOf(bundled.get(path));
     for (const inner of Object.keys(needed(manifest))) add(inner, bundled.get(path));
-    for (const [inner, version] of Object.entries(optionalDependencies)) native.set(inner, version);
+    const optional = needed({ name, dependencies: optionalDependencies });
+    for (const [inner, version] of Object.entries(optional)) native.set(inner, version);
   };
   for (const name of Object.keys(command.dependencies)) add(name, COMMAND);
   return { bundled, native };
