@@ -204,15 +204,14 @@ export class LocalStack implements AsyncDisposable {
     // All at once: each loads its modules, and then waits for the addresses that it needs.
     const tokenizer = this.#startService("tokenizer", listenOf("tokenizer"));
     const store = this.#startService("checkpoint-store", listenOf("checkpoint-store"));
-    const data = this.#startService("data-stream", listenOf("data-stream"), async () => ({
+    const data = this.#startService("data-stream", listenOf("data-stream"), {}, async () => ({
       GRADPOOL_TOKENIZER_ADDRESS: await tokenizer,
     }));
-    const coordinator = this.#startService("coordinator", listen, async () => ({
+    const known = { GRADPOOL_STORE: runStore, GRADPOOL_RECOVERY_SECONDS: String(recoverySeconds) };
+    const coordinator = this.#startService("coordinator", listen, known, async () => ({
       GRADPOOL_TOKENIZER_ADDRESS: await tokenizer,
       GRADPOOL_DATA_STREAM_ADDRESS: await data,
       GRADPOOL_CHECKPOINT_STORE_ADDRESS: await store,
-      GRADPOOL_STORE: runStore,
-      GRADPOOL_RECOVERY_SECONDS: String(recoverySeconds),
     }));
     const trainers = this.#devices.map((device, i) => this.#startTrainer(i + 1, device, coordinator));
     await settle([tokenizer, store, data, coordinator, ...trainers]);
@@ -225,9 +224,9 @@ export class LocalStack implements AsyncDisposable {
   }
 
   /** Gives its address, once it is ready. */
-  async #startService(name: ServiceName, listen: string, more?: Variables): Promise<string> {
+  async #startService(name: ServiceName, listen: string, known: Environment = {}, more?: Variables): Promise<string> {
     const httpListen = name === "coordinator" ? this.#options.httpListen : this.#metricsListen;
-    const service = await this.#start(name, name, { listen, httpListen }, SERVICE_RESTARTS, more);
+    const service = await this.#start(name, name, { listen, httpListen, known }, SERVICE_RESTARTS, more);
     this.services.push(service);
     void service.failed.then(this.#fail);
     return this.#addressOf(name);
@@ -236,7 +235,7 @@ export class LocalStack implements AsyncDisposable {
   async #startTrainer(index: number, device: string, coordinator: Promise<string>): Promise<void> {
     const threads = this.#options.threads ?? Math.max(1, Math.floor(availableParallelism() / this.#devices.length));
     const name = `trainer-${index}`;
-    const listens = { listen: ANY_PORT, httpListen: this.#metricsListen };
+    const listens = { listen: ANY_PORT, httpListen: this.#metricsListen, known: {} };
     const trainer = await this.#start("trainer", name, listens, TRAINER_RESTARTS, async (life) => ({
       GRADPOOL_COORDINATOR_ADDRESS: await coordinator,
       GRADPOOL_TRAINER_ID: life === 0 ? name : `${name}.${life}`,
@@ -249,7 +248,7 @@ export class LocalStack implements AsyncDisposable {
   #start(
     service: ServiceName,
     name: string,
-    listens: { listen: string; httpListen: string | undefined },
+    { known, ...listens }: { listen: string; httpListen: string | undefined; known: Environment },
     policy: RestartPolicy,
     more: Variables | undefined,
   ): Promise<SupervisedService> {
@@ -270,6 +269,7 @@ export class LocalStack implements AsyncDisposable {
         ...rootsEnvironment(this.#roots),
         GRADPOOL_LISTEN: address,
         GRADPOOL_HTTP_LISTEN: httpAddress,
+        ...known,
         ...STOP_GRACE,
       },
       more: more?.(life),
@@ -304,7 +304,9 @@ export class LocalStack implements AsyncDisposable {
 }
 
 /** What a service is told once the others are ready, by the number of its life. */
-type Variables = (life: number) => Promise<EnvironmentMessage["variables"]>;
+type Variables = (life: number) => Promise<Environment>;
+
+type Environment = EnvironmentMessage["variables"];
 
 /** Waits for all, so that nothing is still starting when the first error is thrown. */
 async function settle(starts: Promise<unknown>[]): Promise<void> {
