@@ -36,7 +36,8 @@ test("joined micro-batches make the steps that they make one by one", async () =
   for (const [form, changes] of Object.entries(FORMS)) {
     const apart = await train(`${form}, apart`, changes);
     const joined = await train(`${form}, joined`, { ...changes, passTokens: PASS_TOKENS });
-    assert.ok(joined.computed <= apart.computed / 2, `${joined.computed} tasks instead of ${apart.computed}`);
+    // Those of evaluations, about half, are not joined.
+    assert.ok(joined.computed <= 0.75 * apart.computed, `${joined.computed} tasks instead of ${apart.computed}`);
     assert.equal(joined.losses.length, apart.losses.length);
     for (const [i, [loss = NaN, gradNorm = NaN]] of joined.losses.entries()) {
       assertClose(loss, apart.losses[i]?.[0] ?? NaN, TOLERANCE.loss);
