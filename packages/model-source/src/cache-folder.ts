@@ -1,6 +1,6 @@
 /** Folders that are made once and then only read, by any number of processes at the same time. */
 import { randomUUID } from "node:crypto";
-import { mkdir, open, readdir, rename, rm, stat, type FileHandle } from "node:fs/promises";
+import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { GradpoolError, tooManyOpenFiles } from "@gradpool/errors";
 
@@ -38,13 +38,6 @@ export async function cachedFolder(
     throw asGradpoolError(error, cacheDir);
   }
   return target;
-}
-
-/** All of `data` at a place in a file: a disk that fills up takes a part of it without an error. */
-export async function writeAt(file: FileHandle, data: Uint8Array, position: number): Promise<void> {
-  for (let done = 0; done < data.byteLength;) {
-    done += (await file.write(data, done, data.byteLength - done, position + done)).bytesWritten;
-  }
 }
 
 /** Flushes a file, or the entries of a folder, to the disk. */

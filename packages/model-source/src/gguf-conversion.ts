@@ -1,6 +1,5 @@
 /** A GGUF file as a model folder: dequantized once, kept in the cache folder, keyed by the file's contents. */
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { open, realpath, stat, writeFile, type FileHandle } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
@@ -19,7 +18,8 @@ import {
 } from "@gradpool/gguf";
 import { openFamily } from "@gradpool/models";
 import { DTYPE_BYTES, layOut } from "@gradpool/safetensors";
-import { cachedFolder, flush, writeAt } from "./cache-folder.js";
+import { cachedFolder, flush } from "./cache-folder.js";
+import { bytesOf, sha256Of, writeAt } from "./file-bytes.js";
 import { CONFIG_FILE, readAt, unreadable } from "./model-folder.js";
 
 /** Part of the key: a change in what conversion writes makes older folders unused. */
@@ -92,12 +92,6 @@ async function hashOf(path: string): Promise<string> {
   for (const oldest of hashes.keys()) if (hashes.size > MAX_HASHES) hashes.delete(oldest);
   hash.catch(() => hashes.delete(identity));
   return hash;
-}
-
-async function sha256Of(path: string): Promise<string> {
-  const hash = createHash("sha256");
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
-  return hash.digest("hex");
 }
 
 async function readHeader(file: FileHandle, shownPath: string): Promise<GgufFile> {
@@ -199,5 +193,3 @@ async function readRows(
 }
 
 const floatsOf = ({ type }: GgufTensor, source: Uint8Array): Float32Array => dequantize(type, source);
-
-const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array) => new Uint8Array(buffer, byteOffset, byteLength);

@@ -2,14 +2,14 @@
  * The weights of a model's linear layers in eight bits: quantized once, kept in the cache folder, mapped by every session.
  * One folder for each of the two kinds of products, x·W and x·Wᵀ, since gradients take the one and the forward pass the other.
  */
-import { createHash, randomUUID } from "node:crypto";
-import { createReadStream } from "node:fs";
+import { randomUUID } from "node:crypto";
 import { open, readFile, realpath, rename, rm, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join, relative, resolve } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
 import type { BasePrecision, Int8Entries, Int8Entry, WeightEntry } from "@gradpool/models";
 import { layOut, toFloat32, type Dtype } from "@gradpool/safetensors";
-import { cachedFolder, flush, writeAt } from "./cache-folder.js";
+import { cachedFolder, flush } from "./cache-folder.js";
+import { bytesOf, sha256Of, writeAt } from "./file-bytes.js";
 import { ColumnScales, quantizePlain, quantizeTransposed } from "./int8-columns.js";
 import type { ModelSource } from "./model-source.js";
 import { moduleWeight } from "./module-weights.js";
@@ -175,18 +175,10 @@ function storedAs({ buffer, byteOffset, byteLength }: Int8Array, unsigned: boole
   return bytes;
 }
 
-const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array) => new Uint8Array(buffer, byteOffset, byteLength);
-
 /** A session reads every byte anyway: asking the checksum first costs a tenth of a second for each 100 MB. */
 async function isWhole(folder: string): Promise<boolean> {
   const expected = await readFile(join(folder, CHECKSUM), "utf8").catch(() => "");
   return expected !== "" && expected === (await sha256Of(join(folder, WEIGHTS)).catch(() => ""));
-}
-
-async function sha256Of(path: string): Promise<string> {
-  const hash = createHash("sha256");
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
-  return hash.digest("hex");
 }
 
 /** In one stroke, and only the one that was read: others may find it damaged as well, have replaced it, or have mapped it. */

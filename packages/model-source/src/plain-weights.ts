@@ -7,7 +7,8 @@ import { join } from "node:path";
 import { GradpoolError } from "@gradpool/errors";
 import type { WeightEntry, WeightsHeader } from "@gradpool/models";
 import { DTYPE_BYTES, layOut, toFloat32, type Dtype } from "@gradpool/safetensors";
-import { cachedFolder, writeAt } from "./cache-folder.js";
+import { cachedFolder } from "./cache-folder.js";
+import { bytesOf, writeAt } from "./file-bytes.js";
 import { readAt } from "./model-folder.js";
 import { tensorPieces } from "./tensor-pieces.js";
 import { identityOf } from "./weights-identity.js";
@@ -96,8 +97,6 @@ async function write(
   }
   await file.sync();
 }
-
-const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array) => new Uint8Array(buffer, byteOffset, byteLength);
 
 async function rowByRow(weightsDir: string, entry: StridedWeight): Promise<{ data: Uint8Array }> {
   const { shape, strides, begin, end, dtype } = entry;
