@@ -1,13 +1,19 @@
 import { Graph, type Node, type Value } from "./graph.js";
 
-/** The nodes that outputs depend on, in order, and the names of all values that these and the outputs read. */
-export function reachable(graph: Graph): { nodes: Node[]; used: Set<string> } {
+/**
+ * The nodes that outputs depend on, in order, and the names of all values that these and the outputs read; not what computes
+ * values that are `fed`.
+ */
+export function reachable(
+  graph: Graph,
+  fed: { has(value: Value): boolean } = new Set<Value>(),
+): { nodes: Node[]; used: Set<string> } {
   const used = new Set([...graph.outputs.values()].map(({ name }) => name));
   const nodes: Node[] = [];
   for (const node of [...graph.nodes].reverse()) {
     if (!node.outputs.some(({ name }) => used.has(name))) continue;
     nodes.push(node);
-    for (const { name } of readBy(node)) used.add(name);
+    for (const value of readBy(node)) if (!fed.has(value)) used.add(value.name);
   }
   return { nodes: nodes.reverse(), used };
 }

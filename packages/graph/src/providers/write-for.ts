@@ -3,6 +3,7 @@
  * what a provider computes in another way is in its file beside this one, and nowhere else.
  */
 import { Graph, type Node, type Value } from "../graph.js";
+import { reachable } from "../reachable.js";
 import { verify } from "../verify.js";
 import type { Provider, Rule } from "./provider.js";
 import { inScans } from "./cpu.js";
@@ -26,7 +27,8 @@ export function writeFor(name: ProviderName, graph: Graph): WrittenGraph {
   if (name === "cpu") return { graph: inScans(graph) };
   const provider = PROVIDERS[name];
   if (!provider) return { graph };
-  const nodes = neededNodes(graph);
+  // What computes late shapes is left out: those are fed.
+  const { nodes } = reachable(graph, graph.lateShapes);
   const early = nodesBefore(graph, nodes, provider);
   const [before, device] = [new Copy(graph), new Copy(graph)];
   for (const node of nodes) {
@@ -37,18 +39,6 @@ export function writeFor(name: ProviderName, graph: Graph): WrittenGraph {
   for (const { value, input } of device.crossing) before.graph.output(input.name, before.of(value));
   verify(device.graph);
   return device.crossing.length > 0 ? { graph: device.graph, before: before.graph } : { graph: device.graph };
-}
-
-/** What the outputs depend on, without what computes late shapes: those are fed. */
-function neededNodes(graph: Graph): Node[] {
-  const needed = new Set([...graph.outputs.values()].map(({ name }) => name));
-  const nodes: Node[] = [];
-  for (const node of [...graph.nodes].reverse()) {
-    if (!node.outputs.some(({ name }) => needed.has(name))) continue;
-    nodes.push(node);
-    for (const input of node.inputs) if (!graph.lateShapes.has(input)) needed.add(input.name);
-  }
-  return nodes.reverse();
 }
 
 /** The nodes for the processor and what they depend on. */

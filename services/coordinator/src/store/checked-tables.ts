@@ -71,17 +71,13 @@ export class CheckedTables {
 
   /** All rows in the order of their key, a page at a time. Errors: that of `damaged`. */
   *pages(table: TableName): Generator<Row[]> {
-    for (let page = this.#page(table); page.length > 0; page = this.#page(table, placeOf(table, page.at(-1) ?? {}))) {
-      yield this.#intact(table, page);
-    }
+    for (const page of this.#pages(table)) yield this.#intact(table, page);
   }
 
   /** Gives all rows their checksums, whatever they hold. */
   seal(): void {
     for (const table of TABLE_NAMES) {
-      for (let rows = this.#page(table); rows.length > 0; rows = this.#page(table, placeOf(table, rows.at(-1) ?? {}))) {
-        for (const row of rows) this.put(table, valuesOf(table, row));
-      }
+      for (const page of this.#pages(table)) for (const row of page) this.put(table, valuesOf(table, row));
     }
   }
 
@@ -89,6 +85,12 @@ export class CheckedTables {
     const damaged = rows.find((row) => !isIntact(table, row));
     if (damaged) throw this.#damaged(problemOf(table, damaged));
     return rows;
+  }
+
+  *#pages(table: TableName): Generator<Row[]> {
+    for (let page = this.#page(table); page.length > 0; page = this.#page(table, placeOf(table, page.at(-1) ?? {}))) {
+      yield page;
+    }
   }
 
   #page(table: TableName, after?: Place): Row[] {
