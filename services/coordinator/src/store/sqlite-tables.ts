@@ -1,6 +1,7 @@
 /** The run store's tables in SQLite. All of it is part of the transactions of sqlite-database.ts. */
 import { Event, Run, RunLogEntry, WatchRunResponse } from "@gradpool/rpc";
-import type { CheckedTables, Row, Statements, TableName } from "./checked-tables.js";
+import type { CheckedTables, Statements, TableName } from "./checked-tables.js";
+import { placedEvaluation, placedUpdate, reportedOf } from "./decoded-rows.js";
 import type { KnownHistory, Tables } from "./rules.js";
 import type {
   History,
@@ -141,12 +142,7 @@ export class SqliteTables implements Tables {
   }
 
   #recordedEvents(): RecordedEvents {
-    const reported = this.#tables.read("told").map((row): [string, Reported] => {
-      const { events, step, evaluation, checkpoint } = row;
-      const numbers = { events: Number(events), step: Number(step), evaluation: Number(evaluation) };
-      return [String(row["run_id"]), { ...numbers, checkpoint: Number(checkpoint) }];
-    });
-    return { ...this.eventLog(), reported: new Map(reported) };
+    return { ...this.eventLog(), reported: new Map(this.#tables.read("told").map(reportedOf)) };
   }
 
   #logId(): string {
@@ -162,11 +158,3 @@ export class SqliteTables implements Tables {
     return Number(this.#database.all(`SELECT MAX(${column}) AS last FROM ${table}`)[0]?.["last"] ?? 0) + 1;
   }
 }
-
-function placedUpdate(row: Row): PlacedUpdate[] {
-  const { update } = WatchRunResponse.decode(row["entry"] as Uint8Array);
-  return update ? [{ position: Number(row["position"]), update }] : [];
-}
-
-const placedEvaluation = ({ position, update }: PlacedUpdate): KnownHistory["evaluations"] =>
-  update.$case === "evaluation" ? [{ position, step: update.value.step }] : [];

@@ -4,13 +4,13 @@ import { GradpoolError } from "@gradpool/errors";
 import { Run } from "@gradpool/rpc";
 import { hasEnded } from "../../record/run-record.js";
 import type { TableName } from "../checked-tables.js";
-import { checksumOf, type Row, type Value } from "../checksum.js";
+import type { Row, Value } from "../checksum.js";
 import type { CheckPlace, SqliteDatabase } from "../sqlite-database.js";
 import { describe } from "./address.js";
 import type { Database, Patience, Rows, Sql } from "./database.js";
 import { migrate } from "./migrations.js";
-import { POSTGRES_TABLES, type PostgresTable } from "./postgres-reader.js";
 import { folderKey, keyOf } from "./postgres-tables.js";
+import { POSTGRES_TABLES, rowChecksum, type PostgresTable } from "./table-shapes.js";
 
 /** How far the move is; `rows` of `of` in all tables, which are first looked at, then copied, then compared. */
 export interface Progress {
@@ -26,9 +26,8 @@ interface Move {
   from: TableName;
   to: PostgresTable;
   rowOf: (row: Row) => NewRow;
-  /** The columns by which a row is found, and those that the checksum covers. */
+  /** The columns by which a row is found. */
   key: readonly string[];
-  summed: readonly string[];
   /** The identity column, which continues after the largest. */
   counts?: string;
 }
@@ -45,7 +44,6 @@ const MOVES: readonly Move[] = [
       const ended = hasEnded(decoded);
       return { run_id: run_id ?? "", number, state, ended, output_key: folderKey(decoded), run: bytesOf(run) };
     },
-    summed: ["run_id", "state", "output_key", "run"],
   },
   {
     ...{ from: "history", to: "history", key: ["run_id", "position"] },
@@ -55,7 +53,6 @@ const MOVES: readonly Move[] = [
       step,
       entry: bytesOf(entry),
     }),
-    summed: ["run_id", "step", "entry"],
   },
   {
     ...{ from: "requests", to: "requests", key: ["request_key"], counts: "number" },
@@ -63,29 +60,24 @@ const MOVES: readonly Move[] = [
       ...{ request_key: keyOf(textOf(request_id)), number, request_id: bytesOf(request_id) },
       ...{ content, subject: bytesOf(subject) },
     }),
-    summed: ["request_id", "content", "subject"],
   },
   {
     ...{ from: "drained_trainers", to: "drained_trainers", key: ["trainer_id"] },
     rowOf: ({ trainer_id }) => ({ trainer_id: bytesOf(trainer_id) }),
-    summed: ["trainer_id"],
   },
   {
     ...{ from: "events", to: "events", key: ["position"] },
     rowOf: ({ position = null, event }) => ({ position, event: bytesOf(event) }),
-    summed: ["event"],
   },
   {
     ...{ from: "told", to: "reported", key: ["run_id"] },
     rowOf: ({ run_id = "", events = null, step = null, evaluation = null, checkpoint = null }) => ({
       ...{ run_id, events, step, evaluation, checkpoint },
     }),
-    summed: ["run_id", "events", "step", "evaluation", "checkpoint"],
   },
   {
     ...{ from: "run_log", to: "run_log", key: ["run_id", "number"] },
     rowOf: ({ run_id = "", number = null, entry }) => ({ run_id, number, entry: bytesOf(entry) }),
-    summed: ["run_id", "entry"],
   },
 ];
 
@@ -167,16 +159,12 @@ async function copyAll(sql: Sql, source: SqliteDatabase, onRows: (rows: number) 
   await sql("SELECT setval(pg_get_serial_sequence('gradpool.coordinators', 'life'), $1)", [Math.max(1, source.life())]);
 }
 
-function insert(sql: Sql, { to, summed }: Move, row: NewRow): Promise<Rows> {
+function insert(sql: Sql, { to }: Move, row: NewRow): Promise<Rows> {
   const columns = Object.keys(row);
   const marks = columns.map((_, i) => `$${i + 1}`).join(", ");
-  const sum = checksumOf(
-    to,
-    summed.map((column) => row[column] as Value),
-  );
   return sql(`INSERT INTO gradpool.${to} (${columns.join(", ")}, checksum) VALUES (${marks}, $${columns.length + 1})`, [
     ...Object.values(row),
-    sum,
+    rowChecksum(to, row),
   ]);
 }
 
@@ -193,20 +181,17 @@ async function compare(sql: Sql, source: SqliteDatabase, move: Move, onRows: (ro
   if (row?.["rows"] !== compared) throw differs(move, `it has ${String(row?.["rows"])} rows there, of ${compared}`);
 }
 
-async function isThere(sql: Sql, { to, key, summed }: Move, wanted: NewRow): Promise<boolean> {
+async function isThere(sql: Sql, { to, key }: Move, wanted: NewRow): Promise<boolean> {
   const where = key.map((column, i) => `${column} = $${i + 1}`).join(" AND ");
   const [row, ...others] = await sql(
     `SELECT * FROM gradpool.${to} WHERE ${where}`,
     key.map((column) => wanted[column] ?? null),
   );
-  const sum = checksumOf(
-    to,
-    summed.map((column) => row?.[column] as Value),
-  );
   return (
+    row !== undefined &&
     others.length === 0 &&
-    isDeepStrictEqual(row?.["checksum"], sum) &&
-    Object.entries(wanted).every(([column, value]) => isDeepStrictEqual(row?.[column], value))
+    isDeepStrictEqual(row["checksum"], rowChecksum(to, row)) &&
+    Object.entries(wanted).every(([column, value]) => isDeepStrictEqual(row[column], value))
   );
 }
 

@@ -1,26 +1,13 @@
 /** Reads what the run store in PostgreSQL holds; each row's checksum is compared. */
 import { GradpoolError } from "@gradpool/errors";
 import { visible } from "@gradpool/format";
-import { Event, Run, RunLogEntry, WatchRunResponse } from "@gradpool/rpc";
-import { checksumOf, type Value } from "../checksum.js";
-import type { Checked, History, PlacedEvent, PlacedUpdate, Recorded, RecordedEvents, Reported } from "../run-store.js";
+import { Event, Run, RunLogEntry } from "@gradpool/rpc";
+import type { Value } from "../checksum.js";
+import { placedUpdate, reportedOf } from "../decoded-rows.js";
+import type { Checked, History, PlacedEvent, PlacedUpdate, Recorded, RecordedEvents } from "../run-store.js";
 import { describe } from "./address.js";
 import type { Database, Patience, Rows, Values } from "./database.js";
-
-/** Of each table the columns that order its rows, and those that the checksum covers: what the server itself gives or changes is not. */
-const SHAPES = {
-  runs: { key: ["number"], summed: ["run_id", "state", "output_key", "run"] },
-  history: { key: ["run_id", "position"], summed: ["run_id", "step", "entry"] },
-  requests: { key: ["number"], summed: ["request_id", "content", "subject"] },
-  drained_trainers: { key: ["trainer_id"], summed: ["trainer_id"] },
-  events: { key: ["position"], summed: ["event"] },
-  reported: { key: ["run_id"], summed: ["run_id", "events", "step", "evaluation", "checkpoint"] },
-  run_log: { key: ["run_id", "number"], summed: ["run_id", "entry"] },
-} as const satisfies Record<string, { key: readonly string[]; summed: readonly string[] }>;
-
-export type PostgresTable = keyof typeof SHAPES;
-
-export const POSTGRES_TABLES = Object.keys(SHAPES) as PostgresTable[];
+import { POSTGRES_TABLES, rowChecksum, SHAPES, type PostgresTable } from "./table-shapes.js";
 
 /** Rows that are read at a time where all are. */
 const PAGE_ROWS = 500;
@@ -98,11 +85,7 @@ export class PostgresReader {
     const [log = {}] = await this.#database.query("SELECT * FROM gradpool.event_log");
     const [publisher = {}] = await this.#database.query("SELECT * FROM gradpool.publisher");
     this.#logId = String(log["log_id"]);
-    const reported = (await this.#all("reported")).map((row): [string, Reported] => {
-      const { events, step, evaluation, checkpoint } = row;
-      const numbers = { events: Number(events), step: Number(step), evaluation: Number(evaluation) };
-      return [String(row["run_id"]), { ...numbers, checkpoint: Number(checkpoint) }];
-    });
+    const reported = (await this.#all("reported")).map(reportedOf);
     return {
       ...{ logId: this.#logId, newest: Number(log["newest"]), reported: new Map(reported) },
       published: { position: Number(publisher["published"]), stream: String(publisher["stream"]) },
@@ -159,8 +142,7 @@ export class PostgresReader {
 
 function isIntact(table: PostgresTable, row: Rows[number]): boolean {
   const { checksum } = row;
-  const values = SHAPES[table].summed.map((column) => row[column] as Value);
-  return checksum instanceof Uint8Array && checksumOf(table, values).equals(checksum);
+  return checksum instanceof Uint8Array && rowChecksum(table, row).equals(checksum);
 }
 
 function problemOf(table: PostgresTable, row: Rows[number]): string {
@@ -171,8 +153,3 @@ function problemOf(table: PostgresTable, row: Rows[number]): string {
 }
 
 const text = (value: unknown): string => (Buffer.isBuffer(value) ? value.toString() : String(value));
-
-function placedUpdate(row: Rows[number]): PlacedUpdate[] {
-  const { update } = WatchRunResponse.decode(row["entry"] as Uint8Array);
-  return update ? [{ position: Number(row["position"]), update }] : [];
-}

@@ -4,6 +4,7 @@ import { Event, Run, RunLogEntry, WatchRunResponse } from "@gradpool/rpc";
 import { absoluteOutputDir } from "@gradpool/service-kit";
 import { hasEnded } from "../../record/run-record.js";
 import { checksumOf } from "../checksum.js";
+import { placedEvaluation, placedUpdate } from "../decoded-rows.js";
 import type { KnownHistory, Tables } from "../rules.js";
 import type { History, NewEvent, Published, RecordedRequest, Reported } from "../run-store.js";
 import type { Rows, Sql } from "./database.js";
@@ -58,11 +59,7 @@ export class PostgresTables implements Tables {
       [runId],
     );
     const [row] = await counted;
-    const evaluations = others.flatMap(({ position, entry }) => {
-      const { update } = WatchRunResponse.decode(entry as Uint8Array);
-      return update?.$case === "evaluation" ? [{ position: Number(position), step: update.value.step }] : [];
-    });
-    return { steps: Number(row?.["steps"]), evaluations };
+    return { steps: Number(row?.["steps"]), evaluations: others.flatMap(placedUpdate).flatMap(placedEvaluation) };
   }
 
   deleteStepsAfter(runId: string, step: number): void {
