@@ -23,7 +23,7 @@ function findPrograms(): Promise<string> {
   const folders = [...versions.map((version) => join(DEBIAN, version, "bin")), ...pathFolders()];
   const folder = folders.find((place) => existsSync(join(place, "initdb")) && existsSync(join(place, "postgres")));
   if (folder) return Promise.resolve(folder);
-  return Promise.reject(new Error("there is no PostgreSQL; install it (Debian: postgresql)"));
+  return Promise.reject(new Error("PostgreSQL is not installed (Debian: the package postgresql)"));
 }
 
 const pathFolders = () => (process.env["PATH"] ?? "").split(delimiter);

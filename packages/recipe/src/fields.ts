@@ -34,7 +34,7 @@ export const BASE_PRECISIONS = ["float32", "int8-backward", "int8"] as const;
 /** Largest micro-batch, counted as rows × (row length + 1): its message must fit into gRPC's 4 MiB. */
 export const MAX_MICRO_BATCH_TOKENS = 1_000_000;
 
-/** Largest pass_tokens: longer passes are no faster. */
+/** Largest pass_tokens: longer passes are not faster. */
 const MAX_PASS_TOKENS = 1 << 16;
 
 /** Largest shuffle_buffer: each of its rows costs about 100 bytes besides its text. */

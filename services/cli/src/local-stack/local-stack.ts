@@ -226,7 +226,15 @@ export class LocalStack implements AsyncDisposable {
   /** Gives its address, once it is ready. */
   async #startService(name: ServiceName, listen: string, known: Environment = {}, more?: Variables): Promise<string> {
     const httpListen = name === "coordinator" ? this.#options.httpListen : this.#metricsListen;
-    const service = await this.#start(name, name, { listen, httpListen, known }, SERVICE_RESTARTS, more);
+    const service = await this.#start({
+      service: name,
+      name,
+      listen,
+      httpListen,
+      policy: SERVICE_RESTARTS,
+      known,
+      more,
+    });
     this.services.push(service);
     void service.failed.then(this.#fail);
     return this.#addressOf(name);
@@ -235,23 +243,18 @@ export class LocalStack implements AsyncDisposable {
   async #startTrainer(index: number, device: string, coordinator: Promise<string>): Promise<void> {
     const threads = this.#options.threads ?? Math.max(1, Math.floor(availableParallelism() / this.#devices.length));
     const name = `trainer-${index}`;
-    const listens = { listen: ANY_PORT, httpListen: this.#metricsListen, known: {} };
-    const trainer = await this.#start("trainer", name, listens, TRAINER_RESTARTS, async (life) => ({
-      GRADPOOL_COORDINATOR_ADDRESS: await coordinator,
-      GRADPOOL_TRAINER_ID: life === 0 ? name : `${name}.${life}`,
-      GRADPOOL_THREADS: String(threads),
-      GRADPOOL_DEVICE: device,
-    }));
+    const trainer = await this.#start({
+      ...{ service: "trainer", name, listen: ANY_PORT, httpListen: this.#metricsListen, policy: TRAINER_RESTARTS },
+      known: { GRADPOOL_THREADS: String(threads), GRADPOOL_DEVICE: device },
+      more: async (life) => ({
+        GRADPOOL_COORDINATOR_ADDRESS: await coordinator,
+        GRADPOOL_TRAINER_ID: life === 0 ? name : `${name}.${life}`,
+      }),
+    });
     this.trainers.push(trainer);
   }
 
-  #start(
-    service: ServiceName,
-    name: string,
-    { known, ...listens }: { listen: string; httpListen: string | undefined; known: Environment },
-    policy: RestartPolicy,
-    more: Variables | undefined,
-  ): Promise<SupervisedService> {
+  #start({ service, name, known, more, policy, ...listens }: StartOptions): Promise<SupervisedService> {
     const { env = process.env, signal } = this.#options;
     const processOptions = (life: number, address: string, httpAddress: string | undefined) => ({
       name,
@@ -301,6 +304,17 @@ export class LocalStack implements AsyncDisposable {
     if (!address) throw new Error(`${name} has not been started`);
     return dialAddress(address);
   }
+}
+
+interface StartOptions {
+  service: ServiceName;
+  name: string;
+  listen: string;
+  httpListen: string | undefined;
+  policy: RestartPolicy;
+  /** Variables that are known before it starts. */
+  known: Environment;
+  more: Variables | undefined;
 }
 
 /** What a service is told once the others are ready, by the number of its life. */
