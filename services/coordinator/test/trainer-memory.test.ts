@@ -97,8 +97,8 @@ describe("a run", () => {
     assert.deepEqual([end?.outcome, end?.code], ["failed", "resource_exhausted"]);
     assert.equal(
       end?.message,
-      "a micro-batch takes at least 10.0 GB of a trainer's memory, and the largest has 8.0 GB; lower batch_size or " +
-        "max_length, give --gradient_checkpointing, or add a larger trainer",
+      "a micro-batch takes at least 10.0 GB of a trainer's memory, and the largest has 8.0 GB; lower batch_size, " +
+        "max_length or pass_tokens, give --gradient_checkpointing, or add a larger trainer",
     );
   });
 
