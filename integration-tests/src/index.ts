@@ -5,6 +5,7 @@ export * from "./model-graphs.js";
 export * from "./test-device.js";
 export * from "./crowd.js";
 export * from "./stack.js";
+export * from "./coordinators.js";
 export * from "./watch-run.js";
 export * from "./local-pool.js";
 export { IS_LONG } from "./long.js";

@@ -24,7 +24,7 @@ import { watchRun, type Finished } from "./watch-run.js";
 export const STACK_KEY = PoolKey.random();
 const keyed = [withKey(() => STACK_KEY)];
 
-interface Process {
+export interface Process {
   name: string;
   env: Record<string, string>;
   address: string;
@@ -36,7 +36,7 @@ interface Process {
 }
 
 /** Starts a service and waits until it listens. With a `logFile` its log goes there. */
-async function startService(name: string, env: Record<string, string>, logFile?: string): Promise<Process> {
+export async function startService(name: string, env: Record<string, string>, logFile?: string): Promise<Process> {
   const main = fileURLToPath(new URL(`../../../services/${name}/dist/bin/main.js`, import.meta.url));
   const child = fork(main, {
     env: { ...process.env, GRADPOOL_KEY: STACK_KEY.reveal(), ...env },
@@ -63,7 +63,7 @@ async function kill({ child }: Process): Promise<void> {
 }
 
 /** Sends SIGTERM; returns the exit code, null if a signal ended it. */
-async function stop({ child }: Process): Promise<number | null> {
+export async function stop({ child }: Process): Promise<number | null> {
   if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
   const exited = once(child, "exit") as Promise<[number | null]>;
   child.kill("SIGTERM");

@@ -19,6 +19,11 @@ const schema = z.object({
     .number("must be a number of seconds; 0 turns recovery points off")
     .min(0, "must be 0 or more seconds")
     .default(30),
+  GRADPOOL_COORDINATOR_LEASE_SECONDS: z.coerce
+    .number("must be a number of seconds")
+    .min(1, "must be at least 1 second")
+    .default(5),
+  GRADPOOL_ADVERTISE: serviceAddress.optional(),
   GRADPOOL_KEEP_RUNS_DAYS: z.coerce
     .number("must be a number of days")
     .positive("must be more than 0 days; unset: runs are kept")
@@ -55,6 +60,10 @@ export interface CoordinatorConfig {
   checkpointStoreAddress: string;
   /** SQLite file or PostgreSQL that records the runs; undefined: they are lost when the process ends. */
   runStore?: RunStorePlace | undefined;
+  /** With PostgreSQL: others may take its runs over once it has not renewed its lease for this long. */
+  leaseMs: number;
+  /** With PostgreSQL: where other coordinators and trainers reach it; undefined: where it listens. */
+  advertised?: string | undefined;
   /** A run saves a recovery point when this much time has passed since its last save; 0: never. */
   recoveryMs: number;
   /** Runs are deleted once they ended this long ago; undefined: never. */
@@ -85,6 +94,8 @@ export function readCoordinatorConfig(env: NodeJS.ProcessEnv): CoordinatorConfig
     dataStreamAddress: config.GRADPOOL_DATA_STREAM_ADDRESS,
     checkpointStoreAddress: config.GRADPOOL_CHECKPOINT_STORE_ADDRESS,
     runStore: config.GRADPOOL_STORE && runStorePlace(config.GRADPOOL_STORE, config),
+    leaseMs: 1000 * config.GRADPOOL_COORDINATOR_LEASE_SECONDS,
+    advertised: config.GRADPOOL_ADVERTISE,
     recoveryMs: 1000 * config.GRADPOOL_RECOVERY_SECONDS,
     keepRunsMs: config.GRADPOOL_KEEP_RUNS_DAYS && DAY_MS * config.GRADPOOL_KEEP_RUNS_DAYS,
     drainMs: finishMsOf(config.GRADPOOL_STOP_GRACE_SECONDS),

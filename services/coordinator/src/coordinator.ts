@@ -4,13 +4,11 @@ import {
   EventServiceService,
   PoolServiceService,
   RunServiceService,
-  RunState,
   service,
   TrainerGatewayServiceService,
 } from "@gradpool/rpc";
 import { serve, type Access, type Logger, type Parts, type Scope, type Service } from "@gradpool/service-kit";
 import type { CoordinatorConfig } from "./config.js";
-import { ON_REQUEST } from "./core/runs.js";
 import { Driver } from "./driver/driver.js";
 import type { Ports } from "./driver/ports.js";
 import { EventBook } from "./events/event-book.js";
@@ -33,6 +31,8 @@ import type { Models } from "./runs/models.js";
 import { PreparingRun } from "./runs/preparing-run.js";
 import type { TrainingRun } from "./runs/training-run.js";
 import { connectServices } from "./services.js";
+import { Forwarding } from "./members/forwarding.js";
+import { resume, SharedPool } from "./members/shared-pool.js";
 import { openRunStore } from "./store/open-run-store.js";
 import { RunTraces } from "./traces/run-traces.js";
 import { DEFAULT_LEASES, TrainerPool, type Leases, type Runs } from "./trainer-pool.js";
@@ -65,13 +65,16 @@ async function partsOf(
   scope: Scope,
 ): Promise<Parts> {
   const { own, stopping } = scope;
-  const store = own(await openRunStore(config.runStore, log));
+  const { runStore, leaseMs } = config;
+  const shared =
+    typeof runStore === "object" ? own(await SharedPool.open({ address: runStore, leaseMs, log })) : undefined;
+  const store = shared?.store ?? own(await openRunStore(runStore, log));
   if (!store.isDurable) log.warn("runs are lost when this process ends; set GRADPOOL_STORE to a file to keep them");
   const { life, requests: known, drained } = store.recorded;
   const book = new EventBook(store.recorded.events, config.nats !== undefined);
   const publisher = config.nats && own(new Publisher({ nats: config.nats, store, book, log }));
-  const registry = await RunRegistry.load(store, book);
-  const requests = new Requests(known);
+  const registry = await RunRegistry.load(store, book, { isShared: shared !== undefined });
+  const requests = new Requests(known, shared?.find);
   const services = connectServices(config, access.roots, scope, models);
   const metrics: CoordinatorMetrics = new CoordinatorMetrics(scope.metrics, () => ({
     state: driver.state,
@@ -95,7 +98,8 @@ async function partsOf(
     openRun: (run, listener) => {
       const { runId } = run;
       return new PreparingRun({
-        ...{ run, ownerEpoch: 0, services, charts, recoveryMs: config.recoveryMs },
+        ...{ run, ownerEpoch: shared?.members.epochOf(runId) ?? 0, services, charts },
+        recoveryMs: config.recoveryMs,
         onRemark: (text) => log.warn({ runId }, text),
         onDoing: (doing) => registry.get(runId).tell(doing),
         onTrouble: (reason) => {
@@ -114,20 +118,22 @@ async function partsOf(
     },
   };
   const driver: Runs = new Driver(ports, { life, drainMs: store.isDurable ? config.drainMs : undefined });
-  const members = { coordinatorId: randomUUID(), addresses: () => [] };
+  const members = {
+    coordinatorId: shared?.members.id ?? randomUUID(),
+    addresses: () => shared?.members.addresses() ?? [],
+  };
   const trainers: TrainerPool = new TrainerPool({ driver, traces, registry, log, metrics, drained, leases, members });
   const reporter = own(new Reporter({ mlflow: config.mlflow, registry, driver, log }));
   // Before requests are served: one for a run that is not loaded yet would be lost.
-  for (const { run } of registry.unfinished) {
-    const paused = run.state === RunState.RUN_STATE_PAUSED && run.pausedBecause === ON_REQUEST;
-    log.info({ runId: run.runId, step: run.step, paused }, "resuming a run");
-    driver.recover(run, paused);
-  }
+  if (shared) await shared.start({ driver, registry, trainers, book, onLost: ports.onCrash });
+  else for (const { run } of registry.unfinished) resume(run, driver, log);
   const commands = new RunCommands({ driver, registry, requests, reporter, stopping });
   if (config.keepRunsMs !== undefined) own(new Retention(commands, config.keepRunsMs, log));
   let address = config.listen;
+  const ownRuns = runServiceHandlers({ registry, commands, roots: access.roots, stopping });
+  const connect = (target: string) => scope.connect(RunServiceService, target);
   const handlers = {
-    runs: runServiceHandlers({ registry, commands, roots: access.roots, stopping }),
+    runs: shared ? own(new Forwarding({ owners: shared, connect })).handlers(ownRuns) : ownRuns,
     pool: poolServiceHandlers({
       ...{ registry, trainers, requests, store, services: addressesOf(config), startedAt: new Date() },
       problemAt: scope.problemAt,
@@ -144,9 +150,13 @@ async function partsOf(
     ],
     httpRoutes: dashboardRoutes({ handlers, onInternalError }),
     problem: () => problemOf(config, scope.problemAt),
-    started: (listening) => (address = listening),
+    started(listening) {
+      address = listening;
+      shared?.members.reachableAt(config.advertised ?? listening).catch(ports.onCrash);
+    },
     async drain() {
       await driver[Symbol.asyncDispose]();
+      await shared?.members.giveUp();
       trainers[Symbol.dispose]();
     },
   };

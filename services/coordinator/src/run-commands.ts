@@ -74,7 +74,7 @@ export class RunCommands {
     const content = contentOf(wish.rpc, wish.message.encode({ requestId: "", runId }).finish());
     await requests.once(requestId, content, async (answered) => {
       requireUnfinished(record.run, wish);
-      await driver.happen({ input: wish.input(runId), facts: [answered(runId)] });
+      await driver.happen(() => ({ input: wish.input(runId), facts: [answered(runId)], alone: true }));
       stopping.throwIfAborted();
       return runId;
     });
@@ -102,7 +102,7 @@ export class RunCommands {
     const { requests, driver, stopping } = this.#options;
     const content = contentOf("DeleteRun", DeleteRunRequest.encode({ requestId: "", runId }).finish());
     await requests.once(requestId, content, async (answered) => {
-      await driver.happen(() => ({ facts: [this.#deleted(runId), answered(runId)] }));
+      await driver.happen(() => ({ facts: [this.#deleted(runId), answered(runId)], alone: true }));
       stopping.throwIfAborted();
       return runId;
     });

@@ -181,8 +181,20 @@ export class TrainerPool implements TrainersPort, Disposable {
       if (draining) this.#drained.add(trainerId);
       else this.#drained.delete(trainerId);
       const input = { type: "trainer-drained" as const, trainerId, draining };
-      return { input, facts: [{ type: "drain-requested", trainerId, draining }, answered] };
+      return { input, facts: [{ type: "drain-requested", trainerId, draining }, answered], alone: true };
     });
+  }
+
+  /** Another coordinator has recorded which trainers are given no work. */
+  learnDrained(trainerIds: readonly string[]): void {
+    const drained = new Set(trainerIds);
+    for (const trainerId of new Set([...drained, ...this.#drained])) {
+      const draining = drained.has(trainerId);
+      if (draining === this.#drained.has(trainerId)) continue;
+      if (draining) this.#drained.add(trainerId);
+      else this.#drained.delete(trainerId);
+      void this.#options.driver.happen({ input: { type: "trainer-drained", trainerId, draining } });
+    }
   }
 
   /** Errors: `not_found`. */

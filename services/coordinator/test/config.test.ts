@@ -18,6 +18,8 @@ describe("the coordinator's configuration", () => {
       dataStreamAddress: "127.0.0.1:7002",
       checkpointStoreAddress: "127.0.0.1:7003",
       runStore: undefined,
+      leaseMs: 5_000,
+      advertised: undefined,
       recoveryMs: 30_000,
       keepRunsMs: undefined,
       drainMs: 25_000,
@@ -55,6 +57,14 @@ describe("the coordinator's configuration", () => {
       () => readCoordinatorConfig({ ...ENV, GRADPOOL_RUN_STORE: "runs.sqlite" }),
       /^GradpoolError: GRADPOOL_RUN_STORE is called GRADPOOL_STORE now/,
     );
+  });
+
+  it("reads a lease of a second or more, and where others reach it", () => {
+    const env = { ...ENV, GRADPOOL_COORDINATOR_LEASE_SECONDS: "2.5", GRADPOOL_ADVERTISE: "pool-1:7070" };
+    const { leaseMs, advertised } = readCoordinatorConfig(env);
+    assert.deepEqual([leaseMs, advertised], [2_500, "pool-1:7070"]);
+    assert.throws(() => readCoordinatorConfig({ ...env, GRADPOOL_COORDINATOR_LEASE_SECONDS: "0.5" }), /LEASE_SECONDS/);
+    assert.throws(() => readCoordinatorConfig({ ...env, GRADPOOL_ADVERTISE: "pool-1" }), /GRADPOOL_ADVERTISE/);
   });
 
   it("keeps runs for ever, or as many days as it is told", () => {

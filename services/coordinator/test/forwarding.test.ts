@@ -30,7 +30,8 @@ interface Coordinator {
 const named = (runId: string, runName: string): Run => Run.fromPartial({ runId, spec: { runName } });
 
 /** A coordinator that answers for its own runs by `answer`; where the other runs are says `owners`. */
-async function coordinator(t: TestContext, owners: Owners, answer: Answer): Promise<Coordinator> {
+async function coordinator(t: TestContext, ownerOf: Owners["ownerOf"], answer: Answer): Promise<Coordinator> {
+  const owners: Owners = { learn: () => Promise.resolve(), ownerOf };
   const forwarding = new Forwarding({ owners, connect: (address) => createClient(RunServiceService, address, keyed) });
   const run = async ({ runId }: { runId: string }, context: CallContext) => ({ run: await answer(runId, context) });
   const own: Handlers<RunServiceService> = {
@@ -62,9 +63,9 @@ async function coordinator(t: TestContext, owners: Owners, answer: Answer): Prom
 
 /** Two coordinators: all runs are the second one's, and both know it. */
 async function pair(t: TestContext, answer: Answer): Promise<{ first: Coordinator; owner: Coordinator }> {
-  const owner = await coordinator(t, { ownerOf: () => "here" }, answer);
+  const owner = await coordinator(t, () => "here" as const, answer);
   const recorded: Answer = (runId) => Promise.resolve(named(runId, "as recorded"));
-  const first = await coordinator(t, { ownerOf: () => ({ address: owner.address }) }, recorded);
+  const first = await coordinator(t, () => ({ address: owner.address }), recorded);
   return { first, owner };
 }
 
@@ -127,8 +128,10 @@ test("what is recorded answers reads while the owner cannot, and writes are to b
   await assert.rejects(first.client.pauseRun({ requestId: "1", runId: "run-1" }), failure("unavailable", /./));
   const watch = first.client.watchRun({ runId: "run-1", afterStep: 0 });
   await assert.rejects(watch[Symbol.asyncIterator]().next(), failure("unavailable", /./));
-  const between = await coordinator(t, { ownerOf: () => undefined }, (runId) =>
-    Promise.resolve(named(runId, "as recorded")),
+  const between = await coordinator(
+    t,
+    () => undefined,
+    (runId) => Promise.resolve(named(runId, "as recorded")),
   );
   assert.equal((await between.client.getRun({ runId: "run-1" })).run?.spec?.runName, "as recorded");
   await assert.rejects(
@@ -140,12 +143,10 @@ test("what is recorded answers reads while the owner cannot, and writes are to b
 test("a call is passed on once: two that take each other for a run's owner do not send it to and fro", async (t) => {
   const addresses: string[] = [];
   let asked = 0;
-  const ownerAt = (i: number): Owners => ({
-    ownerOf: () => {
-      asked += 1;
-      return { address: addresses[i] ?? "" };
-    },
-  });
+  const ownerAt = (i: number) => () => {
+    asked += 1;
+    return { address: addresses[i] ?? "" };
+  };
   const read: Answer = (runId) => Promise.resolve(named(runId, "as recorded"));
   const first = await coordinator(t, ownerAt(1), read);
   const second = await coordinator(t, ownerAt(0), read);

@@ -96,7 +96,7 @@ describe("the run store in PostgreSQL", { skip, timeout: 120_000 }, () => {
     await assert.rejects(paused.commit(late), failure("aborted", /taken over/));
     await next.commit([{ type: "run", run: runNamed("a", { step: 1 }) }]);
     const [row] = await database.query("SELECT state, epoch FROM gradpool.runs");
-    assert.deepEqual(row, { state: RunState.RUN_STATE_QUEUED, epoch: 1 });
+    assert.deepEqual(row, { state: RunState.RUN_STATE_QUEUED, epoch: 2 });
     // Alive, but of a run that is another's.
     await database.query("UPDATE gradpool.runs SET owner = 'another'");
     await assert.rejects(next.commit(late), failure("aborted", /taken over/));

@@ -66,7 +66,7 @@ export class SimulatedLife {
     const { store, newRunId } = options;
     store.open();
     const book = new EventBook(store.recorded.events, false);
-    return new SimulatedLife(options, await RunRegistry.load(store, book, newRunId));
+    return new SimulatedLife(options, await RunRegistry.load(store, book, { newRunId }));
   }
 
   get isDown(): boolean {

@@ -133,7 +133,7 @@ function startCoordinator(listen: string, services: Surroundings, options: World
     mlflow = "there is no server",
   } = options;
   const config = {
-    ...{ listen, recoveryMs, runStore, keepRunsMs, mlflow, drainMs: 0, models: NO_CACHE },
+    ...{ listen, recoveryMs, runStore, keepRunsMs, mlflow, drainMs: 0, models: NO_CACHE, leaseMs: 5_000 },
     tokenizerAddress: services.tokenizer.address,
     dataStreamAddress: services.dataStream.address,
     checkpointStoreAddress: services.store.address,

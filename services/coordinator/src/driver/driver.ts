@@ -29,6 +29,8 @@ export class Driver<T extends TrainingPort = TrainingPort> implements AsyncDispo
   readonly #turns: Turns;
   readonly #runs = new Map<string, OpenRun<T>>();
   readonly #ending = new Set<Promise<void>>();
+  /** Runs from their opening until their end is recorded. */
+  readonly #owned = new Set<string>();
   /** Aborted once the core is stopping and nothing is in progress. */
   readonly #quiet = new AbortController();
 
@@ -64,17 +66,34 @@ export class Driver<T extends TrainingPort = TrainingPort> implements AsyncDispo
     });
   }
 
-  /** `make` is called in its turn, and its errors are the caller's. False after the driver has stopped. */
+  /**
+   * `make` is called in its turn. False after the driver has stopped. Errors: those of `make`, and those by which the record
+   * refuses the run.
+   */
   async submit(make: () => { run: Run; facts: readonly Fact[] }): Promise<boolean> {
-    let isIn = false;
-    await this.happen(() => {
+    let runId = "";
+    const submitted = this.happen(() => {
       const { run, facts } = make();
       this.#open(run);
-      isIn = true;
-      const input = { type: "run-submitted" as const, runId: run.runId };
-      return { input, facts: [{ type: "run-submitted", run }, ...facts] };
+      ({ runId } = run);
+      return {
+        input: { type: "run-submitted", runId },
+        facts: [{ type: "run-submitted", run }, ...facts],
+        alone: true,
+      };
     });
-    return isIn;
+    try {
+      await submitted;
+    } catch (error) {
+      this.#forget(runId);
+      throw error;
+    }
+    return runId !== "";
+  }
+
+  /** Whether a run was recovered or submitted here, and its end is not recorded yet. */
+  owns(runId: string): boolean {
+    return this.#owned.has(runId);
   }
 
   taskOf(taskId: string): Task | undefined {
@@ -113,8 +132,14 @@ export class Driver<T extends TrainingPort = TrainingPort> implements AsyncDispo
     await Promise.all(this.#ending);
   }
 
+  #forget(runId: string): void {
+    this.#runs.delete(runId);
+    this.#owned.delete(runId);
+  }
+
   #open(run: Run): void {
     const { runId } = run;
+    this.#owned.add(runId);
     const listener: RunListener = {
       onTrouble: (reason) => void this.happen({ input: { type: "run-troubled", runId, reason } }),
       onCheckpoint: (checkpoint) => void this.happen({ facts: [{ type: "checkpoint-changed", runId, checkpoint }] }),
@@ -233,6 +258,7 @@ export class Driver<T extends TrainingPort = TrainingPort> implements AsyncDispo
     const ending = (async () => {
       if (run) await phaseOf(run).end(outcome);
       await this.happen({ facts: [{ type: "run-ended", runId, outcome, code, message, at: new Date() }] });
+      this.#owned.delete(runId);
     })();
     this.#ending.add(ending);
     void ending.finally(() => this.#ending.delete(ending));

@@ -3,6 +3,7 @@
  * durable before any of its effects is carried out (I4). While one commit waits for the disk, others' turns come
  * together; the next commit records all of them, in their order, and then their effects are carried out in it.
  */
+import { GradpoolError } from "@gradpool/errors";
 import { within } from "@gradpool/tracing";
 import type { Effect, Output } from "../core/effects.js";
 import { emptyPool, type Input, type PoolState } from "../core/state.js";
@@ -20,6 +21,8 @@ export interface Happening {
   /** As a function it is called in its turn, to be as new as possible; it must not depend on the state. */
   input?: Input | (() => Input);
   facts?: readonly Fact[];
+  /** Of a turn that looks at the state: it has a commit of its own, which the record may refuse; its caller gets the error. */
+  alone?: boolean;
 }
 
 export interface TurnsOptions extends Pick<Ports, "clock" | "record" | "observe" | "onCrash"> {
@@ -42,7 +45,11 @@ interface Decided {
   outcome: Transition;
   /** All that is to be recorded. */
   facts: readonly Fact[];
+  alone: boolean;
 }
+
+/** By which the record refuses a turn; any other failure of it is the end. */
+const REFUSALS: ReadonlySet<string> = new Set(["already_exists", "failed_precondition"]);
 
 export class Turns {
   readonly #options: TurnsOptions;
@@ -111,6 +118,7 @@ export class Turns {
         break;
       }
       group.push(decided);
+      if (decided.alone) break;
     }
     return group;
   }
@@ -119,15 +127,27 @@ export class Turns {
   #decide(turn: Turn, state: PoolState): Decided | undefined {
     const happening = happeningOf(turn);
     if (!happening) return undefined;
-    const { input, facts = [] } = happening;
-    if (!input) return { turn, facts, outcome: { state, facts: [], effects: [] } };
+    const { input, facts = [], alone = false } = happening;
+    if (!input) return { turn, facts, alone, outcome: { state, facts: [], effects: [] } };
     const outcome = transition(state, { nowMs: turn.nowMs, ...(typeof input === "function" ? input() : input) });
-    return { turn, facts: [...facts, ...outcome.facts], outcome };
+    return { turn, facts: [...facts, ...outcome.facts], alone, outcome };
+  }
+
+  /** False: the record refuses the group's only turn, as if it had not happened, and its caller got the error. */
+  async #isRecorded([first]: readonly Decided[], recorded: readonly (readonly Fact[])[]): Promise<boolean> {
+    try {
+      await this.#options.record(recorded);
+      return true;
+    } catch (error) {
+      if (!first?.alone || !REFUSALS.has(GradpoolError.from(error).code)) throw error;
+      first.turn.failed(error);
+      return false;
+    }
   }
 
   async #take(group: readonly Decided[]): Promise<void> {
     const recorded = group.map(({ facts }) => facts).filter((facts) => facts.length > 0);
-    if (recorded.length > 0) await this.#options.record(recorded);
+    if (recorded.length > 0 && !(await this.#isRecorded(group, recorded))) return;
     for (const { turn, facts, outcome } of group) {
       if (this.#stopped) {
         turn.done([]);

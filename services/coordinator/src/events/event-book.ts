@@ -111,6 +111,11 @@ export class EventBook {
     return changes;
   }
 
+  /** What another coordinator has reported of a run that is this one's from now on. */
+  adopt(runId: string, reported: Reported | undefined): void {
+    if (reported) this.#reported.set(runId, reported);
+  }
+
   /** There will be no more of a run. */
   forget(runId: string): void {
     this.#reported.delete(runId);

@@ -24,6 +24,8 @@ const READ_MS = 2_000;
 
 /** Who owns the runs that have not ended. */
 export interface Owners {
+  /** Looks for a run that another coordinator may have submitted a moment ago, if this one does not know it. */
+  learn(runId: string): Promise<void>;
   /** "here": this coordinator owns the run, or nobody needs to, since it has ended. Undefined: nobody owns it now. */
   ownerOf(runId: string): "here" | { readonly address: string } | undefined;
 }
@@ -51,7 +53,8 @@ export class Forwarding implements Disposable {
         here: (request: Request, context: CallContext) => Promise<Response>,
         there: (client: RunClient) => (request: Request, options: CallOptions) => Promise<Response>,
       ) =>
-      (request: Request, context: CallContext): Promise<Response> => {
+      async (request: Request, context: CallContext): Promise<Response> => {
+        await owners.learn(request.runId);
         if (owners.ownerOf(request.runId) === "here") return here(request, context);
         return there(this.#ownerOf(request.runId, context))(request, optionsOf(context));
       };
@@ -63,6 +66,7 @@ export class Forwarding implements Disposable {
       // Of a run that has ended a moment ago: its former owner knows best.
       deleteRun: write(own.deleteRun, ({ deleteRun }) => deleteRun),
       getRun: async (request, context) => {
+        await owners.learn(request.runId);
         if (owners.ownerOf(request.runId) === "here") return own.getRun(request, context);
         try {
           return await this.#ownerOf(request.runId, context).getRun(request, {
@@ -73,17 +77,23 @@ export class Forwarding implements Disposable {
           return this.#recorded(error, context, () => own.getRun(request, context));
         }
       },
-      watchRun: (request, context) => {
-        if (owners.ownerOf(request.runId) === "here") return own.watchRun(request, context);
-        return this.#ownerOf(request.runId, context).watchRun(request, optionsOf(context));
-      },
+      watchRun: (request, context) => this.#watch(own, request, context),
       watchRunLog: (request, context) => this.#watchLog(own, request, context),
     };
   }
 
+  async *#watch(own: RunHandlers, ...[request, context]: Parameters<RunHandlers["watchRun"]>) {
+    const { owners } = this.#options;
+    await owners.learn(request.runId);
+    if (owners.ownerOf(request.runId) === "here") yield* own.watchRun(request, context);
+    else yield* this.#ownerOf(request.runId, context).watchRun(request, optionsOf(context));
+  }
+
   /** The log is in the store: without `follow` any coordinator can read it. */
   async *#watchLog(own: RunHandlers, ...[request, context]: Parameters<RunHandlers["watchRunLog"]>) {
-    const isHere = !request.follow || this.#options.owners.ownerOf(request.runId) === "here";
+    const { owners } = this.#options;
+    await owners.learn(request.runId);
+    const isHere = !request.follow || owners.ownerOf(request.runId) === "here";
     if (isHere) yield* own.watchRunLog(request, context);
     else yield* this.#ownerOf(request.runId, context).watchRunLog(request, optionsOf(context));
   }

@@ -99,6 +99,12 @@ export class RunRecord {
     this.#changes.emit("change");
   }
 
+  /** Its steps and the like are recorded here from now on. */
+  adopt(history: History): void {
+    this.#history = history;
+    this.#changes.emit("change");
+  }
+
   /** From now on its history is read from the store. Current watchers keep theirs. */
   dropHistory(): void {
     this.#history = undefined;

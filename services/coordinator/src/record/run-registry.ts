@@ -16,7 +16,7 @@ import { isSampled, traceIdOf } from "@gradpool/tracing";
 import type { Draft, EventBook } from "../events/event-book.js";
 import type { Fact } from "../facts.js";
 import { specRecipe } from "../runs/spec.js";
-import type { Change, RunStore } from "../store/run-store.js";
+import type { Change, History, Reported, RunStore } from "../store/run-store.js";
 import { poolPayloadOf, runPayloadOf } from "./event-payloads.js";
 import { linesOf, linesOfLoss, type LogLine } from "./run-log.js";
 import { pageOf } from "./run-pages.js";
@@ -52,20 +52,26 @@ export class RunRegistry {
   readonly #records = new Map<string, RunRecord>();
   readonly #ended: string[] = [];
   readonly #newRunId: () => string;
+  readonly #isShared: boolean;
   /** The newest read for a watcher, which settles after all before it. */
   #lastRead: Promise<unknown> = Promise.resolve();
 
-  private constructor(store: RecordStore, events: EventBook, newRunId: () => string) {
+  private constructor(store: RecordStore, events: EventBook, newRunId: () => string, isShared: boolean) {
+    this.#isShared = isShared;
     this.#store = store;
     this.#events = events;
     this.#newRunId = newRunId;
   }
 
-  /** `newRunId` gives each run a unique id. */
-  static async load(store: RecordStore, events: EventBook, newRunId = randomRunId): Promise<RunRegistry> {
-    const registry = new RunRegistry(store, events, newRunId);
+  /** `newRunId` gives each run a unique id. `isShared`: runs that have not ended are others' until they are adopted. */
+  static async load(
+    store: RecordStore,
+    events: EventBook,
+    { newRunId = randomRunId, isShared = false }: { newRunId?: () => string; isShared?: boolean } = {},
+  ): Promise<RunRegistry> {
+    const registry = new RunRegistry(store, events, newRunId, isShared);
     for (const run of store.recorded.runs) {
-      const history = hasEnded(run) ? undefined : await store.history(run.runId);
+      const history = hasEnded(run) || isShared ? undefined : await store.history(run.runId);
       registry.#records.set(run.runId, new RunRecord(run, history));
     }
     return registry;
@@ -88,9 +94,38 @@ export class RunRegistry {
     return [...this.#records.values()].filter((record) => !record.hasEnded);
   }
 
-  /** Those that are not reported as they ask for, in order of submission. */
+  /** This coordinator's that are not reported as they ask for, in order of submission. */
   get unreported(): Run[] {
-    return [...this.#records.values()].map(({ recorded }) => recorded).filter(isUnreported);
+    const own = [...this.#records.values()].filter(({ history }) => !this.#isShared || history);
+    return own.map(({ recorded }) => recorded).filter(isUnreported);
+  }
+
+  /** Records what another coordinator has recorded of its run. */
+  learn(run: Run): void {
+    const known = this.#records.get(run.runId);
+    if (known) return known.apply({ type: "run", run });
+    const isNewest = [...this.#records.values()].every(({ recorded }) => submittedMs(recorded) <= submittedMs(run));
+    this.#records.set(run.runId, new RunRecord(run));
+    if (isNewest) return;
+    const inOrder = [...this.#records].sort(([, a], [, b]) => submittedMs(a.recorded) - submittedMs(b.recorded));
+    this.#records.clear();
+    for (const [runId, record] of inOrder) this.#records.set(runId, record);
+  }
+
+  /** A run that another coordinator had, up to now: it is this one's from now on. `reported`: what events say of it. */
+  adopt(run: Run, history: History, reported: Reported | undefined): void {
+    this.learn(run);
+    this.get(run.runId).adopt(history);
+    this.#events.adopt(run.runId, reported);
+  }
+
+  /** Another coordinator has deleted a run. */
+  forget(runId: string): void {
+    if (this.#records.has(runId)) this.#forget(runId);
+  }
+
+  get runIds(): string[] {
+    return [...this.#records.keys()];
   }
 
   has(runId: string): boolean {
@@ -108,6 +143,8 @@ export class RunRegistry {
   async *watch(runId: string, afterStep: number, signal: AbortSignal): AsyncGenerator<WatchRunResponse> {
     const record = this.get(runId);
     if (record.history) return yield* record.watch(afterStep, signal);
+    // Another coordinator's run, which only that one sees as it happens.
+    if (!record.hasEnded) throw new GradpoolError("unavailable", `run ${runId} is changing hands; try again`);
     yield { update: { $case: "run", value: record.run } };
     const isNews = newsAfter(afterStep);
     for (let place = 0; ;) {
@@ -220,7 +257,9 @@ export class RunRegistry {
 
   /** A coordinator that stops in order was not ended by a run. */
   #forgetLives(runs: Map<string, Run>, before: Before): void {
-    for (const { recorded } of this.unfinished) {
+    for (const { recorded, history } of this.unfinished) {
+      // Other coordinators' runs have none here.
+      if (!history) continue;
       const run = runs.get(recorded.runId) ?? before(recorded.runId);
       if (run && run.livesWithoutProgress > 0) runs.set(run.runId, { ...run, livesWithoutProgress: 0 });
     }
@@ -285,6 +324,8 @@ function runIdOf(fact: Fact): string | undefined {
   if ("task" in fact) return fact.task.runId;
   return "runId" in fact ? fact.runId : undefined;
 }
+
+const submittedMs = ({ submittedAt }: Run): number => submittedAt?.getTime() ?? 0;
 
 /** Sorts by time of submission. */
 const randomRunId = () => `run-${Date.now().toString(36)}-${randomBytes(3).toString("hex")}`;

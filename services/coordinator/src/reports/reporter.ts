@@ -55,7 +55,8 @@ export class Reporter implements AsyncDisposable {
 
   observe(facts: readonly Fact[]): void {
     for (const fact of facts) {
-      if (fact.type === "run-submitted" && isUnreported(fact.run)) this.#begin(fact.run);
+      const isBegun = fact.type === "run-submitted" || fact.type === "run-recovered";
+      if (isBegun && isUnreported(fact.run) && !this.#reports.has(fact.run.runId)) this.#begin(fact.run);
     }
   }
 

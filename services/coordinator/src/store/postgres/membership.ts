@@ -91,11 +91,22 @@ export async function takeRuns(sql: Sql, id: string, limit: number): Promise<Own
   return inOrder.map(ownedRun);
 }
 
+/** A member that stops gives its runs up, and can still record other things. */
+export async function giveUpRuns(sql: Sql, id: string): Promise<void> {
+  await sql("UPDATE gradpool.runs SET owner = NULL WHERE owner = $1 AND NOT ended", [id]);
+  await tellMembers(sql, id);
+}
+
 /** A member leaves in order: its runs have no owner, and others are told. */
 export async function leave(sql: Sql, id: string): Promise<void> {
   await sql("UPDATE gradpool.coordinators SET alive = false, expires_at = now() WHERE id = $1", [id]);
   await sql("UPDATE gradpool.runs SET owner = NULL WHERE owner = $1 AND NOT ended", [id]);
   await sql("UPDATE gradpool.publisher SET holder = NULL WHERE holder = $1", [id]);
+  await tellMembers(sql, id);
+}
+
+/** Others look at once who lives and which runs have no owner. */
+export async function tellMembers(sql: Sql, id: string): Promise<void> {
   await sql("SELECT pg_notify($1, $2)", [MEMBERS_CHANNEL, id]);
 }
 

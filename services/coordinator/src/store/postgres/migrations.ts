@@ -30,7 +30,7 @@ const MIGRATIONS: readonly string[] = [
     ended boolean NOT NULL,
     output_key bytea NOT NULL,
     owner text,
-    epoch bigint NOT NULL DEFAULT 0,
+    epoch bigint NOT NULL DEFAULT 1,
     run bytea NOT NULL,
     checksum bytea NOT NULL
   );

@@ -4,13 +4,32 @@ import { visible } from "@gradpool/format";
 import { Event, Run, RunLogEntry } from "@gradpool/rpc";
 import type { Value } from "../checksum.js";
 import { placedUpdate, reportedOf } from "../decoded-rows.js";
-import type { Checked, History, PlacedEvent, PlacedUpdate, Recorded, RecordedEvents } from "../run-store.js";
+import type {
+  Checked,
+  History,
+  PlacedEvent,
+  PlacedUpdate,
+  Recorded,
+  RecordedEvents,
+  RecordedRequest,
+  Reported,
+} from "../run-store.js";
 import { describe } from "./address.js";
 import type { Database, Patience, Rows, Values } from "./database.js";
+import { keyOf } from "./postgres-tables.js";
 import { POSTGRES_TABLES, rowChecksum, SHAPES, type PostgresTable } from "./table-shapes.js";
 
 /** Rows that are read at a time where all are. */
 const PAGE_ROWS = 500;
+
+/** A run, and who owns it. */
+export interface Owned {
+  run: Run;
+  /** A member; null: nobody. */
+  owner: string | null;
+  /** How often it has changed hands. */
+  epoch: number;
+}
 
 export class PostgresReader {
   readonly #database: Database;
@@ -24,17 +43,35 @@ export class PostgresReader {
   async recorded(): Promise<Omit<Recorded, "life">> {
     const runs = await this.#all("runs");
     const requests = await this.#all("requests");
-    const drained = await this.#all("drained_trainers");
     return {
       runs: runs.map(({ run }) => Run.decode(run as Uint8Array)),
-      requests: requests.map((row) => ({
-        requestId: text(row["request_id"]),
-        content: String(row["content"]),
-        subject: text(row["subject"]),
-      })),
-      drained: drained.map((row) => text(row["trainer_id"])),
+      requests: requests.map(requestOf),
+      drained: await this.drained(),
       events: await this.#recordedEvents(),
     };
+  }
+
+  /** Runs as they are now, with their owners; of all, or of those that are still there. */
+  async owned(runIds?: readonly string[]): Promise<Owned[]> {
+    const rows = await (runIds ? this.#all("runs", "run_id = ANY($1)", [arrayOf(runIds)]) : this.#all("runs"));
+    return rows.map(({ run, owner, epoch }) => ({
+      ...{ run: Run.decode(run as Uint8Array), epoch: Number(epoch) },
+      owner: owner === null ? null : String(owner),
+    }));
+  }
+
+  /** What events say of these runs. */
+  async reported(runIds: readonly string[]): Promise<Map<string, Reported>> {
+    return new Map((await this.#all("reported", "run_id = ANY($1)", [arrayOf(runIds)])).map(reportedOf));
+  }
+
+  async drained(): Promise<string[]> {
+    return (await this.#all("drained_trainers")).map((row) => text(row["trainer_id"]));
+  }
+
+  async request(requestId: string): Promise<RecordedRequest | undefined> {
+    const [row] = await this.#read("requests", "WHERE request_key = $1", [keyOf(requestId)]);
+    return row && requestOf(row);
   }
 
   /** The position of the newest event. */
@@ -153,3 +190,12 @@ function problemOf(table: PostgresTable, row: Rows[number]): string {
 }
 
 const text = (value: unknown): string => (Buffer.isBuffer(value) ? value.toString() : String(value));
+
+/** As PostgreSQL writes an array of texts. */
+const arrayOf = (texts: readonly string[]): string => `{${texts.map((one) => JSON.stringify(one)).join(",")}}`;
+
+const requestOf = (row: Rows[number]): RecordedRequest => ({
+  requestId: text(row["request_id"]),
+  content: String(row["content"]),
+  subject: text(row["subject"]),
+});

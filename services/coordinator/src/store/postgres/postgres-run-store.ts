@@ -20,10 +20,22 @@ const OPEN_MS = 20_000;
 export interface PostgresStoreOptions {
   /** After this long without a renewal, others may take its runs over; LEASE_MS unless given. */
   leaseMs?: number;
+  /** Joins the members that share the store, once its tables are there; unless given, it has the store to itself. */
+  join?: (database: Database) => Promise<StoreMember>;
 }
 
+/** Whose commits they are. It leaves when it is disposed. */
+export interface StoreMember extends AsyncDisposable {
+  readonly id: string;
+  /** A number that no member had before. */
+  readonly life: number;
+}
+
+/** Of the membership: one hears what others tell. */
+const LEASE_CONNECTIONS = 2;
+
 interface Parts {
-  member: SoleMember;
+  member: StoreMember;
   recorded: Recorded;
   reader: PostgresReader;
   databases: { commits: Database; reads: Database; lease: Database };
@@ -37,8 +49,8 @@ interface Parts {
 export class PostgresRunStore implements RunStore {
   readonly recorded: Recorded;
   readonly isDurable = true;
-  readonly #member: SoleMember;
-  readonly #reader: PostgresReader;
+  readonly reader: PostgresReader;
+  readonly #member: StoreMember;
   readonly #databases: Parts["databases"];
   readonly #closing = new AbortController();
   #commits = 0;
@@ -47,7 +59,7 @@ export class PostgresRunStore implements RunStore {
   private constructor({ member, recorded, reader, databases }: Parts) {
     this.recorded = recorded;
     this.#member = member;
-    this.#reader = reader;
+    this.reader = reader;
     this.#databases = databases;
   }
 
@@ -61,11 +73,16 @@ export class PostgresRunStore implements RunStore {
     options: PostgresStoreOptions = {},
   ): Promise<PostgresRunStore> {
     const databaseOf = (size: number) => new Database(address, { log, size });
-    const databases = { commits: databaseOf(1), reads: databaseOf(READING_CONNECTIONS), lease: databaseOf(1) };
-    let member: SoleMember | undefined;
+    const databases = {
+      commits: databaseOf(1),
+      reads: databaseOf(READING_CONNECTIONS),
+      lease: databaseOf(LEASE_CONNECTIONS),
+    };
+    const { leaseMs, join = (lease: Database) => SoleMember.join(lease, leaseMs) } = options;
+    let member: StoreMember | undefined;
     try {
       await migrate(databases.commits, { patienceMs: OPEN_MS });
-      member = await SoleMember.join(databases.lease, options.leaseMs);
+      member = await join(databases.lease);
       const reader = new PostgresReader(databases.reads);
       const recorded = { life: member.life, ...(await reader.recorded()) };
       return new PostgresRunStore({ member, recorded, reader, databases });
@@ -84,23 +101,23 @@ export class PostgresRunStore implements RunStore {
   }
 
   history(runId: string): Promise<History> {
-    return this.#reader.history(runId);
+    return this.reader.history(runId);
   }
 
   historyPage(runId: string, after: number, limit: number): Promise<PlacedUpdate[]> {
-    return this.#reader.historyPage(runId, after, limit);
+    return this.reader.historyPage(runId, after, limit);
   }
 
   events(after: number, limit: number): Promise<PlacedEvent[]> {
-    return this.#reader.events(after, limit);
+    return this.reader.events(after, limit);
   }
 
   runLog(runId: string, after: number, limit: number): Promise<RunLogEntry[]> {
-    return this.#reader.runLog(runId, after, limit);
+    return this.reader.runLog(runId, after, limit);
   }
 
   check(): AsyncIterable<Checked> {
-    return this.#reader.check();
+    return this.reader.check();
   }
 
   backUp(): Promise<FileHandle> {
@@ -126,7 +143,7 @@ export class PostgresRunStore implements RunStore {
       newest = await answer.newest();
     } catch (error) {
       if (!(await this.#isRecorded(error, number))) throw this.#explained(error);
-      newest = await this.#reader.newestEvent({ signal });
+      newest = await this.reader.newestEvent({ signal });
     }
     this.#commits = number;
     return newest;
@@ -161,6 +178,10 @@ export class PostgresRunStore implements RunStore {
     if (isViolationOf(error, "one_unfinished_run_in_a_folder")) {
       const problem = "the output_dir is in use by a run of another coordinator";
       return new GradpoolError("failed_precondition", `${problem}; choose another output_dir, or cancel that run`);
+    }
+    if (isViolationOf(error, "requests_pkey")) {
+      const problem = "another coordinator has the same request_id at the same time";
+      return new GradpoolError("already_exists", `${problem}; try again`, { cause: error });
     }
     return error;
   }

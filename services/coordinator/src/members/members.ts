@@ -1,0 +1,204 @@
+/**
+ * This process among the coordinators that share a run store in PostgreSQL. Each has a lease by the database's clock, which it
+ * renews three times in its length. When one's lease is over, any other declares it dead, and the survivors share its runs; it
+ * learns of that from its next renewal or commit, has written nothing since, and ends.
+ */
+import { randomUUID } from "node:crypto";
+import { hostname } from "node:os";
+import { setTimeout as delay } from "node:timers/promises";
+import { GradpoolError } from "@gradpool/errors";
+import type { Logger } from "@gradpool/service-kit";
+import type { Database } from "../store/postgres/database.js";
+import * as table from "../store/postgres/membership.js";
+import { MEMBERS_CHANNEL, type OwnedRun } from "../store/postgres/membership.js";
+
+/** What coordinators say to one another, in the store and over gRPC. It grows when one of before could not take part. */
+export const PROTOCOL = 1;
+
+/** Members that ended are forgotten after this long. */
+const FORGET_MS = 86_400_000;
+
+export interface MembersOptions {
+  /** For membership alone, with at least two connections: nothing else may delay a renewal. */
+  database: Database;
+  /** A member that is silent for longer may lose its runs. */
+  leaseMs: number;
+  log: Logger;
+}
+
+export interface MembersListener {
+  /** These runs are this member's from now on: resume them. */
+  onTaken(runs: readonly OwnedRun[]): Promise<void>;
+  /** Members have come or gone. */
+  onMembers(): void;
+  /** Others have taken its runs over: end the process. */
+  onLost(error: GradpoolError): void;
+}
+
+export class Members implements AsyncDisposable {
+  readonly id: string;
+  /** A number that no member had before. */
+  readonly life: number;
+  readonly #options: MembersOptions;
+  /** "host:port" of the members that live, by id; empty while one does not listen yet. */
+  #living = new Map<string, string>();
+  /** Of the runs that have not ended. */
+  #owners = new Map<string, { owner: string | null; epoch: number }>();
+  readonly #closing = new AbortController();
+  #isLeaving = false;
+  #working: Promise<unknown>[] = [];
+  #listener: MembersListener | undefined;
+  /** Rounds of looking at the table come one after the other. */
+  #lastRound: Promise<void> = Promise.resolve();
+
+  private constructor(options: MembersOptions, id: string, life: number) {
+    this.#options = options;
+    this.id = id;
+    this.life = life;
+  }
+
+  /** Errors: `failed_precondition` when members of a newer gradpool live, `unavailable`. */
+  static async join(options: MembersOptions): Promise<Members> {
+    const { database, leaseMs } = options;
+    const id = randomUUID();
+    const life = await database.transaction(async (sql) => {
+      const newer = (await table.members(sql)).find(({ protocol, isExpired }) => protocol > PROTOCOL && !isExpired);
+      if (newer) {
+        const problem = `the coordinator at ${newer.address} speaks protocol ${newer.protocol}, and this one ${PROTOCOL}`;
+        throw new GradpoolError("failed_precondition", `${problem}; start this one in the newer version, too`);
+      }
+      return table.join(sql, { id, address: "", protocol: PROTOCOL }, leaseMs);
+    });
+    return new Members(options, id, life);
+  }
+
+  /** Renews the lease and takes runs that nobody owns, from now on; resolves once it has looked for some. */
+  start(listener: MembersListener): Promise<void> {
+    this.#listener = listener;
+    const { database } = this.#options;
+    const { signal } = this.#closing;
+    const soon = () => void this.#round();
+    this.#working = [
+      this.#renew(),
+      database.listen(MEMBERS_CHANNEL, soon, soon, signal).catch((error: unknown) => this.#crash(error)),
+    ];
+    return this.#round();
+  }
+
+  /** Others reach it at "host:port" from now on; where it listens on every address, by the machine's name. */
+  async reachableAt(listening: string): Promise<void> {
+    const address = listening.replace(/^(0\.0\.0\.0|\[::\])(?=:)/, hostname());
+    await this.#options.database.transaction(async (sql) => {
+      await table.moveTo(sql, this.id, address);
+      await table.tellMembers(sql, this.id);
+    });
+  }
+
+  /** "host:port" of another member that owns a run; undefined: there is none that lives and listens. */
+  addressOf(runId: string): string | undefined {
+    const { owner } = this.#owners.get(runId) ?? {};
+    return owner === this.id ? undefined : this.#living.get(owner ?? "") || undefined;
+  }
+
+  /** How often a run has changed hands, from 1. */
+  epochOf(runId: string): number {
+    return this.#owners.get(runId)?.epoch ?? 1;
+  }
+
+  /** "host:port" of all that live. */
+  addresses(): string[] {
+    return [...this.#living.values()].filter((address) => address !== "");
+  }
+
+  /** Who owns a run that has not ended, as it was read a moment ago. */
+  saw(runId: string, owner: string | null, epoch: number): void {
+    const known = this.#owners.get(runId);
+    if (!known || known.epoch <= epoch) this.#owners.set(runId, { owner, epoch });
+  }
+
+  /** Gives its runs up, once their work is over: others take them over at once. It takes no more. */
+  async giveUp(): Promise<void> {
+    this.#isLeaving = true;
+    await this.#lastRound;
+    const { database, leaseMs } = this.#options;
+    await database.transaction((sql) => table.giveUpRuns(sql, this.id), { patienceMs: leaseMs }).catch(() => {});
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isLeaving = true;
+    this.#closing.abort();
+    await Promise.allSettled(this.#working);
+    await this.#lastRound;
+    const { database, leaseMs } = this.#options;
+    await database.transaction((sql) => table.leave(sql, this.id), { patienceMs: leaseMs }).catch(() => {});
+  }
+
+  async #renew(): Promise<void> {
+    const { database, leaseMs } = this.#options;
+    const { signal } = this.#closing;
+    while (!signal.aborted) {
+      try {
+        if (!(await table.renew(database.sql, this.id, leaseMs))) return this.#lost();
+        await this.#round();
+        await delay(leaseMs / 3, undefined, { signal });
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#crash(error);
+        return;
+      }
+    }
+  }
+
+  /** Looks who lives, and takes its share of the runs that nobody owns. */
+  #round(): Promise<void> {
+    this.#lastRound = this.#lastRound.then(() => this.#look()).catch((error: unknown) => this.#crash(error));
+    return this.#lastRound;
+  }
+
+  async #look(): Promise<void> {
+    const { database, log } = this.#options;
+    if (this.#closing.signal.aborted) return;
+    const all = await table.members(database.sql);
+    if (all.some(({ id, isExpired }) => isExpired && id !== this.id)) {
+      const ended = await database.transaction(async (sql) => {
+        const gone = await table.endExpired(sql, this.id);
+        if (gone.length > 0) await table.tellMembers(sql, this.id);
+        return gone;
+      });
+      for (const id of ended) log.warn({ member: id, address: this.#living.get(id) }, "a coordinator was lost");
+      await table.forgetMembers(database.sql, FORGET_MS);
+      return this.#look();
+    }
+    this.#setLiving(new Map(all.map(({ id, address }) => [id, address])));
+    const owners = await table.owners(database.sql);
+    this.#owners = new Map(owners.map(({ runId, owner, epoch }) => [runId, { owner, epoch }]));
+    const orphans = owners.filter(({ owner }) => owner === null || !this.#living.has(owner)).length;
+    if (orphans > 0 && !this.#isLeaving) await this.#take(Math.ceil(orphans / Math.max(1, this.#living.size)));
+  }
+
+  async #take(limit: number): Promise<void> {
+    const { database, log } = this.#options;
+    const taken = await database.transaction((sql) => table.takeRuns(sql, this.id, limit));
+    if (taken.length === 0) return;
+    for (const { runId, epoch } of taken) this.#owners.set(runId, { owner: this.id, epoch });
+    log.info({ runs: taken.length }, "taking over runs");
+    await this.#listener?.onTaken(taken);
+  }
+
+  #setLiving(living: Map<string, string>): void {
+    const text = (members: Map<string, string>) => JSON.stringify([...members]);
+    if (text(living) === text(this.#living)) return;
+    this.#living = living;
+    this.#listener?.onMembers();
+  }
+
+  #lost(): void {
+    const seconds = this.#options.leaseMs / 1000;
+    const problem = `this coordinator did not renew its lease of ${seconds} s, and others have taken its runs over`;
+    this.#crash(new GradpoolError("aborted", `${problem}; it ends, to be started again`));
+  }
+
+  #crash(error: unknown): void {
+    if (!this.#closing.signal.aborted) this.#listener?.onLost(GradpoolError.from(error));
+  }
+}
