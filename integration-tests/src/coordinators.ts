@@ -1,13 +1,12 @@
 /** Several coordinators on one PostgreSQL, with the services and trainers that they share, as processes that are started again. */
-import { once } from "node:events";
-import { createClient, RunServiceService, withKey, type Client, type RunSpec } from "@gradpool/rpc";
 import { randomUUID } from "node:crypto";
+import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
 import { GradpoolError } from "@gradpool/errors";
+import { createClient, RunServiceService, withKey, type Client, type RunSpec, type StepMetrics } from "@gradpool/rpc";
 import { PostgresServer } from "./postgres.js";
 import { STACK_KEY, startService, stop, type Process } from "./stack.js";
 import { watchRun, type Finished } from "./watch-run.js";
-import type { StepMetrics } from "@gradpool/rpc";
 
 export interface CoordinatorsOptions {
   coordinators: number;
@@ -29,8 +28,8 @@ interface Member {
 export class Coordinators implements AsyncDisposable {
   readonly postgres: PostgresServer;
   readonly #services: Process[];
-  readonly #members: Member[] = [];
-  #trainers: Process[] = [];
+  #members: Member[] = [];
+  readonly #trainers: Process[] = [];
   #isOver = false;
 
   private constructor(postgres: PostgresServer, services: Process[]) {
@@ -45,30 +44,25 @@ export class Coordinators implements AsyncDisposable {
     const tokenizerAddress = { GRADPOOL_TOKENIZER_ADDRESS: tokenizer.address };
     const data = await startService("data-stream", tokenizerAddress);
     const pool = new Coordinators(postgres, [tokenizer, store, data]);
-    for (let i = 0; i < coordinators; i++) {
-      await pool.#add({
-        ...tokenizerAddress,
-        GRADPOOL_DATA_STREAM_ADDRESS: data.address,
-        GRADPOOL_CHECKPOINT_STORE_ADDRESS: store.address,
-        GRADPOOL_RECOVERY_SECONDS: String(recoverySeconds),
-        GRADPOOL_STORE: storeOf(i, postgres.url()),
-        GRADPOOL_COORDINATOR_LEASE_SECONDS: String(leaseSeconds),
-        ...options.coordinatorEnv,
-      });
-    }
+    const environments = Array.from({ length: coordinators }, (_, i) => ({
+      ...tokenizerAddress,
+      GRADPOOL_DATA_STREAM_ADDRESS: data.address,
+      GRADPOOL_CHECKPOINT_STORE_ADDRESS: store.address,
+      GRADPOOL_RECOVERY_SECONDS: String(recoverySeconds),
+      GRADPOOL_STORE: storeOf(i, postgres.url()),
+      GRADPOOL_COORDINATOR_LEASE_SECONDS: String(leaseSeconds),
+      ...options.coordinatorEnv,
+    }));
+    pool.#members = await Promise.all(environments.map((env) => pool.#startMember(env)));
     return pool;
   }
 
-  /** Trainers for each coordinator. */
+  /** Trainers that serve all coordinators. */
   async addTrainers(count: number): Promise<void> {
-    const addresses = this.#members.map(({ process }) => process.address);
-    for (let i = 0; i < count; i++) {
-      for (const address of addresses) {
-        this.#trainers.push(
-          await startService("trainer", { GRADPOOL_COORDINATOR_ADDRESS: address, GRADPOOL_THREADS: "1" }),
-        );
-      }
-    }
+    const addresses = this.#members.map(({ process }) => process.address).join(",");
+    const env = { GRADPOOL_COORDINATOR_ADDRESS: addresses, GRADPOOL_THREADS: "1" };
+    const started = await Promise.all(Array.from({ length: count }, () => startService("trainer", env)));
+    this.#trainers.push(...started);
   }
 
   client(i: number): Client<RunServiceService> {
@@ -151,12 +145,12 @@ export class Coordinators implements AsyncDisposable {
     return member;
   }
 
-  async #add(env: Record<string, string>): Promise<void> {
+  async #startMember(env: Record<string, string>): Promise<Member> {
     const process = await startService("coordinator", env);
     const client = createClient(RunServiceService, process.address, [withKey(() => STACK_KEY)]);
     const member: Member = { process, client, starts: 1 };
-    this.#members.push(member);
     void this.#supervise(member);
+    return member;
   }
 
   /** Starts it again at its address whenever it ends. */

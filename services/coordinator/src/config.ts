@@ -5,7 +5,7 @@ import { finishMsOf, listenAddress, readConfig, serviceAddress, stopGraceSeconds
 import { z } from "zod";
 import type { MlflowSettings } from "./reports/mlflow-client.js";
 import { mlflowSettings } from "./reports/mlflow-settings.js";
-import { runStorePlace, type RunStorePlace } from "./store/open-run-store.js";
+import { runStorePlace, type RunStorePlace } from "./store/run-store-place.js";
 
 const schema = z.object({
   GRADPOOL_LISTEN: listenAddress,

@@ -33,7 +33,7 @@ import type { TrainingRun } from "./runs/training-run.js";
 import { connectServices } from "./services.js";
 import { Forwarding } from "./members/forwarding.js";
 import { resume, SharedPool } from "./members/shared-pool.js";
-import { openRunStore } from "./store/open-run-store.js";
+import { SqliteRunStore } from "./store/sqlite-run-store.js";
 import { RunTraces } from "./traces/run-traces.js";
 import { DEFAULT_LEASES, TrainerPool, type Leases, type Runs } from "./trainer-pool.js";
 
@@ -48,7 +48,7 @@ export interface CoordinatorOptions {
 
 /**
  * Starts the coordinator: runs, their optimizers, and the pool of trainers. It resumes the runs that had not ended.
- * Errors: those of serve and of openRunStore.
+ * Errors: those of serve, SharedPool.open and SqliteRunStore.open.
  */
 export function startCoordinator(
   config: CoordinatorConfig,
@@ -66,14 +66,14 @@ async function partsOf(
 ): Promise<Parts> {
   const { own, stopping } = scope;
   const { runStore, leaseMs } = config;
-  const shared =
-    typeof runStore === "object" ? own(await SharedPool.open({ address: runStore, leaseMs, log })) : undefined;
-  const store = shared?.store ?? own(await openRunStore(runStore, log));
+  const isShared = typeof runStore === "object";
+  const shared = isShared ? own(await SharedPool.open({ address: runStore, leaseMs, log })) : undefined;
+  const store = shared?.store ?? own(await SqliteRunStore.open(isShared ? undefined : runStore, log));
   if (!store.isDurable) log.warn("runs are lost when this process ends; set GRADPOOL_STORE to a file to keep them");
   const { life, requests: known, drained } = store.recorded;
   const book = new EventBook(store.recorded.events, config.nats !== undefined);
   const publisher = config.nats && own(new Publisher({ nats: config.nats, store, book, log }));
-  const registry = await RunRegistry.load(store, book, { isShared: shared !== undefined });
+  const registry = await RunRegistry.load(store, book, { isShared });
   const requests = new Requests(known, shared?.find);
   const services = connectServices(config, access.roots, scope, models);
   const metrics: CoordinatorMetrics = new CoordinatorMetrics(scope.metrics, () => ({

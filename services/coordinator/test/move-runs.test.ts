@@ -7,12 +7,12 @@ import { after, describe, it, type TestContext } from "node:test";
 import { postgresPrograms, PostgresServer } from "@gradpool/integration-tests";
 import { LogLevel, RunSpec, RunState } from "@gradpool/rpc";
 import { createLogger } from "@gradpool/service-kit";
-import { openRunStore, runStorePlace } from "../src/store/open-run-store.js";
 import { parsePostgresUrl } from "../src/store/postgres/address.js";
 import { Database } from "../src/store/postgres/database.js";
 import { moveRuns, type Progress } from "../src/store/postgres/move-runs.js";
 import type { Change, RunStore } from "../src/store/run-store.js";
 import { SqliteDatabase } from "../src/store/sqlite-database.js";
+import { openRunStore } from "./open-run-store.js";
 import { failure, runNamed } from "./support.js";
 
 const LOG = createLogger("move-runs", { GRADPOOL_LOG_LEVEL: "silent" });
@@ -103,7 +103,7 @@ describe("moving runs to PostgreSQL", { skip, timeout: 120_000 }, () => {
     assert.ok((await move(path, url)).every(({ doing }) => doing !== "copying"));
     await using sqlite = await openRunStore(path, LOG);
     const content = await contentOf(sqlite);
-    await using postgres = await openRunStore(runStorePlace(url, {}), LOG);
+    await using postgres = await openRunStore(url, LOG);
     assert.deepEqual(await contentOf(postgres), content);
     assert.equal(postgres.recorded.life, sqlite.recorded.life);
     for await (const { problems } of postgres.check()) assert.deepEqual(problems, []);
@@ -116,7 +116,7 @@ describe("moving runs to PostgreSQL", { skip, timeout: 120_000 }, () => {
   it("is refused into a database with runs, and from a damaged file", async (t) => {
     const path = await filledFile(t);
     const url = await emptyDatabase();
-    const other = await openRunStore(runStorePlace(url, {}), LOG);
+    const other = await openRunStore(url, LOG);
     await other.commit([{ type: "run", run: runNamed("another") }]);
     await other[Symbol.asyncDispose]();
     await assert.rejects(move(path, url), failure("failed_precondition", /is not empty: it has runs/));

@@ -192,14 +192,14 @@ describe("a PostgreSQL database", { skip, timeout: 120_000 }, () => {
       await commit(db, a.id, 2);
       await delay(5);
       // Late, but nobody has taken it away.
-      assert.equal(await membership.renew(db.sql, a.id, 1), true);
+      assert.equal(await membership.renew(db, a.id, 1), true);
       await delay(5);
       assert.deepEqual(
         (await membership.members(db.sql)).map(({ isExpired }) => isExpired),
         [true, false],
       );
       assert.deepEqual(await membership.endExpired(db.sql, b.id), [a.id]);
-      assert.equal(await membership.renew(db.sql, a.id, 60_000), false);
+      assert.equal(await membership.renew(db, a.id, 60_000), false);
       await assert.rejects(commit(db, a.id, 3), /it is not alive/);
       assert.deepEqual(
         (await membership.members(db.sql)).map(({ id }) => id),

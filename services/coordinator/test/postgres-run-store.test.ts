@@ -6,17 +6,17 @@ import { setTimeout as delay } from "node:timers/promises";
 import { postgresPrograms, PostgresServer } from "@gradpool/integration-tests";
 import { RunSpec, RunState } from "@gradpool/rpc";
 import { createLogger } from "@gradpool/service-kit";
-import { openRunStore, runStorePlace } from "../src/store/open-run-store.js";
 import { parsePostgresUrl } from "../src/store/postgres/address.js";
 import { Database } from "../src/store/postgres/database.js";
 import { CHANGES_CHANNEL } from "../src/store/postgres/postgres-tables.js";
 import type { NewEvent, RunStore } from "../src/store/run-store.js";
+import { openRunStore } from "./open-run-store.js";
 import { failure, runNamed } from "./support.js";
 
 const LOG = createLogger("run-store", { GRADPOOL_LOG_LEVEL: "silent" });
 const { skip } = await postgresPrograms();
 
-const open = (url: string) => openRunStore(runStorePlace(url, {}), LOG, { leaseMs: 300 });
+const open = (url: string) => openRunStore(url, LOG, { leaseMs: 300 });
 const databaseAt = (url: string) => new Database(parsePostgresUrl(url, {}), { log: LOG });
 const close = (store: RunStore) => store[Symbol.asyncDispose]();
 

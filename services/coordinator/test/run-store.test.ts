@@ -10,8 +10,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import { postgresPrograms, PostgresServer } from "@gradpool/integration-tests";
 import { LogLevel, RunState, type StepMetrics } from "@gradpool/rpc";
 import { createLogger } from "@gradpool/service-kit";
-import { openRunStore, runStorePlace } from "../src/store/open-run-store.js";
 import { MAX_LOG_ENTRIES, type NewEvent } from "../src/store/run-store.js";
+import { openRunStore } from "./open-run-store.js";
 import { failure, runNamed } from "./support.js";
 
 const LOG = createLogger("run-store", { GRADPOOL_LOG_LEVEL: "silent" });
@@ -22,7 +22,7 @@ function storePath(t: TestContext): string {
   return join(folder, "deep", "runs.sqlite");
 }
 
-const open = (place: string) => openRunStore(runStorePlace(place, {}), LOG, { leaseMs: 300 });
+const open = (place: string) => openRunStore(place, LOG, { leaseMs: 300 });
 
 /** Where the next store is kept. */
 type Place = (t: TestContext) => string | Promise<string>;

@@ -1,10 +1,10 @@
 /** A process that commits to a run store, and reports each commit, until it is killed. */
 import { createLogger } from "@gradpool/service-kit";
-import { openRunStore, runStorePlace } from "../src/store/open-run-store.js";
+import { openRunStore } from "./open-run-store.js";
 import { runNamed } from "./support.js";
 
 const log = createLogger("holder", { GRADPOOL_LOG_LEVEL: "silent" });
-const store = await openRunStore(runStorePlace(process.argv[2] ?? "", {}), log, { leaseMs: 300 });
+const store = await openRunStore(process.argv[2] ?? "", log, { leaseMs: 300 });
 const { life } = store.recorded;
 for (let i = 1; ; i++) {
   const runId = `run-${life}-${i}`;

@@ -22,12 +22,14 @@ const FORWARDED = "gradpool-forwarded";
 /** A read waits this long for a run's owner: it may have been lost a moment ago. */
 const READ_MS = 2_000;
 
+/** "here": this coordinator owns the run, or nobody needs to, since it has ended. Undefined: nobody owns it now. */
+export type Owner = "here" | { readonly address: string } | undefined;
+
 /** Who owns the runs that have not ended. */
 export interface Owners {
   /** Looks for a run that another coordinator may have submitted a moment ago, if this one does not know it. */
   learn(runId: string): Promise<void>;
-  /** "here": this coordinator owns the run, or nobody needs to, since it has ended. Undefined: nobody owns it now. */
-  ownerOf(runId: string): "here" | { readonly address: string } | undefined;
+  ownerOf(runId: string): Owner;
 }
 
 export interface ForwardingOptions {
@@ -47,16 +49,15 @@ export class Forwarding implements Disposable {
 
   /** `own`: the handlers of the runs that this coordinator owns. */
   handlers(own: RunHandlers): RunHandlers {
-    const { owners } = this.#options;
     const write =
       <Request extends { runId: string }, Response>(
         here: (request: Request, context: CallContext) => Promise<Response>,
         there: (client: RunClient) => (request: Request, options: CallOptions) => Promise<Response>,
       ) =>
       async (request: Request, context: CallContext): Promise<Response> => {
-        await owners.learn(request.runId);
-        if (owners.ownerOf(request.runId) === "here") return here(request, context);
-        return there(this.#ownerOf(request.runId, context))(request, optionsOf(context));
+        const owner = await this.#ownerOf(request);
+        if (owner === "here") return here(request, context);
+        return there(this.#clientOf(owner, request, context))(request, optionsOf(context));
       };
     return {
       ...own,
@@ -66,13 +67,11 @@ export class Forwarding implements Disposable {
       // Of a run that has ended a moment ago: its former owner knows best.
       deleteRun: write(own.deleteRun, ({ deleteRun }) => deleteRun),
       getRun: async (request, context) => {
-        await owners.learn(request.runId);
-        if (owners.ownerOf(request.runId) === "here") return own.getRun(request, context);
+        const owner = await this.#ownerOf(request);
+        if (owner === "here") return own.getRun(request, context);
         try {
-          return await this.#ownerOf(request.runId, context).getRun(request, {
-            ...optionsOf(context),
-            timeoutMs: READ_MS,
-          });
+          const client = this.#clientOf(owner, request, context);
+          return await client.getRun(request, { ...optionsOf(context), timeoutMs: READ_MS });
         } catch (error) {
           return this.#recorded(error, context, () => own.getRun(request, context));
         }
@@ -83,19 +82,16 @@ export class Forwarding implements Disposable {
   }
 
   async *#watch(own: RunHandlers, ...[request, context]: Parameters<RunHandlers["watchRun"]>) {
-    const { owners } = this.#options;
-    await owners.learn(request.runId);
-    if (owners.ownerOf(request.runId) === "here") yield* own.watchRun(request, context);
-    else yield* this.#ownerOf(request.runId, context).watchRun(request, optionsOf(context));
+    const owner = await this.#ownerOf(request);
+    if (owner === "here") yield* own.watchRun(request, context);
+    else yield* this.#clientOf(owner, request, context).watchRun(request, optionsOf(context));
   }
 
   /** The log is in the store: without `follow` any coordinator can read it. */
   async *#watchLog(own: RunHandlers, ...[request, context]: Parameters<RunHandlers["watchRunLog"]>) {
-    const { owners } = this.#options;
-    await owners.learn(request.runId);
-    const isHere = !request.follow || owners.ownerOf(request.runId) === "here";
-    if (isHere) yield* own.watchRunLog(request, context);
-    else yield* this.#ownerOf(request.runId, context).watchRunLog(request, optionsOf(context));
+    const owner = await this.#ownerOf(request);
+    if (owner === "here" || !request.follow) yield* own.watchRunLog(request, context);
+    else yield* this.#clientOf(owner, request, context).watchRunLog(request, optionsOf(context));
   }
 
   [Symbol.dispose](): void {
@@ -103,10 +99,15 @@ export class Forwarding implements Disposable {
     this.#clients.clear();
   }
 
+  async #ownerOf({ runId }: { runId: string }): Promise<Owner> {
+    const { owners } = this.#options;
+    await owners.learn(runId);
+    return owners.ownerOf(runId);
+  }
+
   /** Errors: `unavailable` when nobody owns the run now, and for a call that was passed on already. */
-  #ownerOf(runId: string, { metadata }: CallContext): RunClient {
-    const owner = this.#options.owners.ownerOf(runId);
-    if (owner === undefined || owner === "here" || metadata.get(FORWARDED).length > 0) {
+  #clientOf(owner: Exclude<Owner, "here">, { runId }: { runId: string }, { metadata }: CallContext): RunClient {
+    if (owner === undefined || metadata.get(FORWARDED).length > 0) {
       throw new GradpoolError("unavailable", `run ${runId} is being taken over by another coordinator; try again`);
     }
     const { address } = owner;

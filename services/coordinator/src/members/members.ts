@@ -138,7 +138,7 @@ export class Members implements AsyncDisposable {
     const { signal } = this.#closing;
     while (!signal.aborted) {
       try {
-        if (!(await table.renew(database.sql, this.id, leaseMs))) return this.#lost();
+        if (!(await table.renew(database, this.id, leaseMs, signal))) return this.#lost();
         await this.#round();
         await delay(leaseMs / 3, undefined, { signal });
       } catch (error) {

@@ -13,7 +13,7 @@ import type { OwnedRun } from "../store/postgres/membership.js";
 import { PostgresRunStore } from "../store/postgres/postgres-run-store.js";
 import type { Runs, TrainerPool } from "../trainer-pool.js";
 import { Feed } from "./feed.js";
-import type { Owners } from "./forwarding.js";
+import type { Owner, Owners } from "./forwarding.js";
 import { Members } from "./members.js";
 
 export interface SharedPoolOptions {
@@ -54,7 +54,7 @@ export class SharedPool implements Owners, AsyncDisposable {
     const { address, leaseMs, log } = options;
     let members: Members | undefined;
     const join = async (database: Database) => (members = await Members.join({ database, leaseMs, log }));
-    const store = await PostgresRunStore.open(address, log, { join });
+    const store = await PostgresRunStore.open(address, log, join);
     if (!members) throw new Error("the store was opened without joining its members");
     return new SharedPool(options, store, members, new Database(address, { log }));
   }
@@ -91,7 +91,7 @@ export class SharedPool implements Owners, AsyncDisposable {
     this.members.saw(runId, found.owner, found.epoch);
   }
 
-  ownerOf(runId: string): "here" | { address: string } | undefined {
+  ownerOf(runId: string): Owner {
     const { registry, driver } = this.#parts ?? {};
     const isDone = registry && (!registry.has(runId) || registry.get(runId).hasEnded);
     if (isDone || driver?.owns(runId)) return "here";

@@ -3,7 +3,6 @@
  * Each run that has not ended has at most one owner, and an epoch that grows with each change of owner. Whoever took a
  * member's lease away has its runs: the member's next commit finds that it is not alive (run store's begin_commit).
  */
-import { GradpoolError } from "@gradpool/errors";
 import type { Database, Rows, Sql } from "./database.js";
 
 /** Members tell one another here that runs changed hands: whoever has room looks for runs without an owner. */
@@ -43,11 +42,12 @@ export async function moveTo(sql: Sql, id: string, address: string): Promise<voi
 }
 
 /** Whether the lease is the member's still: one that expired is, until another member takes it away. */
-export async function renew(sql: Sql, id: string, leaseMs: number): Promise<boolean> {
-  const rows = await sql(
+export async function renew(database: Database, id: string, leaseMs: number, signal?: AbortSignal): Promise<boolean> {
+  const rows = await database.query(
     `UPDATE gradpool.coordinators SET expires_at = now() + $2::float8 * interval '1 millisecond'
      WHERE id = $1 AND alive RETURNING id`,
     [id, leaseMs],
+    { signal },
   );
   return rows.length > 0;
 }
@@ -134,22 +134,6 @@ export async function forgetMembers(sql: Sql, olderThanMs: number): Promise<void
     `DELETE FROM gradpool.coordinators WHERE NOT alive AND expires_at < now() - $1::float8 * interval '1 millisecond'`,
     [olderThanMs],
   );
-}
-
-/** Joins as the only member. Errors: `failed_precondition` when another is alive and its lease is not over. */
-export async function joinAlone(database: Database, member: Member, leaseMs: number): Promise<number> {
-  return database.transaction(async (sql) => {
-    await sql("LOCK TABLE gradpool.coordinators IN SHARE ROW EXCLUSIVE MODE");
-    await endExpired(sql, member.id);
-    const [other] = await members(sql);
-    if (other) {
-      const message = `the run store is in use by the coordinator at ${other.address}`;
-      throw new GradpoolError("failed_precondition", `${message}; stop that coordinator, or name another database`);
-    }
-    const life = await join(sql, member, leaseMs);
-    await takeRuns(sql, member.id, Number.MAX_SAFE_INTEGER);
-    return life;
-  });
 }
 
 const ownedRun = (row: Rows[number]): OwnedRun => ({ runId: String(row["run_id"]), epoch: Number(row["epoch"]) });

@@ -9,20 +9,12 @@ import { Database, type Sql } from "./database.js";
 import { migrate } from "./migrations.js";
 import { PostgresReader } from "./postgres-reader.js";
 import { PostgresTables } from "./postgres-tables.js";
-import { SoleMember } from "./sole-member.js";
 
 /** Connections for reading; commits and the lease have one each. */
 const READING_CONNECTIONS = 4;
 
 /** How long a coordinator that starts waits for PostgreSQL. */
 const OPEN_MS = 20_000;
-
-export interface PostgresStoreOptions {
-  /** After this long without a renewal, others may take its runs over; LEASE_MS unless given. */
-  leaseMs?: number;
-  /** Joins the members that share the store, once its tables are there; unless given, it has the store to itself. */
-  join?: (database: Database) => Promise<StoreMember>;
-}
 
 /** Whose commits they are. It leaves when it is disposed. */
 export interface StoreMember extends AsyncDisposable {
@@ -64,13 +56,13 @@ export class PostgresRunStore implements RunStore {
   }
 
   /**
-   * Creates the tables if they are not there. Errors: `unavailable`, `failed_precondition` when another coordinator uses it or a
-   * newer gradpool made it, `data_loss` when it is damaged.
+   * Creates the tables if they are not there. `join`: joins the members that share the store, once its tables are there. Errors:
+   * those of `join`, `unavailable`, `failed_precondition` when a newer gradpool made it, `data_loss` when it is damaged.
    */
   static async open(
     address: PostgresAddress,
     log: Logger,
-    options: PostgresStoreOptions = {},
+    join: (database: Database) => Promise<StoreMember>,
   ): Promise<PostgresRunStore> {
     const databaseOf = (size: number) => new Database(address, { log, size });
     const databases = {
@@ -78,7 +70,6 @@ export class PostgresRunStore implements RunStore {
       reads: databaseOf(READING_CONNECTIONS),
       lease: databaseOf(LEASE_CONNECTIONS),
     };
-    const { leaseMs, join = (lease: Database) => SoleMember.join(lease, leaseMs) } = options;
     let member: StoreMember | undefined;
     try {
       await migrate(databases.commits, { patienceMs: OPEN_MS });

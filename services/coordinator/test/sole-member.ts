@@ -2,8 +2,8 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { GradpoolError } from "@gradpool/errors";
-import type { Database } from "./database.js";
-import { joinAlone, leave, renew } from "./membership.js";
+import type { Database } from "../src/store/postgres/database.js";
+import { endExpired, join, leave, members, renew, takeRuns, type Member } from "../src/store/postgres/membership.js";
 
 const LEASE_MS = 5_000;
 
@@ -49,7 +49,23 @@ export class SoleMember implements AsyncDisposable {
     const { signal } = this.#closing;
     while (!signal.aborted) {
       await delay(this.#leaseMs / 3, undefined, { signal }).catch(() => {});
-      if (!signal.aborted) await renew(this.#database.sql, this.id, this.#leaseMs).catch(() => {});
+      if (!signal.aborted) await renew(this.#database, this.id, this.#leaseMs, signal).catch(() => {});
     }
   }
+}
+
+/** Joins as the only member. Errors: `failed_precondition` when another is alive and its lease is not over. */
+async function joinAlone(database: Database, member: Member, leaseMs: number): Promise<number> {
+  return database.transaction(async (sql) => {
+    await sql("LOCK TABLE gradpool.coordinators IN SHARE ROW EXCLUSIVE MODE");
+    await endExpired(sql, member.id);
+    const [other] = await members(sql);
+    if (other) {
+      const message = `the run store is in use by the coordinator at ${other.address}`;
+      throw new GradpoolError("failed_precondition", `${message}; stop that coordinator, or name another database`);
+    }
+    const life = await join(sql, member, leaseMs);
+    await takeRuns(sql, member.id, Number.MAX_SAFE_INTEGER);
+    return life;
+  });
 }
