@@ -4,27 +4,38 @@
  */
 import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { chmodSync, existsSync, writeFileSync } from "node:fs";
+import { appendFileSync, chmodSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const folder = process.argv[2] ?? fileURLToPath(new URL(".", import.meta.url));
 const random = () => randomBytes(24).toString("base64url");
 
-const SERVICES = ["coordinator", "tokenizer", "data-stream", "checkpoint-store", "trainer"];
+// The further coordinators are those of compose.ha.yaml.
+const SERVICES = [
+  ...["coordinator", "coordinator-2", "coordinator-3"],
+  ...["tokenizer", "data-stream", "checkpoint-store", "trainer"],
+];
 
 const values = {
   GRADPOOL_KEY: random(),
   S3_USER: "gradpool",
   S3_PASSWORD: random(),
   NATS_TOKEN: random(),
+  POSTGRES_PASSWORD: random(),
   GRAFANA_PASSWORD: random(),
 };
 const file = join(folder, ".env");
-if (existsSync(file)) console.log(`${file} exists and is kept; remove it for new secrets`);
-else {
-  const lines = Object.entries(values).map(([name, value]) => `${name}=${value}\n`);
-  writeFileSync(file, lines.join(""), { mode: 0o600, flag: "wx" });
+const lineOf = ([name, value]) => `${name}=${value}\n`;
+if (existsSync(file)) {
+  const text = readFileSync(file, "utf8");
+  const missing = Object.entries(values).filter(([name]) => !new RegExp(`^${name}=`, "m").test(text));
+  const end = text === "" || text.endsWith("\n") ? "" : "\n";
+  if (missing.length > 0) appendFileSync(file, end + missing.map(lineOf).join(""));
+  const what = missing.length > 0 ? `, with ${missing.map(([name]) => name).join(" and ")} added` : "";
+  console.log(`${file} exists and is kept${what}; remove it for new secrets`);
+} else {
+  writeFileSync(file, Object.entries(values).map(lineOf).join(""), { mode: 0o600, flag: "wx" });
   console.log(`wrote ${file}; commands on this machine need its key: export $(grep ^GRADPOOL_KEY= ${file})`);
 }
 
@@ -39,4 +50,5 @@ else {
   );
 }
 // The user of the images reads them where Compose mounts them; on this machine the folder lets nobody else in.
-for (const service of SERVICES) chmodSync(join(certs, `${service}.key`), 0o644);
+const keys = SERVICES.map((service) => join(certs, `${service}.key`));
+for (const key of keys.filter(existsSync)) chmodSync(key, 0o644);
