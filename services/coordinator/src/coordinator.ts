@@ -72,7 +72,8 @@ async function partsOf(
   if (!store.isDurable) log.warn("runs are lost when this process ends; set GRADPOOL_STORE to a file to keep them");
   const { life, requests: known, drained } = store.recorded;
   const book = new EventBook(store.recorded.events, config.nats !== undefined);
-  const publisher = config.nats && own(new Publisher({ nats: config.nats, store, book, log }));
+  const publisher =
+    config.nats && own(new Publisher({ nats: config.nats, store, book, log, publishes: shared?.publishes }));
   const registry = await RunRegistry.load(store, book, { isShared });
   const requests = new Requests(known, shared?.find);
   const services = connectServices(config, access.roots, scope, models);

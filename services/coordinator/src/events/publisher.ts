@@ -11,7 +11,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { GradpoolError } from "@gradpool/errors";
 import { JetStream, type NatsOptions } from "@gradpool/events";
 import { Backoff, type Logger } from "@gradpool/service-kit";
-import type { RunStore } from "../store/run-store.js";
+import type { Published, RunStore } from "../store/run-store.js";
 import type { EventBook } from "./event-book.js";
 import { droppedEvent, PAGE_EVENTS } from "./event-log.js";
 
@@ -25,6 +25,9 @@ const PAUSES = { firstMs: 250, longestMs: 5_000 };
 /** Publication is recorded at most this often; after a crash the stream is asked. */
 const RECORD_EVERY_MS = 1_000;
 
+/** How often one of several coordinators asks whether it is its turn to publish. */
+const TURN_MS = 1_000;
+
 /** How long a stopping coordinator waits for the last events. */
 const LAST_EVENTS_MS = 2_000;
 
@@ -34,6 +37,11 @@ export interface PublisherOptions {
   book: EventBook;
   log: Logger;
   maxWaiting?: number;
+  /**
+   * Of coordinators that share the store, one publishes: what was published before, once that is this one. It stays so while
+   * it lives. Unless given, this one does.
+   */
+  publishes?: (() => Promise<Published | undefined>) | undefined;
 }
 
 export class Publisher implements AsyncDisposable {
@@ -45,17 +53,20 @@ export class Publisher implements AsyncDisposable {
   #isAway: boolean | undefined;
   #isRecorded = true;
   #recordedAtMs = 0;
+  /** It is this coordinator that publishes. */
+  #hasTurn: boolean;
 
   /** `maxWaiting`: MAX_WAITING unless given. */
   constructor(options: PublisherOptions) {
     this.#options = options;
+    this.#hasTurn = options.publishes === undefined;
     this.#ended = this.#run();
   }
 
-  /** Events that wait. */
+  /** Events that wait for this coordinator to publish them. */
   get waiting(): number {
     const { book } = this.#options;
-    return book.newest - book.published.position;
+    return this.#hasTurn ? book.newest - book.published.position : 0;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -69,6 +80,8 @@ export class Publisher implements AsyncDisposable {
   async #run(): Promise<void> {
     const { signal } = this.#stopping;
     const { book } = this.#options;
+    await this.#awaitTurn();
+    if (signal.aborted) return;
     // Nothing was ever published: events removed before then are not missing.
     if (book.published.stream === "") book.published = { position: await this.#beforeKept(), stream: "" };
     while (!signal.aborted) {
@@ -80,6 +93,20 @@ export class Publisher implements AsyncDisposable {
         await this.#giveUpOldest();
         await this.#backoff.pause(signal).catch(() => {});
       }
+    }
+  }
+
+  async #awaitTurn(): Promise<void> {
+    const { publishes, book, log } = this.#options;
+    const { signal } = this.#stopping;
+    while (publishes && !this.#hasTurn && !signal.aborted) {
+      // While the store does not answer, nobody's turn ends.
+      const published = await publishes().catch(() => undefined);
+      if (published) {
+        book.published = published;
+        this.#hasTurn = true;
+        log.info({ after: published.position }, "this coordinator publishes the pool's events");
+      } else await delay(TURN_MS, undefined, { signal }).catch(() => {});
     }
   }
 

@@ -110,6 +110,11 @@ export class Members implements AsyncDisposable {
     return [...this.#living.values()].filter((address) => address !== "");
   }
 
+  /** Makes this member the one that publishes events, unless another that lives does. */
+  async holdsPublisher(): Promise<boolean> {
+    return (await table.holdPublisher(this.#options.database.sql, this.id)) !== undefined;
+  }
+
   /** Who owns a run that has not ended, as it was read a moment ago. */
   saw(runId: string, owner: string | null, epoch: number): void {
     const known = this.#owners.get(runId);

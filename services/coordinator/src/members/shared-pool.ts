@@ -9,6 +9,7 @@ import type { FindRequest } from "../record/requests.js";
 import type { RunRegistry } from "../record/run-registry.js";
 import type { PostgresAddress } from "../store/postgres/address.js";
 import { Database } from "../store/postgres/database.js";
+import type { Published } from "../store/run-store.js";
 import type { OwnedRun } from "../store/postgres/membership.js";
 import { PostgresRunStore } from "../store/postgres/postgres-run-store.js";
 import type { Runs, TrainerPool } from "../trainer-pool.js";
@@ -65,6 +66,10 @@ export class SharedPool implements Owners, AsyncDisposable {
     if (request) await this.learn(request.subject);
     return request;
   };
+
+  /** What was published, once this coordinator is the one that publishes; undefined: another is. */
+  readonly publishes = async (): Promise<Published | undefined> =>
+    (await this.members.holdsPublisher()) ? this.store.reader.published() : undefined;
 
   /** Takes runs that nobody owns, and follows the others, from now on; resolves once it has its first runs. */
   async start(parts: SharedParts): Promise<void> {

@@ -9,6 +9,7 @@ import type {
   History,
   PlacedEvent,
   PlacedUpdate,
+  Published,
   Recorded,
   RecordedEvents,
   RecordedRequest,
@@ -63,6 +64,12 @@ export class PostgresReader {
   /** What events say of these runs. */
   async reported(runIds: readonly string[]): Promise<Map<string, Reported>> {
     return new Map((await this.#all("reported", "run_id = ANY($1)", [arrayOf(runIds)])).map(reportedOf));
+  }
+
+  /** How far events were published, and to which stream. */
+  async published(): Promise<Published> {
+    const [publisher = {}] = await this.#database.query("SELECT * FROM gradpool.publisher");
+    return { position: Number(publisher["published"]), stream: String(publisher["stream"]) };
   }
 
   async drained(): Promise<string[]> {
@@ -120,12 +127,11 @@ export class PostgresReader {
 
   async #recordedEvents(): Promise<RecordedEvents> {
     const [log = {}] = await this.#database.query("SELECT * FROM gradpool.event_log");
-    const [publisher = {}] = await this.#database.query("SELECT * FROM gradpool.publisher");
     this.#logId = String(log["log_id"]);
     const reported = (await this.#all("reported")).map(reportedOf);
     return {
       ...{ logId: this.#logId, newest: Number(log["newest"]), reported: new Map(reported) },
-      published: { position: Number(publisher["published"]), stream: String(publisher["stream"]) },
+      published: await this.published(),
     };
   }
 
