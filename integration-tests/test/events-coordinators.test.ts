@@ -8,8 +8,9 @@ import {
   postgresPrograms,
   tinyRun,
   Workspace,
+  type StoredEvent,
 } from "@gradpool/integration-tests";
-import { RunState, type Event } from "@gradpool/rpc";
+import { RunState } from "@gradpool/rpc";
 
 const nats = await deployTool("nats-server");
 const postgres = await postgresPrograms();
@@ -22,12 +23,14 @@ test(
     await using workspace = await Workspace.create();
     const dataset = await workspace.dataset(120);
     await using server = await NatsServer.start(workspace.path("nats"));
-    await using pool = await Coordinators.start({ coordinators: 2, leaseSeconds: 4, coordinatorEnv: { NATS_URL: server.url } });
+    await using pool = await Coordinators.start({ coordinators: 2, coordinatorEnv: { NATS_URL: server.url } });
     await pool.addTrainers(1);
     const recipe = { batchSize: 4, gradientAccumulation: 1, maxLength: 48 };
     const specs = ["a", "b"].map((name) => tinyRun(dataset, workspace.path(name), recipe));
     const runIds = [await pool.submit(0, specs[0]!), await pool.submit(1, specs[1]!)];
+    // A coordinator's log has all of its lives: who published when, and after which event.
     const publishers = () => [0, 1].filter((i) => pool.log(i).some((line) => line.includes(PUBLISHES)));
+    const turns = () => [0, 1].flatMap((i) => pool.log(i).filter((line) => line.includes(PUBLISHES))).length;
     let killed: number | undefined;
     const finished = await Promise.all(
       runIds.map((runId, i) =>
@@ -42,15 +45,16 @@ test(
     for (const { run } of finished) assert.equal(run.state, RunState.RUN_STATE_COMPLETED, run.error?.message);
     assert.ok(killed !== undefined, "the publisher was killed");
 
-    const isOver = (stored: { event: Event }[]) =>
-      runIds.every((id) => stored.some(({ event }) => event.runId === id && event.payload?.$case === "runCompleted"));
-    let stored = await server.events();
-    while (!isOver(stored)) stored = await server.eventsWith(({ event }) => event.payload?.$case === "runCompleted");
+    let stored: StoredEvent[] = [];
+    for (const id of runIds) {
+      stored = await server.eventsWith(({ event }) => event.runId === id && event.payload?.$case === "runCompleted");
+    }
     assert.deepEqual(
       stored.map(({ messageId }) => Number(messageId.split("-")[1])),
       stored.map((_, i) => i + 1),
       "each event once, in order",
     );
-    assert.deepEqual(publishers(), [0, 1], "the other one took over");
+    // Not always the one that was not killed: its successor at the same address may be faster.
+    assert.ok(turns() >= 2, "another process published the rest");
   },
 );

@@ -73,7 +73,7 @@ async function partsOf(
   const { life, requests: known, drained } = store.recorded;
   const book = new EventBook(store.recorded.events, config.nats !== undefined);
   const publisher =
-    config.nats && own(new Publisher({ nats: config.nats, store, book, log, publishes: shared?.publishes }));
+    config.nats && own(new Publisher({ nats: config.nats, store, book, log, turn: shared?.publisherTurn }));
   const registry = await RunRegistry.load(store, book, { isShared });
   const requests = new Requests(known, shared?.find);
   const services = connectServices(config, access.roots, scope, models);

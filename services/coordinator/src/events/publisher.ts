@@ -31,17 +31,22 @@ const TURN_MS = 1_000;
 /** How long a stopping coordinator waits for the last events. */
 const LAST_EVENTS_MS = 2_000;
 
+/** Which of several coordinators publishes. */
+export interface Turn {
+  /** This one does. */
+  isHere: boolean;
+  /** By whoever does or did. */
+  published: Published;
+}
+
 export interface PublisherOptions {
   nats: NatsOptions;
   store: Pick<RunStore, "events" | "commit">;
   book: EventBook;
   log: Logger;
   maxWaiting?: number;
-  /**
-   * Of coordinators that share the store, one publishes: what was published before, once that is this one. It stays so while
-   * it lives. Unless given, this one does.
-   */
-  publishes?: (() => Promise<Published | undefined>) | undefined;
+  /** Given where several coordinators share the store: only one of them publishes, as long as it lives. */
+  turn?: (() => Promise<Turn>) | undefined;
 }
 
 export class Publisher implements AsyncDisposable {
@@ -59,7 +64,7 @@ export class Publisher implements AsyncDisposable {
   /** `maxWaiting`: MAX_WAITING unless given. */
   constructor(options: PublisherOptions) {
     this.#options = options;
-    this.#hasTurn = options.publishes === undefined;
+    this.#hasTurn = options.turn === undefined;
     this.#ended = this.#run();
   }
 
@@ -97,16 +102,16 @@ export class Publisher implements AsyncDisposable {
   }
 
   async #awaitTurn(): Promise<void> {
-    const { publishes, book, log } = this.#options;
+    const { turn, book, log } = this.#options;
     const { signal } = this.#stopping;
-    while (publishes && !this.#hasTurn && !signal.aborted) {
+    while (turn && !this.#hasTurn && !signal.aborted) {
       // While the store does not answer, nobody's turn ends.
-      const published = await publishes().catch(() => undefined);
-      if (published) {
-        book.published = published;
-        this.#hasTurn = true;
-        log.info({ after: published.position }, "this coordinator publishes the pool's events");
-      } else await delay(TURN_MS, undefined, { signal }).catch(() => {});
+      const now = await turn().catch(() => undefined);
+      // What another one published need not be kept either.
+      if (now) book.published = now.published;
+      this.#hasTurn = now?.isHere === true;
+      if (!this.#hasTurn) await delay(TURN_MS, undefined, { signal }).catch(() => {});
+      else log.info({ after: book.published.position }, "this coordinator publishes the pool's events");
     }
   }
 

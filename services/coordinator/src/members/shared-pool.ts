@@ -4,12 +4,12 @@ import { RunState, type Run } from "@gradpool/rpc";
 import type { Logger } from "@gradpool/service-kit";
 import { ON_REQUEST } from "../core/runs.js";
 import type { EventBook } from "../events/event-book.js";
+import type { Turn } from "../events/publisher.js";
 import { hasEnded } from "../record/run-record.js";
 import type { FindRequest } from "../record/requests.js";
 import type { RunRegistry } from "../record/run-registry.js";
 import type { PostgresAddress } from "../store/postgres/address.js";
 import { Database } from "../store/postgres/database.js";
-import type { Published } from "../store/run-store.js";
 import type { OwnedRun } from "../store/postgres/membership.js";
 import { PostgresRunStore } from "../store/postgres/postgres-run-store.js";
 import type { Runs, TrainerPool } from "../trainer-pool.js";
@@ -67,9 +67,11 @@ export class SharedPool implements Owners, AsyncDisposable {
     return request;
   };
 
-  /** What was published, once this coordinator is the one that publishes; undefined: another is. */
-  readonly publishes = async (): Promise<Published | undefined> =>
-    (await this.members.holdsPublisher()) ? this.store.reader.published() : undefined;
+  /** Whether this coordinator publishes the pool's events: from now on, unless another that lives does. */
+  readonly publisherTurn = async (): Promise<Turn> => {
+    const isHere = await this.members.holdsPublisher();
+    return { isHere, published: await this.store.reader.published() };
+  };
 
   /** Takes runs that nobody owns, and follows the others, from now on; resolves once it has its first runs. */
   async start(parts: SharedParts): Promise<void> {
