@@ -46,7 +46,7 @@ for (const name of GOLDEN_CASES) {
       assert.ok(relativeError(logits.data, toFloat32(reference)) <= TOLERANCE.logits);
     });
 
-    test("every step and the final adapter equal the reference's", async () => {
+    test("every step and the final adapter equal the reference's", async (t) => {
       const { recipe, steps } = golden;
       const { lora } = golden;
       const targets = adaptedModules(selectTargets(source.model.description, lora.targetModules), lora);
@@ -65,6 +65,7 @@ for (const name of GOLDEN_CASES) {
         weightDecay: recipe.weight_decay,
       });
 
+      let lossError = 0;
       for (const [index, group] of groups(await batches(golden, source)).entries()) {
         const expected = steps[index];
         assert.ok(expected, `a step ${index + 1} that the reference has not`);
@@ -91,7 +92,8 @@ for (const name of GOLDEN_CASES) {
         optimizer.step(sums, lr);
         const loss = lossSum / targetTokens;
         assert.equal(targetTokens, expected.tokens);
-        assert.ok(Math.abs(loss / expected.loss - 1) <= TOLERANCE.loss, `step ${index + 1}: loss ${loss}`);
+        lossError = Math.max(lossError, Math.abs(loss / expected.loss - 1));
+        assert.ok(lossError <= TOLERANCE.loss, `step ${index + 1}: loss ${loss}`);
         assert.ok(Math.abs(gradNorm / expected.grad_norm - 1) <= 1e-5, `step ${index + 1}: grad_norm ${gradNorm}`);
         assert.ok(Math.abs(lr - expected.learning_rate) <= 1e-15, `step ${index + 1}: learning rate ${lr}`);
       }
@@ -100,6 +102,7 @@ for (const name of GOLDEN_CASES) {
       assert.ok(error <= TOLERANCE.adapter, `final adapter: ${error}`);
       const magnitudes = magnitudeError(tensors, final, golden.floats("init_adapter/adapter_model.safetensors"));
       assert.ok(magnitudes <= TOLERANCE.adapter, `final magnitudes: ${magnitudes}`);
+      if (TEST_DEVICE.gpu) t.diagnostic(`${name}: losses within ${lossError}, adapter within ${error}`);
     });
   });
 
