@@ -54,10 +54,11 @@ export class Crowd implements AsyncDisposable {
   async #joinOne(): Promise<void> {
     const number = this.#joined++;
     const outbox = new MessageQueue<WorkRequest>();
-    const own = { device: "none", deviceClass: "none", host: "here", pid: process.pid, threads: 1, memoryBytes: 1 };
+    const device = { device: "none", deviceClass: "none", threads: 1, memoryBytes: 1, largestBufferBytes: 0 };
     const hello = {
       trainerId: `crowd-${number}`,
-      ...own,
+      ...device,
+      ...{ host: "here", pid: process.pid },
       version: "none",
       instance: String(number),
       coordinatorIds: [],

@@ -12,7 +12,7 @@ import {
 } from "@gradpool/rpc";
 import { OTHER, type Logger } from "@gradpool/service-kit";
 import { canServe, isActive, trainerOf } from "./core/lookup.js";
-import { shortageText, tooSmall } from "./core/memory.js";
+import { shortageOf } from "./core/memory.js";
 import type { TrainerEffect } from "./core/effects.js";
 import type { PoolRun, SignOfLife } from "./core/state.js";
 import type { Driver } from "./driver/driver.js";
@@ -88,7 +88,7 @@ export class TrainerPool implements TrainersPort, Disposable {
   /** The newer connection of a trainer replaces the older. */
   join(hello: TrainerHello): TrainerConnection {
     const { driver, log } = this.#options;
-    const { trainerId, memoryBytes } = hello;
+    const { trainerId, memoryBytes, largestBufferBytes } = hello;
     const current = this.#connections.get(trainerId);
     if (current && !current.isOfSameProcess(hello)) throw inUse(current, hello);
     current?.outgoing.end();
@@ -99,7 +99,8 @@ export class TrainerPool implements TrainersPort, Disposable {
     log.info({ trainerId, deviceClass }, "trainer joined");
     const draining = this.#drained.has(trainerId);
     const { nonce } = connection;
-    void driver.happen({ input: { type: "trainer-joined", trainerId, deviceClass, draining, nonce, memoryBytes } });
+    const device = { deviceClass, memoryBytes, largestBufferBytes };
+    void driver.happen({ input: { type: "trainer-joined", trainerId, draining, nonce, ...device } });
     return connection;
   }
 
@@ -275,8 +276,8 @@ export class TrainerPool implements TrainersPort, Disposable {
       const record = registry.get(runId);
       const isRunning = phase === "running" && record.run.state === RunState.RUN_STATE_RUNNING;
       const served = active.some((trainer) => canServe(run, trainer));
-      const largest = tooSmall(active, run);
-      const lack = () => (largest ? `a larger trainer: ${shortageText(run, largest)}` : lackOf(run, active, stuck));
+      const shortage = shortageOf(active, run);
+      const lack = () => (shortage ? `a larger trainer: ${shortage.text}` : lackOf(run, active, stuck));
       const waitingFor = !isRunning || served ? "" : lack();
       if (waitingFor === record.run.waitingFor) continue;
       record.tell({ waitingFor });

@@ -29,6 +29,8 @@ export interface FakeTrainerOptions {
   byHand?: boolean;
   /** 1 GiB unless given. */
   memoryBytes?: number;
+  /** No bound unless given. */
+  largestBufferBytes?: number;
 }
 
 export interface Answer {
@@ -76,6 +78,7 @@ export class FakeTrainer implements AsyncDisposable {
         pid: process.pid,
         threads: 1,
         memoryBytes: options.memoryBytes ?? 2 ** 30,
+        largestBufferBytes: options.largestBufferBytes ?? 0,
         version: "fake 1",
         instance: options.instance ?? "",
         coordinatorIds: options.coordinatorIds ?? [],

@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { describe, it, test } from "node:test";
 import { RunState } from "@gradpool/rpc";
 import { transition } from "../src/core/transition.js";
-import { emptyPool, type Input, type PoolState, type TaskResult } from "../src/core/state.js";
+import { emptyPool, type Input, type LargestTensor, type PoolState, type TaskResult } from "../src/core/state.js";
 import type { Effect } from "../src/core/effects.js";
-import { leastTrainerBytes } from "../src/runs/trainer-memory.js";
+import { largestTensor, leastTrainerBytes } from "../src/runs/trainer-memory.js";
 import { World } from "./world.js";
 
 /** GPT-2 small's shapes with a vocabulary of 32,768: what docs/numbers.md measures. */
@@ -43,6 +43,28 @@ describe("the least that a micro-batch takes", () => {
   });
 });
 
+describe("the largest tensor of a micro-batch", () => {
+  const of = (vocabSize: number, dtype: string, rows: number) =>
+    largestTensor({ ...GPT2_SMALL, vocabSize }, { dtype }, { rows, rowLength: 129 });
+
+  test("is a weight, or where there are many tokens their logits", () => {
+    assert.deepEqual(of(50_257, "float32", 1), {
+      ...{ bytes: 4 * 50_257 * 768, name: "the weights of the embedding", ofMicroBatch: false },
+    });
+    assert.deepEqual(of(50_257, "float32", 8), {
+      ...{ bytes: 4 * 50_257 * 1_024, name: "the logits of a micro-batch", ofMicroBatch: true },
+    });
+    // As halves the weights are smaller, the logits are not.
+    assert.deepEqual(of(50_257, "float16", 1).bytes, 2 * 50_257 * 768);
+    assert.deepEqual(of(50_257, "float16", 4).bytes, 4 * 50_257 * 512);
+  });
+
+  test("is of a linear layer where the vocabulary is small", () => {
+    assert.equal(of(1_000, "float32", 1).name, "the weights of transformer.h.0.mlp.c_fc");
+    assert.equal(of(1_000, "float32", 8).name, "the outputs of transformer.h.0.mlp.c_fc");
+  });
+});
+
 const RESULT: TaskResult = {
   ...{ lossSum: 1, targetTokens: 1, gradients: new Map(), computeMs: 1, waitMs: 1, fetchMs: 1 },
 };
@@ -58,14 +80,14 @@ class Pool {
     this.happen({ type: "run-prepared", runId: "r", ...steps, evaluate: false, stopped: false });
   }
 
-  join(trainerId: string, memoryBytes?: number): void {
-    const memory = memoryBytes === undefined ? {} : { memoryBytes };
-    this.happen({ type: "trainer-joined", trainerId, deviceClass: "cpu", ...memory });
+  join(trainerId: string, memoryBytes = 0, largestBufferBytes = 0): void {
+    this.happen({ type: "trainer-joined", trainerId, deviceClass: "cpu", memoryBytes, largestBufferBytes });
     this.happen({ type: "trainer-pulled", trainerId, tasks: 2 });
   }
 
-  arrive(leastBytes = 10e9): void {
-    this.happen({ type: "micro-batch-arrived", runId: "r", lastOfStep: false, leastBytes });
+  arrive(leastBytes = 10e9, tensor: Partial<LargestTensor> = {}): void {
+    const largestTensor = { bytes: 1e9, name: "the weights of the embedding", ofMicroBatch: false, ...tensor };
+    this.happen({ type: "micro-batch-arrived", runId: "r", lastOfStep: false, leastBytes, largestTensor });
   }
 
   happen(input: Input): void {
@@ -102,6 +124,38 @@ describe("a run", () => {
     );
   });
 
+  it("goes to the trainers that have a buffer for its largest tensor", () => {
+    const pool = new Pool();
+    pool.join("bounded", 16e9, 268_435_456);
+    pool.join("large", 16e9, 4e9);
+    pool.join("unbounded", 16e9);
+    for (let i = 0; i < 2; i++) pool.arrive();
+    assert.deepEqual(pool.holders().sort(), ["large", "unbounded"]);
+  });
+
+  it("fails with the numbers where no trainer with the memory has the buffer", () => {
+    const messageOf = (tensor: Partial<LargestTensor>) => {
+      const pool = new Pool();
+      pool.join("small", 8e9);
+      pool.join("bounded", 16e9, 134_217_728);
+      pool.join("less bounded", 16e9, 268_435_456);
+      pool.arrive(10e9, tensor);
+      const [end] = pool.ends();
+      assert.deepEqual([end?.outcome, end?.code, pool.holders()], ["failed", "resource_exhausted", []]);
+      return end?.message;
+    };
+    assert.equal(
+      messageOf({ bytes: 1_050_673_152 }),
+      "the weights of the embedding take 1.1 GB in one buffer, and no GPU of the pool has one above 268.4 MB; " +
+        "use a trainer on CUDA or on a processor (--device cpu)",
+    );
+    assert.equal(
+      messageOf({ name: "the logits of a micro-batch", ofMicroBatch: true }),
+      "the logits of a micro-batch take 1.0 GB in one buffer, and no GPU of the pool has one above 268.4 MB; " +
+        "lower batch_size, max_length or pass_tokens, or use a trainer on CUDA or on a processor (--device cpu)",
+    );
+  });
+
   it("waits where there is no trainer, as ever", () => {
     const pool = new Pool();
     pool.arrive();
@@ -135,3 +189,19 @@ it("a pool refuses a run before a trainer computes anything of it", { timeout: 1
   );
   assert.equal(trainer.tasks.length, 0);
 });
+
+it(
+  "a pool refuses a run whose tensors no GPU has a buffer for before anything is computed",
+  { timeout: 120_000 },
+  async () => {
+    await using world = await World.start({ ownServices: true });
+    const trainer = await world.trainer({ largestBufferBytes: 1_000 });
+    const { run } = await world.train(world.spec({ outputDir: world.outputDir("out") }));
+    assert.equal(run.state, RunState.RUN_STATE_FAILED);
+    assert.match(
+      run.error?.message ?? "",
+      /^the (weights|logits|outputs) of .* take [\d.]+ [kM]?B in one buffer, and no GPU of the pool has one above 1\.0 kB; /,
+    );
+    assert.equal(trainer.tasks.length, 0);
+  },
+);

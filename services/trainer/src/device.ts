@@ -12,6 +12,8 @@ export interface Device {
   deviceClass: string;
   /** 0: unknown. */
   memoryBytes: number;
+  /** 0: no bound is known. */
+  largestBufferBytes: number;
 }
 
 export interface ChosenDevice extends Device {
@@ -38,10 +40,10 @@ export async function chooseDevice(
   const { webgpu, cuda } = chosen;
   if (webgpu) {
     const deviceClass = webGpuClass(webgpu, await cpuDevice());
-    return { ...known, deviceClass, memoryBytes: webgpu.memoryBytes };
+    return { ...known, deviceClass, memoryBytes: webgpu.memoryBytes, largestBufferBytes: webgpu.largestBuffer };
   }
   const deviceClass = cudaClass(cuda, environment["NVIDIA_TF32_OVERRIDE"] === "1");
-  return { ...known, deviceClass, memoryBytes: cuda.memoryBytes };
+  return { ...known, deviceClass, memoryBytes: cuda.memoryBytes, largestBufferBytes: 0 };
 }
 
 /**
@@ -93,7 +95,7 @@ const KERNELS: Record<string, readonly { name: string; flags: readonly string[] 
 export async function cpuDevice(): Promise<Device> {
   const cpuInfo = await readFile("/proc/cpuinfo", "utf8").catch(() => "");
   const deviceClass = cpuClass(process.arch, cpuInfo, cpus()[0]?.model ?? "");
-  return { device: "cpu", deviceClass, memoryBytes: processorMemory() };
+  return { device: "cpu", deviceClass, memoryBytes: processorMemory(), largestBufferBytes: 0 };
 }
 
 /**

@@ -98,7 +98,7 @@ describe("the device class", () => {
       ...({ index: 0, name: "AMD Radeon RX 7600 (RADV NAVI33)", backend: "Vulkan", driver: "0123456789ab" } as const),
       ...{ isSoftware: false, memoryBytes: 2 ** 33, largestBuffer: 2 ** 32, float16: true, environment: {} },
     };
-    const processor = { device: "cpu", deviceClass: "cpu-x64-avx2", memoryBytes: 1 };
+    const processor = { device: "cpu", deviceClass: "cpu-x64-avx2", memoryBytes: 1, largestBufferBytes: 0 };
     const expected = "webgpu-vulkan-amd-radeon-rx-7600-radv-navi33-driver0123456789ab";
     assert.equal(webGpuClass(adapter, processor), expected);
     const computed = { ...adapter, name: "llvmpipe (LLVM 19.1.7, 256 bits)", isSoftware: true, driver: "" };

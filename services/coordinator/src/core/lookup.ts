@@ -34,12 +34,16 @@ export const isOfClass = (
   run.deviceClass === undefined ? !run.onProcessors || isProcessor(trainer) : run.deviceClass === trainer.deviceClass;
 
 /** Whether it may have the memory that the run's micro-batches take at the least. */
-export const isLargeEnough = ({ leastBytes }: PoolRun, { memoryBytes }: PoolTrainer): boolean =>
+export const hasMemory = ({ leastBytes }: PoolRun, { memoryBytes }: PoolTrainer): boolean =>
   memoryBytes === 0 || leastBytes <= memoryBytes;
+
+/** Whether it may have a buffer for their largest tensor. */
+export const hasBuffer = ({ largestTensor }: PoolRun, { largestBufferBytes }: PoolTrainer): boolean =>
+  largestBufferBytes === 0 || largestTensor.bytes <= largestBufferBytes;
 
 /** Whether it can serve the run at all. */
 export const canServe = (run: PoolRun, trainer: PoolTrainer): boolean =>
-  isOfClass(run, trainer) && isLargeEnough(run, trainer);
+  isOfClass(run, trainer) && hasMemory(run, trainer) && hasBuffer(run, trainer);
 
 /** Whether a trainer could compute a micro-batch that has not failed on it. */
 export const hasUntried = (state: PoolState, run: PoolRun, failedOn: readonly string[]): boolean =>

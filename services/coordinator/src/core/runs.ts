@@ -37,6 +37,7 @@ export function newRun(runId: string, paused: boolean, lives: number): PoolRun {
     turns: 0,
     longestTurnMs: Infinity,
     leastBytes: 0,
+    largestTensor: { bytes: 0, name: "", ofMicroBatch: false },
   };
 }
 

@@ -65,6 +65,23 @@ export interface PoolRun {
   longestTurnMs: number;
   /** No trainer with less memory is given any of them. */
   leastBytes: number;
+  /** Nor one without a buffer for the largest tensor in them. */
+  largestTensor: LargestTensor;
+}
+
+/** A tensor that needs a buffer of its own. */
+export interface LargestTensor {
+  readonly bytes: number;
+  /** Grammatically plural, for people: "the weights of lm_head", "the logits of a micro-batch". */
+  readonly name: string;
+  /** Of a micro-batch: smaller ones help. */
+  readonly ofMicroBatch: boolean;
+}
+
+/** What a micro-batch takes of a trainer at the least. */
+export interface Needs {
+  leastBytes: number;
+  largestTensor: LargestTensor;
 }
 
 /** Replaced, never changed: see changeTrainer. */
@@ -73,6 +90,8 @@ export interface PoolTrainer {
   readonly deviceClass: string;
   /** Of its device; 0: not known. */
   readonly memoryBytes: number;
+  /** Of its device; 0: no bound is known. */
+  readonly largestBufferBytes: number;
   /** Tasks it still has room for. */
   readonly credits: number;
   readonly lastSeenMs: number;
@@ -188,11 +207,10 @@ export type Input = { nowMs?: number } &
   (
     | { type: "run-submitted"; runId: string; paused?: boolean; lives?: number }
     | ({ type: "run-prepared"; runId: string } & Prepared)
-    /** `leastBytes`: of a trainer's memory. */
-    | { type: "micro-batch-arrived"; runId: string; lastOfStep: boolean; leastBytes?: number }
+    | ({ type: "micro-batch-arrived"; runId: string; lastOfStep: boolean } & Partial<Needs>)
     /** All micro-batches up to the end of this step have arrived, and there are no more. */
     | { type: "stream-ended"; runId: string; lastStep: number }
-    /** `memoryBytes`: of its device; 0: not known. */
+    /** `memoryBytes`, `largestBufferBytes`: as PoolTrainer's; 0 unless given. */
     | {
         type: "trainer-joined";
         trainerId: string;
@@ -200,6 +218,7 @@ export type Input = { nowMs?: number } &
         draining?: boolean;
         nonce?: string;
         memoryBytes?: number;
+        largestBufferBytes?: number;
       }
     | { type: "trainer-pulled"; trainerId: string; tasks: number }
     | ({ type: "trainer-heard"; trainerId: string } & SignOfLife)

@@ -144,10 +144,11 @@ function apply(state: PoolState, input: Input, out: Output): void {
 }
 
 function addTrainer(state: PoolState, input: Input & { type: "trainer-joined" }, out: Output): void {
-  const { trainerId, deviceClass, draining = false, nonce = "", memoryBytes = 0 } = input;
+  const { trainerId, deviceClass, draining = false, nonce = "" } = input;
+  const { memoryBytes = 0, largestBufferBytes = 0 } = input;
   loseTrainer(state, trainerId, "replaced", out);
   state.trainers.push({
-    ...{ trainerId, deviceClass, draining, memoryBytes },
+    ...{ trainerId, deviceClass, draining, memoryBytes, largestBufferBytes },
     ...{ credits: 0, tasksElsewhere: 0 },
     lastSeenMs: state.nowMs,
     busySinceMs: state.nowMs,
@@ -185,6 +186,8 @@ function applyToRun(state: PoolState, run: PoolRun, input: RunInput, out: Output
       if (run.phase !== "running") break;
       run.ahead.push(input.lastOfStep);
       run.leastBytes = Math.max(run.leastBytes, input.leastBytes ?? 0);
+      if (input.largestTensor && input.largestTensor.bytes > run.largestTensor.bytes)
+        run.largestTensor = input.largestTensor;
       fillGroup(state, run);
       break;
     case "stream-ended":

@@ -5,7 +5,7 @@
 import { GradpoolError } from "@gradpool/errors";
 import type { Run } from "@gradpool/rpc";
 import type { Effect, Output, TrainingEffect } from "../core/effects.js";
-import type { PoolState, Task, TaskResult } from "../core/state.js";
+import type { Needs, PoolState, Task, TaskResult } from "../core/state.js";
 import type { Fact } from "../facts.js";
 import type { Ports, PreparingPort, RunListener, TrainingPort } from "./ports.js";
 import { Turns, type Happening } from "./turns.js";
@@ -195,8 +195,8 @@ export class Driver<T extends TrainingPort = TrainingPort> implements AsyncDispo
     switch (effect.type) {
       case "open-stream":
         this.#report(runId, async () => {
-          const arrived = (lastOfStep: boolean, leastBytes = 0) =>
-            void this.happen({ input: { type: "micro-batch-arrived", runId, lastOfStep, leastBytes } });
+          const arrived = (lastOfStep: boolean, needs?: Needs) =>
+            void this.happen({ input: { type: "micro-batch-arrived", runId, lastOfStep, ...needs } });
           const lastStep = await run.stream(arrived);
           await this.happen({ input: { type: "stream-ended", runId, lastStep } });
         });

@@ -1,7 +1,7 @@
 /** What the driver needs from outside. A coordinator provides services, trainers and a disk; a test simulates them. */
 import type { CheckpointUpdate, Evaluation, RowCounts, Run, StepMetrics } from "@gradpool/rpc";
 import type { Effect, TrainerEffect } from "../core/effects.js";
-import type { MicroBatchResult, Outcome, Prepared, Task } from "../core/state.js";
+import type { MicroBatchResult, Needs, Outcome, Prepared, Task } from "../core/state.js";
 import type { Fact } from "../facts.js";
 
 export interface Ports<T extends TrainingPort = TrainingPort> {
@@ -62,11 +62,8 @@ export interface PreparingPort<T extends TrainingPort> extends RunPort {
 /** The I/O of one run: its data, numbers and files. The core says what to do when. */
 export interface TrainingPort extends RunPort {
   readonly findings: Findings;
-  /**
-   * Streams the micro-batches of all steps; gives the number of the last one, once all are there. `leastBytes`: as the core's
-   * input.
-   */
-  stream(onMicroBatch: (lastOfStep: boolean, leastBytes?: number) => void): Promise<number>;
+  /** Streams the micro-batches of all steps; gives the number of the last one, once all are there. */
+  stream(onMicroBatch: (lastOfStep: boolean, needs?: Needs) => void): Promise<number>;
   /** Streams the held-out micro-batches, for the adapter as it is. */
   evaluate(onMicroBatch: (last: boolean) => void): Promise<void>;
   /** Takes the result of a task that the core accepted. */

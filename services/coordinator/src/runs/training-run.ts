@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { GradpoolError } from "@gradpool/errors";
 import type { Cursor, Evaluation, MicroBatchTask, ResultHeader, RowCounts, StepMetrics } from "@gradpool/rpc";
 import { inSpan } from "@gradpool/tracing";
-import type { MicroBatchResult, Outcome, Task } from "../core/state.js";
+import type { MicroBatchResult, Needs, Outcome, Task } from "../core/state.js";
 import type { Findings, TrainingPort } from "../driver/ports.js";
 import type { TrainerConnection } from "../trainer-connection.js";
 import { keptAdapter } from "./best-adapter.js";
@@ -22,7 +22,7 @@ import { addCounts } from "./row-counts.js";
 import type { RunContext } from "./run-context.js";
 import { platformName, type Platform } from "./platform.js";
 import { taskMessage } from "./task-message.js";
-import { leastTrainerBytes } from "./trainer-memory.js";
+import { trainerNeeds } from "./trainer-memory.js";
 import { Training } from "./training.js";
 
 /** Bytes of a result's safetensors file besides its values, at most about those of the adapter's. */
@@ -98,11 +98,11 @@ export class TrainingRun implements TrainingPort {
   }
 
   /** Errors: those of streamSteps. */
-  stream(onMicroBatch: (lastOfStep: boolean, leastBytes: number) => void): Promise<number> {
+  stream(onMicroBatch: (lastOfStep: boolean, needs: Needs) => void): Promise<number> {
     const { prepared } = this.#parts;
     const { description } = prepared.source.model;
     return streamSteps(prepared, this.#progress, this.#buffer, this.#context.source, ({ microBatch, lastOfStep }) =>
-      onMicroBatch(lastOfStep, leastTrainerBytes(description, prepared.recipe, microBatch)),
+      onMicroBatch(lastOfStep, trainerNeeds(description, prepared.recipe, microBatch)),
     );
   }
 

@@ -64,6 +64,11 @@ export interface TrainerHello {
    * address, says welcome and ends the stream; the conversation in progress continues.
    */
   coordinatorIds: string[];
+  /**
+   * Largest buffer of the device in bytes, as WebGPU bounds it; 0: no bound is known. A trainer is not given micro-batches with
+   * a larger tensor.
+   */
+  largestBufferBytes: number;
 }
 
 /** The trainer has room for this many more tasks. */
@@ -419,6 +424,7 @@ function createBaseTrainerHello(): TrainerHello {
     version: "",
     instance: "",
     coordinatorIds: [],
+    largestBufferBytes: 0,
   };
 }
 
@@ -453,6 +459,9 @@ export const TrainerHello: MessageFns<TrainerHello> = {
     }
     for (const v of message.coordinatorIds) {
       writer.uint32(82).string(v!);
+    }
+    if (message.largestBufferBytes !== 0) {
+      writer.uint32(88).uint64(message.largestBufferBytes);
     }
     return writer;
   },
@@ -550,6 +559,14 @@ export const TrainerHello: MessageFns<TrainerHello> = {
             message.coordinatorIds.push(reader.string());
             continue;
           }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.largestBufferBytes = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -590,6 +607,11 @@ export const TrainerHello: MessageFns<TrainerHello> = {
         : globalThis.Array.isArray(object?.coordinator_ids)
         ? object.coordinator_ids.map((e: any) => globalThis.String(e))
         : [],
+      largestBufferBytes: isSet(object.largestBufferBytes)
+        ? globalThis.Number(object.largestBufferBytes)
+        : isSet(object.largest_buffer_bytes)
+        ? globalThis.Number(object.largest_buffer_bytes)
+        : 0,
     };
   },
 
@@ -625,6 +647,9 @@ export const TrainerHello: MessageFns<TrainerHello> = {
     if (message.coordinatorIds?.length) {
       obj.coordinatorIds = message.coordinatorIds;
     }
+    if (message.largestBufferBytes !== 0) {
+      obj.largestBufferBytes = Math.round(message.largestBufferBytes);
+    }
     return obj;
   },
 
@@ -643,6 +668,7 @@ export const TrainerHello: MessageFns<TrainerHello> = {
     message.version = object.version ?? "";
     message.instance = object.instance ?? "";
     message.coordinatorIds = object.coordinatorIds?.map((e) => e) || [];
+    message.largestBufferBytes = object.largestBufferBytes ?? 0;
     return message;
   },
 };
