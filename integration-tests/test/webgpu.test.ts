@@ -92,8 +92,9 @@ describe("WebGPU", { skip: withVulkan() }, () => {
       await using session = await TrainingSession.create(base, { threads: 1, gpu, dropout: true, profilePrefix });
       await session.run(BATCH, { tensors, scaling: 2 }, KEY);
     }
-    const { byProvider, copies } = await profiledNodes(profilePrefix);
+    const { byProvider, copies, times } = await profiledNodes(profilePrefix);
     assert.deepEqual([Object.keys(byProvider), copies], [["WebGpuExecutionProvider"], 0]);
     assert.ok((byProvider["WebGpuExecutionProvider"] ?? 0) > 200);
+    assert.ok(times.device !== undefined && times.device > 0 && times.device < times.run);
   });
 });

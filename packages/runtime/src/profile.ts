@@ -1,10 +1,13 @@
-/** From ONNX Runtime's profile: which execution provider ran each node. */
+/** From ONNX Runtime's profile: which execution provider ran each node, and what took the time. */
 import { readdir, readFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 
 interface ProfileEvent {
   cat?: string;
   name?: string;
+  /** Begin and duration in microseconds. */
+  ts: number;
+  dur: number;
   args?: { provider?: string; op_name?: string };
 }
 
@@ -13,9 +16,23 @@ export interface ProfiledNodes {
   byProvider: Record<string, number>;
   /** How many of them copied between devices. */
   copies: number;
+  /** Of the last run: earlier ones compile shaders. */
+  times: RunTimes;
 }
 
-/** Reads the profile that a released session left under `prefix`. */
+/** In milliseconds. */
+export interface RunTimes {
+  /** From the call to its results. */
+  run: number;
+  /** In nodes, on the processor: it computes them, or puts them into a GPU's queue. */
+  nodes: number;
+  /** That the GPU computed, as its own clock says; only WebGPU's provider records it, on GPUs with timestamp queries. */
+  device?: number;
+  /** That the GPU had nothing to do between its first node and its last. */
+  deviceIdle?: number;
+}
+
+/** Reads the profile that a released session left under `prefix`. Its runs must have had the same nodes. */
 export async function profiledNodes(prefix: string): Promise<ProfiledNodes> {
   const files = (await readdir(dirname(prefix))).filter((file) => file.startsWith(basename(prefix))).sort();
   const file = files.at(-1);
@@ -25,5 +42,19 @@ export async function profiledNodes(prefix: string): Promise<ProfiledNodes> {
   const byProvider: Record<string, number> = {};
   for (const { args } of ran)
     byProvider[args?.provider ?? "unknown"] = (byProvider[args?.provider ?? "unknown"] ?? 0) + 1;
-  return { byProvider, copies: ran.filter(({ args }) => args?.op_name?.startsWith("Memcpy")).length };
+  const copies = ran.filter(({ args }) => args?.op_name?.startsWith("Memcpy")).length;
+  const runs = events.filter(({ cat, name }) => cat === "Session" && name === "model_run");
+  const ofLast = (all: readonly ProfileEvent[]) => all.slice(all.length - Math.floor(all.length / runs.length));
+  const kernels = ofLast(events.filter(({ cat }) => cat === "Api"));
+  const times = { run: total(ofLast(runs)), nodes: total(ofLast(ran)), ...deviceTimes(kernels) };
+  return { byProvider, copies, times };
 }
+
+function deviceTimes(kernels: readonly ProfileEvent[]): Pick<RunTimes, "device" | "deviceIdle"> {
+  const [first, last] = [kernels[0], kernels.at(-1)];
+  if (!first || !last) return {};
+  const device = total(kernels);
+  return { device, deviceIdle: (last.ts + last.dur - first.ts) / 1000 - device };
+}
+
+const total = (events: readonly ProfileEvent[]): number => events.reduce((sum, { dur }) => sum + dur, 0) / 1000;
