@@ -144,11 +144,14 @@ export class TrainerPool implements TrainersPort, Disposable {
     void driver.happen({ input: { type: "task-failed", taskId, permanent, code, message } });
   }
 
-  /** Bytes of gradients that the result of a task may have; undefined when it is no longer needed. */
-  resultLimit(taskId: string): number | undefined {
+  /**
+   * Memory for the gradients of a result; undefined when it is no longer needed. Errors: `invalid_argument` when they are larger
+   * than the adapter.
+   */
+  gradientsMemory({ taskId, gradientBytes }: ResultHeader): Uint8Array | undefined {
     const { driver } = this.#options;
     const task = driver.taskOf(taskId);
-    return task && driver.run(task.runId).resultLimit(task);
+    return task && driver.run(task.runId).gradientsMemory(task, gradientBytes);
   }
 
   /**
@@ -160,8 +163,10 @@ export class TrainerPool implements TrainersPort, Disposable {
     const { trainerId, taskId, computeMs, waitMs, fetchMs } = header;
     const task = driver.taskOf(taskId);
     if (!task || task.trainerId !== trainerId) return false;
-    const result = driver.run(task.runId).readResult(task, header, gradients);
+    const run = driver.run(task.runId);
+    const result = run.readResult(task, header, gradients);
     const accepted = await driver.result(taskId, { ...result, computeMs, waitMs, fetchMs });
+    if (!accepted) run.drop(result);
     const connection = this.#connections.get(trainerId);
     if (accepted) connection?.finished(header, now().nowMs);
     this.#options.metrics.result(header, task, accepted, connection?.platform.deviceClass ?? OTHER);

@@ -9,6 +9,7 @@ import {
   TrainerGatewayServiceService,
   type Client,
   type MicroBatchTask,
+  type PushResultRequest,
   type ResultHeader,
   type WorkRequest,
   type WorkResponse,
@@ -159,16 +160,22 @@ export class FakeTrainer implements AsyncDisposable {
   }
 
   async push(header: Omit<ResultHeader, "gradientBytes">, gradients: Uint8Array): Promise<boolean> {
-    const { accepted } = await this.#gateway.pushResult(
-      (async function* () {
-        const value = { ...header, gradientBytes: gradients.byteLength };
-        yield { message: { $case: "header" as const, value } };
-        for (const data of chunks(gradients)) yield { message: { $case: "data" as const, value: data } };
-      })(),
+    const value = { ...header, gradientBytes: gradients.byteLength };
+    const accepted = await this.upload(
+      { $case: "header", value },
+      ...Array.from(chunks(gradients), (data) => ({ $case: "data" as const, value: data })),
     );
     (accepted ? this.accepted : this.dropped).push(header.taskId);
     this.#changes.emit("change");
     return accepted;
+  }
+
+  /** Sends these messages as a result; returns whether it was accepted. */
+  async upload(...messages: PushResultRequest["message"][]): Promise<boolean> {
+    const requests = (async function* () {
+      for (const message of messages) yield { message };
+    })();
+    return (await this.#gateway.pushResult(requests)).accepted;
   }
 
   /** Like kill -9: the connection breaks without a goodbye. */

@@ -6,6 +6,7 @@ import { RunState, type MicroBatchTask } from "@gradpool/rpc";
 import { readSafetensors, toFloat32, writeSafetensors } from "@gradpool/safetensors";
 import type { FakeTrainer } from "./fake-trainer.js";
 import { assertSame, trainAlone } from "./same-bits.js";
+import { failure } from "./support.js";
 import { World, type RecipeChanges } from "./world.js";
 
 const RECIPE: RecipeChanges = { learningRate: 1e-2, seed: 3, gradientAccumulation: 3, epochs: 3 };
@@ -236,6 +237,20 @@ describe("a task that fails", { timeout: 240_000 }, () => {
       assert.ok(!run.error?.message.includes("\n"));
     });
   }
+
+  it("is not taken when it has two headers", async () => {
+    await using world = await World.start();
+    const trainer = await world.trainer({ byHand: true });
+    await world.submit(world.spec());
+    await trainer.until(() => trainer.tasks.length === 2);
+    const { header, gradients } = await trainer.compute(trainer.tasks[0] ?? assert.fail());
+    const start = { $case: "header" as const, value: { ...header, gradientBytes: gradients.byteLength } };
+    const [first, rest] = [gradients.subarray(0, 100), gradients.subarray(100)];
+    await assert.rejects(
+      trainer.upload(start, { $case: "data", value: first }, start, { $case: "data", value: rest }),
+      failure("invalid_argument", /it has two headers/),
+    );
+  });
 });
 
 /** Events to wait for. */

@@ -1,7 +1,6 @@
 import { GradpoolError } from "@gradpool/errors";
 import {
   chunks,
-  concat,
   MAX_TRAINER_ID_CHARACTERS,
   MAX_TRAINER_TEXT_CHARACTERS,
   type Handlers,
@@ -41,23 +40,24 @@ export function trainerGatewayHandlers(runs: Runs, trainers: TrainerPool): Handl
 
     async pushResult(requests) {
       let header: ResultHeader | undefined;
-      const pieces: Uint8Array[] = [];
+      let gradients: Uint8Array | undefined;
       let received = 0;
       for await (const { message } of requests) {
         if (message?.$case === "header") {
+          if (header) throw malformed("it has two headers");
           header = message.value;
-          const limit = trainers.resultLimit(header.taskId);
+          gradients = trainers.gradientsMemory(header);
           // Late: its gradients need not be sent.
-          if (limit === undefined) return { accepted: false };
-          if (header.gradientBytes > limit) throw malformed("it is larger than the adapter");
+          if (!gradients) return { accepted: false };
         } else if (message?.$case === "data") {
+          const at = received;
           received += message.value.byteLength;
-          if (!header || received > header.gradientBytes) throw malformed("it is larger than its header says");
-          pieces.push(message.value);
+          if (!gradients || received > gradients.byteLength) throw malformed("it is larger than its header says");
+          gradients.set(message.value, at);
         }
       }
-      if (!header || received !== header.gradientBytes) throw malformed("it is incomplete");
-      return { accepted: await trainers.result(header, concat(pieces)) };
+      if (!header || !gradients || received !== gradients.byteLength) throw malformed("it is incomplete");
+      return { accepted: await trainers.result(header, gradients) };
     },
   };
 }

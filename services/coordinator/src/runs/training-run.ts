@@ -135,9 +135,16 @@ export class TrainingRun implements TrainingPort {
     throw new GradpoolError("not_found", `run ${this.#context.runId} no longer has an adapter of version ${version}`);
   }
 
-  /** Bytes of gradients that a task's result may have. */
-  resultLimit({ evaluation }: Task): number {
-    return evaluation ? 0 : this.#training.adapterFile().byteLength + RESULT_HEADER_BYTES;
+  /** Memory for the gradients of a task's result. Errors: `invalid_argument` for more than it may have. */
+  gradientsMemory({ evaluation }: Task, sizeBytes: number): Uint8Array {
+    const limit = evaluation ? 0 : this.#training.adapterFile().byteLength + RESULT_HEADER_BYTES;
+    if (sizeBytes <= limit) return this.#training.gradientFiles.take(sizeBytes);
+    throw new GradpoolError("invalid_argument", "the result cannot be used: it is larger than the adapter");
+  }
+
+  /** The result does not count: its memory serves another. */
+  drop({ gradients }: MicroBatchResult): void {
+    this.#training.gradientFiles.giveBack(gradients);
   }
 
   /** Reads the result of a task. Errors: `invalid_argument` when it is not what the task asked for. */

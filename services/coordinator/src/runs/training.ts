@@ -3,9 +3,9 @@ import { GradpoolError } from "@gradpool/errors";
 import { AdamW, clipGradNorm, LossScaler } from "@gradpool/optim";
 import type { StepMetrics } from "@gradpool/rpc";
 import type { LossScaling } from "@gradpool/run-folder";
-import { readSafetensors, toFloat32 } from "@gradpool/safetensors";
 import type { MicroBatchResult } from "../core/state.js";
 import { areFinite } from "./doubts.js";
+import { GradientFiles } from "./gradient-files.js";
 import { rateAt } from "./learning-rate.js";
 import { LossGuard } from "./loss-guard.js";
 import type { PreparedRun } from "./preparation.js";
@@ -17,6 +17,8 @@ import type { PreparedRun } from "./preparation.js";
 export class Training {
   readonly #run: PreparedRun;
   readonly #optimizer: AdamW;
+  /** What results arrive in. */
+  readonly gradientFiles = new GradientFiles();
   readonly #sums = new Map<string, { data: Float32Array }>();
   /** Results that wait for an earlier one, by micro-batch. */
   readonly #early = new Map<number, MicroBatchResult>();
@@ -84,12 +86,8 @@ export class Training {
 
   /** Reads a result's gradients. Errors: `data_loss` and `failed_precondition` when they are not this adapter's. */
   readGradients(file: Uint8Array): AdapterTensors {
-    const gradients: AdapterTensors = new Map();
-    for (const [name, tensor] of readSafetensors(file, "the trainer's result").tensors) {
-      gradients.set(name, { shape: tensor.shape, data: toFloat32(tensor) });
-    }
-    checkAdapter(gradients, this.#run.targets, this.#run.recipe.lora.r);
-    return gradients;
+    const { targets, recipe } = this.#run;
+    return this.gradientFiles.read(file, (gradients) => checkAdapter(gradients, targets, recipe.lora.r));
   }
 
   accept(microBatch: number, result: MicroBatchResult): void {
@@ -100,6 +98,7 @@ export class Training {
       this.#early.delete(this.#nextMicroBatch);
       this.#nextMicroBatch += 1;
       this.#add(next);
+      this.gradientFiles.giveBack(next.gradients);
     }
   }
 
