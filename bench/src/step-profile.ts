@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { adaptedModules, initAdapter } from "@gradpool/adapter";
 import { openModel } from "@gradpool/model-source";
-import { selectTargets } from "@gradpool/models";
+import { BASE_PRECISIONS, selectTargets } from "@gradpool/models";
 import { TrainingSession } from "@gradpool/runtime";
 import { gpt2SmallFolder } from "./gpt2-small.js";
 import { smolLm2Folder } from "./smollm2-135m.js";
@@ -18,11 +18,14 @@ const { values } = parseArgs({
     model: { type: "string", default: "gpt2" },
     steps: { type: "string", default: "5" },
     threads: { type: "string", default: "2" },
+    "base-precision": { type: "string", default: "float32" },
     "gradient-checkpointing": { type: "boolean", default: false },
     places: { type: "string", default: "24" },
   },
 });
 const [rows, rowLength] = [8, 129];
+const basePrecision = BASE_PRECISIONS.find((precision) => precision === values["base-precision"]);
+if (!basePrecision) throw new Error(`--base-precision is ${BASE_PRECISIONS.join(", ")}`);
 
 interface ProfileEvent {
   cat: string;
@@ -46,6 +49,7 @@ const session = await TrainingSession.create(
   {
     threads: Number(values.threads),
     dropout: false,
+    basePrecision,
     gradientCheckpointing: values["gradient-checkpointing"],
     profilePrefix: join(folder, "profile"),
   },
