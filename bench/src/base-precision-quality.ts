@@ -3,12 +3,13 @@
  * after them the loss of held-out rows, with the base in float32. Prints a JSON line.
  */
 import { readdir, readFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { initAdapter, type AdapterTensors } from "@gradpool/adapter";
 import { cosine } from "@gradpool/integration-tests";
-import { openModel } from "@gradpool/model-source";
+import { convertedGguf, openModel } from "@gradpool/model-source";
 import { BASE_PRECISIONS, namedTargets, selectTargets } from "@gradpool/models";
 import { AdamW, clipGradNorm } from "@gradpool/optim";
 import { LossSession, TrainingSession, type Batch } from "@gradpool/runtime";
@@ -30,7 +31,8 @@ const [steps, rows, rowLength] = [Number(values.steps), Number(values.rows), Num
 const threads = Number(values.threads);
 
 const model = values.model ?? fileURLToPath(new URL("models/tiny-coder", repository));
-const source = await openModel(model);
+const cacheDir = join(tmpdir(), "gradpool-bench");
+const source = await openModel(model.endsWith(".gguf") ? await convertedGguf(model, model, cacheDir) : model);
 const tokenizer = await loadTokenizer(source.dir, "");
 const targets = selectTargets(source.model.description, namedTargets(source.model.description, ["auto"]));
 

@@ -1,7 +1,10 @@
 /** The real services as child processes, as the local stack starts them; trainers can be added and killed. */
 import { fork, type ChildProcess } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { openSync, readFileSync } from "node:fs";
+import { mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import {
@@ -17,12 +20,21 @@ import {
   type RunSpec,
   type StepMetrics,
 } from "@gradpool/rpc";
-import { randomUUID } from "node:crypto";
 import { watchRun, type Finished } from "./watch-run.js";
 
 /** Of every stack: a test may ask any of them. */
 export const STACK_KEY = PoolKey.random();
 const keyed = [withKey(() => STACK_KEY)];
+
+let home: string | undefined;
+
+/** Has the caches of the services that this process starts, instead of the user's own home. */
+function homeOfServices(): string {
+  if (home) return home;
+  const folder = mkdtempSync(join(tmpdir(), "gradpool-home-"));
+  process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
+  return (home = folder);
+}
 
 export interface Process {
   name: string;
@@ -39,7 +51,7 @@ export interface Process {
 export async function startService(name: string, env: Record<string, string>, logFile?: string): Promise<Process> {
   const main = fileURLToPath(new URL(`../../../services/${name}/dist/bin/main.js`, import.meta.url));
   const child = fork(main, {
-    env: { ...process.env, GRADPOOL_KEY: STACK_KEY.reveal(), ...env },
+    env: { ...process.env, GRADPOOL_HOME: homeOfServices(), GRADPOOL_KEY: STACK_KEY.reveal(), ...env },
     stdio: ["ignore", "ignore", logFile === undefined ? "pipe" : openSync(logFile, "a"), "ipc"],
   });
   const log: string[] = [];
