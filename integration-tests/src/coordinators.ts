@@ -15,6 +15,8 @@ export interface CoordinatorsOptions {
   recoverySeconds?: number;
   /** Where coordinator `i` finds the run store; unless given, at the PostgreSQL server itself. */
   storeOf?: (i: number, url: string) => string;
+  /** The built checkout of gradpool that coordinator `i` is started from; this one unless given. */
+  checkoutOf?: (i: number) => string | undefined;
   coordinatorEnv?: Record<string, string>;
 }
 
@@ -53,15 +55,15 @@ export class Coordinators implements AsyncDisposable {
       GRADPOOL_COORDINATOR_LEASE_SECONDS: String(leaseSeconds),
       ...options.coordinatorEnv,
     }));
-    pool.#members = await Promise.all(environments.map((env) => pool.#startMember(env)));
+    pool.#members = await Promise.all(environments.map((env, i) => pool.#startMember(env, options.checkoutOf?.(i))));
     return pool;
   }
 
-  /** Trainers that serve all coordinators. */
-  async addTrainers(count: number): Promise<void> {
+  /** Trainers that serve all coordinators, started from this checkout of gradpool unless another is given. */
+  async addTrainers(count: number, checkout?: string): Promise<void> {
     const addresses = this.#members.map(({ process }) => process.address).join(",");
     const env = { GRADPOOL_COORDINATOR_ADDRESS: addresses, GRADPOOL_THREADS: "1" };
-    const started = await Promise.all(Array.from({ length: count }, () => startService("trainer", env)));
+    const started = await Promise.all(Array.from({ length: count }, () => startService("trainer", env, { checkout })));
     this.#trainers.push(...started);
   }
 
@@ -145,21 +147,21 @@ export class Coordinators implements AsyncDisposable {
     return member;
   }
 
-  async #startMember(env: Record<string, string>): Promise<Member> {
-    const process = await startService("coordinator", env);
+  async #startMember(env: Record<string, string>, checkout?: string): Promise<Member> {
+    const process = await startService("coordinator", env, { checkout });
     const client = createClient(RunServiceService, process.address, [withKey(() => STACK_KEY)]);
     const member: Member = { process, client, starts: 1 };
-    void this.#supervise(member);
+    void this.#supervise(member, checkout);
     return member;
   }
 
   /** Starts it again at its address whenever it ends. */
-  async #supervise(member: Member): Promise<void> {
+  async #supervise(member: Member, checkout?: string): Promise<void> {
     while (!this.#isOver) {
       await once(member.process.child, "exit");
       if (this.#isOver) return;
       const { env, log } = member.process;
-      const again = await startService("coordinator", env);
+      const again = await startService("coordinator", env, { checkout });
       again.log.unshift(...log);
       member.process = again;
       member.starts += 1;

@@ -20,6 +20,7 @@ export * from "./helm.js";
 export { NatsCluster } from "./nats-cluster.js";
 export * from "./nats-server.js";
 export * from "./postgres.js";
+export { hasPreviousRelease, PreviousRelease } from "./previous-release.js";
 export * from "./tools.js";
 export * from "./npm-registry.js";
 export * from "./fake-hub.js";

@@ -24,6 +24,9 @@ import { watchRun, type Finished } from "./watch-run.js";
 
 /** Of every stack: a test may ask any of them. */
 export const STACK_KEY = PoolKey.random();
+/** Of this project. */
+export const CHECKOUT = fileURLToPath(new URL("../../..", import.meta.url));
+
 const keyed = [withKey(() => STACK_KEY)];
 
 let home: string | undefined;
@@ -47,10 +50,20 @@ export interface Process {
   log: string[];
 }
 
-/** Starts a service and waits until it listens. With a `logFile` its log goes there. */
-export async function startService(name: string, env: Record<string, string>, logFile?: string): Promise<Process> {
-  const main = fileURLToPath(new URL(`../../../services/${name}/dist/bin/main.js`, import.meta.url));
-  const child = fork(main, {
+export interface ServiceOptions {
+  /** Its log goes there. */
+  logFile?: string | undefined;
+  /** A built checkout of gradpool; this one unless given. */
+  checkout?: string | undefined;
+}
+
+/** Starts a service and waits until it listens. */
+export async function startService(
+  name: string,
+  env: Record<string, string>,
+  { logFile, checkout = CHECKOUT }: ServiceOptions = {},
+): Promise<Process> {
+  const child = fork(join(checkout, `services/${name}/dist/bin/main.js`), {
     env: { ...process.env, GRADPOOL_HOME: homeOfServices(), GRADPOOL_KEY: STACK_KEY.reveal(), ...env },
     stdio: ["ignore", "ignore", logFile === undefined ? "pipe" : openSync(logFile, "a"), "ipc"],
   });
@@ -144,7 +157,7 @@ export class Stack implements AsyncDisposable {
       ...(natsUrl && { NATS_URL: natsUrl }),
       ...(http && { GRADPOOL_HTTP_LISTEN: "127.0.0.1:0" }),
     };
-    const coordinator = await startService("coordinator", coordinatorEnv, options.coordinatorLog);
+    const coordinator = await startService("coordinator", coordinatorEnv, { logFile: options.coordinatorLog });
     const stack = new Stack([tokenizer, store, data], coordinator, coordinatorEnv, options.trainerEnv);
     await Promise.all(Array.from({ length: options.trainers }, () => stack.addTrainer()));
     return stack;
