@@ -10,8 +10,8 @@
 #   bench/gpu.sh here [STEP...]        the same in this checkout, with its own Node and provider
 #
 # GRADPOOL_GPU_DIR is the folder for parts and unpacked files (default: gradpool-gpu in the folder for temporary files),
-# DEVICE the device (default: cuda:0; webgpu, or webgpu:NAME; cpu tests the benchmark itself), PYTHON an interpreter
-# with torch and peft.
+# DEVICE the device (default: cuda:0; webgpu, or webgpu:NAME; cpu tests the benchmark itself), MODEL a folder instead of
+# the models, STEPS how many (default: 20, or an epoch), PYTHON an interpreter with torch and peft.
 set -euo pipefail
 
 part_bytes=$((40 * 1024 * 1024))
@@ -120,8 +120,9 @@ step_doctor() {
 step_train() {
   local folder
   folder=$(mktemp -d)
-  GRADPOOL_HOME=$folder node services/cli/bin/gradpool.js train --device "$device" --model_id models/tiny-coder \
-    --dataset packages/graph/src --max_length 128 --epochs 1 --output_dir "$folder/result" 2>&1 | keep train.txt
+  GRADPOOL_HOME=$folder node services/cli/bin/gradpool.js train --device "$device" --model_id "${MODEL:-models/tiny-coder}" \
+    --dataset packages/graph/src --max_length 128 --epochs 1 ${STEPS:+--max_steps "$STEPS"} \
+    --output_dir "$folder/result" 2>&1 | keep train.txt
   grep -h "computing on this device" "$folder"/logs/*/trainer-1.log | keep device.txt
   local absent=${provider/cpu/cuda}:999
   if GRADPOOL_HOME=$folder node services/cli/bin/gradpool.js up --port 0 --device "$absent" >"$folder/refused" 2>&1; then

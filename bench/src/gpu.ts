@@ -104,6 +104,9 @@ async function profileOf(base: Base) {
   }
 }
 
+/** The first two prepare shaders or memory; of at most two steps, the last. */
+const laterThanTwo = (seconds: readonly number[]) => seconds.slice(Math.min(2, seconds.length - 1));
+
 const median = (numbers: readonly number[]) => [...numbers].sort((a, b) => a - b)[numbers.length >> 1] ?? NaN;
 
 async function measure(dir: string) {
@@ -120,8 +123,8 @@ async function measure(dir: string) {
   return {
     model: dir,
     device: values.device,
-    tokens_per_second: targetTokens / median(again.seconds.slice(2)),
-    processor_tokens_per_second: targetTokens / median(reference.seconds.slice(2)),
+    tokens_per_second: targetTokens / median(laterThanTwo(again.seconds)),
+    processor_tokens_per_second: targetTokens / median(laterThanTwo(reference.seconds)),
     load_seconds: first.loadSeconds,
     first_step_seconds: first.seconds[0],
     device_bytes: first.deviceBytes - idleBytes,

@@ -61,6 +61,13 @@ async function trainerLogs(home: string): Promise<string> {
   return (await Promise.all(logs.map((name) => readFile(join(home, "logs", name), "utf8")))).join("");
 }
 
+/** A driver over the one in use, with limits and losses that the environment asks for: see scripts/vulkan-shim.c. */
+function shimIn(folder: string): string {
+  const shim = fileURLToPath(new URL("../../../scripts/vulkan-shim.sh", import.meta.url));
+  const driver = process.env["VK_DRIVER_FILES"] ?? assert.fail();
+  return execFileSync(shim, [folder, driver], { encoding: "utf8" }).trim();
+}
+
 describe("with trainers on WebGPU", { skip, timeout: 3_600_000 }, () => {
   test("a run has the processor's losses, and the same bits when it is killed and resumed", async () => {
     await using workspace = await Workspace.create();
@@ -104,11 +111,8 @@ describe("with trainers on WebGPU", { skip, timeout: 3_600_000 }, () => {
     ];
     const whole = await gradpool(command("whole"), home);
     assert.equal(whole.code, 0, whole.stderr);
-    const shim = fileURLToPath(new URL("../../../scripts/vulkan-shim.sh", import.meta.url));
-    const driver = process.env["VK_DRIVER_FILES"] ?? assert.fail();
-    const VK_DRIVER_FILES = execFileSync(shim, [workspace.dir, driver], { encoding: "utf8" }).trim();
     const SHIM_LOST = workspace.path("lost");
-    const env = { ...process.env, GRADPOOL_HOME: home, VK_DRIVER_FILES, SHIM_LOST };
+    const env = { ...process.env, GRADPOOL_HOME: home, VK_DRIVER_FILES: shimIn(workspace.dir), SHIM_LOST };
     const child = spawn(process.execPath, [BIN, ...command("disturbed")], {
       env,
       stdio: ["ignore", "pipe", "inherit"],
@@ -125,6 +129,27 @@ describe("with trainers on WebGPU", { skip, timeout: 3_600_000 }, () => {
     assert.deepEqual(await exited, [0, null]);
     assert.ok(isLost);
     assert.deepEqual(await fingerprint(workspace.path("disturbed")), await fingerprint(workspace.path("whole")));
+  });
+
+  test("a run whose logits fit into no buffer of the GPU is refused with both sizes", async () => {
+    await using workspace = await Workspace.create();
+    // 192 × 127 targets with 4,096 logits each. 256 MiB is the least that WebGPU guarantees.
+    const text = Array.from({ length: 40_000 }, (_, i) => `word${i}`).join(" ");
+    await writeFile(workspace.path("rows.jsonl"), `${JSON.stringify({ content: text })}\n`);
+    const command = [
+      ...["train", "--model_id", TINY_CODER, "--dataset", workspace.path("rows.jsonl"), "--max_length", "128"],
+      ...["--packing", "--batch_size", "192", "--gradient_accumulation", "1", "--max_steps", "1"],
+      ...["--output_dir", workspace.path("out"), "--device", WEBGPU],
+    ];
+    const VK_DRIVER_FILES = shimIn(workspace.dir);
+    const { code, stderr } = await gradpool(command, workspace.path("home"), {
+      ...{ VK_DRIVER_FILES, SHIM_BUFFER: String(2 ** 28) },
+    });
+    assert.equal(code, 1);
+    assert.match(
+      stderr,
+      /^gradpool: the logits of a micro-batch take 399\.5 MB in one buffer, and no GPU of the pool has one above 268\.4 MB; lower batch_size, /m,
+    );
   });
 
   test("a mixed pool keeps each run on the device that served it first, and gives other runs to the others", async () => {

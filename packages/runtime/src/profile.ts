@@ -46,7 +46,9 @@ export async function profiledNodes(prefix: string): Promise<ProfiledNodes> {
   const runs = events.filter(({ cat, name }) => cat === "Session" && name === "model_run");
   const ofLast = (all: readonly ProfileEvent[]) => all.slice(all.length - Math.floor(all.length / runs.length));
   const kernels = ofLast(events.filter(({ cat }) => cat === "Api"));
-  const times = { run: total(ofLast(runs)), nodes: total(ofLast(ran)), ...deviceTimes(kernels) };
+  // A Scan's own nodes are there, too.
+  const nodes = ofLast(ran).filter(({ args }) => args?.op_name !== "Scan");
+  const times = { run: total(ofLast(runs)), nodes: total(nodes), ...deviceTimes(kernels) };
   return { byProvider, copies, times };
 }
 
