@@ -2,7 +2,7 @@
 export ONNXRUNTIME_NODE_INSTALL_CUDA = skip
 
 .DEFAULT_GOAL := help
-.PHONY: help install build package sbom test test-long sim sim-long same-ids chaos test-webgpu pictures demo lint format generate bench clean
+.PHONY: help install build package sbom test test-long sim sim-long sim-ha same-ids chaos test-webgpu pictures demo lint format generate bench clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -37,6 +37,10 @@ sim: build ## Run the coordinator's driver through one simulated history: make s
 
 sim-long: build ## 10,000 seeds of each simulated scenario (ten minutes on two shared cores)
 	GRADPOOL_SIM_SEEDS=10000 node scripts/run-tests.mjs simulation
+
+sim-ha: build ## 1,000 seeds of each scenario with several coordinators, or one: make sim-ha SEED=7 (half an hour on two shared cores)
+	GRADPOOL_SIM_SEED=$(if $(filter command% environment%,$(origin SEED)),$(SEED)) GRADPOOL_SIM_SEEDS=1000 \
+		node scripts/run-tests.mjs shared-pool
 
 same-ids: build ## Compare token ids of 10 MB with Hugging Face's library, for each family (ten minutes)
 	node packages/tokenizers/dist/test/ten-megabytes.js

@@ -10,7 +10,7 @@ import {
 import { serve, type Access, type Logger, type Parts, type Scope, type Service } from "@gradpool/service-kit";
 import type { CoordinatorConfig } from "./config.js";
 import { Driver } from "./driver/driver.js";
-import type { Ports } from "./driver/ports.js";
+import type { Clock, Ports } from "./driver/ports.js";
 import { EventBook } from "./events/event-book.js";
 import { EventLog } from "./events/event-log.js";
 import { Publisher } from "./events/publisher.js";
@@ -67,7 +67,7 @@ async function partsOf(
   const { own, stopping } = scope;
   const { runStore, leaseMs } = config;
   const isShared = typeof runStore === "object";
-  const shared = isShared ? own(await SharedPool.open({ address: runStore, leaseMs, log })) : undefined;
+  const shared = isShared ? own(await SharedPool.open({ address: runStore, leaseMs, clock, log })) : undefined;
   const store = shared?.store ?? own(await SqliteRunStore.open(isShared ? undefined : runStore, log));
   if (!store.isDurable) log.warn("runs are lost when this process ends; set GRADPOOL_STORE to a file to keep them");
   const { life, requests: known, drained } = store.recorded;
@@ -85,7 +85,7 @@ async function partsOf(
   }));
   const traces = new RunTraces((runId) => registry.get(runId).recorded);
   const ports: Ports<TrainingRun> = {
-    clock: { nowMs: () => performance.now(), sleep: (ms, signal) => delay(ms, undefined, { signal }) },
+    clock,
     record: (turns) => registry.commit(turns),
     observe: (facts) => {
       // Logged as part of the run's trace, which the run's end closes.
@@ -162,6 +162,11 @@ async function partsOf(
     },
   };
 }
+
+const clock: Clock = {
+  nowMs: () => performance.now(),
+  sleep: (ms, signal) => delay(ms, undefined, { signal }),
+};
 
 /** Runs are accepted without the other services, too, but wait for them. */
 async function problemOf(config: CoordinatorConfig, problemAt: Scope["problemAt"]): Promise<string> {

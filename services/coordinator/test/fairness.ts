@@ -9,6 +9,8 @@ export class Fairness {
 
   /** A task is handed out; `state`: with it. */
   assigned({ trainerId, runId: served }: Task, state: PoolState): void {
+    // Then only steps under way are finished.
+    if (state.stopping) return;
     this.look(state);
     const deviceClass = state.trainers.find((trainer) => trainer.trainerId === trainerId)?.deviceClass;
     for (const [runId, others] of this.#passedOver) {

@@ -93,10 +93,17 @@ export const SCENARIOS: Readonly<Record<string, (seed: number) => Omit<Simulatio
 
 /** Plays one history to its end. */
 export async function check(options: SimulationOptions): Promise<void> {
-  const cancelled = new Set(options.cancelled);
-  const ends = await new Simulation(options).play();
-  for (const run of options.runs) {
-    const what = `${run.name} of seed ${options.seed}`;
+  checkEnds(await new Simulation(options).play(), options);
+}
+
+/** Each run has ended as it would have on a trainer that never fails, or as it was asked to. */
+export function checkEnds(
+  ends: ReadonlyMap<string, End>,
+  { seed, runs, cancelled: names = [] }: Pick<SimulationOptions, "seed" | "runs" | "cancelled">,
+): void {
+  const cancelled = new Set(names);
+  for (const run of runs) {
+    const what = `${run.name} of seed ${seed}`;
     const end = ends.get(run.name);
     assert.ok(end, what);
     checkEvents(end, what);

@@ -15,13 +15,14 @@ import { RunRegistry } from "../src/record/run-registry.js";
 import { RunCommands } from "../src/run-commands.js";
 import type { Agenda } from "./agenda.js";
 import { Fairness } from "./fairness.js";
-import { SimulatedCrash } from "./simulated-store.js";
+import { SimulatedCrash, type SimulatedStore } from "./simulated-store.js";
 import { SimulatedWork, type WorkOptions } from "./simulated-work.js";
 
 export const LEASE_MS = 10_000;
 
-export interface LifeOptions extends Omit<WorkOptions, "run" | "shape" | "listener" | "after"> {
+export interface LifeOptions extends Omit<WorkOptions, "run" | "shape" | "store" | "listener" | "nowMs" | "after"> {
   agenda: Agenda;
+  store: SimulatedStore;
   newRunId: () => string;
   shapeOf: (run: Run) => WorkOptions["shape"];
   /** `adapter`: what the task is computed with. */
@@ -115,6 +116,7 @@ export class SimulatedLife {
         new SimulatedWork({
           ...this.#options,
           ...{ run, listener, shape: shapeOf(run) },
+          nowMs: () => agenda.nowMs,
           after: (ms) => this.#after(ms),
         }),
       onUnexpected: (_, error) => this.#failed(error),

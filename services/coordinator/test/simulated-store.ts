@@ -26,6 +26,8 @@ export class SimulatedStore implements RecordStore {
   readonly requests = new Map<string, { content: string; subject: string }>();
   /** By run. */
   readonly saved = new Map<string, Saved>();
+  /** By run: the number of its newest event. */
+  readonly #sequence = new Map<string, number>();
   /** How long a commit takes: for ever, if its coordinator is down by then. */
   pause: () => Promise<void> = () => Promise.resolve();
   readonly #reported = new Map<string, Reported>();
@@ -57,8 +59,16 @@ export class SimulatedStore implements RecordStore {
 
   async commit(changes: readonly Change[]): Promise<number> {
     await this.pause();
-    this.#write(() => changes.forEach((change) => this.#apply(change)));
+    this.#write(() => this.apply(changes));
     return this.eventLog.length;
+  }
+
+  apply(changes: readonly Change[]): void {
+    for (const change of changes) this.#apply(change);
+  }
+
+  reported(runIds: readonly string[]): Map<string, Reported> {
+    return new Map([...this.#reported].filter(([runId]) => runIds.includes(runId)));
   }
 
   save(runId: string, saved: Saved): void {
@@ -111,6 +121,10 @@ export class SimulatedStore implements RecordStore {
         break;
       case "event": {
         const position = this.eventLog.length + 1;
+        const { runId, runSequence } = change.event;
+        const before = this.#sequence.get(runId) ?? 0;
+        if (runId !== "") assert.equal(runSequence, before + 1, `an event of ${runId} is lost or there twice (I6)`);
+        this.#sequence.set(runId, runSequence);
         this.eventLog.push({ position, event: { ...change.event, eventId: `simulated-${position}` } });
         break;
       }

@@ -7,26 +7,44 @@ import { MicroBatchBuffer } from "../src/runs/micro-batch-buffer.js";
 import { addCounts, NO_ROWS } from "../src/runs/row-counts.js";
 import { TargetGroups } from "../src/runs/target-groups.js";
 import { hasTarget, isEvaluated, isStop, mix, plannedSteps, stepsOf, type SimulatedRun } from "./simulated-run.js";
-import type { Saved, SimulatedStore } from "./simulated-store.js";
+import type { Saved } from "./simulated-store.js";
 
 /** A trainer that stalls takes longer. */
 export const LONGEST_TURN_MS = 25_000;
 
+/** Where runs are recorded and saved. */
+export interface WorkStore {
+  readonly runs: ReadonlyMap<string, Run>;
+  readonly saved: ReadonlyMap<string, Saved>;
+  save(runId: string, saved: Saved): void;
+}
+
 export interface WorkOptions {
   run: Run;
   shape: SimulatedRun;
-  store: SimulatedStore;
+  store: WorkStore;
   listener: RunListener;
+  /** Makes its output folder this coordinator's. */
+  claim?: () => void;
+  nowMs: () => number;
   upTo: (ms: number) => number;
   happens: (chance: number) => boolean;
   /** Chance that a save meets a full disk. */
   troubles: number;
+  /** Saves of a run that trains are at least this far apart; undefined: as chance has it. */
+  recoveryMs?: number | undefined;
+  /** A trainer that takes longer for a micro-batch is stuck; LONGEST_TURN_MS unless given. */
+  longestTurnMs?: number | undefined;
+  /** How long a save takes at most; 800 ms unless given. */
+  saveMs?: number;
   /** Never resolves when the coordinator is down by then. */
   after: (ms: number) => Promise<void>;
   deviceClassOf: (trainerId: string) => string | undefined;
 }
 
-const NUMBERS = { epoch: 0, loss: 0, gradNorm: 0, learningRate: 0, tokens: 1, seconds: 0 };
+const NUMBERS = { epoch: 0, loss: 0, gradNorm: 0, learningRate: 0, tokens: 1 };
+
+const FOREVER = new AbortController().signal;
 
 export class SimulatedWork implements PreparingPort<SimulatedWork>, TrainingPort {
   readonly #options: WorkOptions;
@@ -39,8 +57,11 @@ export class SimulatedWork implements PreparingPort<SimulatedWork>, TrainingPort
   /** Results by micro-batch that wait for an earlier one, and those that are added. */
   readonly #early = new Map<number, number>();
   #sum: number[] = [];
+  /** What trainers took for them. */
+  #deviceMs = 0;
   /** Of the trainers whose results were accepted. */
   #deviceClass: string | undefined;
+  #savedAtMs = 0;
   #isOver = false;
 
   constructor(options: WorkOptions) {
@@ -57,6 +78,7 @@ export class SimulatedWork implements PreparingPort<SimulatedWork>, TrainingPort
     const { run, store, upTo, after } = this.#options;
     assert.ok(store.runs.has(run.runId), "a run's work began before the run was recorded (I4)");
     await after(upTo(3_000));
+    this.#options.claim?.();
     const saved = store.saved.get(run.runId);
     this.#steps.push(...(saved?.steps ?? []));
     this.#evaluations.push(...(saved?.evaluations ?? []));
@@ -69,7 +91,7 @@ export class SimulatedWork implements PreparingPort<SimulatedWork>, TrainingPort
   }
 
   get findings(): Findings {
-    const { run, shape } = this.#options;
+    const { run, shape, longestTurnMs = LONGEST_TURN_MS } = this.#options;
     const due = this.#steps.filter(({ step }) => isEvaluated(shape, step)).length;
     const totalSteps = plannedSteps(shape);
     return {
@@ -78,7 +100,7 @@ export class SimulatedWork implements PreparingPort<SimulatedWork>, TrainingPort
         evaluate: due > this.#evaluations.length,
         stopped: this.#isStopped(),
         deviceClass: this.#deviceClass,
-        longestTurnMs: LONGEST_TURN_MS,
+        longestTurnMs,
       },
       found: { totalSteps, startedAt: run.startedAt ?? new Date(0), rowCounts: this.#rowCounts },
       steps: [...this.#steps],
@@ -101,6 +123,7 @@ export class SimulatedWork implements PreparingPort<SimulatedWork>, TrainingPort
         cursorAfter: Cursor.create({ microBatches: i + 1 }),
       });
       for (const part of groups.add(microBatch)) {
+        await this.#buffer.room(FOREVER);
         this.#buffer.add(part);
         onMicroBatch(part.lastOfStep);
       }
@@ -118,7 +141,10 @@ export class SimulatedWork implements PreparingPort<SimulatedWork>, TrainingPort
   }
 
   /** I3: one result of a micro-batch, for the current step; I2: from one class of devices. */
-  accept({ trainerId, step, microBatch, evaluation }: Task, { lossSum }: MicroBatchResult): void {
+  accept(
+    { trainerId, step, microBatch, evaluation }: Task,
+    { lossSum, computeMs = 0 }: MicroBatchResult & { computeMs?: number },
+  ): void {
     const deviceClass = this.#options.deviceClassOf(trainerId);
     this.#deviceClass ??= deviceClass;
     assert.equal(deviceClass, this.#deviceClass, "a run was served by two classes of devices");
@@ -126,6 +152,8 @@ export class SimulatedWork implements PreparingPort<SimulatedWork>, TrainingPort
     const isNew = microBatch >= this.#sum.length && !this.#early.has(microBatch);
     assert.ok(isNew, "a micro-batch was accepted twice");
     this.#early.set(microBatch, lossSum);
+    this.#deviceMs += computeMs;
+    if (!evaluation) this.#buffer.done(step, microBatch);
     for (let next; (next = this.#early.get(this.#sum.length)) !== undefined;) {
       this.#early.delete(this.#sum.length);
       this.#sum.push(next);
@@ -141,7 +169,8 @@ export class SimulatedWork implements PreparingPort<SimulatedWork>, TrainingPort
     const expected = stepsOf(shape)[this.#steps.length];
     assert.equal(this.#sum.length, expected, "a step lacks a micro-batch or has one too many");
     this.#adapter = this.#takeSum(this.#adapter);
-    const step = { ...NUMBERS, step: this.#steps.length + 1, loss: this.#adapter };
+    const [loss, seconds] = [this.#adapter, this.#takeSeconds()];
+    const step = { ...NUMBERS, step: this.#steps.length + 1, loss, seconds };
     this.#steps.push(step);
     return { step, rowCounts: this.#rowCounts, evaluate: isEvaluated(shape, step.step) };
   }
@@ -153,16 +182,27 @@ export class SimulatedWork implements PreparingPort<SimulatedWork>, TrainingPort
     assert.ok(isEvaluated(shape, step), "an evaluation was not asked for");
     assert.notEqual(this.#evaluations.at(-1)?.step, step, "an adapter was evaluated twice");
     assert.equal(this.#sum.length, shape.heldOut, "an evaluation lacks a micro-batch or has one too many");
-    const evaluation = { step, epoch: 0, loss: this.#takeSum(0), perplexity: 0, tokens: 1, seconds: 0 };
+    const evaluation = {
+      step,
+      epoch: 0,
+      loss: this.#takeSum(0),
+      perplexity: 0,
+      tokens: 1,
+      seconds: this.#takeSeconds(),
+    };
     this.#evaluations.push(evaluation);
     const stop = this.#isStopped();
     return { evaluation, stop, stoppedEarly: stop && step < stepsOf(shape).length };
   }
 
   async saveIfDue(): Promise<void> {
-    const { upTo, happens, after } = this.#options;
-    const saved = this.#saved();
-    if (happens(0.4)) void after(upTo(800)).then(() => this.#saveAside(saved));
+    const { upTo, happens, after, recoveryMs, saveMs = 800, nowMs } = this.#options;
+    const isDue = recoveryMs === undefined ? happens(0.4) : nowMs() - this.#savedAtMs >= recoveryMs;
+    if (isDue) {
+      const saved = this.#saved();
+      this.#savedAtMs = nowMs();
+      void after(upTo(saveMs)).then(() => this.#saveAside(saved));
+    }
     await after(upTo(200));
   }
 
@@ -195,6 +235,12 @@ export class SimulatedWork implements PreparingPort<SimulatedWork>, TrainingPort
 
   #isStopped(): boolean {
     return isStop(this.#evaluations.map(({ loss }) => loss));
+  }
+
+  #takeSeconds(): number {
+    const seconds = this.#deviceMs / 1000;
+    this.#deviceMs = 0;
+    return seconds;
   }
 
   #takeSum(start: number): number {

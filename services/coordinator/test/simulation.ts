@@ -3,20 +3,11 @@
  * and crashes before and after any durable write. Everything follows from the seed, so a failing one fails again.
  */
 import assert from "node:assert/strict";
-import { GradpoolError } from "@gradpool/errors";
-import { defaultRecipe, NEW_START } from "@gradpool/recipe";
-import {
-  Metadata,
-  type Event,
-  type Handlers,
-  type Recipe,
-  type Run,
-  type RunServiceService,
-  type RunSpec,
-} from "@gradpool/rpc";
+import type { Event, Run } from "@gradpool/rpc";
 import { hasEnded } from "../src/record/run-record.js";
 import type { History } from "../src/store/run-store.js";
 import { Agenda } from "./agenda.js";
+import { nameOf, SimulatedClients } from "./simulated-clients.js";
 import { SimulatedLife } from "./simulated-life.js";
 import { randomOf, type SimulatedRun } from "./simulated-run.js";
 import { SimulatedStore, type Saved } from "./simulated-store.js";
@@ -63,12 +54,8 @@ export class Simulation {
   readonly #store: SimulatedStore;
   readonly #trainers: SimulatedTrainers;
   #life: SimulatedLife | undefined;
-  #requests = 0;
+  readonly #clients: SimulatedClients;
   #runIds = 0;
-  /** By name, once a client has been answered. */
-  readonly #known = new Map<string, string>();
-  /** Runs whose pause was answered, until their resumption is asked for. */
-  readonly #resting = new Set<string>();
   readonly #failures: unknown[] = [];
 
   constructor(options: SimulationOptions) {
@@ -84,10 +71,17 @@ export class Simulation {
       tell: (input) => this.#life?.happen(input),
       isDown: () => this.#life?.isDown ?? true,
     });
+    this.#clients = new SimulatedClients({
+      ...{ agenda: this.#agenda, store: this.#store },
+      upTo: (ms) => this.#upTo(ms),
+      happens: (chance) => this.#happens(chance),
+      coordinator: () => this.#life,
+      onFailure: (error) => this.#failures.push(error),
+    });
     this.#agenda.in(0, () => void this.#start());
-    for (const { name } of options.runs) this.#later(5_000, () => this.#submit(name));
-    for (const name of options.cancelled ?? []) this.#whenKnown(name, (runId) => this.#ask("cancelRun", runId));
-    for (const name of options.paused ?? []) this.#whenKnown(name, (runId) => this.#pauseAndResume(runId, 3));
+    for (const { name } of options.runs) this.#later(5_000, () => this.#clients.submit(name));
+    for (const name of options.cancelled ?? []) this.#clients.cancel(name);
+    for (const name of options.paused ?? []) this.#clients.pauseAndResume(name);
     for (let i = 0; i < options.trainers; i++) {
       const deviceClass = `class-${i % (options.deviceClasses ?? 1)}`;
       this.#later(5_000, () => this.#trainers.join(`trainer-${i}`, deviceClass));
@@ -134,7 +128,7 @@ export class Simulation {
       newRunId: () => `run-id-${++this.#runIds}`,
       shapeOf: (run) => runs.find(({ name }) => name === nameOf(run)) as SimulatedRun,
       assign: (trainerId, task, adapter) => {
-        assert.ok(!this.#resting.has(task.runId), "a run that rests was given a trainer");
+        assert.ok(!this.#clients.isResting(task.runId), "a run that rests was given a trainer");
         this.#trainers.assign(trainerId, task, adapter);
       },
       cancelTask: (trainerId, taskId) => this.#trainers.cancel(trainerId, taskId),
@@ -146,94 +140,4 @@ export class Simulation {
       onFailure: (error) => this.#failures.push(error),
     });
   }
-
-  #submit(name: string): void {
-    this.#call(
-      (handlers, requestId) => handlers.submitRun({ requestId, spec: specNamed(name) }, CONTEXT),
-      (run) => this.#known.set(name, run.runId),
-    );
-  }
-
-  #ask(wish: "pauseRun" | "resumeRun" | "cancelRun", runId: string, then: () => void = () => {}): void {
-    this.#call(async (handlers, requestId) => {
-      const answer = await handlers[wish]({ requestId, runId }, CONTEXT);
-      assert.equal(answer.run?.runId, runId, "a request was answered with another's subject");
-      return answer;
-    }, then);
-  }
-
-  /**
-   * A client asks, and repeats the request with the same id until it is answered; its answers may get lost, and
-   * its requests duplicated (I4). `then` is called with the first answer.
-   */
-  #call(ask: (handlers: Runs, requestId: string) => Promise<{ run: Run | undefined }>, then: (run: Run) => void): void {
-    const requestId = `request-${++this.#requests}`;
-    let isAnswered = false;
-    const send = async (): Promise<void> => {
-      const answer = await this.#life?.ask((handlers) => ask(handlers, requestId).catch(refusalOf));
-      const isLost = this.#happens(0.2);
-      if (answer === undefined || isLost) return this.#agenda.in(500 + this.#upTo(2_000), () => void send());
-      if (answer !== "refused") {
-        assert.ok(this.#store.requests.has(requestId), "an answer was given that is not recorded");
-        await this.#tryOther(requestId);
-        if (!isAnswered && answer.run) then(answer.run);
-      }
-      isAnswered = true;
-      if (this.#happens(0.2)) this.#later(5_000, () => void send());
-    };
-    send().catch((error: unknown) => this.#failures.push(error));
-  }
-
-  /** The same request id with other content is refused. */
-  async #tryOther(requestId: string): Promise<void> {
-    const spec = specNamed("something else");
-    const code = await this.#life?.ask((handlers) => handlers.submitRun({ requestId, spec }, CONTEXT).catch(codeOf));
-    assert.ok(code === undefined || code === "already_exists" || code === "unavailable", JSON.stringify(code));
-  }
-
-  #whenKnown(name: string, act: (runId: string) => void): void {
-    this.#later(30_000, () => {
-      const runId = this.#known.get(name);
-      if (runId === undefined) this.#whenKnown(name, act);
-      else act(runId);
-    });
-  }
-
-  #pauseAndResume(runId: string, times: number): void {
-    const run = this.#store.runs.get(runId);
-    if (times === 0 || !run || hasEnded(run)) return;
-    this.#ask("pauseRun", runId, () => {
-      this.#resting.add(runId);
-      this.#later(8_000, () => {
-        this.#resting.delete(runId);
-        this.#ask("resumeRun", runId, () => this.#later(5_000, () => this.#pauseAndResume(runId, times - 1)));
-      });
-    });
-  }
-}
-
-type Runs = Handlers<RunServiceService>;
-
-/** Of a client that never gives up. */
-const CONTEXT = { signal: new AbortController().signal, metadata: new Metadata() };
-
-const nameOf = (run: Run): string => run.spec?.outputDir ?? "";
-
-const specNamed = (name: string): RunSpec => ({
-  ...{ modelId: "simulated", dataset: ["rows"], outputDir: name },
-  ...NEW_START,
-  recipe: RECIPE,
-});
-
-const RECIPE: Recipe = defaultRecipe();
-
-const codeOf = (error: unknown): string => GradpoolError.from(error).code;
-
-/** Undefined where the client may try again. Errors: what no client should meet. */
-function refusalOf(error: unknown): "refused" | undefined {
-  const code = codeOf(error);
-  // A request may find that its run has ended.
-  if (code === "failed_precondition") return "refused";
-  if (code === "unavailable" || code === "cancelled") return undefined;
-  throw error;
 }

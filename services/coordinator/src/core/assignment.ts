@@ -20,7 +20,7 @@ interface Match {
 }
 
 export function assignTasks(state: PoolState, out: Output): void {
-  for (;;) {
+  while (state.trainers.some(isFree)) {
     const match = nextMatch(state, waitingIn) ?? nextMatch(state, lateIn);
     if (!match) return;
     const { run, trainer, microBatch } = match;
@@ -44,7 +44,7 @@ export function assignTasks(state: PoolState, out: Output): void {
 /** The least recently served run with such work that a free trainer may do, and the least busy such trainer. */
 function nextMatch(state: PoolState, candidates: (run: PoolRun) => number[]): Match | undefined {
   let free: PoolTrainer[] | undefined;
-  for (const run of [...state.runs].sort((a, b) => a.lastServed - b.lastServed)) {
+  for (const run of state.runs.filter(isMaking).sort((a, b) => a.lastServed - b.lastServed)) {
     if (state.stopping && !isUnderWay(run)) continue;
     for (const microBatch of candidates(run)) {
       free ??= freeTrainers(state);
@@ -60,8 +60,10 @@ function freeTrainers({ trainers, tasks }: PoolState): PoolTrainer[] {
   const loads = new Map<string, number>();
   for (const { trainerId } of tasks) loads.set(trainerId, (loads.get(trainerId) ?? 0) + 1);
   const load = ({ trainerId, tasksElsewhere }: PoolTrainer) => (loads.get(trainerId) ?? 0) + tasksElsewhere;
-  return trainers.filter((one) => one.credits > 0 && isActive(one)).sort((a, b) => load(a) - load(b));
+  return trainers.filter(isFree).sort((a, b) => load(a) - load(b));
 }
+
+const isFree = (trainer: PoolTrainer): boolean => trainer.credits > 0 && isActive(trainer);
 
 /** No trainer gets a micro-batch that it has, nor one that it failed while another has not tried. */
 function mayCompute(state: PoolState, trainer: PoolTrainer, run: PoolRun, microBatch: number): boolean {
@@ -91,7 +93,7 @@ export function waitingIn(run: PoolRun): number[] {
 }
 
 function lateIn(run: PoolRun): number[] {
-  return isMaking(run) ? run.group.flatMap(({ status, late }, i) => (status === "assigned" && late ? [i] : [])) : [];
+  return run.group.flatMap(({ status, late }, i) => (status === "assigned" && late ? [i] : []));
 }
 
 const isMaking = (run: PoolRun): boolean => run.phase === "running" && !run.stepping && !isResting(run);

@@ -13,8 +13,9 @@ export interface Shortage {
 
 /** What all trainers of the run's class lack; undefined: nothing, or there is no such trainer. */
 export function shortageOf(trainers: readonly PoolTrainer[], run: PoolRun): Shortage | undefined {
+  if (trainers.some((trainer) => canServe(run, trainer))) return undefined;
   const others = trainers.filter((trainer) => isOfClass(run, trainer));
-  if (others.length === 0 || others.some((trainer) => canServe(run, trainer))) return undefined;
+  if (others.length === 0) return undefined;
   const large = others.filter((trainer) => hasMemory(run, trainer));
   return large.length === 0 ? memoryShortage(run, others) : bufferShortage(run, large);
 }

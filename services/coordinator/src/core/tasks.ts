@@ -135,8 +135,9 @@ export function noticeTime(state: PoolState, out: Output): void {
   for (const trainer of state.trainers) {
     if (trainer.quarantinedUntilMs > 0 && trainer.quarantinedUntilMs <= state.nowMs) pardon(state, trainer, out);
   }
-  for (const trainer of state.trainers) endIfStuck(state, trainer, out);
-  const late = state.tasks.filter((task) => isLate(state, task));
+  const busy = new Set(state.tasks.map(({ trainerId }) => trainerId));
+  for (const trainer of state.trainers) if (busy.has(trainer.trainerId)) endIfStuck(state, trainer, out);
+  const late = lateTasks(state);
   // If another trainer has it already, that one must be late, too.
   const isLateEverywhere = (task: Task) =>
     state.tasks.every((other) => !isSamePlace(other, task) || late.includes(other));
@@ -150,12 +151,13 @@ export function noticeTime(state: PoolState, out: Output): void {
  */
 function endIfStuck(state: PoolState, trainer: PoolTrainer, out: Output): void {
   const { trainerId, busySinceMs, computing, computingSinceMs } = trainer;
+  // It may have begun with its first task late, after one that was taken from it.
+  const silentMs = state.nowMs - Math.max(busySinceMs, computingSinceMs);
+  if (trainer.stuckIn !== "" || !state.runs.some(({ longestTurnMs }) => silentMs > longestTurnMs)) return;
   const held = tasksOf(state, trainerId);
   const [task] = held;
   const run = task && runOf(state, task.runId);
-  // It may have begun with its first task late, after one that was taken from it.
-  const silentMs = state.nowMs - Math.max(busySinceMs, computingSinceMs);
-  if (!task || !run || trainer.stuckIn !== "" || silentMs <= run.longestTurnMs) return;
+  if (!run || silentMs <= run.longestTurnMs) return;
   const seconds = Math.round(silentMs / 1000);
   const silence = `${trainerId} gave no result of ${placeOf(task)} in ${seconds} s`;
   const before = microBatchOf(state, task);
@@ -204,12 +206,17 @@ function leaveToOthers(state: PoolState, trainerId: string, out: Output): void {
 }
 
 /** A trainer computes its tasks one after the other: the second may take twice as long. */
-function isLate(state: PoolState, task: Task): boolean {
-  const run = runOf(state, task.runId);
-  const trainer = trainerOf(state, task.trainerId);
-  if (!run || !trainer || run.turns < MIN_TURNS) return false;
-  const turns = tasksOf(state, task.trainerId).indexOf(task) + 1;
-  return state.nowMs - trainer.busySinceMs > turns * Math.max(MIN_LATE_MS, LATE_FACTOR * run.turnMs);
+function lateTasks(state: PoolState): Task[] {
+  const runs = new Map(state.runs.map((run) => [run.runId, run]));
+  const trainers = new Map(state.trainers.map((trainer) => [trainer.trainerId, trainer]));
+  const turns = new Map<string, number>();
+  return state.tasks.filter(({ runId, trainerId }) => {
+    const turn = (turns.get(trainerId) ?? 0) + 1;
+    turns.set(trainerId, turn);
+    const [run, trainer] = [runs.get(runId), trainers.get(trainerId)];
+    if (!run || !trainer || run.turns < MIN_TURNS) return false;
+    return state.nowMs - trainer.busySinceMs > turn * Math.max(MIN_LATE_MS, LATE_FACTOR * run.turnMs);
+  });
 }
 
 /** Ends a quarantine; the trainer's next failure sends it back at once. */

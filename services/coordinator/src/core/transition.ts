@@ -70,17 +70,16 @@ function copyOf(state: PoolState): PoolState {
   };
 }
 
-/** Derived from the states, so that no change of a run can go unreported. */
+/** Derived from the states, so that no change of a run can go unreported. Runs that are new come after those that are left. */
 function reportRuns(before: PoolState, after: PoolState, { facts }: Output): void {
-  const were = new Map(before.runs.map((run) => [run.runId, run]));
-  const are = new Set(after.runs.map(({ runId }) => runId));
+  const old: PoolRun[] = [];
   for (const run of before.runs) {
-    if (openGroup(run) && !are.has(run.runId)) facts.push({ type: "group-closed", runId: run.runId });
+    if (after.runs[old.length]?.runId === run.runId) old.push(run);
+    else if (openGroup(run)) facts.push({ type: "group-closed", runId: run.runId });
   }
-  for (const run of after.runs) {
-    const old = were.get(run.runId);
-    reportState(old, run, facts);
-    reportGroup(old, run, facts);
+  for (const [i, run] of after.runs.entries()) {
+    reportState(old[i], run, facts);
+    reportGroup(old[i], run, facts);
   }
 }
 

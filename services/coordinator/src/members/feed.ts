@@ -1,13 +1,14 @@
 /** What other coordinators record, as it reaches this one: they tell which runs they have changed, and it reads those. */
-import { setTimeout as delay } from "node:timers/promises";
-import type { Database } from "../store/postgres/database.js";
+import type { Clock } from "../driver/ports.js";
 import { CHANGES_CHANNEL } from "../store/postgres/postgres-tables.js";
+import type { Listen } from "./ports.js";
 
 /** Changes are read together, at most this often. */
 const EVERY_MS = 50;
 
 export interface FeedOptions {
-  database: Database;
+  listen: Listen;
+  clock: Clock;
   /** This coordinator. */
   memberId: string;
   /** Reads what may have changed: these runs, and what belongs to none; "all": anything. */
@@ -25,7 +26,7 @@ export class Feed implements AsyncDisposable {
 
   constructor(options: FeedOptions) {
     this.#options = options;
-    const { database, memberId, onFailed } = options;
+    const { listen, memberId, onFailed } = options;
     const heard = (message: string) => {
       const [member = "", runId = ""] = message.split(" ");
       if (member !== memberId) this.#note(runId);
@@ -34,7 +35,7 @@ export class Feed implements AsyncDisposable {
       this.#changed = "all";
       this.#read();
     };
-    this.#listening = database.listen(CHANGES_CHANNEL, heard, again, this.#closing.signal).catch(onFailed);
+    this.#listening = listen(CHANGES_CHANNEL, heard, again, this.#closing.signal).catch(onFailed);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -63,7 +64,7 @@ export class Feed implements AsyncDisposable {
       const changed = this.#changed;
       this.#changed = undefined;
       await this.#options.read(changed);
-      await delay(EVERY_MS, undefined, { signal });
+      await this.#options.clock.sleep(EVERY_MS, signal);
     }
   }
 }

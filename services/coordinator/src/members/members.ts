@@ -5,12 +5,11 @@
  */
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
-import { setTimeout as delay } from "node:timers/promises";
 import { GradpoolError } from "@gradpool/errors";
 import type { Logger } from "@gradpool/service-kit";
-import type { Database } from "../store/postgres/database.js";
-import * as table from "../store/postgres/membership.js";
-import { MEMBERS_CHANNEL, type OwnedRun } from "../store/postgres/membership.js";
+import type { Clock } from "../driver/ports.js";
+import type { KnownMember, OwnedRun } from "../store/postgres/membership.js";
+import type { MembersTable } from "./ports.js";
 
 /** What coordinators say to one another, in the store and over gRPC. It grows when one of before could not take part. */
 export const PROTOCOL = 1;
@@ -19,10 +18,10 @@ export const PROTOCOL = 1;
 const FORGET_MS = 86_400_000;
 
 export interface MembersOptions {
-  /** For membership alone, with at least two connections: nothing else may delay a renewal. */
-  database: Database;
+  table: MembersTable;
   /** A member that is silent for longer may lose its runs. */
   leaseMs: number;
+  clock: Clock;
   log: Logger;
 }
 
@@ -59,39 +58,25 @@ export class Members implements AsyncDisposable {
 
   /** Errors: `failed_precondition` when members of a newer gradpool live, `unavailable`. */
   static async join(options: MembersOptions): Promise<Members> {
-    const { database, leaseMs } = options;
+    const { table, leaseMs } = options;
     const id = randomUUID();
-    const life = await database.transaction(async (sql) => {
-      const newer = (await table.members(sql)).find(({ protocol, isExpired }) => protocol > PROTOCOL && !isExpired);
-      if (newer) {
-        const problem = `the coordinator at ${newer.address} speaks protocol ${newer.protocol}, and this one ${PROTOCOL}`;
-        throw new GradpoolError("failed_precondition", `${problem}; start this one in the newer version, too`);
-      }
-      return table.join(sql, { id, address: "", protocol: PROTOCOL }, leaseMs);
-    });
+    const life = await table.join({ id, address: "", protocol: PROTOCOL }, leaseMs, refuseNewer);
     return new Members(options, id, life);
   }
 
   /** Renews the lease and takes runs that nobody owns, from now on; resolves once it has looked for some. */
   start(listener: MembersListener): Promise<void> {
     this.#listener = listener;
-    const { database } = this.#options;
     const { signal } = this.#closing;
-    const soon = () => void this.#round();
-    this.#working = [
-      this.#renew(),
-      database.listen(MEMBERS_CHANNEL, soon, soon, signal).catch((error: unknown) => this.#crash(error)),
-    ];
+    const listening = this.#options.table.listen(() => void this.#round(), signal);
+    this.#working = [this.#renew(), listening.catch((error: unknown) => this.#crash(error))];
     return this.#round();
   }
 
   /** Others reach it at "host:port" from now on; where it listens on every address, by the machine's name. */
   async reachableAt(listening: string): Promise<void> {
     const address = listening.replace(/^(0\.0\.0\.0|\[::\])(?=:)/, hostname());
-    await this.#options.database.transaction(async (sql) => {
-      await table.moveTo(sql, this.id, address);
-      await table.tellMembers(sql, this.id);
-    });
+    await this.#options.table.moveTo(this.id, address);
   }
 
   /** "host:port" of another member that owns a run; undefined: there is none that lives and listens. */
@@ -125,8 +110,8 @@ export class Members implements AsyncDisposable {
   async giveUp(): Promise<void> {
     this.#isLeaving = true;
     await this.#lastRound;
-    const { database, leaseMs } = this.#options;
-    await database.transaction((sql) => table.giveUpRuns(sql, this.id), { patienceMs: leaseMs }).catch(() => {});
+    const { table, leaseMs } = this.#options;
+    await table.giveUpRuns(this.id, leaseMs).catch(() => {});
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -134,18 +119,18 @@ export class Members implements AsyncDisposable {
     this.#closing.abort();
     await Promise.allSettled(this.#working);
     await this.#lastRound;
-    const { database, leaseMs } = this.#options;
-    await database.transaction((sql) => table.leave(sql, this.id), { patienceMs: leaseMs }).catch(() => {});
+    const { table, leaseMs } = this.#options;
+    await table.leave(this.id, leaseMs).catch(() => {});
   }
 
   async #renew(): Promise<void> {
-    const { database, leaseMs } = this.#options;
+    const { table, leaseMs, clock } = this.#options;
     const { signal } = this.#closing;
     while (!signal.aborted) {
       try {
-        if (!(await table.renew(database, this.id, leaseMs, signal))) return this.#lost();
+        if (!(await table.renew(this.id, leaseMs, signal))) return this.#lost();
         await this.#round();
-        await delay(leaseMs / 3, undefined, { signal });
+        await clock.sleep(leaseMs / 3, signal);
       } catch (error) {
         if (signal.aborted) return;
         this.#crash(error);
@@ -161,29 +146,25 @@ export class Members implements AsyncDisposable {
   }
 
   async #look(): Promise<void> {
-    const { database, log } = this.#options;
+    const { table, log } = this.#options;
     if (this.#closing.signal.aborted) return;
-    const all = await table.members(database.sql);
+    const all = await table.members();
     if (all.some(({ id, isExpired }) => isExpired && id !== this.id)) {
-      const ended = await database.transaction(async (sql) => {
-        const gone = await table.endExpired(sql, this.id);
-        if (gone.length > 0) await table.tellMembers(sql, this.id);
-        return gone;
-      });
+      const ended = await table.endExpired(this.id);
       for (const id of ended) log.warn({ member: id, address: this.#living.get(id) }, "a coordinator was lost");
-      await table.forgetMembers(database.sql, FORGET_MS);
+      await table.forget(FORGET_MS);
       return this.#look();
     }
     this.#setLiving(new Map(all.map(({ id, address }) => [id, address])));
-    const owners = await table.owners(database.sql);
+    const owners = await table.owners();
     this.#owners = new Map(owners.map(({ runId, owner, epoch }) => [runId, { owner, epoch }]));
     const orphans = owners.filter(({ owner }) => owner === null || !this.#living.has(owner)).length;
     if (orphans > 0 && !this.#isLeaving) await this.#take(Math.ceil(orphans / Math.max(1, this.#living.size)));
   }
 
   async #take(limit: number): Promise<void> {
-    const { database, log } = this.#options;
-    const taken = await database.transaction((sql) => table.takeRuns(sql, this.id, limit));
+    const { table, log } = this.#options;
+    const taken = await table.takeRuns(this.id, limit);
     if (taken.length === 0) return;
     for (const { runId, epoch } of taken) this.#owners.set(runId, { owner: this.id, epoch });
     log.info({ runs: taken.length }, "taking over runs");
@@ -206,4 +187,12 @@ export class Members implements AsyncDisposable {
   #crash(error: unknown): void {
     if (!this.#closing.signal.aborted) this.#listener?.onLost(GradpoolError.from(error));
   }
+}
+
+/** Errors: `failed_precondition` when a member of a newer gradpool lives. */
+function refuseNewer(members: readonly KnownMember[]): void {
+  const newer = members.find(({ protocol, isExpired }) => protocol > PROTOCOL && !isExpired);
+  if (!newer) return;
+  const problem = `the coordinator at ${newer.address} speaks protocol ${newer.protocol}, and this one ${PROTOCOL}`;
+  throw new GradpoolError("failed_precondition", `${problem}; start this one in the newer version, too`);
 }

@@ -3,6 +3,7 @@ import type { GradpoolError } from "@gradpool/errors";
 import { RunState, type Run } from "@gradpool/rpc";
 import type { Logger } from "@gradpool/service-kit";
 import { ON_REQUEST } from "../core/runs.js";
+import type { Clock } from "../driver/ports.js";
 import type { EventBook } from "../events/event-book.js";
 import type { Turn } from "../events/publisher.js";
 import { hasEnded } from "../record/run-record.js";
@@ -11,39 +12,50 @@ import type { RunRegistry } from "../record/run-registry.js";
 import type { PostgresAddress } from "../store/postgres/address.js";
 import { Database } from "../store/postgres/database.js";
 import type { OwnedRun } from "../store/postgres/membership.js";
+import { postgresMembers } from "../store/postgres/members-table.js";
 import { PostgresRunStore } from "../store/postgres/postgres-run-store.js";
 import type { Runs, TrainerPool } from "../trainer-pool.js";
 import { Feed } from "./feed.js";
 import type { Owner, Owners } from "./forwarding.js";
 import { Members } from "./members.js";
+import type { Listen, SharedReader } from "./ports.js";
 
-export interface SharedPoolOptions {
-  /** Of the run store. */
-  address: PostgresAddress;
-  leaseMs: number;
+interface Options {
+  clock: Clock;
   log: Logger;
 }
 
+export interface SharedPoolOptions extends Options {
+  /** Of the run store. */
+  address: PostgresAddress;
+  leaseMs: number;
+}
+
+/** A run store of several, as `Members` sees it. */
+type SharedStore = AsyncDisposable & { readonly reader: SharedReader };
+
+/** Hears what others change. */
+type Changes = AsyncDisposable & { listen: Listen };
+
 /** The parts of the coordinator that change as others do. */
 export interface SharedParts {
-  driver: Runs;
+  driver: Pick<Runs, "owns" | "recover">;
   registry: RunRegistry;
-  trainers: TrainerPool;
+  trainers: Pick<TrainerPool, "announceMembers" | "learnDrained">;
   book: EventBook;
   /** It cannot continue: end the process. */
   onLost: (error: GradpoolError) => void;
 }
 
-export class SharedPool implements Owners, AsyncDisposable {
-  readonly store: PostgresRunStore;
+export class SharedPool<Store extends SharedStore = PostgresRunStore> implements Owners, AsyncDisposable {
+  readonly store: Store;
   readonly members: Members;
-  readonly #options: SharedPoolOptions;
-  /** Hears what others change. */
-  readonly #changes: Database;
+  readonly #options: Options;
+  readonly #changes: Changes;
   #parts: SharedParts | undefined;
   #feed: Feed | undefined;
 
-  private constructor(options: SharedPoolOptions, store: PostgresRunStore, members: Members, changes: Database) {
+  constructor(options: Options, store: Store, members: Members, changes: Changes) {
     this.#options = options;
     this.store = store;
     this.members = members;
@@ -52,10 +64,12 @@ export class SharedPool implements Owners, AsyncDisposable {
 
   /** Errors: those of PostgresRunStore.open and Members.join. */
   static async open(options: SharedPoolOptions): Promise<SharedPool> {
-    const { address, leaseMs, log } = options;
+    const { address, leaseMs, clock, log } = options;
     let members: Members | undefined;
-    const join = async (database: Database) => (members = await Members.join({ database, leaseMs, log }));
-    const store = await PostgresRunStore.open(address, log, join);
+    const store = await PostgresRunStore.open(address, log, async (database) => {
+      members = await Members.join({ table: postgresMembers(database), leaseMs, clock, log });
+      return members;
+    });
     if (!members) throw new Error("the store was opened without joining its members");
     return new SharedPool(options, store, members, new Database(address, { log }));
   }
@@ -78,7 +92,8 @@ export class SharedPool implements Owners, AsyncDisposable {
     this.#parts = parts;
     const { onLost, trainers } = parts;
     this.#feed = new Feed({
-      ...{ database: this.#changes, memberId: this.members.id },
+      ...{ memberId: this.members.id, clock: this.#options.clock },
+      listen: (...listening) => this.#changes.listen(...listening),
       read: (runIds) => this.#read(runIds, parts),
       onFailed: (error) => onLost(error as GradpoolError),
     });

@@ -62,6 +62,21 @@ export function runPayloadOf(fact: Fact, before: Run | undefined, after: Run): E
   }
 }
 
+/**
+ * What a run resumes with and its record lacks: a save may be newer than the record, when a run was paused or left while the
+ * record could not be written. A run that begins with the steps of another reports none of those.
+ */
+export function resumedPayloads(fact: Fact, before: Run | undefined): EventPayload[] {
+  if (fact.type !== "run-prepared" || !before?.startedAt) return [];
+  const steps = fact.steps.filter(({ step }) => step > before.step);
+  const evaluated = before.lastEvaluation?.step ?? 0;
+  const evaluations = fact.evaluations.filter(({ step }) => step > evaluated);
+  return [
+    ...steps.map((value) => ({ $case: "runStep" as const, value })),
+    ...evaluations.map((value) => ({ $case: "runEvaluated" as const, value })),
+  ];
+}
+
 /** None when the coordinator restarted and finds the run as it was. */
 function statePayload(before: Run, after: Run): EventPayload | undefined {
   const { state, step } = after;

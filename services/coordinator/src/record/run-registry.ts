@@ -17,7 +17,7 @@ import type { Draft, EventBook } from "../events/event-book.js";
 import type { Fact } from "../facts.js";
 import { specRecipe } from "../runs/spec.js";
 import type { Change, History, Reported, RunStore } from "../store/run-store.js";
-import { poolPayloadOf, runPayloadOf } from "./event-payloads.js";
+import { poolPayloadOf, resumedPayloads, runPayloadOf } from "./event-payloads.js";
 import { linesOf, linesOfLoss, type LogLine } from "./run-log.js";
 import { pageOf } from "./run-pages.js";
 import { hasEnded, isUnreported, newsAfter, RunRecord } from "./run-record.js";
@@ -279,6 +279,7 @@ export class RunRegistry {
       const was = runId === undefined ? undefined : before(runId);
       const run = runId === undefined ? undefined : (changed.get(runId) ?? was);
       if (!run) continue;
+      for (const payload of resumedPayloads(fact, was)) drafts.push({ run, payload });
       const payload = runPayloadOf(fact, was, run);
       if (payload) drafts.push({ run, payload });
       for (const line of linesOf(fact, was, run)) enter(run.runId, line);
