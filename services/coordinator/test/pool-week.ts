@@ -1,6 +1,6 @@
 /**
  * A pool of a thousand trainers for a week, simulated: how much of its devices' time becomes steps, and where the rest goes. Prints
- * a line of JSON. Usage: node pool-week.js --coordinators 3 --trainers 1000 --runs 500 --days 7 --seconds 300 --seed 1
+ * a line of JSON for every six hours. Usage: node pool-week.js --coordinators 3 --trainers 1000 --runs 500 --days 7 --seconds 300 --seed 1
  */
 import { parseArgs } from "node:util";
 import { randomOf, type SimulatedRun } from "./simulated-run.js";
@@ -77,39 +77,42 @@ const simulation = new SharedSimulation({
     return Math.round(1000 * seconds * speed * (0.9 + 0.2 * random()));
   },
 });
-const PART_MS = 6 * HOUR_MS;
-for (let atMs = 0; atMs < endMs;) {
-  atMs = Math.min(endMs, atMs + PART_MS);
-  await simulation.playUntil(atMs);
-  console.error(`${atMs / HOUR_MS} h after ${Math.round((performance.now() - begunMs) / 1000)} s`);
-}
-simulation.trainers.settle();
-
-const { histories } = simulation.database.tables;
-const { time } = simulation.trainers;
-let [steps, usefulMs] = [0, 0];
-for (const history of histories.values()) {
-  for (const update of history) {
-    if (update.$case !== "step") continue;
-    steps += 1;
-    usefulMs += 1000 * update.value.seconds;
+/** Shares of the trainers' time so far. */
+function report(): object {
+  simulation.trainers.settle();
+  const { time } = simulation.trainers;
+  let [steps, usefulMs] = [0, 0];
+  for (const history of simulation.database.tables.histories.values()) {
+    for (const update of history) {
+      if (update.$case !== "step") continue;
+      steps += 1;
+      usefulMs += 1000 * update.value.seconds;
+    }
   }
-}
-const share = (ms: number) => Number((ms / time.alive).toFixed(5));
-const busyMs = time.computed + time.lost + time.unwanted;
-console.log(
-  JSON.stringify({
-    ...{ seed, coordinators, trainers, runs: runCount, days, seconds, accumulation, quiet: values.quiet },
+  const share = (ms: number) => Number((ms / time.alive).toFixed(5));
+  const { user, system } = process.cpuUsage();
+  return {
+    ...{ seed, coordinators, trainers, runs: runCount, seconds, accumulation, quiet: values.quiet },
+    days: simulation.agenda.nowMs / HOUR_MS / 24,
     ...{ happened: simulation.happened, takeovers: simulation.database.takeovers, steps },
     shares: {
       useful: share(usefulMs),
-      // Computed, accepted or not, and not part of a recorded step: yet, or since its coordinator was lost.
+      // Computed, and not part of a recorded step: its step is not made yet, or its coordinator was lost before.
       again: share(time.computed - usefulMs),
       lost: share(time.lost),
       unwanted: share(time.unwanted),
-      idle: share(time.alive - busyMs),
+      idle: share(time.alive - time.computed - time.lost - time.unwanted),
     },
-    processorSeconds: Math.round((process.cpuUsage().user + process.cpuUsage().system) / 1e6),
+    processorSeconds: Math.round((user + system) / 1e6),
     wallSeconds: Math.round((performance.now() - begunMs) / 1000),
-  }),
-);
+  };
+}
+
+/** Progress is reported after each. */
+const PART_MS = 6 * HOUR_MS;
+
+for (let atMs = 0; atMs < endMs;) {
+  atMs = Math.min(endMs, atMs + PART_MS);
+  await simulation.playUntil(atMs);
+  process.stdout.write(`${JSON.stringify(report())}\n`);
+}

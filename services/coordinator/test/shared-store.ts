@@ -105,6 +105,8 @@ export const membersTable = (link: DatabaseLink): MembersTable => ({
   forget: () => Promise.resolve(),
   owners: () => link.reach((database) => database.owners()),
   takeRuns: (id, limit) => link.reach((database) => database.takeRuns(id, limit)),
+  // Nothing is published here.
+  holdPublisher: () => Promise.resolve(undefined),
   giveUpRuns: (id, patienceMs) => link.reach((database) => database.giveUpRuns(id), { patienceMs }),
   leave: (id, patienceMs) => link.reach((database) => database.leave(id), { patienceMs }),
   listen: (onTold, signal) => link.listen("members", onTold, onTold, signal),
@@ -139,6 +141,7 @@ export class SharedStore implements RecordStore, AsyncDisposable {
       reported: (runIds) => link.reach(({ tables }) => tables.reported(runIds)),
       history: (runId) => this.history(runId),
       drained: () => Promise.resolve([]),
+      published: () => Promise.resolve(this.recorded.events.published),
       newestEvent: () => link.reach(({ tables }) => tables.eventLog.length),
     };
   }

@@ -1,5 +1,6 @@
 /** The work of one run in one life of the coordinator, in both of its phases. As the real one, it adds accepted results in the order of micro-batches. */
 import assert from "node:assert/strict";
+import { setMaxListeners } from "node:events";
 import { Cursor, MicroBatch, type Evaluation, type RowCounts, type Run, type StepMetrics } from "@gradpool/rpc";
 import type { MicroBatchResult, Task } from "../src/core/state.js";
 import type { Findings, PreparingPort, RunListener, TrainingPort } from "../src/driver/ports.js";
@@ -45,6 +46,7 @@ export interface WorkOptions {
 const NUMBERS = { epoch: 0, loss: 0, gradNorm: 0, learningRate: 0, tokens: 1 };
 
 const FOREVER = new AbortController().signal;
+setMaxListeners(0, FOREVER);
 
 export class SimulatedWork implements PreparingPort<SimulatedWork>, TrainingPort {
   readonly #options: WorkOptions;

@@ -97,7 +97,7 @@ export class Members implements AsyncDisposable {
 
   /** Makes this member the one that publishes events, unless another that lives does. */
   async holdsPublisher(): Promise<boolean> {
-    return (await table.holdPublisher(this.#options.database.sql, this.id)) !== undefined;
+    return (await this.#options.table.holdPublisher(this.id)) !== undefined;
   }
 
   /** Who owns a run that has not ended, as it was read a moment ago. */

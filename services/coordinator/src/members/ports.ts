@@ -1,7 +1,7 @@
 /** What coordinators that share a run store need from outside: PostgreSQL provides it, and a test simulates it. */
 import type { Run } from "@gradpool/rpc";
 import type { FindRequest } from "../record/requests.js";
-import type { History, Reported } from "../store/run-store.js";
+import type { History, Published, Reported } from "../store/run-store.js";
 import type { KnownMember, Member, OwnedRun } from "../store/postgres/membership.js";
 
 /** Each operation is a transaction, which waits while the store cannot be used. */
@@ -22,6 +22,8 @@ export interface MembersTable {
   owners(): Promise<(OwnedRun & { owner: string | null })[]>;
   /** Gives a member up to `limit` of the runs that nobody owns who is alive. */
   takeRuns(id: string, limit: number): Promise<OwnedRun[]>;
+  /** Makes the member the one that publishes events. Gives the epoch; undefined: another that lives is. */
+  holdPublisher(id: string): Promise<number | undefined>;
   /** Errors: `unavailable` when the store cannot be used for `patienceMs`. */
   giveUpRuns(id: string, patienceMs: number): Promise<void>;
   /** As giveUpRuns; the member is not alive afterwards. */
@@ -40,6 +42,7 @@ export interface SharedReader {
   history(runId: string): Promise<History>;
   drained(): Promise<string[]>;
   newestEvent(): Promise<number>;
+  published(): Promise<Published>;
 }
 
 /** As Database.listen. */

@@ -261,7 +261,9 @@ export class RunRegistry {
       // Other coordinators' runs have none here.
       if (!history) continue;
       const run = runs.get(recorded.runId) ?? before(recorded.runId);
-      if (run && run.livesWithoutProgress > 0) runs.set(run.runId, { ...run, livesWithoutProgress: 0 });
+      // One may have ended in a turn that is recorded together with this one.
+      if (run && !hasEnded(run) && run.livesWithoutProgress > 0)
+        runs.set(run.runId, { ...run, livesWithoutProgress: 0 });
     }
   }
 

@@ -25,6 +25,7 @@ export const postgresMembers = (database: Database): MembersTable => ({
   forget: (olderThanMs) => membership.forgetMembers(database.sql, olderThanMs),
   owners: () => membership.owners(database.sql),
   takeRuns: (id, limit) => database.transaction((sql) => membership.takeRuns(sql, id, limit)),
+  holdPublisher: (id) => membership.holdPublisher(database.sql, id),
   giveUpRuns: (id, patienceMs) => database.transaction((sql) => membership.giveUpRuns(sql, id), { patienceMs }),
   leave: (id, patienceMs) => database.transaction((sql) => membership.leave(sql, id), { patienceMs }),
   listen: (onTold, signal) => database.listen(membership.MEMBERS_CHANNEL, onTold, onTold, signal),
