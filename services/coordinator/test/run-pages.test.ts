@@ -211,3 +211,19 @@ describe("a run that has ended", () => {
     assert.throws(() => registry.newRun(spec, ""), expected);
   });
 });
+
+describe("a run that another coordinator has taken over", () => {
+  it("does not end for its watchers without the steps that were made there", async (t) => {
+    const step = { step: 1, epoch: 0, loss: 1, gradNorm: 1, learningRate: 1, tokens: 1, seconds: 1 };
+    const { registry } = await opened(t, [
+      { type: "run", run: runNamed("a", { state: RunState.RUN_STATE_RUNNING, step: 1 }) },
+      { type: "step", runId: "a", step },
+    ]);
+    const watcher = registry.watch("a", 0, new AbortController().signal);
+    const first = [await watcher.next(), await watcher.next()].map(({ value }) => value?.update?.$case);
+    assert.deepEqual(first, ["run", "step"]);
+    registry.learn(runNamed("a", { state: RunState.RUN_STATE_COMPLETED, step: 9 }));
+    await assert.rejects(watcher.next(), /run a is changing hands; try again/);
+    assert.equal(registry.get("a").history, undefined, "the store has all of its steps");
+  });
+});

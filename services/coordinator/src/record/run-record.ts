@@ -1,4 +1,5 @@
 import { EventEmitter, once } from "node:events";
+import { GradpoolError } from "@gradpool/errors";
 import { MLFLOW } from "@gradpool/recipe";
 import { RunState, type Run, type WatchRunResponse } from "@gradpool/rpc";
 import type { Change, History } from "../store/run-store.js";
@@ -24,6 +25,8 @@ export class RunRecord {
   #doing: Doing = { preparing: "", waitingFor: "" };
   /** Steps, evaluations and checkpoints in order of arrival; undefined: only in the store. */
   #history: History | undefined;
+  /** Another coordinator has it now, and alone knows its steps. */
+  #isOthers = false;
   /** Changes of the run; steps alone do not count. */
   #updates = 0;
   /** Number of its log entries. */
@@ -102,6 +105,14 @@ export class RunRecord {
   /** Its steps and the like are recorded here from now on. */
   adopt(history: History): void {
     this.#history = history;
+    this.#isOthers = false;
+    this.#changes.emit("change");
+  }
+
+  /** Another coordinator records it from now on: what was known of its steps here is out of date, also for current watchers. */
+  disown(): void {
+    this.#history = undefined;
+    this.#isOthers = true;
     this.#changes.emit("change");
   }
 
@@ -122,7 +133,8 @@ export class RunRecord {
 
   /**
    * The run, its checkpoints, its steps after `afterStep` and its evaluations from there on, then what happens,
-   * until it ends. A slow reader misses only intermediate states of the run. Errors: `cancelled` when `signal` aborts first.
+   * until it ends. A slow reader misses only intermediate states of the run. Errors: `cancelled` when `signal` aborts first, and
+   * `unavailable` once another coordinator has the run.
    */
   async *watch(afterStep: number, signal: AbortSignal): AsyncGenerator<WatchRunResponse> {
     let updates = this.#updates;
@@ -131,6 +143,7 @@ export class RunRecord {
     const isNews = newsAfter(afterStep);
     yield { update: { $case: "run", value: this.run } };
     for (;;) {
+      if (this.#isOthers) throw changesHands(this.#recorded.runId);
       if (this.#history && history !== this.#history) {
         history = this.#history;
         place = 0;
@@ -151,6 +164,9 @@ export class RunRecord {
     }
   }
 }
+
+export const changesHands = (runId: string): GradpoolError =>
+  new GradpoolError("unavailable", `run ${runId} is changing hands; try again`);
 
 /**
  * A run's history once it resumes after these steps and evaluations: a new one, in which watchers find their

@@ -20,7 +20,7 @@ import type { Change, History, Reported, RunStore } from "../store/run-store.js"
 import { poolPayloadOf, resumedPayloads, runPayloadOf } from "./event-payloads.js";
 import { linesOf, linesOfLoss, type LogLine } from "./run-log.js";
 import { pageOf } from "./run-pages.js";
-import { hasEnded, isUnreported, newsAfter, RunRecord } from "./run-record.js";
+import { changesHands, hasEnded, isUnreported, newsAfter, RunRecord } from "./run-record.js";
 import { changesOf, patchOf } from "./store-changes.js";
 
 /** Runs that have ended whose steps stay in memory; those of others are read from the store. */
@@ -103,7 +103,11 @@ export class RunRegistry {
   /** Records what another coordinator has recorded of its run. */
   learn(run: Run): void {
     const known = this.#records.get(run.runId);
-    if (known) return known.apply({ type: "run", run });
+    if (known) {
+      // It was this one's, which was silent for too long, or stops.
+      if (known.history && !known.hasEnded) known.disown();
+      return known.apply({ type: "run", run });
+    }
     const isNewest = [...this.#records.values()].every(({ recorded }) => submittedMs(recorded) <= submittedMs(run));
     this.#records.set(run.runId, new RunRecord(run));
     if (isNewest) return;
@@ -144,7 +148,7 @@ export class RunRegistry {
     const record = this.get(runId);
     if (record.history) return yield* record.watch(afterStep, signal);
     // Another coordinator's run, which only that one sees as it happens.
-    if (!record.hasEnded) throw new GradpoolError("unavailable", `run ${runId} is changing hands; try again`);
+    if (!record.hasEnded) throw changesHands(runId);
     yield { update: { $case: "run", value: record.run } };
     const isNews = newsAfter(afterStep);
     for (let place = 0; ;) {
