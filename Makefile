@@ -72,18 +72,8 @@ format: install ## Format all files
 generate: install ## Generate TypeScript from the contracts
 	npm run --silent generate
 
-bench: build ## Measure speed and memory; PYTHON names an interpreter with torch, transformers and peft
-	node bench/dist/src/tokenizer.js
-	node bench/dist/src/data-formats.js
-	node bench/dist/src/dropout-cost.js
-	node bench/dist/src/base-precision.js
-	node bench/dist/src/pool-scaling.js
-	node bench/dist/src/recovery-time.js
-	node bench/dist/src/events-cost.js
-	node bench/dist/src/long-lists.js
-	node bench/dist/src/tracing-overhead.js
-	node bench/dist/src/against-peft.js
-	node bench/dist/src/generation.js
+bench: build ## Measure speed and memory against PEFT (half an hour; SHORT=1: five minutes; PYTHON: with torch and peft)
+	node bench/dist/src/table/table.js $(if $(SHORT),--short) --only '$(ONLY)' --rounds '$(ROUNDS)'
 
 clean: ## Remove build output and dependencies
 	rm -rf node_modules packages/*/dist services/*/dist integration-tests/dist bench/dist

@@ -1,4 +1,4 @@
-"""The other side of the benchmark: training-step.ts with transformers, PEFT and torch.
+"""The other side of training-step.ts, with transformers, PEFT and torch.
 
 The same micro-batch of 8 x 128 tokens on the same model: forward, backward and AdamW, LoRA r=8 on
 c_attn and c_proj. Prints one JSON line.
@@ -34,6 +34,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--device", default="cpu", help="cpu, or a CUDA device such as cuda:0")
     parser.add_argument("--dropout", type=float, default=0.0, help="probability of LoRA's dropout")
     parser.add_argument("--dtype", choices=sorted(DTYPES), default="float32", help="type of the base's weights")
+    parser.add_argument("--gradient-checkpointing", action="store_true")
     parser.add_argument("--make-model", metavar="DIR", help="write a GPT-2 small with random weights there, and stop")
     arguments = parser.parse_args()
     if not arguments.model and not arguments.make_model:
@@ -69,6 +70,8 @@ def bench(arguments: argparse.Namespace) -> dict[str, float]:
         fan_in_fan_out=is_gpt2,
         task_type="CAUSAL_LM",
     )
+    if arguments.gradient_checkpointing:
+        base.gradient_checkpointing_enable({"use_reentrant": False})
     model = get_peft_model(base, lora).train()
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trainable, lr=5e-5, weight_decay=0.0)

@@ -1,4 +1,4 @@
-"""The other side of whole-command.ts: the script that `gradpool train` replaces, with transformers, PEFT and torch.
+"""The script that `gradpool train` replaces, with transformers, PEFT and torch: the other side of src/table/rows/command.ts.
 
 The default recipe: micro-batches of 2 rows of up to 128 tokens, 4 a step, LoRA r=8 with dropout on q_proj and v_proj, AdamW with a linear
 schedule, gradients clipped to 1, one epoch. Prints a line after the first step.

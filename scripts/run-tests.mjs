@@ -13,7 +13,7 @@ const withLong = wanted.length > 0 || process.env.GRADPOOL_TEST_LONG === "1";
 
 const projects = ["packages", "services"]
   .flatMap((group) => readdirSync(join(root, group)).map((name) => join(group, name)))
-  .concat("integration-tests");
+  .concat("integration-tests", "bench");
 
 const files = projects.flatMap((project) => {
   const dir = join(root, project, "dist/test");

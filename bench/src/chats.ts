@@ -4,7 +4,6 @@
  * The template has Qwen3's form, without {% generation %} here and with it there. PYTHON names the interpreter.
  * Prints one JSON line.
  */
-import { execFileSync } from "node:child_process";
 import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,6 +11,7 @@ import { fileURLToPath } from "node:url";
 import { Dataset, microBatches, type DataRecipe, type Encoder } from "@gradpool/data";
 import { checkedRecipe, defaultRecipe } from "@gradpool/recipe";
 import { loadTokenizer } from "@gradpool/tokenizers";
+import { PYTHON, pythonScript, runForJson } from "./child.js";
 
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 const TEMPLATES = join(ROOT, "packages/data/test/fixtures/chat-templates");
@@ -38,9 +38,7 @@ try {
     const theirs: number[] = [];
     for (let round = 0; round < ROUNDS; round++) {
       own.push(await secondsOf(path, encoder));
-      const python = process.env["PYTHON"] ?? "python3";
-      const script = join(ROOT, "bench/chats.py");
-      theirs.push(Number(execFileSync(python, [script, folder, training, path], { encoding: "utf8" })));
+      theirs.push(await runForJson<number>(PYTHON, [pythonScript("chats.py"), folder, training, path]));
     }
     const [best, theirBest] = [Math.min(...own), Math.min(...theirs)];
     console.log(JSON.stringify({ messages, seconds: best, transformers: theirBest, ratio: best / theirBest }));

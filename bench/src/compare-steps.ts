@@ -2,6 +2,8 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { tinyRun, type Stack } from "@gradpool/integration-tests";
+import { inTurn, quantile, ratiosOf, spreadOf, spreadText } from "./rounds.js";
+import type { Costs } from "./step.js";
 
 /** Rows of a data set for these runs, in a file in `dir`. */
 export async function shortRows(dir: string): Promise<string> {
@@ -13,39 +15,25 @@ export async function shortRows(dir: string): Promise<string> {
   return dataset;
 }
 
-/** The number below which that share of them is. */
-export function quantile(numbers: readonly number[], share: number): number {
-  return [...numbers].sort((a, b) => a - b)[Math.floor(share * (numbers.length - 1))] ?? NaN;
-}
-
 /** Prints a line for each pool; `base`: the one to compare with. Runs write into `dir`. */
 export async function compareSteps(
   pools: Readonly<Record<string, Stack>>,
   base: string,
   { dir, dataset, rounds }: { dir: string; dataset: string; rounds: number },
 ): Promise<void> {
-  const measured = new Map<string, Costs[]>();
-  for (let round = 0; round <= rounds; round++) {
-    for (const [name, stack] of Object.entries(pools)) {
-      const costs = await measure(stack, dataset, join(dir, `${name}-${round}`));
-      // The first round only warms up.
-      if (round > 0) measured.set(name, [...(measured.get(name) ?? []), costs]);
-    }
-  }
-  const bases = measured.get(base) ?? [];
-  for (const [name, costs] of measured) {
-    const ratios = costs.map(({ wall }, i) => wall / (bases[i]?.wall ?? NaN));
-    const [wall, cpu] = [costs.map((cost) => cost.wall), costs.map((cost) => cost.cpu)].map(milliseconds);
+  const contenders = Object.entries(pools).map(([name, stack]): [string, (round: number) => Promise<Costs>] => [
+    name,
+    (round) => measure(stack, dataset, join(dir, `${name}-${round}`)),
+  ]);
+  const all = await inTurn(rounds + 1, Object.fromEntries(contenders));
+  // The first round only warms up.
+  const figures = (name: string, key: keyof Costs) => (all[name] ?? []).slice(1).map((costs) => costs[key]);
+  for (const name of Object.keys(pools)) {
+    const [wall, cpu] = [milliseconds(figures(name, "wall")), milliseconds(figures(name, "cpu"))];
     console.log(`${name}: a step takes ${wall} ms, ${cpu} ms of the coordinator's CPU time;`);
-    const [least, middle, most] = [0, 0.5, 1].map((share) => quantile(ratios, share).toFixed(3));
-    console.log(`  ratio to ${base}, ${ratios.length} rounds: ${middle} (${least} to ${most})`);
+    const ratios = ratiosOf(figures(name, "wall"), figures(base, "wall"));
+    console.log(`  ratio to ${base}, ${ratios.length} rounds: ${spreadText(spreadOf(ratios), 3)}`);
   }
-}
-
-/** In seconds. */
-interface Costs {
-  wall: number;
-  cpu: number;
 }
 
 /**

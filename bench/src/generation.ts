@@ -3,14 +3,13 @@
  * cache: GPT-2 small shapes, float32, two threads, in turn, since ratios within one run are reliable on machines that are
  * shared. PYTHON names an interpreter that has torch and transformers (default: python3).
  */
-import { execFile } from "node:child_process";
-import { fileURLToPath } from "node:url";
-import { parseArgs, promisify } from "node:util";
+import { parseArgs } from "node:util";
 import { openModel } from "@gradpool/model-source";
 import { KeyValueCache, LogitsSession } from "@gradpool/runtime";
+import { PYTHON, pythonScript, runForJson } from "./child.js";
 import { gpt2SmallFolder } from "./gpt2-small.js";
+import { median } from "./rounds.js";
 
-const run = promisify(execFile);
 const { values } = parseArgs({
   options: {
     rounds: { type: "string", default: "3" },
@@ -32,7 +31,6 @@ const { vocabSize } = source.model.description;
 await using session = await LogitsSession.create({ source, targets: [], padRow: false }, { threads });
 
 const mostLikely = (logits: Float32Array) => logits.reduce((best, logit, i) => (logit > logits[best]! ? i : best), 0);
-const median = (numbers: readonly number[]) => [...numbers].sort((a, b) => a - b)[numbers.length >> 1] ?? NaN;
 
 async function gradpool(promptTokens: number): Promise<Figures> {
   const cache = new KeyValueCache();
@@ -47,12 +45,10 @@ async function gradpool(promptTokens: number): Promise<Figures> {
   return { tokens, median_ms: median(times), least_ms: Math.min(...times) };
 }
 
-async function transformers(promptTokens: number): Promise<Figures> {
-  const script = fileURLToPath(new URL("../../generate.py", import.meta.url));
+function transformers(promptTokens: number): Promise<Figures> {
   const sizes = ["--prompt-tokens", String(promptTokens), "--new-tokens", String(newTokens)];
-  const argv = [script, "--model", model, ...sizes, "--threads", String(threads)];
-  const { stdout } = await run(process.env["PYTHON"] ?? "python3", argv, { maxBuffer: 1 << 24 });
-  return JSON.parse(stdout.trim().split("\n").at(-1) ?? "") as Figures;
+  const flags = ["--model", model, ...sizes, "--threads", String(threads)];
+  return runForJson<Figures>(PYTHON, [pythonScript("generate.py"), ...flags]);
 }
 
 const shown = ({ median_ms, least_ms }: Figures) => `${median_ms.toFixed(1)} ms (least ${least_ms.toFixed(1)})`;

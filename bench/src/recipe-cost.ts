@@ -1,9 +1,8 @@
-/** What gradient checkpointing, DoRA and the model's own dropouts cost: one trainer's step with and without them, in turn. */
-import { execFile } from "node:child_process";
-import { fileURLToPath } from "node:url";
-import { parseArgs, promisify } from "node:util";
+/** What gradient checkpointing, DoRA, dropouts and half weights cost: one trainer's step with and without them, in turn. */
+import { parseArgs } from "node:util";
+import { benchProgram, runForJson } from "./child.js";
+import { inTurn, median, ratiosOf, spreadOf, spreadText } from "./rounds.js";
 
-const run = promisify(execFile);
 const { values } = parseArgs({
   options: {
     rounds: { type: "string", default: "3" },
@@ -12,10 +11,9 @@ const { values } = parseArgs({
     only: { type: "string", default: "" },
   },
 });
-const script = fileURLToPath(new URL("./training-step.js", import.meta.url));
-
 const VARIANTS: Record<string, string[]> = {
   plain: [],
+  "LoRA's dropout": ["--dropout", "0.05"],
   "gradient checkpointing": ["--gradient-checkpointing"],
   "float16 weights": ["--dtype", "float16"],
   "float16 weights, gradient checkpointing": ["--dtype", "float16", "--gradient-checkpointing"],
@@ -33,20 +31,20 @@ interface Figures {
   loss_first: number;
 }
 
-const median = (numbers: number[]) => [...numbers].sort((a, b) => a - b)[numbers.length >> 1] ?? NaN;
-
 const chosen = Object.entries(VARIANTS).filter(([name]) => name.includes(values.only) || name === "plain");
-const all = new Map<string, Figures[]>(chosen.map(([name]) => [name, []]));
-for (let round = 1; round <= Number(values.rounds); round++) {
-  for (const [name, flags] of chosen) {
-    const { stdout } = await run(process.execPath, [script, "--steps", values.steps, ...flags]);
-    all.get(name)?.push(JSON.parse(stdout) as Figures);
-  }
-}
-for (const [name, rounds] of all) {
+const script = benchProgram("training-step.js");
+const contenders = chosen.map(([name, flags]): [string, () => Promise<Figures>] => [
+  name,
+  () => runForJson<Figures>(process.execPath, [script, "--steps", values.steps, ...flags]),
+]);
+const all = await inTurn(Number(values.rounds), Object.fromEntries(contenders));
+const processorSeconds = (name: string) => (all[name] ?? []).map((figures) => figures.cpu_seconds_per_step);
+for (const [name, rounds] of Object.entries(all)) {
   const figure = (key: keyof Figures) => median(rounds.map((figures) => figures[key]));
+  const ratios = spreadOf(ratiosOf(processorSeconds(name), processorSeconds("plain")));
   console.log(
     `${name}: best step ${figure("best_step_seconds").toFixed(2)} s, ${figure("cpu_seconds_per_step").toFixed(2)} s of ` +
-      `processor time a step, peak ${(figure("peak_rss_bytes") / 1e9).toFixed(2)} GB, loss ${figure("loss_first")}`,
+      `processor time a step, ${spreadText(ratios)} × plain, peak ${(figure("peak_rss_bytes") / 1e9).toFixed(2)} GB, ` +
+      `loss ${figure("loss_first")}`,
   );
 }

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { LocalPool, tinyRun, watchRun } from "@gradpool/integration-tests";
+import { median } from "./rounds.js";
 
 const { values } = parseArgs({ options: { rounds: { type: "string", default: "3" } } });
 const dir = await mkdtemp(join(tmpdir(), "gradpool-recovery-time-"));
@@ -56,7 +57,6 @@ async function measure(trainers: number, victims: readonly { name: string; signa
   return { gaps, usual: median(usual) };
 }
 
-const median = (numbers: number[]) => numbers.sort((a, b) => a - b)[numbers.length >> 1] ?? NaN;
 const seconds = (value: number) => `${value.toFixed(2)} s`;
 
 try {

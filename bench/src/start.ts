@@ -1,34 +1,28 @@
 /** What a start costs: `gradpool --help`, and a local stack until it is ready; and the memory of its processes when idle (Linux). */
-import { execFile, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
-import { parseArgs, promisify } from "node:util";
+import { parseArgs } from "node:util";
+import { GRADPOOL, runChild } from "./child.js";
+import { spreadOf, spreadText } from "./rounds.js";
 
 const { values } = parseArgs({ options: { rounds: { type: "string", default: "5" } } });
-const program = fileURLToPath(new URL("../../../services/cli/bin/gradpool.js", import.meta.url));
 const dir = await mkdtemp(join(tmpdir(), "gradpool-bench-"));
 /** What garbage a start leaves is collected by then. */
 const IDLE_MS = 15_000;
 
-const median = (numbers: number[]) => [...numbers].sort((a, b) => a - b)[numbers.length >> 1] ?? NaN;
-const spread = (seconds: number[]) =>
-  `${median(seconds).toFixed(2)} s (${Math.min(...seconds).toFixed(2)} to ${Math.max(...seconds).toFixed(2)})`;
+const spread = (seconds: number[]) => `${spreadText(spreadOf(seconds))} s`;
 
-async function helpSeconds(): Promise<number> {
-  const begin = performance.now();
-  await promisify(execFile)(process.execPath, [program, "--help"]);
-  return (performance.now() - begin) / 1000;
-}
+const helpSeconds = async () => (await runChild(process.execPath, [GRADPOOL, "--help"])).seconds;
 
 /** A local stack; `look` sees the process ids of all its processes. */
 async function stackSeconds(look: (pids: string[]) => Promise<void> = async () => {}): Promise<number> {
   const begin = performance.now();
-  const up = spawn(process.execPath, [program, "up", "--port", "0", "--device", "cpu", "--json"], {
+  const up = spawn(process.execPath, [GRADPOOL, "up", "--port", "0", "--device", "cpu", "--json"], {
     env: { ...process.env, GRADPOOL_HOME: join(dir, "home") },
     stdio: ["ignore", "pipe", "ignore"],
   });

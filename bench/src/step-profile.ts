@@ -1,17 +1,15 @@
 /**
  * Where a training step's time goes, by ONNX Runtime's own profile: milliseconds by op, and for each kind of matrix
- * product its GFLOP/s, on micro-batches of 8 × 128 tokens with LoRA r=8. Prints a table, mean of the warm steps.
+ * product its GFLOP/s. Prints a table, mean of the warm steps.
  */
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { adaptedModules, initAdapter } from "@gradpool/adapter";
-import { openModel } from "@gradpool/model-source";
-import { BASE_PRECISIONS, selectTargets } from "@gradpool/models";
-import { TrainingSession } from "@gradpool/runtime";
+import { BASE_PRECISIONS } from "@gradpool/models";
 import { gpt2SmallFolder } from "./gpt2-small.js";
 import { smolLm2Folder } from "./smollm2-135m.js";
+import { openStep } from "./step.js";
 
 const { values } = parseArgs({
   options: {
@@ -23,7 +21,7 @@ const { values } = parseArgs({
     places: { type: "string", default: "24" },
   },
 });
-const [rows, rowLength] = [8, 129];
+
 const basePrecision = BASE_PRECISIONS.find((precision) => precision === values["base-precision"]);
 if (!basePrecision) throw new Error(`--base-precision is ${BASE_PRECISIONS.join(", ")}`);
 
@@ -39,28 +37,16 @@ interface ProfileEvent {
   };
 }
 
-const isGpt2 = values.model === "gpt2";
-const source = await openModel(isGpt2 ? await gpt2SmallFolder() : await smolLm2Folder());
-const names = isGpt2 ? ["c_attn", "c_proj"] : ["q_proj", "k_proj", "v_proj", "o_proj"];
-const targets = adaptedModules(selectTargets(source.model.description, names), { rankPattern: {}, useDora: false });
 const folder = await mkdtemp(join(tmpdir(), "gradpool-profile-"));
-const session = await TrainingSession.create(
-  { source, targets, padRow: false },
-  {
-    threads: Number(values.threads),
-    dropout: false,
-    basePrecision,
-    gradientCheckpointing: values["gradient-checkpointing"],
-    profilePrefix: join(folder, "profile"),
-  },
-);
-const { vocabSize } = source.model.description;
-const ids = Int32Array.from({ length: rows * rowLength }, (_, i) => (Math.imul(i + 1, 2654435761) >>> 17) % vocabSize);
-const batch = { rows, rowLength, ids, lengths: Array.from({ length: rows }, () => rowLength) };
-const tensors = initAdapter(targets, 8, 0);
+const step = await openStep(values.model === "gpt2" ? await gpt2SmallFolder() : await smolLm2Folder(), {
+  threads: Number(values.threads),
+  basePrecision,
+  gradientCheckpointing: values["gradient-checkpointing"],
+  profilePrefix: join(folder, "profile"),
+});
 const WARM_UP = 2;
-for (let step = 0; step < WARM_UP + Number(values.steps); step++) await session.run(batch, { tensors, scaling: 4 });
-await session[Symbol.asyncDispose]();
+for (let number = 1; number <= WARM_UP + Number(values.steps); number++) await step.run(number);
+await step[Symbol.asyncDispose]();
 
 const [file] = await readdir(folder);
 const events = JSON.parse(await readFile(join(folder, file ?? ""), "utf8")) as ProfileEvent[];

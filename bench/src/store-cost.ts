@@ -9,7 +9,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { PostgresServer, Stack, tinyRun } from "@gradpool/integration-tests";
-import { compareSteps, quantile, shortRows } from "./compare-steps.js";
+import { compareSteps, shortRows } from "./compare-steps.js";
+import { quantile } from "./rounds.js";
 
 /** Unfinished at most: one more trains. */
 const QUEUED = 999;

@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { createClient, type EncodeRequest, PoolKey, TokenizerServiceService, withKey } from "@gradpool/rpc";
 import { loadTokenizer } from "@gradpool/tokenizers";
+import { median } from "./rounds.js";
 
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 const { values } = parseArgs({
@@ -104,8 +105,4 @@ async function sourceTexts(bytes: number): Promise<string[]> {
     }
   }
   return found;
-}
-
-function median(numbers: number[]): number {
-  return numbers.sort((a, b) => a - b)[numbers.length >> 1] ?? NaN;
 }

@@ -15,6 +15,7 @@ import { json } from "node:stream/consumers";
 import { parseArgs } from "node:util";
 import { Stack, tinyRun, watchRun } from "@gradpool/integration-tests";
 import { inSpan, startSpan, startTracing, traceparentOf, within } from "@gradpool/tracing";
+import { median } from "./rounds.js";
 
 const { values } = parseArgs({
   options: { rounds: { type: "string", default: "8" }, steps: { type: "string", default: "100" } },
@@ -40,8 +41,6 @@ const rows = Array.from(
   (_, i) => `${JSON.stringify({ content: `def f(x):\n    return ${i} * x\n` })}\n`,
 );
 await writeFile(dataset, rows.join(""));
-
-const median = (numbers: number[]) => numbers.sort((a, b) => a - b)[numbers.length >> 1] ?? NaN;
 
 /** Milliseconds of the median step, and of the coordinator's CPU time per step. */
 async function measure(stack: Stack, name: string, flags: "00" | "01"): Promise<{ stepMs: number; cpuMs: number }> {

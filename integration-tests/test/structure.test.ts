@@ -203,12 +203,10 @@ for (const { dir, name, dependencies, devDependencies, references, src, test: in
       );
     });
 
-    if (dir !== "bench") {
-      test("has tests", () => {
-        const has = files.some((file) => file.startsWith(`${dir}/test/`) && file.endsWith(".test.ts"));
-        assert.ok(has, `${dir}/test holds no *.test.ts: test what ${name} promises`);
-      });
-    }
+    test("has tests", () => {
+      const has = files.some((file) => file.startsWith(`${dir}/test/`) && file.endsWith(".test.ts"));
+      assert.ok(has, `${dir}/test holds no *.test.ts: test what ${name} promises`);
+    });
   });
 }
 

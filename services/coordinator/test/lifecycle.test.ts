@@ -2,9 +2,10 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { describe, it } from "node:test";
+import { IS_LONG } from "@gradpool/integration-tests";
 import { ListRunsRequest, RunState, type Run } from "@gradpool/rpc";
 import { assertSame, trainAlone } from "./same-bits.js";
-import { failure, IS_LONG } from "./support.js";
+import { failure } from "./support.js";
 import { durableWorld, World, type RecipeChanges } from "./world.js";
 
 const RECIPE: RecipeChanges = { learningRate: 1e-2, seed: 3, gradientAccumulation: 3, epochs: 3 };

@@ -5,9 +5,9 @@ import { cpSync, existsSync, readdirSync, rmSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { setImmediate } from "node:timers/promises";
+import { IS_LONG } from "@gradpool/integration-tests";
 import { RunState, type RunSpec } from "@gradpool/rpc";
 import { assertSame, trainAlone } from "./same-bits.js";
-import { IS_LONG } from "./support.js";
 import { durableWorld, World, type Ended, type RecipeChanges } from "./world.js";
 
 const RECIPE: RecipeChanges = {

@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
+import { IS_LONG } from "@gradpool/integration-tests";
 import { LogLevel, RunState } from "@gradpool/rpc";
 import { assertSame } from "./same-bits.js";
-import { IS_LONG } from "./support.js";
 import { durableWorld, World, type Ended, type RecipeChanges } from "./world.js";
 
 /** Plain text, in steps of two rows. Without an end-of-sequence token, a row of one byte has nothing to predict. */

@@ -2,9 +2,6 @@ import assert from "node:assert/strict";
 import { GradpoolError } from "@gradpool/errors";
 import { Run, RunState } from "@gradpool/rpc";
 
-/** Whether tests are run in their full width (`make test-long`). */
-export const IS_LONG = process.env["GRADPOOL_TEST_LONG"] === "1";
-
 /** Matcher for assert.rejects. */
 export function failure(code: string, text: RegExp): (error: unknown) => boolean {
   return (error) => {
