@@ -2,7 +2,7 @@
 export ONNXRUNTIME_NODE_INSTALL_CUDA = skip
 
 .DEFAULT_GOAL := help
-.PHONY: help install build package sbom test test-long sim sim-long sim-ha same-ids chaos test-webgpu pictures demo lint format generate bench clean
+.PHONY: help install build package sbom test test-long sim sim-long sim-ha same-ids chaos chaos-ha test-webgpu pictures demo lint format generate bench clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -49,6 +49,10 @@ chaos: build ## Long outages, many series of kill -9, every kill point of a save
 	GRADPOOL_AWAY_SECONDS="0 20 60" node scripts/run-tests.mjs coordinator-away
 	GRADPOOL_KILL_SEEDS=5 node scripts/run-tests.mjs integration-tests kills
 	GRADPOOL_KILL_POINTS=all node scripts/run-tests.mjs checkpoint-kill
+
+STORMS = $(if $(filter command line environment,$(origin SEED)),$(SEED),1 2 3 4 5 6 7 8 9 10 11 12)
+chaos-ha: build ## Twelve storms over coordinators, PostgreSQL, NATS and an object store, or one: make chaos-ha SEED=7 (half an hour)
+	GRADPOOL_STORM_SEEDS="$(STORMS)" node scripts/run-tests.mjs storms
 
 test-webgpu: build ## Run the reference runs on WebGPU, and train, kill and resume there (half an hour on SwiftShader)
 	GRADPOOL_TEST_DEVICE=webgpu node scripts/run-tests.mjs golden-graph

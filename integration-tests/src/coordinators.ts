@@ -1,11 +1,12 @@
 /** Several coordinators on one PostgreSQL, with the services and trainers that they share, as processes that are started again. */
 import { randomUUID } from "node:crypto";
-import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
 import { GradpoolError } from "@gradpool/errors";
 import { createClient, RunServiceService, withKey, type Client, type RunSpec, type StepMetrics } from "@gradpool/rpc";
 import { PostgresServer } from "./postgres.js";
-import { STACK_KEY, startService, stop, type Process } from "./stack.js";
+import { STACK_KEY } from "./stack.js";
+import { Supervised } from "./supervised.js";
+import { TcpProxy } from "./tcp-proxy.js";
 import { watchRun, type Finished } from "./watch-run.js";
 
 export interface CoordinatorsOptions {
@@ -13,58 +14,96 @@ export interface CoordinatorsOptions {
   /** Of the coordinators' leases. */
   leaseSeconds?: number;
   recoverySeconds?: number;
-  /** Where coordinator `i` finds the run store; unless given, at the PostgreSQL server itself. */
-  storeOf?: (i: number, url: string) => string;
+  /** PostgreSQL has a standby, for `failOver`. */
+  standby?: boolean;
+  /** There are `links` between coordinators, their callers and PostgreSQL. */
+  proxies?: boolean;
   /** The built checkout of gradpool that coordinator `i` is started from; this one unless given. */
   checkoutOf?: (i: number) => string | undefined;
   coordinatorEnv?: Record<string, string>;
+  /** Of all services. */
+  env?: Record<string, string>;
 }
 
 interface Member {
-  process: Process;
+  service: Supervised;
   client: Client<RunServiceService>;
-  /** How often it was started. */
-  starts: number;
+  /** "host:port" where others reach it. */
+  advertised: string;
+  links: TcpProxy[];
 }
 
 export class Coordinators implements AsyncDisposable {
-  readonly postgres: PostgresServer;
-  readonly #services: Process[];
+  readonly #databases: PostgresServer[];
+  /** By name. */
+  readonly services: ReadonlyMap<string, Supervised>;
+  readonly trainers: Supervised[] = [];
   #members: Member[] = [];
-  readonly #trainers: Process[] = [];
-  #isOver = false;
 
-  private constructor(postgres: PostgresServer, services: Process[]) {
-    this.postgres = postgres;
-    this.#services = services;
+  private constructor(databases: PostgresServer[], services: Map<string, Supervised>) {
+    this.#databases = databases;
+    this.services = services;
   }
 
   static async start(options: CoordinatorsOptions): Promise<Coordinators> {
-    const { coordinators, leaseSeconds = 1, recoverySeconds = 0.2, storeOf = (_, url) => url } = options;
+    const { coordinators, leaseSeconds = 1, recoverySeconds = 0.2, standby = false, env = {} } = options;
     const postgres = await PostgresServer.start();
-    const [tokenizer, store] = await Promise.all([startService("tokenizer", {}), startService("checkpoint-store", {})]);
+    const databases = standby ? [postgres, await postgres.standby()] : [postgres];
+    const [tokenizer, store] = await Promise.all([
+      Supervised.start("tokenizer", env),
+      Supervised.start("checkpoint-store", env),
+    ]);
     const tokenizerAddress = { GRADPOOL_TOKENIZER_ADDRESS: tokenizer.address };
-    const data = await startService("data-stream", tokenizerAddress);
-    const pool = new Coordinators(postgres, [tokenizer, store, data]);
-    const environments = Array.from({ length: coordinators }, (_, i) => ({
+    const data = await Supervised.start("data-stream", { ...env, ...tokenizerAddress });
+    const services = new Map(Object.entries({ tokenizer, "checkpoint-store": store, "data-stream": data }));
+    const pool = new Coordinators(databases, services);
+    const settings = {
+      ...env,
       ...tokenizerAddress,
       GRADPOOL_DATA_STREAM_ADDRESS: data.address,
       GRADPOOL_CHECKPOINT_STORE_ADDRESS: store.address,
       GRADPOOL_RECOVERY_SECONDS: String(recoverySeconds),
-      GRADPOOL_STORE: storeOf(i, postgres.url()),
       GRADPOOL_COORDINATOR_LEASE_SECONDS: String(leaseSeconds),
       ...options.coordinatorEnv,
-    }));
-    pool.#members = await Promise.all(environments.map((env, i) => pool.#startMember(env, options.checkoutOf?.(i))));
-    return pool;
+    };
+    const { proxies = false, checkoutOf } = options;
+    const starting = Array.from({ length: coordinators }, (_, i) =>
+      pool.#startMember(settings, proxies, checkoutOf?.(i)),
+    );
+    try {
+      pool.#members = await Promise.all(starting);
+      return pool;
+    } catch (error) {
+      for (const started of await Promise.allSettled(starting)) {
+        if (started.status === "fulfilled") pool.#members.push(started.value);
+      }
+      await pool[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
   /** Trainers that serve all coordinators, started from this checkout of gradpool unless another is given. */
   async addTrainers(count: number, checkout?: string): Promise<void> {
-    const addresses = this.#members.map(({ process }) => process.address).join(",");
+    const addresses = this.#members.map(({ advertised }) => advertised).join(",");
     const env = { GRADPOOL_COORDINATOR_ADDRESS: addresses, GRADPOOL_THREADS: "1" };
-    const started = await Promise.all(Array.from({ length: count }, () => startService("trainer", env, { checkout })));
-    this.#trainers.push(...started);
+    const started = await Promise.all(Array.from({ length: count }, () => Supervised.start("trainer", env, checkout)));
+    this.trainers.push(...started);
+  }
+
+  /** The PostgreSQL that takes writes. */
+  get postgres(): PostgresServer {
+    const [current] = this.#databases;
+    if (!current) throw new Error("there is no PostgreSQL");
+    return current;
+  }
+
+  /** kill -9 of PostgreSQL; its standby takes over. */
+  async failOver(): Promise<void> {
+    const [primary, standby] = this.#databases;
+    if (!primary || !standby) throw new Error("PostgreSQL has no standby");
+    await primary.kill();
+    await standby.promote();
+    this.#databases.reverse();
   }
 
   client(i: number): Client<RunServiceService> {
@@ -73,21 +112,22 @@ export class Coordinators implements AsyncDisposable {
 
   /** "host:port" of a coordinator. */
   address(i: number): string {
-    return this.#member(i).process.address;
-  }
-
-  pid(i: number): number {
-    return this.#member(i).process.child.pid ?? 0;
+    return this.#member(i).service.address;
   }
 
   /** How often coordinator `i` was started. */
   starts(i: number): number {
-    return this.#member(i).starts;
+    return this.#member(i).service.starts;
   }
 
   /** Lines of a coordinator's log, of all its lives. */
   log(i: number): readonly string[] {
-    return this.#member(i).process.log;
+    return this.#member(i).service.log;
+  }
+
+  /** Between coordinator `i` and all that call it, and between it and each PostgreSQL. */
+  links(i: number): readonly TcpProxy[] {
+    return this.#member(i).links;
   }
 
   /** Which coordinator owns a run; undefined: none of those that live. */
@@ -95,20 +135,17 @@ export class Coordinators implements AsyncDisposable {
     const [address] = await this.postgres.query(
       `SELECT address FROM gradpool.runs JOIN gradpool.coordinators ON id = owner WHERE alive AND run_id = '${runId}'`,
     );
-    const i = this.#members.findIndex(({ process }) => process.address === address);
+    const i = this.#members.findIndex(({ advertised }) => advertised === address);
     return i < 0 ? undefined : i;
   }
 
   signal(i: number, signal: NodeJS.Signals): void {
-    this.#member(i).process.child.kill(signal);
+    this.#member(i).service.signal(signal);
   }
 
   /** SIGTERM; it is started again once it has ended. Gives its exit code. */
-  async stopInOrder(i: number): Promise<number | null> {
-    const { child } = this.#member(i).process;
-    const exited = once(child, "exit") as Promise<[number | null]>;
-    child.kill("SIGTERM");
-    return (await exited)[0];
+  stopInOrder(i: number): Promise<number | null> {
+    return this.#member(i).service.stopInOrder();
   }
 
   async submit(i: number, spec: RunSpec): Promise<string> {
@@ -130,15 +167,16 @@ export class Coordinators implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#isOver = true;
-    for (const { client, process } of this.#members) {
+    for (const { client, links } of this.#members) {
       client.close();
-      process.child.kill("SIGCONT");
+      for (const link of links) link.heal();
     }
-    await Promise.all(this.#trainers.map(stop));
-    await Promise.all(this.#members.map(({ process }) => stop(process)));
-    await Promise.all(this.#services.map(stop));
-    await this.postgres[Symbol.asyncDispose]();
+    const end = (all: Iterable<AsyncDisposable>) => Promise.all([...all].map((one) => one[Symbol.asyncDispose]()));
+    await end(this.trainers);
+    await end(this.#members.map(({ service }) => service));
+    await end(this.services.values());
+    await end(this.#members.flatMap(({ links }) => links));
+    await end(this.#databases);
   }
 
   #member(i: number): Member {
@@ -147,24 +185,25 @@ export class Coordinators implements AsyncDisposable {
     return member;
   }
 
-  async #startMember(env: Record<string, string>, checkout?: string): Promise<Member> {
-    const process = await startService("coordinator", env, { checkout });
-    const client = createClient(RunServiceService, process.address, [withKey(() => STACK_KEY)]);
-    const member: Member = { process, client, starts: 1 };
-    void this.#supervise(member, checkout);
-    return member;
-  }
-
-  /** Starts it again at its address whenever it ends. */
-  async #supervise(member: Member, checkout?: string): Promise<void> {
-    while (!this.#isOver) {
-      await once(member.process.child, "exit");
-      if (this.#isOver) return;
-      const { env, log } = member.process;
-      const again = await startService("coordinator", env, { checkout });
-      again.log.unshift(...log);
-      member.process = again;
-      member.starts += 1;
-    }
+  async #startMember(
+    settings: Record<string, string>,
+    hasProxies: boolean,
+    checkout: string | undefined,
+  ): Promise<Member> {
+    const [front, ...stores] = hasProxies
+      ? await Promise.all([TcpProxy.start(), ...this.#databases.map(({ port }) => TcpProxy.start(port))])
+      : [];
+    const hosts = hasProxies
+      ? stores.map(({ port }) => `127.0.0.1:${port}`)
+      : this.#databases.map((one) => one.address);
+    const own = {
+      GRADPOOL_STORE: this.postgres.url().replace(this.postgres.address, hosts.join(",")),
+      ...(front && { GRADPOOL_ADVERTISE: `127.0.0.1:${front.port}` }),
+    };
+    const service = await Supervised.start("coordinator", { ...settings, ...own }, checkout);
+    if (front) front.targetPort = Number(service.address.split(":").at(-1));
+    const client = createClient(RunServiceService, service.address, [withKey(() => STACK_KEY)]);
+    const advertised = own.GRADPOOL_ADVERTISE ?? service.address;
+    return { service, client, advertised, links: front ? [front, ...stores] : [] };
   }
 }

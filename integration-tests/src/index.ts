@@ -6,6 +6,7 @@ export * from "./test-device.js";
 export * from "./crowd.js";
 export * from "./stack.js";
 export * from "./coordinators.js";
+export { Storm, type StormOptions } from "./storm.js";
 export * from "./watch-run.js";
 export * from "./local-pool.js";
 export { IS_LONG } from "./long.js";

@@ -90,7 +90,7 @@ export class NatsServer implements AsyncDisposable {
 
   /** Removes all its data; for a server that was killed. */
   async wipe(): Promise<void> {
-    await rm(this.#folder, { recursive: true, force: true });
+    await rm(join(this.#folder, "jetstream"), { recursive: true, force: true });
   }
 
   /** All events in the stream, oldest first. */
