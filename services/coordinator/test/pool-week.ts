@@ -97,8 +97,10 @@ function report(): object {
     ...{ happened: simulation.happened, takeovers: simulation.database.takeovers, steps },
     shares: {
       useful: share(usefulMs),
-      // Computed, and not part of a recorded step: its step is not made yet, or its coordinator was lost before.
-      again: share(time.computed - usefulMs),
+      // Accepted, for steps that are not made yet.
+      underWay: share(simulation.deviceMs),
+      // Sent as a result, and for nothing: its coordinator was lost before the step was recorded or saved.
+      again: share(time.computed - usefulMs - simulation.deviceMs),
       lost: share(time.lost),
       unwanted: share(time.unwanted),
       idle: share(time.alive - time.computed - time.lost - time.unwanted),

@@ -92,6 +92,13 @@ export class SharedLife {
     return this.#parts?.shared.members.id;
   }
 
+  /** What trainers took for the results of steps that are being made. */
+  get deviceMs(): number {
+    const { driver } = this.#parts ?? {};
+    const running = driver?.state.runs.filter(({ phase }) => phase === "running") ?? [];
+    return running.reduce((sum, { runId }) => sum + (driver?.run(runId).deviceMs ?? 0), 0);
+  }
+
   happen(input: Input): void {
     this.#whenAwake(() => void this.#parts?.driver.happen({ input }));
   }

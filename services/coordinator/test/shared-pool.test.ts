@@ -17,6 +17,16 @@ describe("several coordinators, simulated", () => {
     await assert.rejects(unfenced(13), /ended as .*, and then became|is lost or there twice/);
   });
 
+  it("leaves the record of a run alone that ended just before its coordinator stops", async () => {
+    const store = new SimulatedStore(() => false);
+    const registry = await RunRegistry.load(store, new EventBook(store.recorded.events, false));
+    const run = { ...registry.newRun(specNamed("run"), ""), livesWithoutProgress: 1 };
+    await registry.commit([[{ type: "run-submitted", run }]]);
+    const ended = { outcome: "cancelled" as const, code: "cancelled", message: "cancelled", at: new Date(0) };
+    await registry.commit([[{ type: "run-ended", runId: run.runId, ...ended }], [{ type: "pool-stopping" }]]);
+    assert.equal(store.runs.get(run.runId)?.livesWithoutProgress, 1);
+  });
+
   it("reports a step once that was saved before it could be recorded (I6)", async () => {
     const store = new SimulatedStore(() => false);
     const registry = await RunRegistry.load(store, new EventBook(store.recorded.events, false));

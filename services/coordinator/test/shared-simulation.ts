@@ -134,6 +134,11 @@ export class SharedSimulation {
     );
   }
 
+  /** What trainers took for the results of steps that are being made. */
+  get deviceMs(): number {
+    return this.#lives.reduce((sum, life) => sum + (life.isServing ? life.deviceMs : 0), 0);
+  }
+
   async playUntil(ms: number): Promise<void> {
     while (this.agenda.nowMs < ms) await this.#next();
   }

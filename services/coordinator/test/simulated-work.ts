@@ -71,6 +71,11 @@ export class SimulatedWork implements PreparingPort<SimulatedWork>, TrainingPort
     this.#buffer = new MicroBatchBuffer(0);
   }
 
+  /** What trainers took for the results of the step that is being made. */
+  get deviceMs(): number {
+    return this.#deviceMs;
+  }
+
   /** Determines a trainer's result for a task. */
   get adapter(): number {
     return this.#adapter;
