@@ -3,8 +3,8 @@ import { readFileSync, writeFileSync } from "node:fs";
 
 const PARTS = {
   useful: ["steps", "#2f6f4f"],
-  underWay: ["steps under way at the end", "#7fb08f"],
-  again: ["computed for nothing: a coordinator was lost", "#c2410c"],
+  underWay: ["accepted, for steps under way at the end", "#7fb08f"],
+  again: ["computed, and in no step at the end", "#c2410c"],
   lost: ["a trainer was lost", "#e3a04f"],
   unwanted: ["its task was taken back", "#9aa5b1"],
   idle: ["idle", "#e4e7eb"],
