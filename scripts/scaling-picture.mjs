@@ -14,10 +14,7 @@ const INK = "#1f2933";
 /** Most is useful: bars begin here. */
 const FROM = 0.9;
 
-const pools = readFileSync(new URL("../docs/scaling.json", import.meta.url), "utf8")
-  .trim()
-  .split("\n")
-  .map((line) => JSON.parse(line));
+const pools = JSON.parse(readFileSync(new URL("../docs/scaling.json", import.meta.url), "utf8"));
 
 const x = (share) => LEFT + ((WIDTH - LEFT - 30) * (Math.max(share, FROM) - FROM)) / (1 - FROM);
 const text = (at, y, content, anchor = "start") =>
