@@ -15,7 +15,7 @@ import { stepAgainstProduct } from "../src/step-against-product.js";
  */
 const LEAST_SHARE = 0.6;
 
-test("a float32 step keeps its share of the bare product's rate", { timeout: 240_000 }, async (context) => {
+test("a float32 step keeps its share of the bare product's rate", { timeout: 600_000 }, async (context) => {
   const folder = await gpt2TwoLayersFolder();
   context.after(() => rm(folder, { recursive: true }));
   const { cpu } = await stepAgainstProduct(folder, { threads: 1, rounds: 9 });

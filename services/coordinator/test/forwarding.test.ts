@@ -19,6 +19,9 @@ import { Forwarding, type Owners } from "../src/members/forwarding.js";
 import { key, keyed } from "./key.js";
 import { failure } from "./support.js";
 
+/** Of an owner that is not declared dead. */
+const ALIVE = new AbortController().signal;
+
 type Answer = (runId: string, context: CallContext) => Promise<Run>;
 
 interface Coordinator {
@@ -62,10 +65,14 @@ async function coordinator(t: TestContext, ownerOf: Owners["ownerOf"], answer: A
 }
 
 /** Two coordinators: all runs are the second one's, and both know it. */
-async function pair(t: TestContext, answer: Answer): Promise<{ first: Coordinator; owner: Coordinator }> {
+async function pair(
+  t: TestContext,
+  answer: Answer,
+  signal = ALIVE,
+): Promise<{ first: Coordinator; owner: Coordinator }> {
   const owner = await coordinator(t, () => "here" as const, answer);
   const recorded: Answer = (runId) => Promise.resolve(named(runId, "as recorded"));
-  const first = await coordinator(t, () => ({ address: owner.address }), recorded);
+  const first = await coordinator(t, () => ({ address: owner.address, signal }), recorded);
   return { first, owner };
 }
 
@@ -140,12 +147,35 @@ test("what is recorded answers reads while the owner cannot, and writes are to b
   );
 });
 
+test("calls in progress end when their owner is declared dead, however silent it is", async (t) => {
+  const dead = new AbortController();
+  let begun = 0;
+  const { first } = await pair(
+    t,
+    async (runId, { signal }) => {
+      begun += 1;
+      await once(signal, "abort");
+      return named(runId, "late");
+    },
+    dead.signal,
+  );
+  const takenOver = failure("unavailable", /run run-1 is being taken over by another coordinator; try again/);
+  const calls = [
+    assert.rejects(first.client.pauseRun({ requestId: "1", runId: "run-1" }), takenOver),
+    assert.rejects(first.client.watchRun({ runId: "run-1", afterStep: 0 })[Symbol.asyncIterator]().next(), takenOver),
+    first.client.getRun({ runId: "run-1" }).then(({ run }) => assert.equal(run?.spec?.runName, "as recorded")),
+  ];
+  while (begun < calls.length) await new Promise(setImmediate);
+  dead.abort();
+  await Promise.all(calls);
+});
+
 test("a call is passed on once: two that take each other for a run's owner do not send it to and fro", async (t) => {
   const addresses: string[] = [];
   let asked = 0;
   const ownerAt = (i: number) => () => {
     asked += 1;
-    return { address: addresses[i] ?? "" };
+    return { address: addresses[i] ?? "", signal: ALIVE };
   };
   const read: Answer = (runId) => Promise.resolve(named(runId, "as recorded"));
   const first = await coordinator(t, ownerAt(1), read);

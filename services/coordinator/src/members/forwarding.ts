@@ -1,7 +1,8 @@
 /**
  * Any coordinator of a pool answers any client: a call about a run that another living one owns goes on to that one, once.
  * While nobody owns the run, or its owner does not answer, what is recorded of it answers a read, and everything else is
- * `unavailable`, which clients try again.
+ * `unavailable`, which clients try again: also calls in progress once their owner is declared dead, which may be silent for
+ * longer than its connection notices.
  */
 import { GradpoolError } from "@gradpool/errors";
 import {
@@ -12,6 +13,7 @@ import {
   type Handlers,
   type RunServiceService,
 } from "@gradpool/rpc";
+import type { Peer } from "./members.js";
 
 type RunHandlers = Handlers<RunServiceService>;
 type RunClient = Client<RunServiceService>;
@@ -23,7 +25,7 @@ const FORWARDED = "gradpool-forwarded";
 const READ_MS = 2_000;
 
 /** "here": this coordinator owns the run, or nobody needs to, since it has ended. Undefined: nobody owns it now. */
-export type Owner = "here" | { readonly address: string } | undefined;
+export type Owner = "here" | Peer | undefined;
 
 /** Who owns the runs that have not ended. */
 export interface Owners {
@@ -57,7 +59,8 @@ export class Forwarding implements Disposable {
       async (request: Request, context: CallContext): Promise<Response> => {
         const owner = await this.#ownerOf(request);
         if (owner === "here") return here(request, context);
-        return there(this.#clientOf(owner, request, context))(request, optionsOf(context));
+        const { client, signal } = this.#peerOf(owner, request, context);
+        return there(client)(request, optionsOf(context, signal)).catch(lostBy(signal, request, context));
       };
     return {
       ...own,
@@ -70,8 +73,8 @@ export class Forwarding implements Disposable {
         const owner = await this.#ownerOf(request);
         if (owner === "here") return own.getRun(request, context);
         try {
-          const client = this.#clientOf(owner, request, context);
-          return await client.getRun(request, { ...optionsOf(context), timeoutMs: READ_MS });
+          const { client, signal } = this.#peerOf(owner, request, context);
+          return await client.getRun(request, { ...optionsOf(context, signal), timeoutMs: READ_MS });
         } catch (error) {
           return this.#recorded(error, context, () => own.getRun(request, context));
         }
@@ -84,14 +87,14 @@ export class Forwarding implements Disposable {
   async *#watch(own: RunHandlers, ...[request, context]: Parameters<RunHandlers["watchRun"]>) {
     const owner = await this.#ownerOf(request);
     if (owner === "here") yield* own.watchRun(request, context);
-    else yield* this.#clientOf(owner, request, context).watchRun(request, optionsOf(context));
+    else yield* this.#from(owner, request, context, ({ watchRun }) => watchRun);
   }
 
   /** The log is in the store: without `follow` any coordinator can read it. */
   async *#watchLog(own: RunHandlers, ...[request, context]: Parameters<RunHandlers["watchRunLog"]>) {
     const owner = await this.#ownerOf(request);
     if (owner === "here" || !request.follow) yield* own.watchRunLog(request, context);
-    else yield* this.#clientOf(owner, request, context).watchRunLog(request, optionsOf(context));
+    else yield* this.#from(owner, request, context, ({ watchRunLog }) => watchRunLog);
   }
 
   [Symbol.dispose](): void {
@@ -105,28 +108,56 @@ export class Forwarding implements Disposable {
     return owners.ownerOf(runId);
   }
 
-  /** Errors: `unavailable` when nobody owns the run now, and for a call that was passed on already. */
-  #clientOf(owner: Exclude<Owner, "here">, { runId }: { runId: string }, { metadata }: CallContext): RunClient {
-    if (owner === undefined || metadata.get(FORWARDED).length > 0) {
-      throw new GradpoolError("unavailable", `run ${runId} is being taken over by another coordinator; try again`);
+  /** A stream of the run's owner. */
+  async *#from<Request extends { runId: string }, Response>(
+    owner: Exclude<Owner, "here">,
+    request: Request,
+    context: CallContext,
+    there: (client: RunClient) => (request: Request, options: CallOptions) => AsyncIterable<Response>,
+  ): AsyncGenerator<Response> {
+    const { client, signal } = this.#peerOf(owner, request, context);
+    try {
+      yield* there(client)(request, optionsOf(context, signal));
+    } catch (error) {
+      lostBy(signal, request, context)(error);
     }
-    const { address } = owner;
+  }
+
+  /** Errors: `unavailable` when nobody owns the run now, and for a call that was passed on already. */
+  #peerOf(
+    owner: Exclude<Owner, "here">,
+    request: { runId: string },
+    { metadata }: CallContext,
+  ): { client: RunClient; signal: AbortSignal } {
+    if (owner === undefined || metadata.get(FORWARDED).length > 0) throw takenOver(request);
+    const { address, signal } = owner;
     const client = this.#clients.get(address) ?? this.#options.connect(address);
     this.#clients.set(address, client);
-    return client;
+    return { client, signal };
   }
 
   /** What `read` gives, unless the owner answered with an error of its own. */
   #recorded<T>(error: unknown, { signal }: CallContext, read: () => Promise<T>): Promise<T> {
     const { code } = GradpoolError.from(error);
-    if (!signal.aborted && (code === "unavailable" || code === "deadline_exceeded")) return read();
+    // "cancelled": the owner was declared dead.
+    if (!signal.aborted && ["unavailable", "deadline_exceeded", "cancelled"].includes(code)) return read();
     throw error;
   }
 }
 
+/** Throws what a call to a run's owner failed by, or `unavailable` where that was declared dead. */
+const lostBy =
+  (peer: AbortSignal, request: { runId: string }, { signal }: CallContext) =>
+  (error: unknown): never => {
+    throw peer.aborted && !signal.aborted ? takenOver(request) : error;
+  };
+
+const takenOver = ({ runId }: { runId: string }): GradpoolError =>
+  new GradpoolError("unavailable", `run ${runId} is being taken over by another coordinator; try again`);
+
 /** A deadline needs no passing on: when it is over, the signal aborts. */
-function optionsOf({ signal }: CallContext): CallOptions {
+function optionsOf({ signal }: CallContext, peer: AbortSignal): CallOptions {
   const metadata = new Metadata();
   metadata.set(FORWARDED, "1");
-  return { signal, metadata };
+  return { signal: AbortSignal.any([signal, peer]), metadata };
 }

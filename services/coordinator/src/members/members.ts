@@ -34,13 +34,27 @@ export interface MembersListener {
   onLost(error: GradpoolError): void;
 }
 
+/** Another member, as calls reach it. */
+export interface Peer {
+  /** "host:port". */
+  readonly address: string;
+  /** Aborts when it is declared dead or has left. */
+  readonly signal: AbortSignal;
+}
+
+interface Living {
+  /** "host:port"; empty while it does not listen yet. */
+  address: string;
+  over: AbortController;
+}
+
 export class Members implements AsyncDisposable {
   readonly id: string;
   /** A number that no member had before. */
   readonly life: number;
   readonly #options: MembersOptions;
-  /** "host:port" of the members that live, by id; empty while one does not listen yet. */
-  #living = new Map<string, string>();
+  /** The members that live, by id. */
+  #living = new Map<string, Living>();
   /** Of the runs that have not ended. */
   #owners = new Map<string, { owner: string | null; epoch: number }>();
   readonly #closing = new AbortController();
@@ -79,10 +93,11 @@ export class Members implements AsyncDisposable {
     await this.#options.table.moveTo(this.id, address);
   }
 
-  /** "host:port" of another member that owns a run; undefined: there is none that lives and listens. */
-  addressOf(runId: string): string | undefined {
+  /** The other member that owns a run; undefined: there is none that lives and listens. */
+  ownerOf(runId: string): Peer | undefined {
     const { owner } = this.#owners.get(runId) ?? {};
-    return owner === this.id ? undefined : this.#living.get(owner ?? "") || undefined;
+    const living = owner === this.id ? undefined : this.#living.get(owner ?? "");
+    return living?.address ? { address: living.address, signal: living.over.signal } : undefined;
   }
 
   /** How often a run has changed hands, from 1. */
@@ -92,7 +107,7 @@ export class Members implements AsyncDisposable {
 
   /** "host:port" of all that live. */
   addresses(): string[] {
-    return [...this.#living.values()].filter((address) => address !== "");
+    return [...this.#living.values()].map(({ address }) => address).filter((address) => address !== "");
   }
 
   /** Makes this member the one that publishes events, unless another that lives does. */
@@ -151,11 +166,12 @@ export class Members implements AsyncDisposable {
     const all = await table.members();
     if (all.some(({ id, isExpired }) => isExpired && id !== this.id)) {
       const ended = await table.endExpired(this.id);
-      for (const id of ended) log.warn({ member: id, address: this.#living.get(id) }, "a coordinator was lost");
+      for (const id of ended)
+        log.warn({ member: id, address: this.#living.get(id)?.address }, "a coordinator was lost");
       await table.forget(FORGET_MS);
       return this.#look();
     }
-    this.#setLiving(new Map(all.map(({ id, address }) => [id, address])));
+    this.#setLiving(all);
     const owners = await table.owners();
     this.#owners = new Map(owners.map(({ runId, owner, epoch }) => [runId, { owner, epoch }]));
     const orphans = owners.filter(({ owner }) => owner === null || !this.#living.has(owner)).length;
@@ -171,11 +187,14 @@ export class Members implements AsyncDisposable {
     await this.#listener?.onTaken(taken);
   }
 
-  #setLiving(living: Map<string, string>): void {
-    const text = (members: Map<string, string>) => JSON.stringify([...members]);
-    if (text(living) === text(this.#living)) return;
-    this.#living = living;
-    this.#listener?.onMembers();
+  #setLiving(all: readonly KnownMember[]): void {
+    const before = this.#living;
+    const overOf = (id: string) => before.get(id)?.over ?? new AbortController();
+    this.#living = new Map(all.map(({ id, address }) => [id, { address, over: overOf(id) }]));
+    const lost = [...before].filter(([id]) => !this.#living.has(id));
+    for (const [, { over }] of lost) over.abort();
+    const isNews = all.some(({ id, address }) => before.get(id)?.address !== address);
+    if (lost.length > 0 || isNews) this.#listener?.onMembers();
   }
 
   #lost(): void {

@@ -117,8 +117,7 @@ export class SharedPool<Store extends SharedStore = PostgresRunStore> implements
     const { registry, driver } = this.#parts ?? {};
     const isDone = registry && (!registry.has(runId) || registry.get(runId).hasEnded);
     if (isDone || driver?.owns(runId)) return "here";
-    const address = this.members.addressOf(runId);
-    return address === undefined ? undefined : { address };
+    return this.members.ownerOf(runId);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
