@@ -197,13 +197,10 @@ describe("between machines", TIMEOUT, () => {
     using open = createClient(PoolServiceService, pool.address, [withKey(() => pool.key)], certificates);
     const runId = await pool.submit(tinyRun(await workspace.dataset(60), workspace.path("renewed"), { epochs: 1 }));
     await init("certs");
-    let calls = 0;
-    while ((await presented(pool.address, filesOf("certs", "client"))).serialNumber === before) {
+    do {
       await open.listTrainers({}, { timeoutMs: 10_000 });
       assert.equal(await answerTo(filesOf("certs", "client")), "ok");
-      calls++;
-    }
-    assert.ok(calls > 0);
+    } while ((await presented(pool.address, filesOf("certs", "client"))).serialNumber === before);
     const { subjectaltname = "" } = await presented(pool.address, filesOf("certs", "client"));
     assert.match(subjectaltname, /DNS:pool\.example/);
     await open.listTrainers({}, { timeoutMs: 10_000 });
