@@ -28,11 +28,22 @@ const parentOf = (spans: JaegerSpan[], { parentId }: JaegerSpan) => spans.find((
 const orphans = (spans: JaegerSpan[]) =>
   spans.filter((span) => span.parentId !== undefined && !parentOf(spans, span)).map(({ name }) => name);
 
-/** Polls until `condition` holds for the trace's spans, and returns them. */
-async function until(jaeger: Jaeger, traceId: string, condition: (spans: JaegerSpan[]) => boolean) {
-  for (;;) {
+/** Longest time until a span that ended is in Jaeger, on a busy machine. */
+const ARRIVAL_MS = 120_000;
+
+/** Polls until `condition` holds for the trace's spans, this many times for the same ones, and returns them. */
+async function until(jaeger: Jaeger, traceId: string, condition: (spans: JaegerSpan[]) => boolean, times = 1) {
+  const begunMs = performance.now();
+  for (let [held, count] = [0, 0]; ;) {
     const spans = await jaeger.spans(traceId);
-    if (orphans(spans).length === 0 && condition(spans)) return spans;
+    const missing = orphans(spans);
+    const holds = missing.length === 0 && condition(spans);
+    held = holds && spans.length === count ? held + 1 : Number(holds);
+    count = spans.length;
+    if (held >= times) return spans;
+    const names = () =>
+      `parents of ${missing.join(", ") || "none"} are missing; ${spans.map(({ name }) => name).join(", ")}`;
+    assert.ok(performance.now() - begunMs < ARRIVAL_MS, `the trace is not complete: ${names()}`);
     await delay(50);
   }
 }
@@ -103,9 +114,9 @@ test(
       await until(jaeger, traceId, (spans) => named(spans, "step").length >= 2);
       await killAtWork(pool, "trainer-1", runId);
       await until(jaeger, traceId, (spans) => retried(spans).length > 0);
-      // No call may be in progress, or its span would be lost.
+      // No call may be in progress, or its span would be lost; and what has ended is sent within a tenth of a second.
       await pause();
-      await until(jaeger, traceId, () => true);
+      await until(jaeger, traceId, () => true, 20);
       await pool.signal("coordinator", "SIGKILL");
       // Answered by its successor.
       while (!(await resume().catch(() => undefined))) await delay(20);
