@@ -29,14 +29,14 @@ describe("the least that a micro-batch takes", () => {
   for (const [dtype, gradientCheckpointing, measured] of ROWS) {
     test(`is below what was measured: ${dtype}${gradientCheckpointing ? ", checkpointing" : ""}`, () => {
       const size = { rows: 8, rowLength: 129 };
-      const least = leastTrainerBytes(GPT2_SMALL, { dtype, basePrecision: "float32", gradientCheckpointing }, size);
+      const least = leastTrainerBytes(GPT2_SMALL, { dtype, basePrecision: "float32", gradientCheckpointing })(size);
       assert.ok(least < measured && least > measured / 5, `${least} of ${measured}`);
     });
   }
 
   test("grows with rows and their length", () => {
     const recipe = { dtype: "float32", basePrecision: "float32", gradientCheckpointing: false };
-    const of = (rows: number, rowLength: number) => leastTrainerBytes(GPT2_SMALL, recipe, { rows, rowLength });
+    const of = (rows: number, rowLength: number) => leastTrainerBytes(GPT2_SMALL, recipe)({ rows, rowLength });
     const weights = 4 * GPT2_SMALL.parameters;
     assert.equal(of(16, 129) - weights, 2 * (of(8, 129) - weights));
     assert.equal(of(8, 257) - weights, 2 * (of(8, 129) - weights));
@@ -45,7 +45,7 @@ describe("the least that a micro-batch takes", () => {
 
 describe("the largest tensor of a micro-batch", () => {
   const of = (vocabSize: number, dtype: string, rows: number) =>
-    largestTensor({ ...GPT2_SMALL, vocabSize }, { dtype }, { rows, rowLength: 129 });
+    largestTensor({ ...GPT2_SMALL, vocabSize }, { dtype })({ rows, rowLength: 129 });
 
   test("is a weight, or where there are many tokens their logits", () => {
     assert.deepEqual(of(50_257, "float32", 1), {

@@ -1,5 +1,5 @@
 /**
- * Any coordinator of a pool answers any client: a call about a run that another living one owns goes on to that one, once.
+ * Any coordinator of a pool answers any client: a call about a run that another living one owns is passed on, once.
  * While nobody owns the run, or its owner does not answer, what is recorded of it answers a read, and everything else is
  * `unavailable`, which clients try again: also calls in progress once their owner is declared dead, which may be silent for
  * longer than its connection notices.

@@ -16,14 +16,14 @@ type Description = Pick<ModelDescription, "modules" | "parameters">;
 type Precision = Pick<CheckedRecipe, "dtype" | "basePrecision">;
 type Size = Pick<MicroBatch, "rows" | "rowLength">;
 
-export const trainerNeeds = (
+/** For one model and recipe; what depends on the size of a micro-batch alone is computed for each. */
+export function trainerNeeds(
   description: Description & Pick<ModelDescription, "vocabSize">,
   recipe: Precision & Pick<CheckedRecipe, "gradientCheckpointing">,
-  size: Size,
-): Needs => ({
-  leastBytes: leastTrainerBytes(description, recipe, size),
-  largestTensor: largestTensor(description, recipe, size),
-});
+): (size: Size) => Needs {
+  const [bytesOf, tensorOf] = [leastTrainerBytes(description, recipe), largestTensor(description, recipe)];
+  return (size) => ({ leastBytes: bytesOf(size), largestTensor: tensorOf(size) });
+}
 
 /**
  * Bytes of the weights, and of what the backward pass needs of the forward pass: the output of each linear layer [N, out], or
@@ -33,15 +33,13 @@ export const trainerNeeds = (
 export function leastTrainerBytes(
   { modules, parameters }: Description,
   { dtype, basePrecision, gradientCheckpointing }: Precision & Pick<CheckedRecipe, "gradientCheckpointing">,
-  size: Size,
-): number {
+): (size: Size) => number {
   const blocks = Math.max(1, new Set(modules.map(({ name }) => /\.(\d+)\./.exec(name)?.[1])).size);
   const outputs = modules.reduce((sum, { outFeatures }) => sum + outFeatures, 0);
-  const width = Math.min(...modules.map(({ inFeatures }) => inFeatures));
-  const kept = gradientCheckpointing ? blocks * width + outputs / blocks : outputs;
+  const kept = gradientCheckpointing ? blocks * widthOf(modules) + outputs / blocks : outputs;
   const floatBytes = dtype === "float16" ? HALF_BYTES : FLOAT_BYTES;
   const weightBytes = basePrecision === "float32" ? floatBytes : INT8_BYTES;
-  return weightBytes * parameters + floatBytes * tokensOf(size) * kept;
+  return (size) => weightBytes * parameters + floatBytes * tokensOf(size) * kept;
 }
 
 /**
@@ -51,21 +49,32 @@ export function leastTrainerBytes(
 export function largestTensor(
   { modules, vocabSize }: Pick<ModelDescription, "modules" | "vocabSize">,
   { dtype }: Pick<CheckedRecipe, "dtype">,
-  size: Size,
-): LargestTensor {
-  const width = Math.min(...modules.map(({ inFeatures }) => inFeatures));
+): (size: Size) => LargestTensor {
   const weightBytes = dtype === "float16" ? HALF_BYTES : FLOAT_BYTES;
-  const tokens = tokensOf(size);
-  const tensors = [
-    { bytes: weightBytes * vocabSize * width, name: "the weights of the embedding", ofMicroBatch: false },
-    { bytes: FLOAT_BYTES * tokens * vocabSize, name: "the logits of a micro-batch", ofMicroBatch: true },
-    ...modules.flatMap(({ name, inFeatures, outFeatures }) => [
-      { bytes: weightBytes * inFeatures * outFeatures, name: `the weights of ${name}`, ofMicroBatch: false },
-      { bytes: FLOAT_BYTES * tokens * outFeatures, name: `the outputs of ${name}`, ofMicroBatch: true },
-    ]),
-  ];
-  return tensors.reduce((largest, tensor) => (tensor.bytes > largest.bytes ? tensor : largest));
+  const weights = modules.map(({ name, inFeatures, outFeatures }) => ({
+    bytes: weightBytes * inFeatures * outFeatures,
+    name: `the weights of ${name}`,
+  }));
+  const embedding = { bytes: weightBytes * vocabSize * widthOf(modules), name: "the weights of the embedding" };
+  // Of each token.
+  const outputs = modules.map(({ name, outFeatures }) => ({
+    bytes: FLOAT_BYTES * outFeatures,
+    name: `the outputs of ${name}`,
+  }));
+  const logits = { bytes: FLOAT_BYTES * vocabSize, name: "the logits of a micro-batch" };
+  const [weight, output] = [largest([embedding, ...weights]), largest([logits, ...outputs])];
+  return (size) => {
+    const bytes = tokensOf(size) * output.bytes;
+    return bytes > weight.bytes ? { ...output, bytes, ofMicroBatch: true } : { ...weight, ofMicroBatch: false };
+  };
 }
+
+type Sized = Pick<LargestTensor, "bytes" | "name">;
+
+const largest = (tensors: readonly Sized[]): Sized =>
+  tensors.reduce((most, tensor) => (tensor.bytes > most.bytes ? tensor : most));
+
+const widthOf = (modules: Description["modules"]): number => Math.min(...modules.map(({ inFeatures }) => inFeatures));
 
 /** The last token of a row is a target only. */
 const tokensOf = ({ rows, rowLength }: Size): number => rows * (rowLength - 1);

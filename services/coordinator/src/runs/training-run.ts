@@ -100,9 +100,9 @@ export class TrainingRun implements TrainingPort {
   /** Errors: those of streamSteps. */
   stream(onMicroBatch: (lastOfStep: boolean, needs: Needs) => void): Promise<number> {
     const { prepared } = this.#parts;
-    const { description } = prepared.source.model;
+    const needsOf = trainerNeeds(prepared.source.model.description, prepared.recipe);
     return streamSteps(prepared, this.#progress, this.#buffer, this.#context.source, ({ microBatch, lastOfStep }) =>
-      onMicroBatch(lastOfStep, trainerNeeds(description, prepared.recipe, microBatch)),
+      onMicroBatch(lastOfStep, needsOf(microBatch)),
     );
   }
 
