@@ -23,6 +23,7 @@ import {
   type SessionOptions,
 } from "@gradpool/runtime";
 import { gpt2SmallFolder } from "./gpt2-small.js";
+import { median } from "./rounds.js";
 import { smolLm2Folder } from "./smollm2-135m.js";
 
 const { values } = parseArgs({
@@ -106,8 +107,6 @@ async function profileOf(base: Base) {
 
 /** The first two prepare shaders or memory; of at most two steps, the last. */
 const laterThanTwo = (seconds: readonly number[]) => seconds.slice(Math.min(2, seconds.length - 1));
-
-const median = (numbers: readonly number[]) => [...numbers].sort((a, b) => a - b)[numbers.length >> 1] ?? NaN;
 
 async function measure(dir: string) {
   const source = await openModel(dir);

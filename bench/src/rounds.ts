@@ -9,9 +9,9 @@ export interface Spread {
   most: number;
 }
 
-/** The number below which that share of them is. */
+/** The least number that this share of them, above 0, does not exceed: p99 of fifty is the largest. */
 export function quantile(numbers: readonly number[], share: number): number {
-  return [...numbers].sort((a, b) => a - b)[Math.floor(share * (numbers.length - 1))] ?? NaN;
+  return [...numbers].sort((a, b) => a - b)[Math.ceil(share * numbers.length) - 1] ?? NaN;
 }
 
 export const median = (numbers: readonly number[]): number => quantile(numbers, 0.5);

@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { Stack, tinyRun } from "@gradpool/integration-tests";
+import { inTurn, median, ratiosOf, spreadOf, spreadText } from "./rounds.js";
 
 const { values } = parseArgs({
   options: { rounds: { type: "string", default: "5" }, rows: { type: "string", default: "240" } },
@@ -36,8 +37,6 @@ async function speedOf(name: string, stacks: readonly Stack[]): Promise<number> 
   return (1000 * steps) / (to - from);
 }
 
-const median = (numbers: number[]) => [...numbers].sort((a, b) => a - b)[numbers.length >> 1] ?? NaN;
-
 try {
   const start = (name: string, trainers: number) => Stack.start({ trainers, runStore: join(dir, `${name}.sqlite`) });
   await using alone = await start("alone", TRAINERS);
@@ -50,20 +49,17 @@ try {
     "one, with an idle stream to another": [first],
     "two coordinators": [first, second],
   };
-  const measured = new Map<string, number[]>();
-  for (let round = 0; round <= Number(values.rounds); round++) {
-    for (const [name, stacks] of Object.entries(pools)) {
-      const speed = await speedOf(`${name}-${round}`, stacks);
-      // The first round only loads the model.
-      if (round > 0) measured.set(name, [...(measured.get(name) ?? []), speed]);
-    }
-  }
-  const base = measured.get("one coordinator") ?? [];
-  for (const [name, speeds] of measured) {
-    const ratios = speeds.map((speed, i) => speed / (base[i] ?? NaN));
-    const [least, most] = [Math.min(...ratios), Math.max(...ratios)].map((ratio) => ratio.toFixed(3));
-    console.log(`${name}: ${median(speeds).toFixed(1)} steps/s of ${RUNS} runs;`);
-    console.log(`  against one, ${ratios.length} rounds: ${median(ratios).toFixed(3)} (${least} to ${most})`);
+  const contenders = Object.entries(pools).map(([name, stacks]): [string, (round: number) => Promise<number>] => [
+    name,
+    (round) => speedOf(`${name}-${round}`, stacks),
+  ]);
+  const all = await inTurn(Number(values.rounds) + 1, Object.fromEntries(contenders));
+  // The first round only loads the model.
+  const speedsOf = (name: string) => (all[name] ?? []).slice(1);
+  for (const name of Object.keys(pools)) {
+    const ratios = ratiosOf(speedsOf(name), speedsOf("one coordinator"));
+    console.log(`${name}: ${median(speedsOf(name)).toFixed(1)} steps/s of ${RUNS} runs;`);
+    console.log(`  against one, ${ratios.length} rounds: ${spreadText(spreadOf(ratios), 3)}`);
   }
 } finally {
   await rm(dir, { recursive: true, force: true });

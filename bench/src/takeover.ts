@@ -5,6 +5,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { Coordinators, tinyRun, Workspace } from "@gradpool/integration-tests";
+import { quantile } from "./rounds.js";
 
 const { values } = parseArgs({
   options: { tries: { type: "string", default: "50" }, lease: { type: "string", default: "1" } },
@@ -43,10 +44,9 @@ try {
     times.push((performance.now() - killedAt) / leaseMs);
     await until(() => pool.starts(owner) > startedAgain);
   }
-  times.sort((a, b) => a - b);
-  const quantile = (q: number) => (times[Math.ceil(q * times.length) - 1] ?? NaN).toFixed(2);
+  const shown = (share: number) => quantile(times, share).toFixed(2);
   console.log(`the next step after a coordinator was lost, in leases of ${leaseMs / 1000} s, ${times.length} times:`);
-  console.log(`  p50 ${quantile(0.5)}, p99 ${quantile(0.99)}, longest ${quantile(1)}`);
+  console.log(`  p50 ${shown(0.5)}, p99 ${shown(0.99)}, longest ${shown(1)}`);
   await pool.client(0).cancelRun({ requestId: "enough", runId });
   await Promise.all(watching);
 } finally {
