@@ -2,8 +2,18 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { GradpoolError } from "@gradpool/errors";
-import { createClient, RunServiceService, withKey, type Client, type RunSpec, type StepMetrics } from "@gradpool/rpc";
+import {
+  createClient,
+  EventServiceService,
+  RunServiceService,
+  withKey,
+  type Client,
+  type Event,
+  type RunSpec,
+  type StepMetrics,
+} from "@gradpool/rpc";
 import { PostgresServer } from "./postgres.js";
+import { recordedEvents } from "./recorded-events.js";
 import { STACK_KEY } from "./stack.js";
 import { Supervised } from "./supervised.js";
 import { TcpProxy } from "./tcp-proxy.js";
@@ -113,6 +123,12 @@ export class Coordinators implements AsyncDisposable {
   /** "host:port" of a coordinator. */
   address(i: number): string {
     return this.#member(i).service.address;
+  }
+
+  /** All that are recorded, as coordinator `i` gives them. */
+  async events(i: number): Promise<Event[]> {
+    using client = createClient(EventServiceService, this.address(i), [withKey(() => STACK_KEY)]);
+    return await recordedEvents(client);
   }
 
   /** How often coordinator `i` was started. */

@@ -6,6 +6,8 @@ export * from "./test-device.js";
 export * from "./crowd.js";
 export * from "./stack.js";
 export * from "./coordinators.js";
+export * from "./quiet-run.js";
+export * from "./recorded-events.js";
 export { Storm, type StormOptions } from "./storm.js";
 export * from "./watch-run.js";
 export * from "./local-pool.js";

@@ -2,13 +2,14 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { createClient, EventServiceService, RunState, withKey, type Event, type RunSpec } from "@gradpool/rpc";
+import { RunState, type RunSpec } from "@gradpool/rpc";
 import { Coordinators } from "./coordinators.js";
 import { DISTURBANCES, type Stormy } from "./disturbances.js";
 import { NatsCluster } from "./nats-cluster.js";
+import type { Fingerprint } from "./quiet-run.js";
 import { randomOf, shuffled } from "./random.js";
+import { assertEachOnce, upTo } from "./recorded-events.js";
 import { smallDisk } from "./small-disk.js";
-import { STACK_KEY } from "./stack.js";
 import { fingerprint, Workspace } from "./tiny-coder.js";
 import { Versitygw } from "./versitygw.js";
 
@@ -29,7 +30,7 @@ export interface StormOptions {
   /** The run that is trained, into an output folder. */
   spec: (outputDir: string) => RunSpec;
   /** What a quiet run of it gives. */
-  quiet: Awaited<ReturnType<typeof fingerprint>>;
+  quiet: Fingerprint;
   /** How many of DISTURBANCES there are, each once, in an order that the seed decides; all unless given. */
   disturbances?: number;
   say: (text: string) => void;
@@ -120,16 +121,10 @@ export class Storm {
 
   /** In the store and in the stream: each once, in order, none missing. */
   async #checkEvents({ pool, nats }: Stormy): Promise<void> {
-    const events = await allEvents(pool.address(0));
+    const events = await pool.events(0);
     for (const { runId, steps } of this.#trained) {
-      const own = events.filter((event) => event.runId === runId);
-      const made = own.flatMap(({ payload }) => (payload?.$case === "runStep" ? [payload.value.step] : []));
-      assert.deepEqual(made, upTo(steps), "each step once, in order");
-      assert.deepEqual(
-        own.map(({ runSequence }) => runSequence),
-        upTo(own.length),
-      );
-      assert.equal(own.at(-1)?.payload?.$case, "runCompleted");
+      assertEachOnce(events, runId, steps);
+      assert.equal(events.findLast((event) => event.runId === runId)?.payload?.$case, "runCompleted");
     }
     const ids = events.map(({ eventId }) => eventId);
     assert.deepEqual(ids.map(positionOf), upTo(ids.length), "no gaps in the log of events");
@@ -144,18 +139,8 @@ export class Storm {
   }
 }
 
-const upTo = (count: number) => Array.from({ length: count }, (_, i) => i + 1);
 const positionOf = (eventId: string) => Number(eventId.split("-")[1]);
 const logsOf = (pool: Coordinators) =>
   upTo(COORDINATORS)
     .flatMap((i) => pool.log(i - 1).slice(-15))
     .join("\n");
-
-async function allEvents(address: string): Promise<Event[]> {
-  const client = createClient(EventServiceService, address, [withKey(() => STACK_KEY)]);
-  const events: Event[] = [];
-  const everything = { afterId: "", runIds: [], types: [], trainerId: "", follow: false, since: undefined };
-  for await (const { event } of client.watchEvents(everything)) if (event) events.push(event);
-  client.close();
-  return events;
-}

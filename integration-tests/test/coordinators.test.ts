@@ -3,16 +3,17 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import {
+  assertEachOnce,
   Coordinators,
   fingerprint,
   postgresPrograms,
-  Stack,
+  quietFingerprint,
   tinyRun,
   Workspace,
+  type Fingerprint,
   type Finished,
 } from "@gradpool/integration-tests";
-import { createClient, EventServiceService, RunState, withKey, type Event, type StepMetrics } from "@gradpool/rpc";
-import { STACK_KEY } from "../src/stack.js";
+import { RunState, type StepMetrics } from "@gradpool/rpc";
 
 const LEASE_SECONDS = 1;
 const { skip } = await postgresPrograms();
@@ -21,7 +22,7 @@ describe("three coordinators", { skip, timeout: 300_000 }, () => {
   let workspace: Workspace;
   let dataset: string;
   let pool: Coordinators;
-  let quiet: Awaited<ReturnType<typeof fingerprint>>;
+  let quiet: Fingerprint;
 
   const spec = (name: string) =>
     tinyRun(dataset, workspace.path(name), { epochs: 2, gradientAccumulation: 2, packing: true, saveEvery: 9 });
@@ -29,11 +30,7 @@ describe("three coordinators", { skip, timeout: 300_000 }, () => {
   before(async () => {
     workspace = await Workspace.create();
     dataset = await workspace.dataset(160);
-    {
-      await using stack = await Stack.start({ trainers: 1, runStore: workspace.path("runs.sqlite") });
-      await stack.train(spec("quiet"));
-    }
-    quiet = await fingerprint(workspace.path("quiet"));
+    quiet = await quietFingerprint(workspace, spec("quiet"));
     pool = await Coordinators.start({ coordinators: 3, leaseSeconds: LEASE_SECONDS });
     await pool.addTrainers(1);
   });
@@ -59,29 +56,8 @@ describe("three coordinators", { skip, timeout: 300_000 }, () => {
     await disturbed;
     assert.equal(finished.run.state, RunState.RUN_STATE_COMPLETED, finished.run.error?.message);
     assert.deepEqual(await fingerprint(workspace.path(name)), quiet);
-    await eachEventOnce(runId, finished.steps.length);
+    assertEachOnce(await pool.events(1), runId, finished.steps.length);
     return finished;
-  }
-
-  async function eachEventOnce(runId: string, steps: number): Promise<void> {
-    const events: Event[] = [];
-    const client = createClient(EventServiceService, pool.address(1), [withKey(() => STACK_KEY)]);
-    for await (const { event } of client.watchEvents({
-      ...{ afterId: "", runIds: [runId], types: [], trainerId: "", follow: false, since: undefined },
-    })) {
-      if (event) events.push(event);
-    }
-    client.close();
-    const made = events.flatMap(({ payload }) => (payload?.$case === "runStep" ? [payload.value.step] : []));
-    assert.deepEqual(
-      made,
-      Array.from({ length: steps }, (_, i) => i + 1),
-    );
-    const numbers = events.map(({ runSequence }) => runSequence);
-    assert.deepEqual(
-      numbers,
-      numbers.map((_, i) => i + 1),
-    );
   }
 
   test("kill -9 of a run's owner: another takes it over", async () => {

@@ -8,7 +8,15 @@ import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { STREAM_CONFIG, subjectOf } from "@gradpool/events";
 import { RunState, type Event } from "@gradpool/rpc";
-import { deployTool, fingerprint, NatsServer, Stack, tinyRun, Workspace } from "@gradpool/integration-tests";
+import {
+  deployTool,
+  fingerprint,
+  NatsServer,
+  recordedEvents,
+  Stack,
+  tinyRun,
+  Workspace,
+} from "@gradpool/integration-tests";
 
 const { skip } = await deployTool("nats-server");
 
@@ -18,13 +26,6 @@ async function makeForgetfulStream({ url }: NatsServer): Promise<void> {
   const { streams } = await jetstreamManager(connection);
   await streams.add({ ...STREAM_CONFIG, duplicate_window: 100_000_000 });
   await connection.close();
-}
-
-async function keptEvents({ events }: Stack): Promise<Event[]> {
-  const kept: Event[] = [];
-  const everything = { runIds: [], types: [], trainerId: "", afterId: "", since: undefined, follow: false };
-  for await (const { event } of events.watchEvents(everything)) if (event) kept.push(event);
-  return kept;
 }
 
 const isCompleted = (runId: string) => (stored: { event: Event }) =>
@@ -72,7 +73,7 @@ test(
     const stored = await nats.eventsWith(isCompleted(runId));
     const ids = stored.map(({ messageId }) => messageId);
     assert.equal(new Set(ids).size, ids.length, "an event is there twice");
-    const kept = await keptEvents(stack);
+    const kept = await recordedEvents(stack.events);
     assert.deepEqual(
       ids,
       kept.map(({ eventId }) => eventId),

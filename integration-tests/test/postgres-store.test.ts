@@ -5,18 +5,25 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { EventType, WatchEventsRequest } from "@gradpool/rpc";
-import { fingerprint, postgresPrograms, PostgresServer, Stack, tinyRun, Workspace } from "@gradpool/integration-tests";
+import {
+  fingerprint,
+  postgresPrograms,
+  PostgresServer,
+  quietFingerprint,
+  Stack,
+  tinyRun,
+  Workspace,
+} from "@gradpool/integration-tests";
 
 const { skip } = await postgresPrograms();
 
 test("runs in PostgreSQL survive the loss of coordinator and databases", { skip, timeout: 600_000 }, async () => {
   await using workspace = await Workspace.create();
   const dataset = await workspace.dataset(60);
-  {
-    await using stack = await Stack.start({ trainers: 1, runStore: workspace.path("runs.sqlite") });
-    await stack.train(tinyRun(dataset, workspace.path("whole"), { gradientAccumulation: 1 }));
-  }
-  const whole = await fingerprint(workspace.path("whole"));
+  const whole = await quietFingerprint(
+    workspace,
+    tinyRun(dataset, workspace.path("whole"), { gradientAccumulation: 1 }),
+  );
   assert.ok(whole.losses.length >= 10);
 
   await using primary = await PostgresServer.start();

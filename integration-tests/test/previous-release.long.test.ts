@@ -7,9 +7,10 @@ import {
   hasPreviousRelease,
   postgresPrograms,
   PreviousRelease,
-  Stack,
+  quietFingerprint,
   tinyRun,
   Workspace,
+  type Fingerprint,
 } from "@gradpool/integration-tests";
 import { RunState } from "@gradpool/rpc";
 
@@ -21,7 +22,7 @@ describe("the previous release beside this one", { skip, timeout: 600_000 }, () 
   let dataset: string;
   let previous: PreviousRelease;
   let pool: Coordinators;
-  let quiet: Awaited<ReturnType<typeof fingerprint>>;
+  let quiet: Fingerprint;
 
   const spec = (name: string) =>
     tinyRun(dataset, workspace.path(name), { epochs: 2, gradientAccumulation: 2, packing: true, saveEvery: 9 });
@@ -30,11 +31,7 @@ describe("the previous release beside this one", { skip, timeout: 600_000 }, () 
     previous = await PreviousRelease.build();
     workspace = await Workspace.create();
     dataset = await workspace.dataset(160);
-    {
-      await using stack = await Stack.start({ trainers: 1, runStore: workspace.path("runs.sqlite") });
-      await stack.train(spec("quiet"));
-    }
-    quiet = await fingerprint(workspace.path("quiet"));
+    quiet = await quietFingerprint(workspace, spec("quiet"));
     const checkoutOf = (i: number) => (i === OLD ? previous.checkout : undefined);
     pool = await Coordinators.start({ coordinators: 2, checkoutOf });
     await pool.addTrainers(1, previous.checkout);

@@ -5,12 +5,12 @@
 import { before, describe, test } from "node:test";
 import {
   deployTool,
-  fingerprint,
   postgresPrograms,
-  Stack,
+  quietFingerprint,
   Storm,
   tinyRun,
   Workspace,
+  type Fingerprint,
 } from "@gradpool/integration-tests";
 
 /** GRADPOOL_STORM_SEEDS="1 2 3": whole storms of these seeds, instead of a short one. */
@@ -23,16 +23,14 @@ const skip = tools.map(({ skip }) => skip).find(Boolean) ?? false;
 describe("storms", { skip }, () => {
   let workspace: Workspace;
   let dataset: string;
-  let quiet: Awaited<ReturnType<typeof fingerprint>>;
+  let quiet: Fingerprint;
   const spec = (outputDir: string) =>
     tinyRun(dataset, outputDir, { epochs: 2, gradientAccumulation: 2, packing: true, saveEvery: 9 });
 
   before(async () => {
     workspace = await Workspace.create();
     dataset = await workspace.dataset(160);
-    await using stack = await Stack.start({ trainers: 1, runStore: workspace.path("runs.sqlite") });
-    await stack.train(spec(workspace.path("quiet")));
-    quiet = await fingerprint(workspace.path("quiet"));
+    quiet = await quietFingerprint(workspace, spec(workspace.path("quiet")));
   });
 
   for (const storm of SEEDS?.map((seed) => ({ seed })) ?? [SHORT]) {
