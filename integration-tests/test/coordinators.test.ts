@@ -1,19 +1,23 @@
 /** Several coordinators on a real PostgreSQL: whichever is lost, stopped or paused, each run has a quiet run's bytes (I2, I5, I6). */
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { GradpoolError } from "@gradpool/errors";
 import {
   assertEachOnce,
   Coordinators,
   fingerprint,
   postgresPrograms,
   quietFingerprint,
+  STACK_KEY,
+  startService,
   tinyRun,
   Workspace,
   type Fingerprint,
   type Finished,
 } from "@gradpool/integration-tests";
-import { RunState, type StepMetrics } from "@gradpool/rpc";
+import { createClient, PoolServiceService, RunState, TrainerState, withKey, type StepMetrics } from "@gradpool/rpc";
 
 const LEASE_SECONDS = 1;
 const { skip } = await postgresPrograms();
@@ -92,5 +96,77 @@ describe("three coordinators", { skip, timeout: 300_000 }, () => {
       async (owner) => assert.equal(await pool.stopInOrder(owner), 0),
       (owner) => (owner + 1) % 3,
     );
+  });
+
+  test("the same request at two coordinators at once submits one run, which both know", async () => {
+    const request = { requestId: randomUUID(), spec: spec("twice") };
+    const submitted = await Promise.all([0, 1, 2].map((i) => pool.client(i).submitRun(request)));
+    const [runId = ""] = new Set(submitted.map(({ run }) => run?.runId));
+    assert.deepEqual(
+      submitted.map(({ run }) => run?.runId),
+      [runId, runId, runId],
+    );
+    await pool.client(1).cancelRun({ requestId: randomUUID(), runId });
+    for (const i of [0, 1, 2]) {
+      const { run } = await pool.client(i).getRun({ runId });
+      assert.equal(run?.state, RunState.RUN_STATE_CANCELLED, `coordinator ${i}`);
+    }
+  });
+
+  test("two coordinators never write into one output folder at once", async () => {
+    const both = await Promise.allSettled(
+      [1, 2].map((i) => pool.client(i).submitRun({ requestId: randomUUID(), spec: spec("wanted-by-two") })),
+    );
+    const refused = both.flatMap((one) => (one.status === "rejected" ? [GradpoolError.from(one.reason)] : []));
+    assert.equal(refused.length, 1);
+    assert.equal(refused[0]?.code, "failed_precondition");
+    assert.match(
+      refused[0]?.message ?? "",
+      /output_dir .*is in use by .*; choose another output_dir, or cancel that run/,
+    );
+    const runId = both.flatMap((one) => (one.status === "fulfilled" ? [one.value.run?.runId] : []))[0] ?? "";
+    await pool.client(0).cancelRun({ requestId: randomUUID(), runId });
+  });
+
+  test("a trainer that is drained at one coordinator gets work from none", async () => {
+    const pools = [0, 1, 2].map((i) => createClient(PoolServiceService, pool.address(i), [withKey(() => STACK_KEY)]));
+    try {
+      const trainerAt = async (i: number) => (await pools[i]!.listTrainers({})).trainers[0];
+      const isDraining = async (i: number) => (await trainerAt(i))?.state === TrainerState.TRAINER_STATE_DRAINING;
+      const trainerId = (await trainerAt(0))?.trainerId ?? "";
+      await pools[1]!.drainTrainer({ requestId: randomUUID(), trainerId });
+      for (const i of [0, 1, 2]) while (!(await isDraining(i))) await delay(20);
+      const waiting = await pool.submit(2, spec("drained"));
+      const recorded = async () => (await pool.client(1).getRun({ runId: waiting })).run;
+      while ((await recorded())?.state !== RunState.RUN_STATE_RUNNING) await delay(20);
+      assert.equal((await recorded())?.step, 0);
+      await pools[0]!.undrainTrainer({ requestId: randomUUID(), trainerId });
+      for (const i of [0, 1, 2]) while (await isDraining(i)) await delay(20);
+      const { run } = await pool.watch(1, waiting);
+      assert.equal(run.state, RunState.RUN_STATE_COMPLETED, run.error?.message);
+      assert.deepEqual(await fingerprint(workspace.path("drained")), quiet);
+    } finally {
+      for (const client of pools) client.close();
+    }
+  });
+
+  test("a coordinator of an older gradpool does not join members of a newer one", async () => {
+    const { postgres } = pool;
+    const addressOf = (name: string) => pool.services.get(name)?.address ?? "";
+    const addresses = {
+      GRADPOOL_TOKENIZER_ADDRESS: addressOf("tokenizer"),
+      GRADPOOL_DATA_STREAM_ADDRESS: addressOf("data-stream"),
+      GRADPOOL_CHECKPOINT_STORE_ADDRESS: addressOf("checkpoint-store"),
+    };
+    const newer = "'newer', 'newer:1', 1000, now() + interval '1 hour'";
+    await postgres.query(`INSERT INTO gradpool.coordinators (id, address, protocol, expires_at) VALUES (${newer})`);
+    try {
+      await assert.rejects(
+        startService("coordinator", { ...addresses, GRADPOOL_STORE: postgres.url() }),
+        /the coordinator at newer:1 speaks protocol 1000, and this one \d+; start this one in the newer version, too/,
+      );
+    } finally {
+      await postgres.query("DELETE FROM gradpool.coordinators WHERE id = 'newer'");
+    }
   });
 });
