@@ -51,7 +51,7 @@ chaos: build ## Long outages, many series of kill -9, every kill point of a save
 	GRADPOOL_KILL_POINTS=all node scripts/run-tests.mjs checkpoint-kill
 
 STORMS = $(if $(filter command line environment,$(origin SEED)),$(SEED),1 2 3 4 5 6 7 8 9 10 11 12)
-chaos-ha: build ## Twelve storms over coordinators, PostgreSQL, NATS and an object store, or one: make chaos-ha SEED=7 (half an hour)
+chaos-ha: build ## Twelve storms over coordinators, PostgreSQL, NATS and an object store, or one: make chaos-ha SEED=7 (a quarter of an hour)
 	GRADPOOL_STORM_SEEDS="$(STORMS)" node scripts/run-tests.mjs storms
 
 test-webgpu: build ## Run the reference runs on WebGPU, and train, kill and resume there (half an hour on SwiftShader)

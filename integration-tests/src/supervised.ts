@@ -51,11 +51,9 @@ export class Supervised implements AsyncDisposable {
     this.#process.child.kill(signal);
   }
 
-  /** SIGTERM; it is started again once it has ended. Gives its exit code. */
-  async stopInOrder(): Promise<number | null> {
-    const exited = once(this.#process.child, "exit") as Promise<[number | null]>;
-    this.signal("SIGTERM");
-    return (await exited)[0];
+  /** SIGTERM, unless it has ended already; it is started again. Gives its exit code. */
+  stopInOrder(): Promise<number | null> {
+    return stop(this.#process);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
