@@ -57,10 +57,12 @@ function nextMatch(state: PoolState, candidates: (run: PoolRun) => number[]): Ma
 
 /** The least busy one first. */
 function freeTrainers({ trainers, tasks }: PoolState): PoolTrainer[] {
+  const free = trainers.filter(isFree);
+  if (free.length < 2) return free;
   const loads = new Map<string, number>();
   for (const { trainerId } of tasks) loads.set(trainerId, (loads.get(trainerId) ?? 0) + 1);
   const load = ({ trainerId, tasksElsewhere }: PoolTrainer) => (loads.get(trainerId) ?? 0) + tasksElsewhere;
-  return trainers.filter(isFree).sort((a, b) => load(a) - load(b));
+  return free.sort((a, b) => load(a) - load(b));
 }
 
 const isFree = (trainer: PoolTrainer): boolean => trainer.credits > 0 && isActive(trainer);
@@ -93,7 +95,11 @@ export function waitingIn(run: PoolRun): number[] {
 }
 
 function lateIn(run: PoolRun): number[] {
-  return run.group.flatMap(({ status, late }, i) => (status === "assigned" && late ? [i] : []));
+  const late: number[] = [];
+  run.group.forEach((microBatch, i) => {
+    if (microBatch.late && microBatch.status === "assigned") late.push(i);
+  });
+  return late;
 }
 
 const isMaking = (run: PoolRun): boolean => run.phase === "running" && !run.stepping && !isResting(run);

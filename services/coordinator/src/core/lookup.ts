@@ -3,6 +3,15 @@ import type { PoolRun, PoolState, PoolTrainer, Task } from "./state.js";
 export const runOf = (state: PoolState, runId: string): PoolRun | undefined =>
   state.runs.find((run) => run.runId === runId);
 
+export const copyOfRun = (run: PoolRun): PoolRun => ({ ...run, group: [...run.group], ahead: [...run.ahead] });
+
+/** A run of this state alone, also while it is in the queue, where states share it. */
+export function runToChange(state: PoolState, runId: string): PoolRun | undefined {
+  const place = state.runs.findIndex((run) => run.runId === runId);
+  const run = state.runs[place];
+  return run?.phase === "queued" ? (state.runs[place] = copyOfRun(run)) : run;
+}
+
 export const trainerOf = (state: PoolState, trainerId: string): PoolTrainer | undefined =>
   state.trainers.find((trainer) => trainer.trainerId === trainerId);
 

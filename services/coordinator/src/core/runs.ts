@@ -1,5 +1,5 @@
 /** A run's way from the queue to its end. */
-import { isResting, runOf } from "./lookup.js";
+import { isResting, runOf, runToChange } from "./lookup.js";
 import type { Output } from "./effects.js";
 import type { MicroBatchState, Outcome, PoolRun, PoolState, Prepared, VisibleState } from "./state.js";
 
@@ -63,7 +63,8 @@ export function startQueued(state: PoolState, out: Output): void {
     const isSuspect = run.lives >= SUSPECT_LIVES;
     if (room <= 0 || (isSuspect && hasSuspect)) continue;
     hasSuspect ||= isSuspect;
-    run.phase = "preparing";
+    const begun = runToChange(state, run.runId);
+    if (begun) begun.phase = "preparing";
     room -= 1;
     out.effects.push({ type: "prepare", runId: run.runId });
   }

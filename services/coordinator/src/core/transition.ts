@@ -16,7 +16,7 @@
 import { assignTasks } from "./assignment.js";
 import { endOversized } from "./memory.js";
 import type { PoolFact } from "./facts.js";
-import { changeTrainer, isResting, runOf, tasksOf, trainerOf } from "./lookup.js";
+import { changeTrainer, copyOfRun, isResting, runToChange, tasksOf, trainerOf } from "./lookup.js";
 import {
   addToEvaluation,
   beginEvaluation,
@@ -60,11 +60,14 @@ export function transition(before: PoolState, input: Input): Transition {
   return { state, ...out };
 }
 
-/** Micro-batches, tasks and trainers are replaced, never changed, so states share them: there may be thousands. */
+/**
+ * Micro-batches, tasks and trainers are replaced, never changed, and so are runs while they are in the queue. States share them: there
+ * may be thousands.
+ */
 function copyOf(state: PoolState): PoolState {
   return {
     ...state,
-    runs: state.runs.map((run) => ({ ...run, group: [...run.group], ahead: [...run.ahead] })),
+    runs: state.runs.map((run) => (run.phase === "queued" ? run : copyOfRun(run))),
     trainers: [...state.trainers],
     tasks: [...state.tasks],
   };
@@ -133,7 +136,7 @@ function apply(state: PoolState, input: Input, out: Output): void {
       state.stopping = true;
       break;
     default: {
-      const run = runOf(state, input.runId);
+      const run = runToChange(state, input.runId);
       if (!run) break;
       const wasResting = isResting(run);
       applyToRun(state, run, input, out);
