@@ -43,7 +43,7 @@ const EXPLANATION = `Each figure is the median of the rounds, with the least and
 that is as PEFT on the same machine, or of memory, what share of PEFT's it is. All were measured in turn in one run, and each ratio is of one round.
 
 Steps are of 8 × 128 tokens with LoRA r 8 (GPT-2 small: c_attn and c_proj; SmolLM2-135M: q_proj, k_proj, v_proj and o_proj), on two threads,
-with random weights of the models' shapes. A step's limit is a product [1024, 768] × [768, 3072] by the same runtime, compared in floating-point
+with random weights of the models' shapes. A step's limit is products [1024, 768] × [768, 3072] × [3072, 768] by the same runtime, compared in floating-point
 operations a second; those of attention and of the adapter do not count for the step. Peak memory with gradient checkpointing is compared
 with PEFT's with its own. \`train\` is the whole command with its default recipe, against a script that does the same.`;
 
