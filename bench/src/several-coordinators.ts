@@ -1,12 +1,9 @@
 /**
- * Four trainers that work for two coordinators against four that work for one: steps per second of four runs, all on one
- * coordinator or two on each; and on one coordinator, what the stream to another costs that has nothing to do. In turn.
+ * Four trainers that work for two coordinators against four that work for one, on PostgreSQL: steps per second of four runs, all on the
+ * only coordinator of a pool, on one of two, or two on each. In turn.
  */
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { Stack, tinyRun } from "@gradpool/integration-tests";
+import { Coordinators, tinyRun, Workspace } from "@gradpool/integration-tests";
 import { inTurn, median, ratiosOf, spreadOf, spreadText } from "./rounds.js";
 
 const { values } = parseArgs({
@@ -14,20 +11,20 @@ const { values } = parseArgs({
 });
 const TRAINERS = 4;
 const RUNS = 4;
-const dir = await mkdtemp(join(tmpdir(), "gradpool-several-coordinators-"));
-const dataset = join(dir, "rows.jsonl");
-const row = (i: number) => `def f${i}(x):\n${Array.from({ length: 8 }, (_, k) => `    x = x * ${k + i}\n`).join("")}`;
-const rows = Array.from({ length: Number(values.rows) }, (_, i) => JSON.stringify({ content: row(i) }));
-await writeFile(dataset, `${rows.join("\n")}\n`);
+const BASE = "one coordinator";
 
-/** Steps per second of all runs, which the stacks get in turn, while all of them make steps. */
-async function speedOf(name: string, stacks: readonly Stack[]): Promise<number> {
+await using workspace = await Workspace.create();
+const dataset = await workspace.dataset(Number(values.rows));
+
+/** Steps per second of all runs, which these coordinators get in turn, while all of them make steps. */
+async function speedOf(name: string, pool: Coordinators, owners: readonly number[]): Promise<number> {
   const recipe = { gradientAccumulation: 4, batchSize: 2, maxLength: 48 };
   const times = await Promise.all(
     Array.from({ length: RUNS }, async (_, i) => {
       const made: number[] = [];
-      const spec = tinyRun(dataset, join(dir, `${name}-${i}`), recipe);
-      await stacks[i % stacks.length]!.train(spec, () => void made.push(performance.now()));
+      const owner = owners[i % owners.length] ?? 0;
+      const runId = await pool.submit(owner, tinyRun(dataset, workspace.path(`${name}-${i}`), recipe));
+      await pool.watch(owner, runId, () => void made.push(performance.now()));
       return made;
     }),
   );
@@ -37,30 +34,20 @@ async function speedOf(name: string, stacks: readonly Stack[]): Promise<number> 
   return (1000 * steps) / (to - from);
 }
 
-try {
-  const start = (name: string, trainers: number) => Stack.start({ trainers, runStore: join(dir, `${name}.sqlite`) });
-  await using alone = await start("alone", TRAINERS);
-  await using first = await start("first", 0);
-  await using second = await start("second", 0);
-  const both = { GRADPOOL_COORDINATOR_ADDRESS: `${first.address},${second.address}` };
-  await Promise.all(Array.from({ length: TRAINERS }, () => first.addTrainer(1, both)));
-  const pools = {
-    "one coordinator": [alone],
-    "one, with an idle stream to another": [first],
-    "two coordinators": [first, second],
-  };
-  const contenders = Object.entries(pools).map(([name, stacks]): [string, (round: number) => Promise<number>] => [
-    name,
-    (round) => speedOf(`${name}-${round}`, stacks),
-  ]);
-  const all = await inTurn(Number(values.rounds) + 1, Object.fromEntries(contenders));
-  // The first round only loads the model.
-  const speedsOf = (name: string) => (all[name] ?? []).slice(1);
-  for (const name of Object.keys(pools)) {
-    const ratios = ratiosOf(speedsOf(name), speedsOf("one coordinator"));
-    console.log(`${name}: ${median(speedsOf(name)).toFixed(1)} steps/s of ${RUNS} runs;`);
-    console.log(`  against one, ${ratios.length} rounds: ${spreadText(spreadOf(ratios), 3)}`);
-  }
-} finally {
-  await rm(dir, { recursive: true, force: true });
+await using alone = await Coordinators.start({ coordinators: 1 });
+await using pair = await Coordinators.start({ coordinators: 2 });
+await alone.addTrainers(TRAINERS);
+await pair.addTrainers(TRAINERS);
+const contenders: Record<string, (round: number) => Promise<number>> = {
+  [BASE]: (round) => speedOf(`alone-${round}`, alone, [0]),
+  "one of two": (round) => speedOf(`one-of-two-${round}`, pair, [0]),
+  "two coordinators": (round) => speedOf(`two-${round}`, pair, [0, 1]),
+};
+const all = await inTurn(Number(values.rounds) + 1, contenders);
+// The first round only loads the model.
+const speedsOf = (name: string) => (all[name] ?? []).slice(1);
+for (const name of Object.keys(contenders)) {
+  const ratios = ratiosOf(speedsOf(name), speedsOf(BASE));
+  console.log(`${name}: ${median(speedsOf(name)).toFixed(1)} steps/s of ${RUNS} runs;`);
+  console.log(`  against one, ${ratios.length} rounds: ${spreadText(spreadOf(ratios), 3)}`);
 }
