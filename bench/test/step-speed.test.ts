@@ -10,10 +10,9 @@ import { median } from "../src/rounds.js";
 import { stepAgainstProduct } from "../src/step-against-product.js";
 
 /**
- * On two cores of an Intel Xeon with AVX-512, medians were 0.71 to 0.74, single rounds 0.67 to 0.79. A step that takes a third longer
- * fails, as one with gradient checkpointing does.
+ * On two cores of an Intel Xeon with AVX-512, in three runs with little beside them, medians were 0.71 to 0.74, single rounds 0.67 to 0.79.
  */
-const LEAST_SHARE = 0.55;
+const LEAST_SHARE = 0.6;
 
 test("a float32 step keeps its share of the bare product's rate", { timeout: 600_000 }, async (context) => {
   const folder = await gpt2TwoLayersFolder();
