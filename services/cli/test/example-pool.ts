@@ -25,6 +25,7 @@ export const FULL_RUN: Run = runOf({
   stoppedEarly: true,
   traceId: "0af7651916cd43dd8448eb211c80319c",
   livesWithoutProgress: 1,
+  begunInLives: [],
   traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
   spec: {
     ...runOf().spec!,

@@ -8,6 +8,7 @@ import type { Driver } from "./driver/driver.js";
 import { Refusals } from "./events/refusals.js";
 import type { Fact } from "./facts.js";
 import { contentOf, type Answered, type Requests } from "./record/requests.js";
+import { changesHands } from "./record/run-record.js";
 import { MAX_UNFINISHED_RUNS, type RunRegistry } from "./record/run-registry.js";
 import type { Reporter } from "./reports/reporter.js";
 
@@ -74,7 +75,11 @@ export class RunCommands {
     const content = contentOf(wish.rpc, wish.message.encode({ requestId: "", runId }).finish());
     await requests.once(requestId, content, async (answered) => {
       requireUnfinished(record.run, wish);
-      await driver.happen(() => ({ input: wish.input(runId), facts: [answered(runId)], alone: true }));
+      await driver.happen(() => {
+        // It may have been given up since the call arrived.
+        if (record.isOthers && !record.hasEnded) throw changesHands(runId);
+        return { input: wish.input(runId), facts: [answered(runId)], alone: true };
+      });
       stopping.throwIfAborted();
       return runId;
     });

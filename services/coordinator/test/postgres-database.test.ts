@@ -243,6 +243,36 @@ describe("a PostgreSQL database", { skip, timeout: 120_000 }, () => {
       );
     });
 
+    it("lets one give up some of its runs, which others take", async () => {
+      await using db = await withRuns(4);
+      const [a, b] = [member(), member()];
+      for (const who of [a, b]) await membership.join(db.sql, who, 60_000);
+      const take = (id: string) => db.transaction((sql) => membership.takeRuns(sql, id, 100));
+      const own = (await take(a.id)).map(({ runId }) => runId);
+      // Those of others stay, and what is no run changes nothing.
+      await db.transaction((sql) => membership.giveUpRuns(sql, b.id, own));
+      await db.transaction((sql) => membership.giveUpRuns(sql, a.id, [own[1]!, own[2]!, 'no "run", {}']));
+      const taken = (await take(b.id)).map(({ runId }) => runId);
+      assert.deepEqual(taken, own.slice(1, 3));
+      await db.transaction((sql) => membership.giveUpRuns(sql, a.id));
+      assert.deepEqual(
+        (await take(b.id)).map(({ runId }) => runId),
+        own.filter((runId) => !taken.includes(runId)),
+      );
+    });
+
+    it("knows those that were declared dead and then left by themselves", async () => {
+      await using db = await withRuns(0);
+      const [lost, killed, stopped, alive] = [member(), member(), member(), member()];
+      const lives = new Map<string, number>();
+      for (const who of [lost, killed]) lives.set(who.id, await membership.join(db.sql, who, 1));
+      for (const who of [stopped, alive]) lives.set(who.id, await membership.join(db.sql, who, 60_000));
+      await delay(5);
+      assert.equal((await membership.endExpired(db.sql, alive.id)).length, 2);
+      for (const { id } of [lost, stopped]) await db.transaction((sql) => membership.leave(sql, id));
+      assert.deepEqual(await membership.survivors(db.sql), new Set([lives.get(lost.id)]));
+    });
+
     it("lets one of them publish, and the next one when that has ended", async () => {
       await using db = await withRuns(0);
       const [a, b] = [member(), member()];

@@ -125,8 +125,18 @@ export class SharedLife {
   }
 
   /** As SIGTERM: its steps are finished, and its runs given up. */
-  async stop(): Promise<void> {
-    if (this.#isDown || this.#stopping.signal.aborted || !this.#parts) return;
+  stop(): void {
+    if (!this.#isDown && !this.#stopping.signal.aborted) this.#stop().catch((error: unknown) => this.#failed(error));
+  }
+
+  /** Nothing is left of what has ended. */
+  assertEmpty(): void {
+    const { runs, tasks } = this.#parts?.driver.state ?? { runs: [], tasks: [] };
+    assert.deepEqual([runs, tasks], [[], []], "the core keeps what has ended");
+  }
+
+  async #stop(): Promise<void> {
+    if (!this.#parts) return;
     const { driver, shared } = this.#parts;
     this.#stopping.abort();
     void this.#after(STOP_MS).then(() => this.kill());
@@ -134,12 +144,6 @@ export class SharedLife {
     await shared.members.giveUp();
     await shared[Symbol.asyncDispose]();
     this.kill();
-  }
-
-  /** Nothing is left of what has ended. */
-  assertEmpty(): void {
-    const { runs, tasks } = this.#parts?.driver.state ?? { runs: [], tasks: [] };
-    assert.deepEqual([runs, tasks], [[], []], "the core keeps what has ended");
   }
 
   async #start(): Promise<void> {
@@ -232,6 +236,8 @@ export class SharedLife {
     if (this.#isDown) return;
     const isExpected = error instanceof SimulatedCrash || GradpoolError.from(error).code === "aborted";
     if (!isExpected) return this.#options.onFailure(error);
+    // It has just heard from the database that it was declared dead, and says that it did not end by itself.
+    if (!(error instanceof SimulatedCrash) && this.memberId) this.#options.database.leave(this.memberId);
     this.#isDown = true;
     this.#parts?.driver.stop();
     this.#stopping.abort();

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { EventBook } from "../src/events/event-book.js";
 import { RunRegistry } from "../src/record/run-registry.js";
+import { withoutSurvivors } from "../src/record/store-changes.js";
 import { NO_ROWS } from "../src/runs/row-counts.js";
 import { playScenarios } from "./play-scenarios.js";
 import { checkShared, SHARED_SCENARIOS } from "./shared-scenarios.js";
@@ -25,6 +26,20 @@ describe("several coordinators, simulated", () => {
     const ended = { outcome: "cancelled" as const, code: "cancelled", message: "cancelled", at: new Date(0) };
     await registry.commit([[{ type: "run-ended", runId: run.runId, ...ended }], [{ type: "pool-stopping" }]]);
     assert.equal(store.runs.get(run.runId)?.livesWithoutProgress, 1);
+  });
+
+  it("does not count the lives of a run that only lost their lease", async () => {
+    const store = new SimulatedStore(() => false);
+    const registry = await RunRegistry.load(store, new EventBook(store.recorded.events, false));
+    const run = { ...registry.newRun(specNamed("run"), ""), livesWithoutProgress: 3, begunInLives: [4, 6] };
+    const { runId } = run;
+    await registry.commit([[{ type: "run-submitted", run }]]);
+    await registry.commit([[{ type: "run-state", runId, state: "preparing", because: "" }]]);
+    const { life } = store.recorded;
+    const { recorded } = registry.get(runId);
+    assert.deepEqual([recorded.livesWithoutProgress, recorded.begunInLives], [4, [4, 6, life]]);
+    const left = withoutSurvivors(recorded, new Set([6, 7]));
+    assert.deepEqual([left.livesWithoutProgress, left.begunInLives], [3, [4, life]]);
   });
 
   it("reports a step once that was saved before it could be recorded (I6)", async () => {

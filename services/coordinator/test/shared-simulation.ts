@@ -234,7 +234,7 @@ export class SharedSimulation {
     this.#isUpgrading = true;
     for (const [place, life] of this.#lives.entries()) {
       // Those that are killed meanwhile never end in order.
-      void life?.stop();
+      life?.stop();
       while (this.#lives[place] === life || this.#lives[place]?.isServing !== true) {
         await new Promise<void>((done) => this.agenda.in(500, done));
       }

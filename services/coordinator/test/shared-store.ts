@@ -107,7 +107,8 @@ export const membersTable = (link: DatabaseLink): MembersTable => ({
   takeRuns: (id, limit) => link.reach((database) => database.takeRuns(id, limit)),
   // Nothing is published here.
   holdPublisher: () => Promise.resolve(undefined),
-  giveUpRuns: (id, patienceMs) => link.reach((database) => database.giveUpRuns(id), { patienceMs }),
+  giveUpRuns: (id, runIds) => link.reach((database) => database.giveUpRuns(id, runIds)),
+  giveUpAllRuns: (id, patienceMs) => link.reach((database) => database.giveUpRuns(id), { patienceMs }),
   leave: (id, patienceMs) => link.reach((database) => database.leave(id), { patienceMs }),
   listen: (onTold, signal) => link.listen("members", onTold, onTold, signal),
 });
@@ -140,6 +141,7 @@ export class SharedStore implements RecordStore, AsyncDisposable {
       owned: (runIds) => link.reach((database) => database.owned(runIds)),
       reported: (runIds) => link.reach(({ tables }) => tables.reported(runIds)),
       history: (runId) => this.history(runId),
+      survivors: () => link.reach((database) => database.survivors()),
       drained: () => Promise.resolve([]),
       published: () => Promise.resolve(this.recorded.events.published),
       newestEvent: () => link.reach(({ tables }) => tables.eventLog.length),

@@ -11,6 +11,8 @@ interface MemberRow extends Member {
   life: number;
   expiresAtMs: number;
   alive: boolean;
+  /** It was declared dead, and then left. */
+  hasSurvived: boolean;
 }
 
 /** Hears "MEMBER RUN" of the runs that others change, and "" when members tell something. */
@@ -81,7 +83,13 @@ export class SimulatedDatabase {
 
   join(member: Member, leaseMs: number): number {
     const life = this.#members.size + 1;
-    this.#members.set(member.id, { ...member, life, expiresAtMs: this.#agenda.nowMs + leaseMs, alive: true });
+    this.#members.set(member.id, {
+      ...member,
+      life,
+      expiresAtMs: this.#agenda.nowMs + leaseMs,
+      alive: true,
+      hasSurvived: false,
+    });
     return life;
   }
 
@@ -108,6 +116,11 @@ export class SimulatedDatabase {
     });
   }
 
+  survivors(): Set<number> {
+    const all = [...this.#members.values()];
+    return new Set(all.filter(({ hasSurvived }) => hasSurvived).map(({ life }) => life));
+  }
+
   endExpired(except: string): string[] {
     const ended = this.members().filter(({ id, isExpired }) => isExpired && id !== except);
     for (const { id } of ended) Object.assign(this.#members.get(id) ?? {}, { alive: false });
@@ -132,15 +145,16 @@ export class SimulatedDatabase {
     return taken;
   }
 
-  giveUpRuns(id: string): void {
+  giveUpRuns(id: string, runIds?: readonly string[]): void {
     for (const [runId, { owner, epoch }] of this.#owned) {
-      if (owner === id) this.#owned.set(runId, { owner: null, epoch });
+      if (owner === id && runIds?.includes(runId) !== false) this.#owned.set(runId, { owner: null, epoch });
     }
     this.#tell("members");
   }
 
   leave(id: string): void {
-    Object.assign(this.#members.get(id) ?? {}, { alive: false });
+    const member = this.#members.get(id);
+    if (member) Object.assign(member, { alive: false, hasSurvived: !member.alive });
     this.giveUpRuns(id);
   }
 

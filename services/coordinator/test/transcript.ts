@@ -83,6 +83,8 @@ function inputsOf(line: string, groups: Groups): Input[] {
       return [{ type: "trainer-heard", trainerId: subject, nowMs: number("at") }];
     case "stop":
       return [{ type: "pool-stopping" }];
+    case "share":
+      return [{ type: "queue-shared", runs: Number(subject) }];
     case "left":
       return [{ type: "trainer-left", trainerId: subject }];
     case "time":
@@ -151,6 +153,7 @@ function effectText(effect: Effect): string {
       return effect.type;
     case "prepare":
     case "retry":
+    case "give-up-run":
     case "open-stream":
     case "finish":
       return `${effect.type} ${effect.runId}`;

@@ -10,7 +10,7 @@ export const trainerStateName = (state: TrainerState) => state.replace(/^TRAINER
 
 export function runJson(run: Run): Record<string, unknown> {
   const { runId, spec, state, preparing, pausedBecause, waitingFor, notes, reports, stoppedEarly, ...others } = run;
-  const { traceId, traceparent, livesWithoutProgress, ...rest } = others;
+  const { traceId, traceparent, livesWithoutProgress, begunInLives: _, ...rest } = others;
   const facts = {
     runId,
     state: stateName(state),

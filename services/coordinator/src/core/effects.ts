@@ -26,6 +26,8 @@ export type Effect =
   | { type: "finish"; runId: string }
   /** Stop its work, release its output folder, and record that it ended. */
   | { type: "end-run"; runId: string; outcome: Outcome; code: string; message: string }
+  /** Another coordinator is to have it: keep nothing of it. */
+  | { type: "give-up-run"; runId: string }
   /** Stopping, and nothing left in progress can be finished. */
   | { type: "pool-quiet" }
   /** Silent for longer than its lease: close its connection. */
@@ -41,5 +43,5 @@ export interface Output {
 export type TrainerEffect = Extract<Effect, { type: "assign" | "cancel-task" | "disconnect" }>;
 export type TrainingEffect = Exclude<
   Effect,
-  TrainerEffect | { type: "prepare" | "retry" | "drop-result" | "end-run" | "pool-quiet" }
+  TrainerEffect | { type: "prepare" | "retry" | "drop-result" | "end-run" | "give-up-run" | "pool-quiet" }
 >;

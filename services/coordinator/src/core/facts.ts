@@ -12,6 +12,8 @@ export type PoolFact =
   | { type: "run-state"; runId: string; state: VisibleState; because: string }
   /** The run is no longer in the pool; it counts as ended once its output folder is free. */
   | { type: "run-over"; runId: string; outcome: Outcome }
+  /** It waited in the queue, and another coordinator is to have it. */
+  | { type: "run-given-up"; runId: string }
   /** Its data is enough for fewer steps than planned. */
   | { type: "run-shortened"; runId: string; totalSteps: number }
   /** From now on trainers may be given the micro-batches of this step, or of this evaluation. */

@@ -70,6 +70,16 @@ export function startQueued(state: PoolState, out: Output): void {
   }
 }
 
+/** Gives up to `count` runs of the queue up, oldest first: where there is room they are begun at once. */
+export function shareQueue(state: PoolState, count: number, out: Output): void {
+  const given = state.runs.filter(({ phase, paused }) => phase === "queued" && !paused).slice(0, count);
+  state.runs = state.runs.filter((run) => !given.includes(run));
+  for (const { runId } of given) {
+    out.facts.push({ type: "run-given-up", runId });
+    out.effects.push({ type: "give-up-run", runId });
+  }
+}
+
 export function beginRun(run: PoolRun, prepared: Prepared, out: Output): void {
   const { totalSteps, stepsDone, deviceClass } = prepared;
   const { longestTurnMs = Infinity, onProcessors = false } = prepared;

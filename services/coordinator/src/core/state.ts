@@ -239,6 +239,8 @@ export type Input = { nowMs?: number } &
     | { type: "run-finished"; runId: string }
     | { type: "run-failed"; runId: string; code: string; message: string }
     | { type: "run-cancelled"; runId: string }
+    /** Another coordinator has room for this many of the runs that wait in the queue. */
+    | { type: "queue-shared"; runs: number }
     /** The coordinator is stopping: begin no further step. */
     | { type: "pool-stopping" }
   );

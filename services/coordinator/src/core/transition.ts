@@ -28,6 +28,7 @@ import {
   newRun,
   nextStep,
   openGroup,
+  shareQueue,
   startQueued,
   visibleState,
   waitFromNow,
@@ -130,6 +131,9 @@ function apply(state: PoolState, input: Input, out: Output): void {
       break;
     case "task-failed":
       failTask(state, input, out);
+      break;
+    case "queue-shared":
+      shareQueue(state, input.runs, out);
       break;
     case "pool-stopping":
       if (!state.stopping) out.facts.push({ type: "pool-stopping" });

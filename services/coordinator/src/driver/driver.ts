@@ -91,7 +91,13 @@ export class Driver<T extends TrainingPort = TrainingPort> implements AsyncDispo
     return runId !== "";
   }
 
-  /** Whether a run was recovered or submitted here, and its end is not recorded yet. */
+  /** Gives up to `count` of the runs that wait in the queue up, for other coordinators to have; returns which. */
+  async shareQueue(count: number): Promise<string[]> {
+    const effects = await this.happen({ input: { type: "queue-shared", runs: count } });
+    return effects.flatMap((effect) => (effect.type === "give-up-run" ? [effect.runId] : []));
+  }
+
+  /** Whether a run was recovered or submitted here, and neither given up nor its end recorded. */
   owns(runId: string): boolean {
     return this.#owned.has(runId);
   }
@@ -179,6 +185,10 @@ export class Driver<T extends TrainingPort = TrainingPort> implements AsyncDispo
         break;
       case "end-run":
         this.#endRun(effect);
+        break;
+      case "give-up-run":
+        void this.#runs.get(effect.runId)?.preparing.leave();
+        this.#forget(effect.runId);
         break;
       default: {
         const runId = effect.type === "accept-result" ? effect.task.runId : effect.runId;

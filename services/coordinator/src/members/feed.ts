@@ -4,7 +4,7 @@ import { CHANGES_CHANNEL } from "../store/postgres/postgres-tables.js";
 import type { Listen } from "./ports.js";
 
 /** Changes are read together, at most this often. */
-const EVERY_MS = 50;
+const EVERY_MS = 250;
 
 export interface FeedOptions {
   listen: Listen;

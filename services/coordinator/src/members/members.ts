@@ -7,6 +7,7 @@ import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { GradpoolError } from "@gradpool/errors";
 import type { Logger } from "@gradpool/service-kit";
+import { MAX_RUNS } from "../core/runs.js";
 import type { Clock } from "../driver/ports.js";
 import type { KnownMember, OwnedRun } from "../store/postgres/membership.js";
 import type { MembersTable } from "./ports.js";
@@ -28,6 +29,8 @@ export interface MembersOptions {
 export interface MembersListener {
   /** These runs are this member's from now on: resume them. */
   onTaken(runs: readonly OwnedRun[]): Promise<void>;
+  /** Others have room: do nothing more with up to `count` runs that are not begun, and return which. */
+  onShared(count: number): Promise<readonly string[]>;
   /** Members have come or gone. */
   onMembers(): void;
   /** Others have taken its runs over: end the process. */
@@ -126,9 +129,10 @@ export class Members implements AsyncDisposable {
     this.#isLeaving = true;
     await this.#lastRound;
     const { table, leaseMs } = this.#options;
-    await table.giveUpRuns(this.id, leaseMs).catch(() => {});
+    await table.giveUpAllRuns(this.id, leaseMs).catch(() => {});
   }
 
+  /** Leaves; where it was declared dead, this says that it did not end by itself. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isLeaving = true;
     this.#closing.abort();
@@ -174,8 +178,36 @@ export class Members implements AsyncDisposable {
     this.#setLiving(all);
     const owners = await table.owners();
     this.#owners = new Map(owners.map(({ runId, owner, epoch }) => [runId, { owner, epoch }]));
-    const orphans = owners.filter(({ owner }) => owner === null || !this.#living.has(owner)).length;
-    if (orphans > 0 && !this.#isLeaving) await this.#take(Math.ceil(orphans / Math.max(1, this.#living.size)));
+    if (!this.#isLeaving) await this.#balance();
+  }
+
+  /**
+   * Takes runs that nobody owns, up to an even share of all, and gives up those above it that it has not begun where another member
+   * would begin them at once. A member above its share takes none, so it does not take back what it gave up.
+   */
+  async #balance(): Promise<void> {
+    const owned = new Map(
+      [...this.#living].filter(([id, { address }]) => address !== "" || id === this.id).map(([id]) => [id, 0]),
+    );
+    let orphans = 0;
+    for (const { owner } of this.#owners.values()) {
+      if (owner === null || !this.#living.has(owner)) orphans += 1;
+      else owned.set(owner, (owned.get(owner) ?? 0) + 1);
+    }
+    const own = owned.get(this.id) ?? 0;
+    const share = Math.ceil(this.#owners.size / owned.size);
+    if (own < share && orphans > 0) await this.#take(share - own);
+    const hasRoom = [...owned.values()].some((runs) => runs < MAX_RUNS);
+    if (own > share && hasRoom) await this.#giveUp(own - share);
+  }
+
+  async #giveUp(count: number): Promise<void> {
+    const { table, log } = this.#options;
+    const given = (await this.#listener?.onShared(count)) ?? [];
+    if (given.length === 0) return;
+    await table.giveUpRuns(this.id, given);
+    for (const runId of given) this.#owners.set(runId, { owner: null, epoch: this.epochOf(runId) });
+    log.info({ runs: given.length }, "giving up runs that wait: other coordinators have room");
   }
 
   async #take(limit: number): Promise<void> {

@@ -24,9 +24,10 @@ export interface MembersTable {
   takeRuns(id: string, limit: number): Promise<OwnedRun[]>;
   /** Makes the member the one that publishes events. Gives the epoch; undefined: another that lives is. */
   holdPublisher(id: string): Promise<number | undefined>;
+  giveUpRuns(id: string, runIds: readonly string[]): Promise<void>;
   /** Errors: `unavailable` when the store cannot be used for `patienceMs`. */
-  giveUpRuns(id: string, patienceMs: number): Promise<void>;
-  /** As giveUpRuns; the member is not alive afterwards. */
+  giveUpAllRuns(id: string, patienceMs: number): Promise<void>;
+  /** As giveUpAllRuns; the member is not alive afterwards. One that was declared dead is a survivor. */
   leave(id: string, patienceMs: number): Promise<void>;
   /** `onTold` is called when members tell something, and when something may have been missed; until `signal` aborts. */
   listen(onTold: () => void, signal: AbortSignal): Promise<void>;
@@ -40,6 +41,8 @@ export interface SharedReader {
   /** What these runs have reported. */
   reported(runIds: readonly string[]): Promise<Map<string, Reported>>;
   history(runId: string): Promise<History>;
+  /** The lives of members that lost their lease and then said so. */
+  survivors(): Promise<ReadonlySet<number>>;
   drained(): Promise<string[]>;
   newestEvent(): Promise<number>;
   published(): Promise<Published>;

@@ -8,6 +8,7 @@ import type { EventBook } from "../events/event-book.js";
 import type { Turn } from "../events/publisher.js";
 import { hasEnded } from "../record/run-record.js";
 import type { FindRequest } from "../record/requests.js";
+import { withoutSurvivors } from "../record/store-changes.js";
 import type { RunRegistry } from "../record/run-registry.js";
 import type { PostgresAddress } from "../store/postgres/address.js";
 import { Database } from "../store/postgres/database.js";
@@ -39,7 +40,7 @@ type Changes = AsyncDisposable & { listen: Listen };
 
 /** The parts of the coordinator that change as others do. */
 export interface SharedParts {
-  driver: Pick<Runs, "owns" | "recover">;
+  driver: Pick<Runs, "owns" | "recover" | "shareQueue">;
   registry: RunRegistry;
   trainers: Pick<TrainerPool, "announceMembers" | "learnDrained">;
   book: EventBook;
@@ -99,6 +100,7 @@ export class SharedPool<Store extends SharedStore = PostgresRunStore> implements
     });
     await this.members.start({
       onTaken: (taken) => this.#resume(taken, parts),
+      onShared: (count) => parts.driver.shareQueue(count),
       onMembers: () => trainers.announceMembers(),
       onLost,
     });
@@ -129,8 +131,9 @@ export class SharedPool<Store extends SharedStore = PostgresRunStore> implements
   async #resume(taken: readonly OwnedRun[], { registry, driver }: SharedParts): Promise<void> {
     const { reader } = this.store;
     const runIds = taken.map(({ runId }) => runId);
-    const reported = await reader.reported(runIds);
-    for (const { run } of await reader.owned(runIds)) {
+    const [reported, survivors] = [await reader.reported(runIds), await reader.survivors()];
+    for (const found of await reader.owned(runIds)) {
+      const run = withoutSurvivors(found.run, survivors);
       const { runId } = run;
       registry.adopt(run, await reader.history(runId), reported.get(runId));
       resume(run, driver, this.#options.log);

@@ -121,6 +121,9 @@ export class CoordinatorMetrics {
       case "trainer-lost":
         if (fact.tasks.length > 0) lost.inc();
         break;
+      case "run-given-up":
+        this.#submittedMs.delete(fact.runId);
+        break;
       case "run-over":
         ended.inc({ outcome: fact.outcome });
         this.#submittedMs.delete(fact.runId);

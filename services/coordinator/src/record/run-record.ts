@@ -61,6 +61,11 @@ export class RunRecord {
     return this.#logged;
   }
 
+  /** Whether another coordinator records it. */
+  get isOthers(): boolean {
+    return this.#isOthers;
+  }
+
   get history(): History | undefined {
     return this.#history;
   }

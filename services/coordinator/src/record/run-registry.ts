@@ -21,7 +21,7 @@ import { poolPayloadOf, resumedPayloads, runPayloadOf } from "./event-payloads.j
 import { linesOf, linesOfLoss, type LogLine } from "./run-log.js";
 import { pageOf } from "./run-pages.js";
 import { changesHands, hasEnded, isUnreported, newsAfter, RunRecord } from "./run-record.js";
-import { changesOf, patchOf } from "./store-changes.js";
+import { changesOf, NO_LIVES, patchOf } from "./store-changes.js";
 
 /** Runs that have ended whose steps stay in memory; those of others are read from the store. */
 const HISTORIES_KEPT = 16;
@@ -225,11 +225,15 @@ export class RunRegistry {
   async commit(turns: readonly (readonly Fact[])[]): Promise<void> {
     const after = new Map<string, Run>();
     const changes = turns.flatMap((facts) => this.#changesOf(facts, after));
-    if (changes.length === 0) return;
-    const newest = await this.#store.commit(changes);
-    for (const change of changes) this.#apply(change);
-    for (const fact of turns.flat()) if (fact.type === "run-prepared") this.get(fact.runId).tell({ preparing: "" });
-    this.#events.recorded(newest);
+    if (changes.length > 0) {
+      const newest = await this.#store.commit(changes);
+      for (const change of changes) this.#apply(change);
+      this.#events.recorded(newest);
+    }
+    for (const fact of turns.flat()) {
+      if (fact.type === "run-prepared") this.get(fact.runId).tell({ preparing: "" });
+      if (fact.type === "run-given-up") this.get(fact.runId).disown();
+    }
   }
 
   /** Of one turn. `after`: the records that turns before it changed; what this one changes is added. */
@@ -253,7 +257,7 @@ export class RunRegistry {
       if (fact.type === "pool-stopping") this.#forgetLives(runs, before);
       const runId = runIdOf(fact);
       const run = runId === undefined ? undefined : (runs.get(runId) ?? before(runId));
-      const patch = run && patchOf(fact, run);
+      const patch = run && patchOf(fact, run, this.#store.recorded.life);
       if (patch) runs.set(run.runId, { ...run, ...patch });
     }
     return runs;
@@ -266,8 +270,7 @@ export class RunRegistry {
       if (!history) continue;
       const run = runs.get(recorded.runId) ?? before(recorded.runId);
       // One may have ended in a turn that is recorded together with this one.
-      if (run && !hasEnded(run) && run.livesWithoutProgress > 0)
-        runs.set(run.runId, { ...run, livesWithoutProgress: 0 });
+      if (run && !hasEnded(run) && run.livesWithoutProgress > 0) runs.set(run.runId, { ...run, ...NO_LIVES });
     }
   }
 

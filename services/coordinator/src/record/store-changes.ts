@@ -40,20 +40,32 @@ export function changesOf(fact: Fact): Change[] {
   }
 }
 
-/** What a fact changes in the record `run` of its run. */
-export function patchOf(fact: Fact, run: Run): Partial<Run> | undefined {
+/** Of a run that has made progress, or that ended no coordinator. */
+export const NO_LIVES = { livesWithoutProgress: 0, begunInLives: [] } satisfies Partial<Run>;
+
+/** The run without the lives that only lost their lease: it did not end those coordinators. */
+export function withoutSurvivors(run: Run, survivors: ReadonlySet<number>): Run {
+  const begunInLives = run.begunInLives.filter((life) => !survivors.has(life));
+  const survived = run.begunInLives.length - begunInLives.length;
+  return { ...run, begunInLives, livesWithoutProgress: run.livesWithoutProgress - survived };
+}
+
+/** What a fact changes in the record `run` of its run, in this life of a coordinator. */
+export function patchOf(fact: Fact, run: Run, life: number): Partial<Run> | undefined {
   switch (fact.type) {
     case "run-state": {
+      const state = { state: STATES[fact.state], pausedBecause: fact.because };
       const isBegun = fact.state === "preparing" && run.state !== RunState.RUN_STATE_PAUSED;
-      const lives = run.livesWithoutProgress + (isBegun ? 1 : 0);
-      return { state: STATES[fact.state], pausedBecause: fact.because, livesWithoutProgress: lives };
+      if (!isBegun) return state;
+      const { livesWithoutProgress: lives, begunInLives } = run;
+      return { ...state, livesWithoutProgress: lives + 1, begunInLives: [...begunInLives, life] };
     }
     case "run-prepared":
       return { ...fact.found, ...afterSteps(fact.steps, fact.evaluations) };
     case "step-made":
       return {
         ...{ step: fact.step.step, lastStep: fact.step, tokens: run.tokens + fact.step.tokens },
-        ...{ rowCounts: fact.rowCounts, livesWithoutProgress: 0 },
+        ...{ rowCounts: fact.rowCounts, ...NO_LIVES },
       };
     case "run-shortened":
       return { totalSteps: fact.totalSteps };
@@ -63,7 +75,7 @@ export function patchOf(fact: Fact, run: Run): Partial<Run> | undefined {
       return {
         lastEvaluation: evaluation,
         bestEvaluation: bestOf(best ? [best, evaluation] : [evaluation]),
-        ...{ stoppedEarly, livesWithoutProgress: 0 },
+        ...{ stoppedEarly, ...NO_LIVES },
       };
     }
     case "run-ended": {

@@ -82,7 +82,7 @@ export class Reporter implements AsyncDisposable {
     const { signal } = this.#stopping;
     const backoff = new Backoff(PAUSES);
     let url = "";
-    while (!signal.aborted && registry.has(runId)) {
+    while (!signal.aborted && this.#isHere(runId)) {
       try {
         await reportToMlflow({
           ...{ client, signal, watch: (until) => registry.watch(runId, 0, until) },
@@ -95,7 +95,7 @@ export class Reporter implements AsyncDisposable {
         if (registry.has(runId) && hasEnded(registry.get(runId).recorded))
           return await this.#tell(runId, { url, complete: true });
       } catch (reason) {
-        if (signal.aborted || !registry.has(runId)) return;
+        if (signal.aborted || !this.#isHere(runId)) return;
         const { code, message: problem } = GradpoolError.from(reason);
         const complete = FINAL.has(code);
         log.warn({ runId }, complete ? `not reported: ${problem}` : `reported later: ${problem}`);
@@ -106,10 +106,17 @@ export class Reporter implements AsyncDisposable {
     }
   }
 
+  /** Whether its report is this coordinator's: another that has the run begins one of its own. */
+  #isHere(runId: string): boolean {
+    const { registry } = this.#options;
+    return registry.has(runId) && !registry.get(runId).isOthers;
+  }
+
   async #tell(runId: string, news: Partial<RunReport>): Promise<void> {
     const { registry, driver } = this.#options;
     const report = { ...RunReport.create({ to: MLFLOW }), ...news };
     await driver.happen(() => {
+      if (registry.has(runId) && !this.#isHere(runId)) return {};
       const known = registry.has(runId) ? registry.get(runId).recorded.reports : [report];
       const isNews = !known.some((other) => isDeepStrictEqual(other, report));
       return { facts: isNews ? [{ type: "run-reported", runId, report }] : [] };

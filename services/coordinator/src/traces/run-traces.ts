@@ -65,9 +65,8 @@ export class RunTraces {
       if (fact.type === "run-state" && fact.state !== "running") trace?.rest();
       if (fact.type === "step-made") trace?.stepMade(fact.step);
       if (fact.type === "evaluation-made") trace?.evaluated(fact.evaluation);
-      if (fact.type !== "run-ended") return;
-      trace?.ended(this.#recordOf(fact.runId));
-      this.#runs.delete(fact.runId);
+      if (fact.type === "run-ended") trace?.ended(this.#recordOf(fact.runId));
+      if (fact.type === "run-ended" || fact.type === "run-given-up") this.#runs.delete(fact.runId);
     }
   }
 }

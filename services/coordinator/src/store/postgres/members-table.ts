@@ -26,7 +26,8 @@ export const postgresMembers = (database: Database): MembersTable => ({
   owners: () => membership.owners(database.sql),
   takeRuns: (id, limit) => database.transaction((sql) => membership.takeRuns(sql, id, limit)),
   holdPublisher: (id) => membership.holdPublisher(database.sql, id),
-  giveUpRuns: (id, patienceMs) => database.transaction((sql) => membership.giveUpRuns(sql, id), { patienceMs }),
+  giveUpRuns: (id, runIds) => database.transaction((sql) => membership.giveUpRuns(sql, id, runIds)),
+  giveUpAllRuns: (id, patienceMs) => database.transaction((sql) => membership.giveUpRuns(sql, id), { patienceMs }),
   leave: (id, patienceMs) => database.transaction((sql) => membership.leave(sql, id), { patienceMs }),
   listen: (onTold, signal) => database.listen(membership.MEMBERS_CHANNEL, onTold, onTold, signal),
 });

@@ -3,7 +3,7 @@
  * Each run that has not ended has at most one owner, and an epoch that grows with each change of owner. Whoever took a
  * member's lease away has its runs: the member's next commit finds that it is not alive (run store's begin_commit).
  */
-import type { Database, Rows, Sql } from "./database.js";
+import { arrayOf, type Database, type Rows, type Sql } from "./database.js";
 
 /** Members tell one another here that runs changed hands: whoever has room looks for runs without an owner. */
 export const MEMBERS_CHANNEL = "gradpool_members";
@@ -91,18 +91,33 @@ export async function takeRuns(sql: Sql, id: string, limit: number): Promise<Own
   return inOrder.map(ownedRun);
 }
 
-/** A member that stops gives its runs up, and can still record other things. */
-export async function giveUpRuns(sql: Sql, id: string): Promise<void> {
-  await sql("UPDATE gradpool.runs SET owner = NULL WHERE owner = $1 AND NOT ended", [id]);
+/** A member gives these runs up, or all that it has, and can still record other things. */
+export async function giveUpRuns(sql: Sql, id: string, runIds?: readonly string[]): Promise<void> {
+  const given = "UPDATE gradpool.runs SET owner = NULL WHERE owner = $1 AND NOT ended";
+  if (runIds) await sql(`${given} AND run_id = ANY($2)`, [id, arrayOf(runIds)]);
+  else await sql(given, [id]);
   await tellMembers(sql, id);
 }
 
-/** A member leaves in order: its runs have no owner, and others are told. */
+/** Of a member that was declared dead and says so itself: a number of commits that nobody has made. */
+const SURVIVED = -1;
+
+/** A member leaves: its runs have no owner, and others are told. */
 export async function leave(sql: Sql, id: string): Promise<void> {
-  await sql("UPDATE gradpool.coordinators SET alive = false, expires_at = now() WHERE id = $1", [id]);
+  await sql(
+    `UPDATE gradpool.coordinators SET alive = false, expires_at = now(), commits = CASE WHEN alive THEN commits ELSE $2 END
+     WHERE id = $1`,
+    [id, SURVIVED],
+  );
   await sql("UPDATE gradpool.runs SET owner = NULL WHERE owner = $1 AND NOT ended", [id]);
   await sql("UPDATE gradpool.publisher SET holder = NULL WHERE holder = $1", [id]);
   await tellMembers(sql, id);
+}
+
+/** The lives of members that lost their lease, but did not end. */
+export async function survivors(sql: Sql): Promise<Set<number>> {
+  const rows = await sql("SELECT life FROM gradpool.coordinators WHERE commits = $1", [SURVIVED]);
+  return new Set(rows.map(({ life }) => Number(life)));
 }
 
 /** Others look at once who lives and which runs have no owner. */

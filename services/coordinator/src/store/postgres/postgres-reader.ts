@@ -16,7 +16,8 @@ import type {
   Reported,
 } from "../run-store.js";
 import { describe } from "./address.js";
-import type { Database, Patience, Rows, Values } from "./database.js";
+import { arrayOf, type Database, type Patience, type Rows, type Values } from "./database.js";
+import { survivors } from "./membership.js";
 import { keyOf } from "./postgres-tables.js";
 import { POSTGRES_TABLES, rowChecksum, SHAPES, type PostgresTable } from "./table-shapes.js";
 
@@ -59,6 +60,10 @@ export class PostgresReader {
       ...{ run: Run.decode(run as Uint8Array), epoch: Number(epoch) },
       owner: owner === null ? null : String(owner),
     }));
+  }
+
+  survivors(): Promise<Set<number>> {
+    return survivors(this.#database.sql);
   }
 
   /** What events say of these runs. */
@@ -198,7 +203,6 @@ function problemOf(table: PostgresTable, row: Rows[number]): string {
 const text = (value: unknown): string => (Buffer.isBuffer(value) ? value.toString() : String(value));
 
 /** As PostgreSQL writes an array of texts. */
-const arrayOf = (texts: readonly string[]): string => `{${texts.map((one) => JSON.stringify(one)).join(",")}}`;
 
 const requestOf = (row: Rows[number]): RecordedRequest => ({
   requestId: text(row["request_id"]),

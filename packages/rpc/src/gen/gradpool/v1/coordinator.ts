@@ -396,6 +396,11 @@ export interface Run {
    * 5 times the run fails, since it may be the reason.
    */
   livesWithoutProgress: number;
+  /**
+   * In which lives of coordinators that was, counted over all that share a run store. A coordinator that only loses its lease
+   * says so afterwards, and that life no longer counts.
+   */
+  begunInLives: number[];
   /** Where it is reported, as RunSpec.report_to asks, once that has begun. */
   reports: RunReport[];
   /** W3C trace context of its submission; empty: unknown. */
@@ -1055,6 +1060,7 @@ function createBaseRun(): Run {
     traceId: "",
     rowCounts: undefined,
     livesWithoutProgress: 0,
+    begunInLives: [],
     reports: [],
     traceparent: "",
   };
@@ -1136,6 +1142,13 @@ export const Run: MessageFns<Run> = {
     }
     if (message.livesWithoutProgress !== 0) {
       writer.uint32(280).uint32(message.livesWithoutProgress);
+    }
+    if (message.begunInLives.length !== 0) {
+      writer.uint32(298).fork();
+      for (const v of message.begunInLives) {
+        writer.uint32(v);
+      }
+      writer.join();
     }
     for (const v of message.reports) {
       RunReport.encode(v!, writer.uint32(290).fork()).join();
@@ -1359,6 +1372,24 @@ export const Run: MessageFns<Run> = {
             message.livesWithoutProgress = reader.uint32();
             continue;
           }
+          case 37: {
+            if (tag === 296) {
+              message.begunInLives.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 298) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.begunInLives.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
           case 36: {
             if (tag !== 290) {
               break;
@@ -1484,6 +1515,11 @@ export const Run: MessageFns<Run> = {
         : isSet(object.lives_without_progress)
         ? globalThis.Number(object.lives_without_progress)
         : 0,
+      begunInLives: globalThis.Array.isArray(object?.begunInLives)
+        ? object.begunInLives.map((e: any) => globalThis.Number(e))
+        : globalThis.Array.isArray(object?.begun_in_lives)
+        ? object.begun_in_lives.map((e: any) => globalThis.Number(e))
+        : [],
       reports: globalThis.Array.isArray(object?.reports)
         ? object.reports.map((e: any) => RunReport.fromJSON(e))
         : [],
@@ -1568,6 +1604,9 @@ export const Run: MessageFns<Run> = {
     if (message.livesWithoutProgress !== 0) {
       obj.livesWithoutProgress = Math.round(message.livesWithoutProgress);
     }
+    if (message.begunInLives?.length) {
+      obj.begunInLives = message.begunInLives.map((e) => Math.round(e));
+    }
     if (message.reports?.length) {
       obj.reports = message.reports.map((e) => RunReport.toJSON(e));
     }
@@ -1619,6 +1658,7 @@ export const Run: MessageFns<Run> = {
       ? RowCounts.fromPartial(object.rowCounts)
       : undefined;
     message.livesWithoutProgress = object.livesWithoutProgress ?? 0;
+    message.begunInLives = object.begunInLives?.map((e) => e) || [];
     message.reports = object.reports?.map((e) => RunReport.fromPartial(e)) || [];
     message.traceparent = object.traceparent ?? "";
     return message;
