@@ -88,6 +88,8 @@ describe("three coordinators", { skip, timeout: 300_000 }, () => {
     );
     while (pool.starts(0) === starts) await delay(50);
     assert.match(pool.log(0).join("\n"), /others have taken its runs over|its runs were taken over/);
+    // It said that it did not end by itself: no run was the reason.
+    assert.equal((await pool.postgres.query("SELECT count(*) FROM gradpool.coordinators WHERE commits = -1"))[0], "1");
   });
 
   test("an owner that stops in order hands its runs over, and no step is lost", async () => {
@@ -168,5 +170,31 @@ describe("three coordinators", { skip, timeout: 300_000 }, () => {
     } finally {
       await postgres.query("DELETE FROM gradpool.coordinators WHERE id = 'newer'");
     }
+  });
+});
+
+describe("two coordinators", { skip, timeout: 300_000 }, () => {
+  test("runs that wait in the queue of one are begun by the other, and end as if alone", async () => {
+    await using workspace = await Workspace.create();
+    const dataset = await workspace.dataset(8);
+    const spec = (name: string) => tinyRun(dataset, workspace.path(name), { maxSteps: 2 });
+    const quiet = await quietFingerprint(workspace, spec("quiet"));
+    await using pool = await Coordinators.start({ coordinators: 2, leaseSeconds: 5 });
+    const names = Array.from({ length: 34 }, (_, i) => `run-${i}`);
+    // Without a trainer none of them ends before all are there: 32 are begun.
+    const runIds: string[] = [];
+    for (const name of names) runIds.push(await pool.submit(0, spec(name)));
+    const moved = runIds.slice(32);
+    const watched = moved.map((runId) => pool.watch(0, runId));
+    // Thrown below, where they are waited for.
+    for (const one of watched) one.catch(() => {});
+    for (const runId of moved) while ((await pool.ownerOf(runId)) !== 1) await delay(50);
+    for (const runId of runIds.slice(0, 32)) await pool.client(0).cancelRun({ requestId: randomUUID(), runId });
+    await pool.addTrainers(1);
+    for (const { run, steps } of await Promise.all(watched)) {
+      assert.equal(run.state, RunState.RUN_STATE_COMPLETED, run.error?.message);
+      assertEachOnce(await pool.events(0), run.runId, steps.length);
+    }
+    for (const name of names.slice(32)) assert.deepEqual(await fingerprint(workspace.path(name)), quiet);
   });
 });

@@ -115,8 +115,7 @@ async function partsOf(
     onUnexpected: (runId, error) => log.error({ runId, err: error }, "run failed unexpectedly"),
     onCrash: (error) => {
       log.fatal({ err: error }, "the coordinator cannot continue");
-      if (shared) void shared.members[Symbol.asyncDispose]().finally(onCrash);
-      else onCrash();
+      onCrash();
     },
   };
   const driver: Runs = new Driver(ports, { life, drainMs: store.isDurable ? config.drainMs : undefined });

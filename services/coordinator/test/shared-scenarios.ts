@@ -23,14 +23,7 @@ export const SHARED_SCENARIOS: Readonly<Record<string, (seed: number) => Scenari
   }),
   "give runs that wait to others that have room": (seed) => ({
     faults: { kills: 60_000, pauses: 30_000, cuts: 30_000, upgrades: 40_000 },
-    ...{
-      coordinators: 2 + (seed % 2),
-      runs: runsOf(seed, 80),
-      trainers: 12,
-      crashes: 0.0005,
-      cancelled: ["run-60"],
-      paused: ["run-70"],
-    },
+    ...{ coordinators: 2, runs: runsOf(seed, 44), trainers: 10, cancelled: ["run-30"], paused: ["run-40"] },
   }),
   "survive all of it at once": (seed) => ({
     faults: { kills: 25_000, pauses: 20_000, cuts: 20_000, outages: 40_000, slowDisks: 60_000, upgrades: 50_000 },

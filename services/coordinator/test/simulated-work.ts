@@ -55,6 +55,7 @@ export class SimulatedWork implements PreparingPort<SimulatedWork>, TrainingPort
   #rowCounts: RowCounts = NO_ROWS;
   #cursor = 0;
   #buffer: MicroBatchBuffer;
+  #isPrepared = false;
   #adapter = 1;
   /** Results by micro-batch that wait for an earlier one, and those that are added. */
   readonly #early = new Map<number, number>();
@@ -94,6 +95,7 @@ export class SimulatedWork implements PreparingPort<SimulatedWork>, TrainingPort
     this.#buffer = new MicroBatchBuffer(this.#steps.length);
     this.#adapter = saved?.adapter ?? 1;
     this.#deviceClass = saved?.deviceClass;
+    this.#isPrepared = true;
     return this;
   }
 
@@ -232,8 +234,8 @@ export class SimulatedWork implements PreparingPort<SimulatedWork>, TrainingPort
     await this.#options.after(this.#options.upTo(50));
   }
 
-  leave(): Promise<void> {
-    return this.#save(this.#saved());
+  async leave(): Promise<void> {
+    if (this.#isPrepared) await this.#save(this.#saved());
   }
 
   retry(): void {

@@ -132,7 +132,6 @@ export class Members implements AsyncDisposable {
     await table.giveUpAllRuns(this.id, leaseMs).catch(() => {});
   }
 
-  /** Leaves; where it was declared dead, this says that it did not end by itself. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isLeaving = true;
     this.#closing.abort();
@@ -147,7 +146,7 @@ export class Members implements AsyncDisposable {
     const { signal } = this.#closing;
     while (!signal.aborted) {
       try {
-        if (!(await table.renew(this.id, leaseMs, signal))) return this.#lost();
+        if (!(await table.renew(this.id, leaseMs, signal))) return await this.#lost();
         await this.#round();
         await clock.sleep(leaseMs / 3, signal);
       } catch (error) {
@@ -229,8 +228,11 @@ export class Members implements AsyncDisposable {
     if (lost.length > 0 || isNews) this.#listener?.onMembers();
   }
 
-  #lost(): void {
-    const seconds = this.#options.leaseMs / 1000;
+  /** Says so in its row first: it did not end by itself. */
+  async #lost(): Promise<void> {
+    const { table, leaseMs } = this.#options;
+    await table.leave(this.id, leaseMs).catch(() => {});
+    const seconds = leaseMs / 1000;
     const problem = `this coordinator did not renew its lease of ${seconds} s, and others have taken its runs over`;
     this.#crash(new GradpoolError("aborted", `${problem}; it ends, to be started again`));
   }

@@ -6,12 +6,16 @@ import { applyChange } from "../rules.js";
 import type { Change, Checked, History, PlacedEvent, PlacedUpdate, Recorded, RunStore } from "../run-store.js";
 import { describe, type PostgresAddress } from "./address.js";
 import { Database, type Sql } from "./database.js";
+import { leave } from "./membership.js";
 import { migrate } from "./migrations.js";
 import { PostgresReader } from "./postgres-reader.js";
 import { PostgresTables } from "./postgres-tables.js";
 
 /** Connections for reading; commits and the lease have one each. */
 const READING_CONNECTIONS = 4;
+
+/** How long a coordinator that was declared dead tries to say that it was not. */
+const LEAVING_MS = 1_000;
 
 /** How long a coordinator that starts waits for PostgreSQL. */
 const OPEN_MS = 20_000;
@@ -133,7 +137,10 @@ export class PostgresRunStore implements RunStore {
       const answer = await this.#databases.commits.transaction(write, { signal });
       newest = await answer.newest();
     } catch (error) {
-      if (!(await this.#isRecorded(error, number))) throw this.#explained(error);
+      if (!(await this.#isRecorded(error, number))) {
+        if (hasCode(error, "GP001")) await this.#leave();
+        throw this.#explained(error);
+      }
       newest = await this.reader.newestEvent({ signal });
     }
     this.#commits = number;
@@ -159,6 +166,12 @@ export class PostgresRunStore implements RunStore {
       this.#member.id,
     ]);
     return row?.["commits"] === number;
+  }
+
+  /** It was declared dead, and did not end by itself. */
+  async #leave(): Promise<void> {
+    const left = this.#databases.lease.transaction((sql) => leave(sql, this.#member.id), { patienceMs: LEAVING_MS });
+    await left.catch(() => {});
   }
 
   #explained(error: unknown): unknown {
