@@ -7,7 +7,14 @@ import { Coordinators, tinyRun, Workspace } from "@gradpool/integration-tests";
 import { inTurn, median, ratiosOf, spreadOf, spreadText } from "./rounds.js";
 
 const { values } = parseArgs({
-  options: { rounds: { type: "string", default: "5" }, rows: { type: "string", default: "240" } },
+  options: {
+    rounds: { type: "string", default: "5" },
+    rows: { type: "string", default: "240" },
+    /** Of a micro-batch. */
+    batch: { type: "string", default: "2" },
+    /** Of a row. */
+    tokens: { type: "string", default: "48" },
+  },
 });
 const TRAINERS = 4;
 const RUNS = 4;
@@ -18,7 +25,7 @@ const dataset = await workspace.dataset(Number(values.rows));
 
 /** Steps per second of all runs, which these coordinators get in turn, while all of them make steps. */
 async function speedOf(name: string, pool: Coordinators, owners: readonly number[]): Promise<number> {
-  const recipe = { gradientAccumulation: 4, batchSize: 2, maxLength: 48 };
+  const recipe = { gradientAccumulation: 4, batchSize: Number(values.batch), maxLength: Number(values.tokens) };
   const times = await Promise.all(
     Array.from({ length: RUNS }, async (_, i) => {
       const made: number[] = [];
@@ -34,8 +41,10 @@ async function speedOf(name: string, pool: Coordinators, owners: readonly number
   return (1000 * steps) / (to - from);
 }
 
-await using alone = await Coordinators.start({ coordinators: 1 });
-await using pair = await Coordinators.start({ coordinators: 2 });
+/** As a pool has it unless told otherwise. */
+const leaseSeconds = 5;
+await using alone = await Coordinators.start({ coordinators: 1, leaseSeconds });
+await using pair = await Coordinators.start({ coordinators: 2, leaseSeconds });
 await alone.addTrainers(TRAINERS);
 await pair.addTrainers(TRAINERS);
 const contenders: Record<string, (round: number) => Promise<number>> = {
