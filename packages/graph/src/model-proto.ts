@@ -9,7 +9,7 @@ import {
   TensorProto_DataType,
 } from "./gen/onnx-ml.js";
 import type { Attribute, AttributeKind, Dtype, FileSlice, Graph, Literal, Node, TensorType, Value } from "./graph.js";
-import { reachable } from "./reachable.js";
+import { reachable, readBy } from "./reachable.js";
 
 type PartialNode = Parameters<typeof NodeProto.fromPartial>[0];
 type PartialAttribute = Parameters<typeof AttributeProto.fromPartial>[0];
@@ -49,8 +49,8 @@ export function toModelProto(graph: Graph): Uint8Array<ArrayBuffer> {
     graph: {
       name: "gradpool",
       node: [
-        ...nodes.map(nodeProto),
-        ...outputs.map(({ name, value }) => ({ opType: "Identity", input: [value.name], output: [name] })),
+        ...endsInReverse(nodes).map(nodeProto),
+        ...outputs.map(({ name, value }) => ({ opType: "Identity", input: [value.name], output: [name] })).reverse(),
       ],
       initializer,
       input: graph.inputs.filter(({ name }) => used.has(name)).map((value) => valueInfo(value.name, value)),
@@ -60,6 +60,17 @@ export function toModelProto(graph: Graph): Uint8Array<ArrayBuffer> {
     },
   });
   return new Uint8Array(ModelProto.encode(model).finish());
+}
+
+/**
+ * The nodes that no other reads come last, and in reverse. ONNX Runtime begins with the last such node and computes what it
+ * needs, then with the one before: it would compute the gradients of all layers before the second of the adapter's, and keep what
+ * those are made of.
+ */
+function endsInReverse(nodes: readonly Node[]): Node[] {
+  const read = new Set(nodes.flatMap((node) => readBy(node).map(({ name }) => name)));
+  const isRead = ({ outputs }: Node) => outputs.some(({ name }) => read.has(name));
+  return [...nodes.filter(isRead), ...nodes.filter((node) => !isRead(node)).reverse()];
 }
 
 /** Names of the inputs that the outputs depend on: exactly these must be fed. */

@@ -19,7 +19,7 @@ export function reachable(
 }
 
 /** The inputs of a node, and what a graph inside of it reads. */
-function readBy({ inputs, attributes }: Node): readonly Value[] {
+export function readBy({ inputs, attributes }: Node): readonly Value[] {
   const inner = Object.values(attributes).flatMap((one) => (one instanceof Graph ? one.nodes.flatMap(readBy) : []));
   return [...inputs, ...inner];
 }
