@@ -72,7 +72,7 @@ export class Layers {
     const [rows, heads, positions] = q.shape as [Shape[number], number, Shape[number]];
     const mask = this.#mask(dropout, [rows, heads, positions, positions]);
     const mixed = attention(q, k, v, sees, scale, mask);
-    return reshape(transpose(mixed, [0, 2, 1, 3]), ["rest", heads * widthOf(q)]);
+    return reshape(mixed, ["rest", heads * widthOf(q)]);
   }
 
   #mask({ site, probability }: Dropout, shape: Shape): DropoutMask | undefined {

@@ -1,4 +1,4 @@
-import { add, cast, matmul, mul, reduceSum, reshape, softmax, sub } from "../ops/index.js";
+import { add, cast, matmul, mul, reduceSum, reshape, softmax, sub, transpose } from "../ops/index.js";
 import type { Value } from "../graph.js";
 import { cachedAttention, type CachedMask } from "./cached-attention.js";
 import type { DropoutMask } from "./dropout.js";
@@ -6,7 +6,7 @@ import type { DropoutMask } from "./dropout.js";
 /**
  * Scaled dot-product attention: dropout(softmax(scale · q·kᵀ + mask)) · v for q [B, H, S, D], k and v
  * [B, K, S, D], an additive mask [S, S] or [B, 1, 1, S, S], or a caching one (`cachedAttention`), and, where
- * attention is dropped, a mask [B, H, S, S] of what stays. Returns o [B, H, S, D]. With K < H (grouped-query attention, Ainslie et
+ * attention is dropped, a mask [B, H, S, S] of what stays. Returns o [B, S, H, D]. With K < H (grouped-query attention, Ainslie et
  * al. 2023) H/K neighbouring heads share a key and value: their queries are stacked, so that nothing is
  * repeated in memory and the gradients of k and v add up by themselves.
  *
@@ -15,7 +15,8 @@ import type { DropoutMask } from "./dropout.js";
  * the mask is in dP as in O. The kept elements' factor is folded into the matrix products.
  *
  * In chunks of one row of the batch: a processor has the probabilities [H, S, S] of one row at a time, and computes them
- * again for the gradient (as FlashAttention does, section 3.2) instead of keeping those of all rows and layers.
+ * again for the gradient (as FlashAttention does, section 3.2) instead of keeping those of all rows and layers. Of o only what
+ * it returns is kept, which the next layer keeps, too.
  */
 export function attention(
   q: Value,
@@ -26,12 +27,11 @@ export function attention(
   dropout?: DropoutMask,
 ): Value {
   const { graph } = q;
-  if ("remember" in mask) return cachedAttention(q, k, v, mask, scale);
+  if ("remember" in mask) return positionsFirst(cachedAttention(q, k, v, mask, scale));
   const [rows, heads, positions, size] = q.shape as [Value["shape"][0], number, Value["shape"][0], number];
   const [, groups, length] = k.shape as [Value["shape"][0], number, Value["shape"][0]];
   const shared = heads / groups;
   const stacked = (x: Value) => reshape(x, [rows, groups, "rest", x.shape.at(-1) as Value["shape"][0]]);
-  const unstacked = (x: Value) => reshape(x, [rows, heads, positions, size]);
   const alpha = dropout?.factor ?? 1;
   const masked = (x: Value) => (dropout ? mul(x, cast(stacked(dropout.keep), x.dtype)) : x);
   let p: Value;
@@ -44,22 +44,25 @@ export function attention(
     const causal = add(reshape(scores, [rows, groups, shared, positions, length]), mask);
     p = reshape(softmax(causal), [rows, groups, "rest", length]);
     kept = masked(p);
-    o = matmul(kept, v, { alpha });
+    o = positionsFirst(reshape(matmul(kept, v, { alpha }), q.shape));
     return o;
   };
-  const gradients = (dO: Value) => {
+  const gradients = (dOutput: Value) => {
+    const dO = stacked(positionsFirst(dOutput));
     const dP = masked(matmul(dO, v, { transB: true, alpha }));
-    const dScores = mul(graph.again(p), sub(dP, reduceSum(mul(dO, o), [-1])));
+    const dScores = mul(graph.again(p), sub(dP, stacked(positionsFirst(reduceSum(mul(dOutput, o), [-1])))));
     return [
       matmul(dScores, k, { alpha: scale }),
       matmul(dScores, stackedQ, { transA: true, alpha: scale }),
       matmul(graph.again(kept), dO, { transA: true, alpha }),
     ];
   };
-  const output = graph.withGradient(
+  return graph.withGradient(
     [stackedQ, k, v],
     () => graph.inChunks(byRow, attend),
     (dO) => graph.inChunks(byRow, () => gradients(dO)),
   );
-  return unstacked(output);
 }
+
+/** Heads [B, H, S, D] as [B, S, H, D], and the other way round. */
+const positionsFirst = (x: Value): Value => transpose(x, [0, 2, 1, 3]);
