@@ -103,6 +103,8 @@ export class Graph {
   readonly inputs: Value[] = [];
   /** Weights that stay in their file. */
   readonly weights = new Map<Value, FileSlice>();
+  /** Those of the weights that products read where their file is mapped. */
+  readonly unpacked = new Set<Value>();
   /** Weights that were quantized before, for x·W and for x·Wᵀ: see `int8Product`. */
   readonly int8 = { plain: new Map<Value, Int8Matrix>(), transposed: new Map<Value, Int8Matrix>() };
   /** Small values written into the graph itself. */

@@ -53,7 +53,10 @@ export function toModelProto(graph: Graph): Uint8Array<ArrayBuffer> {
         ...outputs.map(({ name, value }) => ({ opType: "Identity", input: [value.name], output: [name] })).reverse(),
       ],
       initializer,
-      input: graph.inputs.filter(({ name }) => used.has(name)).map((value) => valueInfo(value.name, value)),
+      // ONNX Runtime packs only weights that no input can replace.
+      input: [...graph.inputs, ...graph.unpacked]
+        .filter(({ name }) => used.has(name))
+        .map((value) => valueInfo(value.name, value)),
       output: outputs.map(({ name, value }) => valueInfo(name, value)),
       // Where sizes have no names, ONNX Runtime uses no buffer again, and searches all that are free for each new one.
       valueInfo: nodes.flatMap((node) => node.outputs.map((value) => valueInfo(value.name, value))),

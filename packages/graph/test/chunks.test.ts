@@ -82,6 +82,32 @@ describe("chunks", () => {
   });
 });
 
+test("a large head is packed for its way back alone; rows and logits are read where it is mapped", () => {
+  const readersOf = (vocabulary: number) => {
+    const graph = new Graph();
+    const head = graph.weight("head", "float32", [vocabulary, C], { file: "model", offset: 0, length: 0 });
+    const x = graph.input("x", "float32", ["B*S", C], { trainable: true });
+    const [targets, weights] = [graph.input("targets", "int64", ["B*S"]), graph.input("weights", "float32", ["B*S"])];
+    for (const one of backward(linearCrossEntropy(x, head, targets, weights), [x])) graph.output("gradient", one);
+    const written = writeFor("cpu", graph).graph;
+    const bodies = written.nodes.flatMap(({ attributes }) => (attributes["body"] as Graph | undefined)?.nodes ?? []);
+    const ofHead = bodies.flatMap(({ op, inputs, attributes }) =>
+      inputs
+        .filter(({ name }) => name.startsWith("head"))
+        .map(({ name }) => [op.name, attributes["transB"] ?? false, name]),
+    );
+    return { ofHead, unpacked: [...written.unpacked].map(({ name }) => name) };
+  };
+  const { ofHead, unpacked } = readersOf(32_768);
+  assert.deepEqual(ofHead, [
+    ["FusedMatMul", true, "head/mapped"],
+    ["FusedMatMul", false, "head"],
+    ["Gather", false, "head/mapped"],
+  ]);
+  assert.deepEqual(unpacked, ["head/mapped"]);
+  assert.deepEqual(readersOf(512).unpacked, []);
+});
+
 test("chunks have equal lengths near the wanted one, and not of a few rows", () => {
   const of = (rows: number, wanted: number) => {
     const { chunks, rows: length } = chunksOf("B*S", wanted);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { add, exp, Graph, reshape, toModelProto } from "@gradpool/graph";
+import { add, exp, Graph, mul, reshape, toModelProto } from "@gradpool/graph";
 import { ModelProto } from "../src/gen/onnx-ml.js";
 
 test("the shape of every value is written, sizes by name: ONNX Runtime uses a buffer again only where it knows that it fits", () => {
@@ -20,4 +20,19 @@ test("the shape of every value is written, sizes by name: ONNX Runtime uses a bu
     [wide, "B*S", 4],
     [sum, "B*S", 4],
   ]);
+});
+
+test("nodes that no other reads come last and in reverse: ONNX Runtime begins with the last", () => {
+  const graph = new Graph();
+  let x = graph.input("x", "float32", ["B", 4]);
+  for (const name of ["first", "second", "third"]) {
+    graph.output(name, mul(x, x));
+    x = exp(x);
+  }
+  const { graph: written } = ModelProto.decode(toModelProto(graph));
+  const [first, firstExp, second, secondExp, third] = graph.nodes.map(({ outputs }) => outputs[0]?.name);
+  assert.deepEqual(
+    written?.node.map(({ opType, output, input }) => (opType === "Identity" ? input[0] : output[0])),
+    [firstExp, secondExp, third, second, first, third, second, first],
+  );
 });

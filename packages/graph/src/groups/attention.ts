@@ -28,7 +28,7 @@ export function attention(
 ): Value {
   const { graph } = q;
   if ("remember" in mask) return positionsFirst(cachedAttention(q, k, v, mask, scale));
-  const [rows, heads, positions, size] = q.shape as [Value["shape"][0], number, Value["shape"][0], number];
+  const [rows, heads, positions] = q.shape as [Value["shape"][0], number, Value["shape"][0]];
   const [, groups, length] = k.shape as [Value["shape"][0], number, Value["shape"][0]];
   const shared = heads / groups;
   const stacked = (x: Value) => reshape(x, [rows, groups, "rest", x.shape.at(-1) as Value["shape"][0]]);

@@ -27,19 +27,44 @@ const RESHAPE: Op = {
   vjp: [null, null],
 };
 
+/** A table of so many rows is large, and no thread's share of its logits so narrow that MLAS would add up in another order. */
+const LARGE_TABLE = 16_384;
+
 /** The graph with each chunk's nodes in one node: itself if it has none. */
 export function inScans(graph: Graph): Graph {
-  const { nodes } = reachable(graph);
-  if (!nodes.some(({ chunk }) => chunk)) return graph;
+  const { nodes: known } = reachable(graph);
+  if (!known.some(({ chunk }) => chunk)) return graph;
   const written = new Graph(graph.halfProducts, graph.unsignedWeights);
   written.inputs.push(...graph.inputs);
   for (const name of ["weights", "literals", "shapeInputs", "lateShapes", "outputs"] as const)
     for (const [key, value] of graph[name]) (written[name] as Map<unknown, unknown>).set(key, value);
+  const nodes = withMappedTables(written, known);
   for (const group of grouped(nodes)) {
     if (group[0]?.chunk) new Scan(written, group, readOutside(graph, nodes, group)).write();
     else written.nodes.push(...group);
   }
   return written;
+}
+
+/**
+ * A training graph takes rows from its head's table and multiplies with it in both directions. ONNX Runtime would pack a copy for
+ * each product and keep the mapped table for the rows. So the table is there under a second name, which is not packed: rows and
+ * logits read that, and only the way back has a packed copy. Without checkpointing or with it, so both have the same bits.
+ */
+function withMappedTables(graph: Graph, nodes: readonly Node[]): Node[] {
+  const readers = ({ name }: Value) => nodes.filter(({ inputs }) => inputs.some((input) => input.name === name));
+  const count = (table: Value, op: string) => readers(table).filter((node) => node.op.name === op).length;
+  const mapped = new Map<string, Value>();
+  for (const [table, slice] of [...graph.weights]) {
+    if (Number(table.shape[0]) < LARGE_TABLE || count(table, "Gather") < 1 || count(table, "FusedMatMul") < 2) continue;
+    const twin = graph.weight(`${table.name}/mapped`, table.dtype, table.shape, slice);
+    graph.unpacked.add(twin);
+    mapped.set(table.name, twin);
+  }
+  return nodes.map((node) => {
+    const readsMapped = node.op.name === "Gather" || node.attributes["transB"] === true;
+    return readsMapped ? { ...node, inputs: node.inputs.map((input) => mapped.get(input.name) ?? input) } : node;
+  });
 }
 
 /** Runs of nodes of one chunk, or of chunks that follow each other and fit together; other nodes one by one. */
