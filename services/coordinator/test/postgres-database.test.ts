@@ -249,7 +249,7 @@ describe("a PostgreSQL database", { skip, timeout: 120_000 }, () => {
       for (const who of [a, b]) await membership.join(db.sql, who, 60_000);
       const take = (id: string) => db.transaction((sql) => membership.takeRuns(sql, id, 100));
       const own = (await take(a.id)).map(({ runId }) => runId);
-      // Those of others stay, and what is no run changes nothing.
+      // The runs of others stay, and an id without a run changes nothing.
       await db.transaction((sql) => membership.giveUpRuns(sql, b.id, own));
       await db.transaction((sql) => membership.giveUpRuns(sql, a.id, [own[1]!, own[2]!, 'no "run", {}']));
       const taken = (await take(b.id)).map(({ runId }) => runId);

@@ -27,7 +27,7 @@ const RESHAPE: Op = {
   vjp: [null, null],
 };
 
-/** A table of so many rows is large, and no thread's share of its logits so narrow that MLAS would add up in another order. */
+/** Rows of a table that is worth it, and that gives no thread so few logits that MLAS would add up in another order. */
 const LARGE_TABLE = 16_384;
 
 /** The graph with each chunk's nodes in one node: itself if it has none. */

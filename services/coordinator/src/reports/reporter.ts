@@ -116,9 +116,8 @@ export class Reporter implements AsyncDisposable {
     const { registry, driver } = this.#options;
     const report = { ...RunReport.create({ to: MLFLOW }), ...news };
     await driver.happen(() => {
-      if (registry.has(runId) && !this.#isHere(runId)) return {};
-      const known = registry.has(runId) ? registry.get(runId).recorded.reports : [report];
-      const isNews = !known.some((other) => isDeepStrictEqual(other, report));
+      if (!this.#isHere(runId)) return {};
+      const isNews = !registry.get(runId).recorded.reports.some((other) => isDeepStrictEqual(other, report));
       return { facts: isNews ? [{ type: "run-reported", runId, report }] : [] };
     });
   }

@@ -330,5 +330,5 @@ export function isPassing(error: unknown): boolean {
 /** Of several addresses of a host, none has a message. */
 const reasonOf = (error: unknown): string => (error instanceof Error ? error.message || codeOf(error) : String(error));
 
-/** Texts as a statement's value: a PostgreSQL array. */
+/** Texts as a statement's value, as PostgreSQL writes an array. */
 export const arrayOf = (texts: readonly string[]): string => `{${texts.map((one) => JSON.stringify(one)).join(",")}}`;

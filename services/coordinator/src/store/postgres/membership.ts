@@ -109,9 +109,8 @@ export async function leave(sql: Sql, id: string): Promise<void> {
      WHERE id = $1`,
     [id, SURVIVED],
   );
-  await sql("UPDATE gradpool.runs SET owner = NULL WHERE owner = $1 AND NOT ended", [id]);
+  await giveUpRuns(sql, id);
   await sql("UPDATE gradpool.publisher SET holder = NULL WHERE holder = $1", [id]);
-  await tellMembers(sql, id);
 }
 
 /** The lives of members that lost their lease, but did not end. */

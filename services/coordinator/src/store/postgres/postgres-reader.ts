@@ -202,8 +202,6 @@ function problemOf(table: PostgresTable, row: Rows[number]): string {
 
 const text = (value: unknown): string => (Buffer.isBuffer(value) ? value.toString() : String(value));
 
-/** As PostgreSQL writes an array of texts. */
-
 const requestOf = (row: Rows[number]): RecordedRequest => ({
   requestId: text(row["request_id"]),
   content: String(row["content"]),
